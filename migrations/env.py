@@ -1,0 +1,24 @@
+"""Runs the migrations: `service.schema.upgrade` at deployment, the `alembic` command for a developer who writes a new one."""
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+from service.database import database_dsn
+from service.schema import metadata
+
+_LOCK = 0x64736E6F74  # "dsnot": one migration at a time
+
+
+def run() -> None:
+    url = context.config.attributes.get("database_url") or os.environ["DSNOT_DATABASE_URL"]
+    engine = create_engine(database_dsn(url), poolclass=pool.NullPool, connect_args={"connect_timeout": 4})
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+        with context.begin_transaction():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            context.run_migrations()
+
+
+run()

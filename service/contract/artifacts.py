@@ -1,0 +1,31 @@
+"""How a finished artifact is described."""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ManifestFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: the files of one artifact. Written last and only if absent; what it does not list does not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_id: str
+    fence: int
+    files: list[ManifestFile]
+
+
+MANIFEST_NAME: Final = "manifest.json"
+
+
+def artifact_prefix(job_id: object, fence: int) -> str:
+    """Where an attempt's files lie in the store. The fence is in the path, so that two attempts never share a file."""
+    return f"jobs/{job_id}/{fence}"

@@ -1,0 +1,49 @@
+"""Why jobs fail, in words for the user."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FailureCode(StrEnum):
+    """Why a job failed, for the user: each has its sentence and says whether trying again can help."""
+
+    sentence: str
+    retryable: bool
+
+    def __new__(cls, value: str, sentence: str, retryable: bool) -> "FailureCode":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        member.retryable = retryable
+        return member
+
+    MODEL_NOT_FOUND = "model-not-found", "The model, or the revision asked for, does not exist.", False
+    MODEL_ACCESS_DENIED = "model-access-denied", "The model exists, but this service may not read it.", False
+    MODEL_UNSAFE = "model-unsafe", "The checkpoint needs code or formats that are never executed here.", False
+    ARCHITECTURE_UNSUPPORTED = "architecture-unsupported", "The engine cannot prune this architecture.", False
+    DATASET_UNAVAILABLE = "dataset-unavailable", "A data set could not be read.", True
+    NOT_ENOUGH_CALIBRATION_DATA = (
+        "not-enough-calibration-data",
+        "The data set is too short for the samples asked for.",
+        False,
+    )
+    OUT_OF_DEVICE_MEMORY = "out-of-device-memory", "The device ran out of memory.", False
+    OUT_OF_HOST_MEMORY = "out-of-host-memory", "The worker's host ran out of memory.", True
+    DISK_FULL = "disk-full", "The worker's disk is full.", True
+    NUMERICAL_FAILURE = "numerical-failure", "Weights or activations are not finite.", False
+    ARTIFACT_UPLOAD_FAILED = "artifact-upload-failed", "The result could not be stored.", True
+    DEADLINE_EXCEEDED = "deadline-exceeded", "The run took longer than its deadline allows.", False
+    INVALID_REQUEST = "invalid-request", "The job's settings do not fit the model.", False
+    WORKER_LOST = "worker-lost", "The worker disappeared on every attempt.", False
+    INTERNAL = "internal", "Something went wrong that is not the job's fault.", True
+
+
+class Failure(BaseModel):
+    """The `error` of a failed job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: FailureCode
+    detail: str
+    retryable: bool

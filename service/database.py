@@ -1,0 +1,69 @@
+"""One way to the database: a pooled engine, a transaction as a context manager, and the declarative base."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DateTime, MetaData, create_engine
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+
+_NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB}  # noqa: RUF012
+
+
+def database_dsn(database_url: str) -> URL:
+    """`postgresql://…` with our driver, psycopg 3, filled in.
+
+    Raises:
+        ValueError: it is not a PostgreSQL address.
+    """
+    try:
+        url = make_url(database_url)
+    except Exception as error:
+        raise ValueError("DSNOT_DATABASE_URL is not a database address such as postgresql://user:password@host/name") from error
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError(f"DSNOT_DATABASE_URL names {url.get_backend_name()}; only postgresql is supported")
+    return url.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """A pool of connections. Half-open connections are noticed: connecting, statements and silence are all bounded."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+        self.engine = create_engine(
+            database_dsn(database_url),
+            pool_pre_ping=True,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=5,
+            connect_args={
+                "connect_timeout": 4,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+                "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+            },
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back by an exception. Rows stay readable after it."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,101 @@
+"""Child processes of the embedded stack: started in a session of their own, logged to a file, gone when their parent is gone."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ServerError(RuntimeError):
+    """A part of the embedded stack cannot run here; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running child. `stop_signal` is what asks it to end in good order."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        command: Sequence[str],
+        logs: Path,
+        *,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> "Child":
+        """Start `command`, which gets `stop_signal` when we die; `prefix` is put before it (another identity, for example).
+
+        A session of its own keeps the terminal's Ctrl-C away from it, so that the stack decides who stops first.
+        """
+        logs.mkdir(parents=True, exist_ok=True)
+        log = logs / f"{name}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*prefix, *_dies_with_parent(stop_signal), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        return cls(name, process, log, stop_signal)
+
+    @property
+    def exit_status(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self, seconds: float) -> None:
+        """Ask it to end, and end it if it has not within `seconds`."""
+        if self.exit_status is None:
+            self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its log, for a message to the user."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+def wait_until(ready: Callable[[], bool], child: Child, *, seconds: float) -> None:
+    """Return once `ready()`; stop the child and raise ServerError if it ends before, or if it takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if child.exit_status is not None:
+            raise ServerError(
+                f"{child.name} ended with status {child.exit_status}; its log {child.log} ends:\n{child.last_lines()}"
+            )
+        if time.monotonic() > deadline:
+            child.stop(5)
+            raise ServerError(
+                f"{child.name} was not ready after {seconds:.0f} s; its log {child.log} ends:\n{child.last_lines()}"
+            )
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _dies_with_parent(stop_signal: signal.Signals) -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", stop_signal.name.removeprefix("SIG"), "--"] if setpriv else []

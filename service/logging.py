@@ -1,0 +1,60 @@
+"""Logs are events with fields: JSON lines for machines, aligned text for people. Secrets go out before anything is written."""
+
+import logging
+import re
+import sys
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
+_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(://[^:/@\s]*:)[^@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{8,}")
+
+
+def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
+    """Send our own events and those of libraries through one chain to standard error."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=False) if log_format == "text" else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for chatty in ("httpx", "httpcore", "urllib3", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger for `log.info("job_claimed", job_id=…)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blank fields that are secrets by name, and what looks like a key or a password inside any text."""
+    for field, value in event.items():
+        if _SECRET_FIELDS.search(field):
+            event[field] = "[redacted]"
+        elif isinstance(value, str):
+            event[field] = _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2] or found[3]}[redacted]", value)
+    return event

@@ -1,0 +1,18 @@
+"""Messages that a transaction wants sent: they commit with it and are deleted once the broker has them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Identity, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.database import Base
+
+
+class OutboxMessage(Base):
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    task: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,84 @@
+"""Everything that comes from the environment (`DSNOT_…`), read once and typed."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What service, dispatcher and worker need to know about where they run."""
+
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", frozen=True, extra="ignore")
+
+    database_url: SecretStr
+    """`postgresql://…`"""
+    broker_url: SecretStr
+    """`redis://…`"""
+    artifact_url: str
+    """`file:///…`, `s3://bucket/prefix`, `gs://…` or `az://…`"""
+    model_root: Path
+    """Local models are folders below it."""
+    cache_dir: Path
+    """Models fetched from a hub, and scratch."""
+
+    device: str = "auto"
+    hub_allow: list[str] = Field(default=[])
+    """fnmatch patterns of hub ids that may be used; empty allows all."""
+
+    lease_seconds: float = Field(60.0, gt=0)
+    heartbeat_seconds: float = Field(5.0, gt=0)
+    dispatch_seconds: float = Field(1.0, gt=0)
+    """How often the dispatcher looks, at the least; a new outbox row wakes it at once."""
+    resend_seconds: float = Field(30.0, gt=0)
+    """How long a queued job waits unclaimed before its message is sent again."""
+    retry_seconds: float = Field(5.0, ge=0)
+    """Wait before the second attempt; doubles with each further one."""
+
+    max_body_bytes: int = 64 * 1024
+    max_queued_jobs: int = Field(1000, ge=1)
+    """Per tenant."""
+    max_event_streams: int = Field(1000, ge=1)
+    """Per service process."""
+    presign_seconds: int = Field(300, ge=1)
+
+    host: str = "127.0.0.1"
+    port: int = 8321
+    log_level: str = "INFO"
+    log_format: str = Field("json", pattern="^(json|text)$")
+
+    def local_model(self, model_id: str) -> Path:
+        """The folder of a local model.
+
+        Raises:
+            ValueError: it would lie outside the model root once links are resolved.
+            FileNotFoundError: there is no such folder.
+        """
+        root = self.model_root.resolve()
+        path = (root / model_id).resolve()
+        if not path.is_relative_to(root) or path == root:
+            raise ValueError(f"{model_id} is not below the model root")
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no local model {model_id}")
+        return path
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process's settings.
+
+    Raises:
+        pydantic.ValidationError: a variable is missing or malformed; it names the variable.
+    """
+    return Settings()
+
+
+class HomeSettings(BaseSettings):
+    """`$DSNOT_HOME`: where the embedded stack keeps everything."""
+
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
+
+    home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))

@@ -1,0 +1,80 @@
+"""Real servers for the integration tests: started once, their data emptied before each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from service import schema
+from service.database import Base, Database
+from service.embedded import postgres, valkey
+from service.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server whose schema was built by the migrations."""
+    child, url = postgres.start(tmp_path_factory.mktemp("postgres-home"))
+    schema.upgrade(url)
+    yield url
+    child.stop(10)
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    child, url = valkey.start(tmp_path_factory.mktemp("valkey-home"))
+    yield url
+    child.stop(10)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database."""
+    database = Database(database_url)
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with database.begin() as session:
+        session.execute(text(f"TRUNCATE {tables} CASCADE"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def broker(broker_url: str) -> Iterator["redis.Redis"]:
+    """An empty broker."""
+    client = redis.Redis.from_url(broker_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def settings(database: Database, database_url: str, broker: "redis.Redis", broker_url: str, tmp_path: Path) -> Settings:
+    """Settings for the empty servers, folders below the test's own, and everything periodic made quick."""
+    for folder in ("artifacts", "models", "cache"):
+        (tmp_path / folder).mkdir()
+    return Settings.model_validate(
+        {
+            "database_url": database_url,
+            "broker_url": broker_url,
+            "artifact_url": (tmp_path / "artifacts").as_uri(),
+            "model_root": tmp_path / "models",
+            "cache_dir": tmp_path / "cache",
+            "device": "cpu",
+            "lease_seconds": 3.0,
+            "heartbeat_seconds": 0.5,
+            "dispatch_seconds": 0.2,
+            "resend_seconds": 1.0,
+            "retry_seconds": 0.2,
+        }
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The same settings as environment variables, for child processes."""
+    values = settings.model_dump()
+    values |= {"database_url": settings.database_url.get_secret_value(), "broker_url": settings.broker_url.get_secret_value()}
+    plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | Path)}
+    return dict(os.environ) | {f"DSNOT_{name.upper()}": str(value) for name, value in plain.items()}
