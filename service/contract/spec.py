@@ -13,6 +13,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from service.contract.datasets import canonical, default_split
 
 
+class FieldError(ValueError):
+    """A rule about several fields is broken. `pointer` names the one to change, relative to the part that checks."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+
+
 class Part(BaseModel):
     """A frozen piece of the spec that refuses unknown fields and guesses no types."""
 
@@ -33,14 +41,15 @@ class ModelSpec(Part):
     def _names_are_plain(self) -> "ModelSpec":
         pattern = _HUB_ID if self.source == "hub" else _LOCAL_ID
         if not pattern.fullmatch(self.id) or ".." in self.id:
-            raise ValueError(
-                "id must be a plain name such as 'organisation/model': letters, digits, '.', '_' and '-', no '..', "
-                "no leading '/', no URL"
+            raise FieldError(
+                "/id",
+                "must be a plain name such as 'organisation/model': letters, digits, '.', '_' and '-', no '..', "
+                "no leading '/', no URL",
             )
         if self.revision is not None and self.source == "local":
-            raise ValueError("revision applies to hub models only; leave it out for a local model")
+            raise FieldError("/revision", "applies to hub models only; leave it out for a local model")
         if self.revision is not None and (not _REVISION.fullmatch(self.revision) or ".." in self.revision):
-            raise ValueError("revision must be a branch, tag or commit name")
+            raise FieldError("/revision", "must be a branch, tag or commit name")
         return self
 
 
@@ -57,7 +66,7 @@ class NofM(Part):
     @model_validator(mode="after")
     def _some_are_pruned(self) -> "NofM":
         if self.n >= self.m:
-            raise ValueError(f"n must be smaller than m: {self.n}:{self.m} prunes nothing")
+            raise FieldError("/n", f"must be smaller than m: {self.n}:{self.m} prunes nothing")
         return self
 
 
@@ -67,7 +76,7 @@ class NoRefinement(Part):
 
 class DsnotRefinement(Part):
     method: Literal["dsnot"] = "dsnot"
-    max_cycles: int = Field(50, ge=0, le=10_000, description="swaps per row at most")
+    max_cycles: int = Field(50, ge=1, le=10_000, description="swaps per row at most")
     update_threshold: float = Field(0.1, ge=0, description="a row stops when |error| is below; in the paper's per-sample sums")
     variance_power: float = Field(1.0, ge=0, le=8, description="p in D / Var[x]^p; 0 ignores the variance")
     stop_on_sign_change: bool = Field(True, description="stop a row before its error would change sign")
@@ -151,8 +160,9 @@ class JobSpec(Part):
     @model_validator(mode="after")
     def _texts_do_not_overlap(self) -> "JobSpec":
         if self.calibration.dataset in self.evaluation.perplexity:
-            raise ValueError(
-                f"calibration and evaluation both ask for {self.calibration.dataset}; evaluate on another split or data set"
+            raise FieldError(
+                "/evaluation/perplexity",
+                f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
             )
         return self
 

@@ -1,0 +1,104 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from tests.unit.worker.engine import families
+from worker.engine import outline
+from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
+
+Checkpoints = Callable[[str], Path]
+
+
+def changed(source: Path, target: Path, **config: Any) -> Path:
+    """A copy of a checkpoint with other values in its config."""
+    shutil.copytree(source, target)
+    values = json.loads((source / "config.json").read_text()) | config
+    (target / "config.json").write_text(json.dumps(values))
+    return target
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_the_outline_counts_what_the_loaded_model_holds(checkpoint: Checkpoints, family: str) -> None:
+    described = outline(checkpoint(family))
+    model = families.load(checkpoint(family))
+    inner = model.get_decoder()
+    layers = inner.h if hasattr(inner, "h") else inner.layers
+    linears = [layer for layer in layers.modules() if isinstance(layer, nn.Linear)]
+    assert described.architecture == type(model).__name__
+    assert described.parameters == sum(p.numel() for p in model.parameters())
+    assert described.block_parameters == sum(p.numel() for p in layers.parameters())
+    assert described.prunable_parameters == sum(layer.weight.numel() for layer in linears)
+    assert described.coverage == described.prunable_parameters / described.block_parameters >= 0.95
+    assert [shape for _, shape in described.matrices] == [tuple(layer.weight.shape) for layer in linears]
+    assert (described.blocks, described.vocab_size, described.dtype) == (3, families.VOCABULARY, "float32")
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_matrices_are_called_as_in_the_checkpoint(checkpoint: Checkpoints, family: str) -> None:
+    stored = load_file(checkpoint(family) / "model.safetensors")
+    for name, shape in outline(checkpoint(family)).matrices:
+        assert tuple(stored[name].shape) == shape
+
+
+def test_the_outline_needs_no_weights(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = checkpoint("llama")
+
+    def forbidden(*_args: object) -> None:
+        raise AssertionError("a tensor was read")
+
+    monkeypatch.setattr("worker.engine.checkpoint.Checkpoint.read", forbidden)
+    assert outline(source).max_sequence_length == 64
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"auto_map": {"AutoModelForCausalLM": "modeling.Own"}},
+        {"text_config": {"auto_map": {}}},
+        {"attn_implementation": "someone/kernel"},
+    ],
+)
+def test_a_config_that_brings_code_is_refused(checkpoint: Checkpoints, tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ModelUnsafe, match="never run"):
+        outline(changed(checkpoint("llama"), tmp_path / "m", **config))
+
+
+def test_what_the_engine_cannot_prune_is_named(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    gpt2 = tmp_path / "gpt2"
+    GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=4, vocab_size=64)).save_pretrained(gpt2)
+    llama = checkpoint("llama")
+    for source, message in [
+        (gpt2, "Conv1D"),
+        (changed(llama, tmp_path / "a", model_type="unheard-of"), "unheard-of"),
+        (changed(llama, tmp_path / "b", model_type="t5"), "T5Config"),
+        (changed(llama, tmp_path / "c", quantization_config={"quant_method": "gptq"}), "quantised"),
+        (changed(llama, tmp_path / "d", num_hidden_layers=10**9), "number of layers"),
+    ]:
+        with pytest.raises(ArchitectureUnsupported, match=message):
+            outline(source)
+
+
+def test_a_tensor_of_another_shape_than_the_config_says_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnsafe, match="shape"):
+        outline(changed(checkpoint("llama"), tmp_path / "m", intermediate_size=128))
+
+
+def test_tensors_without_the_base_prefix_are_matched(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    source = tmp_path / "m"
+    shutil.copytree(checkpoint("llama"), source)
+    tensors = load_file(source / "model.safetensors")
+    save_file({n.removeprefix("model."): t for n, t in tensors.items()}, source / "model.safetensors", {"format": "pt"})
+    described, original = outline(source), outline(checkpoint("llama"))
+    assert described.matrices == tuple((n.removeprefix("model."), shape) for n, shape in original.matrices)
+
+
+def test_the_type_is_that_of_the_checkpoint(tmp_path: Path) -> None:
+    assert outline(families.save("llama", tmp_path, dtype=torch.bfloat16)).dtype == "bfloat16"

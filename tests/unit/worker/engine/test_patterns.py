@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.worker.engine import oracles
+from worker.engine.patterns import select_pruned
+
+SALIENCIES = st.integers(1, 5).flatmap(
+    lambda rows: st.lists(
+        st.lists(st.integers(0, 6), min_size=24, max_size=24), min_size=rows, max_size=rows
+    )  # few values, so that ties abound
+)
+
+
+@given(SALIENCIES, st.sampled_from([0.0, 0.1, 0.29, 0.5, 0.6, 0.999]))
+def test_unstructured_prunes_what_a_sort_of_each_row_prunes(saliency: list[list[int]], sparsity: float) -> None:
+    pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), sparsity=sparsity)
+    np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), sparsity=sparsity))
+
+
+@given(SALIENCIES, st.sampled_from([(2, 4), (4, 8), (1, 4), (3, 4), (1, 2), (5, 12)]))
+def test_n_of_m_prunes_what_a_sort_of_each_group_prunes(saliency: list[list[int]], pattern: tuple[int, int]) -> None:
+    pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), pattern=pattern)
+    np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), pattern=pattern))
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({}, "exactly one"),
+        ({"sparsity": 0.5, "pattern": (2, 4)}, "exactly one"),
+        ({"sparsity": 1.0}, "below 1"),
+        ({"sparsity": -0.1}, "at least 0"),
+        ({"pattern": (4, 4)}, "n < m"),
+        ({"pattern": (0, 4)}, "n < m"),
+        ({"pattern": (2, 5)}, "5 divides"),
+    ],
+)
+def test_what_does_not_fit_is_refused(choice: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        select_pruned(torch.ones(2, 24), **choice)  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from worker.engine.errors import NumericalFailure
+from worker.engine.pruning import Pruned, needs_gram, prune
+from worker.engine.recipe import Recipe
+from worker.engine.statistics import InputStatistics
+
+IF_BETTER = {"refinement": {"accept": "if_better", "update_threshold": 0}}
+ALWAYS = {"refinement": {"accept": "always", "update_threshold": 0}}
+N_OF_M = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
+
+
+def layer_and_inputs(seed: int) -> tuple[nn.Linear, Tensor]:
+    """A layer of 24 x 32 and correlated inputs with means, (samples, tokens, in)."""
+    generator = torch.Generator().manual_seed(seed)
+    layer = nn.Linear(32, 24)
+    layer.weight.data = torch.randn(24, 32, generator=generator)
+    mix = torch.randn(32, 32, generator=generator) / 4
+    x = (torch.randn(4, 20, 32, generator=generator) + 0.3) @ mix
+    return layer.requires_grad_(False), x
+
+
+def pruned_by(recipe: dict[str, Any], layer: nn.Linear, x: Tensor, path: str = "self_attn.q_proj") -> Pruned:
+    parsed = Recipe.from_dict(recipe)
+    statistics = InputStatistics(
+        32, device=x.device, with_gram=needs_gram(parsed), examples_per_sample=0 if needs_gram(parsed) else 20
+    )
+    statistics.add(x)
+    return prune(layer, path, statistics, parsed, 0.5, sample_length=20)
+
+
+def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
+    return ((weight * pruned).double() @ x.flatten(0, 1).double().T).square().sum(dim=1)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32), st.sampled_from([{}, N_OF_M]))
+def test_if_better_never_enlarges_the_true_error_of_a_row(seed: int, pattern: dict[str, Any]) -> None:
+    layer, x = layer_and_inputs(seed)
+    weight = layer.weight.clone()
+    first = pruned_by({"refinement": {"method": "none"}} | pattern, layer, x).pruned
+    layer.weight.data = weight.clone()
+    final = pruned_by(IF_BETTER | pattern, layer, x).pruned
+    assert (true_errors(weight, final, x) <= true_errors(weight, first, x) * (1 + 1e-5)).all()
+
+
+def test_always_takes_rows_that_if_better_refuses() -> None:
+    refused = 0
+    for seed in range(5):
+        layer, x = layer_and_inputs(seed)
+        weight = layer.weight.clone()
+        always = pruned_by(ALWAYS, layer, x)
+        layer.weight.data = weight
+        refused += pruned_by(IF_BETTER, layer, x).swaps < always.swaps
+    assert refused == 5
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.sampled_from([IF_BETTER, ALWAYS]))
+def test_the_reported_errors_and_swaps_are_those_of_the_mask(seed: int, recipe: dict[str, Any]) -> None:
+    layer, x = layer_and_inputs(seed)
+    weight = layer.weight.clone()
+    first = pruned_by({"refinement": {"method": "none"}}, layer, x)
+    layer.weight.data = weight.clone()
+    result = pruned_by(recipe, layer, x)
+    whole = true_errors(weight, torch.ones_like(weight), x).sum()
+    assert result.error == pytest.approx(float(true_errors(weight, result.pruned, x).sum() / whole), rel=1e-3)
+    assert result.error_start == pytest.approx(first.error, rel=1e-3)
+    assert result.swaps == int((result.pruned != first.pruned).sum()) / 2
+    assert torch.equal(layer.weight, weight.masked_fill(result.pruned, 0))
+
+
+def test_refinement_keeps_to_its_targets() -> None:
+    recipe = {"refinement": {"accept": "always", "targets": "attention", "update_threshold": 0}}
+    swaps = []
+    for path in ("self_attn.q_proj", "attention.dense", "self_attention.query_key_value", "mlp.up_proj", "fc1"):
+        layer, x = layer_and_inputs(0)
+        swaps.append(pruned_by(recipe, layer, x, path).swaps > 0)
+    assert swaps == [True, True, True, False, False]
+
+
+def test_the_threshold_is_per_sample_in_the_recipe() -> None:
+    layer, x = layer_and_inputs(0)
+    weight = layer.weight.clone()
+    statistics = InputStatistics(32, device=x.device, with_gram=False, examples_per_sample=20)
+    statistics.add(x)
+    none = Recipe.from_dict({"refinement": {"method": "none"}})
+    start = prune(layer, "q", statistics, none, 0.5, sample_length=20).pruned
+    largest = float((weight * start * statistics.mean.float()).sum(dim=1).abs().max())  # per token
+    for factor, moved in [(0.99, True), (1.01, False)]:
+        layer.weight.data = weight.clone()
+        recipe = Recipe.from_dict(
+            {"refinement": {"update_threshold": largest * 20 * factor, "accept": "always", "stop_on_sign_change": False}}
+        )
+        assert (prune(layer, "q", statistics, recipe, 0.5, sample_length=20).swaps > 0) == moved
+
+
+def test_a_weight_that_is_no_number_is_reported() -> None:
+    layer, x = layer_and_inputs(0)
+    layer.weight[3, 4] = float("nan")
+    with pytest.raises(NumericalFailure, match="q_proj"):
+        pruned_by({}, layer, x)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from worker.engine.statistics import InputStatistics
+
+
+def inputs(offset: float = 0.0) -> Tensor:
+    """(samples, tokens, in) with means that differ by input and by sample."""
+    generator = torch.Generator().manual_seed(3)
+    shift = torch.randn(6, 1, 12, generator=generator)
+    return torch.randn(6, 20, 12, generator=generator) * torch.rand(12, generator=generator) + shift + offset
+
+
+def measured(*batches: Tensor) -> InputStatistics:
+    statistics = InputStatistics(12, device=torch.device("cpu"), with_gram=True, examples_per_sample=7)
+    for batch in batches:
+        statistics.add(batch)
+    return statistics
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_all_figures_are_those_of_numpy_in_double_precision(offset: float) -> None:
+    x = inputs(offset)
+    flat = x.double().numpy().reshape(-1, 12)
+    ours = measured(x)
+    np.testing.assert_allclose(ours.mean, flat.mean(axis=0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ours.variance, flat.var(axis=0), rtol=1e-3 if offset else 1e-5)
+    np.testing.assert_allclose(ours.within_variance, x.double().numpy().var(axis=1).mean(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(ours.norm, np.sqrt((flat**2).mean(axis=0)), rtol=1e-5)
+    assert ours.gram is not None
+    np.testing.assert_allclose(ours.gram, flat.T @ flat, rtol=1e-4, atol=1e-3)
+    assert ours.tokens == 120
+
+
+def test_how_samples_are_batched_changes_no_bit() -> None:
+    x = inputs()
+    together, apart = measured(x), measured(x[:1], x[1:5], x[5:])
+    for name in ("mean", "variance", "within_variance", "norm", "gram", "examples"):
+        assert torch.equal(getattr(together, name), getattr(apart, name)), name
+
+
+def test_examples_are_tokens_of_every_sample() -> None:
+    x = inputs()
+    examples = measured(x).examples
+    assert examples is not None
+    assert len(examples) >= 6 * 7 * 0.9
+    for sample in x:
+        assert any(torch.equal(example, token) for example in examples for token in sample)
+    assert all((x == example).all(dim=2).any() for example in examples)
+
+
+def test_lower_precision_is_summed_in_float32_or_better() -> None:
+    x = inputs().bfloat16()
+    np.testing.assert_allclose(measured(x).mean, x.double().mean(dim=(0, 1)), rtol=1e-5, atol=1e-6)

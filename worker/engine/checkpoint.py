@@ -1,0 +1,162 @@
+"""Reading a checkpoint folder in the layout of the Hub: safetensors only, nothing run, one tensor at a time.
+
+A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the bytes of the tensors at
+the offsets the header gives. Ranges are read with plain reads and not mapped, so that memory holds only what is in use.
+Whatever a header says is checked before it is used: the file may come from anywhere.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.errors import ModelUnsafe
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """Where a tensor lies: bytes `start` to `end` of the file `shard` in the checkpoint's folder."""
+
+    shard: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+class Checkpoint:
+    """The tensors of a folder, by name. Opening it reads headers only."""
+
+    def __init__(self, folder: Path) -> None:
+        """FileNotFoundError: no such folder or no config. ModelUnsafe: no safetensors, or a header that lies."""
+        self.folder = folder
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no model folder {folder.name!r}.")
+        self.config: dict[str, Any] = _read_json_object(self.path("config.json"))
+        self.shards = self._list_shards()
+        self.tensors: dict[str, TensorPlace] = {}
+        for shard in self.shards:
+            for name, place in _read_header(self.path(shard)).items():
+                if name in self.tensors:
+                    raise ModelUnsafe(f"The tensor {name} is in more than one file of the checkpoint.")
+                self.tensors[name] = place
+
+    def path(self, name: str) -> Path:
+        """The path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
+        path = self.folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"The model has no {name}.")
+        if not is_inside(path, self.folder):
+            raise ModelUnsafe(f"{name} is a link that leads out of the model's folder.")
+        return path
+
+    def read(self, name: str) -> Tensor:
+        """The tensor as it is stored, in ordinary memory."""
+        place = self.tensors[name]
+        raw = torch.empty(place.end - place.start, dtype=torch.uint8)
+        with self.path(place.shard).open("rb", buffering=0) as file:
+            file.seek(place.start)
+            view = raw.numpy().data
+            while view:
+                count = file.readinto(view)
+                if not count:
+                    raise ModelUnsafe(f"{place.shard} ends before the tensor {name} does.")
+                view = view[count:]
+        return raw.view(place.dtype).reshape(place.shape)
+
+    def _list_shards(self) -> tuple[str, ...]:
+        if (self.folder / INDEX).is_file():
+            weight_map = _read_json_object(self.path(INDEX)).get("weight_map")
+            if not isinstance(weight_map, dict) or not weight_map:
+                raise ModelUnsafe(f"{INDEX} has no weight_map.")
+            shards = tuple(dict.fromkeys(weight_map.values()))
+        elif (self.folder / SINGLE).is_file():
+            shards = (SINGLE,)
+        else:
+            raise ModelUnsafe("The model has no safetensors weights; other formats can run code and are not read.")
+        for shard in shards:
+            if not isinstance(shard, str) or not _is_plain(shard) or not shard.endswith(".safetensors"):
+                raise ModelUnsafe(f"{INDEX} names a file that is not a plain safetensors name: {shard!r}.")
+        return shards
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether the path, its links resolved, is in the folder. A Hub snapshot may link to the blobs beside it."""
+    home = folder.resolve()
+    if home.parent.name == "snapshots":
+        home = home.parent.parent
+    return path.resolve().is_relative_to(home)
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise ModelUnsafe(f"{path.name} is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise ModelUnsafe(f"{path.name} must hold a JSON object.")
+    return value
+
+
+def _read_header(path: Path) -> dict[str, TensorPlace]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+            raise ModelUnsafe(f"{path.name} is not a safetensors file: its header does not fit in it.")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError):
+            raise ModelUnsafe(f"{path.name} has a header that is not JSON.") from None
+    if not isinstance(header, dict):
+        raise ModelUnsafe(f"{path.name} has a header that is not a JSON object.")
+    header.pop("__metadata__", None)
+    places = {name: _read_place(path.name, name, entry, 8 + length) for name, entry in header.items()}
+    end = 8 + length
+    for place in sorted(places.values(), key=lambda place: (place.start, place.end)):
+        if place.start != end:
+            raise ModelUnsafe(f"{path.name} has tensors that overlap or leave a gap.")
+        end = place.end
+    if end != size:
+        raise ModelUnsafe(f"{path.name} is {size} bytes long where its header describes {end}.")
+    return places
+
+
+def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorPlace:
+    if not _is_plain(name):
+        raise ModelUnsafe(f"{shard} has a tensor whose name is not a plain name: {name!r}.")
+    try:
+        dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+        start, end = entry["data_offsets"]
+        sound = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound or end - start != math.prod(shape) * dtype.itemsize:
+        raise ModelUnsafe(f"{shard} describes the tensor {name} in a way that cannot be right.")
+    return TensorPlace(shard, dtype, shape, data_start + start, data_start + end)

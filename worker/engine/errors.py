@@ -1,0 +1,17 @@
+"""What can stop a run, apart from the user's own `ValueError` and torch's `OutOfMemoryError`."""
+
+
+class EngineError(Exception):
+    """Base of every error the engine raises on purpose; the message is a sentence for the user."""
+
+
+class ArchitectureUnsupported(EngineError):
+    """The engine does not know how to take this model apart; the message names the class or model type."""
+
+
+class ModelUnsafe(EngineError):
+    """The checkpoint asks for something that is never done: running its code, reading pickles, leaving its folder."""
+
+
+class NumericalFailure(EngineError):
+    """A weight or an activation is NaN or infinite; the message names the layer."""

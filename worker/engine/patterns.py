@@ -1,0 +1,60 @@
+"""Which masks are legal, and the first mask: the least salient weights that a pattern lets go.
+
+Papers: per-row selection is Wanda's (arXiv:2306.11695, section 3); n:m as in Mishra et al. (arXiv:2104.08378).
+
+Axes:    saliency and pruned are (out, in); True in `pruned` means that the weight is pruned.
+Symbols: s     sparsity; every row loses its ⌊s · in⌋ least salient weights
+         n:m   of every m consecutive inputs of a row at most n stay; the m − n least salient go
+Equal saliencies are pruned from the lowest index on, so that a mask is a function of its numbers alone.
+"""
+
+import torch
+from torch import Tensor
+
+
+def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None) -> Tensor:
+    """The mask that prunes the least salient weights.
+
+    Args:
+        saliency: (out, in) float32, no NaN.
+        sparsity: share s of each row to prune, 0 ≤ s < 1.
+        pattern: (n, m) with 1 ≤ n < m and m a divisor of `in`. Give exactly one of the two.
+
+    Returns:
+        pruned, (out, in) bool.
+
+    Raises:
+        ValueError: none or both of sparsity and pattern, or one out of its range.
+    """
+    if (sparsity is None) == (pattern is None):
+        raise ValueError("Give exactly one of sparsity and pattern.")
+    if pattern is not None:
+        return _least_of_each_group(saliency, *pattern)
+    assert sparsity is not None
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"Sparsity must be at least 0 and below 1, not {sparsity}.")
+    return _least_of_each_row(saliency, int(saliency.shape[1] * sparsity))
+
+
+def _least_of_each_row(saliency: Tensor, count: int) -> Tensor:
+    """The `count` least of every row. A selection of the count-th value is cheaper than a stable sort."""
+    if count == 0:
+        return torch.zeros_like(saliency, dtype=torch.bool)
+    bound = saliency.kthvalue(count, dim=1, keepdim=True).values  # (out, 1)
+    below, equal = saliency < bound, saliency == bound
+    room = count - below.sum(dim=1, keepdim=True)  # how many of the equal ones must go too, at least one
+    if torch.equal(equal.sum(dim=1, keepdim=True), room):
+        return below | equal
+    return below | (equal & (equal.cumsum(dim=1) <= room))
+
+
+def _least_of_each_group(saliency: Tensor, n: int, m: int) -> Tensor:
+    """The m − n least of every m consecutive weights of a row."""
+    rows, width = saliency.shape
+    if not 1 <= n < m:
+        raise ValueError(f"A pattern n:m needs 1 ≤ n < m, not {n}:{m}.")
+    if width % m:
+        raise ValueError(f"The pattern {n}:{m} needs a number of inputs that {m} divides, not {width}.")
+    order = saliency.reshape(rows, width // m, m).argsort(dim=2, stable=True)  # least salient first
+    pruned = torch.zeros(order.shape, dtype=torch.bool, device=saliency.device)
+    return pruned.scatter_(2, order[:, :, : m - n], value=True).reshape(rows, width)

@@ -1,0 +1,78 @@
+"""The story: how a checkpoint becomes a sparse one, block by block.
+
+Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915; the way through the blocks is that of
+Wanda (arXiv:2306.11695) and SparseGPT: each block is measured with the inputs that the pruned blocks before it give.
+
+Axes:   W and masks (out, in); calibration tokens (samples, length) int64
+"""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from worker.engine.allocation import block_sparsities
+from worker.engine.architectures import describe, take_apart
+from worker.engine.calibration import check_tokens, record
+from worker.engine.loading import choose_device, loaded_block
+from worker.engine.measuring import measure
+from worker.engine.output import Output
+from worker.engine.pruning import needs_gram, prune
+from worker.engine.recipe import Recipe
+from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
+
+
+def sparsify(
+    source: Path,
+    destination: Path,
+    recipe: Recipe,
+    calibration_tokens: Tensor,
+    *,
+    device: str = "auto",
+    observer: Observer | None = None,
+) -> SparsityReport:
+    """Prune the checkpoint in the folder `source` into the folder `destination`.
+
+    The destination gets everything of the source that belongs to a Hub checkpoint, with the same tensor names, types
+    and shards. The same arguments on the same machine give the same bits.
+
+    Args:
+        source: a folder with config.json and safetensors.
+        destination: another folder, made if need be.
+        recipe: what to do.
+        calibration_tokens: (samples, length) int64, token ids.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        observer: is told of every block and may stop the run by raising.
+
+    Raises:
+        ValueError: the recipe does not fit the model, or the tokens do not.
+        FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
+        NumericalFailure: NaN or infinite weights or activations, with the layer's name.
+    """
+    watch, observer, target = Stopwatch(), observer or Silent(), choose_device(device)
+    arch = take_apart(source)
+    recipe.check(describe(arch))
+    check_tokens(arch, calibration_tokens, at_least=1)
+    output = Output(arch.checkpoint, destination)
+    with watch.time(Part.IO):
+        output.copy_source(observer.tick)
+    with watch.time(Part.FORWARD):
+        stream = record(arch, calibration_tokens, target, observer.tick)
+    total = len(arch.blocks)
+    shares = block_sparsities(recipe.allocation, recipe.pattern.pruned_share, total)
+    matrices: list[MatrixReport] = []
+    for index, block in enumerate(arch.blocks):
+        observer.block_started(index, total)
+        with watch.time(Part.IO), loaded_block(arch, block, target) as layer:
+            inputs = measure(block, index, stream, with_gram=needs_gram(recipe), watch=watch, tick=observer.tick)
+            finished = []
+            for path, name in block.matrices.items():
+                with watch.time(Part.MASKS):
+                    result = prune(layer.get_submodule(path), name, inputs[path], recipe, shares[index], stream.length)
+                finished.append(result.report(name, output.write(name, result.pruned)))
+                observer.tick()
+            if index + 1 < total:
+                with watch.time(Part.FORWARD):
+                    stream.advance(layer, index, block.name, observer.tick)
+        matrices += finished
+        observer.block_finished(index, total, finished)
+    return SparsityReport.of(matrices, block_parameters=arch.block_parameters, seconds=watch.seconds)

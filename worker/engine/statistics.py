@@ -1,0 +1,73 @@
+"""What is measured of the inputs of a layer, one calibration sample at a time.
+
+Axes:    x (samples, tokens, in), one row per token; results (in,) or (in, in). Everything but gram is per token.
+Symbols: n     tokens seen so far
+         μ_s, V_s   mean and variance of the tokens of sample s (division by the number of tokens)
+         mean  E[x_j]          variance  pooled: E[(x_j − E[x_j])²] over all tokens of all samples
+         within_variance       mean over samples of V_s: leaves out how the samples differ from each other
+         norm  √E[x_j²]        gram  Σ x xᵀ over tokens, tokens · E[x xᵀ]: not divided, as a copy may not fit beside it
+
+Samples are merged in float64 (Chan, Golub and LeVeque, 1979), each on its own and in the order given, so that large
+means do not swallow small variances and the result does not depend on how samples are put together in batches.
+"""
+
+import torch
+from torch import Tensor
+
+from worker.engine.linear import product
+
+
+class InputStatistics:
+    """Running statistics of one input that one or several matrices share."""
+
+    def __init__(self, width: int, *, device: torch.device, with_gram: bool, examples_per_sample: int) -> None:
+        """`with_gram` also sums `gram`, (in, in) float32; `examples_per_sample` tokens of each sample are kept as they are."""
+        self.tokens = 0
+        self.samples = 0
+        self.mean = torch.zeros(width, dtype=torch.float64, device=device)
+        self._squares = torch.zeros_like(self.mean)  # Σ (x − mean)²
+        self._within = torch.zeros_like(self.mean)  # Σ_s V_s
+        self.gram = torch.zeros(width, width, device=device) if with_gram else None
+        self._examples_per_sample = examples_per_sample
+        self._examples: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        """Take in a batch, (samples, tokens, in), of any floating type."""
+        for sample in x.float():
+            self._add_sample(sample)
+
+    def _add_sample(self, x: Tensor) -> None:
+        count = len(x)
+        mean = x.mean(dim=0)
+        squares = (x - mean).square_().sum(dim=0).double()
+        shift = mean.double() - self.mean
+        total = self.tokens + count
+        self.mean += shift * (count / total)
+        self._squares += squares + shift.square() * (self.tokens * count / total)
+        self._within += squares / count
+        self.tokens, self.samples = total, self.samples + 1
+        if self.gram is not None:
+            transposed = x.t().contiguous()  # (in, tokens)
+            self.gram += product(transposed, transposed)
+        if self._examples_per_sample:
+            self._examples.append(x[:: -(-count // self._examples_per_sample)].clone())
+
+    @property
+    def variance(self) -> Tensor:
+        """Pooled variance, (in,) float64."""
+        return self._squares / self.tokens
+
+    @property
+    def within_variance(self) -> Tensor:
+        """Mean of the variances within the samples, (in,) float64: what the released DSnoT code divides by."""
+        return self._within / self.samples
+
+    @property
+    def norm(self) -> Tensor:
+        """√E[x_j²], (in,) float64."""
+        return (self.variance + self.mean.square()).sqrt()
+
+    @property
+    def examples(self) -> Tensor | None:
+        """The tokens that were kept, (examples, in) float32, if any were asked for."""
+        return torch.cat(self._examples) if self._examples else None
