@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, MetaData, create_engine
+from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -37,6 +37,11 @@ def database_dsn(database_url: str) -> URL:
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError(f"DSNOT_DATABASE_URL names {url.get_backend_name()}; only postgresql is supported")
     return url.set(drivername="postgresql+psycopg")
+
+
+def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
+    """The database's own time so many seconds after the transaction began; NULL where `seconds` is."""
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 class Database:

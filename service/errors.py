@@ -1,4 +1,4 @@
-"""Errors that a caller sees, as RFC 9457 problems. Each subject defines its own beside the code that raises them; `main` renders."""
+"""Errors that a caller sees, as RFC 9457 problems. Each subject has its own beside the code that raises them."""
 
 from typing import Any, ClassVar, Final
 

@@ -16,3 +16,5 @@ class OutboxMessage(Base):
     task: Mapped[str]
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """Not sent before: a retry waits here."""

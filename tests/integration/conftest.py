@@ -4,14 +4,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from sqlalchemy import text
 
 from service import schema
+from service.contract import Scope
 from service.database import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
+from tests.integration.serving import client, key_for, serving
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +81,10 @@ def environment(settings: Settings) -> dict[str, str]:
     values |= {"database_url": settings.database_url.get_secret_value(), "broker_url": settings.broker_url.get_secret_value()}
     plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | Path)}
     return dict(os.environ) | {f"DSNOT_{name.upper()}": str(value) for name, value in plain.items()}
+
+
+@pytest.fixture
+def api(settings: Settings, database: Database) -> Iterator[httpx.Client]:
+    """A client of a running service, with a key of the tenant `acme` that may do everything."""
+    with serving(settings) as url, client(url, key_for(database, Scope.ADMIN)) as opened:
+        yield opened

@@ -1,0 +1,67 @@
+"""What a job has published. Only the manifest that the job's row names is trusted, and only what it lists exists."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from service.artifacts.store import ArtifactStore
+from service.contract import MANIFEST_NAME, Manifest, ManifestFile
+from service.database import Database
+from service.errors import NotFound
+from service.jobs import operations as jobs
+
+
+class ArtifactNotFound(NotFound):
+    """There is none, or none yet, or no such file in it."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The manifest of a job's artifact, and where its files lie in the store."""
+
+    manifest: Manifest
+    prefix: str
+
+    def file(self, path: str) -> ManifestFile | None:
+        return next((file for file in self.manifest.files if file.path == path), None)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of an artifact, and where to get it: exactly one of `path` and `url`."""
+
+    file: ManifestFile
+    path: Path | None = None
+    url: str | None = None
+
+
+def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
+    """Raises JobNotFound; ArtifactNotFound; StoreUnavailable."""
+    job = jobs.get(database, job_id, tenant=tenant)
+    if job.artifact_prefix is None:
+        raise ArtifactNotFound(f"the job has no artifact; it is {job.state}")
+    try:
+        content = store.read(f"{job.artifact_prefix}/{MANIFEST_NAME}")
+    except FileNotFoundError:
+        raise ArtifactNotFound("the artifact is no longer in the store") from None
+    return Artifact(Manifest.model_validate_json(content), job.artifact_prefix)
+
+
+def locate(
+    database: Database, store: ArtifactStore, job_id: UUID, path: str, *, tenant: str, method: str, presign_seconds: int
+) -> Download:
+    """Where one file of the artifact can be had.
+
+    Raises:
+        JobNotFound, ArtifactNotFound, StoreUnavailable
+    """
+    artifact = artifact_of(database, store, job_id, tenant=tenant)
+    file = artifact.file(path)
+    if file is None:
+        raise ArtifactNotFound("the artifact's manifest lists no such file")
+    place = f"{artifact.prefix}/{path}"
+    try:
+        local = store.local(place)
+    except FileNotFoundError:
+        raise ArtifactNotFound("the file is no longer in the store") from None
+    return Download(file, path=local) if local else Download(file, url=store.sign(method, place, presign_seconds))

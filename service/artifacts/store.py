@@ -1,0 +1,80 @@
+"""The artifact store as the service uses it: reading small files, and pointing callers at large ones."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from service.errors import Unavailable
+
+_REMOTE: Final[dict[str, Any]] = {
+    "client_options": {"connect_timeout": "2s", "timeout": "5s"},
+    "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=5)},
+}
+
+
+class StoreUnavailable(Unavailable):
+    """Its own words stay in the log: they may hold addresses and account names."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"the artifact store does not answer ({type(error).__name__})", retry_after=5)
+
+
+class ArtifactStore:
+    """One place: a local directory, which is created, or a bucket with a prefix."""
+
+    def __init__(self, url: str) -> None:
+        self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+        self._store = from_url(url, mkdir=True) if self._root else from_url(url, **_REMOTE)
+
+    def read(self, path: str) -> bytes:
+        """A small file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def local(self, path: str) -> Path | None:
+        """Where the file lies on this host; None if the store is elsewhere.
+
+        Raises:
+            FileNotFoundError: it would lie outside the store, or is no file.
+        """
+        if self._root is None:
+            return None
+        root = self._root.resolve()
+        found = (root / path).resolve()
+        if not found.is_relative_to(root) or not found.is_file():
+            raise FileNotFoundError(path)
+        return found
+
+    def sign(self, method: str, path: str, seconds: int) -> str:
+        """An address at which the file can be had without credentials for a while.
+
+        Raises:
+            StoreUnavailable: our credentials do not allow that.
+        """
+        try:
+            return str(obstore.sign(self._store, method, path, timedelta(seconds=seconds)))
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def check(self) -> None:
+        """Raise if the store cannot be used now."""
+        if self._root is not None:
+            if not self._root.is_dir():
+                raise FileNotFoundError("the artifact directory does not exist")
+            return
+        for _ in obstore.list(self._store, prefix="jobs", chunk_size=1):
+            break

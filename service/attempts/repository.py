@@ -1,0 +1,202 @@
+"""SQL of an attempt: the claim, the lease, what the worker reports. How attempts end is in `endings`.
+
+All times are the database's. A job belongs to the attempt whose fence number equals the job's; every write of a worker names its
+fence and changes the row only if that is still so (`held`). Whoever takes a job away from its worker raises the number.
+Locks are taken in one order, the job's row before its attempt's, so that no two transactions wait for each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Row, Text, cast, delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from service.attempts.tables import Attempt
+from service.contract import EventType, JobState, Stage, Wish, sources_of
+from service.database import in_seconds
+from service.events import repository as events
+from service.jobs.tables import Job, Layer
+
+HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
+"""The states in which a worker holds the job."""
+
+
+class StaleFence(Exception):
+    """The job belongs to another attempt, or has ended. Nothing was written, and nothing more may be."""
+
+    def __init__(self, job_id: UUID, fence: int) -> None:
+        super().__init__(f"fence {fence} of job {job_id} is stale")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker got hold of."""
+
+    job_id: UUID
+    attempt: int
+    fence: int
+    spec: dict[str, Any]
+    earlier_fences: tuple[int, ...]
+    """Of attempts that ended; what they left behind may be swept."""
+
+
+class MatrixMeasures(Protocol):
+    """What the engine reports of one matrix."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def sparsity(self) -> float: ...
+    @property
+    def error_start(self) -> float: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def swaps(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+def claim_next(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
+    """Take the best queued job: highest priority first, then the oldest. None if there is nothing to do.
+
+    Claims that run at once skip each other's rows. A row may also be locked by somebody who only writes to it (the dispatcher
+    notes that it sent the message, which is when the message arrives), so that finding none is confirmed by waiting.
+    """
+    job = _take_best(session, skip_locked=True) or _take_best(session, skip_locked=False)
+    if job is None:
+        return None
+    earlier = session.scalars(select(Attempt.fence).where(Attempt.job_id == job.id).order_by(Attempt.number)).all()
+    session.execute(delete(Layer).where(Layer.job_id == job.id))
+    session.add(
+        Attempt(
+            job_id=job.id,
+            number=job.attempts_started,
+            fence=job.fence,
+            worker=worker,
+            lease_expires_at=in_seconds(lease_seconds),
+        )
+    )
+    events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
+    return Claim(job.id, job.attempts_started, job.fence, job.spec, tuple(earlier))
+
+
+def _take_best(session: Session, *, skip_locked: bool) -> Row[UUID, int, int, dict[str, Any]] | None:
+    best = (
+        select(Job.id)
+        .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
+        .order_by(Job.priority.desc(), Job.created_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=skip_locked)
+    )
+    claimed = (
+        update(Job)
+        .where(Job.id == best.scalar_subquery())
+        .values(
+            state=JobState.RUNNING,
+            fence=Job.fence + 1,
+            attempts_started=Job.attempts_started + 1,
+            attempts_counted=Job.attempts_counted + 1,
+            started_at=func.coalesce(Job.started_at, func.now()),
+            run_deadline_at=func.coalesce(Job.run_deadline_at, in_seconds(Job.spec["run_deadline_seconds"].as_float())),
+            stage=None,
+            progress=None,
+            metrics=None,
+            error=None,
+        )
+        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec)
+    )
+    return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
+
+
+def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) -> Wish:
+    """Renew the lease and learn what is wanted.
+
+    A lease that ran out may be renewed as long as nobody has acted on it: what keeps two workers apart is the fence, not the
+    clock, and work that nobody else has taken up should not be thrown away because of a slow database.
+    """
+    renewed = (
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.fence == fence, Attempt.ended_at.is_(None))
+        .where(Job.id == Attempt.job_id, Job.fence == Attempt.fence)
+        .values(lease_expires_at=in_seconds(lease_seconds))
+        .returning(Job.state)
+    )
+    state = session.execute(renewed, execution_options={"synchronize_session": False}).scalar_one_or_none()
+    if state is None:
+        return Wish.ABANDON
+    return Wish.CANCEL if state == JobState.CANCELLING else Wish.CONTINUE
+
+
+def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> None:
+    """Enter a stage; the progress of the one before is over."""
+    _write(session, job_id, fence, stage=stage, progress=None)
+    events.append(session, job_id, EventType.STAGE_STARTED, {"stage": stage})
+
+
+def progress(session: Session, job_id: UUID, fence: int, report: dict[str, Any]) -> None:
+    """Say how far the stage is: done, total, unit, eta_seconds. No event: too many, and of no later interest."""
+    _write(session, job_id, fence, progress=report)
+
+
+def model_resolved(session: Session, job_id: UUID, fence: int, revision: str) -> None:
+    """Store the commit that the revision asked for stands for, so that the job can be repeated."""
+    spec = func.jsonb_set(Job.spec, cast(["model", "revision"], ARRAY(Text)), cast(revision, JSONB))
+    _write(session, job_id, fence, spec=spec)
+
+
+def block_pruned(
+    session: Session,
+    job_id: UUID,
+    fence: int,
+    *,
+    block: int,
+    position: int,
+    matrices: Sequence[MatrixMeasures],
+    report: dict[str, Any],
+) -> None:
+    """Write what one block's matrices came to, the first of them at `position`; the progress and the event with them.
+
+    Repeating it changes nothing, so that a caller who lost the connection may not know and try again.
+    """
+    _write(session, job_id, fence, progress=report)
+    if session.execute(select(exists().where(Layer.job_id == job_id, Layer.block == block))).scalar_one():
+        return
+    for offset, matrix in enumerate(matrices):
+        session.add(_layer(job_id, position + offset, block, matrix))
+    summary = {"block": block, "total": report["total"], "matrices": len(matrices), "seconds": sum(m.seconds for m in matrices)}
+    events.append(session, job_id, EventType.BLOCK_PRUNED, summary)
+
+
+def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> Layer:
+    rows, columns = matrix.shape
+    return Layer(
+        job_id=job_id,
+        position=position,
+        name=matrix.name,
+        block=block,
+        rows=rows,
+        columns=columns,
+        sparsity=matrix.sparsity,
+        error_start=matrix.error_start,
+        error=matrix.error,
+        swaps=matrix.swaps,
+        seconds=matrix.seconds,
+    )
+
+
+def evaluated(session: Session, job_id: UUID, fence: int, metrics: dict[str, Any], which: str) -> None:
+    """Store the metrics known so far; `which` of their parts is new: `dense` or `pruned`."""
+    _write(session, job_id, fence, metrics=metrics)
+    events.append(session, job_id, EventType.EVALUATED, {"model": which, **metrics[which]})
+
+
+def _write(session: Session, job_id: UUID, fence: int, **values: Any) -> None:
+    held = update(Job).where(Job.id == job_id, Job.fence == fence, Job.state.in_(HELD_STATES)).values(**values).returning(Job.id)
+    if session.execute(held, execution_options={"synchronize_session": False}).one_or_none() is None:
+        raise StaleFence(job_id, fence)

@@ -1,0 +1,138 @@
+"""Request bodies: bounded, JSON, and such that nothing in them can upset what comes after."""
+
+import json
+from typing import Any, Final, NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import InvalidInput, Problem
+from service.pointers import pointer
+from service.problems import render
+
+_MAX_DEPTH: Final = 32
+
+
+class BodyTooLarge(Problem):
+    status, type, title = 413, "body-too-large", "The body is too large"
+
+
+class MalformedBody(Problem):
+    status, type, title = 400, "malformed-body", "The body is not JSON"
+
+
+class UnsupportedMediaType(Problem):
+    status, type, title = 415, "unsupported-media-type", "The body has the wrong media type"
+
+
+class _Disconnected(Exception):
+    """The client left before its body was complete."""
+
+
+class BodyGuard:
+    """ASGI middleware: reads each body whole, refuses what is too long or no plain JSON, and hands it on in one piece."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else None
+        if headers is None or not ("content-length" in headers or "transfer-encoding" in headers):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._read(headers, receive)
+            if body:
+                _check_media_type(headers)
+                check(parse(body))
+        except Problem as problem:
+            await render(problem)(scope, receive, send)
+        except _Disconnected:
+            pass
+        else:
+            await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        declared = headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            raise self._too_large()
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _Disconnected
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._max_bytes:
+                raise self._too_large()
+        return bytes(body)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"at most {self._max_bytes} bytes are accepted", headers={"Connection": "close"})
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _check_media_type(headers: Headers) -> None:
+    given = headers.get("content-type", "")
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise UnsupportedMediaType("send the body as application/json")
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value, by the letter of RFC 8259 and with the names of each object unique (RFC 7493)."""
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise MalformedBody("the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise MalformedBody("the body is not UTF-8") from None
+    except ValueError as error:
+        raise MalformedBody(f"the body cannot be read: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name appears twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def check(value: Any, location: tuple[object, ...] = ()) -> None:
+    """Refuse text that PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
+    if len(location) > _MAX_DEPTH:
+        raise MalformedBody("the body is nested too deeply")
+    if isinstance(value, str):
+        _check_text(value, location)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name, (*location, name))
+            check(member, (*location, name))
+    elif isinstance(value, list):
+        for position, member in enumerate(value):
+            check(member, (*location, position))
+
+
+def _check_text(text: str, location: tuple[object, ...]) -> None:
+    for character in text:
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            flaw = "NUL characters" if character == "\0" else "lone surrogates"
+            raise InvalidInput(
+                f"text must not hold {flaw}", errors=[{"pointer": pointer(location), "detail": f"must not hold {flaw}"}]
+            )

@@ -1,0 +1,76 @@
+"""HTTP of events: pages of JSON, or a live stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.sse import EventSourceResponse
+
+from service.errors import NotFound, Unavailable
+from service.events.operations import events_after
+from service.events.schemas import EventPage, EventView
+from service.events.stream import follow
+from service.keys.authentication import JobReader
+from service.problems import problem_responses
+from service.resources import TheDatabase, TheWakeups
+
+router = APIRouter(prefix="/v1/jobs", tags=["events"])
+
+_EVENT_STREAM: Final = "text/event-stream"
+_LARGEST: Final = 2**31 - 1
+_EXAMPLE: Final = 'event: stage_started\ndata: {"seq": 2, …}\nid: 2\n\nevent: end\ndata: {"state": "succeeded"}\n\n'
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_EVENT_STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
+    **problem_responses(NotFound, Unavailable),
+}
+
+Accept = Annotated[str, Header(description="`text/event-stream` asks for the live stream")]
+Number = Annotated[int, Query(ge=0, le=_LARGEST, description="only events with higher numbers")]
+LastEventId = Annotated[
+    int | None, Header(ge=0, le=_LARGEST, description="where a stream goes on: the `id` of the last message received")
+]
+
+
+async def _subscription(
+    job_id: UUID, _caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
+) -> AsyncIterator[asyncio.Event | None]:
+    """A place among the streams for as long as the response lasts; None for a page of JSON."""
+    if not _wants_stream(accept):
+        yield None
+        return
+    with wakeups.subscribe(job_id) as woken:
+        yield woken
+
+
+def _wants_stream(accept: str) -> bool:
+    return any(offer.partition(";")[0].strip().lower() == _EVENT_STREAM for offer in accept.split(","))
+
+
+@router.get("/{job_id}/events", response_model=EventPage, responses=_RESPONSES)
+def read_events(
+    job_id: UUID,
+    caller: JobReader,
+    database: TheDatabase,
+    wakeups: TheWakeups,
+    woken: Annotated[asyncio.Event | None, Depends(_subscription)],
+    after: Number = 0,
+    cursor: Annotated[int | None, Query(ge=0, le=_LARGEST, description="`next_cursor` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    last_event_id: LastEventId = None,
+) -> EventPage | Response:
+    """What has happened to the job, oldest first.
+
+    With `Accept: text/event-stream` a stream: a message's `id` is the event's `seq`, its `event` the type, its `data` the same
+    object as in JSON. `event: end` follows the last event of a job that has ended; before that a closed stream is to be reopened
+    with `Last-Event-ID`.
+    """
+    start = next((number for number in (last_event_id, cursor) if number is not None), after)
+    batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)
+    if woken is not None:
+        content = follow(database, wakeups, woken, job_id, start, tenant=caller.tenant)
+        return EventSourceResponse(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    last = batch.events[-1].seq if batch.events else start
+    items = [EventView.of(event) for event in batch.events]
+    return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)

@@ -1,0 +1,103 @@
+"""HTTP of jobs."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Header, Query, Response
+
+from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from service.contract import JobSpec
+from service.errors import Conflict, NotFound
+from service.jobs import operations
+from service.jobs.operations import PreconditionFailed, QuotaExceeded
+from service.jobs.parameters import LABEL_PARAMETER, WantedJobs, versions_of
+from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, LayerPage, LayerView
+from service.jobs.tables import Job
+from service.keys.authentication import JobReader, JobWriter
+from service.problems import problem_responses
+from service.resources import TheDatabase, TheSettings
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the job's version, for `If-Match`"}}
+_CREATED = {"headers": _ETAG | {"Location": {"schema": {"type": "string"}}}}
+_CREATE_PROBLEMS = problem_responses(MalformedBody, BodyTooLarge, UnsupportedMediaType, QuotaExceeded)
+
+
+@router.post("", status_code=201, response_model=JobView, responses={201: _CREATED, **_CREATE_PROBLEMS})
+def create_job(
+    spec: Annotated[JobSpec, Body(openapi_examples=SPEC_EXAMPLES)],
+    caller: JobWriter,
+    settings: TheSettings,
+    database: TheDatabase,
+    response: Response,
+) -> JobView:
+    """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks."""
+    job = operations.create(database, settings, spec, tenant=caller.tenant)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _shown(job, response)
+
+
+@router.get("", response_model=JobPage, openapi_extra={"parameters": [LABEL_PARAMETER]})
+def list_jobs(
+    caller: JobReader,
+    database: TheDatabase,
+    wanted: WantedJobs,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+) -> JobPage:
+    """The tenant's jobs, newest first."""
+    page = operations.list_newest(database, wanted, tenant=caller.tenant, cursor=cursor, limit=limit)
+    return JobPage(items=[JobView.of(job) for job in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{job_id}", response_model=JobView, responses={200: {"headers": _ETAG}, **problem_responses(NotFound)})
+def get_job(job_id: UUID, caller: JobReader, database: TheDatabase, response: Response) -> JobView:
+    """One job."""
+    return _shown(operations.get(database, job_id, tenant=caller.tenant), response)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    response_model=JobView,
+    responses={200: {"headers": _ETAG}, **problem_responses(NotFound, Conflict, PreconditionFailed)},
+)
+def cancel_job(
+    job_id: UUID,
+    caller: JobWriter,
+    database: TheDatabase,
+    response: Response,
+    if_match: Annotated[str | None, Header(description="cancel only this version of the job")] = None,
+) -> JobView:
+    """End the job: at once while it waits, within seconds while it runs. Repeating it changes nothing."""
+    return _shown(operations.cancel(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+
+
+@router.get("/{job_id}/attempts", response_model=AttemptPage, responses=problem_responses(NotFound))
+def list_attempts(job_id: UUID, caller: JobReader, database: TheDatabase) -> AttemptPage:
+    """Who worked on the job, and how that ended."""
+    return AttemptPage.of(list(operations.attempts(database, job_id, tenant=caller.tenant)))
+
+
+@router.get("/{job_id}/layers", response_model=LayerPage, responses=problem_responses(NotFound))
+def list_layers(
+    job_id: UUID,
+    caller: JobReader,
+    database: TheDatabase,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    cursor: Annotated[int, Query(ge=-1, lt=2**31, description="`next_cursor` of the page before")] = -1,
+) -> LayerPage:
+    """What pruning did to each matrix, as far as it is."""
+    page = operations.layers(database, job_id, tenant=caller.tenant, after=cursor, limit=limit)
+    return LayerPage(items=[LayerView.of(layer) for layer in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{job_id}/metrics", response_model=dict[str, Any], responses=problem_responses(NotFound))
+def get_metrics(job_id: UUID, caller: JobReader, database: TheDatabase) -> dict[str, Any]:
+    """Quality, dense and pruned, sizes, seconds per stage, peak memory: what is measured so far."""
+    return operations.get(database, job_id, tenant=caller.tenant).metrics or {}
+
+
+def _shown(job: Job, response: Response) -> JobView:
+    response.headers["ETag"] = f'"{job.version}"'
+    return JobView.of(job)

@@ -1,0 +1,136 @@
+"""What callers do with jobs, and why it may be refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from service.attempts import endings
+from service.attempts.tables import Attempt
+from service.contract import EventType, JobSpec, JobState, sources_of
+from service.database import Database
+from service.errors import Conflict, NotFound, Problem
+from service.events import repository as events
+from service.jobs import repository
+from service.jobs.cursor import Cursor
+from service.jobs.repository import JobFilter
+from service.jobs.tables import Job, Layer
+from service.models.operations import admit
+from service.outbox import repository as outbox
+from service.settings import Settings
+
+_RETRY_AFTER_QUOTA = 60
+
+Item = TypeVar("Item")
+
+
+class JobNotFound(NotFound):
+    """Also what another tenant's job looks like."""
+
+    def __init__(self, job_id: UUID) -> None:
+        super().__init__(f"there is no job {job_id}")
+
+
+class QuotaExceeded(Problem):
+    status, type, title = 429, "quota-exceeded", "Too many jobs are waiting"
+
+
+class PreconditionFailed(Problem):
+    status, type, title = 412, "precondition-failed", "The job has changed"
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Part of a list, and where the next part begins; None at the end."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str) -> Job:
+    """Accept a job: the row, its first event and the message to the workers, all or nothing.
+
+    Raises:
+        ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
+        QuotaExceeded: the tenant has too many jobs waiting.
+    """
+    admit(settings, spec)
+    with database.begin() as session:
+        repository.lock_tenant(session, tenant)
+        if repository.count_queued(session, tenant) >= settings.max_queued_jobs:
+            raise QuotaExceeded(
+                f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
+                headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
+            )
+        job = repository.add(session, spec, tenant=tenant)
+        events.append(session, job.id, EventType.CREATED)
+        outbox.add_job(session, job.id)
+        repository.reload(session, job)
+    return job
+
+
+def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
+    """Raises JobNotFound."""
+    with database.begin() as session:
+        job = repository.get(session, job_id, tenant=tenant)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[Job]:
+    """Raises InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    with database.begin() as session:
+        jobs = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
+    page = jobs[:limit]
+    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(jobs) > limit else None)
+
+
+def cancel(database: Database, job_id: UUID, *, tenant: str, versions: frozenset[int] | None = None) -> Job:
+    """End a waiting job at once; have the worker of a running one stop. Repeating it changes nothing.
+
+    Args:
+        versions: the job is left alone unless its version is one of these; None accepts any.
+
+    Raises:
+        JobNotFound: the tenant has no such job.
+        PreconditionFailed: its version is another.
+        Conflict: it has ended otherwise.
+    """
+    with database.begin() as session:
+        job = repository.get(session, job_id, tenant=tenant, lock=True)
+        if job is None:
+            raise JobNotFound(job_id)
+        if versions is not None and job.version not in versions:
+            raise PreconditionFailed(f"its version is {job.version}; read the job again and decide anew")
+        state = JobState(job.state)
+        if state in (JobState.CANCELLING, JobState.CANCELLED):
+            return job
+        if state not in sources_of(JobState.CANCELLING) + sources_of(JobState.CANCELLED):
+            raise Conflict(f"the job has {state}; only a job that has not ended can be cancelled")
+        events.append(session, job_id, EventType.CANCEL_REQUESTED)
+        if state in sources_of(JobState.CANCELLING):
+            repository.request_cancel(session, job_id)
+        else:
+            endings.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
+        repository.reload(session, job)
+    return job
+
+
+def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attempt]:
+    """All attempts, oldest first. Raises JobNotFound."""
+    with database.begin() as session:
+        if repository.get(session, job_id, tenant=tenant) is None:
+            raise JobNotFound(job_id)
+        return repository.attempts(session, job_id)
+
+
+def layers(database: Database, job_id: UUID, *, tenant: str, after: int, limit: int) -> Page[Layer]:
+    """The matrices pruned so far. Raises JobNotFound."""
+    with database.begin() as session:
+        if repository.get(session, job_id, tenant=tenant) is None:
+            raise JobNotFound(job_id)
+        found = repository.layers(session, job_id, after=after, limit=limit + 1)
+    page = found[:limit]
+    return Page(page, str(page[-1].position) if len(found) > limit else None)

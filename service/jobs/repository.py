@@ -1,0 +1,100 @@
+"""SQL of jobs as the API sees them. What workers write is in `service.attempts`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.attempts.tables import Attempt
+from service.contract import JobSpec, JobState, sources_of
+from service.database import in_seconds
+from service.jobs.cursor import Cursor
+from service.jobs.tables import Job, Layer
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list is to hold; what is empty does not limit it."""
+
+    states: Sequence[JobState] = ()
+    model: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def add(session: Session, spec: JobSpec, *, tenant: str) -> Job:
+    """Insert a queued job."""
+    job = Job(
+        id=uuid4(),
+        tenant=tenant,
+        state=JobState.QUEUED,
+        spec=spec.model_dump(mode="json"),
+        model=spec.model.id,
+        labels=spec.labels,
+        priority=spec.priority,
+        max_attempts=spec.max_attempts,
+        queue_deadline_at=None if spec.queue_deadline_seconds is None else in_seconds(spec.queue_deadline_seconds),
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def lock_tenant(session: Session, tenant: str) -> None:
+    """Let one transaction at a time create jobs for the tenant, so that none passes the quota unseen."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(tenant, 0))))
+
+
+def count_queued(session: Session, tenant: str) -> int:
+    statement = select(func.count()).where(Job.tenant == tenant, Job.state == JobState.QUEUED, Job.finished_at.is_(None))
+    return session.execute(statement).scalar_one()
+
+
+def get(session: Session, job_id: UUID, *, tenant: str, lock: bool = False) -> Job | None:
+    """The tenant's job; with `lock`, nobody else changes it until the transaction ends."""
+    statement = select(Job).where(Job.id == job_id, Job.tenant == tenant)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def reload(session: Session, job: Job) -> None:
+    """Read the row again, after statements and triggers have changed it."""
+    session.flush()
+    session.refresh(job)
+
+
+def newest(session: Session, wanted: JobFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Job]:
+    """Up to `limit` of the tenant's jobs, newest first, from behind the cursor on."""
+    statement = select(Job).where(Job.tenant == tenant)
+    if wanted.states:
+        statement = statement.where(Job.state.in_(wanted.states))
+    if wanted.model is not None:
+        statement = statement.where(Job.model == wanted.model)
+    if wanted.labels:
+        statement = statement.where(Job.labels.contains(wanted.labels))
+    if wanted.created_after is not None:
+        statement = statement.where(Job.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(Job.created_at < wanted.created_before)
+    if before is not None:
+        statement = statement.where(tuple_(Job.created_at, Job.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)).all()
+
+
+def request_cancel(session: Session, job_id: UUID) -> None:
+    """From a state in which a worker holds the job: its next heartbeat brings it the wish."""
+    asked = update(Job).where(Job.id == job_id, Job.state.in_(sources_of(JobState.CANCELLING))).values(state=JobState.CANCELLING)
+    session.execute(asked.returning(Job.id), execution_options={"synchronize_session": False}).one()
+
+
+def attempts(session: Session, job_id: UUID) -> Sequence[Attempt]:
+    return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
+
+
+def layers(session: Session, job_id: UUID, *, after: int, limit: int) -> Sequence[Layer]:
+    """Up to `limit` matrices behind position `after`, in the order of the model."""
+    statement = select(Layer).where(Layer.job_id == job_id, Layer.position > after)
+    return session.scalars(statement.order_by(Layer.position).limit(limit)).all()

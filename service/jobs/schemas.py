@@ -1,0 +1,171 @@
+"""Jobs as the API shows them."""
+
+from datetime import datetime
+from typing import Any, Final, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.attempts.tables import Attempt
+from service.contract import AttemptOutcome, Failure, JobState, Stage
+from service.jobs.tables import Job, Layer
+
+SPEC_EXAMPLES: Final[dict[str, Any]] = {
+    "smallest": {
+        "summary": "A hub model, half of its weights, all defaults",
+        "value": {"model": {"id": "meta-llama/Llama-3.1-8B"}},
+    },
+    "offline": {
+        "summary": "A local model and the data sets that need no hub",
+        "value": {
+            "model": {"source": "local", "id": "SmolLM2-135M-Instruct"},
+            "calibration": {"dataset": "c4-sample", "num_samples": 16, "sequence_length": 512},
+            "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 512},
+            "labels": {"team": "search"},
+        },
+    },
+    "2:4, as in the paper": {
+        "summary": "A preset, and a pattern beside it",
+        "value": {
+            "model": {"id": "meta-llama/Llama-3.1-8B"},
+            "recipe": {"preset": "dsnot-paper", "pattern": {"type": "n:m", "n": 2, "m": 4}},
+        },
+    },
+}
+
+
+class ProgressView(BaseModel):
+    """How far the current stage is."""
+
+    done: int
+    total: int
+    unit: str = Field(examples=["blocks"])
+    eta_seconds: float | None = Field(None, description="of the stage, not of the job")
+
+
+class Links(BaseModel):
+    """Where the rest is."""
+
+    self: str
+    cancel: str
+    attempts: str
+    events: str
+    layers: str
+    metrics: str
+    artifacts: str
+
+    @classmethod
+    def of(cls, job_id: UUID) -> "Links":
+        path = f"/v1/jobs/{job_id}"
+        parts = ("cancel", "attempts", "events", "layers", "metrics", "artifacts")
+        return cls.model_validate({"self": path, **{part: f"{path}/{part}" for part in parts}})
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", "state": "running", "stage": "pruning"}]}
+    )
+
+    id: UUID
+    state: JobState
+    stage: Stage | None = Field(description="of the current attempt")
+    progress: ProgressView | None
+    attempt: int = Field(description="how many attempts have begun")
+    spec: dict[str, Any] = Field(description="the body with every default filled in; sent again, it repeats the job")
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    timings: dict[str, float] = Field(description="seconds of each stage, once the job has succeeded")
+    metrics: dict[str, Any] | None = Field(description="what is measured so far")
+    error: Failure | None = Field(description="why it failed")
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(
+            id=job.id,
+            state=JobState(job.state),
+            stage=Stage(job.stage) if job.stage else None,
+            progress=ProgressView.model_validate(job.progress) if job.progress else None,
+            attempt=job.attempts_started,
+            spec=job.spec,
+            labels=job.labels,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            updated_at=job.updated_at,
+            timings=(job.metrics or {}).get("seconds", {}),
+            metrics=job.metrics,
+            error=Failure.model_validate(job.error) if job.error else None,
+            links=Links.of(job.id),
+        )
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    items: list[JobView]
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
+
+
+class AttemptView(BaseModel):
+    """One try at the job."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: AttemptOutcome | None
+    detail: str | None
+
+
+class AttemptPage(BaseModel):
+    """All attempts, oldest first."""
+
+    items: list[AttemptView]
+    next_cursor: None = None
+
+    @classmethod
+    def of(cls, attempts: list[Attempt]) -> Self:
+        return cls(items=[AttemptView.model_validate(attempt) for attempt in attempts])
+
+
+class LayerView(BaseModel):
+    """What pruning did to one matrix."""
+
+    position: int
+    name: str = Field(examples=["model.layers.0.self_attn.q_proj"])
+    block: int
+    shape: tuple[int, int] = Field(description="outputs, inputs")
+    sparsity: float
+    error_start: float = Field(description="of the warm start: ‖(W − W')X‖² / ‖WX‖²")
+    error: float = Field(description="of the result")
+    swaps: int
+    seconds: float
+
+    @classmethod
+    def of(cls, layer: Layer) -> Self:
+        return cls(
+            position=layer.position,
+            name=layer.name,
+            block=layer.block,
+            shape=(layer.rows, layer.columns),
+            sparsity=layer.sparsity,
+            error_start=layer.error_start,
+            error=layer.error,
+            swaps=layer.swaps,
+            seconds=layer.seconds,
+        )
+
+
+class LayerPage(BaseModel):
+    """Matrices in the order of the model."""
+
+    items: list[LayerView]
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

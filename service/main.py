@@ -1,0 +1,129 @@
+"""The HTTP service: `python -m uvicorn service.main:create_app --factory`."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
+from types import FrameType
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+import service.artifacts.endpoints
+import service.events.endpoints
+import service.health.endpoints
+import service.jobs.endpoints
+import service.recipes.endpoints
+from service import problems
+from service.artifacts.store import ArtifactStore
+from service.bodies import BodyGuard
+from service.database import Database
+from service.errors import InvalidInput, Unavailable
+from service.events.wakeups import Wakeups
+from service.health.operations import readiness_of
+from service.jobs.parameters import only_known_parameters
+from service.keys.authentication import Forbidden, Unauthenticated
+from service.logging import configure_logging
+from service.problems import ProblemView, problem_responses
+from service.queue import Queue
+from service.request_log import RequestLog
+from service.resources import Resources
+from service.settings import Settings, get_settings
+
+_SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
+_V1 = (service.jobs.endpoints, service.events.endpoints, service.artifacts.endpoints, service.recipes.endpoints)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Without settings it is the whole process: it reads the environment and takes the logs in hand."""
+    if settings is None:
+        settings = get_settings()
+        _configure_logging(settings)
+    app = FastAPI(title="DSnoT", version=version("dsnot"), summary=_SUMMARY, lifespan=_lifespan(settings), redirect_slashes=False)
+    for subject in _V1:
+        app.include_router(
+            subject.router,
+            dependencies=[Depends(only_known_parameters)],
+            responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, Unavailable),
+        )
+    app.include_router(service.health.endpoints.router)
+    problems.install(app)
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestLog)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        url = settings.database_url.get_secret_value()
+        database, store = Database(url), ArtifactStore(settings.artifact_url)
+        queue = Queue(settings.broker_url.get_secret_value())
+        wakeups = Wakeups(url, settings.max_event_streams)
+        readiness = readiness_of(settings, store, queue)
+        app.state.resources = Resources(settings, database, store, wakeups, readiness)
+        listener = asyncio.create_task(wakeups.run())
+        with _at_stop_signal(wakeups.close):
+            yield
+        wakeups.close()
+        listener.cancel()
+        with suppress(asyncio.CancelledError):
+            await listener
+        readiness.close()
+        queue.close()
+        database.close()
+
+    return lifespan
+
+
+@contextmanager
+def _at_stop_signal(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` on the event loop as soon as the process is told to stop.
+
+    The server ends the lifespan only when every response is complete, and an event stream would never be: it has to hear first.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    server = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        handler = server[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in server.items():
+        if callable(handler):
+            signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in server.items():
+            signal.signal(number, handler)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once, with the problem document among its schemas."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schema = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        schemas |= schema.pop("$defs")
+        schemas["ProblemView"] = schema
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _configure_logging(settings: Settings) -> None:
+    configure_logging(settings.log_level, settings.log_format)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # the server has set up its own before it calls us
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = name != "uvicorn.access"  # we log requests ourselves

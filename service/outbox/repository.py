@@ -1,0 +1,37 @@
+"""SQL of the outbox: a transaction leaves a message in it; the dispatcher takes it out once the broker has it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from service.contract import PRUNE_TASK
+from service.database import in_seconds
+from service.outbox.tables import OutboxMessage
+
+
+def add(session: Session, task: str, payload: dict[str, Any], *, delay_seconds: float = 0) -> None:
+    """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
+    session.add(OutboxMessage(task=task, payload=payload, due_at=in_seconds(delay_seconds)))
+
+
+def add_job(session: Session, job_id: UUID, *, delay_seconds: float = 0) -> None:
+    """Have the workers told that there is work. The job is named for a log's reader; a worker claims the best."""
+    add(session, PRUNE_TASK, {"job_id": str(job_id)}, delay_seconds=delay_seconds)
+
+
+def lock_due(session: Session, limit: int) -> Sequence[OutboxMessage]:
+    """The oldest messages that are due and no other dispatcher is sending, locked until the transaction ends."""
+    statement = select(OutboxMessage).where(OutboxMessage.due_at <= func.now()).order_by(OutboxMessage.id)
+    return session.scalars(statement.limit(limit).with_for_update(skip_locked=True)).all()
+
+
+def remove(session: Session, ids: Sequence[int]) -> None:
+    session.execute(delete(OutboxMessage).where(OutboxMessage.id.in_(ids)))
+
+
+def count(session: Session) -> int:
+    """How many messages wait, due or not."""
+    return session.execute(select(func.count()).select_from(OutboxMessage)).scalar_one()

@@ -1,0 +1,125 @@
+"""Everything that can go wrong in a request, rendered as RFC 9457 problems, and their declaration in the OpenAPI document."""
+
+import json
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from service.contract.spec import FieldError
+from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, NotFound, Problem, Unavailable
+from service.logging import get_logger
+from service.pointers import pointer, within
+
+log = get_logger(__name__)
+_MAX_ERRORS: Final = 50
+
+
+class MethodNotAllowed(Problem):
+    status, type, title = 405, "method-not-allowed", "This address does not do that"
+
+
+class Refused(Problem):
+    """Of the protocol, not of the job: what the framework refuses with a status of its own."""
+
+    status, type, title = 400, "bad-request", "The request cannot be read"
+
+
+class Internal(Problem):
+    status, type, title = 500, "internal", "Something went wrong on our side"
+
+
+class ErrorView(BaseModel):
+    """One thing that is wrong with the input."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter")
+    detail: str
+
+
+class ProblemView(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["urn:dsnot:problem:invalid-input"])
+    title: str
+    status: int
+    detail: str
+    errors: list[ErrorView] | None = None
+
+
+def render(problem: Problem) -> Response:
+    # ASCII: a user's name for a field may hold a lone surrogate, which UTF-8 cannot say
+    content = json.dumps(problem.body(), ensure_ascii=True)
+    return Response(content, problem.status, problem.headers, PROBLEM_MEDIA_TYPE)
+
+
+def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route or router that may answer with these problems."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        example = problem("What to do about it.").body()
+        content = {"schema": {"$ref": "#/components/schemas/ProblemView"}, "example": example}
+        declared[problem.status] = {"description": problem.title, "content": {PROBLEM_MEDIA_TYPE: content}}
+    return declared
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    for away in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(away, _database_away)
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return render(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(entry["loc"][0] == "path" for entry in found):
+        return render(NotFound("no such address: an id in it is malformed"))
+    errors = [{"pointer": _pointer(entry, error.body), "detail": _detail(entry)} for entry in found[:_MAX_ERRORS]]
+    return render(InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
+
+
+def _pointer(entry: dict[str, Any], body: object) -> str:
+    where, *location = entry["loc"]
+    if where != "body":
+        return str(location[0] if location else where)
+    steps = within(body, location, missing=entry["type"] == "missing")
+    cause = entry.get("ctx", {})
+    if entry["type"].startswith("union_tag"):
+        steps.append(cause["discriminator"].strip("'"))
+    broken = cause.get("error")
+    return pointer(steps) + (broken.pointer if isinstance(broken, FieldError) else "")
+
+
+def _detail(entry: dict[str, Any]) -> str:
+    cause = entry.get("ctx", {}).get("error")
+    return str(cause if isinstance(cause, ValueError) else entry["msg"])
+
+
+def _sentence(entry: dict[str, str]) -> str:
+    return f"{entry['pointer'] or 'the body'}: {entry['detail']}"
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == NotFound.status:
+        return render(NotFound(f"there is nothing at {request.url.path}"))
+    if error.status_code == MethodNotAllowed.status:
+        allowed = dict(error.headers or {})
+        return render(MethodNotAllowed(f"{request.method} is not possible at {request.url.path}", headers=allowed))
+    return render(Refused(str(error.detail)))
+
+
+async def _database_away(_request: Request, error: Exception) -> Response:
+    log.warning("database_unavailable", error=type(error).__name__, detail=str(getattr(error, "orig", error)).strip())
+    return render(Unavailable("the database does not answer; try again shortly"))

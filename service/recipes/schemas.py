@@ -1,0 +1,40 @@
+"""What can be asked for, as the API shows it."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.contract import Preset
+
+
+class ChoiceView(BaseModel):
+    """One value of a choice, with its settings."""
+
+    name: str
+    options: dict[str, dict[str, Any]] = Field(
+        description="JSON Schema of each setting: type, bounds, default",
+        examples=[{"max_cycles": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 50}}],
+    )
+
+
+class DatasetView(BaseModel):
+    """A data set, and the split that each use takes unless told otherwise (`name:split`)."""
+
+    name: str
+    summary: str
+    splits: list[str]
+    calibration: str
+    evaluation: str
+
+
+class RecipesView(BaseModel):
+    """The vocabulary of a job's `recipe`, `calibration` and `evaluation`."""
+
+    presets: list[Preset]
+    criteria: list[str]
+    allocations: list[str]
+    patterns: list[ChoiceView]
+    refinements: list[ChoiceView]
+    updates: list[ChoiceView]
+    datasets: list[DatasetView]
+    defaults: dict[str, Any] = Field(description="a job's body as far as it has defaults")

@@ -1,0 +1,89 @@
+"""A real HTTP service in a thread, and what tests of the API put into the database by hand."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import uvicorn
+from sqlalchemy import update
+
+from service.contract import JobSpec, JobState, Scope
+from service.database import Database
+from service.jobs.tables import Job
+from service.keys.operations import create_key
+from service.main import create_app
+from service.settings import Settings
+
+BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}}
+"""The smallest that is accepted."""
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The address of a running service with these settings."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the service did not start"
+        time.sleep(0.005)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(15)
+    assert not thread.is_alive(), "the service did not stop"
+
+
+@contextmanager
+def client(url: str, key: str | None) -> Iterator[httpx.Client]:
+    """A client that holds the key."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=15) as opened:
+        yield opened
+
+
+def key_for(database: Database, *scopes: Scope, tenant: str = "acme") -> str:
+    """The plaintext of a new key."""
+    return create_key(database, tenant=tenant, name="test", scopes=scopes)[1]
+
+
+def insert_job(database: Database, *, state: JobState = JobState.QUEUED, tenant: str = "acme", **values: Any) -> UUID:
+    """A job in any state, past the API and the transitions."""
+    spec = JobSpec.model_validate(BODY)
+    job = Job(
+        id=uuid4(),
+        tenant=tenant,
+        state=state,
+        spec=spec.model_dump(mode="json"),
+        model=spec.model.id,
+        labels={},
+        priority=0,
+        max_attempts=3,
+    )
+    for name, value in values.items():
+        setattr(job, name, value)
+    with database.begin() as session:
+        session.add(job)
+    return job.id
+
+
+def set_job(database: Database, job_id: UUID | str, **values: Any) -> None:
+    """Change columns of a job, as a worker would; the transitions hold."""
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.id == UUID(str(job_id))).values(**values))
+
+
+def problem(response: httpx.Response) -> tuple[int, str, list[str]]:
+    """Status, type without its prefix, pointers; checks that it is a problem document."""
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == response.status_code
+    assert document["title"]
+    assert document["detail"]
+    kind = document["type"].removeprefix("urn:dsnot:problem:")
+    return response.status_code, kind, [error["pointer"] for error in document.get("errors", [])]

@@ -1,0 +1,191 @@
+"""The manifest and the files it lists, from a local store and from one that signs."""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.contract import JobState, Manifest, ManifestFile, Scope, artifact_prefix
+from service.database import Database
+from service.settings import Settings
+from tests.integration.serving import client, insert_job, key_for, serving
+
+CONTENT = bytes(range(256)) * 40
+FILES = {"model.safetensors": CONTENT, "config.json": b"{}", "onnx/very deep/ä#?.bin": b"deep", "empty": b""}
+
+
+def publish(settings: Settings, database: Database, files: dict[str, bytes] = FILES) -> UUID:
+    """A job that has succeeded, and its artifact in the local store."""
+    job_id = insert_job(database, state=JobState.SUCCEEDED)
+    prefix = artifact_prefix(job_id, 1)
+    folder = Path(settings.artifact_url.removeprefix("file://")) / prefix
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    listed = [ManifestFile(path=p, bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for p, c in files.items()]
+    (folder / "manifest.json").write_text(Manifest(job_id=str(job_id), fence=1, files=listed).model_dump_json())
+    (folder / "unlisted").write_bytes(b"left behind")
+    name_artifact(database, job_id, prefix)
+    return job_id
+
+
+def name_artifact(database: Database, job_id: UUID, prefix: str) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET artifact_prefix = %s WHERE id = %s", (prefix, job_id))
+
+
+def test_every_file_of_the_manifest_can_be_had_and_is_what_it_says(
+    api: httpx.Client, settings: Settings, database: Database
+) -> None:
+    job_id = publish(settings, database)
+    manifest = api.get(f"/v1/jobs/{job_id}/artifacts").json()
+    assert manifest["job_id"] == str(job_id)
+    assert {file["path"] for file in manifest["files"]} == set(FILES)
+    for file in manifest["files"]:
+        response = api.get(f"/v1/jobs/{job_id}/artifacts/{quote(file['path'])}")
+        assert response.content == FILES[file["path"]]
+        assert hashlib.sha256(response.content).hexdigest() == file["sha256"] == response.headers["etag"].strip('"')
+        assert len(response.content) == file["bytes"] == int(response.headers["content-length"])
+        assert response.headers["content-type"] == "application/octet-stream"
+        assert response.headers["content-disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("bytes=0-9", CONTENT[:10]),
+        ("bytes=10000-", CONTENT[10000:]),
+        ("bytes=-5", CONTENT[-5:]),
+        ("bytes=10230-99999", CONTENT[10230:]),
+        ("bytes=-99999", CONTENT),
+    ],
+)
+def test_a_part_of_a_file_can_be_had(
+    api: httpx.Client, settings: Settings, database: Database, wanted: str, expected: bytes
+) -> None:
+    path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
+    response = api.get(path, headers={"Range": wanted})
+    assert (response.status_code, response.content) == (206, expected)
+    first = len(CONTENT) - len(expected) if wanted != "bytes=0-9" else 0
+    assert response.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(CONTENT)}"
+
+
+def test_ranges_that_cannot_be_met_and_those_that_make_no_sense(
+    api: httpx.Client, settings: Settings, database: Database
+) -> None:
+    job_id = publish(settings, database)
+    path = f"/v1/jobs/{job_id}/artifacts/model.safetensors"
+    for beyond in (f"bytes={len(CONTENT)}-", "bytes=0-1,99999-", "bytes=-0"):
+        response = api.get(path, headers={"Range": beyond})
+        assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{len(CONTENT)}")
+        assert response.json()["type"] == "urn:dsnot:problem:range-not-satisfiable"
+    for nonsense in ("bytes=9-1", "bytes=a-b", "lines=1-2", "bytes", "bytes=", "bytes=--1", f"bytes=0-{'9' * 5000}"):
+        response = api.get(path, headers={"Range": nonsense})
+        assert (response.status_code, response.content) == (200, CONTENT), nonsense
+    assert api.get(f"/v1/jobs/{job_id}/artifacts/empty", headers={"Range": "bytes=0-0"}).status_code == 416
+
+
+def test_a_changed_file_is_not_continued(api: httpx.Client, settings: Settings, database: Database) -> None:
+    path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
+    tag = api.head(path).headers["etag"]
+    assert api.get(path, headers={"Range": "bytes=5-", "If-Range": tag}).status_code == 206
+    assert api.get(path, headers={"Range": "bytes=5-", "If-Range": '"other"'}).content == CONTENT
+    assert api.get(path, headers={"If-None-Match": tag}).status_code == 304
+    assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_head_tells_of_a_file_without_its_bytes(api: httpx.Client, settings: Settings, database: Database) -> None:
+    path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
+    whole, head = api.get(path), api.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-length", "etag", "accept-ranges", "content-type"):
+        assert head.headers[name] == whole.headers[name]
+    assert api.head(path + "x").status_code == 404
+
+
+def test_only_what_the_manifest_lists_exists(api: httpx.Client, settings: Settings, database: Database, tmp_path: Path) -> None:
+    job_id = publish(settings, database)
+    other = publish(settings, database)
+    (tmp_path / "secret").write_text("secret")
+    up = "%2e%2e/" * 4
+    for path in (
+        "unlisted",
+        "manifest.json",
+        "config.json/",
+        "%2e/config.json",
+        f"%2e%2e/../{other}/1/config.json",
+        f"{up}secret",
+        "a%00b",
+    ):
+        assert api.get(f"/v1/jobs/{job_id}/artifacts/{path}").status_code == 404, path
+
+
+def test_a_manifest_that_lists_places_outside_the_store_gives_nothing_away(
+    api: httpx.Client, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    job_id = publish(settings, database)
+    prefix = artifact_prefix(job_id, 1)
+    folder = Path(settings.artifact_url.removeprefix("file://")) / prefix
+    (folder / "link").symlink_to(tmp_path / "secret")
+    paths = ("../../../../secret", "link")
+    listed = [ManifestFile(path=path, bytes=6, sha256="0" * 64) for path in paths]
+    (folder / "manifest.json").write_text(Manifest(job_id=str(job_id), fence=1, files=listed).model_dump_json())
+    for path in paths:
+        assert api.get(f"/v1/jobs/{job_id}/artifacts/{path.replace('..', '%2e%2e')}").status_code == 404
+
+
+def test_a_job_without_an_artifact_has_none(api: httpx.Client, database: Database) -> None:
+    unfinished = insert_job(database, state=JobState.RUNNING)
+    gone = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/gone/1")
+    for job_id in (unfinished, gone):
+        for path in ("", "/config.json"):
+            response = api.get(f"/v1/jobs/{job_id}/artifacts{path}")
+            assert (response.status_code, response.json()["type"]) == (404, "urn:dsnot:problem:not-found")
+
+
+def test_reading_jobs_is_not_enough_to_read_artifacts(api: httpx.Client, settings: Settings, database: Database) -> None:
+    job_id = publish(settings, database)
+    headers = {"Authorization": f"Bearer {key_for(database, Scope.JOBS_READ)}"}
+    assert [api.get(f"/v1/jobs/{job_id}/artifacts{p}", headers=headers).status_code for p in ("", "/config.json")] == [403, 403]
+
+
+def test_a_store_that_signs_is_pointed_at_for_a_while(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing needs no network, the manifest does; it is given here."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/a/1")
+    listed = Manifest(job_id=str(job_id), fence=1, files=[ManifestFile(path="a b.bin", bytes=1, sha256="0" * 64)])
+    monkeypatch.setattr("service.artifacts.store.ArtifactStore.read", lambda *_: listed.model_dump_json().encode())
+    remote = settings.model_copy(update={"artifact_url": "s3://bucket/some/prefix", "presign_seconds": 77})
+    with serving(remote) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        answers = [api.request(method, f"/v1/jobs/{job_id}/artifacts/a%20b.bin") for method in ("GET", "HEAD")]
+        assert [answer.status_code for answer in answers] == [307, 307]
+        target = urlsplit(answers[0].headers["location"])
+        assert target.path.endswith("/bucket/some/prefix/jobs/a/1/a%20b.bin")
+        assert parse_qs(target.query)["X-Amz-Expires"] == ["77"]
+        assert answers[0].headers["location"] != answers[1].headers["location"], "a signature is for one method"
+        assert "the-secret" not in answers[0].headers["location"]
+        assert api.get(f"/v1/jobs/{job_id}/artifacts/other").status_code == 404
+
+
+def test_a_store_that_does_not_answer_is_a_passing_trouble(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/a/1")
+    remote = settings.model_copy(update={"artifact_url": "s3://bucket"})
+    with serving(remote) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        response = api.get(f"/v1/jobs/{job_id}/artifacts")
+        assert (response.status_code, response.json()["type"]) == (503, "urn:dsnot:problem:unavailable")
+        assert "127.0.0.1" not in response.text
+        assert int(response.headers["retry-after"]) > 0

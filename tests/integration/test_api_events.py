@@ -1,0 +1,247 @@
+"""Events as pages and as a live stream."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.attempts.endings import finish
+from service.contract import EventType, JobState, Scope
+from service.database import Database
+from service.embedded.processes import free_port
+from service.events import repository
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.serving import client, insert_job, key_for, serving
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+@dataclass(frozen=True)
+class Message:
+    event: str
+    id: str | None
+    data: Any
+
+
+def messages(response: httpx.Response) -> Iterator[Message]:
+    """The messages of a stream, read by the rules of the HTML standard, comments left out."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        if not line and "data" in fields:
+            yield Message(fields.get("event", "message"), fields.get("id"), json.loads(fields["data"]))
+        if not line:
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+
+def append(database: Database, job_id: UUID, count: int = 1) -> None:
+    for _ in range(count):
+        with database.begin() as session:
+            repository.append(session, job_id, EventType.BLOCK_PRUNED, {"block": 0})
+
+
+def succeed(database: Database, job_id: UUID) -> None:
+    with database.begin() as session:
+        finish(session, job_id, JobState.SUCCEEDED)
+
+
+def test_events_come_in_pages_that_a_caller_can_go_on_from(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database)
+    append(database, job_id, 5)
+    path = f"/v1/jobs/{job_id}/events"
+    first = api.get(path, params={"limit": 3}).json()
+    assert ([event["seq"] for event in first["items"]], first["next_cursor"]) == ([1, 2, 3], "3")
+    second = api.get(path, params={"limit": 3, "cursor": first["next_cursor"]}).json()
+    assert ([event["seq"] for event in second["items"]], second["next_cursor"], second["last_seq"]) == ([4, 5], None, 5)
+    later = api.get(path, params={"after": second["last_seq"]}).json()
+    assert (later["items"], later["next_cursor"], later["last_seq"]) == ([], None, 5)
+
+
+def test_a_stream_tells_what_was_what_happens_and_the_end(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    append(database, job_id, 2)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        stream = messages(response)
+        stored = [next(stream), next(stream)]
+        began = time.monotonic()
+        append(database, job_id)
+        live = next(stream)
+        assert time.monotonic() - began < 2, "the notification woke the stream, not the poll"
+        succeed(database, job_id)
+        rest = list(stream)
+    assert [message.id for message in (*stored, live)] == ["1", "2", "3"]
+    assert live.data == api.get(f"/v1/jobs/{job_id}/events").json()["items"][2]
+    assert [message.event for message in (live, *rest)] == ["block_pruned", "succeeded", "end"]
+    assert rest[-1].data == {"state": "succeeded"}
+
+
+def test_reconnecting_with_the_last_id_neither_skips_nor_repeats(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            append(database, job_id)
+        succeed(database, job_id)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    seen: list[int] = []
+    ended = False
+    for connection in range(8):
+        headers = STREAM | ({"Last-Event-ID": str(seen[-1])} if seen else {})
+        with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+            for count, message in enumerate(messages(response), 1):
+                if message.event == "end":
+                    ended = True
+                    break
+                seen.append(int(message.id or 0))
+                if connection < 7 and count == 7:
+                    break
+                stop.set() if connection == 7 else None
+    worker.join()
+    assert ended
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) == len(api.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000}).json()["items"])
+
+
+def test_more_stored_events_than_are_read_at_once_all_arrive(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    with database.begin() as session:
+        for _ in range(450):
+            repository.append(session, job_id, EventType.BLOCK_PRUNED)
+    succeed(database, job_id)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        assert [message.id for message in messages(response)] == [str(n) for n in range(1, 452)] + [None]
+
+
+def test_the_stream_of_an_ended_job_ends_at_once_even_when_everything_was_received(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database)
+    with database.begin() as session:
+        finish(session, job_id, JobState.CANCELLED)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM | {"Last-Event-ID": "1"}) as response:
+        assert [message.event for message in messages(response)] == ["end"]
+
+
+def test_a_stream_wakes_only_for_its_own_job_but_many_share_one_connection(api: httpx.Client, database: Database) -> None:
+    jobs = [insert_job(database, state=JobState.RUNNING) for _ in range(5)]
+    first: dict[UUID, Any] = {}
+
+    def watch(job_id: UUID) -> None:
+        with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+            first[job_id] = next(messages(response)).data["data"]
+
+    watchers = [threading.Thread(target=watch, args=(job_id,)) for job_id in jobs]
+    for watcher in watchers:
+        watcher.start()
+    time.sleep(0.5)
+    assert listeners(database) == 1
+    for number, job_id in enumerate(jobs):
+        with database.begin() as session:
+            repository.append(session, job_id, EventType.BLOCK_PRUNED, {"block": number})
+    for watcher in watchers:
+        watcher.join(10)
+    assert first == {job_id: {"block": number} for number, job_id in enumerate(jobs)}
+
+
+def listeners(database: Database) -> int:
+    return len(_listeners(database))
+
+
+def _listeners(database: Database) -> list[int]:
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'")
+        return [pid for (pid,) in found]
+
+
+def test_a_stream_outlives_the_loss_of_the_listening_connection(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    append(database, job_id)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        stream = messages(response)
+        assert next(stream).id == "1"
+        with database.engine.begin() as connection:
+            for pid in _listeners(database):
+                connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+        append(database, job_id)
+        assert next(stream).id == "2"
+        succeed(database, job_id)
+        assert [message.event for message in stream] == ["succeeded", "end"]
+
+
+def test_silence_is_filled_with_comments(api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.events.stream.POLL_SECONDS", 0.1)
+    job_id = insert_job(database)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        lines = response.iter_lines()
+        assert [next(lines)[:1], next(lines), next(lines)[:1]] == [":", "", ":"]
+
+
+def test_only_so_many_streams_are_open_and_a_closed_one_makes_room(settings: Settings, database: Database) -> None:
+    job_id = insert_job(database)
+    append(database, job_id)
+    path = f"/v1/jobs/{job_id}/events"
+    with serving(settings.model_copy(update={"max_event_streams": 2})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        with api.stream("GET", path, headers=STREAM) as one, api.stream("GET", path, headers=STREAM) as two:
+            assert (one.status_code, two.status_code) == (200, 200)
+            refused = api.get(path, headers=STREAM)
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:dsnot:problem:unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+            assert api.get(path).status_code == 200, "pages are not streams"
+            assert api.get(f"/v1/jobs/{UUID(int=0)}/events", headers={"Authorization": "", **STREAM}).status_code == 401
+        deadline = time.monotonic() + 5
+        while (status := opened(api, path)) != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert status == 200
+
+
+def opened(api: httpx.Client, path: str) -> int:
+    with api.stream("GET", path, headers=STREAM) as response:
+        return response.status_code
+
+
+def test_a_service_that_is_told_to_stop_ends_its_streams_and_itself(settings: Settings, database: Database) -> None:
+    job_id, port = insert_job(database), free_port()
+    append(database, job_id)
+    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, text=True)
+    try:
+        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
+            wait_for(api)
+            with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+                stream = messages(response)
+                assert next(stream).id == "1"
+                process.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                assert list(stream) == [], "the stream is complete as HTTP but says no `end`"
+        _, log = process.communicate(timeout=10)
+        assert time.monotonic() - began < 4
+        assert process.returncode in (0, -signal.SIGTERM)
+        lines = [json.loads(line) for line in log.splitlines()]
+        assert [line for line in lines if line["level"] not in ("info", "debug")] == []
+    finally:
+        process.kill()
+
+
+def wait_for(api: httpx.Client) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            api.get("/livez").raise_for_status()
+            return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the service did not start")

@@ -1,0 +1,263 @@
+"""Creating, reading, listing and cancelling jobs."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from service.contract import TERMINAL_STATES, JobSpec, JobState, Scope
+from service.database import Database
+from service.events.tables import JobEvent
+from service.jobs.tables import Job, Layer
+from service.outbox.tables import OutboxMessage
+from service.settings import Settings
+from tests.integration.serving import BODY, client, insert_job, key_for, serving, set_job
+
+
+def event_types(api: httpx.Client, job_id: str) -> list[str]:
+    return [event["type"] for event in api.get(f"/v1/jobs/{job_id}/events").json()["items"]]
+
+
+def test_a_created_job_has_its_row_its_event_and_its_message(api: httpx.Client, database: Database) -> None:
+    response = api.post("/v1/jobs", json=BODY | {"labels": {"team": "search"}})
+    assert response.status_code == 201
+    job = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert (job["state"], job["attempt"], job["labels"]) == ("queued", 0, {"team": "search"})
+    with database.begin() as session:
+        row = session.scalars(select(Job)).one()
+        assert str(row.id) == job["id"]
+        assert response.headers["etag"] == f'"{row.version}"'
+        assert [(e.seq, e.type) for e in session.scalars(select(JobEvent))] == [(1, "created")]
+        assert [m.payload for m in session.scalars(select(OutboxMessage))] == [{"job_id": job["id"]}]
+
+
+def test_the_answer_holds_every_default_and_repeats_the_job_when_sent_again(api: httpx.Client) -> None:
+    spec = api.post("/v1/jobs", json=BODY).json()["spec"]
+    assert spec["calibration"] == {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0}
+    assert spec["recipe"]["refinement"]["accept"] == "if_better"
+    assert api.post("/v1/jobs", json=spec).json()["spec"] == spec
+
+
+def test_every_link_of_a_job_leads_somewhere(api: httpx.Client) -> None:
+    links = api.post("/v1/jobs", json=BODY).json()["links"]
+    assert {name: api.get(path).status_code for name, path in links.items() if name not in ("cancel", "artifacts")} == {
+        "self": 200,
+        "attempts": 200,
+        "events": 200,
+        "layers": 200,
+        "metrics": 200,
+    }
+    assert api.get(links["artifacts"]).status_code == 404
+    assert api.post(links["cancel"]).status_code == 200
+
+
+def test_a_running_job_shows_what_its_worker_reports(api: httpx.Client, database: Database) -> None:
+    progress = {"done": 3, "total": 30, "unit": "blocks", "eta_seconds": 12.5}
+    job_id = insert_job(
+        database,
+        state=JobState.RUNNING,
+        stage="pruning",
+        progress=progress,
+        attempts_started=2,
+        metrics={"seconds": {"loading": 1.5}, "sparsity": 0.5},
+    )
+    job = api.get(f"/v1/jobs/{job_id}").json()
+    assert (job["stage"], job["progress"], job["attempt"]) == ("pruning", progress, 2)
+    assert job["timings"] == {"loading": 1.5}
+    assert api.get(f"/v1/jobs/{job_id}/metrics").json() == job["metrics"]
+
+
+def test_a_failed_job_tells_why(api: httpx.Client, database: Database) -> None:
+    error = {"code": "disk-full", "detail": "no space left", "retryable": True}
+    job_id = insert_job(database, state=JobState.FAILED, error=error, finished_at=datetime.now(UTC))
+    assert api.get(f"/v1/jobs/{job_id}").json()["error"] == error
+
+
+def test_layers_come_in_order_and_in_pages(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database)
+    measures = {"rows": 4, "columns": 8, "sparsity": 0.5, "error_start": 0.2, "error": 0.1, "swaps": 3, "seconds": 0.01}
+    with database.begin() as session:
+        session.add_all(Layer(job_id=job_id, position=p, name=f"m{p}", block=p // 2, **measures) for p in (2, 0, 1))
+    first = api.get(f"/v1/jobs/{job_id}/layers", params={"limit": 2}).json()
+    second = api.get(f"/v1/jobs/{job_id}/layers", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [layer["name"] for layer in first["items"] + second["items"]] == ["m0", "m1", "m2"]
+    assert (first["items"][0]["shape"], second["next_cursor"]) == ([4, 8], None)
+
+
+def pages(api: httpx.Client, **params: Any) -> Iterator[list[str]]:
+    cursor: dict[str, str] = {}
+    while True:
+        page = api.get("/v1/jobs", params=params | cursor).json()
+        yield [job["id"] for job in page["items"]]
+        if page["next_cursor"] is None:
+            return
+        cursor = {"cursor": page["next_cursor"]}
+
+
+def test_pages_hold_every_job_once_while_others_are_created(api: httpx.Client, database: Database) -> None:
+    same_instant = datetime.now(UTC) - timedelta(hours=1)
+    mine = {str(insert_job(database, created_at=same_instant)) for _ in range(7)}
+    seen: list[str] = []
+    for page in pages(api, limit=2):
+        seen += page
+        api.post("/v1/jobs", json=BODY)
+    assert len(seen) == len(set(seen))
+    assert mine <= set(seen)
+
+
+def test_the_newest_job_comes_first(api: httpx.Client) -> None:
+    created = [api.post("/v1/jobs", json=BODY).json()["id"] for _ in range(3)]
+    assert [job_id for page in pages(api, limit=100) for job_id in page] == created[::-1]
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"state": "queued"}, "abc"),
+        ({"state": ["running", "failed"]}, "d"),
+        ({"model": "org/one"}, "ab"),
+        ({"label.team": "search"}, "a"),
+        ({"label.team": "search", "label.tier": "x"}, ""),
+        ({"created_after": "2026-01-02T12:00:00Z"}, "cd"),
+        ({"created_before": "2026-01-02T00:00:00+00:00"}, "a"),
+        ({"created_after": "2026-01-01T12:00:00Z", "created_before": "2026-01-03T12:00:00Z", "model": "org/two"}, "c"),
+    ],
+)
+def test_filters_keep_exactly_what_fits(api: httpx.Client, database: Database, params: dict[str, Any], expected: str) -> None:
+    names = {}
+    for name, model, state, labels in (
+        ("a", "org/one", JobState.QUEUED, {"team": "search"}),
+        ("b", "org/one", JobState.QUEUED, {"team": "ads", "tier": "x"}),
+        ("c", "org/two", JobState.QUEUED, {}),
+        ("d", "org/two", JobState.RUNNING, {}),
+    ):
+        day = datetime(2026, 1, "abcd".index(name) + 1, tzinfo=UTC)
+        names[str(insert_job(database, model=model, state=state, labels=labels, created_at=day))] = name
+    found = [names[job["id"]] for job in api.get("/v1/jobs", params=params).json()["items"]]
+    assert "".join(sorted(found)) == expected
+
+
+def test_a_queued_job_is_cancelled_at_once_and_taken_away_from_late_claims(api: httpx.Client, database: Database) -> None:
+    job_id = api.post("/v1/jobs", json=BODY).json()["id"]
+    cancelled = api.post(f"/v1/jobs/{job_id}/cancel").json()
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["finished_at"] is not None
+    assert event_types(api, job_id) == ["created", "cancel_requested", "cancelled"]
+    with database.begin() as session:
+        assert session.scalars(select(Job.fence)).one() == 1
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.PAUSING])
+def test_a_job_that_a_worker_holds_is_told_to_stop(api: httpx.Client, database: Database, state: JobState) -> None:
+    job_id = insert_job(database, state=state, fence=3)
+    assert api.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelling"
+    assert event_types(api, str(job_id)) == ["cancel_requested"]
+    with database.begin() as session:
+        assert session.scalars(select(Job.fence)).one() == 3, "the worker still holds it"
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
+def test_cancelling_again_changes_nothing(api: httpx.Client, database: Database, state: JobState) -> None:
+    job_id = insert_job(database, state=state)
+    first = api.post(f"/v1/jobs/{job_id}/cancel")
+    second = api.post(f"/v1/jobs/{job_id}/cancel")
+    assert (second.status_code, second.json()) == (200, first.json())
+    assert second.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL_STATES - {JobState.CANCELLED}))
+def test_a_job_that_has_ended_otherwise_cannot_be_cancelled(api: httpx.Client, database: Database, state: JobState) -> None:
+    job_id = insert_job(database, state=state)
+    response = api.post(f"/v1/jobs/{job_id}/cancel")
+    assert (response.status_code, response.json()["type"]) == (409, "urn:dsnot:problem:conflict")
+    assert api.get(f"/v1/jobs/{job_id}").json()["state"] == state
+
+
+def test_only_the_version_that_was_read_is_cancelled(api: httpx.Client, database: Database) -> None:
+    created = api.post("/v1/jobs", json=BODY)
+    path, tag = created.headers["location"], created.headers["etag"]
+    set_job(database, created.json()["id"], priority=1)
+    stale = api.post(f"{path}/cancel", headers={"If-Match": tag})
+    assert (stale.status_code, stale.json()["type"]) == (412, "urn:dsnot:problem:precondition-failed")
+    assert api.post(f"{path}/cancel", headers={"If-Match": f"W/{tag}"}).status_code == 412
+    fresh = api.get(path).headers["etag"]
+    assert api.post(f"{path}/cancel", headers={"If-Match": f"{tag}, {fresh}"}).json()["state"] == "cancelled"
+
+
+def test_many_cancels_at_once_make_one_cancellation(api: httpx.Client) -> None:
+    job_id = api.post("/v1/jobs", json=BODY).json()["id"]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: api.post(f"/v1/jobs/{job_id}/cancel").status_code, range(16)))
+    assert set(answers) == {200}
+    assert event_types(api, job_id).count("cancelled") == 1
+
+
+def test_the_quota_holds_when_many_create_at_once(settings: Settings, database: Database) -> None:
+    with serving(settings.model_copy(update={"max_queued_jobs": 5})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        barrier = threading.Barrier(12)
+
+        def create(_: int) -> httpx.Response:
+            barrier.wait()
+            return api.post("/v1/jobs", json=BODY)
+
+        with ThreadPoolExecutor(12) as threads:
+            answers = list(threads.map(create, range(12)))
+        refused = next(answer for answer in answers if answer.status_code != 201)
+        assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 7
+        assert refused.json()["type"] == "urn:dsnot:problem:quota-exceeded"
+        assert int(refused.headers["retry-after"]) > 0
+        with client(url, key_for(database, Scope.ADMIN, tenant="other")) as other:
+            assert other.post("/v1/jobs", json=BODY).status_code == 201, "the quota is the tenant's"
+
+
+def test_jobs_that_have_started_leave_room_in_the_quota(settings: Settings, database: Database) -> None:
+    insert_job(database, state=JobState.RUNNING)
+    with serving(settings.model_copy(update={"max_queued_jobs": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        assert api.post("/v1/jobs", json=BODY).status_code == 201
+
+
+def test_a_queue_deadline_counts_from_the_creation(api: httpx.Client, database: Database) -> None:
+    api.post("/v1/jobs", json=BODY | {"queue_deadline_seconds": 90})
+    with database.begin() as session:
+        assert session.scalars(select(Job.queue_deadline_at - Job.created_at)).one() == timedelta(seconds=90)
+
+
+def test_recipes_describe_what_the_contract_accepts(api: httpx.Client) -> None:
+    recipes = api.get("/v1/recipes").json()
+    dsnot = next(choice for choice in recipes["refinements"] if choice["name"] == "dsnot")
+    assert dsnot["options"]["max_cycles"]["default"] == 50
+    assert recipes["criteria"] == ["magnitude", "wanda"]
+    for preset in recipes["presets"]:
+        JobSpec.model_validate({"model": {"id": "any"}, "recipe": {"preset": preset["name"]} | preset["recipe"]})
+    for dataset in recipes["datasets"]:
+        JobSpec.model_validate(
+            {
+                "model": {"id": "any"},
+                "calibration": {"dataset": dataset["calibration"]} | {"dataset": f"{dataset['name']}:{dataset['calibration']}"},
+            }
+        )
+    assert JobSpec.model_validate({"model": {"id": "any"}} | recipes["defaults"]) == JobSpec.model_validate(
+        {"model": {"id": "any"}}
+    )
+
+
+def test_an_unknown_job_is_not_found_on_every_route(api: httpx.Client) -> None:
+    for part in ("", "/attempts", "/events", "/layers", "/metrics", "/artifacts", "/artifacts/config.json"):
+        for job_id in (str(uuid4()), "not-a-uuid", "1", "%00"):
+            response = api.get(f"/v1/jobs/{job_id}{part}")
+            assert (response.status_code, response.json()["type"]) == (404, "urn:dsnot:problem:not-found")
+
+
+def test_nothing_is_left_of_a_refused_job(api: httpx.Client, database: Database) -> None:
+    api.post("/v1/jobs", json={"model": {"source": "local", "id": "nowhere"}})
+    api.post("/v1/jobs", json=BODY | {"priority": 10})
+    with database.begin() as session:
+        for table in (Job, JobEvent, OutboxMessage):
+            assert session.execute(select(func.count()).select_from(table)).scalar_one() == 0

@@ -1,0 +1,129 @@
+"""Who may do what: every route of the OpenAPI document against every kind of key."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.contract import JobState, Scope
+from service.database import Database
+from service.errors import NotFound
+from service.keys.operations import create_key, find_key, list_keys, revoke_key
+from service.keys.tables import ApiKey
+from tests.integration.serving import BODY, insert_job, key_for
+
+OPEN_ROUTES = {("get", "/livez"), ("get", "/readyz")}
+
+
+def routes(api: httpx.Client) -> dict[tuple[str, str], str | None]:
+    """Method and path of every route, and the scope that the document says it needs."""
+    found: dict[tuple[str, str], str | None] = {}
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            needed = [scope for entry in operation.get("security", []) for scopes in entry.values() for scope in scopes]
+            assert len(needed) <= 1
+            found[method, path] = needed[0] if needed else None
+    return found
+
+
+def call(api: httpx.Client, method: str, path: str, job_id: UUID, key: str | None) -> httpx.Response:
+    address = path.replace("{job_id}", str(job_id)).replace("{path}", "config.json")
+    headers = {"Authorization": f"Bearer {key}"} if key else {"Authorization": ""}
+    return api.request(method, address, headers=headers, json=BODY if (method, path) == ("post", "/v1/jobs") else None)
+
+
+def test_every_route_needs_a_key_except_those_for_the_platform(api: httpx.Client) -> None:
+    assert {route for route, scope in routes(api).items() if scope is None} == OPEN_ROUTES
+
+
+def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database)
+    key = key_for(database, Scope.ADMIN)
+    prefix, key_id, secret = key.split("_", 2)
+    other_id = key_for(database, Scope.ADMIN).split("_", 2)[1]
+    wrong = {
+        "none": None,
+        "another secret": f"{prefix}_{key_id}_{secret[::-1]}",
+        "another key's secret": f"{prefix}_{other_id}_{secret}",
+        "unknown id": f"{prefix}_{'0' * 12}_{secret}",
+        "shortened": key[:-1],
+        "lengthened": f"{key}A",
+        "another prefix": f"x{key}",
+        "a new line": f"{prefix}_{key_id}_{secret[:-1]}%0A",
+        "no key at all": "nonsense",
+    }
+    for method, path in routes(api).keys() - OPEN_ROUTES:
+        for kind in ("none", "another secret"):
+            response = call(api, method, path, job_id, wrong[kind])
+            assert (response.status_code, response.json()["type"]) == (401, "urn:dsnot:problem:unauthenticated"), (kind, path)
+            assert response.headers["www-authenticate"].startswith("Bearer")
+    assert {kind: call(api, "get", "/v1/jobs", job_id, given).status_code for kind, given in wrong.items()} == dict.fromkeys(
+        wrong, 401
+    )
+    assert api.get("/v1/jobs", headers={"Authorization": f"Basic {key}"}).status_code == 401
+    assert api.get("/v1/jobs", headers={"Authorization": f"bearer {key}"}).status_code == 200
+
+
+def test_a_key_opens_the_routes_of_its_scopes_and_no_others(api: httpx.Client, database: Database) -> None:
+    keys = {scope: key_for(database, scope) for scope in Scope}
+    for (method, path), needed in routes(api).items():
+        if needed is None:
+            continue
+        for scope, key in keys.items():
+            response = call(api, method, path, insert_job(database), key)
+            if scope in (needed, Scope.ADMIN):
+                assert response.status_code not in (401, 403), (method, path, scope)
+            else:
+                assert (response.status_code, response.json()["type"]) == (403, "urn:dsnot:problem:forbidden"), (path, scope)
+
+
+def test_the_jobs_of_another_tenant_do_not_exist(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, tenant="other", state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1")
+    key = key_for(database, Scope.ADMIN)
+    for method, path in routes(api):
+        if "{job_id}" in path:
+            assert call(api, method, path, job_id, key).status_code == 404, (method, path)
+    assert api.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_key_works_until_it_is_revoked(api: httpx.Client, database: Database) -> None:
+    key, plaintext = create_key(database, tenant="acme", name="ci", scopes=[Scope.JOBS_READ])
+    headers = {"Authorization": f"Bearer {plaintext}"}
+    assert api.get("/v1/jobs", headers=headers).status_code == 200
+    revoked = revoke_key(database, key.id)
+    assert api.get("/v1/jobs", headers=headers).status_code == 401
+    assert revoke_key(database, key.id).revoked_at == revoked.revoked_at
+    with pytest.raises(NotFound):
+        revoke_key(database, "0" * 12)
+
+
+def test_a_key_works_until_it_expires(database: Database) -> None:
+    now = datetime.now(UTC)
+    _, lasting = create_key(database, tenant="a", name="x", scopes=[Scope.ADMIN], expires_at=now + timedelta(minutes=1))
+    _, expired = create_key(database, tenant="a", name="x", scopes=[Scope.ADMIN], expires_at=now - timedelta(seconds=1))
+    assert find_key(database, lasting) is not None
+    assert find_key(database, expired) is None
+
+
+def test_the_secret_of_a_key_is_nowhere_in_the_database(database: Database) -> None:
+    _, plaintext = create_key(database, tenant="acme", name="ci", scopes=[Scope.ADMIN])
+    secret = plaintext.split("_", 2)[2].encode()
+    with database.begin() as session:
+        row = session.query(ApiKey).one()
+        assert all(secret not in str(value).encode() for value in vars(row).values())
+        assert secret not in row.secret_sha256
+
+
+def test_the_keys_of_a_tenant_are_listed_newest_first(database: Database) -> None:
+    made = [create_key(database, tenant="acme", name=name, scopes=[Scope.ADMIN])[0].id for name in ("a", "b")]
+    create_key(database, tenant="other", name="c", scopes=[Scope.ADMIN])
+    assert [key.id for key in list_keys(database, "acme")] == made[::-1]
+
+
+@pytest.mark.parametrize("wrong", [{"scopes": []}, {"tenant": ""}, {"expires_at": datetime(2030, 1, 1)}])  # noqa: DTZ001
+def test_a_key_that_makes_no_sense_is_not_made(database: Database, wrong: dict[str, object]) -> None:
+    arguments: dict[str, object] = {"tenant": "acme", "name": "x", "scopes": [Scope.ADMIN]} | wrong
+    with pytest.raises(ValueError, match="needs"):
+        create_key(database, **arguments)  # type: ignore[arg-type]
+    assert list_keys(database, "acme") == []

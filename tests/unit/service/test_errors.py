@@ -1,0 +1,72 @@
+"""Problems: what is in the document, and that types are stable and told apart."""
+
+import json
+
+from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from service.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
+from service.jobs.operations import JobNotFound, PreconditionFailed, QuotaExceeded
+from service.keys.authentication import Forbidden, Unauthenticated
+from service.models.operations import ModelNotAllowed, ModelNotFound, ModelUnsafe
+from service.problems import problem_responses, render
+
+
+def subclasses(kind: type[Problem]) -> set[type[Problem]]:
+    return {kind} | {below for child in kind.__subclasses__() for below in subclasses(child)}
+
+
+def test_a_rendered_problem_is_a_problem_document() -> None:
+    response = render(InvalidInput("fix it", errors=[{"pointer": "/a", "detail": "wrong"}]))
+    assert response.media_type == "application/problem+json"
+    assert json.loads(bytes(response.body)) == {
+        "type": "urn:dsnot:problem:invalid-input",
+        "title": "The request does not fit",
+        "status": 422,
+        "detail": "fix it",
+        "errors": [{"pointer": "/a", "detail": "wrong"}],
+    }
+
+
+def test_text_that_utf8_cannot_say_is_rendered_all_the_same() -> None:
+    response = render(InvalidInput("\ud800", errors=[{"pointer": "/\udfff", "detail": "x"}]))
+    assert json.loads(bytes(response.body))["detail"] == "\ud800"
+
+
+def test_a_passing_trouble_says_when_to_come_back() -> None:
+    assert render(Unavailable("x", retry_after=7)).headers["retry-after"] == "7"
+
+
+def test_the_types_that_callers_match_on_do_not_change() -> None:
+    expected: dict[type[Problem], tuple[int, str]] = {
+        BodyTooLarge: (413, "body-too-large"),
+        MalformedBody: (400, "malformed-body"),
+        UnsupportedMediaType: (415, "unsupported-media-type"),
+        Conflict: (409, "conflict"),
+        InvalidInput: (422, "invalid-input"),
+        NotFound: (404, "not-found"),
+        JobNotFound: (404, "not-found"),
+        Unavailable: (503, "unavailable"),
+        PreconditionFailed: (412, "precondition-failed"),
+        QuotaExceeded: (429, "quota-exceeded"),
+        Unauthenticated: (401, "unauthenticated"),
+        Forbidden: (403, "forbidden"),
+        ModelNotFound: (422, "model-not-found"),
+        ModelUnsafe: (422, "model-unsafe"),
+        ModelNotAllowed: (422, "model-not-allowed"),
+    }
+    assert {problem: (problem.status, str(problem.type)) for problem in expected} == expected
+
+
+def test_one_type_always_has_one_status() -> None:
+    concrete = {kind for kind in subclasses(Problem) if hasattr(kind, "type")}
+    statuses: dict[str, set[int]] = {}
+    for kind in concrete:
+        statuses.setdefault(kind.type, set()).add(kind.status)
+    assert {kind: codes for kind, codes in statuses.items() if len(codes) > 1} == {}
+
+
+def test_declared_responses_carry_the_problem_they_declare() -> None:
+    declared = problem_responses(Conflict, NotFound)
+    assert {status: entry["content"]["application/problem+json"]["example"]["status"] for status, entry in declared.items()} == {
+        409: 409,
+        404: 404,
+    }

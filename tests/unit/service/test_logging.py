@@ -1,0 +1,69 @@
+"""Secrets do not reach a log, by whatever way they come."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from service.logging import configure_logging, get_logger, redact
+
+KEY = "dsnot_abcdefghijkl_" + "S3cret-_x" * 5
+PASSWORD = "postgresql://dsnot:hunter2!$@db.internal/jobs"
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    output, root = io.StringIO(), logging.getLogger()
+    handlers, level = root.handlers, root.level
+    monkeypatch.setattr("sys.stderr", output)
+    configure_logging("INFO", "json")
+    yield output
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "field", ["authorization", "Authorization", "password", "db_password", "client_secret", "hf_token", "api_key"]
+)
+def test_fields_that_are_secret_by_name_are_blanked(field: str) -> None:
+    assert redact(None, "", {field: "anything"}) == {field: "[redacted]"}
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"key {KEY} seen", "S3cret"),
+        (f"at {PASSWORD}", "hunter2"),
+        ("redis://:p4ss@host:6379/0", "p4ss"),
+        ("hf_abcdefghijklmnop", "ijklmnop"),
+    ],
+)
+def test_secrets_inside_text_are_blanked_and_the_rest_stays(text: str, secret: str) -> None:
+    line = redact(None, "", {"event": text})["event"]
+    assert secret not in line
+    assert "[redacted]" in line
+
+
+@pytest.mark.parametrize("text", ["job_claimed", "dsnot.prune", "https://host/path", "a token of thanks", "/v1/jobs"])
+def test_ordinary_text_stays(text: str) -> None:
+    assert redact(None, "", {"event": text}) == {"event": text}
+
+
+def test_secrets_in_exceptions_and_in_the_logs_of_libraries_are_blanked(written: io.StringIO) -> None:
+    try:
+        raise ValueError(f"cannot connect to {PASSWORD}")
+    except ValueError:
+        get_logger("test").exception("failed", detail=KEY)
+        logging.getLogger("library").exception("bad header: %s", f"Bearer {KEY}")
+    assert "hunter2" not in written.getvalue()
+    assert "S3cret" not in written.getvalue()
+    assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["error", "error"]
+
+
+def test_a_line_is_one_json_object_whatever_is_in_it(written: io.StringIO) -> None:
+    get_logger("test").info("two\nlines", value='"quoted"', number=3)
+    (line,) = written.getvalue().splitlines()
+    fields = json.loads(line)
+    assert (fields["event"], fields["value"], fields["number"], fields["level"]) == ("two\nlines", '"quoted"', 3, "info")

@@ -1,0 +1,193 @@
+"""The job's body: what is filled in, what wins, what is refused."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.contract import DATASETS, PRESETS, JobSpec, JobState
+from service.contract.datasets import canonical, default_split
+from service.contract.spec import FieldError
+from service.contract.states import TRANSITIONS, sources_of
+
+MODEL = {"model": {"id": "org/model"}}
+
+DEFAULTS = {
+    "model": {"source": "hub", "id": "org/model", "revision": None},
+    "recipe": {
+        "preset": None,
+        "pattern": {"type": "unstructured", "sparsity": 0.5},
+        "criterion": "wanda",
+        "allocation": "uniform",
+        "refinement": {
+            "method": "dsnot",
+            "max_cycles": 50,
+            "update_threshold": 0.1,
+            "variance_power": 1.0,
+            "stop_on_sign_change": True,
+            "accept": "if_better",
+            "targets": "all",
+            "variance": "pooled",
+        },
+        "update": {"method": "none"},
+    },
+    "calibration": {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0},
+    "evaluation": {"perplexity": ["wikitext2:test"], "sequence_length": 2048, "max_windows": None, "tasks": [], "baseline": True},
+    "output": {"formats": ["dense"], "dtype": "source"},
+    "labels": {},
+    "priority": 0,
+    "queue_deadline_seconds": None,
+    "run_deadline_seconds": None,
+    "max_attempts": 3,
+}
+
+
+def filled(**body: Any) -> dict[str, Any]:
+    return JobSpec.model_validate(MODEL | body).model_dump(mode="json")
+
+
+def test_everything_but_the_model_has_the_default_of_the_design() -> None:
+    assert filled() == DEFAULTS
+
+
+def test_the_filled_spec_shares_nothing_that_the_next_job_could_change() -> None:
+    filled()["labels"]["mine"] = "x"
+    filled()["evaluation"]["tasks"].append("x")
+    assert filled() == DEFAULTS
+
+
+refinements = st.one_of(
+    st.just({"method": "none"}),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_cycles": st.integers(1, 100),
+            "update_threshold": st.floats(0, 1),
+            "accept": st.sampled_from(["always", "if_better"]),
+            "targets": st.sampled_from(["all", "attention"]),
+            "stop_on_sign_change": st.booleans(),
+        },
+    ),
+)
+patterns = st.one_of(
+    st.fixed_dictionaries({}, optional={"sparsity": st.floats(0, 1, exclude_max=True)}),
+    st.integers(2, 8).flatmap(
+        lambda m: st.fixed_dictionaries({"type": st.just("n:m"), "n": st.integers(1, m - 1), "m": st.just(m)})
+    ),
+)
+recipes = st.fixed_dictionaries(
+    {},
+    optional={
+        "preset": st.sampled_from([None, *PRESETS]),
+        "pattern": patterns,
+        "criterion": st.sampled_from(["wanda", "magnitude"]),
+        "refinement": refinements,
+    },
+)
+
+
+@given(recipes, st.sampled_from([None, *DATASETS]))
+def test_a_filled_spec_validates_to_itself(recipe: dict[str, Any], dataset: str | None) -> None:
+    """So a job can be repeated by sending back what was stored, also after the defaults or a preset have changed."""
+    once = filled(recipe=recipe, **({"calibration": {"dataset": dataset}} if dataset else {}))
+    assert JobSpec.model_validate(once).model_dump(mode="json") == once
+
+
+@given(recipes)
+def test_what_is_given_beside_a_preset_wins(recipe: dict[str, Any]) -> None:
+    got = filled(recipe=recipe)["recipe"]
+    for choice, wanted in recipe.items():
+        if isinstance(wanted, dict):
+            assert wanted.items() <= got[choice].items()
+        else:
+            assert got[choice] == wanted
+
+
+def test_a_preset_fills_what_is_not_given() -> None:
+    refinement = filled(recipe={"preset": "dsnot-reference", "refinement": {"max_cycles": 7}})["recipe"]["refinement"]
+    assert refinement == DEFAULTS["recipe"]["refinement"] | {  # type: ignore[index]
+        "max_cycles": 7,
+        "accept": "always",
+        "stop_on_sign_change": False,
+        "targets": "attention",
+        "variance": "within_sample",
+    }
+
+
+def test_another_method_takes_nothing_from_the_preset() -> None:
+    recipe = filled(recipe={"preset": "dsnot-paper", "refinement": {"method": "none"}})["recipe"]
+    assert recipe["refinement"] == {"method": "none"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"model": {"id": "a/b/c"}}, "/id"),
+        ({"model": {"id": "a", "source": "local", "revision": "main"}}, "/revision"),
+        ({"recipe": {"pattern": {"type": "n:m", "n": 4, "m": 4}}}, "/n"),
+        ({"calibration": {"dataset": "c4"}, "evaluation": {"perplexity": ["wikitext2", "c4:train"]}}, "/evaluation/perplexity"),
+    ],
+)
+def test_a_broken_rule_names_the_field_to_change(body: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(MODEL | body)
+    (error,) = caught.value.errors()
+    cause = error["ctx"]["error"]
+    assert isinstance(cause, FieldError)
+    assert cause.pointer == pointer
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_by_default_no_data_set_is_calibrated_and_evaluated_on_the_same_text(name: str) -> None:
+    assert canonical("calibration")(name) != canonical("evaluation")(name)
+    for use in ("calibration", "evaluation"):
+        _, split = default_split(name, use).split(":")
+        assert split in DATASETS[name].splits
+
+
+@pytest.mark.parametrize("reference", ["nothing", "c4:", "c4:test:test", "c4:nothing", "", ":train"])
+def test_a_reference_to_no_split_is_refused(reference: str) -> None:
+    with pytest.raises(ValueError, match=r"known are|has the splits"):
+        canonical("evaluation")(reference)
+
+
+@pytest.mark.parametrize("model_id", ["a", "org/model", "Org-1/model_2.B", "0/9"])
+def test_plain_hub_ids_are_accepted(model_id: str) -> None:
+    assert JobSpec.model_validate({"model": {"id": model_id}}).model.id == model_id
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "",
+        ".",
+        "..",
+        "a/..",
+        "../a",
+        "a..b",
+        "/a",
+        "a/",
+        "a//b",
+        "a/b/c/d/e",
+        "~/a",
+        "a b",
+        "a\n",
+        "a\0",
+        "a\\b",
+        "http://a/b",
+        "ä",
+        "-a",
+        "a" * 97,
+    ],
+)
+@pytest.mark.parametrize("source", ["hub", "local"])
+def test_ids_that_could_lead_elsewhere_are_refused(model_id: str, source: str) -> None:
+    with pytest.raises(ValidationError):
+        JobSpec.model_validate({"model": {"id": model_id, "source": source}})
+
+
+@pytest.mark.parametrize("target", JobState)
+def test_sources_are_the_transitions_read_backwards(target: JobState) -> None:
+    assert set(sources_of(target)) == {source for source in JobState if target in TRANSITIONS[source]}
