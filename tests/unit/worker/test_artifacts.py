@@ -1,0 +1,275 @@
+"""What an artifact contains, and that it reaches the store whole or not at all."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from obstore.store import LocalStore, MemoryStore, ObjectStore
+
+from service.contract import FailureCode, JobSpec, Manifest
+from tests.unit.worker import checkpoints
+from worker import artifacts
+from worker.artifacts import describe, open_store, publish, sweep
+from worker.engine import MatrixReport, SparsityReport
+from worker.evaluation.perplexity import PerplexityMetric
+from worker.failures import JobFailure
+from worker.models import Model
+
+SPEC = JobSpec.model_validate(
+    {"model": {"source": "local", "id": "tiny_model"}, "calibration": {"dataset": "c4-sample"}, "labels": {"team": "secret"}}
+)
+REPORT = SparsityReport(
+    sparsity=0.5,
+    coverage=0.96,
+    matrices=(MatrixReport("a.weight", (4, 8), 0.5, 0.2, float("nan"), 3, 0.1),),
+    seconds={"masks": 0.1},
+)
+JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1
+
+
+def _metric(value: float) -> PerplexityMetric:
+    return PerplexityMetric(dataset="wiki-sample:test", sequence_length=64, windows=3, tokens=189, perplexity=value, mean_nll=1.0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "README.md").write_text("---\nlicense: mit\n---\nthe original's words\n")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pruned"
+    (folder / "additional_chat_templates").mkdir(parents=True)
+    (folder / "additional_chat_templates" / "tools.jinja").write_text("x")
+    (folder / "empty.txt").touch()
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 50_000)  # 12.8 MB: more than one part
+    return folder
+
+
+def _model(source: Path, **changes: object) -> Model:
+    fields = {"id": "tiny_model", "path": source, "revision": "ab" * 32, "license": "mit", "base_model": None} | changes
+    return Model(**fields)  # type: ignore[arg-type]
+
+
+def _describe(folder: Path, model: Model) -> str:
+    describe(folder, spec=SPEC, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)])
+    return (folder / "README.md").read_text()
+
+
+def test_sha256sum_confirms_every_file(folder: Path, source: Path) -> None:
+    _describe(folder, _model(source))
+
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"SHA256SUMS"}
+    assert {line.removesuffix(": OK") for line in checked.splitlines()} == names
+
+
+def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) -> None:
+    card = _describe(folder, _model(source, base_model="organisation/tiny"))
+
+    data = _front_matter(card)
+    assert (data["license"], data["base_model"], data["library_name"]) == ("mit", "organisation/tiny", "transformers")
+    assert {"pruned", "sparse", "wanda", "dsnot"} <= set(data["tags"])
+    assert r"| wiki\-sample:test | 3 × 64 tokens | 20.5000 | 30.2500 |" in card
+    assert "50.00%" in card
+    assert "neither smaller nor faster" in card
+    assert "secret" not in card
+
+
+def test_the_sources_own_card_is_kept_beside_the_new_one(folder: Path, source: Path) -> None:
+    card = _describe(folder, _model(source))
+
+    assert "the original's words" in (folder / "README.source.md").read_text()
+    assert "README.source.md" in card
+
+
+def test_nothing_is_claimed_that_is_not_known(folder: Path, source: Path) -> None:
+    (source / "README.md").unlink()
+
+    card = _describe(folder, _model(source, license=None, base_model="../not an id"))
+
+    assert "license:" not in card
+    assert "base_model:" not in card
+    assert not (folder / "README.source.md").exists()
+
+
+def test_names_from_outside_stay_text(folder: Path, source: Path) -> None:
+    hostile = "x\n# injected <script>alert(1)</script> [a](javascript:b) `c` | d"
+
+    card = _describe(folder, _model(source, id=hostile, license="mit\ntags: [evil]"))
+
+    data = _front_matter(card)
+    assert data["license"] == "mit\ntags: [evil]"
+    assert "evil" not in data["tags"]
+    assert "<script>" not in card
+    assert "\n# injected" not in card
+    assert "](javascript" not in card
+
+
+def test_reports_are_strict_json_and_the_recipe_can_be_sent_again(folder: Path, source: Path) -> None:
+    _describe(folder, _model(source))
+
+    report = json.loads((folder / "sparsity_report.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert report["matrices"][0]["error"] is None
+    assert report["matrices"][0]["shape"] == [4, 8]
+    recipe = json.loads((folder / "recipe.json").read_text())
+    assert recipe.pop("resolved_revision") == "ab" * 32
+    assert JobSpec.model_validate_json(json.dumps(recipe)).recipe == SPEC.recipe
+    assert "labels" not in recipe
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return open_store(checkpoints.settings(tmp_path)) if request.param == "local" else MemoryStore()
+
+
+def _front_matter(card: str) -> dict[str, Any]:
+    """As the Hub's own library reads it."""
+    return dict(vars(ModelCard(card).data))
+
+
+def _paths(store: ObjectStore) -> set[str]:
+    return {entry["path"] for batch in store.list() for entry in batch}
+
+
+def test_the_manifest_lists_exactly_what_the_store_holds(folder: Path, store: ObjectStore) -> None:
+    manifest = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+
+    prefix = f"jobs/{JOB}/{FENCE}"
+    assert _paths(store) == {f"{prefix}/{file.path}" for file in manifest.files} | {f"{prefix}/manifest.json"}
+    assert Manifest.model_validate_json(bytes(store.get(f"{prefix}/manifest.json").bytes())) == manifest
+    assert {file.path for file in manifest.files} == {
+        "additional_chat_templates/tools.jinja",
+        "empty.txt",
+        "model.safetensors",
+    }
+    for file in manifest.files:
+        content = bytes(store.get(f"{prefix}/{file.path}").bytes())
+        assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert content == (folder / file.path).read_bytes()
+
+
+def test_publishing_again_gives_the_same_manifest(folder: Path, store: ObjectStore) -> None:
+    first = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+
+    assert publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None) == first
+
+
+def test_a_manifest_is_never_replaced_by_another(folder: Path, store: ObjectStore) -> None:
+    first = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    (folder / "empty.txt").write_text("no longer")
+
+    with pytest.raises(JobFailure) as caught:
+        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+
+    assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
+    kept = bytes(store.get(f"jobs/{JOB}/{FENCE}/manifest.json").bytes())
+    assert Manifest.model_validate_json(kept) == first
+    for file in first.files:
+        content = bytes(store.get(f"jobs/{JOB}/{FENCE}/{file.path}").bytes())
+        assert hashlib.sha256(content).hexdigest() == file.sha256
+
+
+def test_of_two_that_publish_at_once_the_second_is_refused(
+    folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    monkeypatch.setattr(artifacts, "_published", lambda *_: None)  # it looked too early to see the first
+    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    (folder / "empty.txt").write_text("no longer")
+
+    with pytest.raises(JobFailure, match="something else"):
+        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 4, 6, 8])
+def test_a_tick_that_raises_stops_the_upload_before_its_manifest_and_sweep_leaves_nothing(
+    after: int, folder: Path, store: ObjectStore, tmp_path: Path
+) -> None:
+    ticks = iter(range(after))
+
+    def tick() -> None:
+        if next(ticks, None) is None:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        publish(folder, store, job_id=JOB, fence=FENCE, tick=tick)
+
+    assert not [path for path in _paths(store) if path.endswith("manifest.json")]
+    sweep(store, JOB, FENCE)
+    assert not _paths(store)
+    assert not list((tmp_path / "artifacts").rglob(f"{FENCE}/*"))
+
+
+def test_a_store_that_gives_back_other_bytes_gets_no_manifest(
+    folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = artifacts._upload
+
+    def corrupting(store: ObjectStore, key: str, *rest: object) -> object:
+        file = upload(store, key, *rest)  # type: ignore[arg-type]
+        store.put(key, b"\x00" + bytes(store.get(key).bytes())[1:])
+        return file
+
+    monkeypatch.setattr(artifacts, "_upload", corrupting)
+
+    with pytest.raises(JobFailure, match="other bytes") as caught:
+        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+
+    assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
+    assert not [path for path in _paths(store) if path.endswith("manifest.json")]
+
+
+def test_sweep_touches_one_attempt_only(folder: Path, store: ObjectStore) -> None:
+    for fence in (1, 10):
+        publish(folder, store, job_id=JOB, fence=fence, tick=lambda: None)
+
+    sweep(store, JOB, 1)
+    sweep(store, JOB, 1)
+    sweep(store, JOB, 7)
+
+    assert _paths(store)
+    assert all(path.startswith(f"jobs/{JOB}/10/") for path in _paths(store))
+
+
+def test_sweep_takes_parts_that_a_killed_upload_left(folder: Path, tmp_path: Path) -> None:
+    store = open_store(checkpoints.settings(tmp_path))
+    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    place = tmp_path / "artifacts" / "jobs" / JOB / str(FENCE)
+    (place / "model.safetensors#1").write_text("half")
+
+    sweep(store, JOB, FENCE)
+
+    assert not place.exists()
+
+
+def test_a_local_store_is_created_where_the_url_says_blanks_included(tmp_path: Path) -> None:
+    url = (tmp_path / "a b" / "store").as_uri()
+
+    store = open_store(checkpoints.settings(tmp_path, artifact_url=url))
+    store.put("x", b"1")
+
+    assert isinstance(store, LocalStore)
+    assert (tmp_path / "a b" / "store" / "x").read_bytes() == b"1"
+
+
+def test_trouble_with_the_store_is_told_without_its_address(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(JobFailure) as caught:
+        open_store(checkpoints.settings(tmp_path, artifact_url=(tmp_path / "file" / "store").as_uri()))
+
+    assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
+    assert str(tmp_path) not in caught.value.detail

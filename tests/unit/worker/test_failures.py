@@ -1,0 +1,71 @@
+"""What the user is told of whatever can stop a job."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.contract import FailureCode
+from worker.engine import Recipe
+from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe, NumericalFailure
+from worker.failures import JobFailure, ModelError, as_failure
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JobFailure(FailureCode.DATASET_UNAVAILABLE, "x"), "dataset-unavailable"),
+        (ModelError(FailureCode.MODEL_NOT_FOUND, "x"), "model-not-found"),
+        (ArchitectureUnsupported("x"), "architecture-unsupported"),
+        (ModelUnsafe("x"), "model-unsafe"),
+        (NumericalFailure("x"), "numerical-failure"),
+        (torch.OutOfMemoryError("x"), "out-of-device-memory"),
+        (MemoryError("x"), "out-of-host-memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "out-of-host-memory"),
+        (OSError(errno.ENOSPC, "x"), "disk-full"),
+        (OSError(errno.EDQUOT, "x"), "disk-full"),
+        (OSError(errno.EACCES, "x"), "internal"),
+        (RuntimeError("x"), "internal"),
+        (AssertionError("x"), "internal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_every_error_has_its_code_and_the_code_says_whether_to_retry(error: BaseException, code: str) -> None:
+    failure = as_failure(error)
+
+    assert failure.code == code
+    assert failure.retryable is failure.code.retryable
+    assert failure.detail
+
+
+def test_a_real_failed_allocation_counts_as_host_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    assert as_failure(caught.value).code is FailureCode.OUT_OF_HOST_MEMORY
+
+
+def test_the_text_of_an_unexpected_error_is_never_told() -> None:
+    failure = as_failure(RuntimeError("postgresql://user:hunter2@db/dsnot"))
+
+    assert "hunter2" not in failure.model_dump_json()
+    assert "RuntimeError" in failure.detail
+
+
+def test_a_value_error_of_ours_is_the_users_mistake_and_keeps_its_sentence() -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - whatever the sentence is
+        Recipe.from_dict({"no such field": 1})
+
+    failure = as_failure(caught.value)
+
+    assert failure.code is FailureCode.INVALID_REQUEST
+    assert failure.detail == str(caught.value)
+
+
+def test_a_value_error_of_a_library_is_not_the_users_mistake() -> None:
+    for action in (lambda: json.loads("{"), lambda: torch.randn(2).view(3), lambda: Path("/").with_name("")):
+        with pytest.raises((ValueError, RuntimeError)) as caught:
+            action()
+        assert as_failure(caught.value).code is FailureCode.INTERNAL

@@ -1,0 +1,105 @@
+"""Windows of tokens, held against plain Python on a stream that is known."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.contract import FailureCode
+from tests.unit.worker import checkpoints
+from worker.failures import JobFailure
+from worker.tokens import (
+    calibration_windows,
+    evaluation_windows,
+    load_tokenizer,
+    read_tokens,
+    token_stream,
+    vocabulary_size,
+)
+
+
+def test_documents_become_one_stream_joined_by_two_newlines() -> None:
+    documents = ["one", "", "zwei ä"]
+
+    stream = token_stream(checkpoints.tokenizer(), documents)
+
+    assert stream.dtype == torch.int64
+    assert len(stream) == len("\n\n".join(documents).encode())
+    assert checkpoints.tokenizer().decode(stream.tolist()) == "one\n\n\n\nzwei ä"
+
+
+def test_a_beginning_of_sequence_token_is_added_once_at_the_very_start() -> None:
+    stream = token_stream(checkpoints.tokenizer(adds_bos=True), ["abc", "def"])
+
+    assert stream[0] == checkpoints.BOS
+    assert int((stream == checkpoints.BOS).sum()) == 1
+
+
+def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused() -> None:
+    assert len(token_stream(checkpoints.tokenizer(), ["abc"], vocab_size=len(checkpoints.VOCABULARY))) == 3
+
+    with pytest.raises(JobFailure, match="does not fit") as caught:
+        token_stream(checkpoints.tokenizer(), ["abc"], vocab_size=10)
+
+    assert caught.value.code is FailureCode.INVALID_REQUEST
+
+
+def test_calibration_draws_the_positions_of_the_reference_figures() -> None:
+    stream = torch.arange(1000) * 3
+    random.seed(7)
+    starts = [random.randint(0, 1000 - 33) for _ in range(5)]
+
+    windows = calibration_windows(stream, 5, 32, seed=7)
+
+    assert windows.tolist() == [list(range(3 * start, 3 * (start + 32), 3)) for start in starts]
+
+
+def test_a_stream_that_just_suffices_is_taken_and_one_token_less_is_refused_with_the_numbers() -> None:
+    assert calibration_windows(torch.arange(320), 10, 32, seed=0).shape == (10, 32)
+
+    with pytest.raises(JobFailure) as caught:
+        calibration_windows(torch.arange(319), 10, 32, seed=0)
+
+    assert caught.value.code is FailureCode.NOT_ENOUGH_CALIBRATION_DATA
+    assert all(number in caught.value.detail for number in ("320", "319", "num_samples to at most 9"))
+    assert calibration_windows(torch.arange(319), 9, 32, seed=0).shape == (9, 32)
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32])
+def test_a_stream_shorter_than_one_sample_asks_for_a_shorter_one(length: int) -> None:
+    with pytest.raises(JobFailure, match="shorter sequence_length"):
+        calibration_windows(torch.arange(length), 1, 32, seed=0)
+
+
+def test_evaluation_windows_do_not_overlap_and_drop_what_is_left() -> None:
+    stream = torch.arange(107)
+
+    assert torch.equal(evaluation_windows(stream, 10, None).flatten(), stream[:100])
+    assert evaluation_windows(stream, 10, 3).tolist() == [list(range(start, start + 10)) for start in (0, 10, 20)]
+    assert evaluation_windows(stream, 10, 99).shape == (10, 10)
+
+
+def test_a_text_shorter_than_one_evaluation_window_is_refused() -> None:
+    with pytest.raises(JobFailure, match=r"107 tokens.*108") as caught:
+        evaluation_windows(torch.arange(107), 108, None)
+
+    assert caught.value.code is FailureCode.INVALID_REQUEST
+
+
+def test_a_saved_tokenizer_reads_a_sample_the_same_way(tmp_path: Path) -> None:
+    folder = checkpoints.save(tmp_path / "model")
+
+    assert vocabulary_size(folder) == len(checkpoints.VOCABULARY)
+    assert load_tokenizer(folder)("abc")["input_ids"] == checkpoints.tokenizer()("abc")["input_ids"]
+    assert len(read_tokens(folder, "c4-sample:test", checkpoints.settings(tmp_path))) > 100_000
+
+
+def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    checkpoints.build().save_pretrained(tmp_path)
+
+    with pytest.raises(JobFailure) as caught:
+        load_tokenizer(tmp_path)
+
+    assert caught.value.code is FailureCode.MODEL_UNSAFE
+    assert str(tmp_path) not in caught.value.detail

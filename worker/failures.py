@@ -1,0 +1,87 @@
+"""What stops a job, and how it is told to the user."""
+
+import errno
+
+from service.contract import Failure, FailureCode
+from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe, NumericalFailure
+
+_ENGINE_CODES = {
+    ArchitectureUnsupported: FailureCode.ARCHITECTURE_UNSUPPORTED,
+    ModelUnsafe: FailureCode.MODEL_UNSAFE,
+    NumericalFailure: FailureCode.NUMERICAL_FAILURE,
+}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_OURS = {"service", "worker"}
+
+
+class JobFailure(Exception):
+    """The job cannot go on, for a reason that the user is to read.
+
+    `detail` is one sentence or two, free of secrets and of paths of the worker's machine.
+    """
+
+    def __init__(self, code: FailureCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class ModelError(JobFailure):
+    """A model that is not there, may not be read, or is not safe to read."""
+
+
+def as_failure(error: BaseException) -> Failure:
+    """The `error` of a job that `error` has ended; whether a retry can help follows from its code.
+
+    The text of an error is shown only where this project's own code wrote it for the user. Other libraries put URLs, paths
+    and what they were given into theirs, so of an unexpected error only the class is told; the log has the rest.
+    """
+    code, detail = _explain(error)
+    return Failure(code=code, detail=detail, retryable=code.retryable)
+
+
+def _explain(error: BaseException) -> tuple[FailureCode, str]:
+    if isinstance(error, JobFailure):
+        return error.code, error.detail
+    for kind, code in _ENGINE_CODES.items():
+        if isinstance(error, kind):
+            return code, str(error)
+    if _is_device_memory(error):
+        return FailureCode.OUT_OF_DEVICE_MEMORY, "The device ran out of memory; shorter sequences or fewer samples need less."
+    if _is_host_memory(error):
+        return (
+            FailureCode.OUT_OF_HOST_MEMORY,
+            "The worker's host ran out of memory; shorter sequences or fewer samples need less.",
+        )
+    if is_disk_full(error):
+        return FailureCode.DISK_FULL, FailureCode.DISK_FULL.sentence
+    if type(error) is ValueError and _raised_by_us(error):
+        return FailureCode.INVALID_REQUEST, str(error)
+    return FailureCode.INTERNAL, f"{FailureCode.INTERNAL.sentence} ({type(error).__name__})"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a file could not be written because there is no room, or none left in the quota."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+def _is_device_memory(error: BaseException) -> bool:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)
+
+
+def _is_host_memory(error: BaseException) -> bool:
+    """torch reports a failed allocation on the CPU as a plain RuntimeError that names its allocator."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the `raise` stands in this project: a ValueError of any other library is not the user's mistake."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    module: str = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return module.partition(".")[0] in _OURS

@@ -1,0 +1,135 @@
+"""Putting a model under the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
+
+SOURCE is a GGUF file of the llama architecture, whose weights are dequantised to float32, or a folder that already is a
+safetensors checkpoint, which is checked and copied. The destination appears whole or not at all, and importing the same
+source twice changes nothing.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from worker.failures import JobFailure
+from worker.gguf_conversion import ImportRefused, convert
+from worker.hub import is_wanted
+from worker.models import check_checkpoint
+
+_MARKER = ".dsnot-import.json"
+
+Say = Callable[[str], None]
+
+
+def import_model(source: Path, destination: Path, say: Say) -> bool:
+    """Make `destination` the checkpoint of `source`; False where it already was.
+
+    Raises:
+        ImportRefused: no such source, or a destination that holds something else.
+        JobFailure: the source is not a model that is safe to read.
+    """
+    destination = destination.absolute()
+    say(f"reading {source.name}")
+    fingerprint = _fingerprint(source)
+    if destination.exists():
+        if _imported_from(destination) != fingerprint:
+            raise ImportRefused(f"{destination} exists and was not imported from this source; remove it or choose another place")
+        check_checkpoint(destination, inside=destination)
+        say(f"{destination} is already there, from the same source; nothing to do")
+        return False
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    staging = destination.with_name(f".{destination.name}.{os.getpid()}.importing")
+    staging.mkdir()
+    try:
+        _fill(staging, source, say)
+        (staging / _MARKER).write_text(json.dumps({"source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8")
+        _settle(staging)
+        staging.rename(destination)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    say(f"{destination} is ready")
+    return True
+
+
+def _fill(folder: Path, source: Path, say: Say) -> None:
+    if source.is_dir():
+        check_checkpoint(source, inside=_home(source))
+        for path in _checkpoint_files(source):
+            say(f"copying {path.name}")
+            shutil.copyfile(path, folder / path.name)
+    else:
+        convert(source, folder, say)
+    check_checkpoint(folder, inside=folder)
+
+
+def _home(folder: Path) -> Path:
+    """Where links of a source may lead: a snapshot in the Hub's cache is made of links to the blobs beside it."""
+    folder = folder.resolve()
+    return folder.parent.parent if folder.parent.name == "snapshots" else folder
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_wanted(path.name))
+
+
+def _fingerprint(source: Path) -> str:
+    """SHA-256 of the file, or of the names and SHA-256 of the files that would be copied."""
+    if source.is_file():
+        return _hash_file(source)
+    if not source.is_dir():
+        raise ImportRefused(f"there is no {source}")
+    digest = hashlib.sha256()
+    for path in _checkpoint_files(source):
+        digest.update(repr((path.name, _hash_file(path))).encode())
+    return digest.hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _imported_from(destination: Path) -> str | None:
+    try:
+        marker = json.loads((destination / _MARKER).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return marker.get("sha256") if isinstance(marker, dict) else None
+
+
+def _settle(folder: Path) -> None:
+    """Let everybody read the files (safetensors writes them for their owner alone), and force them onto the disk."""
+    for path in folder.iterdir():
+        path.chmod(0o644)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: progress on standard output; an error is one sentence on standard error and exit status 2."""
+    parser = argparse.ArgumentParser(prog="python -m worker.gguf_import", description="Import a model under the model root.")
+    parser.add_argument("source", type=Path, help="a GGUF file (llama architecture) or a folder with a safetensors checkpoint")
+    parser.add_argument("destination", type=Path, help="the folder to make, below the model root")
+    given = parser.parse_args(arguments)
+    try:
+        import_model(given.source, given.destination, lambda line: _write(sys.stdout, line))
+    except (ImportRefused, JobFailure) as error:
+        _write(sys.stderr, f"error: {error}")
+    except Exception as error:  # whatever it was, the user gets a sentence and not a traceback
+        _write(sys.stderr, f"error: {given.source} could not be imported: {type(error).__name__}: {' '.join(str(error).split())}")
+    else:
+        return 0
+    return 2
+
+
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The README.md of an artifact: a model card in the Hub's form, with what was done and what it cost.
+
+Names come from users and from other people's files, so nothing of them is put into Markdown or YAML as it is.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from textwrap import dedent
+
+from service.contract import JobSpec
+from service.contract.spec import NofM
+from worker.engine.report import SparsityReport
+from worker.evaluation.perplexity import PerplexityMetric
+from worker.models import Model
+
+SOURCE_CARD = "README.source.md"
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
+
+_NOTES = """\
+    ## How to load it
+
+    ```python
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
+    tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+    ```
+
+    ## What the zeros give, and what they do not
+
+    The weights are stored densely, zeros included, under the names and in the types of the original. So this checkpoint
+    loads wherever the original does, and the zeros alone make it neither smaller nor faster: same files, same memory, same
+    speed. Sparsity pays where something makes use of it: a runtime with sparse kernels (2:4 on NVIDIA GPUs since Ampere,
+    for example), a format that leaves zeros out, or compression. Quality was measured as the table says and not otherwise;
+    check it on your own task before you rely on it.
+
+    `sparsity_report.json` has the figures of every matrix, `recipe.json` the settings that repeat this and `SHA256SUMS` the
+    checksums of all files (`sha256sum -c SHA256SUMS`).
+    """
+
+
+def render_card(
+    *,
+    spec: JobSpec,
+    model: Model,
+    report: SparsityReport,
+    dense: Sequence[PerplexityMetric],
+    pruned: Sequence[PerplexityMetric],
+    has_source_card: bool,
+) -> str:
+    """The whole text of README.md. `dense` may be empty; what it has is matched to `pruned` by data set."""
+    title = f"# {plain(model.id)}, {pattern_name(spec)} sparse"
+    revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
+    origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
+    if has_source_card:
+        origin.append(f"The original's own card is kept as [{SOURCE_CARD}]({SOURCE_CARD}); its licence and terms go on to apply.")
+    parts = [
+        _front_matter(spec, model),
+        title,
+        " ".join(origin),
+        "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
+        "## Quality\n\n" + _metrics_table({metric.dataset: metric for metric in dense}, pruned),
+        dedent(_NOTES),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: one line, every sign of markup escaped."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def pattern_name(spec: JobSpec) -> str:
+    """`2:4` or `60 %`."""
+    pattern = spec.recipe.pattern
+    return f"{pattern.n}:{pattern.m}" if isinstance(pattern, NofM) else f"{pattern.sparsity * 100:g} %"
+
+
+def _front_matter(spec: JobSpec, model: Model) -> str:
+    """The YAML that the Hub reads; what is not known is left out."""
+    from huggingface_hub import ModelCardData
+
+    method = spec.recipe.refinement.method
+    data = ModelCardData(
+        base_model=model.base_model if model.base_model and _HUB_ID.fullmatch(model.base_model) else None,
+        library_name="transformers",
+        license=model.license,
+        pipeline_tag="text-generation",
+        tags=["pruned", "sparse", spec.recipe.criterion, *([method] if method != "none" else [])],
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
+    recipe, calibration = spec.recipe, spec.calibration
+    return {
+        "Pattern": f"{pattern_name(spec)} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
+        "Criterion": recipe.criterion,
+        "Refinement": recipe.refinement.method,
+        "Weight update": recipe.update.method,
+        "Calibration": (
+            f"{calibration.num_samples} windows of {calibration.sequence_length} tokens "
+            f"from {plain(calibration.dataset)}, seed {calibration.seed}"
+        ),
+        "Sparsity reached": f"{report.sparsity:.2%} of the weights of {len(report.matrices)} matrices",
+        "Coverage": f"{report.coverage:.2%} of the decoder blocks' parameters are in these matrices",
+    }
+
+
+def _list(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"* {name}: {value}" for name, value in facts.items())
+
+
+def _metrics_table(dense: Mapping[str, PerplexityMetric], pruned: Sequence[PerplexityMetric]) -> str:
+    if not pruned:
+        return "Nothing was measured."
+    rows = ["| data set | windows | dense perplexity | pruned perplexity |", "|---|---|---|---|"]
+    for metric in pruned:
+        before = f"{dense[metric.dataset].perplexity:.4f}" if metric.dataset in dense else "not measured"
+        size = f"{metric.windows} × {metric.sequence_length} tokens"
+        rows.append(f"| {plain(metric.dataset)} | {size} | {before} | {metric.perplexity:.4f} |")
+    return "\n".join(rows)

@@ -1,0 +1,97 @@
+"""Reading the data sets a job may name: a reference `name:split` becomes a list of documents.
+
+The samples come out of the wheel `exllamav3`, which is read as data and never imported, so they need no network. A sample's first
+90 % (whole documents, counted in characters) is its `train` split and the rest its `test` split; the rule is fixed, so that a
+job can be repeated and the two never share text.
+"""
+
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+
+from service.contract import DATASETS, FailureCode
+from service.settings import Settings
+from worker.failures import JobFailure, is_disk_full
+
+TRAIN_SHARE = 0.9
+C4_DOCUMENTS = {"train": 8000, "validation": 1100}
+"""The first documents of the first shard: some 4 million tokens to draw windows from, and what the field evaluates on."""
+_C4_FILES = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4-validation.00000-of-00008.json.gz"}
+_WIKI_DOCUMENT = re.compile(r"<doc [^\n]*>\n(.*?)\n</doc>", re.DOTALL)
+
+
+def read_text(reference: str, settings: Settings) -> list[str]:
+    """The documents of a split, in the data set's own order.
+
+    Raises:
+        ValueError: `reference` is not `name:split` of a known data set.
+        JobFailure: `dataset-unavailable`.
+    """
+    name, _, split = reference.partition(":")
+    if name not in DATASETS or split not in DATASETS[name].splits:
+        raise ValueError(f"unknown data set or split {reference!r}")
+    if name in _SAMPLES:
+        file, parse = _SAMPLES[name]
+        return _take_split(parse(_sample_file(file).read_text(encoding="utf-8")), split)
+    return _read_hub(name, split, settings.cache_dir / "datasets")
+
+
+def _lines(text: str) -> list[str]:
+    """One document a line."""
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _wiki_documents(text: str) -> list[str]:
+    """Articles between `<doc …>` and `</doc>`: the title, an empty line, the text. Those without text are left out."""
+    articles = (found[1].strip() for found in _WIKI_DOCUMENT.finditer(text))
+    return [article for article in articles if "\n" in article]
+
+
+_SAMPLES: dict[str, tuple[str, Callable[[str], list[str]]]] = {
+    "c4-sample": ("c4.utf8", _lines),
+    "wiki-sample": ("wiki.utf8", _wiki_documents),
+}
+
+
+def _take_split(documents: list[str], split: str) -> list[str]:
+    """Cut after the last document that ends within the first 90 % of the characters; a repeated text counts once."""
+    documents = list(dict.fromkeys(documents))
+    limit = TRAIN_SHARE * sum(map(len, documents))
+    cut, end = 0, 0
+    for document in documents:
+        end += len(document)
+        if end > limit:
+            break
+        cut += 1
+    return documents[:cut] if split == "train" else documents[cut:]
+
+
+def _sample_file(name: str) -> Path:
+    spec = find_spec("exllamav3")  # finds the package without running it
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "conversion" / "standard_cal_data" / name
+        if path.is_file():
+            return path
+    detail = "The samples of text are not installed on this worker: it needs the wheel exllamav3, installed with --no-deps."
+    raise JobFailure(FailureCode.DATASET_UNAVAILABLE, detail)
+
+
+def _read_hub(name: str, split: str, cache: Path) -> list[str]:
+    from datasets import load_dataset
+
+    try:
+        if name == "c4":
+            files = {split: _C4_FILES[split]}
+            rows = load_dataset("allenai/c4", data_files=files, split=split, streaming=True, cache_dir=str(cache))
+            return [row["text"] for row in islice(rows, C4_DOCUMENTS[split])]
+        return list(load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split=split, cache_dir=str(cache))["text"])
+    except Exception as error:  # whatever the library, its HTTP client or the file system say
+        if is_disk_full(error):
+            raise
+        raise JobFailure(
+            FailureCode.DATASET_UNAVAILABLE,
+            f"The data set {name} could not be read from the hub ({type(error).__name__}); "
+            "c4-sample and wiki-sample need no hub.",
+        ) from error

@@ -1,0 +1,100 @@
+"""From text to windows of tokens, by the field's protocol.
+
+A data set's documents are joined by two newlines (as everybody does for WikiText-2; here for all data sets alike), and the whole
+text is tokenised once with what the tokenizer does by default: one that adds a beginning-of-sequence token adds it once, at
+the very start, and no window gets one of its own.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from service.contract import FailureCode
+from service.settings import Settings
+from worker.failures import JobFailure
+from worker.texts import read_text
+
+DOCUMENT_SEPARATOR = "\n\n"
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a checkpoint folder, from its files alone.
+
+    Raises:
+        JobFailure: `model-unsafe`: there is none that can be read without the model's own code.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers raises what its many tokenizers raise
+        detail = f"The model's tokenizer cannot be read from its own files without running code ({type(error).__name__})."
+        raise JobFailure(FailureCode.MODEL_UNSAFE, detail) from error
+
+
+def vocabulary_size(path: Path) -> int | None:
+    """The number of rows of the model's embedding as its config.json states it, in composite models in `text_config`."""
+    config = json.loads((path / "config.json").read_bytes())
+    text_config = config.get("text_config")
+    size = config.get("vocab_size") or (text_config.get("vocab_size") if isinstance(text_config, dict) else None)
+    return size if isinstance(size, int) else None
+
+
+def token_stream(tokenizer: Any, documents: Sequence[str], *, vocab_size: int | None = None) -> Tensor:
+    """All documents as one stream of ids, int64 (tokens,).
+
+    Raises:
+        JobFailure: `invalid-request`: the tokenizer makes ids that a model of `vocab_size` has no embedding for.
+    """
+    ids = tokenizer(DOCUMENT_SEPARATOR.join(documents), verbose=False)["input_ids"]
+    stream = torch.tensor(ids, dtype=torch.int64)
+    if vocab_size is not None and len(stream) and int(stream.max()) >= vocab_size:
+        detail = f"The model's tokenizer does not fit it: id {int(stream.max())}, but the vocabulary has {vocab_size} entries."
+        raise JobFailure(FailureCode.INVALID_REQUEST, detail)
+    return stream
+
+
+def read_tokens(path: Path, reference: str, settings: Settings) -> Tensor:
+    """A split of a data set in the tokens of the model at `path`, int64 (tokens,); failures as of the parts."""
+    return token_stream(load_tokenizer(path), read_text(reference, settings), vocab_size=vocabulary_size(path))
+
+
+def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:
+    """Windows at random positions, int64 (samples, tokens); the same seed gives the same windows on every machine.
+
+    They are drawn with replacement and may overlap, as in the released code of Wanda and DSnoT.
+
+    Raises:
+        JobFailure: `not-enough-calibration-data`: the stream is shorter than the windows would be side by side.
+    """
+    needed = max(num_samples * sequence_length, sequence_length + 1)
+    if len(stream) < needed:
+        fitting = max(len(stream) - 1, 0) // sequence_length
+        advice = f"set num_samples to at most {fitting}, or" if fitting else "set a shorter sequence_length, or"
+        detail = (
+            f"{num_samples} samples of {sequence_length} tokens need {needed} tokens, and the calibration text has "
+            f"{len(stream)}; {advice} take a larger data set."
+        )
+        raise JobFailure(FailureCode.NOT_ENOUGH_CALIBRATION_DATA, detail)
+    draw = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    starts = [draw.randint(0, len(stream) - sequence_length - 1) for _ in range(num_samples)]
+    return torch.stack([stream[start : start + sequence_length] for start in starts])
+
+
+def evaluation_windows(stream: Tensor, sequence_length: int, max_windows: int | None) -> Tensor:
+    """The stream cut into windows that do not overlap, int64 (windows, tokens); what is left at the end is dropped.
+
+    Raises:
+        JobFailure: `invalid-request`: the text is shorter than one window.
+    """
+    windows = len(stream) // sequence_length
+    if not windows:
+        detail = f"The evaluation text has {len(stream)} tokens, fewer than one window of {sequence_length}; shorten the window."
+        raise JobFailure(FailureCode.INVALID_REQUEST, detail)
+    cut = stream[: windows * sequence_length].view(windows, sequence_length)
+    return cut[:max_windows].contiguous()
