@@ -1,0 +1,78 @@
+"""The dispatcher's round: send, then look what the clock demands. Any number of dispatchers may run beside each other."""
+
+import threading
+import time
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from service.database import Database
+from service.dispatcher.messages import Sender, resend_unclaimed
+from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.dispatcher.wakeup import Wakeup
+from service.logging import get_logger
+from service.queue import Queue, QueueUnavailable
+from service.settings import Settings
+
+log = get_logger(__name__)
+
+
+class Dispatcher:
+    """Keeps jobs moving until it is told to stop. Outages of the database and of the broker are waited out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url.get_secret_value(), pool_size=2)
+        self._queue = Queue(settings.broker_url.get_secret_value())
+        self._sender = Sender(self._database, self._queue)
+        self._wakeup = Wakeup(settings.database_url.get_secret_value())
+        self._next_sweep = 0.0
+        self._database_is_away = False
+
+    def run(self, stop: threading.Event) -> None:
+        log.info("dispatcher_started")
+        self._wakeup.wait(0, stop)  # listens from now on, so that nothing falls between the first look and the first wait
+        while not stop.is_set():
+            self._round()
+            self._wakeup.wait(self._settings.dispatch_seconds, stop)
+        self.close()
+        log.info("dispatcher_stopped")
+
+    def _round(self) -> None:
+        """Every wake-up sends the outbox; the rules of the clock apply once per `dispatch_seconds`, however many there are."""
+        try:
+            self._sender.send_due()
+            if time.monotonic() >= self._next_sweep:
+                self._next_sweep = time.monotonic() + self._settings.dispatch_seconds
+                self.sweep()
+        except (DBAPIError, PoolTimeoutError) as error:
+            if not self._database_is_away:
+                log.warning("database_unavailable", error=str(error).splitlines()[0])
+            self._database_is_away = True
+        except Exception:
+            log.exception("dispatcher_round_failed")
+        else:
+            if self._database_is_away:
+                log.info("database_available")
+            self._database_is_away = False
+
+    def sweep(self) -> None:
+        """Apply every rule once."""
+        apply_queue_deadlines(self._database)
+        apply_run_deadlines(self._database)
+        take_from_lost_workers(self._database)
+        self._resend()
+        self._sender.send_due()
+
+    def _resend(self) -> None:
+        if self._sender.broker_is_away:
+            return
+        try:
+            resend_unclaimed(self._database, self._queue, self._settings.resend_seconds)
+        except QueueUnavailable as error:
+            log.debug("backlog_unknown", error=str(error))  # the next message to be sent finds the broker away, and says so
+
+    def close(self) -> None:
+        self._wakeup.close()
+        self._queue.close()
+        self._database.close()

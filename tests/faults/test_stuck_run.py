@@ -1,0 +1,50 @@
+"""A run that does not come by to ask whether it should stop, as in a long download."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from service.contract import JobState
+from service.database import Database
+from service.jobs.tables import Job
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.job_rows import eventually, insert_job, job_row
+
+SLEEPS = textwrap.dedent("""
+    import signal, threading, time
+    from service.settings import get_settings
+    from worker import runner
+
+    def sleep(run):
+        run.reporter.tick()
+        time.sleep(600)
+
+    runner.prune_and_publish = sleep
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    runner.work(get_settings(), stop)
+""")
+
+
+@pytest.mark.parametrize("wish", ["cancel", "stop"])
+def test_its_attempt_is_ended_for_it_and_its_process_with_it(settings: Settings, database: Database, wish: str) -> None:
+    job_id = insert_job(database)
+    process = subprocess.Popen([sys.executable, "-c", SLEEPS], env=environment(settings), cwd=Path(__file__).parents[2])
+    try:
+        eventually(lambda: job_row(database, job_id).state == JobState.RUNNING, seconds=60)
+        if wish == "stop":
+            process.terminate()
+            eventually(lambda: job_row(database, job_id).state == JobState.QUEUED, seconds=10)
+        else:
+            with database.begin() as session:
+                session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
+            eventually(lambda: job_row(database, job_id).state == JobState.CANCELLED, seconds=10)
+        process.wait(10)
+    finally:
+        process.kill()
+        process.wait()

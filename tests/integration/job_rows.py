@@ -1,0 +1,90 @@
+"""Jobs put straight into the database, and what became of them."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select, text
+
+from service.attempts.tables import Attempt
+from service.contract import EventType, JobSpec, JobState
+from service.database import Database
+from service.events import repository as events
+from service.events.tables import JobEvent
+from service.jobs.tables import Job
+from service.outbox import repository as outbox
+
+Result = TypeVar("Result")
+
+SPEC: dict[str, Any] = {
+    "model": {"source": "local", "id": "tiny"},
+    "recipe": {"refinement": {"method": "none"}},
+    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+    "evaluation": {"perplexity": [], "sequence_length": 16},
+}
+
+
+def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0, **fields: Any) -> UUID:
+    """A queued job as `POST /v1/jobs` leaves it; `fields` go over the defaults of its body."""
+    spec = JobSpec.model_validate(SPEC | fields)
+    job_id = uuid4()
+    with database.begin() as session:
+        created_at = session.execute(select(func.now())).scalar_one() - timedelta(seconds=age_seconds)
+        deadline = spec.queue_deadline_seconds
+        session.add(
+            Job(
+                id=job_id,
+                tenant="test",
+                state=JobState.QUEUED,
+                spec=spec.model_dump(mode="json"),
+                model=spec.model.id,
+                labels=spec.labels,
+                priority=spec.priority,
+                max_attempts=spec.max_attempts,
+                created_at=created_at,
+                available_at=created_at,
+                queue_deadline_at=created_at + timedelta(seconds=deadline) if deadline else None,
+            )
+        )
+        session.flush()
+        events.append(session, job_id, EventType.CREATED)
+        if send:
+            outbox.add_job(session, job_id)
+    return job_id
+
+
+def job_row(database: Database, job_id: UUID) -> Job:
+    with database.begin() as session:
+        return session.get_one(Job, job_id)
+
+
+def attempts_of(database: Database, job_id: UUID) -> list[Attempt]:
+    with database.begin() as session:
+        return list(session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
+
+
+def events_of(database: Database, job_id: UUID) -> list[JobEvent]:
+    with database.begin() as session:
+        return list(events.after(session, job_id, 0, 10_000))
+
+
+def event_types(database: Database, job_id: UUID) -> list[str]:
+    return [event.type for event in events_of(database, job_id)]
+
+
+def break_connections(database: Database) -> None:
+    """Close every connection to the database but the one that says so."""
+    others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    with database.begin() as session:
+        session.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
+
+
+def eventually(look: Callable[[], Result], *, seconds: float = 30) -> Result:
+    """What `look` returns once it is true; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {result!r}"
+        time.sleep(0.02)
+    return result

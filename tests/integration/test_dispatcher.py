@@ -1,0 +1,234 @@
+"""The dispatcher's rules on a real PostgreSQL and a real broker."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import func, select, update
+
+from service.attempts import endings, repository
+from service.attempts.repository import Claim
+from service.contract import PRUNE_TASK, QUEUE, JobState, Wish
+from service.database import Database
+from service.dispatcher.loop import Dispatcher
+from service.dispatcher.messages import Sender, resend_unclaimed
+from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.embedded import valkey
+from service.embedded.processes import Child
+from service.jobs.tables import Job
+from service.outbox import repository as outbox
+from service.queue import Queue
+from service.settings import Settings
+from tests.integration.job_rows import attempts_of, break_connections, event_types, eventually, insert_job, job_row
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queue]:
+    queue = Queue(settings.broker_url.get_secret_value())
+    yield queue
+    queue.close()
+
+
+@contextmanager
+def dispatching(settings: Settings, count: int = 1) -> Iterator[threading.Event]:
+    """Dispatchers at work in threads, until the context is left or the event is set."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=Dispatcher(settings).run, args=(stop,)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def claimed(database: Database, *, lease_seconds: float = 60) -> Claim:
+    with database.begin() as session:
+        found = repository.claim_next(session, worker="test", lease_seconds=lease_seconds)
+    assert found is not None
+    return found
+
+
+def waiting(database: Database) -> int:
+    with database.begin() as session:
+        return outbox.count(session)
+
+
+def make_older(database: Database, seconds: float, *columns: Any) -> None:
+    with database.begin() as session:
+        session.execute(update(Job).values({column: column - timedelta(seconds=seconds) for column in columns}))
+
+
+def test_a_new_job_is_sent_at_once(settings: Settings, database: Database, broker: "redis.Redis") -> None:
+    slow = settings.model_copy(update={"dispatch_seconds": 20.0})
+    with dispatching(slow) as stop:
+        for _ in range(3):
+            job_id = insert_job(database)
+            eventually(lambda: job_row(database, job_id).sent_at, seconds=10)  # noqa: B023
+        stop.set()
+        insert_job(database, send=False)  # its event wakes the dispatcher, which then stops
+    assert broker.llen(QUEUE) == 3
+    assert waiting(database) == 0
+
+
+def test_several_dispatchers_send_each_message_once(settings: Settings, database: Database, broker: "redis.Redis") -> None:
+    for _ in range(30):
+        insert_job(database)
+    with dispatching(settings, count=3):
+        eventually(lambda: waiting(database) == 0)
+    assert broker.llen(QUEUE) == 30
+
+
+def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    child, url = valkey.start(tmp_path / "valkey-home")
+    child.process.kill()
+    child.process.wait()
+    jobs = [insert_job(database) for _ in range(3)]
+    with dispatching(Settings.model_validate(settings.model_dump() | {"broker_url": url})):
+        time.sleep(1)  # not for synchronisation: the dispatcher is to fail a few times
+        assert waiting(database) == 3
+        again = Child.start("valkey", [*child.process.args[-2:]], tmp_path / "logs")  # type: ignore[index]
+        try:
+            eventually(lambda: waiting(database) == 0, seconds=10)
+            assert redis.Redis.from_url(url).llen(QUEUE) == 3
+            assert all(job_row(database, job).sent_at for job in jobs)
+        finally:
+            again.stop(5)
+
+
+def test_a_dispatcher_outlives_its_connections(settings: Settings, database: Database, broker: "redis.Redis") -> None:
+    with dispatching(settings):
+        for number in range(1, 4):
+            insert_job(database)
+            eventually(lambda: waiting(database) == 0)
+            assert broker.llen(QUEUE) >= number  # twice where the connection broke between sending and committing
+            break_connections(database)
+
+
+def test_a_message_of_the_future_stays_in_the_outbox(database: Database, queue: Queue, broker: "redis.Redis") -> None:
+    with database.begin() as session:
+        outbox.add(session, PRUNE_TASK, {"job_id": str(insert_job(database, send=False))}, delay_seconds=60)
+    assert Sender(database, queue).send_due() == 0
+    assert (waiting(database), broker.llen(QUEUE)) == (1, 0)
+
+
+def test_jobs_whose_messages_the_broker_lost_are_sent_again(
+    settings: Settings, database: Database, queue: Queue, broker: "redis.Redis"
+) -> None:
+    jobs = [insert_job(database) for _ in range(3)]
+    with dispatching(settings):
+        eventually(lambda: broker.llen(QUEUE) == 3)
+        broker.flushall()
+        eventually(lambda: broker.llen(QUEUE) == 3, seconds=settings.resend_seconds + 10)
+    assert {job_row(database, job).state for job in jobs} == {"queued"}
+
+
+def test_nothing_is_sent_again_while_the_messages_are_still_in_the_broker(
+    database: Database, queue: Queue, broker: "redis.Redis"
+) -> None:
+    for _ in range(3):
+        insert_job(database)
+    Sender(database, queue).send_due()
+    make_older(database, 3600, Job.sent_at)
+    assert resend_unclaimed(database, queue, 30) == 0
+    broker.lpop(QUEUE)
+    assert resend_unclaimed(database, queue, 30) == 1
+    assert resend_unclaimed(database, queue, 30) == 0
+
+
+def test_a_job_is_not_sent_again_before_its_time(database: Database, queue: Queue, broker: "redis.Redis") -> None:
+    insert_job(database)
+    Sender(database, queue).send_due()
+    broker.flushall()
+    assert resend_unclaimed(database, queue, 30) == 0
+    make_older(database, 31, Job.sent_at)
+    assert resend_unclaimed(database, queue, 30) == 1
+
+
+def test_an_attempt_whose_lease_ran_out_is_taken_away(database: Database) -> None:
+    job_id = insert_job(database, send=False)
+    kept = claimed(database, lease_seconds=60)
+    assert take_from_lost_workers(database) == 0
+    with database.begin() as session:
+        endings.release(session, kept.job_id, kept.fence)
+    lost = claimed(database, lease_seconds=-1)
+    assert take_from_lost_workers(database) == 1
+    job = job_row(database, job_id)
+    assert (job.state, job.fence) == (JobState.QUEUED, lost.fence + 1)
+    assert attempts_of(database, job_id)[-1].outcome == "lease_expired"
+    with database.begin() as session:
+        assert repository.heartbeat(session, lost.job_id, lost.fence, 60) == Wish.ABANDON
+
+
+def test_a_job_that_loses_every_worker_fails_and_the_next_one_goes_on(database: Database) -> None:
+    bad = insert_job(database, max_attempts=2, priority=9)
+    good = insert_job(database)
+    for _ in range(2):
+        assert claimed(database, lease_seconds=-1).job_id == bad
+        take_from_lost_workers(database)
+    job = job_row(database, bad)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "worker-lost"
+    assert claimed(database).job_id == good
+
+
+def test_a_queued_job_expires_at_its_queue_deadline_and_a_started_one_does_not(database: Database) -> None:
+    late = insert_job(database, queue_deadline_seconds=60, age_seconds=61)
+    early = insert_job(database, queue_deadline_seconds=60)
+    begun = insert_job(database, queue_deadline_seconds=60, priority=9)
+    with database.begin() as session:
+        found = repository.claim_next(session, worker="test", lease_seconds=60)
+        assert found is not None
+        endings.release(session, found.job_id, found.fence)
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.id == begun).values(queue_deadline_at=func.now() - timedelta(seconds=1)))
+    assert apply_queue_deadlines(database) == 1
+    assert [job_row(database, job).state for job in (late, early, begun)] == ["expired", "queued", "queued"]
+    assert event_types(database, late) == ["created", "expired"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_run_deadline_fails_the_job_between_attempts_and_during_one(database: Database, running: bool) -> None:
+    job_id = insert_job(database, run_deadline_seconds=60)
+    found = claimed(database)
+    if not running:
+        with database.begin() as session:
+            endings.release(session, found.job_id, found.fence)
+    assert apply_run_deadlines(database) == 0
+    make_older(database, 61, Job.run_deadline_at)
+    assert apply_run_deadlines(database) == 1
+    job = job_row(database, job_id)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "deadline-exceeded"
+    assert attempts_of(database, job_id)[0].outcome == ("deadline_exceeded" if running else "released")
+    with database.begin() as session:
+        assert repository.heartbeat(session, found.job_id, found.fence, 60) == Wish.ABANDON
+
+
+def test_a_row_that_cannot_be_dealt_with_does_not_stop_the_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, sound = insert_job(database, priority=9), insert_job(database)
+    for _ in range(2):
+        claimed(database, lease_seconds=-1)
+    original = endings.lose
+
+    def lose(session: Any, job_id: Any, fence: int) -> None:
+        if job_id == broken:
+            session.execute(select(1 / func.length("")))
+        original(session, job_id, fence)
+
+    monkeypatch.setattr(endings, "lose", lose)
+    assert take_from_lost_workers(database) == 1
+    assert [job_row(database, job).state for job in (broken, sound)] == ["running", "queued"]

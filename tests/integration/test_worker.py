@@ -1,0 +1,211 @@
+"""One attempt from claim to finish, in this process, and the whole way through dispatcher, broker and worker."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from safetensors.torch import load_file
+from sqlalchemy import select, update
+
+from service.attempts import endings
+from service.contract import JobState, Manifest
+from service.database import Database
+from service.jobs.tables import Job, Layer
+from service.settings import Settings
+from tests.integration.job_rows import attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+from worker.runner import work
+
+EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
+LONG = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
+
+
+@pytest.fixture
+def model(settings: Settings) -> Path:
+    return save_model(settings.model_root / "tiny")
+
+
+def run_once(settings: Settings) -> None:
+    assert work(settings, threading.Event())
+
+
+@contextmanager
+def pruning_meanwhile(settings: Settings, database: Database, stop: threading.Event) -> Iterator[UUID]:
+    """A long job in another thread, caught in the middle of pruning; it has ended when the context is left."""
+    save_model(settings.model_root / "slow", layers=24, width=64)
+    job_id = insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG)
+    thread = threading.Thread(target=work, args=(settings, stop))
+    thread.start()
+    try:
+        eventually(lambda: (job_row(database, job_id).progress or {}).get("done"), seconds=60)
+        assert job_row(database, job_id).stage == "pruning"
+        yield job_id
+    finally:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def left_behind(settings: Settings) -> list[Path]:
+    """Files of attempts, in the store and in scratch."""
+    return [path for root in (Path(settings.artifact_url.removeprefix("file://")), settings.cache_dir) for path in files(root)]
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def artifact(settings: Settings, database: Database, job_id: UUID) -> Path:
+    prefix = job_row(database, job_id).artifact_prefix
+    assert prefix is not None
+    return Path(settings.artifact_url.removeprefix("file://")) / prefix
+
+
+def test_without_a_job_nothing_happens(settings: Settings) -> None:
+    assert not work(settings, threading.Event())
+
+
+def test_five_messages_for_one_job_start_one_attempt(settings: Settings, database: Database, model: Path) -> None:
+    job_id = insert_job(database)
+    with ThreadPoolExecutor(5) as pool:
+        found_work = list(pool.map(lambda _: work(settings, threading.Event()), range(5)))
+    assert sorted(found_work) == [False] * 4 + [True]
+    assert len(attempts_of(database, job_id)) == 1
+    assert job_row(database, job_id).state == JobState.SUCCEEDED
+
+
+def test_a_job_succeeds_with_artifact_metrics_and_layers(settings: Settings, database: Database, model: Path) -> None:
+    job_id = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    job = job_row(database, job_id)
+    assert job.state == JobState.SUCCEEDED, job.error
+    assert job.metrics is not None
+    assert job.metrics["sparsity"] == pytest.approx(0.5)
+    assert [metric["dataset"] for metric in job.metrics["dense"]["perplexity"]] == ["wiki-sample:test"]
+    assert [metric["windows"] for metric in job.metrics["pruned"]["perplexity"]] == [2]
+    assert set(job.metrics["seconds"]) == {"resolving", "loading", "pruning", "evaluating", "publishing"}
+    assert 0 < job.metrics["peak_memory_bytes"]["host"] < job.metrics["peak_memory_bytes"]["host_total"]
+    with database.begin() as session:
+        layers = session.scalars(select(Layer).order_by(Layer.position)).all()
+    assert [layer.position for layer in layers] == list(range(14))
+    assert [layer.block for layer in layers] == [0] * 7 + [1] * 7
+    folder = artifact(settings, database, job_id)
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    assert {file.path for file in manifest.files} == {path.name for path in files(folder)} - {"manifest.json"}
+    assert sum(file.bytes for file in manifest.files) == job.metrics["bytes"]
+    assert files(settings.cache_dir) == []
+
+
+def test_the_events_tell_the_run_in_order(settings: Settings, database: Database, model: Path) -> None:
+    job_id = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    told = [
+        f"{event.type} {event.data.get('stage') or event.data.get('model') or ''}".strip()
+        for event in events_of(database, job_id)
+    ]
+    assert told == [
+        *("created", "attempt_started", "stage_started resolving", "stage_started loading", "stage_started pruning"),
+        *("block_pruned", "block_pruned", "stage_started evaluating", "evaluated dense", "evaluated pruned"),
+        *("stage_started publishing", "attempt_ended", "succeeded"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "fields"),
+    [
+        ("model-not-found", {"model": {"source": "local", "id": "absent"}}),
+        ("not-enough-calibration-data", {"calibration": {"dataset": "c4-sample", "num_samples": 60_000, "sequence_length": 512}}),
+        ("invalid-request", {"calibration": {"dataset": "c4-sample", "num_samples": 1, "sequence_length": 513}}),
+        ("invalid-request", {"evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 513}}),
+        ("invalid-request", {"recipe": {"pattern": {"type": "n:m", "n": 3, "m": 5}}}),
+    ],
+)
+def test_a_job_that_cannot_work_fails_at_once_and_leaves_nothing(
+    settings: Settings, database: Database, model: Path, code: str, fields: dict[str, Any]
+) -> None:
+    job_id = insert_job(database, **fields)
+    run_once(settings)
+    job = job_row(database, job_id)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert job.error["code"] == code, job.error
+    assert "block_pruned" not in event_types(database, job_id)
+    assert left_behind(settings) == []
+
+
+def test_a_store_that_refuses_is_tried_again_later(settings: Settings, database: Database, model: Path) -> None:
+    job_id = insert_job(database)
+    run_once(settings.model_copy(update={"artifact_url": "file:///proc/no-such-place"}))
+    job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
+    assert (job.state, attempt.outcome) == (JobState.QUEUED, "failed")
+    assert attempt.detail is not None
+    assert "artifact-upload-failed" in attempt.detail
+    eventually(lambda: work(settings, threading.Event()))
+    assert job_row(database, job_id).state == JobState.SUCCEEDED
+
+
+def test_a_cancelled_job_stops_and_leaves_nothing(settings: Settings, database: Database) -> None:
+    with pruning_meanwhile(settings, database, threading.Event()) as job_id:
+        with database.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
+        eventually(lambda: job_row(database, job_id).finished_at, seconds=10)
+    assert job_row(database, job_id).state == JobState.CANCELLED
+    assert event_types(database, job_id)[-2:] == ["attempt_ended", "cancelled"]
+    assert left_behind(settings) == []
+
+
+def test_a_worker_that_is_told_to_stop_gives_the_job_back(settings: Settings, database: Database) -> None:
+    stop = threading.Event()
+    with pruning_meanwhile(settings, database, stop) as job_id:
+        stop.set()
+        eventually(lambda: job_row(database, job_id).state == JobState.QUEUED, seconds=10)
+    assert job_row(database, job_id).attempts_counted == 0
+    assert left_behind(settings) == []
+
+
+def test_a_worker_that_lost_its_claim_stops_and_writes_nothing_more(settings: Settings, database: Database) -> None:
+    with pruning_meanwhile(settings, database, threading.Event()) as job_id:
+        with database.begin() as session:
+            endings.lose(session, job_id, job_row(database, job_id).fence)
+        before = events_of(database, job_id)[-1].seq
+    assert job_row(database, job_id).state == JobState.QUEUED
+    assert events_of(database, job_id)[-1].seq == before
+    assert left_behind(settings) == []
+
+
+def test_a_run_goes_on_when_its_connections_break(settings: Settings, database: Database) -> None:
+    with pruning_meanwhile(settings, database, threading.Event()) as job_id:
+        for _ in range(3):
+            done = (job_row(database, job_id).progress or {})["done"]
+            break_connections(database)
+            eventually(lambda: has_moved_on(job_row(database, job_id), done))  # noqa: B023
+        eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
+    assert job_row(database, job_id).state == JobState.SUCCEEDED
+    assert len(attempts_of(database, job_id)) == 1
+
+
+def has_moved_on(job: Job, done: int) -> bool:
+    return job.stage != "pruning" or (job.progress or {}).get("done", 0) > done
+
+
+def test_the_same_job_twice_gives_identical_weights_through_all_processes(
+    settings: Settings, database: Database, model: Path, tmp_path: Path
+) -> None:
+    recipe = {"refinement": {"method": "dsnot"}}
+    settings = settings.model_copy(update={"resend_seconds": 30.0, "lease_seconds": 15.0})
+    with dispatching(settings, tmp_path), working(settings, tmp_path):
+        jobs = [insert_job(database, recipe=recipe, evaluation=EVALUATION) for _ in range(2)]
+        for job_id in jobs:
+            eventually(lambda: job_row(database, job_id).finished_at, seconds=120)  # noqa: B023
+            assert job_row(database, job_id).state == JobState.SUCCEEDED
+    first, second = (artifact(settings, database, job_id) / "model.safetensors" for job_id in jobs)
+    assert first.read_bytes() == second.read_bytes()
+    pruned = load_file(first)
+    source = load_file(model / "model.safetensors")
+    assert pruned.keys() == source.keys()
+    assert sum(int((tensor == 0).sum()) for tensor in pruned.values()) > 0

@@ -1,0 +1,76 @@
+"""The lease where no database answers."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from service.attempts.repository import Claim
+from service.database import Database
+from service.settings import Settings
+from worker.lease import ClaimLost, Interruption, Lease, StopRequested
+
+SETTINGS = Settings.model_validate(
+    {
+        "database_url": "postgresql://",
+        "broker_url": "redis://",
+        "artifact_url": "file:///",
+        "model_root": "/",
+        "cache_dir": "/",
+        "lease_seconds": 0.4,
+        "heartbeat_seconds": 0.05,
+    }
+)
+
+
+class Away:
+    """A database that does not answer."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        raise OperationalError("SELECT 1", {}, Exception("no route to host"))
+        yield
+
+
+def lease(stop: threading.Event) -> Lease:
+    def never(reason: Interruption) -> None:
+        raise AssertionError(reason)
+
+    return Lease(cast(Database, Away()), Claim(uuid4(), 1, 1, {}, ()), SETTINGS, stop, never)
+
+
+def check_for(held: Lease, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        held.check()
+        time.sleep(0.01)
+
+
+def test_a_worker_that_cannot_reach_the_database_for_a_lease_gives_up_its_claim() -> None:
+    began = time.monotonic()
+    with lease(threading.Event()) as held, pytest.raises(ClaimLost):
+        check_for(held, seconds=5)
+    assert time.monotonic() - began >= SETTINGS.lease_seconds
+
+
+def test_a_worker_that_is_told_to_stop_learns_it_at_its_next_tick() -> None:
+    stop = threading.Event()
+    with lease(stop) as held:
+        held.check()
+        stop.set()
+        with pytest.raises(StopRequested):
+            held.check()
+
+
+def test_an_interruption_is_raised_once_so_that_cleaning_up_can_go_on() -> None:
+    stop = threading.Event()
+    stop.set()
+    with lease(stop) as held:
+        with pytest.raises(StopRequested):
+            held.check()
+        held.check()

@@ -1,0 +1,138 @@
+"""What a run tells the database while it goes on: its stages, blocks and progress, each write under the fence of its claim.
+
+A `Reporter` is the engine's `Observer` of a pruning run, `EvaluationProgress` that of several evaluations in a row. Writing waits
+out short outages of the database; the run stops where the lease would end.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from service.attempts import repository
+from service.attempts.repository import Claim, MatrixMeasures
+from service.contract import Stage
+from service.database import Database
+from service.logging import get_logger
+from worker.lease import TRANSIENT, ClaimLost, Lease
+
+log = get_logger(__name__)
+
+_RETRY_SECONDS: Final = 0.5
+_PROGRESS_SECONDS: Final = 1.0
+"""Progress that nobody could follow is not written."""
+
+
+class Reporter:
+    """Reports one attempt."""
+
+    def __init__(self, database: Database, claim: Claim, lease: Lease) -> None:
+        self._database = database
+        self._claim = claim
+        self._lease = lease
+        self._stage: Stage | None = None
+        self._stage_since = time.monotonic()
+        self._progress_written = 0.0
+        self._matrices = 0
+        self.seconds: dict[str, float] = {}
+        """Of each stage that is over."""
+
+    def tick(self) -> None:
+        """Raise worker.lease.Interruption if the run has to stop."""
+        self._lease.check()
+
+    def start_stage(self, stage: Stage) -> None:
+        self.end_stage()
+        self.tick()
+        self._stage = stage
+        self.write(lambda session: repository.stage_started(session, self._claim.job_id, self._claim.fence, stage))
+        log.info("stage_started", job_id=str(self._claim.job_id), stage=stage)
+
+    def end_stage(self) -> None:
+        """Note how long the stage took."""
+        now = time.monotonic()
+        if self._stage is not None:
+            self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
+        self._stage, self._stage_since = None, now
+
+    def block_started(self, index: int, total: int) -> None:
+        self.tick()
+        if index == 0:
+            self._write_progress(0, total, "blocks")
+
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures]) -> None:
+        report = self._report(index + 1, total, "blocks")
+        self.write(
+            lambda session: repository.block_pruned(
+                session,
+                self._claim.job_id,
+                self._claim.fence,
+                block=index,
+                position=self._matrices,
+                matrices=matrices,
+                report=report,
+            )
+        )
+        self._matrices += len(matrices)
+        self.tick()
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report how far the stage is, at most once a second and at its end."""
+        self.tick()
+        if done == total or time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
+            self._write_progress(done, total, unit)
+
+    def model_resolved(self, revision: str) -> None:
+        self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
+
+    def evaluated(self, which: str, metrics: dict[str, Any]) -> None:
+        """Publish the metrics so far, of which the part `which` is new."""
+        self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
+
+    def write(self, statement: Callable[[Session], None]) -> None:
+        """Carry out a fenced write in a transaction of its own, again if the database is away.
+
+        Raises:
+            StaleFence: the claim is gone; nothing was written.
+            ClaimLost: the database was away until the lease had ended. Whether anything was written is not known.
+        """
+        while True:
+            try:
+                with self._database.begin() as session:
+                    return statement(session)
+            except TRANSIENT as error:
+                log.warning("write_failed", job_id=str(self._claim.job_id), error=str(error).splitlines()[0])
+                if self._lease.is_over:
+                    raise ClaimLost("the database could not be reached for as long as the lease lasts") from error
+                time.sleep(_RETRY_SECONDS)
+
+    def _write_progress(self, done: int, total: int, unit: str) -> None:
+        self._progress_written = time.monotonic()
+        report = self._report(done, total, unit)
+        self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
+
+    def _report(self, done: int, total: int, unit: str) -> dict[str, Any]:
+        """`eta_seconds` is the stage's: it assumes that what is left goes as fast as what is done."""
+        spent = time.monotonic() - self._stage_since
+        eta = round(spent / done * (total - done), 1) if done else None
+        return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
+
+
+class EvaluationProgress:
+    """Counts blocks over all the evaluations of a job."""
+
+    def __init__(self, reporter: Reporter, evaluations: int) -> None:
+        self._reporter = reporter
+        self._evaluations = evaluations
+        self._done = 0
+
+    def tick(self) -> None:
+        self._reporter.tick()
+
+    def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
+        self._reporter.tick()
+
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures]) -> None:  # noqa: ARG002
+        self._done += 1
+        self._reporter.progress(self._done, total * self._evaluations, "blocks")

@@ -1,0 +1,147 @@
+"""One attempt, from claim to finish: take a job, keep its lease, run its stages, and write down how it ended.
+
+Whatever happens, nothing is left behind but the artifact of a success: the scratch folder goes, and so do the files that an
+attempt without success has put into the store.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from obstore.store import ObjectStore
+from sqlalchemy.orm import Session
+
+from service.attempts import endings
+from service.attempts.repository import Claim, StaleFence, claim_next
+from service.contract import JobSpec, artifact_prefix
+from service.database import Database
+from service.logging import get_logger
+from service.settings import Settings
+from worker.artifacts import open_store, sweep
+from worker.failures import as_failure
+from worker.lease import TRANSIENT, ClaimLost, Interruption, JobCancelled, Lease, StopRequested
+from worker.memory import PeakMemory
+from worker.reporter import Reporter
+from worker.scratch import scratch_folder
+from worker.stages import Run, prune_and_publish
+
+log = get_logger(__name__)
+
+_CLAIM_AGAIN_SECONDS: Final = 0.5
+
+
+def work(settings: Settings, stop: threading.Event) -> bool:
+    """See the best queued job through, if there is one; False if there is none.
+
+    Args:
+        stop: set when this process is told to stop; the job then goes back into the queue.
+    """
+    database = Database(settings.database_url.get_secret_value(), pool_size=2)
+    try:
+        claim = _claim(database, settings, stop)
+        if claim is None:
+            return False
+        log.info("job_claimed", job_id=str(claim.job_id), attempt=claim.attempt, fence=claim.fence)
+        _Attempt(claim, database, settings, stop).run()
+        return True
+    finally:
+        database.close()
+
+
+def _claim(database: Database, settings: Settings, stop: threading.Event) -> Claim | None:
+    """Wait for the database rather than drop the message, which would have to be sent again."""
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    while not stop.is_set():
+        try:
+            with database.begin() as session:
+                return claim_next(session, worker=worker, lease_seconds=settings.lease_seconds)
+        except TRANSIENT as error:
+            log.warning("claim_failed", error=str(error).splitlines()[0])
+            stop.wait(_CLAIM_AGAIN_SECONDS)
+    return None
+
+
+class _Attempt:
+    """A claimed job on its way to one of its ends."""
+
+    def __init__(self, claim: Claim, database: Database, settings: Settings, stop: threading.Event) -> None:
+        self._claim = claim
+        self._settings = settings
+        self._job_id, self._fence = claim.job_id, claim.fence
+        self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
+        self._reporter = Reporter(database, claim, self._lease)
+        self._store: ObjectStore | None = None
+        self._may_have_succeeded = False
+
+    def run(self) -> None:
+        with self._lease:
+            try:
+                self._prune()
+            except StaleFence as error:
+                self._interrupted(ClaimLost(str(error)))
+            except Interruption as reason:
+                self._interrupted(reason)
+            except Exception as error:
+                self._failed(error)
+
+    def _prune(self) -> None:
+        memory = PeakMemory.start()
+        spec = JobSpec.model_validate(self._claim.spec)
+        self._store = open_store(self._settings)
+        for fence in self._claim.earlier_fences:
+            self._sweep(fence)
+        with scratch_folder(self._settings.cache_dir, self._job_id, self._fence) as folder:
+            run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, self._reporter, memory)
+            metrics = prune_and_publish(run)
+        self._succeeded(metrics)
+
+    def _succeeded(self, metrics: dict[str, Any]) -> None:
+        """From before the success is written down until it certainly was not, the artifact must stay: readers may trust it."""
+        prefix = artifact_prefix(self._job_id, self._fence)
+        self._may_have_succeeded = True
+        try:
+            self._reporter.write(
+                partial(endings.succeed, job_id=self._job_id, fence=self._fence, metrics=metrics, artifact_prefix=prefix)
+            )
+        except ClaimLost:
+            raise
+        except Exception:
+            self._may_have_succeeded = False
+            raise
+        log.info("job_succeeded", job_id=str(self._job_id), seconds=metrics["seconds"])
+
+    def _interrupted(self, reason: Interruption) -> None:
+        """The end that nobody is to blame for. A lost claim is not ours to end."""
+        log.info("run_interrupted", job_id=str(self._job_id), reason=str(reason))
+        if isinstance(reason, JobCancelled):
+            self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
+        elif isinstance(reason, StopRequested):
+            self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
+        self._sweep(self._fence)
+
+    def _failed(self, error: Exception) -> None:
+        if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
+            return self._interrupted(self._lease.reason)
+        failure = as_failure(error)
+        log.warning("run_failed", job_id=str(self._job_id), code=failure.code, exc_info=error)
+        retry_seconds = self._settings.retry_seconds
+        self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
+        return self._sweep(self._fence)
+
+    def _end(self, write: Callable[[Session], None]) -> None:
+        try:
+            self._reporter.write(write)
+        except (StaleFence, ClaimLost) as error:
+            log.warning("claim_lost", job_id=str(self._job_id), reason=str(error))
+
+    def _sweep(self, fence: int) -> None:
+        """Remove what an attempt has uploaded. Where that fails, the files stay unread: no job names them."""
+        if self._store is None or self._may_have_succeeded:
+            return
+        try:
+            sweep(self._store, str(self._job_id), fence)
+        except Exception as error:
+            log.warning("sweep_failed", job_id=str(self._job_id), fence=fence, error=type(error).__name__)

@@ -1,0 +1,133 @@
+"""The five stages of a run, in the order in which `prune_and_publish` tells them.
+
+What can be refused is refused before the expensive part begins: the model, the recipe, the lengths, all texts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from obstore.store import ObjectStore
+from torch import Tensor
+
+from service.contract import FailureCode, JobSpec, Manifest, Stage
+from service.settings import Settings
+from worker.artifacts import describe, publish
+from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
+from worker.evaluation.perplexity import PerplexityMetric, evaluate
+from worker.failures import JobFailure
+from worker.memory import PeakMemory
+from worker.models import Model, resolve
+from worker.reporter import EvaluationProgress, Reporter
+from worker.tokens import calibration_windows, evaluation_windows, read_tokens
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all stages share."""
+
+    job_id: str
+    fence: int
+    spec: JobSpec
+    settings: Settings
+    folder: Path
+    """Scratch; the pruned checkpoint is written below it."""
+    store: ObjectStore
+    reporter: Reporter
+    memory: PeakMemory
+
+
+@dataclass(frozen=True)
+class _Quality:
+    """Perplexities, one per data set; `dense` is empty without a baseline."""
+
+    dense: Sequence[PerplexityMetric]
+    pruned: Sequence[PerplexityMetric]
+
+
+def prune_and_publish(run: Run) -> dict[str, Any]:
+    """Carry out the job up to its complete artifact in the store; returns the job's metrics.
+
+    Raises:
+        worker.lease.Interruption: it has to stop.
+        Exception: whatever goes wrong; `worker.failures.as_failure` tells the user.
+    """
+    model, plan, recipe = _resolve(run)
+    tokens = _load(run, model, plan)
+    pruned = run.folder / "pruned"
+    report = _prune(run, model, recipe, tokens, pruned)
+    known = {"sparsity": report.sparsity, "coverage": report.coverage, "parameters": plan.parameters}
+    quality = _evaluate(run, model, pruned, known)
+    manifest = _publish(run, model, report, quality, pruned)
+    return {
+        **{which: _perplexity(metrics) if metrics else None for which, metrics in vars(quality).items()},
+        **known,
+        "bytes": sum(file.bytes for file in manifest.files),
+        "seconds": dict(run.reporter.seconds),
+        "peak_memory_bytes": run.memory.read(),
+    }
+
+
+def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
+    run.reporter.start_stage(Stage.RESOLVING)
+    model = resolve(run.spec.model, run.settings)
+    if run.spec.model.source == "hub" and model.revision:
+        run.reporter.model_resolved(model.revision)
+    plan = outline(model.path)
+    recipe = Recipe.from_dict(run.spec.recipe.model_dump(mode="json"))
+    recipe.check(plan)
+    return model, plan, recipe
+
+
+def _load(run: Run, model: Model, plan: Outline) -> Tensor:
+    """Calibration tokens (samples, length); the texts for evaluation are only checked."""
+    run.reporter.start_stage(Stage.LOADING)
+    calibration, evaluation = run.spec.calibration, run.spec.evaluation
+    _check_length("calibration", calibration.sequence_length, plan)
+    if evaluation.perplexity:
+        _check_length("evaluation", evaluation.sequence_length, plan)
+    stream = read_tokens(model.path, calibration.dataset, run.settings)
+    tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
+    for reference in evaluation.perplexity:
+        run.reporter.tick()
+        evaluation_windows(read_tokens(model.path, reference, run.settings), evaluation.sequence_length, evaluation.max_windows)
+    return tokens
+
+
+def _check_length(use: str, length: int, plan: Outline) -> None:
+    if plan.max_sequence_length is not None and length > plan.max_sequence_length:
+        detail = f"{use}.sequence_length is {length}, and the model takes at most {plan.max_sequence_length} tokens."
+        raise JobFailure(FailureCode.INVALID_REQUEST, detail)
+
+
+def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path) -> SparsityReport:
+    run.reporter.start_stage(Stage.PRUNING)
+    return sparsify(model.path, pruned, recipe, tokens, device=run.settings.device, observer=run.reporter)
+
+
+def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Quality:
+    """Both checkpoints on every data set; what becomes known goes out with the metrics that are `known` already."""
+    run.reporter.start_stage(Stage.EVALUATING)
+    spec = run.spec.evaluation
+    paths = {"dense": model.path, "pruned": pruned} if spec.baseline else {"pruned": pruned}
+    progress = EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity))
+    results: dict[str, list[PerplexityMetric]] = {}
+    if spec.perplexity:
+        for which, path in paths.items():
+            results[which] = evaluate(path, spec, run.settings, device=run.settings.device, observer=progress)
+            run.reporter.evaluated(which, known | {name: _perplexity(metrics) for name, metrics in results.items()})
+    return _Quality(dense=results.get("dense", []), pruned=results.get("pruned", []))
+
+
+def _publish(run: Run, model: Model, report: SparsityReport, quality: _Quality, pruned: Path) -> Manifest:
+    run.reporter.start_stage(Stage.PUBLISHING)
+    tick = run.reporter.tick
+    describe(pruned, spec=run.spec, model=model, report=report, dense=quality.dense, pruned=quality.pruned, tick=tick)
+    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, tick=tick)
+    run.reporter.end_stage()
+    return manifest
+
+
+def _perplexity(metrics: Sequence[PerplexityMetric]) -> dict[str, Any]:
+    return {"perplexity": [metric.model_dump(mode="json") for metric in metrics]}

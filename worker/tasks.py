@@ -1,0 +1,54 @@
+"""The one task, and what the child process does before it is asked to do it."""
+
+import signal
+import threading
+from typing import Any
+
+from celery import shared_task
+from celery.signals import setup_logging, worker_process_init
+
+from service.contract import PRUNE_TASK
+from service.logging import configure_logging, get_logger
+from service.settings import get_settings
+
+log = get_logger(__name__)
+
+
+@shared_task(name=PRUNE_TASK)  # type: ignore[untyped-decorator]
+def prune(job_id: str) -> None:
+    """There is work. `job_id` only says whose message this is: the best queued job is taken, which may be another.
+
+    While a job runs, SIGTERM asks it to stop, where otherwise it would end the process.
+    """
+    from worker.runner import work
+
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        if not work(get_settings(), stop):
+            log.info("nothing_to_do", job_id=job_id)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_like_the_service(**_: Any) -> None:
+    """In the parent and in its child, in the place of Celery's own set-up."""
+    settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _prepare(**_: Any) -> None:
+    """Import what takes seconds while nobody waits, and clean up after a child that was killed.
+
+    Celery has already seen to it that the kernel kills this process when its parent dies.
+    """
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+
+    import worker.runner  # noqa: F401
+    from worker.scratch import remove_abandoned
+
+    remove_abandoned(get_settings().cache_dir / "scratch")
+    log.info("worker_ready")
