@@ -1,5 +1,7 @@
-"""A folder for what one attempt writes before it is published. It is locked while its owner lives, so that anybody can tell, and
-remove, what a killed worker left behind."""
+"""A folder for what one attempt writes before it is published.
+
+It is locked while its owner lives, so that anybody can tell, and remove, what a killed worker left behind.
+"""
 
 import fcntl
 import os

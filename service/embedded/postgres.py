@@ -1,8 +1,8 @@
 """A real PostgreSQL server out of a wheel, for one home.
 
-PostgreSQL refuses to run as root. As root we therefore start it in a user namespace of its own, where our uid has another number:
-no system user is made and no file's owner or permission changes. Where namespaces are not allowed (some containers), it runs
-as `nobody` from a copy of its programs below the home, which must then lie where `nobody` can reach it.
+PostgreSQL refuses to run as root, or as a user without a name (some containers). There we start it in a user namespace of its
+own in which we are called `nobody`: no system user is made and no file's owner or permission changes. Where namespaces are not
+allowed, root runs it as the real `nobody`, from a copy of its programs below the home, which `nobody` must be able to reach.
 """
 
 import os
@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 
 from service.embedded.processes import Child, ServerError, free_port, wait_until
+from service.embedded.record import write_private
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def start(home: Path) -> tuple[Child, str]:
     home.mkdir(parents=True, exist_ok=True)
     identity = _identity(home)
     data, password_file = home / "postgres", home / "postgres-password"
-    if not (data / "PG_VERSION").exists():
+    if not data.exists():
         _initialise(identity, data, password_file)
     password, port = password_file.read_text().strip(), free_port()
     arguments = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "max_connections=200"]
@@ -53,39 +54,63 @@ def start(home: Path) -> tuple[Child, str]:
 
 
 def _initialise(identity: _Identity, data: Path, password_file: Path) -> None:
-    shutil.rmtree(data, ignore_errors=True)  # a first start that was interrupted
-    data.mkdir(mode=0o700)
-    password_file.touch(mode=0o600)
-    password_file.write_text(secrets.token_urlsafe(24))
+    """Make the data directory beside its place and move it there, so that an interrupted first start leaves nothing half done."""
+    fresh = data.with_name("postgres-new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    write_private(password_file, secrets.token_urlsafe(24))
     if "setpriv" in identity.prefix:
         nobody = pwd.getpwnam("nobody")
-        os.chown(data, nobody.pw_uid, nobody.pw_gid)
+        os.chown(fresh, nobody.pw_uid, nobody.pw_gid)
         os.chown(password_file, nobody.pw_uid, nobody.pw_gid)
-    command = [*identity.prefix, str(identity.programs / "initdb"), "-D", str(data), "-U", "dsnot", "-A", "scram-sha-256"]
-    command += [f"--pwfile={password_file}", "-E", "UTF8", "--locale=C", "--no-sync"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [*identity.prefix, str(identity.programs / "initdb"), "-D", str(fresh), "-U", "dsnot", "-A", "scram-sha-256"]
+    command += [f"--pwfile={password_file}", "-E", "UTF8", "--locale=C"]
+    # a session of its own: Ctrl-C is for the stack, which will stop once this is done
+    done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     if done.returncode != 0:
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
         raise ServerError(f"PostgreSQL could not make its data directory: {done.stderr.strip()[-500:]}")
+    fresh.rename(data)
 
 
 def _identity(home: Path) -> _Identity:
     programs = _wheel_programs()
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return _Identity((), programs)
-    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+    nobody = pwd.getpwnam("nobody")
+    namespace = ("unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}", "--")
     if _works([*namespace, str(programs / "postgres"), "--version"]):
         return _Identity(namespace, programs)
-    copy = home / "postgres-programs"
-    if not (copy / "bin").exists():
-        shutil.copytree(programs.parent, copy, symlinks=True)
-    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
-    if not _works([*nobody, str(copy / "bin" / "postgres"), "--version"]):
+    if os.geteuid() != 0:
+        raise ServerError(f"PostgreSQL needs a user with a name, and user {os.geteuid()} has none; start as another user")
+    copy = _copied(programs, home / "postgres-programs")
+    setpriv = ("setpriv", "--reuid=nobody", f"--regid={nobody.pw_gid}", "--clear-groups", "--")
+    if not _works([*setpriv, str(copy / "initdb"), "--version"]):
         raise ServerError(
             f"PostgreSQL must not run as root, and user 'nobody' cannot reach {home}; set DSNOT_HOME to a folder "
             "that every user may enter, such as /var/lib/dsnot, or start as another user"
         )
-    return _Identity(nobody, copy / "bin")
+    return _Identity(setpriv, copy)
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _copied(programs: Path, place: Path) -> Path:
+    """The programs, and the libraries that they look for three folders further up, where everybody can read them."""
+    install, package = programs.parent, programs.parent.parent
+    copy = place / package.name / install.name
+    if not copy.exists():
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(libraries, place / libraries.name, symlinks=True)
+        shutil.copytree(install, copy, symlinks=True)
+    return copy / "bin"
 
 
 def _wheel_programs() -> Path:

@@ -1,11 +1,13 @@
 """Child processes of the embedded stack: started in a session of their own, logged to a file, gone when their parent is gone."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +38,10 @@ class Child:
     ) -> "Child":
         """Start `command`, which gets `stop_signal` when we die; `prefix` is put before it (another identity, for example).
 
-        A session of its own keeps the terminal's Ctrl-C away from it, so that the stack decides who stops first.
+        A session of its own keeps the terminal's Ctrl-C away from it, so that the stack decides who stops first. It inherits
+        the descriptors that the parent made inheritable: the lock of the home.
         """
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = logs / f"{name}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
@@ -50,6 +53,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
+                close_fds=False,
             )
         return cls(name, process, log, stop_signal)
 
@@ -58,14 +62,18 @@ class Child:
         return self.process.poll()
 
     def stop(self, seconds: float) -> None:
-        """Ask it to end, and end it if it has not within `seconds`."""
+        """Ask it to end; after `seconds`, or when it is gone, end whatever is left of it and of its own children."""
         if self.exit_status is None:
             self.process.send_signal(self.stop_signal)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # its group lives as long as one of its members
+        self.process.wait()
+
+    def obituary(self) -> str:
+        """How it ended, for a message to the user, with the end of its log."""
+        return f"{self.name} {_how(self.process.returncode)}; its log {self.log} ends:\n{self.last_lines()}"
 
     def last_lines(self, count: int = 15) -> str:
         """The end of its log, for a message to the user."""
@@ -77,9 +85,7 @@ def wait_until(ready: Callable[[], bool], child: Child, *, seconds: float) -> No
     deadline = time.monotonic() + seconds
     while not ready():
         if child.exit_status is not None:
-            raise ServerError(
-                f"{child.name} ended with status {child.exit_status}; its log {child.log} ends:\n{child.last_lines()}"
-            )
+            raise ServerError(child.obituary())
         if time.monotonic() > deadline:
             child.stop(5)
             raise ServerError(
@@ -94,6 +100,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_free(port: int) -> bool:
+    """Can somebody listen on this TCP port of the loopback interface? Connections of the past do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _how(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def _dies_with_parent(stop_signal: signal.Signals) -> list[str]:

@@ -19,7 +19,7 @@ def start(home: Path) -> tuple[Child, str]:
         ServerError: it cannot be started.
     """
     folder = home / "valkey"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     password, port = secrets.token_urlsafe(24), free_port()
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)

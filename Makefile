@@ -1,0 +1,63 @@
+# Two commands suffice: `make demo` and `make test`. Each sets up .venv first, if that is not done yet.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check bench lock
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+# the environment is complete if it was made from exactly these files
+WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
+READY := .venv/.ready-$(WANTED)
+
+help: ## list what can be asked for
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(READY) ## make .venv with everything in it (a second time: nothing)
+	@echo "setup: .venv is complete"
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@[ -x $(BIN)/pip ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } \
+	  || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@[ -x $(BIN)/pip ] || { rm -rf .venv; $(PYTHON) -m venv .venv; }
+	@echo "setup: PyTorch $(TORCH)"
+	@$(PIP) install --no-deps 'torch==$(TORCH)+cpu' 2>/dev/null || $(PIP) install 'torch==$(TORCH)'
+	@echo "setup: everything else"
+	@$(PIP) install --no-deps --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.ready-* && touch $@
+
+demo: $(READY) ## prune a real 135M-parameter model through the HTTP API (KEEP=1 leaves the service running)
+	@KEEP='$(KEEP)' $(BIN)/python -m service.demo
+
+test: $(READY) ## run all tests
+	@$(BIN)/pytest
+
+lint: $(READY) ## check format, style, types and who imports whom
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test ## lint, then test
+
+bench: $(READY) ## list what can be measured, and how
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" --help | sed -n '1,6p'; echo; done
+
+# The CPU build of PyTorch is resolved, so that no GPU libraries get into the lock; the build itself is not pinned.
+lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirements.lock
+	@[ -x .venv-lock/bin/uv ] || { $(PYTHON) -m venv .venv-lock; .venv-lock/bin/pip --disable-pip-version-check --quiet install uv; }
+	@links=$$($(BIN)/pip config get global.find-links 2>/dev/null || true); links=$${PIP_FIND_LINKS:-$$links}; \
+	  if [ -n "$$links" ]; then export UV_FIND_LINKS="$${links// /,}"; else export UV_TORCH_BACKEND=cpu; fi; \
+	  echo 'torch==$(TORCH)+cpu' | .venv-lock/bin/uv pip compile --quiet --no-header --no-annotate --all-extras --python-version 3.11 \
+	    --constraint - pyproject.toml | sed 's/+cpu$$//' > .venv-lock/requirements.lock
+	@sed -n 's/^\([^#][^ ]*\).*/\1/p' data-wheels.txt >> .venv-lock/requirements.lock
+	@mv .venv-lock/requirements.lock requirements.lock
+	@echo "lock: $$(grep -c == requirements.lock) packages; run: make check"

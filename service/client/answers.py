@@ -1,0 +1,65 @@
+"""What the service answers. Fields that a newer service adds are kept, so that nothing is lost on the way to `--json`."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from service.contract import TERMINAL_STATES, AttemptOutcome, Failure, JobState, Stage
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Progress(Answer):
+    """How far the current stage is."""
+
+    done: int
+    total: int
+    unit: str
+    eta_seconds: float | None = None
+
+
+class Job(Answer):
+    """One request to prune one model."""
+
+    id: str
+    state: JobState
+    stage: Stage | None = None
+    progress: Progress | None = None
+    spec: dict[str, Any]
+    labels: dict[str, str] = {}
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    metrics: dict[str, Any] | None = None
+    error: Failure | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in TERMINAL_STATES
+
+    @property
+    def model(self) -> str:
+        return str(self.spec["model"]["id"])
+
+
+class Attempt(Answer):
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: AttemptOutcome | None = None
+    detail: str | None = None
+
+
+class Layer(Answer):
+    """What pruning did to one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
+
+    name: str
+    sparsity: float
+    error_start: float
+    error: float
+    swaps: int
+    seconds: float

@@ -1,0 +1,134 @@
+"""The calls, one method each.
+
+client = DsnotClient()                                    # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
+job = client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
+job = client.wait(job.id)
+client.download(job.id, Path("pruned"))
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from service.client import discovery
+from service.client.answers import Attempt, Job, Layer
+from service.client.download import Received, fetch_all
+from service.client.events import Event, follow
+from service.client.transport import Transport
+from service.contract import JobSpec, Manifest
+
+
+class DsnotClient:
+    """A client of one service. Every call raises ApiError with the service's problem, or Unreachable."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        patience: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`patience`: for how many seconds reads are tried again while the service is away or says 503."""
+        if url is None or key is None:
+            known_url, known_key = discovery.address()
+            url, key = url or known_url, key or known_key
+        self._transport = Transport(url, key, patience, transport)
+
+    def __enter__(self) -> "DsnotClient":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return self._transport.url
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def create_job(self, spec: JobSpec | Mapping[str, Any]) -> Job:
+        """Ask for a job; all fields but `model` have defaults."""
+        body = spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+        return Job.model_validate(self._transport.write("/v1/jobs", body))
+
+    def get_job(self, job_id: str) -> Job:
+        return Job.model_validate(self._transport.read(_job(job_id)))
+
+    def list_jobs(
+        self,
+        *,
+        state: str | None = None,
+        model: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Job]:
+        """Newest first; pages are fetched as they are needed."""
+        wanted: dict[str, str] = {name: value for name, value in (("state", state), ("model", model)) if value}
+        wanted |= {f"label.{name}": value for name, value in (labels or {}).items()}
+        return map(Job.model_validate, self._pages("/v1/jobs", wanted))
+
+    def cancel_job(self, job_id: str) -> Job:
+        return Job.model_validate(self._transport.write(f"{_job(job_id)}/cancel"))
+
+    def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        """Every event above number `after`, live, until the job has ended; lost connections are taken up again."""
+        return follow(self._transport, job_id, after)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        return [Attempt.model_validate(item) for item in self._pages(f"{_job(job_id)}/attempts")]
+
+    def layers(self, job_id: str) -> Iterator[Layer]:
+        """What pruning did to each matrix, in the order of the model."""
+        return map(Layer.model_validate, self._pages(f"{_job(job_id)}/layers"))
+
+    def metrics(self, job_id: str) -> dict[str, Any]:
+        """Dense and pruned quality, sizes, timings, peak memory."""
+        return dict(self._transport.read(f"{_job(job_id)}/metrics"))
+
+    def manifest(self, job_id: str) -> Manifest:
+        """The files of the job's artifact."""
+        return Manifest.model_validate(self._transport.read(f"{_job(job_id)}/artifacts"))
+
+    def download(self, job_id: str, destination: Path, received: Received = lambda _path, _size: None) -> Manifest:
+        """Bring the artifact below `destination`, each file checked against the manifest's SHA-256.
+
+        Raises:
+            DownloadRefused: a file is not what the manifest promises, or would leave the destination.
+        """
+        manifest = self.manifest(job_id)
+        fetch_all(self._transport, job_id, manifest, destination, received)
+        return manifest
+
+    def recipes(self) -> dict[str, Any]:
+        """What can be asked for."""
+        return dict(self._transport.read("/v1/recipes"))
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Job:
+        """The job once it has ended.
+
+        Raises:
+            TimeoutError: it has not within `timeout` seconds; it goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not (job := self.get_job(job_id)).has_ended:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
+            time.sleep(1.0)
+        return job
+
+    def _pages(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Any]:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._transport.read(path, {**(params or {}), **({"cursor": cursor} if cursor else {})})
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+
+
+def _job(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"

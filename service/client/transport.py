@@ -1,0 +1,91 @@
+"""Requests with the key on them, patience with what passes, and problems as exceptions."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+
+from service.client.errors import ApiError, Unreachable
+
+_PASSING: Final = frozenset({429, 503})
+_LONGEST_PAUSE: Final = 10.0
+
+Params = Mapping[str, str | int]
+
+
+class Transport:
+    """One connection pool to one service. Reads are tried again for `patience` seconds where that can help; writes are not."""
+
+    def __init__(self, url: str, key: str, patience: float, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.patience = patience
+        timeout = httpx.Timeout(connect=5, read=60, write=30, pool=5)
+        headers = {"Authorization": f"Bearer {key}", "User-Agent": "dsnot-client"}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
+
+    def read(self, path: str, params: Params | None = None) -> Any:
+        """GET, as JSON."""
+        for again in patiently(self.patience):
+            try:
+                return self._checked(self._http.get(path, params=dict(params or {}))).json()
+            except httpx.TransportError as error:
+                again(Unreachable(self.url, error))
+            except ApiError as error:
+                again(error)
+        raise AssertionError
+
+    def write(self, path: str, body: Any = None) -> Any:
+        """POST, as JSON. Not repeated: the first try may have arrived."""
+        try:
+            return self._checked(self._http.post(path, json=body)).json()
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, error) from error
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """GET whose body is read bit by bit; follows a redirect to the store (and leaves the key behind then)."""
+        with self._http.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
+            if not response.is_success:
+                response.read()
+            yield self._checked(response)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
+        raise ApiError.of(response)
+
+
+class Patience:
+    """Says whether to try again: called with what went wrong, it waits, or raises it when time is up or waiting cannot help."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Something worked: the next trouble gets the whole time again."""
+        self._deadline = time.monotonic() + self._seconds
+        self._pause = 0.1
+
+    def __call__(self, error: ApiError | Unreachable) -> None:
+        if isinstance(error, ApiError) and error.status not in _PASSING:
+            raise error
+        pause = min(self._pause, _LONGEST_PAUSE)
+        if isinstance(error, ApiError) and error.retry_after is not None:
+            pause = error.retry_after
+        if time.monotonic() + pause > self._deadline:
+            raise error
+        time.sleep(pause)
+        self._pause *= 2
+
+
+def patiently(seconds: float) -> Iterator[Patience]:
+    """`for again in patiently(5): try … except … as error: again(error)`."""
+    again = Patience(seconds)
+    while True:
+        yield again

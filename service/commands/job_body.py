@@ -1,0 +1,66 @@
+"""The body of `POST /v1/jobs` out of command-line options. Only what is given goes in; the service fills in the rest."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from service.commands.output import CommandFailed
+
+
+def read_spec(file: str | None) -> dict[str, Any]:
+    """The JSON object in a file, or on standard input for `-`; an empty one if no file is named."""
+    if file is None:
+        return {}
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        spec = json.loads(text)
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandFailed(f"{file} is not JSON: {error}") from error
+    if not isinstance(spec, dict):
+        raise CommandFailed(f"{file} is not a JSON object, as the body of POST /v1/jobs is")
+    return spec
+
+
+def put(body: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` of a nested object, unless the value is None or empty; what the file said there gives way."""
+    if value is None or value in ([], {}):
+        return
+    *parents, name = path.split(".")
+    for parent in parents:
+        below = body.get(parent)
+        body[parent] = dict(below) if isinstance(below, dict) else {}
+        body = body[parent]
+    body[name] = value
+
+
+def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None:
+    """`--sparsity 0.5` or `--pattern 2:4` as the recipe's pattern.
+
+    Raises:
+        CommandFailed: both are given, or the second is not two numbers.
+    """
+    if groups is None:
+        return None if sparsity is None else {"type": "unstructured", "sparsity": sparsity}
+    if sparsity is not None:
+        raise CommandFailed("--sparsity and --pattern exclude each other: n:m fixes the sparsity", 2)
+    n, colon, m = groups.partition(":")
+    if not (colon and n.isascii() and n.isdigit() and m.isascii() and m.isdigit()):
+        raise CommandFailed(f"--pattern takes n:m such as 2:4 (at most 2 of every 4 are kept), not {groups!r}", 2)
+    return {"type": "n:m", "n": int(n), "m": int(m)}
+
+
+def labels(given: Iterable[str]) -> dict[str, str]:
+    """`--label team=search` once or more often.
+
+    Raises:
+        CommandFailed: one has no `=`.
+    """
+    pairs = [label.partition("=") for label in given]
+    for name, equals, value in pairs:
+        if not name or not equals:
+            raise CommandFailed(f"--label takes name=value, not {name + equals + value!r}", 2)
+    return {name: value for name, _, value in pairs}

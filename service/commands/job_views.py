@@ -1,0 +1,112 @@
+"""Jobs as a person reads them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from service.client import Job
+from service.commands.output import duration, local_time, note, print_fields, print_table, size
+from service.contract import JobState, Stage
+
+
+def print_jobs(jobs: Iterable[Job]) -> None:
+    rows = [(job.id, job.model, pattern(job), how_far(job), local_time(job.created_at), _took(job)) for job in jobs]
+    if rows:
+        print_table(("job", "model", "sparsity", "state", "created", "took>"), rows)
+    else:
+        note("no jobs")
+
+
+def print_job(job: Job) -> None:
+    recipe, calibration = job.spec["recipe"], job.spec["calibration"]
+    refinement = recipe["refinement"]["method"]
+    print_fields(
+        [
+            ("job", job.id),
+            ("state", how_far(job)),
+            ("model", f"{job.model} ({job.spec['model']['source']})"),
+            ("revision", job.spec["model"].get("revision") or ""),
+            ("sparsity", pattern(job)),
+            ("recipe", recipe["criterion"] + ("" if refinement == "none" else f", then {refinement}")),
+            (
+                "calibration",
+                f"{calibration['num_samples']} × {calibration['sequence_length']} tokens of {calibration['dataset']}",
+            ),
+            ("labels", ", ".join(f"{name}={value}" for name, value in job.spec.get("labels", {}).items())),
+            ("created", local_time(job.created_at)),
+            ("started", local_time(job.started_at)),
+            ("ended", local_time(job.finished_at)),
+            ("took", _took(job)),
+        ]
+    )
+    if job.metrics:
+        print_metrics(job.metrics)
+    if job.error:
+        typer.echo(failure(job))
+
+
+def print_outcome(job: Job) -> None:
+    """The last word on a job that was watched."""
+    if job.metrics and job.state == JobState.SUCCEEDED:
+        print_metrics(job.metrics)
+        note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
+    elif job.error:
+        note(failure(job))
+    else:
+        note(f"job {job.id} {job.state}")
+
+
+def failure(job: Job) -> str:
+    """Why the job failed, and whether trying again can help."""
+    assert job.error is not None
+    again = "trying again may help" if job.error.retryable else "trying again will not help"
+    return f"failed: {job.error.detail or job.error.code.sentence} ({job.error.code}; {again})"
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Quality before and after, what it cost, where the time went."""
+    dense, pruned = _by_dataset(metrics.get("dense")), _by_dataset(metrics.get("pruned"))
+    rows = [
+        (f"perplexity on {name}", f"{dense[name]['perplexity']:.3f}" if name in dense else "", f"{measured['perplexity']:.3f}")
+        for name, measured in pruned.items()
+    ]
+    rows.append(("sparsity of the pruned matrices", "0.0 %", f"{metrics['sparsity']:.2%}".replace("%", " %")))
+    print_table(("", "dense>", "pruned>"), rows)
+    seconds: dict[str, float] = metrics.get("seconds") or {}
+    stages = [(str(stage), duration(seconds[stage])) for stage in Stage if stage in seconds]
+    print_table(("stage", "time>"), [*stages, ("all", duration(sum(seconds.values())))])
+    print_fields(
+        [("peak memory", _memory(metrics.get("peak_memory_bytes") or {})), ("artifact", size(metrics.get("bytes") or 0))]
+    )
+
+
+def pattern(job: Job) -> str:
+    """`50 %` or `2:4`."""
+    asked = job.spec["recipe"]["pattern"]
+    return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
+
+
+def how_far(job: Job) -> str:
+    """`running: pruning, 12 of 30 blocks`."""
+    if job.has_ended or not job.stage:
+        return str(job.state)
+    progress = f", {job.progress.done} of {job.progress.total} {job.progress.unit}" if job.progress else ""
+    return f"{job.state}: {job.stage}{progress}"
+
+
+def _took(job: Job) -> str:
+    if job.started_at is None:
+        return ""
+    return duration(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
+
+
+def _by_dataset(part: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {measured["dataset"]: measured for measured in (part or {}).get("perplexity", [])}
+
+
+def _memory(peak: dict[str, int | None]) -> str:
+    host, total, device = peak.get("host"), peak.get("host_total"), peak.get("device")
+    parts = [f"{size(host)} above an idle worker" if host else "", f"{size(total)} in all" if total else ""]
+    return ", ".join([part for part in parts if part] + ([f"{size(device)} on the device"] if device else []))

@@ -1,0 +1,142 @@
+"""`dsnot jobs …`: asking for jobs, looking at them, following them, stopping them."""
+
+from typing import Annotated, Any
+
+import typer
+
+from service.commands import job_body
+from service.commands.output import AsJson, CommandFailed, note, print_json
+
+app = typer.Typer(help="Submit, list, show, watch and cancel jobs.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
+
+
+@app.command()
+def submit(
+    model: Annotated[str | None, typer.Argument(help="A hub id, or a folder below the model root with --source local.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="hub|local", help="Where the model is; hub by default.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A named recipe; other options win over it.")] = None,
+    criterion: Annotated[str | None, typer.Option(metavar="wanda|magnitude", help="How much a weight matters.")] = None,
+    refinement: Annotated[str | None, typer.Option(metavar="dsnot|none", help="How the mask is improved.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option(help="Tokens of a calibration sample and of an evaluation window.")
+    ] = None,
+    evaluate: Annotated[list[str] | None, typer.Option(help="Text to measure perplexity on; may be repeated.")] = None,
+    label: Labels = None,
+    spec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for standard input; options win.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
+    body = job_body.read_spec(spec)
+    refine = {"method": refinement} if refinement else None
+    if model is None and "model" not in body:
+        raise CommandFailed("name a model, or give --spec a file that does", 2)
+    given: dict[str, Any] = {
+        "model.id": model,
+        "model.source": source,
+        "model.revision": revision,
+        "recipe.preset": preset,
+        "recipe.pattern": job_body.pattern(sparsity, pattern),
+        "recipe.criterion": criterion,
+        "recipe.refinement": refine,
+        "calibration.dataset": dataset,
+        "calibration.num_samples": samples,
+        "calibration.sequence_length": sequence_length,
+        "evaluation.sequence_length": sequence_length,
+        "evaluation.perplexity": evaluate,
+    }
+    for path, value in given.items():
+        job_body.put(body, path, value)
+    job_body.put(body, "labels", {**body.get("labels", {}), **job_body.labels(label or [])})
+    _submit(body, follow, as_json)
+
+
+def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:
+    from service.client import DsnotClient
+    from service.commands.watching import watch_to_end
+
+    with DsnotClient(patience=2) as client:
+        job = client.create_job(body)
+        if follow:
+            note(f"job {job.id} is queued")
+            watch_to_end(client, job.id, as_json)
+        elif as_json:
+            print_json(job.model_dump(mode="json"))
+        else:
+            typer.echo(job.id)
+            note(f"queued; follow it with `dsnot jobs watch {job.id}`")
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
+    label: Labels = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first. With --json: one line for each."""
+    from itertools import islice
+
+    from service.client import DsnotClient
+    from service.commands.job_views import print_jobs
+
+    with DsnotClient(patience=2) as client:
+        found = list(islice(client.list_jobs(state=state, model=model, labels=job_body.labels(label or [])), limit))
+    if as_json:
+        for job in found:
+            print_json(job.model_dump(mode="json"))
+    else:
+        print_jobs(found)
+
+
+@app.command()
+def show(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job: its settings, how far it is, what came out."""
+    from service.client import DsnotClient
+    from service.commands.job_views import print_job
+
+    with DsnotClient(patience=2) as client:
+        job = client.get_job(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        print_job(job)
+
+
+@app.command()
+def watch(job_id: JobId, as_json: AsJson = False) -> None:
+    """Follow a job to its end: stage, blocks done, time left. Ctrl-C leaves the job alone.
+
+    With --json: a line for each event, the last one {"type": "end", "job": {…}}.
+
+    Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled.
+    """
+    from service.client import DsnotClient
+    from service.commands.watching import watch_to_end
+
+    with DsnotClient(patience=2) as client:
+        watch_to_end(client, job_id, as_json)
+
+
+@app.command()
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Ask a job to stop; a running one does within seconds. Exit status: 0 asked, 1 not possible."""
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        job = client.cancel_job(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        typer.echo(f"job {job.id} is {job.state}")

@@ -1,0 +1,77 @@
+"""`dsnot models …`: models on this host's disk. For the operator of the host, not through the API."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands.output import AsJson, CommandFailed, note, print_json
+
+app = typer.Typer(help="Manage local models.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `import` a subcommand although it is the only one."""
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(exists=True, help="A GGUF file, or a folder with safetensors and config.json.")],
+    name: Annotated[str | None, typer.Option(help="The model's id from then on; the source's name by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a model under the model root ($DSNOT_MODEL_ROOT, else of this home), where jobs with `--source local` find it.
+
+    A GGUF file is converted to a plain safetensors checkpoint. Importing the same source twice changes nothing.
+    """
+    model_id = name or _default_name(source)
+    destination = local_place(model_id)
+    import_model(source, destination)
+    if as_json:
+        print_json({"id": model_id, "path": str(destination)})
+    else:
+        typer.echo(model_id)
+        note(f"prune it with `dsnot jobs submit {model_id} --source local`")
+
+
+def import_model(source: Path, destination: Path) -> None:
+    """Convert or copy in a process of its own, because it needs torch; what that says goes to standard error.
+
+    Raises:
+        CommandFailed: it did not work; the process has said why.
+    """
+    if find_spec("torch") is None:
+        raise CommandFailed("importing needs what the worker needs: pip install 'dsnot[worker]'")
+    command = [sys.executable, "-m", "worker.gguf_import", str(source), str(destination)]
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+        raise CommandFailed(f"{source} was not imported")
+
+
+def local_place(model_id: str) -> Path:
+    """Where a local model lies.
+
+    Raises:
+        CommandFailed: the id is not a plain name.
+    """
+    from pydantic import ValidationError
+
+    from service.contract import ModelSpec
+    from service.settings import HomeSettings
+
+    try:
+        ModelSpec(source="local", id=model_id)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise CommandFailed(f"{model_id!r} cannot be a model's name: {reason}; choose one with --name", 2) from error
+    root = Path(os.environ.get("DSNOT_MODEL_ROOT") or HomeSettings().home / "models")
+    return root / model_id
+
+
+def _default_name(source: Path) -> str:
+    source = source.resolve()
+    return source.name if source.is_dir() else source.stem

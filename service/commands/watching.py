@@ -1,0 +1,160 @@
+"""Following a job: its events as they happen, its progress in between."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from service.client import DsnotClient, Event, Job
+from service.commands.job_views import print_outcome
+from service.commands.output import duration, note, print_json
+from service.contract import EventType, JobState
+
+_GLANCE_SECONDS = 1.0
+
+EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, JobState.CANCELLED: 3}
+
+
+def watch_to_end(client: DsnotClient, job_id: str, as_json: bool) -> None:
+    """Show a job until it has ended; leave with the exit status that says how."""
+    if as_json:
+        for event in client.events(job_id):
+            print_json(asdict(event))
+        job = client.get_job(job_id)
+        print_json({"type": "end", "job": job.model_dump(mode="json")})
+    else:
+        job = follow(client, job_id)
+        print_outcome(job)
+    raise typer.Exit(EXIT_STATUS[job.state])
+
+
+def follow(client: DsnotClient, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
+    """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line now and then.
+
+    `meanwhile` is called about once a second; what it raises ends the following.
+    """
+    console = Console(stderr=True)
+    view = _Bar(console) if console.is_terminal else _Lines()
+    with view:
+        for event in _events_and_glances(client, job_id):
+            if event is not None:
+                view.happened(event)
+            meanwhile()
+            view.show(client.get_job(job_id))
+    return client.get_job(job_id)
+
+
+def _events_and_glances(client: DsnotClient, job_id: str) -> Iterator[Event | None]:
+    """Each event when it happens, and None once a second in between."""
+    arrived: queue.Queue[Event | Exception | None] = queue.Queue()
+
+    def listen() -> None:
+        try:
+            for event in client.events(job_id):
+                arrived.put(event)
+            arrived.put(None)
+        except Exception as error:  # handed to the other thread
+            arrived.put(error)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        try:
+            item = arrived.get(timeout=_GLANCE_SECONDS)
+        except queue.Empty:
+            yield None
+            continue
+        if isinstance(item, Exception):
+            raise item
+        if item is None:
+            return
+        yield item
+
+
+def news(event: Event) -> str | None:
+    """What a person wants to read of an event, if anything."""
+    match event.type:
+        case EventType.STAGE_STARTED:
+            return str(event.data.get("stage"))
+        case EventType.ATTEMPT_STARTED:
+            return f"attempt {event.data.get('attempt')}"
+        case EventType.EVALUATED:
+            return f"{event.data.get('model')} perplexity {', '.join(_perplexities(event.data))}"
+        case EventType.REQUEUED:
+            return f"queued again: {event.data.get('reason')}"
+        case EventType.CANCEL_REQUESTED:
+            return "cancellation requested"
+    return None
+
+
+def _perplexities(data: dict[str, Any]) -> list[str]:
+    return [f"{measured['perplexity']:.2f} on {measured['dataset']}" for measured in data.get("perplexity", [])]
+
+
+class _Bar:
+    """One line that moves."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("queued", total=None, unit="", left="")
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def happened(self, event: Event) -> None:
+        if text := news(event):
+            self._progress.console.print(text, highlight=False)
+
+    def show(self, job: Job) -> None:
+        progress = job.progress
+        self._progress.update(
+            self._task,
+            description=job.stage or job.state,
+            completed=progress.done if progress else 0,
+            total=progress.total if progress else None,
+            unit=progress.unit if progress else "",
+            left=_left(job),
+        )
+
+
+class _Lines:
+    """A line for each stage, and for progress once in a while."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def happened(self, event: Event) -> None:
+        if (text := news(event)) and event.type != EventType.STAGE_STARTED:
+            note(text)
+
+    def show(self, job: Job) -> None:
+        progress = job.progress
+        how_far = f" {progress.done} of {progress.total} {progress.unit}" if progress else ""
+        if (line := f"{job.stage or job.state}{how_far}") != self._last:
+            self._last = line
+            note(f"{line}  {_left(job)}".rstrip())
+
+
+def _left(job: Job) -> str:
+    seconds = job.progress.eta_seconds if job.progress else None
+    return f"about {duration(seconds)} left" if seconds else ""

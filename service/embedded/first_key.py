@@ -1,0 +1,19 @@
+"""The key with which programs of the same home talk to its service."""
+
+from pathlib import Path
+
+from service.contract import Scope
+from service.database import Database
+from service.embedded.record import write_private
+from service.keys import operations
+
+
+def ensure(database_url: str, file: Path) -> None:
+    """Make a key with every scope, unless the one in `file` works. The database has only its hash; `file` is private."""
+    database = Database(database_url, pool_size=1)
+    try:
+        if not file.exists() or operations.find_key(database, file.read_text().strip()) is None:
+            _row, plaintext = operations.create_key(database, tenant="default", name="embedded", scopes=[Scope.ADMIN])
+            write_private(file, plaintext)
+    finally:
+        database.close()

@@ -1,0 +1,180 @@
+"""The `dsnot` command against a real stack, as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.job_rows import SPEC
+from tests.integration.stacks import Up, dsnot, up
+from tests.integration.tiny_model import save_model
+
+_TINY = ["tiny", "--source", "local", "--dataset", "c4-sample", "--samples", "2", "--sequence-length", "16"]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    home = tmp_path_factory.mktemp("cli-home")
+    save_model(home / "models" / "tiny")
+    with up(home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def done_job(stack: Up) -> dict[str, Any]:
+    """A job that `dsnot jobs submit --watch` saw through."""
+    done = dsnot(stack.home, "jobs", "submit", *_TINY, "--evaluate", "wiki-sample", "--label", "team=x", "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["seq"] for line in lines[:-1]] == list(range(1, len(lines)))
+    assert lines[-1]["type"] == "end"
+    job: dict[str, Any] = lines[-1]["job"]
+    return job
+
+
+def _json(stack: Up, *arguments: str) -> Any:
+    done = dsnot(stack.home, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _json_lines(stack: Up, *arguments: str) -> list[Any]:
+    done = dsnot(stack.home, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_job_is_asked_for_followed_and_shown(stack: Up, done_job: dict[str, Any]) -> None:
+    assert done_job["state"] == "succeeded"
+    assert done_job["labels"] == {"team": "x"}
+    assert _json(stack, "jobs", "show", done_job["id"])["metrics"] == done_job["metrics"]
+    assert done_job["id"] in [job["id"] for job in _json_lines(stack, "jobs", "list", "--label", "team=x")]
+    assert _json_lines(stack, "jobs", "list", "--label", "team=nobody") == []
+
+
+def test_people_get_tables(stack: Up, done_job: dict[str, Any]) -> None:
+    listed = dsnot(stack.home, "jobs", "list")
+    assert done_job["id"] in listed.stdout
+    shown = dsnot(stack.home, "jobs", "show", done_job["id"]).stdout
+    for expected in ("succeeded", "perplexity on wiki-sample:test", "peak memory", "c4-sample:train", "team=x", "pruning"):
+        assert expected in shown
+    watched = dsnot(stack.home, "jobs", "watch", done_job["id"])
+    assert watched.returncode == 0
+    assert "succeeded" in watched.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sparsity", "1.0"], "/recipe/pattern/sparsity: Input should be less than 1"),
+        (["--pattern", "4:4"], "/recipe/pattern"),
+        (["--criterion", "luck"], "/recipe/criterion"),
+        (["--dataset", "nowhere"], "/calibration/dataset"),
+    ],
+)
+def test_bad_input_is_refused_with_a_pointer_to_it(stack: Up, arguments: list[str], message: str) -> None:
+    done = dsnot(stack.home, "jobs", "submit", "tiny", "--source", "local", *arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_spec_is_read_from_standard_input_and_unknown_fields_are_pointed_at(stack: Up) -> None:
+    done = dsnot(stack.home, "jobs", "submit", "--spec", "-", stdin=json.dumps(SPEC | {"colour": "red"}))
+    assert done.returncode == 1
+    assert "/colour" in done.stderr
+
+
+def test_an_unknown_job_is_said_to_be_unknown(stack: Up) -> None:
+    unknown = "00000000-0000-0000-0000-000000000000"
+    for command in (["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["artifacts", "download"]):
+        done = dsnot(stack.home, *command, unknown)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.startswith("dsnot: ")
+        assert done.stdout == ""
+
+
+def test_a_job_that_fails_says_why_and_the_exit_status_tells(stack: Up) -> None:
+    done = dsnot(stack.home, "jobs", "submit", *_TINY, "--samples", "65536", "--sequence-length", "512", "--watch")
+    assert done.returncode == 1
+    assert "not-enough-calibration-data" in done.stderr
+    assert "trying again will not help" in done.stderr
+
+
+def test_a_cancelled_job_has_exit_status_3(stack: Up) -> None:
+    os.kill(stack.pids["worker"], signal.SIGSTOP)  # so that the job waits
+    try:
+        job = _json(stack, "jobs", "submit", *_TINY)["id"]
+        assert _json(stack, "jobs", "cancel", job)["state"] == "cancelled"
+        assert dsnot(stack.home, "jobs", "watch", job).returncode == 3
+    finally:
+        os.kill(stack.pids["worker"], signal.SIGCONT)
+
+
+def test_a_job_that_has_ended_is_not_cancelled(stack: Up, done_job: dict[str, Any]) -> None:
+    done = dsnot(stack.home, "jobs", "cancel", done_job["id"])
+    assert done.returncode == 1
+    assert "succeeded" in done.stderr
+
+
+def test_an_artifact_is_downloaded_whole_and_loads(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    answer = _json(stack, "artifacts", "download", done_job["id"], "--to", str(tmp_path / "pruned"))
+    assert Path(answer["folder"]) == tmp_path / "pruned"
+    on_disk = {str(path.relative_to(tmp_path / "pruned")) for path in (tmp_path / "pruned").rglob("*") if path.is_file()}
+    assert on_disk == {file["path"] for file in answer["files"]}
+    sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "pruned", check=False)
+    assert sums.returncode == 0
+    weight = AutoModelForCausalLM.from_pretrained(tmp_path / "pruned").model.layers[0].mlp.up_proj.weight
+    assert float((weight == 0).float().mean()) == pytest.approx(0.5)
+
+
+def test_a_file_altered_in_the_store_is_refused_and_not_kept(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+    (stored,) = (stack.home / "artifacts" / "jobs" / done_job["id"]).rglob("*.safetensors")
+    content = bytearray(stored.read_bytes())
+    content[-1] ^= 1
+    stored.write_bytes(content)
+    done = dsnot(stack.home, "artifacts", "download", done_job["id"], "--to", str(tmp_path / "pruned"))
+    content[-1] ^= 1
+    stored.write_bytes(content)
+    assert done.returncode == 1
+    assert "model.safetensors is not what the manifest promises" in done.stderr
+    assert not list((tmp_path / "pruned").glob("model.safetensors*"))
+
+
+def test_keys_are_made_listed_and_revoked(stack: Up) -> None:
+    made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
+    assert made["key"] == f"dsnot_{made['id']}_{made['key'].split('_', 2)[2]}"
+    assert made["id"] in [key["id"] for key in _json_lines(stack, "keys", "list")]
+    assert all("secret_sha256" not in key for key in _json_lines(stack, "keys", "list"))
+    with_key = {"DSNOT_URL": stack.url, "DSNOT_API_KEY": made["key"]}
+    assert dsnot(stack.home, "jobs", "list", **with_key).returncode == 0
+    refused = dsnot(stack.home, "jobs", "submit", *_TINY, **with_key)
+    assert refused.returncode == 1
+    assert "jobs:write" in refused.stderr
+    assert _json(stack, "keys", "revoke", made["id"])["revoked_at"]
+    revoked = dsnot(stack.home, "jobs", "list", **with_key)
+    assert revoked.returncode == 1
+    assert made["key"] not in revoked.stderr
+    assert dsnot(stack.home, "keys", "revoke", "nothing").returncode == 1
+
+
+def test_a_model_is_imported_once_and_then_known(stack: Up, tmp_path: Path) -> None:
+    source = save_model(tmp_path / "another")
+    answer = _json(stack, "models", "import", str(source))
+    assert answer == {"id": "another", "path": str(stack.home / "models" / "another")}
+    assert _json(stack, "models", "import", str(source)) == answer
+    assert (stack.home / "models" / "another" / "model.safetensors").exists()
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    broken = dsnot(stack.home, "models", "import", str(tmp_path / "broken.gguf"))
+    assert broken.returncode == 1
+    assert "Traceback" not in broken.stderr
+    assert not (stack.home / "models" / "broken").exists()

@@ -1,0 +1,136 @@
+"""`dsnot up` with its real servers: starts, stops, is left alone by a second one, and survives what happens to it."""
+
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.client import DsnotClient
+from service.embedded.lock import in_use
+from tests.integration.job_rows import SPEC, eventually
+from tests.integration.stacks import Up, dsnot, start_up, up
+from tests.integration.tiny_model import save_model
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all tests of this file: each finds what the one before has left."""
+    home = tmp_path_factory.mktemp("stack-home")
+    save_model(home / "models" / "tiny")
+    return home
+
+
+@pytest.fixture
+def stack(home: Path) -> Iterator[Up]:
+    with up(home) as running:
+        yield running
+
+
+def _client(stack: Up) -> DsnotClient:
+    return DsnotClient(stack.url, (stack.home / "api-key").read_text())
+
+
+def _job(stack: Up) -> str:
+    with _client(stack) as client:
+        return client.create_job(SPEC).id
+
+
+def _jobs(stack: Up) -> list[str]:
+    with _client(stack) as client:
+        return [job.id for job in client.list_jobs()]
+
+
+def test_a_first_start_makes_all_it_needs_and_keeps_it_private(stack: Up) -> None:
+    assert httpx.get(f"{stack.url}/readyz").status_code == 200
+    assert set(stack.pids) == {"postgres", "valkey", "service", "dispatcher", "worker"}
+    assert len(stack.living()) == 5
+    for name in ("api-key", "stack.json", "postgres-password", "lock", "valkey/valkey.conf"):
+        assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
+    for name in ("artifacts", "models", "cache", "logs", "postgres", "valkey"):
+        assert stat.S_IMODE((stack.home / name).stat().st_mode) & 0o077 == 0 or name == "models", name
+    assert (stack.home / "api-key").read_text() not in "".join(log.read_text() for log in (stack.home / "logs").iterdir())
+
+
+def test_a_second_one_is_refused_and_harms_nothing(stack: Up) -> None:
+    second = dsnot(stack.home, "up")
+    assert second.returncode == 1
+    assert second.stdout == ""
+    assert stack.url in second.stderr
+    assert str(stack.process.pid) in second.stderr
+    assert len(stack.living()) == 5
+    assert httpx.get(f"{stack.url}/readyz").status_code == 200
+    assert (stack.home / "stack.json").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_asked_and_a_restart_finds_its_data(home: Path, how: signal.Signals) -> None:
+    with up(home) as stack:
+        job = _job(stack)
+        key = (home / "api-key").read_text()
+        status, errors = stack.end(how)
+        assert status == 0, errors
+        assert stack.living() == []
+        assert not in_use(home)
+        assert not (home / "stack.json").exists()
+    with up(home) as again:
+        assert job in _jobs(again)
+        assert (home / "api-key").read_text() == key
+
+
+@pytest.mark.parametrize("name", ["postgres", "service", "worker"])
+def test_a_part_that_crashes_is_reported_and_stops_the_rest(stack: Up, name: str) -> None:
+    os.kill(stack.pids[name], signal.SIGKILL)
+    status, errors = stack.wait()
+    assert status == 1
+    assert f"{name} was killed by SIGKILL; its log {stack.home}/logs/{name}.log ends:" in errors
+    assert "Traceback" not in errors.split("ends:")[0]
+    assert stack.living() == []
+    assert not in_use(stack.home)
+
+
+def test_a_killed_stack_leaves_nothing_that_harms_the_next(home: Path) -> None:
+    with up(home) as stack:
+        job = _job(stack)
+        status, _ = stack.end(signal.SIGKILL)
+        assert status == -signal.SIGKILL
+    with up(home) as again:
+        assert stack.living() == []
+        assert job in _jobs(again)
+    eventually(lambda: not in_use(home))
+
+
+def test_it_can_be_stopped_while_it_starts(home: Path) -> None:
+    process = start_up(home)
+    eventually(lambda: in_use(home))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert not in_use(home)
+
+
+def test_a_port_in_use_is_named_if_asked_for_and_avoided_if_not(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = dsnot(home, "up", "--port", str(port))
+        assert refused.returncode == 1
+        assert f"port {port} is in use" in refused.stderr
+    with up(home, "--port", str(port)) as stack:
+        assert stack.url == f"http://127.0.0.1:{port}"
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = dsnot(tmp_path, "up", "--home", str(tmp_path / "file" / "home"))
+    assert done.returncode == 1
+    assert "cannot be used: Not a directory" in done.stderr
+
+
+def test_a_key_that_the_database_does_not_know_is_replaced(home: Path) -> None:
+    (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
+    with up(home) as stack:
+        assert isinstance(_jobs(stack), list)

@@ -1,0 +1,178 @@
+"""The command line without a service: bodies, exit statuses, messages, quick start."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.client import Job
+from service.commands import job_body, job_views
+from service.commands.output import CommandFailed, duration, size
+from service.commands.watching import EXIT_STATUS
+from service.contract import TERMINAL_STATES, JobSpec
+
+
+def dsnot(*arguments: str, home: Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")}
+    command = [sys.executable, "-m", "service.cli", *arguments]
+    values = kept | {"DSNOT_HOME": str(home), "COLUMNS": "200"} | environment
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "path", [[], ["up"], ["jobs"], ["jobs", "submit"], ["jobs", "watch"], ["artifacts", "download"], ["keys", "create"]]
+)
+def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from service.cli import app\n"
+        f"try: app({[*path, '--help']!r})\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'httpx', 'sqlalchemy', 'psycopg', 'alembic', 'fastapi'} & set(sys.modules)\n"
+        "sys.exit(str(slow) if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["jobs", "list"], ["jobs", "show", "1"], ["keys", "list"], ["artifacts", "download", "1"]])
+def test_without_a_service_one_sentence_says_what_to_do(command: list[str], tmp_path: Path) -> None:
+    done = dsnot(*command, home=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "dsnot up" in done.stderr
+
+
+def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    done = dsnot("jobs", "list", home=tmp_path, DSNOT_URL="http://127.0.0.1:1", DSNOT_API_KEY="dsnot_a_b")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1 does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["jobs", "submit"], "name a model"),
+        (["jobs", "submit", "m", "--sparsity", "0.5", "--pattern", "2:4"], "exclude each other"),
+        (["jobs", "submit", "m", "--pattern", "two:four"], "n:m such as 2:4"),
+        (["jobs", "submit", "m", "--label", "team"], "name=value"),
+        (["keys", "create", "--name", "x", "--scope", "everything"], "there is no scope 'everything'"),
+    ],
+)
+def test_wrong_usage_has_status_2_and_reaches_nobody(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = dsnot(*arguments, home=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not JSON"), ("[]", "is not a JSON object"), (None, "cannot be read: No such file")]
+)
+def test_a_spec_file_that_cannot_be_used_is_named(text: str | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "job.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CommandFailed, match=rf"job\.json {message}"):
+        job_body.read_spec(str(file))
+
+
+def test_options_win_over_the_file_and_leave_the_rest_of_it_alone() -> None:
+    body: dict[str, Any] = {"model": {"id": "a", "revision": "v1"}, "recipe": {"criterion": "wanda"}, "labels": {"team": "x"}}
+    for path, value in {
+        "model.id": "b",
+        "recipe.pattern": {"type": "n:m", "n": 2, "m": 4},
+        "calibration.num_samples": None,
+    }.items():
+        job_body.put(body, path, value)
+    assert body == {
+        "model": {"id": "b", "revision": "v1"},
+        "recipe": {"criterion": "wanda", "pattern": {"type": "n:m", "n": 2, "m": 4}},
+        "labels": {"team": "x"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "groups", "expected"),
+    [
+        (0.7, None, {"type": "unstructured", "sparsity": 0.7}),
+        (None, "2:4", {"type": "n:m", "n": 2, "m": 4}),
+    ],
+)
+def test_a_pattern_is_what_the_contract_takes(sparsity: float | None, groups: str | None, expected: dict[str, Any]) -> None:
+    pattern = job_body.pattern(sparsity, groups)
+    assert pattern == expected
+    JobSpec.model_validate({"model": {"id": "m"}, "recipe": {"pattern": pattern}})
+
+
+def test_nothing_given_leaves_the_pattern_to_the_preset() -> None:
+    assert job_body.pattern(None, None) is None
+
+
+def test_every_end_of_a_job_has_an_exit_status() -> None:
+    assert set(EXIT_STATUS) == TERMINAL_STATES
+
+
+def _job(**values: Any) -> Job:
+    spec = JobSpec.model_validate({"model": {"id": "org/model"}, "recipe": values.pop("recipe", {})}).model_dump(mode="json")
+    return Job.model_validate({"id": "1", "state": "queued", "spec": spec, "created_at": "2026-01-31T12:00:00Z"} | values)
+
+
+def test_a_running_job_says_how_far_it_is() -> None:
+    progress = {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 60}
+    assert job_views.how_far(_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
+    assert job_views.how_far(_job()) == "queued"
+    assert job_views.how_far(_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
+
+
+def test_a_failed_job_says_why_and_whether_to_try_again() -> None:
+    error = {"code": "disk-full", "detail": "no space left", "retryable": True}
+    assert job_views.failure(_job(state="failed", error=error)) == "failed: no space left (disk-full; trying again may help)"
+
+
+def test_metrics_name_both_qualities(capsys: pytest.CaptureFixture[str]) -> None:
+    def measured(value: float) -> dict[str, Any]:
+        return {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": value, "windows": 4, "tokens": 4092}]}
+
+    job_views.print_metrics(
+        {
+            "dense": measured(17.25),
+            "pruned": measured(29.125),
+            "sparsity": 0.5,
+            "seconds": {"pruning": 61.0, "evaluating": 9.5},
+            "peak_memory_bytes": {"host": 1_200_000_000, "host_total": 2_000_000_000, "device": None},
+            "bytes": 538_000_000,
+        }
+    )
+    shown = capsys.readouterr().out
+    for expected in ("wiki-sample:test", "17.250", "29.125", "50.00 %", "1 min 1 s", "1 min 10 s", "1.2 GB", "538 MB"):
+        assert expected in shown
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.6, "1 min 0 s"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (123e6, "123 MB"), (2.5e12, "2.5 TB")])
+def test_sizes(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+def test_a_model_needs_a_plain_name(tmp_path: Path) -> None:
+    done = dsnot("models", "import", str(tmp_path), "--name", "../outside", home=tmp_path)
+    assert done.returncode == 2
+    assert "'../outside' cannot be a model's name" in done.stderr
+
+
+def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from service.commands.output import print_json
+
+    print_json({"text": "a\nb"})
+    assert json.loads(capsys.readouterr().out) == {"text": "a\nb"}

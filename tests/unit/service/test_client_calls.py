@@ -1,0 +1,120 @@
+"""Calls of the client: problems become errors, what passes is waited for, pages are joined."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from service.client import ApiError, DsnotClient, NotConfigured, Unreachable
+from service.contract import JobState
+
+_JOB = {
+    "id": "11111111-2222-3333-4444-555555555555",
+    "state": "queued",
+    "spec": {"model": {"source": "hub", "id": "org/model"}},
+    "created_at": "2026-01-31T12:00:00Z",
+    "something_new": 1,
+}
+_PROBLEM = {
+    "type": "urn:dsnot:problem:invalid-input",
+    "title": "The request does not fit",
+    "status": 422,
+    "detail": "/recipe/pattern/sparsity: Input should be less than 1",
+    "errors": [{"pointer": "/recipe/pattern/sparsity", "detail": "Input should be less than 1"}],
+}
+
+
+def client_of(*answers: httpx.Response | Exception, patience: float = 2) -> tuple[DsnotClient, list[httpx.Request]]:
+    """A client whose requests are answered in turn, and the list of them."""
+    seen: list[httpx.Request] = []
+    left = iter(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        item = next(left)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    return DsnotClient("http://service/", "dsnot_key", patience=patience, transport=httpx.MockTransport(answer)), seen
+
+
+def test_a_problem_document_becomes_an_error_with_its_pointers() -> None:
+    client, _ = client_of(httpx.Response(422, json=_PROBLEM))
+    with pytest.raises(ApiError) as caught:
+        client.create_job({"model": {"id": "org/model"}})
+    assert caught.value.status == 422
+    assert caught.value.type == "urn:dsnot:problem:invalid-input"
+    assert caught.value.errors == _PROBLEM["errors"]
+    assert str(caught.value) == "The request does not fit:\n  /recipe/pattern/sparsity: Input should be less than 1"
+
+
+def test_an_answer_that_is_no_problem_document_is_named_by_its_status() -> None:
+    client, _ = client_of(httpx.Response(502, text="<html>"))
+    with pytest.raises(ApiError, match="status 502"):
+        client.get_job("1")
+
+
+@pytest.mark.parametrize("trouble", [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "0"})])
+def test_reads_are_tried_again_where_that_can_help(trouble: httpx.Response | Exception) -> None:
+    client, seen = client_of(trouble, httpx.Response(200, json=_JOB))
+    assert client.get_job(str(_JOB["id"])).state == JobState.QUEUED
+    assert len(seen) == 2
+
+
+def test_a_retry_that_would_take_too_long_is_not_waited_for() -> None:
+    client, seen = client_of(httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "3600"}))
+    with pytest.raises(ApiError, match="away") as caught:
+        client.get_job("1")
+    assert caught.value.retry_after == 3600
+    assert len(seen) == 1
+
+
+def test_writes_are_sent_once() -> None:
+    client, seen = client_of(httpx.ConnectError("refused"), httpx.Response(201, json=_JOB))
+    with pytest.raises(Unreachable, match="http://service does not answer"):
+        client.create_job({"model": {"id": "org/model"}})
+    assert len(seen) == 1
+
+
+def test_patience_ends() -> None:
+    client, seen = client_of(*[httpx.ConnectError("refused")] * 10, patience=0.5)
+    with pytest.raises(Unreachable):
+        client.get_job("1")
+    assert 1 < len(seen) < 10
+
+
+def test_fields_of_a_newer_service_are_kept() -> None:
+    client, _ = client_of(httpx.Response(200, json=_JOB))
+    assert client.get_job("1").model_dump(mode="json")["something_new"] == 1
+
+
+def test_pages_are_joined_and_filters_sent_with_each() -> None:
+    pages: list[dict[str, Any]] = [{"items": [_JOB], "next_cursor": "c1"}, {"items": [_JOB, _JOB], "next_cursor": None}]
+    client, seen = client_of(*(httpx.Response(200, json=page) for page in pages))
+    assert len(list(client.list_jobs(state="queued", labels={"team": "search"}))) == 3
+    assert [dict(request.url.params) for request in seen] == [
+        {"state": "queued", "label.team": "search"},
+        {"state": "queued", "label.team": "search", "cursor": "c1"},
+    ]
+
+
+def test_an_id_cannot_change_the_address() -> None:
+    client, seen = client_of(httpx.Response(404, json={"detail": "no"}))
+    with pytest.raises(ApiError):
+        client.get_job("../keys?x=1#")
+    assert seen[0].url.raw_path == b"/v1/jobs/..%2Fkeys%3Fx%3D1%23"
+
+
+def test_without_a_service_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("DSNOT_HOME", str(tmp_path))
+    monkeypatch.delenv("DSNOT_URL", raising=False)
+    with pytest.raises(NotConfigured, match="dsnot up"):
+        DsnotClient()
+
+
+def test_an_address_without_a_key_is_refused_rather_than_given_the_home_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSNOT_URL", "http://elsewhere")
+    monkeypatch.delenv("DSNOT_API_KEY", raising=False)
+    with pytest.raises(NotConfigured, match="DSNOT_API_KEY"):
+        DsnotClient()

@@ -1,0 +1,82 @@
+"""The event stream: each event once, in order, however often the connection breaks."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.client import ApiError, DsnotClient
+from service.client.events import Message, parse
+
+_TYPES = ["created", "attempt_started", "stage_started", "block_pruned", "succeeded"]
+
+
+def _frame(seq: int) -> str:
+    document = {"seq": seq, "type": _TYPES[seq - 1], "data": {"n": seq}, "created_at": "2026-01-31T12:00:00Z"}
+    return f"event: {_TYPES[seq - 1]}\ndata: {json.dumps(document)}\nid: {seq}\n\n"
+
+
+_END = 'event: end\ndata: {"state": "succeeded"}\n\n'
+
+
+class Service:
+    """Streams the events after `Last-Event-ID`; breaks off where it is told to."""
+
+    def __init__(self, *breaks: int) -> None:
+        self._breaks = list(breaks)
+        self.resumed_after: list[str | None] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        last = request.headers.get("Last-Event-ID")
+        self.resumed_after.append(last)
+        frames = [_frame(seq) for seq in range(int(last or 0) + 1, len(_TYPES) + 1)] + [_END]
+        text = ": ping\n\n" + "".join(frames)
+        if self._breaks:
+            return httpx.Response(200, stream=_Breaking(text[: self._breaks.pop(0)]))
+        return httpx.Response(200, text=text)
+
+
+class _Breaking(httpx.SyncByteStream):
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._text.encode()
+        raise httpx.RemoteProtocolError("gone")
+
+
+def _client(answer: object) -> DsnotClient:
+    return DsnotClient("http://service", "key", transport=httpx.MockTransport(answer))  # type: ignore[arg-type]
+
+
+def test_events_arrive_in_order_and_the_stream_ends_by_itself() -> None:
+    events = list(_client(Service()).events("1"))
+    assert [(event.seq, event.type, event.data) for event in events] == [(n, _TYPES[n - 1], {"n": n}) for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("cut", [0, 5, 60, 170, 171, 300, 400])
+def test_a_lost_connection_neither_repeats_nor_skips(cut: int) -> None:
+    service = Service(cut)
+    assert [event.seq for event in _client(service).events("1")] == [1, 2, 3, 4, 5]
+    assert len(service.resumed_after) == 2
+
+
+def test_it_starts_after_the_number_asked_for() -> None:
+    service = Service()
+    assert [event.seq for event in _client(service).events("1", after=3)] == [4, 5]
+    assert service.resumed_after == ["3"]
+
+
+def test_a_refusal_is_not_retried() -> None:
+    client = _client(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
+    with pytest.raises(ApiError, match="no such job"):
+        list(client.events("1"))
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["C"]), min_size=1), min_size=1))
+def test_what_is_framed_is_parsed_back(texts: list[str]) -> None:
+    lines = [line for number, text in enumerate(texts) for line in (f"id: {number}", "event: e", f"data: {text}", ": x", "")]
+    assert list(parse(lines)) == [Message("e", text, str(number)) for number, text in enumerate(texts)]
