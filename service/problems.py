@@ -17,6 +17,11 @@ from service.pointers import pointer, within
 
 log = get_logger(__name__)
 _MAX_ERRORS: Final = 50
+_PLAINER: Final = {
+    "extra_forbidden": "there is no such field; check its spelling or leave it out",
+    "missing": "is required",
+}
+"""What pydantic says in words that do not tell a caller what to do, by the error's type."""
 
 
 class MethodNotAllowed(Problem):
@@ -103,7 +108,7 @@ def _pointer(entry: dict[str, Any], body: object) -> str:
 
 def _detail(entry: dict[str, Any]) -> str:
     cause = entry.get("ctx", {}).get("error")
-    return str(cause if isinstance(cause, ValueError) else entry["msg"])
+    return str(cause if isinstance(cause, ValueError) else _PLAINER.get(entry["type"], entry["msg"]))
 
 
 def _sentence(entry: dict[str, str]) -> str:

@@ -79,6 +79,12 @@ def test_every_flaw_is_told_at_once(api: httpx.Client) -> None:
     assert set(problem(api.post("/v1/jobs", json=body))[2]) == {"/priority", "/recipe/criterion", "/extra"}
 
 
+def test_a_field_that_is_unknown_or_missing_is_told_with_what_to_do(api: httpx.Client) -> None:
+    errors = api.post("/v1/jobs", json={"modle": {"id": "a"}}).json()["errors"]
+    told = {error["pointer"]: error["detail"] for error in errors}
+    assert told == {"/model": "is required", "/modle": "there is no such field; check its spelling or leave it out"}
+
+
 MALFORMED: list[tuple[bytes, int, str]] = [
     (b'{"model": ', 400, "malformed-body"),
     (b"not json", 400, "malformed-body"),
