@@ -53,6 +53,12 @@ def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None
     return {"type": "n:m", "n": int(n), "m": int(m)}
 
 
+def more_labels(before: Any, given: Iterable[str]) -> dict[str, str] | None:
+    """The file's labels and those of the command line, which win; None if there are none of the latter."""
+    new = labels(given)
+    return {**(before if isinstance(before, dict) else {}), **new} if new else None
+
+
 def labels(given: Iterable[str]) -> dict[str, str]:
     """`--label team=search` once or more often.
 

@@ -38,9 +38,6 @@ def submit(
 ) -> None:
     """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
     body = job_body.read_spec(spec)
-    refine = {"method": refinement} if refinement else None
-    if model is None and "model" not in body:
-        raise CommandFailed("name a model, or give --spec a file that does", 2)
     given: dict[str, Any] = {
         "model.id": model,
         "model.source": source,
@@ -48,16 +45,16 @@ def submit(
         "recipe.preset": preset,
         "recipe.pattern": job_body.pattern(sparsity, pattern),
         "recipe.criterion": criterion,
-        "recipe.refinement": refine,
+        "recipe.refinement": {"method": refinement} if refinement else None,
         "calibration.dataset": dataset,
         "calibration.num_samples": samples,
         "calibration.sequence_length": sequence_length,
         "evaluation.sequence_length": sequence_length,
         "evaluation.perplexity": evaluate,
+        "labels": job_body.more_labels(body.get("labels"), label or []),
     }
     for path, value in given.items():
         job_body.put(body, path, value)
-    job_body.put(body, "labels", {**body.get("labels", {}), **job_body.labels(label or [])})
     _submit(body, follow, as_json)
 
 
@@ -65,6 +62,8 @@ def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:
     from service.client import DsnotClient
     from service.commands.watching import watch_to_end
 
+    if "model" not in body:
+        raise CommandFailed("name a model, or give --spec a file that does", 2)
     with DsnotClient(patience=2) as client:
         job = client.create_job(body)
         if follow:

@@ -102,17 +102,6 @@ def free_port() -> int:
         return port
 
 
-def is_free(port: int) -> bool:
-    """Can somebody listen on this TCP port of the loopback interface? Connections of the past do not count."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 def _how(status: int) -> str:
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 

@@ -7,6 +7,7 @@ The parts are the ones of a production installation, found through the same envi
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import httpx
 from service import schema
 from service.embedded import first_key, postgres, valkey
 from service.embedded.lock import exclusive
-from service.embedded.processes import Child, ServerError, free_port, is_free, wait_until
+from service.embedded.processes import Child, ServerError, wait_until
 from service.embedded.record import API_KEY_FILE, StackRecord
 
 PREFERRED_PORT = 8321
@@ -39,13 +40,17 @@ class Stack:
     """What runs on one home."""
 
     home: Path
-    port: int
+    listener: socket.socket
+    """The HTTP service's: bound from the beginning, so that no other program can take the port or answer in its place."""
     device: str
     children: dict[str, Child] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._port: int = self.listener.getsockname()[1]
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def api_key_file(self) -> Path:
@@ -84,7 +89,7 @@ class Stack:
             return
         say("starting service, dispatcher and worker")
         environment = self._environment(database_url, broker_url)
-        self._start_python("service", _service_arguments(self.port), environment)
+        self._start_service(environment)
         self._start_python("dispatcher", ["-m", "service.dispatcher"], environment)
         self._start_python("worker", ["-m", "worker"], environment)
         wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
@@ -94,10 +99,19 @@ class Stack:
     def stop(self, say: Say) -> None:
         """Stop in good order."""
         StackRecord.remove(self.home)
+        self.listener.close()
         for name, seconds in _SECONDS_TO_STOP.items():
             if child := self.children.pop(name, None):
                 say(f"stopping {name}")
                 child.stop(seconds)
+
+    def _start_service(self, environment: dict[str, str]) -> None:
+        """Hand the listener over: the child inherits it, and we let go of it."""
+        self.listener.set_inheritable(True)
+        descriptor = ("--fd", str(self.listener.fileno()))
+        options = ("--factory", *descriptor, "--no-access-log", "--timeout-graceful-shutdown", "5")
+        self._start_python("service", ["-m", "uvicorn", "service.main:create_app", *options], environment)
+        self.listener.close()
 
     def _start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
         self.children[name] = Child.start(name, [sys.executable, *arguments], self.home / "logs", environment=environment)
@@ -140,7 +154,7 @@ def running(
     home = _prepare(home)
     with exclusive(home):
         (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)  # by the lock, its server is gone; its number may live on
-        stack = Stack(home, _choose_port(port), device)
+        stack = Stack(home, _listener(port), device)
         try:
             stack.start(say, asked_to_stop)
             yield stack
@@ -160,16 +174,14 @@ def _prepare(home: Path) -> Path:
     return home.resolve()
 
 
-def _choose_port(wanted: int | None) -> int:
-    if wanted is None:
-        return PREFERRED_PORT if is_free(PREFERRED_PORT) else free_port()
-    if not is_free(wanted):
-        raise ServerError(f"port {wanted} is in use by another program; leave --port out to take a free one")
-    return wanted
-
-
-def _service_arguments(port: int) -> list[str]:
-    return [
-        *("-m", "uvicorn", "service.main:create_app", "--factory", "--host", "127.0.0.1", "--port", str(port)),
-        *("--no-access-log", "--timeout-graceful-shutdown", "5"),
-    ]
+def _listener(port: int | None) -> socket.socket:
+    for candidate in (port,) if port else (PREFERRED_PORT, 0):
+        try:
+            listener = socket.create_server(("127.0.0.1", candidate), backlog=2048)
+        except OSError:
+            continue
+        listener.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # connections inherit it; uvicorn does not see that this is TCP
+        return listener
+    raise ServerError(f"port {port} is in use by another program; leave --port out to take a free one")

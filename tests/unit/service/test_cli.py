@@ -98,6 +98,11 @@ def test_options_win_over_the_file_and_leave_the_rest_of_it_alone() -> None:
     }
 
 
+def test_labels_of_the_command_line_join_those_of_the_file() -> None:
+    assert job_body.more_labels({"team": "x", "run": "1"}, ["run=2", "note=a=b"]) == {"team": "x", "run": "2", "note": "a=b"}
+    assert job_body.more_labels("left to the service to refuse", []) is None
+
+
 @pytest.mark.parametrize(
     ("sparsity", "groups", "expected"),
     [
