@@ -25,6 +25,8 @@ from tests.integration.worker_processes import Worker, dispatching, starting, wo
 
 LEASE_SECONDS = 6.0
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
+ENDLESS = {"dataset": "c4-sample", "num_samples": 512, "sequence_length": 256}
+"""For jobs that are cancelled: no machine gets through them while a worker stops."""
 
 
 @pytest.fixture
@@ -36,8 +38,8 @@ def cluster(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
         yield longer
 
 
-def insert_long_job(database: Database) -> UUID:
-    return insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG)
+def insert_long_job(database: Database, calibration: dict[str, object] = LONG) -> UUID:
+    return insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
 
 
 def wait_until_it_prunes(database: Database, job_id: UUID, attempt: int = 1) -> None:
@@ -121,7 +123,7 @@ def test_a_worker_replaces_its_killed_child_and_finishes_the_job_itself(
 
 def test_sigterm_gives_the_job_back_and_the_attempt_does_not_count(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path, "first") as first, working(cluster, tmp_path, "second") as second:
-        job_id = insert_long_job(database)
+        job_id = insert_long_job(database, ENDLESS)
         wait_until_it_prunes(database, job_id)
         busy = busy_one(database, job_id, first, second)
         family = busy.family()
@@ -138,7 +140,7 @@ def test_sigterm_gives_the_job_back_and_the_attempt_does_not_count(cluster: Sett
 
 def test_a_job_is_cancelled_while_it_prunes_and_the_worker_goes_on(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path):
-        job_id = insert_long_job(database)
+        job_id = insert_long_job(database, ENDLESS)
         wait_until_it_prunes(database, job_id)
         with database.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
