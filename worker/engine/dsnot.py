@@ -18,6 +18,7 @@ That is how all rows are refined at once, without a loop over rows: two lists (o
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import torch
 from torch import Tensor
@@ -33,6 +34,23 @@ class _Swaps:
     available: Tensor  # how many of the K pairs of a row are legal, (out,)
 
 
+class Stop(IntEnum):
+    """Why a row made no further swap."""
+
+    THRESHOLD = 0  # |Δ| is small enough
+    NO_PAIR = 1  # no legal pair is left
+    SIGN_CHANGE = 2  # the next swap would have turned the sign of Δ
+    MAX_CYCLES = 3
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The mask (out, in) after all swaps, and the `Stop` of every row, (out,) int64."""
+
+    pruned: Tensor
+    stops: Tensor
+
+
 def grow_and_prune(
     weight: Tensor,
     pruned: Tensor,
@@ -46,7 +64,35 @@ def grow_and_prune(
     stop_on_sign_change: bool = True,
     pattern: tuple[int, int] | None = None,
 ) -> Tensor:
-    """The mask after at most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
+    """The mask that `walk` ends with; its arguments are explained there."""
+    return walk(
+        weight,
+        pruned,
+        mean=mean,
+        variance=variance,
+        saliency=saliency,
+        max_cycles=max_cycles,
+        threshold=threshold,
+        variance_power=variance_power,
+        stop_on_sign_change=stop_on_sign_change,
+        pattern=pattern,
+    ).pruned
+
+
+def walk(
+    weight: Tensor,
+    pruned: Tensor,
+    *,
+    mean: Tensor,
+    variance: Tensor,
+    saliency: Tensor,
+    max_cycles: int,
+    threshold: float,
+    variance_power: float,
+    stop_on_sign_change: bool,
+    pattern: tuple[int, int] | None,
+) -> Walked:
+    """At most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
 
     A row stops for good when |Δ| ≤ threshold, when no legal pair is left, after `max_cycles` swaps or, with
     `stop_on_sign_change`, before the swap after which Δ would not have the sign it had at the start.
@@ -62,16 +108,13 @@ def grow_and_prune(
         variance_power: p ≥ 0; 0 takes no account of the variance.
         stop_on_sign_change: the sign rule. Under a pattern it is always on.
         pattern: None, or (n, m).
-
-    Returns:
-        The new mask, (out, in) bool.
     """
     contribution = weight * mean  # D
     error = (contribution * pruned).sum(dim=1)  # Δ, (out,)
     score = contribution.abs() / variance.pow(variance_power)
     length = min(max_cycles, weight.shape[1])
     if length == 0:
-        return pruned.clone()
+        return Walked(pruned.clone(), torch.full_like(error, Stop.MAX_CYCLES, dtype=torch.int64))
 
     def swaps_under(sign: Tensor) -> _Swaps:
         helps = contribution * sign[:, None]  # σ·D
@@ -81,11 +124,11 @@ def grow_and_prune(
 
     if stop_on_sign_change or pattern is not None:
         swaps = [swaps_under(error.sign())]
-        used = _walk_keeping_sign(error, swaps[0], threshold)
+        used, stops = _walk_keeping_sign(error, swaps[0], threshold)
     else:
         swaps = [swaps_under(torch.ones_like(error)), swaps_under(-torch.ones_like(error))]
-        used = _walk_both_signs(error, swaps, threshold)
-    return _apply(pruned, swaps, used)
+        used, stops = _walk_both_signs(error, swaps, threshold)
+    return Walked(_apply(pruned, swaps, used), stops)
 
 
 def _pairs_anywhere(contribution: Tensor, helps: Tensor, pruned: Tensor, score: Tensor, saliency: Tensor, length: int) -> _Swaps:
@@ -120,30 +163,43 @@ def _pairs_within_groups(
     return _Swaps(grown, least, change, growable.sum(dim=1))
 
 
-def _walk_keeping_sign(error: Tensor, swaps: _Swaps, threshold: float) -> list[Tensor]:
-    """How many pairs each row takes, (out,), when a swap that would turn the sign of Δ ends the row."""
-    sign, active, used = error.sign(), torch.ones_like(error, dtype=torch.bool), torch.zeros_like(swaps.available)
+def _walk_keeping_sign(error: Tensor, swaps: _Swaps, threshold: float) -> tuple[list[Tensor], Tensor]:
+    """How many pairs each row takes, (out,), when a swap that would turn the sign of Δ ends the row; and why each stopped."""
+    sign, used, stops = error.sign(), torch.zeros_like(swaps.available), _going(swaps.available)
     for step in range(swaps.change.shape[1]):
         after = error + swaps.change[:, step]
-        active = active & (error.abs() > threshold) & (step < swaps.available) & (after.sign() == sign)
-        error = torch.where(active, after, error)
-        used = used + active
-    return [used]
+        stops = _stop(stops, error.abs() <= threshold, step >= swaps.available, after.sign() != sign)
+        goes_on = stops == Stop.MAX_CYCLES
+        error, used = torch.where(goes_on, after, error), used + goes_on
+    return [used], stops
 
 
-def _walk_both_signs(error: Tensor, swaps: list[_Swaps], threshold: float) -> list[Tensor]:
+def _walk_both_signs(error: Tensor, swaps: list[_Swaps], threshold: float) -> tuple[list[Tensor], Tensor]:
     """The same without the sign rule: each swap comes from the list of the sign that Δ has at that moment."""
     change = torch.stack([side.change for side in swaps])  # (2, out, K); side 0 is σ = +1
     available = torch.stack([side.available for side in swaps])  # (2, out)
     used, rows, last = torch.zeros_like(available), torch.arange(len(error), device=error.device), change.shape[2] - 1
-    active = torch.ones_like(error, dtype=torch.bool)
+    stops, never = _going(available[0]), torch.zeros_like(error, dtype=torch.bool)
     for _ in range(change.shape[2]):
         side = (error < 0).long()
         step = used[side, rows]
-        active = active & (error.abs() > threshold) & (step < available[side, rows])
-        error = torch.where(active, error + change[side, rows, step.clamp(max=last)], error)
-        used[side, rows] = step + active
-    return list(used)
+        stops = _stop(stops, error.abs() <= threshold, step >= available[side, rows], never)
+        goes_on = stops == Stop.MAX_CYCLES
+        error = torch.where(goes_on, error + change[side, rows, step.clamp(max=last)], error)
+        used[side, rows] = step + goes_on
+    return list(used), stops
+
+
+def _going(rows: Tensor) -> Tensor:
+    """No row has stopped: as long as nothing else happens, it will at the end of all cycles."""
+    return torch.full_like(rows, Stop.MAX_CYCLES, dtype=torch.int64)
+
+
+def _stop(stops: Tensor, is_small: Tensor, has_no_pair: Tensor, turns_sign: Tensor) -> Tensor:
+    """Note the first reason that holds, for the rows that still go on."""
+    reason = torch.where(turns_sign, Stop.SIGN_CHANGE, Stop.MAX_CYCLES)
+    reason = torch.where(is_small, Stop.THRESHOLD, torch.where(has_no_pair, Stop.NO_PAIR, reason))
+    return torch.where(stops == Stop.MAX_CYCLES, reason, stops)
 
 
 def _apply(pruned: Tensor, swaps: list[_Swaps], used: list[Tensor]) -> Tensor:

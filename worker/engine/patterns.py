@@ -36,6 +36,17 @@ def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: t
     return _least_of_each_row(saliency, int(saliency.shape[1] * sparsity))
 
 
+def select_part(
+    saliency: Tensor, share: float, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None
+) -> Tensor:
+    """The least salient of what `select_pruned` prunes: a share of it, 0 to 1, of every row. All of it at 1."""
+    if sparsity is not None and pattern is None:
+        return _least_of_each_row(saliency, int(int(saliency.shape[1] * sparsity) * share))
+    pruned = select_pruned(saliency, sparsity=sparsity, pattern=pattern)
+    count = int(pruned[:1].sum())  # the same in every row
+    return _least_of_each_row(saliency.masked_fill(~pruned, torch.inf), int(count * share))
+
+
 def _least_of_each_row(saliency: Tensor, count: int) -> Tensor:
     """The `count` least of every row. A selection of the count-th value is cheaper than a stable sort."""
     if count == 0:

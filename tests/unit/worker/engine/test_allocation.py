@@ -1,15 +1,46 @@
+from itertools import pairwise
+
 import pytest
+import torch
 
-from worker.engine.allocation import Allocation, block_sparsities
+from worker.engine.allocation import SPREAD, arithmetic, outlier_ratio, owl, uniform
+
+SIZES = [100, 100, 300, 200]
 
 
-@pytest.mark.parametrize("allocation", Allocation)
-def test_shares_average_to_the_sparsity_asked_for(allocation: Allocation) -> None:
-    shares = block_sparsities(allocation, 0.6, 7)
-    assert len(shares) == 7
-    assert sum(shares) / 7 == pytest.approx(0.6)
-    assert all(0 <= share < 1 for share in shares)
+def mean(shares: tuple[float, ...]) -> float:
+    return sum(share * size for share, size in zip(shares, SIZES, strict=True)) / sum(SIZES)
 
 
 def test_uniform_gives_every_block_the_same() -> None:
-    assert set(block_sparsities(Allocation.UNIFORM, 0.3, 5)) == {0.3}
+    assert uniform(0.3, SIZES) == (0.3,) * 4
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.05, 0.5, 0.7, 0.98])
+def test_the_whole_is_as_sparse_as_was_asked_for(sparsity: float) -> None:
+    for shares in (owl(sparsity, SIZES, [0.1, 0.2, 0.05, 0.4]), arithmetic(sparsity, SIZES, 0.2)):
+        assert mean(shares) == pytest.approx(sparsity)
+        assert all(0 <= share < 1 for share in shares)
+
+
+def test_blocks_with_more_outliers_are_pruned_less() -> None:
+    shares = owl(0.6, SIZES, [0.1, 0.2, 0.05, 0.4])
+    assert shares[2] > shares[0] > shares[1] > shares[3]
+    assert max(shares) - min(shares) == pytest.approx(2 * SPREAD)
+    assert owl(0.6, SIZES, [0.1] * 4) == pytest.approx((0.6,) * 4)
+
+
+def test_deeper_blocks_are_pruned_more_in_equal_steps() -> None:
+    shares = arithmetic(0.6, SIZES, 0.15)
+    steps = [after - before for before, after in pairwise(shares)]
+    assert steps == pytest.approx([0.1] * 3)
+    assert arithmetic(0.6, [5], 0.15) == (0.6,)
+
+
+def test_outliers_are_counted_against_the_mean_of_the_block() -> None:
+    saliencies = [torch.ones(2, 10), torch.ones(3, 10)]
+    saliencies[0][0, 0] = 40.0
+    saliencies[1][1, 1] = 10.0
+    assert outlier_ratio(saliencies) == pytest.approx(2 / 50)  # the mean is 1.96
+    saliencies[1][1, 1] = 5.0
+    assert outlier_ratio(saliencies) == pytest.approx(1 / 50)

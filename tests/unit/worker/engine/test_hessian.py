@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.worker.engine.gram_layers import layer
+from worker.engine.hessian import inverse, inverse_factor
+
+
+@pytest.mark.parametrize("damping", [0.01, 0.5])
+def test_the_inverse_is_that_of_the_damped_matrix(damping: float) -> None:
+    gram = layer(0).gram.double()
+    expected = np.linalg.inv((gram + damping * gram.diagonal().mean() * torch.eye(16, dtype=torch.float64)).numpy())
+    np.testing.assert_allclose(inverse(gram, damping), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_factor_is_upper_triangular_and_gives_the_inverse() -> None:
+    gram = layer(1).gram.double()
+    factor = inverse_factor(gram, 0.01)
+    assert torch.equal(factor, factor.triu())
+    torch.testing.assert_close(factor.T @ factor, inverse(gram, 0.01))
+
+
+def test_an_input_that_is_always_zero_keeps_to_itself() -> None:
+    case = layer(2, dead=3)
+    live = case.live
+    found = inverse(case.gram.double(), 0.01)
+    mean = case.gram.double().diagonal()[live].mean()
+    expected = torch.linalg.inv(case.gram.double()[live][:, live] + 0.01 * mean * torch.eye(int(live.sum()), dtype=torch.float64))
+    torch.testing.assert_close(found[live][:, live], expected)
+    assert (found[live][:, ~live] == 0).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 15])
+def test_damping_grows_until_a_singular_matrix_has_an_inverse(tokens: int) -> None:
+    gram = layer(3, tokens=tokens).gram
+    found = inverse(gram, 0.0)
+    assert found.isfinite().all()
+    assert torch.linalg.eigvalsh(found.double()).min() > 0
+
+
+def test_a_matrix_of_zeros_has_an_inverse() -> None:
+    assert inverse(torch.zeros(4, 4), 0.01).isfinite().all()

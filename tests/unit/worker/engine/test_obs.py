@@ -1,0 +1,104 @@
+import pytest
+import torch
+from torch import Tensor
+
+from tests.unit.worker.engine.gram_layers import Layer, errors, layer
+from worker.engine.obs import obs_saliency, update_by_obs
+from worker.engine.patterns import select_pruned
+
+DAMPING = 0.01
+
+
+def hessian(case: Layer) -> Tensor:
+    gram = case.gram.double()
+    return gram + DAMPING * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+
+
+def swept(case: Layer, pruned: Tensor) -> Tensor:
+    """Column by column; the weights to the right of a pruned one are set to where the damped error is least, in float64.
+
+    That is what the formula of optimal brain surgeon comes to when the columns before can no longer be changed.
+    """
+    h, new = hessian(case), case.weight.double().clone()
+    for row in range(len(new)):
+        for j in pruned[row].nonzero()[:, 0].tolist():
+            right = slice(j + 1, None)
+            loss = new[row, j].clone()
+            new[row, j] = 0
+            if j + 1 < len(h):
+                new[row, right] += torch.linalg.solve(h[right, right], h[right, j] * loss)
+    return new
+
+
+@pytest.mark.parametrize("block", [4, 16, 128])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_given_mask_against_a_sweep_written_out(seed: int, block: int) -> None:
+    case = layer(seed)
+    pruned = select_pruned(case.weight.abs(), sparsity=0.5)
+    new, mask = update_by_obs(case.weight, case.gram, pruned=pruned, block=block, damping=DAMPING)
+    assert torch.equal(mask, pruned)
+    assert (new[pruned] == 0).all()
+    torch.testing.assert_close(new.double(), swept(case, pruned), rtol=1e-4, atol=1e-4)
+    assert errors(case, new).sum() < errors(case, case.weight * ~pruned).sum()
+
+
+def test_the_saliency_is_the_error_that_is_left_when_the_columns_to_the_right_make_up_for_it() -> None:
+    case = layer(3, rows=1, width=8)
+    h, j = hessian(case), 2
+    factor = torch.linalg.cholesky(torch.linalg.inv(h), upper=True)
+    pruned = torch.zeros(1, 8, dtype=torch.bool)
+    pruned[0, j] = True
+    change = swept(case, pruned) - case.weight.double()
+    left = float((change @ h * change).sum())
+    assert float(obs_saliency(case.weight.double(), factor.diagonal())[0, j]) == pytest.approx(left, rel=1e-6)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.37, 0.5, 0.9])
+def test_the_threshold_is_one_for_all_rows_and_the_count_is_exact(sparsity: float) -> None:
+    case = layer(4, rows=10, width=24)
+    new, mask = update_by_obs(case.weight, case.gram, sparsity=sparsity, block=8, damping=DAMPING)
+    assert int(mask.sum()) == int(sparsity * mask.numel())
+    assert torch.equal(new == 0, mask)
+    if sparsity == 0.5:
+        assert len(set(mask.sum(dim=1).tolist())) > 1
+
+
+def test_a_single_block_prunes_what_is_least_at_its_beginning() -> None:
+    case = layer(5, rows=10, width=24)
+    _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, block=128, damping=DAMPING)
+    factor = torch.linalg.cholesky(torch.linalg.inv(hessian(case)), upper=True)
+    saliency = obs_saliency(case.weight.double(), factor.diagonal())
+    assert saliency[mask].max() < saliency[~mask].min()
+
+
+@pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 4)])
+def test_groups_are_chosen_on_the_way(pattern: tuple[int, int]) -> None:
+    case, (n, m) = layer(6, rows=12, width=24), pattern
+    new, mask = update_by_obs(case.weight, case.gram, pattern=pattern, damping=DAMPING)
+    assert ((~mask).reshape(-1, m).sum(dim=1) == n).all()
+    assert (new[mask] == 0).all()
+    beforehand, _ = update_by_obs(
+        case.weight, case.gram, pruned=select_pruned(case.weight.abs() * case.gram.diagonal().sqrt(), pattern=pattern)
+    )
+    assert errors(case, new).sum() < errors(case, beforehand).sum()
+
+
+def test_inputs_that_are_always_zero_go_first() -> None:
+    case = layer(7, dead=4)
+    _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=DAMPING)
+    assert mask[:, ~case.live].all()
+
+
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_a_singular_gram_gives_numbers(tokens: int) -> None:
+    case = layer(8, tokens=tokens)
+    new, _ = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=0.0)
+    assert new.isfinite().all()
+
+
+def test_exactly_one_way_to_a_mask() -> None:
+    case = layer(9)
+    with pytest.raises(ValueError, match="exactly one"):
+        update_by_obs(case.weight, case.gram)
+    with pytest.raises(ValueError, match="exactly one"):
+        update_by_obs(case.weight, case.gram, sparsity=0.5, pattern=(2, 4))
