@@ -1,4 +1,4 @@
-"""Sending calibration samples through a decoder one block at a time.
+"""Setting calibration samples on their way through a decoder, which they then go one block at a time.
 
 A decoder layer takes more than hidden states: masks, positions, rotary tables, and in many families these differ from
 layer to layer. Only the model knows what it hands to which, so it is run with every layer replaced by a stand-in that
@@ -9,15 +9,17 @@ Axes:   tokens (samples, length) int64; hidden states (samples of a batch, lengt
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from worker.engine.architectures import Architecture
-from worker.engine.errors import NumericalFailure
+from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.loading import loaded_block, loaded_surroundings
+from worker.engine.meta_models import text_config
+from worker.engine.streams import Call, Carried, Form, Stream
 
 TOKENS_PER_BATCH = 2048  # whole samples up to this many tokens go through a block together, at least one
 
@@ -53,87 +55,117 @@ def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[...,
             arch.layers[index] = layer
 
 
-@dataclass
-class Call:
-    """What a layer was handed beside the hidden states."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-@dataclass
-class Stream:
-    """All batches on their way through the blocks: where they stand, and what each layer is to be handed."""
-
-    states: list[Tensor]  # one per batch
-    calls: list[list[Call]]  # [batch][layer]
-    device: torch.device
-    answers_tuple: bool  # the layers of this family wrap their hidden states in a tuple
-    length: int  # tokens per sample
-    samples: int
-    tensors: "_Pool" = field(repr=False)
-
-    def run(self, layer: nn.Module, index: int, batch: int) -> Tensor:
-        """The output of block `index` for one batch, on the device; its state is left as it was."""
-        call = self.calls[batch][index]
-        output = layer(self.states[batch].to(self.device), *call.args, **call.kwargs)
-        hidden: Tensor = output[0] if isinstance(output, tuple) else output
-        return hidden
-
-    def advance(self, layer: nn.Module, index: int, name: str, tick: Callable[[], None]) -> None:
-        """Send every batch through block `index`. NumericalFailure if what comes out is not finite."""
-        for batch in range(len(self.states)):
-            hidden = self.run(layer, index, batch)
-            if not hidden.isfinite().all():
-                raise NumericalFailure(f"{name} gives NaN or infinite activations.")
-            self.states[batch] = hidden.cpu()
-            tick()
-
-
 def check_tokens(arch: Architecture, tokens: Tensor, *, at_least: int) -> None:
     """ValueError unless the tokens are (samples, length ≥ at_least) int64 that the model knows and can take in."""
-    text = arch.config.get_text_config()
+    text = text_config(arch.config)
     limit = getattr(text, "max_position_embeddings", None)
     if tokens.dtype != torch.int64 or tokens.ndim != 2 or not len(tokens) or tokens.shape[1] < at_least:
         kind = f"{tuple(tokens.shape)} {tokens.dtype}"
         raise ValueError(f"Tokens must be int64 (samples, length) of at least 1 x {at_least}, not {kind}.")
-    if limit is not None and tokens.shape[1] > limit:
+    if limit is not None and 0 < limit < tokens.shape[1]:
         raise ValueError(f"Sequences of {tokens.shape[1]} tokens are longer than the model's {limit}.")
     if tokens.min() < 0 or tokens.max() >= text.vocab_size:
         raise ValueError(f"Some token ids are outside the model's vocabulary of {text.vocab_size}.")
 
 
 def record(arch: Architecture, tokens: Tensor, device: torch.device, tick: Callable[[], None]) -> Stream:
-    """The stream at the entrance of the first block, for tokens (samples, length) int64."""
-    per_batch = max(1, TOKENS_PER_BATCH // tokens.shape[1])
-    stream = Stream([], [], device, answers_tuple=False, length=tokens.shape[1], samples=len(tokens), tensors=_Pool())
+    """The stream at the entrance of the first block, for tokens (samples, length) int64.
+
+    ArchitectureUnsupported if what a layer is handed depends on the layers before it in another way than by their output.
+    """
+    per_batch = 1 if arch.has_experts else max(1, TOKENS_PER_BATCH // tokens.shape[1])  # one: see measuring.py
+    batches = torch.split(tokens, per_batch)
+    recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], []))
     decoder = arch.model.base_model
-    with (
-        loaded_surroundings(arch, decoder, device),
-        loaded_block(arch, arch.blocks[0], device) as first,
-        replaced_layers(arch, lambda index: _note(stream, index, first)),
-    ):
-        for batch in torch.split(tokens, per_batch):
-            stream.calls.append([])
+    with loaded_surroundings(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
+        for batch in batches:
+            recorder.start_batch()
             decoder(input_ids=batch.to(device), use_cache=False)
             tick()
-    return stream
+        recorder.start_check()
+        decoder(input_ids=batches[-1].to(device), use_cache=False)
+    return recorder.finished()
 
 
-def _note(stream: Stream, index: int, first: nn.Module) -> Callable[..., Any]:
-    """The answer of layer `index` while recording. The real first layer is asked once whether it gives a tuple."""
+class _Recorder:
+    """Answers for all layers while the model runs, and notes what each was handed."""
 
-    def answer(*args: Any, **kwargs: Any) -> Any:
+    def __init__(self, arch: Architecture, stream: Stream) -> None:
+        self._arch = arch
+        self._stream = stream
+        self._pool = _Pool()
+        self._forms: dict[type, Form] = {}
+        self._passed: Tensor | None = None  # the hidden states that the last layer gave
+        self._checked: int | None = None  # in the check: how many layers were called
+
+    def start_batch(self) -> None:
+        """The next calls are those of another batch."""
+        self._stream.calls.append([])
+        self._passed = None
+
+    def start_check(self) -> None:
+        """The next calls are those of the last batch once more, now with layers that change the hidden states."""
+        self._checked, self._passed = 0, None
+
+    def answer_of(self, index: int) -> Callable[..., Any]:
+        """What layer `index` answers while recording."""
+        return partial(self._answer, index)
+
+    def finished(self) -> Stream:
+        """The stream, when all batches have passed."""
+        stream = self._stream
+        if any(isinstance(value, Carried) for call in stream.calls[0] for value in (*call.args, *call.kwargs.values())):
+            stream.carried = [()] * len(stream.states)
+        return stream
+
+    def _answer(self, index: int, *args: Any, **kwargs: Any) -> Any:
         hidden = args[0] if args else kwargs.pop("hidden_states")
         assert isinstance(hidden, Tensor)
-        if index == 0:
-            stream.states.append(hidden.cpu())
-            if len(stream.states) == 1:
-                stream.answers_tuple = isinstance(first(hidden, *args[1:], **kwargs), tuple)
-        stream.calls[-1].append(Call(stream.tensors.share(args[1:]), stream.tensors.share(kwargs)))
-        return (hidden,) if stream.answers_tuple else hidden
+        calls = self._stream.calls[-1]
+        self._refuse_unless(index == (len(calls) if self._checked is None else self._checked), index)
+        self._refuse_unless(self._passed is None or hidden is self._passed or torch.equal(hidden, self._passed), index)
+        if self._checked is None:
+            self._note(index, hidden, args[1:], kwargs)
+            self._passed = hidden
+        else:
+            self._refuse_unless(_is_same((calls[index].args, calls[index].kwargs), (args[1:], kwargs)), index)
+            self._checked, self._passed = index + 1, hidden + 1
+        return self._stream.forms[index].wrap(self._passed, index)
 
-    return answer
+    def _note(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if index == 0:
+            self._stream.states.append(hidden.cpu())
+        if len(self._stream.calls) == 1:
+            self._stream.forms.append(self._form(index, hidden, args, kwargs))
+        carried = [value for value in (*args, *kwargs.values()) if isinstance(value, Carried)]
+        self._refuse_unless(all(value.layer == index - 1 for value in carried), index)
+        self._stream.calls[-1].append(Call(self._pool.share(args), self._pool.share(kwargs)))
+
+    def _refuse_unless(self, is_simple: bool, index: int) -> None:
+        """Whatever else a layer is handed of earlier ones would be wrong when it is replayed."""
+        if not is_simple:
+            kind = type(self._arch.blocks[index].module).__name__
+            raise ArchitectureUnsupported(f"{kind} is handed more of the layers before it than the output of the last one.")
+
+    def _form(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Form:
+        """The form of the layer's output, from the real layer; the first of a class is asked for all of it."""
+        block = self._arch.blocks[index]
+        kind = type(block.module)
+        if kind not in self._forms:
+            with loaded_block(self._arch, block, self._stream.device) as layer:
+                self._forms[kind] = Form.of(layer(hidden, *args, **kwargs))
+        return self._forms[kind]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two arguments hold the same tensors. What is neither a tensor nor a plain container is not looked into."""
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
+    if type(one) in (tuple, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
+    return True
 
 
 class _Pool:

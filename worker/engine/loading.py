@@ -4,7 +4,8 @@ Parts:  a block          everything below one decoder layer
         the surroundings everything else that a forward pass needs (embeddings, rotary tables, last norm, head)
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.engine.architectures import Architecture, Block
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.linear import fast_linears
 
@@ -30,10 +32,14 @@ def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def loaded_block(arch: Architecture, block: Block, device: torch.device) -> Iterator[nn.Module]:
-    """The block with its weights on the device; afterwards it is empty again."""
+def loaded_block(arch: Architecture, block: Block, device: torch.device, shared: Checkpoint | None = None) -> Iterator[nn.Module]:
+    """The block with its weights on the device; afterwards it is empty again.
+
+    Weights that are one with those of an earlier block are read from `shared`: where they are pruned already.
+    """
     try:
-        _fill(arch, block.module, block.name, device)
+        parts = [(f"{block.name}.{path}".rstrip("."), part) for path, part in block.module.named_modules()]
+        _fill(arch, parts, device, shared)
         with fast_linears(block.module), torch.no_grad():
             yield block.module
     finally:
@@ -45,67 +51,89 @@ def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.dev
     """`module` (the model, or its part below the head) with all weights but those of the blocks."""
     wanted = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
     try:
-        for name, part in arch.model.named_modules():
-            if id(part) in wanted:
-                _fill(arch, part, name, device, recurse=False)
-        _tie(arch, wanted, device)
+        _fill(arch, [(name, part) for name, part in arch.model.named_modules() if id(part) in wanted], device)
         with fast_linears(module), torch.no_grad():
             yield module
     finally:
         module.to("meta")
 
 
-def _fill(arch: Architecture, module: nn.Module, name: str, device: torch.device, *, recurse: bool = True) -> None:
-    """Give the parameters and buffers of `module`, which is called `name` in the model, their numbers."""
-    dtype = compute_dtype(arch.model, device)
-    for path, part in module.named_modules() if recurse else [("", module)]:
-        prefix = ".".join(filter(None, (name, path)))
-        _compute_buffers(arch, part, device)
-        for key in part._parameters:
-            if part._parameters[key] is None:
+def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], device: torch.device, shared: Checkpoint | None = None) -> None:
+    """Give the parameters and buffers of modules, named as in the model, their numbers. Tied ones become one tensor."""
+    filled: dict[str, nn.Parameter] = {}
+    reader = _Reader(arch, arch.checkpoint, device)
+    sharer = _Reader(arch, shared or arch.checkpoint, device)
+    for prefix, part in parts:
+        _compute_buffers(arch, prefix, part, device)
+        for key, parameter in part._parameters.items():
+            if parameter is None:
                 continue
-            full = f"{prefix}.{key}" if prefix else key
-            if full in arch.sources:
-                part._parameters[key] = nn.Parameter(_read(arch, full, device, dtype), requires_grad=False)
-            elif not _is_tied(arch, full):
-                raise ArchitectureUnsupported(f"The checkpoint has no tensor for {full} of {type(part).__name__}.")
-        for key in part._buffers:
-            full = f"{prefix}.{key}" if prefix else key
-            if full in arch.sources:
-                part._buffers[key] = _read(arch, full, device, dtype)
+            name = f"{prefix}.{key}" if prefix else key
+            source = sharer if name in arch.tied else reader
+            name = arch.tied.get(name, name)
+            if name not in arch.fillings:
+                raise ArchitectureUnsupported(f"The checkpoint has no tensor for {name} of {type(part).__name__}.")
+            if name not in filled:
+                filled[name] = nn.Parameter(source.read(name, parameter.dtype), requires_grad=False)
+                filled[name]._is_hf_initialized = True  # type: ignore[attr-defined]
+            part._parameters[key] = filled[name]
+        for key, buffer in part._buffers.items():
+            name = f"{prefix}.{key}" if prefix else key
+            if buffer is not None and name in arch.fillings:
+                part._buffers[key] = reader.read(name, buffer.dtype)
 
 
-def _read(arch: Architecture, parameter: str, device: torch.device, dtype: torch.dtype) -> Tensor:
-    tensor = arch.checkpoint.read(arch.sources[parameter])
-    return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+class _Reader:
+    """Reads parameters; those that are filled together are read together and handed out one by one."""
+
+    def __init__(self, arch: Architecture, checkpoint: Checkpoint, device: torch.device) -> None:
+        self._arch = arch
+        self._checkpoint = checkpoint
+        self._device = device
+        self._dtype = compute_dtype(arch.model, device)
+        self._kept = [(re.compile(name), dtype) for name, dtype in arch.model._get_dtype_plan(self._dtype).items()]
+        self._waiting: dict[str, Tensor] = {}
+
+    def read(self, parameter: str, own_dtype: torch.dtype) -> Tensor:
+        """A parameter or buffer on the device in the type to compute in, given the type that the model made it in."""
+        if parameter not in self._waiting:
+            filling = self._arch.fillings[parameter]
+            tensors = [self._checkpoint.read(name) for name in filling.tensors]
+            self._waiting |= filling.forwards([self._cast(tensor, parameter, own_dtype) for tensor in tensors])
+        return self._waiting.pop(parameter)
+
+    def _cast(self, tensor: Tensor, parameter: str, own_dtype: torch.dtype) -> Tensor:
+        """In the model's type; but what transformers keeps in float32, whatever the rest is, stays in it."""
+        if not tensor.is_floating_point():
+            return tensor.to(self._device)
+        dtype = next((dtype for name, dtype in self._kept if name.search(parameter)), self._dtype)
+        dtype = torch.float32 if own_dtype is torch.float32 else dtype
+        return tensor.to(self._device, dtype)
 
 
-def _compute_buffers(arch: Architecture, part: nn.Module, device: torch.device) -> None:
-    """Buffers that no checkpoint holds, such as rotary frequencies: the model's own initialisation computes them."""
+def _compute_buffers(arch: Architecture, name: str, part: nn.Module, device: torch.device) -> None:
+    """Buffers that no checkpoint holds, such as rotary frequencies: the model's own initialisation computes them.
+
+    Mostly that of the module itself, else that of one above it. What is loaded is marked so that none changes it.
+    """
     empty = {key: torch.empty_like(buffer, device="cpu") for key, buffer in part._buffers.items() if buffer is not None}
     if not empty:
         return
+    for buffer in empty.values():
+        if buffer.is_floating_point():
+            buffer.fill_(torch.nan)
     part._buffers.update(empty)
-    arch.model._init_weights(part)  # parameters are on the meta device still, so that this costs nothing
+    _initialiser(arch.model, name)(part)
+    while name and any(buffer.isnan().any() for buffer in empty.values()):
+        name = name.rpartition(".")[0]
+        _initialiser(arch.model, name)(arch.model.get_submodule(name))
     part._buffers.update({key: buffer.to(device) for key, buffer in empty.items()})
 
 
-def _is_tied(arch: Architecture, parameter: str) -> bool:
-    tied = arch.model.all_tied_weights_keys
-    return parameter in tied or parameter in tied.values()
-
-
-def _tie(arch: Architecture, wanted: set[int], device: torch.device) -> None:
-    """Let a tied parameter that the checkpoint leaves out be the one it is tied to, whichever of the two is there."""
-    for target, source in arch.model.all_tied_weights_keys.items():
-        missing, present = (source, target) if source not in arch.sources else (target, source)
-        owner, _, key = missing.rpartition(".")
-        part = arch.model.get_submodule(owner)
-        if missing in arch.sources or id(part) not in wanted:
-            continue
-        if present not in arch.sources:
-            raise ArchitectureUnsupported(f"The checkpoint has no tensor for {missing}, nor for {present} it is tied to.")
-        tied = arch.model.get_parameter(present)
-        if tied.is_meta:  # the part it is tied to is not wanted itself
-            tied = nn.Parameter(_read(arch, present, device, compute_dtype(arch.model, device)), requires_grad=False)
-        part._parameters[key] = tied
+def _initialiser(model: Any, name: str) -> Callable[[nn.Module], None]:
+    """What initialises the module called `name`: a method of the innermost model around it that has one."""
+    around = [""] + [name[:end] for end in range(1, len(name) + 1) if name[end : end + 1] in {".", ""}]
+    found: list[Callable[[nn.Module], None]] = [
+        part._init_weights for part in map(model.get_submodule, around) if hasattr(part, "_init_weights")
+    ]
+    return found[-1]

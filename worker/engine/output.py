@@ -1,20 +1,34 @@
 """Writing the pruned checkpoint: a byte copy of the source in which the pruned weights are overwritten by zeros.
 
-So tensor names, types, order, shards and index are the source's by construction, tensors that are not pruned are
-byte for byte the same, and memory never holds more than one tensor.
+So tensor names, types, order, shards and index are the source's by construction, and tensors that are not pruned are
+byte for byte the same. Where the model holds weights in another form than the checkpoint (fused, split, transposed),
+masks and new weights go the way back; the source's tensors themselves are only read, masked and written.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from worker.engine.checkpoint import INDEX, Checkpoint, is_inside
+from worker.engine.errors import NumericalFailure
+from worker.engine.fillings import Filling
+from worker.engine.matrices import Matrix
 
 _SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken"}  # config, tokenizer, generation, templates
 _LEGAL = ("license", "licence", "notice", "use_policy", "copying")
 _CHUNK = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a matrix: its mask (out, in) bool, and its new weights (out, in) where a recipe updates them."""
+
+    pruned: Tensor
+    weight: Tensor | None = None
 
 
 class Output:
@@ -40,14 +54,59 @@ class Output:
                     writer.write(chunk)
                     tick()
 
-    def write(self, name: str, pruned: Tensor) -> float:
-        """Set the pruned weights of a tensor to zero; the others stay bit for bit. Returns its zeros / weights."""
+    @property
+    def written(self) -> Checkpoint:
+        """The destination as a checkpoint: what was written so far, and the source's weights for the rest."""
+        return Checkpoint(self._folder)
+
+    def write(self, changes: Mapping[Matrix, Change]) -> dict[str, float]:
+        """Write the matrices of a block. Weights that are neither pruned nor updated stay bit for bit.
+
+        Matrices that lie in the same tensors must come together. Returns zeros / weights of each matrix, by its name, as
+        counted in what was written.
+        """
+        groups: dict[Filling, dict[Matrix, Change]] = {}
+        for matrix, change in changes.items():
+            groups.setdefault(matrix.filling, {})[matrix] = change
+        shares: dict[str, float] = {}
+        for filling, group in groups.items():
+            shares |= self._write_filling(filling, group)
+        return shares
+
+    def _write_filling(self, filling: Filling, changes: Mapping[Matrix, Change]) -> dict[str, float]:
+        """Bring masks and weights into the form of the tensors, change these, and see where zeros are afterwards."""
+        pruned = filling.backwards(_spread(filling, {m: change.pruned for m, change in changes.items()}, torch.bool))
+        updates = {m: change.weight for m, change in changes.items() if change.weight is not None}
+        values: Sequence[Tensor | None] = [None] * len(pruned)
+        is_new = pruned
+        if updates:
+            values = filling.backwards(_spread(filling, updates, torch.float32))
+            is_new = filling.backwards(_spread(filling, {m: torch.tensor(True) for m in updates}, torch.bool))
+        zeros = []
+        for name, mask, value, is_updated in zip(filling.tensors, pruned, values, is_new, strict=True):
+            tensor = self._checkpoint.read(name)
+            if value is not None:
+                tensor = torch.where(is_updated, value.to(tensor.dtype), tensor)
+                if not tensor.isfinite().all():
+                    raise NumericalFailure(f"The new weights of {name} are NaN or infinite; try another update or more damping.")
+            self._write_tensor(name, tensor.masked_fill_(mask, 0))
+            zeros.append(tensor == 0)
+        found = filling.forwards(zeros)
+        return {m.name: int(m.view(found[m.full_name]).count_nonzero()) / math.prod(m.shape) for m in changes}
+
+    def _write_tensor(self, name: str, tensor: Tensor) -> None:
         place = self._checkpoint.tensors[name]
-        tensor = self._checkpoint.read(name).masked_fill_(pruned.cpu(), 0)
         with (self._folder / place.shard).open("r+b") as file:
             file.seek(place.start)
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
-        return (tensor.numel() - int(tensor.count_nonzero())) / tensor.numel()
+            file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _spread(filling: Filling, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The values of matrices (out, in) in place in the parameters, zero elsewhere."""
+    whole = {name: torch.zeros(shape, dtype=dtype) for name, shape in filling.shapes.items()}
+    for matrix, part in parts.items():
+        matrix.view(whole[matrix.full_name]).copy_(part)
+    return whole
 
 
 def _companions(folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ so that logits (tokens, vocabulary) stay small.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from worker.engine.architectures import Architecture, take_apart
-from worker.engine.calibration import Stream, check_tokens, record, replaced_layers
+from worker.engine.calibration import check_tokens, record, replaced_layers
 from worker.engine.errors import NumericalFailure
 from worker.engine.loading import choose_device, loaded_block, loaded_surroundings
+from worker.engine.meta_models import text_config
 from worker.engine.report import Observer, Silent
+from worker.engine.streams import Stream
 
 _LOGITS = 1 << 24  # numbers of logits at a time
 
@@ -60,41 +63,48 @@ def perplexity(source: Path, windows: Tensor, *, device: str = "auto", observer:
         with loaded_block(arch, block, target) as layer:
             stream.advance(layer, index, block.name, observer.tick)
         observer.block_finished(index, total, ())
-    losses = _losses(arch, stream, windows, observer.tick)
+    losses = window_losses(arch, stream, windows, observer.tick)
     mean = float(losses.mean())
     if not math.isfinite(mean):
         raise NumericalFailure("The head gives NaN or infinite losses.")
     return Perplexity(_exp(mean), mean, len(windows), losses.numel() * (windows.shape[1] - 1))
 
 
-def _losses(arch: Architecture, stream: Stream, windows: Tensor, tick: Callable[[], None]) -> Tensor:
+def window_losses(arch: Architecture, stream: Stream, windows: Tensor, tick: Callable[[], None]) -> Tensor:
     """The mean loss of every window, (windows,) float64, from the hidden states after the last block."""
-    chunk = max(1, _LOGITS // arch.config.get_text_config().vocab_size)
-    losses = []
+    losses: list[float] = []
     with loaded_surroundings(arch, arch.model, stream.device):
-        for hidden, batch in zip(stream.states, torch.split(windows, len(stream.states[0])), strict=True):
-            for states, tokens in zip(hidden, batch, strict=True):  # (L, width), (L,)
-                sums = [
-                    _chunk_loss(arch, stream, states[start : start + chunk], tokens[start : start + chunk + 1])
-                    for start in range(0, len(tokens) - 1, chunk)
-                ]
-                losses.append(sum(sums) / (len(tokens) - 1))
-                tick()
+        for hidden, batch in zip(stream.states, torch.split(windows, stream.sizes), strict=True):
+            if hidden.shape[:2] == batch.shape:
+                losses += [_window_loss(arch, stream, states, tokens) for states, tokens in zip(hidden, batch, strict=True)]
+            else:  # a prompt, a second stream, axes in another order: only the model can tell the states of windows apart
+                losses += _loss_sums(arch, stream, hidden, batch, batch[:, 1:]).div(batch.shape[1] - 1).tolist()
+            tick()
     return torch.tensor(losses, dtype=torch.float64)
 
 
-def _chunk_loss(arch: Architecture, stream: Stream, states: Tensor, tokens: Tensor) -> float:
-    """Sum of the losses of a stretch: states (n, width) predict tokens[1:]; tokens is one longer unless the window ends."""
-    targets = tokens[1:].to(stream.device)
-    hidden = states[None, : len(targets)].to(stream.device)
+def _window_loss(arch: Architecture, stream: Stream, states: Tensor, tokens: Tensor) -> float:
+    """The mean loss of a window, a stretch at a time: states (L, ...), tokens (L,)."""
+    chunk = max(1, _LOGITS // text_config(arch.config).vocab_size)
+    total = 0.0
+    for start in range(0, len(tokens) - 1, chunk):
+        targets = tokens[start + 1 : start + chunk + 1]
+        stretch = slice(start, start + len(targets))
+        total += float(_loss_sums(arch, stream, states[None, stretch], tokens[None, stretch], targets[None]))
+    return total / (len(tokens) - 1)
 
-    def answer(*_args: Any, **_kwargs: Any) -> Any:
-        return (hidden,) if stream.answers_tuple else hidden
 
-    with replaced_layers(arch, lambda _index: answer):
-        ids = tokens[None, : len(targets)].to(stream.device)
-        logits = arch.model(input_ids=ids, use_cache=False).logits[0]
-    return float(functional.cross_entropy(logits.float(), targets, reduction="none").sum(dtype=torch.float64))
+def _loss_sums(arch: Architecture, stream: Stream, states: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
+    """Sums of losses (samples,) float64: states after the last block predict targets (samples, n), from the first on."""
+    hidden, targets = states.to(stream.device), targets.to(stream.device)
+
+    def answer(index: int, *_args: Any, **_kwargs: Any) -> Any:
+        return stream.forms[index].wrap(hidden, index)
+
+    with replaced_layers(arch, lambda index: partial(answer, index)):
+        logits = arch.model(input_ids=tokens.to(stream.device), use_cache=False).logits[:, : targets.shape[1]]
+    losses = functional.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")  # (samples, n)
+    return losses.sum(dim=1, dtype=torch.float64)
 
 
 def _exp(value: float) -> float:

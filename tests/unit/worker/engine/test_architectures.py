@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.unit.worker.engine import families
 from worker.engine import outline
@@ -72,11 +71,11 @@ def test_a_config_that_brings_code_is_refused(checkpoint: Checkpoints, tmp_path:
 
 
 def test_what_the_engine_cannot_prune_is_named(checkpoint: Checkpoints, tmp_path: Path) -> None:
-    gpt2 = tmp_path / "gpt2"
-    GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=32, n_head=4, vocab_size=64)).save_pretrained(gpt2)
     llama = checkpoint("llama")
+    empty = changed(llama, tmp_path / "empty")
+    save_file({"lm_head.weight": torch.zeros(96, 64)}, empty / "model.safetensors", {"format": "pt"})
     for source, message in [
-        (gpt2, "Conv1D"),
+        (empty, "LlamaDecoderLayer"),
         (changed(llama, tmp_path / "a", model_type="unheard-of"), "unheard-of"),
         (changed(llama, tmp_path / "b", model_type="t5"), "T5Config"),
         (changed(llama, tmp_path / "c", quantization_config={"quant_method": "gptq"}), "quantised"),

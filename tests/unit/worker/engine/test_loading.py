@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.worker.engine import families
+from tests.unit.worker.engine import families, tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
+from worker.engine.output import Change, Output
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")
@@ -37,6 +38,32 @@ def test_loaded_surroundings_hold_all_but_the_blocks_buffers_included(checkpoint
             else:
                 assert torch.equal(tensor, expected[name]), name
     assert all(p.is_meta for p in arch.model.parameters())
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "mixtral", "gpt_oss", "nemotron_h", "falcon_h1", "gemma3n_text"])
+def test_what_is_stored_in_another_form_is_loaded_as_transformers_loads_it(tmp_path: Path, model_type: str) -> None:
+    tiny_decoders.save(model_type, tmp_path)
+    arch, model = take_apart(tmp_path), tiny_decoders.load(tmp_path)
+    for block in arch.blocks:
+        expected = model.get_submodule(block.name)
+        with loaded_block(arch, block, CPU) as module:
+            found = dict(module.named_parameters()) | dict(module.named_buffers())
+            for name, tensor in (dict(expected.named_parameters()) | dict(expected.named_buffers())).items():
+                assert torch.equal(found[name], tensor), name
+
+
+def test_weights_that_blocks_share_are_read_where_they_are_pruned(tmp_path: Path) -> None:
+    tiny_decoders.save("zamba", tmp_path / "source")
+    arch, name = take_apart(tmp_path / "source"), "shared_transf.feed_forward.up_proj.weight"
+    assert not any(matrix.parameter == name for matrix in arch.blocks[3].matrices)  # it is one with that of block 1
+    matrix = next(matrix for matrix in arch.blocks[1].matrices if matrix.parameter == name)
+    output = Output(arch.checkpoint, tmp_path / "target")
+    output.copy_source(lambda: None)
+    written = output.written
+    output.write({matrix: Change(torch.ones(matrix.shape, dtype=torch.bool))})
+    for shared, is_pruned in ((None, False), (written, True)):
+        with loaded_block(arch, arch.blocks[3], CPU, shared) as module:
+            assert (not module.get_parameter(name).any()) == is_pruned
 
 
 def test_tied_weights_are_one_tensor(checkpoint: Checkpoints) -> None:

@@ -19,7 +19,9 @@ def measured(folder: Path) -> tuple[dict[str, InputStatistics], Stopwatch]:
     arch, watch = take_apart(folder), Stopwatch()
     stream = record(arch, families.tokens(), CPU, lambda: None)
     with loaded_block(arch, arch.blocks[0], CPU):
-        found = measure(arch.blocks[0], 0, stream, with_gram=False, watch=watch, tick=lambda: None)
+        found = measure(
+            arch.blocks[0], 0, stream, matrices=arch.blocks[0].matrices, with_gram=False, watch=watch, tick=lambda: None
+        )
     return found, watch
 
 
@@ -43,8 +45,8 @@ def test_inputs_that_matrices_share_are_measured_once(
     monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", budget)
     found, watch = measured(checkpoint(family))
     shared: dict[int, set[str]] = {}
-    for path, statistics in found.items():
-        shared.setdefault(id(statistics), set()).add(path.rpartition(".")[2])
+    for name, statistics in found.items():
+        shared.setdefault(id(statistics), set()).add(name.split(".")[-2])
     assert sorted(map(sorted, shared.values())) == sorted(map(sorted, groups))
     assert {statistics.tokens for statistics in found.values()} == {5 * families.LENGTH}
     assert {statistics.samples for statistics in found.values()} == {5}

@@ -2,12 +2,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.worker.engine import families
+from tests.unit.worker.engine import families, tiny_decoders
+from worker.engine.architectures import take_apart
 from worker.engine.checkpoint import Checkpoint
-from worker.engine.output import Output
+from worker.engine.matrices import Matrix
+from worker.engine.output import Change, Output
 
 
 def test_a_copy_is_byte_for_byte_the_source_and_ticks(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
@@ -20,18 +23,65 @@ def test_a_copy_is_byte_for_byte_the_source_and_ticks(checkpoint: Callable[[str]
     assert len(ticks) >= 3
 
 
-def test_only_the_pruned_weights_of_one_tensor_change(tmp_path: Path) -> None:
-    source = Checkpoint(families.save("qwen2", tmp_path / "source", dtype=torch.bfloat16))
-    output = Output(source, tmp_path / "target")
+def written(source: Path, target: Path, changes: Callable[[Matrix], Change | None]) -> dict[str, float]:
+    """The shares of zeros after changing the matrices of the second block."""
+    arch = take_apart(source)
+    output = Output(arch.checkpoint, target)
     output.copy_source(lambda: None)
+    made = {matrix: changes(matrix) for matrix in arch.blocks[1].matrices}
+    return output.write({matrix: change for matrix, change in made.items() if change is not None})
+
+
+def test_only_the_pruned_weights_of_one_tensor_change(tmp_path: Path) -> None:
+    families.save("qwen2", tmp_path / "source", dtype=torch.bfloat16)
     name = "model.layers.1.mlp.up_proj.weight"
     before = load_file(tmp_path / "source" / "model.safetensors")
     pruned = torch.rand(before[name].shape) < 0.3
-    share = output.write(name, pruned)
+    shares = written(tmp_path / "source", tmp_path / "target", lambda matrix: Change(pruned) if matrix.name == name else None)
     after = load_file(tmp_path / "target" / "model.safetensors")
-    assert share == (after[name] == 0).double().mean().item()
+    assert shares == {name: (after[name] == 0).double().mean().item()}
     assert torch.equal(after.pop(name), before.pop(name).masked_fill(pruned, 0))
     assert all(torch.equal(after[other], tensor) for other, tensor in before.items())
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "granitemoe", "deepseek_v4"])
+def test_masks_and_new_weights_reach_the_loaded_model_whatever_the_form_on_disk(tmp_path: Path, model_type: str) -> None:
+    """Every second matrix gets new weights, every third stays as it is; the rest is only pruned."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    tiny_decoders.save(model_type, source)
+    generator, made = torch.Generator().manual_seed(1), dict[str, Change]()
+
+    def change(matrix: Matrix) -> Change | None:
+        if len(made) % 3 == 2:
+            made[matrix.name] = Change(torch.zeros(matrix.shape, dtype=torch.bool))
+            return None
+        weight = torch.randn(matrix.shape, generator=generator) if len(made) % 2 else None
+        made[matrix.name] = Change(torch.rand(matrix.shape, generator=generator) < 0.3, weight)
+        return made[matrix.name]
+
+    shares = written(source, target, change)
+    before, after = tiny_decoders.load(source), tiny_decoders.load(target)
+    for index, block in enumerate(take_apart(source).blocks):
+        for matrix in block.matrices:
+            old, new = (matrix.read(model.get_submodule(block.name)) for model in (before, after))
+            expected = old
+            if index == 1:
+                weight, pruned = made[matrix.name].weight, made[matrix.name].pruned
+                expected = (old if weight is None else weight).masked_fill(pruned, 0)
+                assert matrix.name not in shares or shares[matrix.name] == (new == 0).double().mean().item()
+            assert torch.equal(new, expected), matrix.name
+
+
+def test_new_weights_are_cast_to_the_stored_type(tmp_path: Path) -> None:
+    families.save("llama", tmp_path / "source", dtype=torch.bfloat16)
+    weights = torch.randn(64, 64)
+    written(
+        tmp_path / "source",
+        tmp_path / "target",
+        lambda matrix: Change(weights < 0, weights) if matrix.name.endswith("q_proj.weight") else None,
+    )
+    after = load_file(tmp_path / "target" / "model.safetensors")["model.layers.1.self_attn.q_proj.weight"]
+    assert torch.equal(after, weights.clamp(min=0).bfloat16())
 
 
 def test_templates_in_a_folder_are_copied_and_deep_or_hidden_ones_are_not(
