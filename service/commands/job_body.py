@@ -2,11 +2,41 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from service.commands.output import CommandFailed
+
+_PLACES: Final = {
+    "model": "model.id",
+    "source": "model.source",
+    "revision": "model.revision",
+    "preset": "recipe.preset",
+    "criterion": "recipe.criterion",
+    "allocation": "recipe.allocation",
+    "objective": "recipe.objective",
+    "dataset": "calibration.dataset",
+    "samples": "calibration.num_samples",
+    "evaluate": "evaluation.perplexity",
+}
+"""Where in the body the value of an option goes as it is."""
+
+
+def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that the values of the options of `dsnot jobs submit` ask for, by their names."""
+    body = read_spec(given["spec"])
+    values = {place: given[option] for option, place in _PLACES.items()} | {
+        "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
+        "recipe.refinement": given["refinement"] and {"method": given["refinement"]},
+        "recipe.update": given["update"] and {"method": given["update"]},
+        "calibration.sequence_length": given["sequence_length"],
+        "evaluation.sequence_length": given["sequence_length"],
+        "labels": more_labels(body.get("labels"), given["label"] or []),
+    }
+    for place, value in values.items():
+        put(body, place, value)
+    return body
 
 
 def read_spec(file: str | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Jobs as a person reads them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,8 @@ import typer
 from service.client import Job
 from service.commands.output import duration, local_time, note, print_fields, print_table, size
 from service.contract import JobState, Stage
+
+_USUAL = {"allocation": "uniform", "objective": "layerwise"}
 
 
 def print_jobs(jobs: Iterable[Job]) -> None:
@@ -20,8 +22,7 @@ def print_jobs(jobs: Iterable[Job]) -> None:
 
 
 def print_job(job: Job) -> None:
-    recipe, calibration = job.spec["recipe"], job.spec["calibration"]
-    refinement = recipe["refinement"]["method"]
+    calibration = job.spec["calibration"]
     print_fields(
         [
             ("job", job.id),
@@ -29,7 +30,7 @@ def print_job(job: Job) -> None:
             ("model", f"{job.model} ({job.spec['model']['source']})"),
             ("revision", job.spec["model"].get("revision") or ""),
             ("sparsity", pattern(job)),
-            ("recipe", recipe["criterion"] + ("" if refinement == "none" else f", then {refinement}")),
+            ("recipe", recipe(job)),
             (
                 "calibration",
                 f"{calibration['num_samples']} × {calibration['sequence_length']} tokens of {calibration['dataset']}",
@@ -67,13 +68,24 @@ def failure(job: Job) -> str:
 
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Quality before and after, what it cost, where the time went."""
-    dense, pruned = _by_dataset(metrics.get("dense")), _by_dataset(metrics.get("pruned"))
+    print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
+    print_cost(metrics)
+
+
+def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> None:
+    """A column for each model: what was measured of it, if anything, and its sparsity. The last has all data sets."""
+    measured = {name: _by_dataset(part) for name, (part, _) in models.items()}
+    *_, last = measured.values()
     rows = [
-        (f"perplexity on {name}", f"{dense[name]['perplexity']:.3f}" if name in dense else "", f"{measured['perplexity']:.3f}")
-        for name, measured in pruned.items()
+        (f"perplexity on {dataset}", *(f"{of[dataset]['perplexity']:.3f}" if dataset in of else "" for of in measured.values()))
+        for dataset in last
     ]
-    rows.append(("sparsity of the pruned matrices", "0.0 %", f"{metrics['sparsity']:.2%}".replace("%", " %")))
-    print_table(("", "dense>", "pruned>"), rows)
+    shares = [f"{sparsity:.2%}".replace("%", " %") if sparsity else "0.0 %" for _, sparsity in models.values()]
+    print_table(("", *(f"{name}>" for name in models)), [*rows, ("sparsity of the pruned matrices", *shares)])
+
+
+def print_cost(metrics: dict[str, Any]) -> None:
+    """Time by stage, memory, and the size of what came out."""
     seconds: dict[str, float] = metrics.get("seconds") or {}
     stages = [(str(stage), duration(seconds[stage])) for stage in Stage if stage in seconds]
     print_table(("stage", "time>"), [*stages, ("all", duration(sum(seconds.values())))])
@@ -86,6 +98,18 @@ def pattern(job: Job) -> str:
     """`50 %` or `2:4`."""
     asked = job.spec["recipe"]["pattern"]
     return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
+
+
+def recipe(job: Job) -> str:
+    """`wanda, then swaps, propagated (preset balanced)`, or `admm`, where that chooses the mask itself."""
+    asked = job.spec["recipe"]
+    update = asked["update"]
+    steps = [asked["refinement"]["method"], update["method"]]
+    if update.get("mask") != "joint":
+        steps.insert(0, asked["criterion"])
+    special = [value for name, usual in _USUAL.items() if (value := asked.get(name, usual)) != usual]
+    preset = f" (preset {asked['preset']})" if asked.get("preset") else ""
+    return ", ".join([", then ".join(step for step in steps if step != "none"), *special]) + preset
 
 
 def how_far(job: Job) -> str:

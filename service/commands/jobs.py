@@ -12,6 +12,18 @@ app = typer.Typer(help="Submit, list, show, watch and cancel jobs.", no_args_is_
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
 
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="fast|balanced|best|dsnot-paper|dsnot-reference", help="A named recipe; other options win over it."),
+]
+Criterion = Annotated[str | None, typer.Option(metavar="magnitude|wanda|ria|obs", help="How much a weight matters.")]
+Allocation = Annotated[str | None, typer.Option(metavar="uniform|owl|arithmetic", help="How sparse each block becomes.")]
+Objective = Annotated[str | None, typer.Option(metavar="layerwise|propagated", help="What every matrix is to imitate.")]
+Refinement = Annotated[str | None, typer.Option(metavar="none|dsnot|swaps", help="How the mask is improved.")]
+Update = Annotated[
+    str | None, typer.Option(metavar="none|obs|least_squares|admm", help="What the kept weights become; --spec takes settings.")
+]
+
 
 @app.command()
 def submit(
@@ -20,42 +32,23 @@ def submit(
     revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A named recipe; other options win over it.")] = None,
-    criterion: Annotated[str | None, typer.Option(metavar="wanda|magnitude", help="How much a weight matters.")] = None,
-    refinement: Annotated[str | None, typer.Option(metavar="dsnot|none", help="How the mask is improved.")] = None,
+    preset: Preset = None,
+    criterion: Criterion = None,
+    allocation: Allocation = None,
+    objective: Objective = None,
+    refinement: Refinement = None,
+    update: Update = None,
     dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT.")] = None,
     samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
-    sequence_length: Annotated[
-        int | None, typer.Option(help="Tokens of a calibration sample and of an evaluation window.")
-    ] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
     evaluate: Annotated[list[str] | None, typer.Option(help="Text to measure perplexity on; may be repeated.")] = None,
     label: Labels = None,
-    spec: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for standard input; options win.")
-    ] = None,
+    spec: Annotated[str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for stdin; options win.")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
-    body = job_body.read_spec(spec)
-    given: dict[str, Any] = {
-        "model.id": model,
-        "model.source": source,
-        "model.revision": revision,
-        "recipe.preset": preset,
-        "recipe.pattern": job_body.pattern(sparsity, pattern),
-        "recipe.criterion": criterion,
-        "recipe.refinement": {"method": refinement} if refinement else None,
-        "calibration.dataset": dataset,
-        "calibration.num_samples": samples,
-        "calibration.sequence_length": sequence_length,
-        "evaluation.sequence_length": sequence_length,
-        "evaluation.perplexity": evaluate,
-        "labels": job_body.more_labels(body.get("labels"), label or []),
-    }
-    for path, value in given.items():
-        job_body.put(body, path, value)
-    _submit(body, follow, as_json)
+    _submit(job_body.of_options(locals()), follow, as_json)  # every option under its name
 
 
 def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:

@@ -4,8 +4,9 @@ from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, ar
 from service.contract.datasets import DATASETS, Dataset
 from service.contract.failures import Failure, FailureCode
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK, QUEUE
+from service.contract.presets import PRESETS, Preset
 from service.contract.scopes import Scope
-from service.contract.spec import PRESETS, JobSpec, ModelSpec, Preset
+from service.contract.spec import JobSpec, ModelSpec
 from service.contract.states import (
     TERMINAL_STATES,
     TRANSITIONS,

@@ -1,31 +1,17 @@
 """The job's body: what a user may ask for, with every default, and the rules by which parts of it exclude each other.
 
 `JobSpec.model_validate(body)` fills everything in; dumping the result and validating it again changes nothing, so the stored spec
-can be sent back to repeat a job. Presets are data here because the service fills them in without importing the engine; a test
-holds them against the engine's own.
+can be sent back to repeat a job.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from service.contract.datasets import canonical, default_split
-
-
-class FieldError(ValueError):
-    """A rule about several fields is broken. `pointer` names the one to change, relative to the part that checks."""
-
-    def __init__(self, pointer: str, detail: str) -> None:
-        super().__init__(detail)
-        self.pointer = pointer
-
-
-class Part(BaseModel):
-    """A frozen piece of the spec that refuses unknown fields and guesses no types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
+from service.contract.parts import FieldError, Part
+from service.contract.recipe import RecipeSpec
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}")
@@ -51,63 +37,6 @@ class ModelSpec(Part):
         if self.revision is not None and (not _REVISION.fullmatch(self.revision) or ".." in self.revision):
             raise FieldError("/revision", "must be a branch, tag or commit name")
         return self
-
-
-class Unstructured(Part):
-    type: Literal["unstructured"] = "unstructured"
-    sparsity: float = Field(0.5, ge=0, lt=1, description="share of each row's weights that becomes zero")
-
-
-class NofM(Part):
-    type: Literal["n:m"]
-    n: int = Field(ge=1, description="at most n of every m consecutive inputs are non-zero")
-    m: int = Field(ge=2, le=1024)
-
-    @model_validator(mode="after")
-    def _some_are_pruned(self) -> "NofM":
-        if self.n >= self.m:
-            raise FieldError("/n", f"must be smaller than m: {self.n}:{self.m} prunes nothing")
-        return self
-
-
-class NoRefinement(Part):
-    method: Literal["none"]
-
-
-class DsnotRefinement(Part):
-    method: Literal["dsnot"] = "dsnot"
-    max_cycles: int = Field(50, ge=1, le=10_000, description="swaps per row at most")
-    update_threshold: float = Field(0.1, ge=0, description="a row stops when |error| is below; in the paper's per-sample sums")
-    variance_power: float = Field(1.0, ge=0, le=8, description="p in D / Var[x]^p; 0 ignores the variance")
-    stop_on_sign_change: bool = Field(True, description="stop a row before its error would change sign")
-    accept: Literal["if_better", "always"] = Field("if_better", description="keep a row's new mask only if its true error fell")
-    targets: Literal["all", "attention"] = Field("all", description="which matrices are refined")
-    variance: Literal["pooled", "within_sample"] = "pooled"
-
-
-class NoUpdate(Part):
-    method: Literal["none"] = "none"
-
-
-class RecipeSpec(Part):
-    preset: Literal["dsnot-paper", "dsnot-reference"] | None = None
-    pattern: Annotated[Unstructured | NofM, Field(discriminator="type")] = Unstructured()
-    criterion: Literal["magnitude", "wanda"] = "wanda"
-    allocation: Literal["uniform"] = "uniform"
-    refinement: Annotated[NoRefinement | DsnotRefinement, Field(discriminator="method")] = DsnotRefinement()
-    update: NoUpdate = NoUpdate()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_preset(cls, given: Any) -> Any:
-        """Fill in what the preset says and what discriminates the unions; what the caller gives wins."""
-        if not isinstance(given, dict):
-            return given
-        preset = given.get("preset")
-        filled: dict[str, Any] = dict(PRESETS[preset].recipe) if isinstance(preset, str) and preset in PRESETS else {}
-        for name, value in given.items():
-            filled[name] = _merge(name, filled.get(name), value)
-        return filled
 
 
 class CalibrationSpec(Part):
@@ -165,53 +94,3 @@ class JobSpec(Part):
                 f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
             )
         return self
-
-
-class Preset(Part):
-    """A named recipe, as `GET /v1/recipes` describes it."""
-
-    name: str
-    summary: str
-    cost: str = Field(description="relative to Wanda")
-    when: str
-    recipe: dict[str, Any]
-
-
-_PAPER: Final = {"method": "dsnot", "accept": "always"}
-_REFERENCE: Final = _PAPER | {"stop_on_sign_change": False, "targets": "attention", "variance": "within_sample"}
-
-PRESETS: Final[dict[str, Preset]] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="dsnot-paper",
-            summary="Wanda, then DSnoT as the paper describes it: every matrix, pooled variance, sign rule, every swap kept.",
-            cost="a little more than Wanda: no Gram matrix is needed",
-            when="to compare with the paper",
-            recipe={"criterion": "wanda", "refinement": _PAPER},
-        ),
-        Preset(
-            name="dsnot-reference",
-            summary="What the released DSnoT code does by default: attention only, no sign rule, variance within samples.",
-            cost="a little more than Wanda",
-            when="to reproduce figures made with the released code",
-            recipe={"criterion": "wanda", "refinement": _REFERENCE},
-        ),
-    )
-}
-
-_DEFAULT_KIND: Final = {
-    "pattern": ("type", "unstructured"),
-    "refinement": ("method", "dsnot"),
-    "update": ("method", "none"),
-}
-
-
-def _merge(name: str, preset: Any, given: Any) -> Any:
-    """`given` over `preset`, field by field where both are of one kind; the kind itself may be left out."""
-    if name not in _DEFAULT_KIND or not isinstance(given, dict):
-        return given
-    tag, default = _DEFAULT_KIND[name]
-    preset = preset if isinstance(preset, dict) else {}
-    kind = given.get(tag, preset.get(tag, default))
-    return {**(preset if preset.get(tag) == kind else {}), tag: kind, **given}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.contract import FailureCode, JobSpec
-from service.contract.spec import NofM
+from service.contract.recipe import NofM
 from service.errors import InvalidInput, Problem
 from service.models.config import UnreadableConfig, max_sequence_length, read_config, wants_code, widths
 from service.settings import Settings

@@ -11,5 +11,5 @@ router = APIRouter(prefix="/v1/recipes", tags=["recipes"])
 
 @router.get("", response_model=RecipesView)
 def list_recipes(_caller: JobReader) -> RecipesView:
-    """Presets, criteria, patterns, refinements with their settings, and data sets."""
+    """Presets, and every choice of a recipe with its settings; data sets; the defaults of a job."""
     return operations.describe()

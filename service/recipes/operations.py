@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from service.contract import DATASETS, PRESETS, JobSpec
-from service.contract.spec import DsnotRefinement, NofM, NoRefinement, NoUpdate, RecipeSpec, Unstructured
+from service.contract.recipe import SUMMARIES, RecipeSpec
 from service.recipes.schemas import ChoiceView, DatasetView, RecipesView
 
 
@@ -14,25 +14,34 @@ def describe() -> RecipesView:
     """Everything that a job's body may choose from."""
     return RecipesView(
         presets=list(PRESETS.values()),
-        criteria=_names("criterion"),
-        allocations=_names("allocation"),
-        patterns=[_choice(Unstructured, "type"), _choice(NofM, "type")],
-        refinements=[_choice(NoRefinement, "method"), _choice(DsnotRefinement, "method")],
-        updates=[_choice(NoUpdate, "method")],
+        criteria=_values("criterion"),
+        allocations=_values("allocation"),
+        objectives=_values("objective"),
+        patterns=_kinds("pattern", "type"),
+        refinements=_kinds("refinement", "method"),
+        updates=_kinds("update", "method"),
         datasets=[DatasetView(**asdict(dataset)) for dataset in DATASETS.values()],
         defaults=_defaults(),
     )
 
 
-def _names(field: str) -> list[str]:
+def _values(field: str) -> list[ChoiceView]:
     """The values of a field that is a plain choice."""
-    return list(get_args(RecipeSpec.model_fields[field].annotation))
+    names = get_args(RecipeSpec.model_fields[field].annotation)
+    return [ChoiceView(name=name, summary=SUMMARIES[field][name], options={}) for name in names]
 
 
-def _choice(part: type[BaseModel], tag: str) -> ChoiceView:
-    properties = part.model_json_schema()["properties"]
-    options = {name: {key: value for key, value in schema.items() if key != "title"} for name, schema in properties.items()}
-    return ChoiceView(name=options.pop(tag)["const"], options=options)
+def _kinds(field: str, tag: str) -> list[ChoiceView]:
+    """The kinds of a field that is an object, told apart by its `tag`."""
+    return [_kind(part, tag) for part in get_args(RecipeSpec.model_fields[field].annotation)]
+
+
+def _kind(part: type[BaseModel], tag: str) -> ChoiceView:
+    described = part.model_json_schema()
+    options = {
+        name: {key: value for key, value in schema.items() if key != "title"} for name, schema in described["properties"].items()
+    }
+    return ChoiceView(name=options.pop(tag)["const"], summary=described["description"], options=options)
 
 
 def _defaults() -> dict[str, Any]:

@@ -8,9 +8,10 @@ from service.contract import Preset
 
 
 class ChoiceView(BaseModel):
-    """One value of a choice, with its settings."""
+    """One value of a choice, with its settings if it has any."""
 
     name: str
+    summary: str = Field(description="one sentence")
     options: dict[str, dict[str, Any]] = Field(
         description="JSON Schema of each setting: type, bounds, default",
         examples=[{"max_cycles": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 50}}],
@@ -31,8 +32,9 @@ class RecipesView(BaseModel):
     """The vocabulary of a job's `recipe`, `calibration` and `evaluation`."""
 
     presets: list[Preset]
-    criteria: list[str]
-    allocations: list[str]
+    criteria: list[ChoiceView]
+    allocations: list[ChoiceView]
+    objectives: list[ChoiceView]
     patterns: list[ChoiceView]
     refinements: list[ChoiceView]
     updates: list[ChoiceView]

@@ -233,7 +233,7 @@ def test_recipes_describe_what_the_contract_accepts(api: httpx.Client) -> None:
     recipes = api.get("/v1/recipes").json()
     dsnot = next(choice for choice in recipes["refinements"] if choice["name"] == "dsnot")
     assert dsnot["options"]["max_cycles"]["default"] == 50
-    assert recipes["criteria"] == ["magnitude", "wanda"]
+    assert [choice["name"] for choice in recipes["criteria"]] == ["magnitude", "wanda", "ria", "obs"]
     for preset in recipes["presets"]:
         JobSpec.model_validate({"model": {"id": "any"}, "recipe": {"preset": preset["name"]} | preset["recipe"]})
     for dataset in recipes["datasets"]:

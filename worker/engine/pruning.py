@@ -1,110 +1,103 @@
-"""One matrix: from the statistics of its input to its final mask.
+"""One matrix: from the statistics of its input to its final mask and weights.
 
 Axes:    W, masks (out, in)
-Symbols: the first mask comes from a saliency and a pattern, the final mask from the refinement of the first.
+Symbols: the first mask comes from a saliency and a pattern, the final mask from the refinement of the first or, with the
+         weights, from an update that chooses both.
 """
 
 from dataclasses import dataclass
 from time import perf_counter
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from worker.engine.dsnot import grow_and_prune
+from worker.engine.choices import Accept, Dsnot, Objective, Swaps
 from worker.engine.errors import NumericalFailure
-from worker.engine.layer_error import keep_improvements, row_energies
-from worker.engine.patterns import select_pruned
-from worker.engine.recipe import Accept, Dsnot, Recipe, Targets, Variance
-from worker.engine.report import MatrixReport
-from worker.engine.saliency import SALIENCIES, wanda
-from worker.engine.statistics import InputStatistics
+from worker.engine.layer_error import row_energies
+from worker.engine.masks import refine, saliency_of
+from worker.engine.recipe import Recipe
+from worker.engine.report import MatrixReport, Part, Stopwatch
+from worker.engine.saliency import Criterion
+from worker.engine.task import Task
+from worker.engine.updating import update
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """The final mask of a matrix, (out, in) bool, and its figures."""
+    """The final mask of a matrix, (out, in) bool, its new weights where the recipe updates them, and its figures."""
 
     pruned: Tensor
+    weight: Tensor | None
     error_start: float
+    error_mask: float
     error: float
     swaps: int
+    stops: dict[str, int]
+    tokens: int
     seconds: float
 
     def report(self, name: str, sparsity: float) -> MatrixReport:
         """The matrix's line in the report, once its zeros are written and counted."""
         out, width = self.pruned.shape
-        return MatrixReport(name, (out, width), sparsity, self.error_start, self.error, self.swaps, self.seconds)
+        return MatrixReport(
+            name=name,
+            shape=(out, width),
+            sparsity=sparsity,
+            error_start=self.error_start,
+            error_mask=self.error_mask,
+            error=self.error,
+            swaps=self.swaps,
+            stops=self.stops,
+            tokens=self.tokens,
+            seconds=self.seconds,
+        )
 
 
 def needs_gram(recipe: Recipe) -> bool:
-    """Whether rows are accepted by their true error. All other errors are for the report and made on examples."""
-    return recipe.refinement is not None and recipe.refinement.accept is Accept.IF_BETTER
+    """Whether the Gram matrix decides anything. If not, errors are only for the report and made on examples."""
+    checks_rows = isinstance(recipe.refinement, Dsnot) and recipe.refinement.accept is Accept.IF_BETTER
+    refines_on_it = checks_rows or isinstance(recipe.refinement, Swaps)
+    is_weighed = recipe.update is not None or recipe.objective is Objective.PROPAGATED
+    return is_weighed or refines_on_it or recipe.criterion is Criterion.OBS
 
 
-def prune(layer: nn.Module, name: str, inputs: InputStatistics, recipe: Recipe, sparsity: float, sample_length: int) -> Pruned:
-    """Choose the mask of `layer` (nn.Linear, its tensor called `name`) and set its pruned weights to zero.
+def prune(task: Task, watch: Stopwatch) -> Pruned:
+    """Choose the mask of a matrix and, where the recipe asks for it, its new weights. Nothing is changed in place.
 
-    Args:
-        sparsity: the share to prune where the pattern is unstructured.
-        sample_length: tokens per calibration sample; it turns the paper's threshold into one per token.
+    NumericalFailure, naming the matrix, if its weights are not finite.
     """
     started = perf_counter()
-    assert isinstance(layer, nn.Linear)
-    weight = layer.weight.float()
+    weight = task.weight
     if not weight.isfinite().all():
-        raise NumericalFailure(f"{name} holds NaN or infinite values.")
-    n_of_m = recipe.pattern.n_of_m
-    saliency = SALIENCIES[recipe.criterion](weight, inputs.norm.float())
-    first = select_pruned(saliency, sparsity=None if n_of_m else sparsity, pattern=n_of_m)
-    refinement, final = recipe.refinement, first
-    if refinement is not None and _is_target(name, refinement):
-        final = _refine(weight, first, saliency, inputs, refinement, n_of_m, sample_length)
-
-    examples = inputs.examples
-    whole, lost_first, lost = (
-        row_energies(kept, gram=inputs.gram, examples=examples) for kept in (weight, weight * first, weight * final)
-    )
-    if needs_gram(recipe):
-        final, lost = keep_improvements(first, final, lost_first, lost)
-    layer.weight.masked_fill_(final, 0)
+        raise NumericalFailure(f"{task.name} holds NaN or infinite values.")
+    with watch.time(Part.MASKS):
+        saliency = saliency_of(task)
+        first = task.select(saliency)
+        refined = refine(task, first, saliency)
+    with watch.time(Part.UPDATES):
+        updated, pruned = update(task, refined.pruned)
+    with watch.time(Part.MASKS):
+        whole, lost_first = _energy(task, weight), _energy(task, weight * first)
+        lost_mask = lost_first if pruned is first else _energy(task, weight * pruned)
+        lost = lost_mask if updated is None else _energy(task, weight - updated)
     return Pruned(
-        pruned=final,
+        pruned=pruned,
+        weight=updated,
         error_start=_ratio(lost_first, whole),
+        error_mask=_ratio(lost_mask, whole),
         error=_ratio(lost, whole),
-        swaps=int((final & ~first).sum()),
+        swaps=int((pruned & ~first).sum()),
+        stops=refined.stops,
+        tokens=task.inputs.tokens,
         seconds=perf_counter() - started,
     )
 
 
-def _is_target(name: str, refinement: Dsnot) -> bool:
-    return refinement.targets is Targets.ALL or "attn" in name or "attention" in name
+def _energy(task: Task, matrix: Tensor) -> float:
+    """‖M X‖² over the calibration tokens, or over examples of them."""
+    inputs = task.inputs
+    return float(row_energies(matrix, gram=inputs.gram, examples=inputs.examples).sum())
 
 
-def _refine(
-    weight: Tensor,
-    first: Tensor,
-    saliency: Tensor,
-    inputs: InputStatistics,
-    refinement: Dsnot,
-    n_of_m: tuple[int, int] | None,
-    sample_length: int,
-) -> Tensor:
-    """DSnoT on one matrix. It prunes by Wanda's saliency, but within n:m groups by the one that chose the mask."""
-    pooled = refinement.variance is Variance.POOLED
-    return grow_and_prune(
-        weight,
-        first,
-        mean=inputs.mean.float(),
-        variance=(inputs.variance if pooled else inputs.within_variance).float(),
-        saliency=saliency if n_of_m else wanda(weight, inputs.norm.float()),
-        max_cycles=refinement.max_cycles,
-        threshold=refinement.update_threshold / sample_length,  # the paper sums over the tokens of a sample
-        variance_power=refinement.variance_power,
-        stop_on_sign_change=refinement.stop_on_sign_change,
-        pattern=n_of_m,
-    )
-
-
-def _ratio(part: Tensor, whole: Tensor) -> float:
-    """‖(W − W′)X‖² / ‖WX‖² from the energies of rows, (out,); 0 where the layer gives nothing."""
-    total = float(whole.sum())
-    return float(part.sum()) / total if total > 0 else 0.0
+def _ratio(part: float, whole: float) -> float:
+    """‖(W − W′)X‖² / ‖WX‖²; 0 where the layer gives nothing."""
+    return part / whole if whole > 0 else 0.0

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from math import ceil, prod
+from statistics import fmean
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -16,9 +18,37 @@ class MatrixReport:
     shape: tuple[int, int]  # (out, in)
     sparsity: float  # zeros / weights, as counted in the file
     error_start: float  # ‖(W − W′)X‖² / ‖WX‖² with the first mask
-    error: float  # the same with the final mask
+    error_mask: float  # the same with the final mask
+    error: float  # the same with the final mask and the new weights, where there are any
     swaps: int  # weights pruned in the final mask and not in the first
-    seconds: float  # for its masks
+    stops: dict[str, int]  # how many rows the refinement left for which reason
+    tokens: int  # that its inputs were measured on
+    seconds: float  # for its mask and weights
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Several matrices together. Errors are means over matrices, as each is relative to its own output."""
+
+    sparsity: float  # zeros / weights
+    error_start: float
+    error_mask: float
+    error: float
+    swaps: int
+    seconds: float
+
+    @classmethod
+    def of(cls, matrices: Sequence[MatrixReport]) -> "Summary":
+        """At least one matrix."""
+        sizes = [prod(matrix.shape) for matrix in matrices]
+        return cls(
+            sparsity=sum(matrix.sparsity * size for matrix, size in zip(matrices, sizes, strict=True)) / sum(sizes),
+            error_start=fmean(matrix.error_start for matrix in matrices),
+            error_mask=fmean(matrix.error_mask for matrix in matrices),
+            error=fmean(matrix.error for matrix in matrices),
+            swaps=sum(matrix.swaps for matrix in matrices),
+            seconds=sum(matrix.seconds for matrix in matrices),
+        )
 
 
 @dataclass(frozen=True)
@@ -28,18 +58,50 @@ class SparsityReport:
     sparsity: float  # zeros / weights over all pruned matrices
     coverage: float  # weights of pruned matrices / parameters of the blocks, 0 to 1
     matrices: tuple[MatrixReport, ...]
-    seconds: dict[str, float]  # per part of the work: forward, statistics, masks, io
+    blocks: tuple[Summary, ...]  # of those blocks that have matrices
+    total: Summary
+    warnings: tuple[str, ...]
+    seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
 
     @classmethod
-    def of(cls, matrices: Sequence[MatrixReport], *, block_parameters: int, seconds: dict[str, float]) -> "SparsityReport":
-        """The figures of the whole from those of its matrices."""
-        sizes = [out * width for out, width in (matrix.shape for matrix in matrices)]
-        zeros = sum(matrix.sparsity * size for matrix, size in zip(matrices, sizes, strict=True))
-        return cls(zeros / sum(sizes), sum(sizes) / block_parameters, tuple(matrices), dict(seconds))
+    def of(
+        cls,
+        blocks: Sequence[Sequence[MatrixReport]],
+        *,
+        block_parameters: int,
+        seconds: dict[str, float],
+        warnings: Sequence[str] = (),
+    ) -> "SparsityReport":
+        """The figures of the whole from those of the matrices of every block."""
+        matrices = [matrix for block in blocks for matrix in block]
+        total = Summary.of(matrices)
+        return cls(
+            sparsity=total.sparsity,
+            coverage=sum(prod(matrix.shape) for matrix in matrices) / block_parameters,
+            matrices=tuple(matrices),
+            blocks=tuple(Summary.of(block) for block in blocks if block),
+            total=total,
+            warnings=tuple(warnings),
+            seconds=dict(seconds),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
+
+
+def too_few_tokens(matrices: Sequence[MatrixReport], samples: int) -> str | None:
+    """The warning where Gram matrices were summed over fewer tokens than they have inputs, with how many samples would do."""
+    short = [matrix for matrix in matrices if matrix.tokens < matrix.shape[1]]
+    if not short:
+        return None
+    worst = max(short, key=lambda matrix: matrix.shape[1] / matrix.tokens)
+    enough = ceil(samples * worst.shape[1] / worst.tokens)
+    return (
+        f"{len(short)} of {len(matrices)} matrices were measured on fewer tokens than they have inputs (worst: {worst.name}, "
+        f"{worst.tokens} tokens for {worst.shape[1]} inputs), so the recipe fits them to these tokens and not to the language. "
+        f"{enough} calibration samples instead of {samples} would do."
+    )
 
 
 class Observer(Protocol):
@@ -71,6 +133,7 @@ class Part(StrEnum):
     FORWARD = "forward"
     STATISTICS = "statistics"
     MASKS = "masks"
+    UPDATES = "updates"
     IO = "io"
 
 

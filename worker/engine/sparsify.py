@@ -10,15 +10,17 @@ from pathlib import Path
 
 from torch import Tensor
 
-from worker.engine.allocation import block_sparsities
 from worker.engine.architectures import describe, take_apart
+from worker.engine.block_pruning import BlockPruning
 from worker.engine.calibration import check_tokens, record
+from worker.engine.choices import Objective
+from worker.engine.division import divide
 from worker.engine.loading import choose_device, loaded_block
-from worker.engine.measuring import measure
-from worker.engine.output import Output
-from worker.engine.pruning import needs_gram, prune
+from worker.engine.output import Change, Output
+from worker.engine.propagation import DenseRun
+from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
-from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
+from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch, too_few_tokens
 
 
 def sparsify(
@@ -57,22 +59,31 @@ def sparsify(
         output.copy_source(observer.tick)
     with watch.time(Part.FORWARD):
         stream = record(arch, calibration_tokens, target, observer.tick)
-    total = len(arch.blocks)
-    shares = block_sparsities(recipe.allocation, recipe.pattern.pruned_share, total)
-    matrices: list[MatrixReport] = []
+    total, written = len(arch.blocks), output.written
+    shares = divide(arch, stream, calibration_tokens, recipe, watch, observer.tick)
+    dense_stream = stream.copy() if recipe.objective is Objective.PROPAGATED else None
+    reports: list[list[MatrixReport]] = []
     for index, block in enumerate(arch.blocks):
         observer.block_started(index, total)
-        with watch.time(Part.IO), loaded_block(arch, block, target) as layer:
-            inputs = measure(block, index, stream, with_gram=needs_gram(recipe), watch=watch, tick=observer.tick)
-            finished = []
-            for path, name in block.matrices.items():
-                with watch.time(Part.MASKS):
-                    result = prune(layer.get_submodule(path), name, inputs[path], recipe, shares[index], stream.length)
-                finished.append(result.report(name, output.write(name, result.pruned)))
-                observer.tick()
+        dense = None
+        if dense_stream is not None:
+            with watch.time(Part.IO), loaded_block(arch, block, target):
+                dense = DenseRun(block, index, dense_stream, watch, observer.tick)
+        with watch.time(Part.IO), loaded_block(arch, block, target, shared=written) as layer:
+            pruning = BlockPruning(block, index, recipe, shares[index], stream, watch, observer.tick)
+            results = pruning.run(layer, dense)
+            zeros = output.write({matrix: Change(result.pruned, result.weight) for matrix, result in results.items()})
+            finished = [result.report(matrix.name, zeros[matrix.name]) for matrix, result in results.items()]
             if index + 1 < total:
                 with watch.time(Part.FORWARD):
                     stream.advance(layer, index, block.name, observer.tick)
-        matrices += finished
+        reports.append(finished)
         observer.block_finished(index, total, finished)
-    return SparsityReport.of(matrices, block_parameters=arch.block_parameters, seconds=watch.seconds)
+    all_matrices = [matrix for finished in reports for matrix in finished]
+    warning = too_few_tokens(all_matrices, stream.samples) if needs_gram(recipe) else None
+    return SparsityReport.of(
+        reports,
+        block_parameters=arch.block_parameters,
+        seconds=watch.seconds,
+        warnings=[warning] if warning else [],
+    )

@@ -1,5 +1,6 @@
 """The command line without a service: bodies, exit statuses, messages, quick start."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -11,9 +12,11 @@ import pytest
 
 from service.client import Job
 from service.commands import job_body, job_views
+from service.commands.jobs import submit
 from service.commands.output import CommandFailed, duration, size
 from service.commands.watching import EXIT_STATUS
 from service.contract import TERMINAL_STATES, JobSpec
+from service.recipes.operations import describe
 
 
 def dsnot(*arguments: str, home: Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -98,6 +101,54 @@ def test_options_win_over_the_file_and_leave_the_rest_of_it_alone() -> None:
     }
 
 
+def _options(**given: Any) -> dict[str, Any]:
+    """The values of all options of `dsnot jobs submit`, most of them not given."""
+    return {name: given.get(name) for name in inspect.signature(submit).parameters}
+
+
+def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
+    body = job_body.of_options(
+        _options(
+            model="m",
+            preset="balanced",
+            criterion="ria",
+            allocation="owl",
+            objective="propagated",
+            refinement="swaps",
+            update="least_squares",
+            sparsity=0.6,
+            label=["team=x"],
+        )
+    )
+    assert body == {
+        "model": {"id": "m"},
+        "recipe": {
+            "preset": "balanced",
+            "criterion": "ria",
+            "allocation": "owl",
+            "objective": "propagated",
+            "pattern": {"type": "unstructured", "sparsity": 0.6},
+            "refinement": {"method": "swaps"},
+            "update": {"method": "least_squares"},
+        },
+        "labels": {"team": "x"},
+    }
+    JobSpec.model_validate(body)
+
+
+def test_options_that_are_not_given_are_left_to_the_service() -> None:
+    assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}}
+    assert job_body.of_options(_options()) == {}
+
+
+@pytest.mark.parametrize("field", ["preset", "criterion", "allocation", "objective", "refinement", "update"])
+def test_the_help_names_all_that_the_contract_takes(field: str) -> None:
+    shown = inspect.signature(submit).parameters[field].annotation.__metadata__[0].metavar.split("|")
+    listed = describe()
+    choices = listed.criteria if field == "criterion" else getattr(listed, f"{field}s")
+    assert shown == [choice.name for choice in choices]
+
+
 def test_labels_of_the_command_line_join_those_of_the_file() -> None:
     assert job_body.more_labels({"team": "x", "run": "1"}, ["run=2", "note=a=b"]) == {"team": "x", "run": "2", "note": "a=b"}
     assert job_body.more_labels("left to the service to refuse", []) is None
@@ -134,6 +185,25 @@ def test_a_running_job_says_how_far_it_is() -> None:
     assert job_views.how_far(_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
     assert job_views.how_far(_job()) == "queued"
     assert job_views.how_far(_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text"),
+    [
+        ({}, "wanda, then dsnot"),
+        ({"refinement": {"method": "none"}, "criterion": "ria"}, "ria"),
+        ({"preset": "fast"}, "wanda, then swaps (preset fast)"),
+        ({"preset": "balanced", "allocation": "owl"}, "wanda, then swaps, owl, propagated (preset balanced)"),
+        ({"preset": "best"}, "admm, propagated (preset best)"),
+        ({"criterion": "obs", "update": {"method": "obs"}}, "obs, then obs"),
+        (
+            {"update": {"method": "admm", "mask": "given"}, "refinement": {"method": "swaps"}},
+            "wanda, then swaps, then admm",
+        ),
+    ],
+)
+def test_a_recipe_in_one_line(recipe: dict[str, Any], text: str) -> None:
+    assert job_views.recipe(_job(recipe=recipe)) == text
 
 
 def test_a_failed_job_says_why_and_whether_to_try_again() -> None:

@@ -1,10 +1,11 @@
 """What `GET /v1/recipes` says is what is accepted."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from service.contract import JobSpec
+from service.contract.recipe import SUMMARIES, RecipeSpec
 from service.recipes.operations import describe
 from service.recipes.schemas import ChoiceView
 
@@ -18,19 +19,58 @@ def accepted(**recipe: Any) -> dict[str, Any]:
 
 def test_every_listed_name_is_accepted() -> None:
     listed = describe()
-    for name in listed.criteria:
-        assert accepted(criterion=name)["criterion"] == name
-    for name in listed.allocations:
-        assert accepted(allocation=name)["allocation"] == name
+    for choice in listed.criteria:
+        assert accepted(criterion=choice.name)["criterion"] == choice.name
+    for choice in listed.allocations:
+        assert accepted(allocation=choice.name)["allocation"] == choice.name
+    for choice in listed.objectives:
+        assert accepted(objective=choice.name, refinement={"method": "swaps"})["objective"] == choice.name
     for preset in listed.presets:
         assert accepted(preset=preset.name)["preset"] == preset.name
 
 
-@pytest.mark.parametrize("field", ["refinement", "pattern"])
+def test_everything_that_can_be_chosen_is_listed() -> None:
+    listed = describe()
+    assert [choice.name for choice in listed.criteria] == ["magnitude", "wanda", "ria", "obs"]
+    assert [choice.name for choice in listed.allocations] == ["uniform", "owl", "arithmetic"]
+    assert [choice.name for choice in listed.objectives] == ["layerwise", "propagated"]
+    assert [choice.name for choice in listed.patterns] == ["unstructured", "n:m"]
+    assert [choice.name for choice in listed.refinements] == ["none", "dsnot", "swaps"]
+    assert [choice.name for choice in listed.updates] == ["none", "obs", "least_squares", "admm"]
+    assert [preset.name for preset in listed.presets] == ["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"]
+
+
+def test_every_preset_says_what_it_does_what_it_costs_and_when_to_use_it() -> None:
+    presets = describe().presets
+    for preset in presets:
+        assert preset.summary.endswith(".")
+        assert preset.cost
+        assert preset.when
+    assert len({preset.summary for preset in presets}) == len(presets)
+
+
+@pytest.mark.parametrize("field", ["criteria", "allocations", "objectives", "patterns", "refinements", "updates"])
+def test_every_choice_is_told_in_one_sentence_and_every_setting_described(field: str) -> None:
+    choices: list[ChoiceView] = getattr(describe(), field)
+    assert len({choice.summary for choice in choices}) == len(choices)
+    for choice in choices:
+        assert choice.summary.endswith(".")
+        assert ". " not in choice.summary
+        assert "\n" not in choice.summary
+        for setting in choice.options.values():
+            assert setting["description"]
+
+
+def test_no_value_of_a_plain_choice_is_told_that_is_not_there() -> None:
+    for field, told in SUMMARIES.items():
+        assert list(told) == list(get_args(RecipeSpec.model_fields[field].annotation))
+
+
+@pytest.mark.parametrize("field", ["refinement", "pattern", "update"])
 def test_every_default_that_is_told_is_the_one_that_is_filled_in(field: str) -> None:
     listed = describe()
-    choices: list[ChoiceView] = listed.refinements if field == "refinement" else listed.patterns
-    tag = "method" if field == "refinement" else "type"
+    choices: list[ChoiceView] = getattr(listed, f"{field}s")
+    tag = "type" if field == "pattern" else "method"
     for choice in choices:
         needed = {name: 1 + number for number, name in enumerate(choice.options) if "default" not in choice.options[name]}
         told = {name: schema["default"] for name, schema in choice.options.items() if "default" in schema}

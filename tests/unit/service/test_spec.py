@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.contract import DATASETS, PRESETS, JobSpec, JobState
 from service.contract.datasets import canonical, default_split
-from service.contract.spec import FieldError
+from service.contract.parts import FieldError
 from service.contract.states import TRANSITIONS, sources_of
 
 MODEL = {"model": {"id": "org/model"}}
@@ -21,6 +21,7 @@ DEFAULTS = {
         "pattern": {"type": "unstructured", "sparsity": 0.5},
         "criterion": "wanda",
         "allocation": "uniform",
+        "objective": "layerwise",
         "refinement": {
             "method": "dsnot",
             "max_cycles": 50,
@@ -60,6 +61,7 @@ def test_the_filled_spec_shares_nothing_that_the_next_job_could_change() -> None
 
 refinements = st.one_of(
     st.just({"method": "none"}),
+    st.fixed_dictionaries({"method": st.just("swaps")}, optional={"max_swaps": st.integers(1, 1000)}),
     st.fixed_dictionaries(
         {},
         optional={
@@ -77,15 +79,38 @@ patterns = st.one_of(
         lambda m: st.fixed_dictionaries({"type": st.just("n:m"), "n": st.integers(1, m - 1), "m": st.just(m)})
     ),
 )
+damping = {"damping": st.floats(0, 10)}
+updates = st.one_of(
+    st.just({"method": "none"}),
+    st.fixed_dictionaries({"method": st.sampled_from(["obs", "least_squares"])}, optional=damping),
+    st.fixed_dictionaries(
+        {"method": st.just("admm")},
+        optional=damping | {"iterations": st.integers(1, 1000), "mask": st.sampled_from(["joint", "given"])},
+    ),
+)
+
+
+def fits(recipe: dict[str, Any]) -> bool:
+    """Which choices and settings exclude each other is not what these tests are about; see tests/unit/test_presets.py."""
+    try:
+        filled(recipe=recipe)
+    except ValidationError:
+        return False
+    return True
+
+
 recipes = st.fixed_dictionaries(
     {},
     optional={
         "preset": st.sampled_from([None, *PRESETS]),
         "pattern": patterns,
-        "criterion": st.sampled_from(["wanda", "magnitude"]),
+        "criterion": st.sampled_from(["wanda", "magnitude", "ria", "obs"]),
+        "allocation": st.sampled_from(["uniform", "owl", "arithmetic"]),
+        "objective": st.sampled_from(["layerwise", "propagated"]),
         "refinement": refinements,
+        "update": updates,
     },
-)
+).filter(fits)
 
 
 @given(recipes, st.sampled_from([None, *DATASETS]))
@@ -127,6 +152,10 @@ def test_another_method_takes_nothing_from_the_preset() -> None:
         ({"model": {"id": "a/b/c"}}, "/id"),
         ({"model": {"id": "a", "source": "local", "revision": "main"}}, "/revision"),
         ({"recipe": {"pattern": {"type": "n:m", "n": 4, "m": 4}}}, "/n"),
+        ({"recipe": {"pattern": {"type": "n:m", "n": 2, "m": 4}, "allocation": "owl"}}, "/allocation"),
+        ({"recipe": {"update": {"method": "admm"}, "refinement": {"method": "dsnot"}}}, "/update/mask"),
+        ({"recipe": {"update": {"method": "admm"}, "criterion": "obs"}}, "/criterion"),
+        ({"recipe": {"objective": "propagated"}}, "/objective"),
         ({"calibration": {"dataset": "c4"}, "evaluation": {"perplexity": ["wikitext2", "c4:train"]}}, "/evaluation/perplexity"),
     ],
 )

@@ -22,12 +22,10 @@ from worker.models import Model
 SPEC = JobSpec.model_validate(
     {"model": {"source": "local", "id": "tiny_model"}, "calibration": {"dataset": "c4-sample"}, "labels": {"team": "secret"}}
 )
-REPORT = SparsityReport(
-    sparsity=0.5,
-    coverage=0.96,
-    matrices=(MatrixReport("a.weight", (4, 8), 0.5, 0.2, float("nan"), 3, 0.1),),
-    seconds={"masks": 0.1},
+MATRIX = MatrixReport(
+    "a.weight", (4, 8), 0.5, error_start=0.2, error_mask=0.1, error=float("nan"), swaps=3, stops={}, tokens=64, seconds=0.1
 )
+REPORT = SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}, warnings=["64 tokens are few."])
 JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1
 
 
@@ -58,8 +56,8 @@ def _model(source: Path, **changes: object) -> Model:
     return Model(**fields)  # type: ignore[arg-type]
 
 
-def _describe(folder: Path, model: Model) -> str:
-    describe(folder, spec=SPEC, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)])
+def _describe(folder: Path, model: Model, spec: JobSpec = SPEC) -> str:
+    describe(folder, spec=spec, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)])
     return (folder / "README.md").read_text()
 
 
@@ -82,6 +80,52 @@ def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) ->
     assert "50.00%" in card
     assert "neither smaller nor faster" in card
     assert "secret" not in card
+
+
+@pytest.mark.parametrize(
+    ("recipe", "lines", "tags"),
+    [
+        (
+            {"preset": "balanced"},
+            [
+                "* Preset: balanced",
+                "* Criterion: wanda",
+                "* Objective: propagated: every matrix imitates what the dense model computes at its place",
+                "* Refinement: swaps (max_swaps 200)",
+                "* Weight update: none: what is kept has the values of the original",
+            ],
+            ["wanda", "swaps"],
+        ),
+        (
+            {"preset": "best"},
+            [
+                "* Criterion: none, for admm finds the mask",
+                "* Refinement: none",
+                "* Weight update: admm (iterations 20, damping 0.1, mask joint)",
+            ],
+            ["admm"],
+        ),
+        (
+            {"criterion": "obs", "update": {"method": "obs"}},
+            ["* Criterion: obs", "* Refinement: none", "* Weight update: obs (damping 0.01)"],
+            ["obs"],
+        ),
+        (
+            {"refinement": {"method": "swaps"}, "update": {"method": "least_squares"}, "allocation": "owl"},
+            ["* Pattern: 50 % (unstructured), owl over the blocks", "* Weight update: least_squares (damping 0.01)"],
+            ["wanda", "swaps", "least_squares"],
+        ),
+    ],
+)
+def test_the_card_describes_any_recipe(
+    folder: Path, source: Path, recipe: dict[str, Any], lines: list[str], tags: list[str]
+) -> None:
+    spec = JobSpec.model_validate(SPEC.model_dump(mode="json", exclude={"recipe"}) | {"recipe": recipe})
+
+    card = _describe(folder, _model(source), spec)
+
+    assert set(lines) <= set(card.splitlines())
+    assert _front_matter(card)["tags"] == ["pruned", "sparse", *tags]
 
 
 def test_the_sources_own_card_is_kept_beside_the_new_one(folder: Path, source: Path) -> None:

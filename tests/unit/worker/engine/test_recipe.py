@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 
 from tests.unit.worker.engine import families
 from worker.engine import Recipe, outline
+from worker.engine.choices import Admm, Dsnot, LeastSquares, MaskChoice, Objective, Obs, Swaps
 
 DSNOT = {
     "method": "dsnot",
@@ -22,6 +24,7 @@ FULL: dict[str, Any] = {
     "pattern": {"type": "unstructured", "sparsity": 0.5},
     "criterion": "wanda",
     "allocation": "uniform",
+    "objective": "layerwise",
     "refinement": DSNOT,
     "update": {"method": "none"},
 }
@@ -39,6 +42,11 @@ def test_an_empty_recipe_is_wanda_then_dsnot_that_only_accepts_improvements() ->
         {"preset": "dsnot-reference", "pattern": {"type": "n:m", "n": 2, "m": 4}},
         {"refinement": {"method": "none"}, "criterion": "magnitude", "pattern": {"type": "unstructured", "sparsity": 0}},
         {"preset": "dsnot-paper", "refinement": {"max_cycles": 3, "accept": "if_better"}},
+        {"preset": "fast"},
+        {"preset": "balanced", "allocation": "owl"},
+        {"preset": "best", "update": {"damping": 0}},
+        {"criterion": "obs", "update": {"method": "obs"}, "pattern": {"type": "n:m", "n": 2, "m": 4}},
+        {"refinement": {"method": "swaps"}, "update": {"method": "least_squares"}, "objective": "propagated"},
     ],
 )
 def test_a_filled_in_recipe_survives_json_and_gives_the_same_recipe(given: dict[str, Any]) -> None:
@@ -58,6 +66,31 @@ def test_presets_fill_what_they_stand_for() -> None:
     }
 
 
+def test_every_method_is_read_with_its_defaults() -> None:
+    def read(**recipe: Any) -> Recipe:
+        return Recipe.from_dict(recipe)
+
+    assert isinstance(read().refinement, Dsnot)
+    assert read(refinement={"method": "swaps"}).refinement == Swaps(max_swaps=200)
+    assert read().update is None
+    assert read(update={"method": "obs"}).update == Obs(damping=0.01)
+    assert read(update={"method": "least_squares"}).update == LeastSquares(damping=0.01)
+    assert read(update={"method": "admm"}).update == Admm(iterations=20, damping=0.1, mask=MaskChoice.JOINT)
+    assert read().objective is Objective.LAYERWISE
+
+
+def test_only_admm_with_the_mask_joint_finds_the_mask_itself() -> None:
+    assert Recipe.from_dict({"update": {"method": "admm"}}).has_joint_mask
+    assert not Recipe.from_dict({"update": {"method": "admm", "mask": "given"}}).has_joint_mask
+    assert not Recipe.from_dict({"update": {"method": "obs"}}).has_joint_mask
+    assert not Recipe.from_dict({}).has_joint_mask
+
+
+def test_a_recipe_that_is_changed_is_checked_again() -> None:
+    with pytest.raises(ValueError, match=r"recipe\.objective cannot be propagated"):
+        replace(Recipe.from_dict({}), objective=Objective.PROPAGATED)
+
+
 def test_fields_beside_a_preset_win() -> None:
     recipe = Recipe.from_dict({"preset": "dsnot-paper", "criterion": "magnitude", "refinement": {"max_cycles": 7}})
     assert recipe.to_dict()["criterion"] == "magnitude"
@@ -68,11 +101,12 @@ def test_fields_beside_a_preset_win() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"criterion": "ria"}, r"recipe\.criterion cannot be 'ria'; available: magnitude, wanda"),
-        ({"allocation": "owl"}, r"recipe\.allocation .*available: uniform"),
-        ({"refinement": {"method": "swaps"}}, r"recipe\.refinement\.method .*available: none, dsnot"),
-        ({"update": {"method": "admm"}}, r"recipe\.update\.method .*available: none"),
-        ({"preset": "best"}, r"recipe\.preset .*available: dsnot-paper, dsnot-reference"),
+        ({"criterion": "random"}, r"recipe\.criterion cannot be 'random'; available: magnitude, wanda, ria, obs"),
+        ({"allocation": "random"}, r"recipe\.allocation .*available: uniform, owl, arithmetic"),
+        ({"objective": "blockwise"}, r"recipe\.objective .*available: layerwise, propagated"),
+        ({"refinement": {"method": "magic"}}, r"recipe\.refinement\.method .*available: none, dsnot, swaps"),
+        ({"update": {"method": "magic"}}, r"recipe\.update\.method .*available: none, obs, least_squares, admm"),
+        ({"preset": "finest"}, r"recipe\.preset .*available: fast, balanced, best, dsnot-paper, dsnot-reference"),
         ({"pattern": {"type": "blocks"}}, r"recipe\.pattern\.type .*available: unstructured, n:m"),
         ({"pattern": {"type": "unstructured", "sparsity": 1.0}}, r"recipe\.pattern\.sparsity"),
         ({"pattern": {"type": "unstructured", "sparsity": -0.1}}, r"recipe\.pattern\.sparsity"),
@@ -94,6 +128,21 @@ def test_fields_beside_a_preset_win() -> None:
         ({"refinement": {"targets": "mlp"}}, r"recipe\.refinement\.targets .*all, attention"),
         ({"refinement": {"method": "none", "max_cycles": 5}}, r"recipe\.refinement\.max_cycles is unknown"),
         ({"update": {"method": "none", "damping": 0.1}}, r"recipe\.update\.damping is unknown"),
+        ({"update": {"method": "obs", "mask": "joint"}}, r"recipe\.update\.mask is unknown"),
+        ({"update": {"method": "obs", "damping": 1000}}, r"recipe\.update\.damping .* below 1000"),
+        ({"update": {"method": "admm", "iterations": 1001}}, r"recipe\.update\.iterations .* at most 1000"),
+        ({"refinement": {"method": "swaps", "max_swaps": 0}}, r"recipe\.refinement\.max_swaps"),
+        ({"refinement": {"method": "swaps", "max_cycles": 5}}, r"recipe\.refinement\.max_cycles is unknown"),
+        (
+            {"allocation": "owl", "pattern": {"type": "n:m", "n": 2, "m": 4}},
+            r"recipe\.allocation cannot be owl here: an n:m pattern fixes the sparsity of every group; use uniform\.",
+        ),
+        (
+            {"update": {"method": "admm"}, "refinement": {"method": "swaps"}},
+            r"recipe\.update\.mask .*set recipe\.refinement\.method to none, or recipe\.update\.mask to given\.",
+        ),
+        ({"preset": "best", "criterion": "ria"}, r"recipe\.criterion cannot be ria .*use wanda, or set recipe\.update\.mask to"),
+        ({"objective": "propagated"}, r"recipe\.objective cannot be propagated here: .*or use layerwise\."),
         ({"sparsity": 0.5}, r"recipe\.sparsity is unknown"),
         ({"criterion": ["wanda"]}, r"recipe\.criterion"),
     ],

@@ -1,0 +1,118 @@
+"""Named recipes, and how a recipe is filled in from one.
+
+They are data here because the service fills them in without importing the engine; a test holds them against the engine's own.
+What a preset does not say is as `service.contract.recipe` has it by default.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import Field
+
+from service.contract.parts import Part
+
+
+class Preset(Part):
+    """A named recipe, as `GET /v1/recipes` describes it."""
+
+    name: str
+    summary: str = Field(description="what it does")
+    cost: str = Field(description="relative to Wanda")
+    when: str = Field(description="when to use it")
+    recipe: dict[str, Any]
+
+
+_FAST: Final = {"criterion": "wanda", "objective": "layerwise", "refinement": {"method": "swaps", "max_swaps": 10}}
+_BALANCED: Final = {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 200}}
+_BEST: Final = {
+    "criterion": "wanda",
+    "objective": "propagated",
+    "refinement": {"method": "none"},
+    "update": {"method": "admm", "iterations": 20, "damping": 0.1, "mask": "joint"},
+}
+_DSNOT_PAPER: Final = {"criterion": "wanda", "refinement": {"method": "dsnot", "accept": "always"}}
+_DSNOT_REFERENCE: Final = {
+    "criterion": "wanda",
+    "refinement": {
+        "method": "dsnot",
+        "accept": "always",
+        "stop_on_sign_change": False,
+        "targets": "attention",
+        "variance": "within_sample",
+    },
+}
+
+PRESETS: Final[dict[str, Preset]] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="fast",
+            summary="Wanda, then a few exact swaps in every row. Mask only: the kept weights are not touched.",
+            cost="the same forward passes, a Gram matrix for each set of inputs and a few swaps per row",
+            when="for a first result, or to try many settings",
+            recipe=_FAST,
+        ),
+        Preset(
+            name="balanced",
+            summary="Wanda, then exact swaps by which every matrix imitates what the dense model computes at its place. "
+            "Mask only: the kept weights are not touched.",
+            cost="about three times the forward passes, a Gram matrix for each set of inputs and many swaps per row",
+            when="for most jobs, and wherever the kept weights have to stay the original's",
+            recipe=_BALANCED,
+        ),
+        Preset(
+            name="best",
+            summary="ADMM finds the mask and new values for the kept weights together, so that every matrix imitates what the "
+            "dense model computes at its place.",
+            cost="about three times the forward passes, a Gram matrix for each set of inputs, one factorization of it, and "
+            "products with it in every iteration",
+            when="when quality counts most and the kept weights may change",
+            recipe=_BEST,
+        ),
+        Preset(
+            name="dsnot-paper",
+            summary="Wanda, then DSnoT as the paper describes it: every matrix, pooled variance, sign rule, every swap kept.",
+            cost="a little more than Wanda: no Gram matrix is needed",
+            when="to compare with the paper",
+            recipe=_DSNOT_PAPER,
+        ),
+        Preset(
+            name="dsnot-reference",
+            summary="What the released DSnoT code does by default: attention only, no sign rule, variance within samples.",
+            cost="a little more than Wanda: no Gram matrix is needed",
+            when="to reproduce figures made with the released code",
+            recipe=_DSNOT_REFERENCE,
+        ),
+    )
+}
+
+_DEFAULT_KIND: Final = {
+    "pattern": ("type", "unstructured"),
+    "refinement": ("method", "dsnot"),
+    "update": ("method", "none"),
+}
+
+
+def fill(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the preset says and what discriminates the unions, filled in; what the caller gives wins.
+
+    An update without a word on the refinement stands alone, for DSnoT is made for weights that stay as they are.
+    """
+    name = given.get("preset")
+    filled: dict[str, Any] = dict(PRESETS[name].recipe) if isinstance(name, str) and name in PRESETS else {}
+    for field, value in given.items():
+        filled[field] = _merge(field, filled.get(field), value)
+    update = filled.get("update")
+    if "refinement" not in filled and isinstance(update, dict) and update["method"] != "none":
+        filled["refinement"] = {"method": "none"}
+    return filled
+
+
+def _merge(field: str, preset: Any, given: Any) -> Any:
+    """`given` over `preset`, setting by setting where both are of one kind; the kind itself may be left out."""
+    if field not in _DEFAULT_KIND or not isinstance(given, dict):
+        return given
+    tag, default = _DEFAULT_KIND[field]
+    preset = preset if isinstance(preset, dict) else {}
+    kind = given.get(tag, preset.get(tag, default))
+    return {**(preset if preset.get(tag) == kind else {}), tag: kind, **given}

@@ -1,0 +1,62 @@
+"""Named recipes, and how a recipe is filled in from one. What a preset does not say is as the options have it by default."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+
+class Preset(StrEnum):
+    """Three steps from cheap to good; the method of the DSnoT paper; what its released code does when run as it comes."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    BEST = "best"
+    DSNOT_PAPER = "dsnot-paper"
+    DSNOT_REFERENCE = "dsnot-reference"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    Preset.FAST: {"criterion": "wanda", "objective": "layerwise", "refinement": {"method": "swaps", "max_swaps": 10}},
+    Preset.BALANCED: {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 200}},
+    Preset.BEST: {
+        "criterion": "wanda",
+        "objective": "propagated",
+        "refinement": {"method": "none"},
+        "update": {"method": "admm", "iterations": 20, "damping": 0.1, "mask": "joint"},
+    },
+    Preset.DSNOT_PAPER: {"criterion": "wanda", "refinement": {"method": "dsnot", "accept": "always"}},
+    Preset.DSNOT_REFERENCE: {
+        "criterion": "wanda",
+        "refinement": {
+            "method": "dsnot",
+            "accept": "always",
+            "stop_on_sign_change": False,
+            "targets": "attention",
+            "variance": "within_sample",
+        },
+    },
+}
+
+_SECTIONS = {"pattern": ("type", "unstructured"), "refinement": ("method", "dsnot"), "update": ("method", "none")}
+"""The nested objects: the field that says which kind it is, and the kind if nobody does."""
+
+
+def fill(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset that `given` names, with the fields given beside it over it; every section names its kind.
+
+    A section of another kind than the preset's takes nothing from the preset. An update without a word on the refinement
+    stands alone: DSnoT is made for weights that stay as they are.
+    """
+    preset = given.get("preset")
+    filled: dict[str, Any] = {"preset": None, **(PRESETS.get(preset, {}) if isinstance(preset, str) else {})}
+    for name, value in given.items():
+        if name in _SECTIONS and isinstance(value, Mapping):
+            tag, usual = _SECTIONS[name]
+            below = filled.get(name, {})
+            kind = value.get(tag, below.get(tag, usual))
+            value = {**(below if below.get(tag) == kind else {}), tag: kind, **value}
+        filled[name] = value
+    update = filled.get("update")
+    if isinstance(update, Mapping) and update["method"] != "none":
+        filled.setdefault("refinement", {"method": "none"})
+    return filled
