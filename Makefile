@@ -49,7 +49,7 @@ lint: $(READY) ## check format, style, types and who imports whom
 check: lint test ## lint, then test
 
 bench: $(READY) ## list what can be measured, and how
-	@for script in benchmarks/[a-z]*.py; do $(BIN)/python "$$script" --help | sed -n '1,6p'; echo; done
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
 
 # The CPU build of PyTorch is resolved, so that no GPU libraries get into the lock; the build itself is not pinned.
 lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirements.lock

@@ -1,0 +1,1 @@
+"""Measurements of quality, and the check of an artifact from outside."""

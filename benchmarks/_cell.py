@@ -1,0 +1,95 @@
+"""One cell of `benchmarks.quality`, in a process of its own, so that its peak memory is its own.
+
+Protocol, that of Wanda, SparseGPT and DSnoT: a text is tokenised once; calibration windows begin where `random` seeded
+with 0 says; test windows are the first ones, without overlap.
+"""
+
+import json
+import random
+import resource
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from service.settings import get_settings
+from worker.engine import Recipe, perplexity, sparsify
+from worker.engine.architectures import take_apart
+from worker.engine.calibration import record
+from worker.engine.loading import choose_device, loaded_block
+from worker.engine.report import SparsityReport
+from worker.texts import read_text
+
+
+def token_ids(model: Path, text: str) -> Tensor:
+    """The tokens of a file, or of `data set:split`, as one sequence."""
+    content = _content(Path(text)) if Path(text).is_file() else "\n\n".join(read_text(text, get_settings()))
+    return torch.tensor(AutoTokenizer.from_pretrained(model)(content, verbose=False)["input_ids"])
+
+
+def _content(file: Path) -> str:
+    """A text as it is; a file of WikiText (`.raw`) is a row per line, empty where the line is blank, joined as is usual."""
+    content = file.read_text(encoding="utf-8")
+    if file.suffix != ".raw":
+        return content
+    return "\n\n".join(line if line.strip() else "" for line in content.splitlines(keepends=True))
+
+
+def calibration_windows(ids: Tensor, windows: int, length: int) -> Tensor:
+    """(windows, length), each from where the seeded generator says."""
+    source = random.Random(0)  # noqa: S311
+    starts = [source.randint(0, len(ids) - length - 1) for _ in range(windows)]
+    return torch.stack([ids[start : start + length] for start in starts])
+
+
+def test_windows(ids: Tensor, windows: int, length: int) -> Tensor:
+    """The first (windows, length)."""
+    return ids[: windows * length].view(windows, length)
+
+
+def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
+    """The unit of time: the tokens once through all dense blocks, without what it takes to load these."""
+    arch, target = take_apart(model), choose_device(device)
+    started = perf_counter()
+    stream = record(arch, tokens, target, lambda: None)
+    seconds = perf_counter() - started
+    for index, block in enumerate(arch.blocks):
+        with loaded_block(arch, block, target) as layer:
+            started = perf_counter()
+            stream.advance(layer, index, block.name, lambda: None)
+            seconds += perf_counter() - started
+    return seconds
+
+
+def measure(cell: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a cell; without a recipe, those of the dense model and the unit of time."""
+    model, device = Path(cell["model"]), cell["device"]
+    tokens = calibration_windows(token_ids(model, cell["calibration"]), cell["windows"], cell["length"])
+    if cell["recipe"] is None:
+        return {"unit": forward_seconds(model, tokens, device), "perplexity": _perplexities(model, cell)}
+    with tempfile.TemporaryDirectory() as folder:
+        started = perf_counter()
+        report = sparsify(model, Path(folder), Recipe.from_dict(cell["recipe"]), tokens, device=device)
+        total = perf_counter() - started
+        return {"perplexity": _perplexities(Path(folder), cell, model), **_figures(report), "total": total}
+
+
+def _figures(report: SparsityReport) -> dict[str, Any]:
+    summary = {key: value for key, value in asdict(report.total).items() if key != "seconds"}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+    return {**summary, "seconds": report.seconds, "peak_mib": peak, "warnings": report.warnings}
+
+
+def _perplexities(pruned: Path, cell: dict[str, Any], tokenizer: Path | None = None) -> dict[str, float]:
+    windows = {text: test_windows(token_ids(tokenizer or pruned, text), cell["tests"], cell["length"]) for text in cell["test"]}
+    return {Path(text).name: perplexity(pruned, tokens, device=cell["device"]).value for text, tokens in windows.items()}
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(measure(json.load(sys.stdin))))
