@@ -123,6 +123,7 @@ def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
         ),
         "Sparsity reached": f"{report.sparsity:.2%} of the weights of {len(report.matrices)} matrices",
         "Coverage": f"{report.coverage:.2%} of the decoder blocks' parameters are in these matrices",
+        **({"Warning": plain(" ".join(report.warnings))} if report.warnings else {}),
     }
 
 

@@ -57,7 +57,13 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     tokens = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, recipe, tokens, pruned)
-    known = {"sparsity": report.sparsity, "coverage": report.coverage, "parameters": plan.parameters}
+    known = {
+        "sparsity": report.sparsity,
+        "coverage": report.coverage,
+        "parameters": plan.parameters,
+        "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
+        "warnings": list(report.warnings),
+    }
     quality = _evaluate(run, model, pruned, known)
     manifest = _publish(run, model, report, quality, pruned)
     return {
@@ -65,6 +71,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         **known,
         "bytes": sum(file.bytes for file in manifest.files),
         "seconds": dict(run.reporter.seconds),
+        "engine_seconds": {part: round(seconds, 3) for part, seconds in report.seconds.items()},
         "peak_memory_bytes": run.memory.read(),
     }
 

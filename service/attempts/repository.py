@@ -55,9 +55,15 @@ class MatrixMeasures(Protocol):
     @property
     def error_start(self) -> float: ...
     @property
+    def error_mask(self) -> float: ...
+    @property
     def error(self) -> float: ...
     @property
     def swaps(self) -> int: ...
+    @property
+    def stops(self) -> dict[str, int]: ...
+    @property
+    def tokens(self) -> int: ...
     @property
     def seconds(self) -> float: ...
 
@@ -184,8 +190,11 @@ def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> L
         columns=columns,
         sparsity=matrix.sparsity,
         error_start=matrix.error_start,
+        error_mask=matrix.error_mask,
         error=matrix.error,
         swaps=matrix.swaps,
+        stops=matrix.stops,
+        tokens=matrix.tokens,
         seconds=matrix.seconds,
     )
 

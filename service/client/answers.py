@@ -60,6 +60,9 @@ class Layer(Answer):
     name: str
     sparsity: float
     error_start: float
+    error_mask: float | None = None
     error: float
     swaps: int
+    stops: dict[str, int] | None = None
+    tokens: int | None = None
     seconds: float

@@ -67,8 +67,9 @@ def failure(job: Job) -> str:
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """Quality before and after, what it cost, where the time went."""
+    """Quality before and after, what to beware of, what it cost, where the time went."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
+    print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
 
 

@@ -23,7 +23,7 @@ class Preset(Part):
 
 
 _FAST: Final = {"criterion": "wanda", "objective": "layerwise", "refinement": {"method": "swaps", "max_swaps": 10}}
-_BALANCED: Final = {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 50}}
+_BALANCED: Final = {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 100}}
 _BEST: Final = {
     "criterion": "wanda",
     "objective": "propagated",

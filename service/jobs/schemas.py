@@ -145,8 +145,15 @@ class LayerView(BaseModel):
     shape: tuple[int, int] = Field(description="outputs, inputs")
     sparsity: float
     error_start: float = Field(description="of the warm start: ‖(W − W')X‖² / ‖WX‖²")
+    error_mask: float | None = Field(None, description="of the final mask, before kept weights are updated")
     error: float = Field(description="of the result")
     swaps: int
+    stops: dict[str, int] | None = Field(
+        None,
+        description="how many rows the refinement left for which reason",
+        examples=[{"threshold": 3, "no_pair": 0, "sign_change": 61}],
+    )
+    tokens: int | None = Field(None, description="that the inputs were measured on")
     seconds: float
 
     @classmethod
@@ -158,8 +165,11 @@ class LayerView(BaseModel):
             shape=(layer.rows, layer.columns),
             sparsity=layer.sparsity,
             error_start=layer.error_start,
+            error_mask=layer.error_mask,
             error=layer.error,
             swaps=layer.swaps,
+            stops=layer.stops,
+            tokens=layer.tokens,
             seconds=layer.seconds,
         )
 

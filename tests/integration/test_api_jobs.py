@@ -83,12 +83,16 @@ def test_a_failed_job_tells_why(api: httpx.Client, database: Database) -> None:
 def test_layers_come_in_order_and_in_pages(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     measures = {"rows": 4, "columns": 8, "sparsity": 0.5, "error_start": 0.2, "error": 0.1, "swaps": 3, "seconds": 0.01}
+    figures = {"error_mask": 0.15, "stops": {"max_swaps": 4}, "tokens": 64}  # a worker of the version before writes none
     with database.begin() as session:
-        session.add_all(Layer(job_id=job_id, position=p, name=f"m{p}", block=p // 2, **measures) for p in (2, 0, 1))
+        session.add_all(Layer(job_id=job_id, position=p, name=f"m{p}", block=p // 2, **measures) for p in (2, 0))
+        session.add(Layer(job_id=job_id, position=1, name="m1", block=0, **measures, **figures))
     first = api.get(f"/v1/jobs/{job_id}/layers", params={"limit": 2}).json()
     second = api.get(f"/v1/jobs/{job_id}/layers", params={"limit": 2, "cursor": first["next_cursor"]}).json()
     assert [layer["name"] for layer in first["items"] + second["items"]] == ["m0", "m1", "m2"]
     assert (first["items"][0]["shape"], second["next_cursor"]) == ([4, 8], None)
+    assert {name: first["items"][1][name] for name in figures} == figures
+    assert {first["items"][0][name] for name in figures} == {None}
 
 
 def pages(api: httpx.Client, **params: Any) -> Iterator[list[str]]:

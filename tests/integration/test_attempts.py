@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -31,8 +31,11 @@ class Matrix:
     shape: tuple[int, int] = (8, 4)
     sparsity: float = 0.5
     error_start: float = 0.2
+    error_mask: float = 0.15
     error: float = 0.1
     swaps: int = 3
+    stops: dict[str, int] = field(default_factory=lambda: {"max_swaps": 8})
+    tokens: int = 64
     seconds: float = 0.01
 
 

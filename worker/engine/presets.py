@@ -17,7 +17,7 @@ class Preset(StrEnum):
 
 PRESETS: dict[str, dict[str, Any]] = {
     Preset.FAST: {"criterion": "wanda", "objective": "layerwise", "refinement": {"method": "swaps", "max_swaps": 10}},
-    Preset.BALANCED: {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 50}},
+    Preset.BALANCED: {"criterion": "wanda", "objective": "propagated", "refinement": {"method": "swaps", "max_swaps": 100}},
     Preset.BEST: {
         "criterion": "wanda",
         "objective": "propagated",

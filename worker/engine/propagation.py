@@ -20,6 +20,7 @@ pruned already. Experts of a mixture see other tokens in the two models: they ar
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,17 +68,23 @@ class DenseRun:
         self._leaders: dict[str, str] = {}
         self._passing: dict[tuple[Any, ...], tuple[str, Tensor]] = {}  # held, so that places stay theirs
         views = {place(matrix.read(block.module)): matrix.name for matrix in block.matrices}
-        self._sums = Sums(self._add)
+        sums = Sums(self._add)
         for batch in range(len(stream.states)):
             self._batch = batch
-            with watch.time(Part.FORWARD), self._sums, Products(views, self._see, self._follow):
+            with watch.time(Part.FORWARD), sums, Products(views, self._see, partial(self._follow, sums)):
                 stream.step(block.module, index, block.name, batch)
             self._passing.clear()
-            self._sums.forget()
+            sums.forget()
             tick()
         for matrix in block.matrices:
             if matrix.name not in self._leaders:
                 self._place_unseen(block, matrix)
+
+    def forget(self, stage: Stage) -> None:
+        """Let go of what a stage needed; it is not asked for again."""
+        for matrix in stage.matrices:
+            self.inputs.pop(matrix.name, None)
+            self.addends.pop(matrix.name, None)
 
     def _place_unseen(self, block: Block, matrix: Matrix) -> None:
         """An expert that no token was sent to goes with the others; anything else should have been seen."""
@@ -102,9 +109,9 @@ class DenseRun:
                 return
         self.stages.append(Stage({leader: [matrix]}))
 
-    def _follow(self, name: str, made: Tensor) -> None:
+    def _follow(self, sums: Sums[str], name: str, made: Tensor) -> None:
         if self._matrices[name].experts is None:
-            self._sums.follow(made, name)
+            sums.follow(made, name)
 
     def _add(self, name: str, addend: Tensor) -> None:
         _of_batch(self.addends[name], self._batch).append(addend.to("cpu", copy=True))
@@ -133,11 +140,11 @@ class StageRun:
         self._incomparable: set[str] = set()  # leaders and matrices whose tokens are not those of the dense model
         self._leaders = {matrix.name: leader for leader, group in stage.groups.items() for matrix in group}
         self._current: dict[str, Tensor] = {}  # the inputs of the product that is being made
-        self._sums = Sums(self._add)
 
     def run(self, watch: Stopwatch, tick: Callable[[], None]) -> None:
         """Every batch, as far as this stage."""
         self._watch = watch
+        sums = Sums(self._add)  # not an attribute: a circle of references would keep all of this alive
         views = {place(matrix.read(self._block.module)): matrix.name for matrix in self._stage.matrices}
         for batch in range(len(self._stream.states)):
             self._open = {
@@ -145,12 +152,13 @@ class StageRun:
             } | {("sum", name): len(_of_batch(self._dense.addends[name], batch)) for name in self._leaders}
             self._batch, self._passed = batch, dict.fromkeys(self._open, 0)
             try:
-                with watch.time(Part.FORWARD), self._sums, Products(views, self._see, self._follow):
+                with watch.time(Part.FORWARD), sums, Products(views, self._see, partial(self._follow, sums)):
                     self._stream.run(self._block.module, self._index, batch)
             except _AllSeen:
                 pass
-            self._sums.forget()
+            sums.forget()
             tick()
+        self._dense.forget(self._stage)
 
     def wanted(self, matrix: Matrix, weight: Tensor) -> Tensor | None:
         """B (out, in) for the dense weights (out, in) of a matrix; None stands for W G: its tokens cannot be compared."""
@@ -168,8 +176,8 @@ class StageRun:
                 self._add_input(name, x, self._next(("input", name), self._dense.inputs[name]))
             self._end_if_complete()
 
-    def _follow(self, name: str, made: Tensor) -> None:
-        self._sums.follow(made, (name, self._current[name]))
+    def _follow(self, sums: Sums[tuple[str, Tensor]], name: str, made: Tensor) -> None:
+        sums.follow(made, (name, self._current[name]))
 
     def _add(self, tag: tuple[str, Tensor], addend: Tensor) -> None:
         name, x = tag

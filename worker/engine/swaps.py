@@ -16,7 +16,8 @@ Two stages take turns. The greedy one prunes the cheapest u, revives the best v 
 a few passes over one row per swap. It leaves a row when several u have failed to pay. The exact one computes D for every
 u that could pay at all, swaps in the order of D, each swap checked against the y of that moment, and leaves a row for
 good only when no D is negative: then no legal swap is left that improves it. Under n:m a pair shares a group, D is
-cheap, and the exact stage does everything. A row's swaps depend on that row alone; how rows are put together saves time.
+cheap, and the exact stage does everything. D is taken for a few swaps at a time. A stage ends when half of its rows are
+through, so which swaps a row makes may depend on the rows beside it; that each of them pays does not.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from worker.engine.swap_gains import CHUNK, FAR, Correlations, best_anywhere, be
 ROUNDING = 2.0**-21  # gains below this share of the row's Σ|z| · max|z| over its pruned weights are taken for rounding
 PATIENCE = 4  # how many u in a row may fail to pay before the greedy stage gives up
 FEW = 4  # the greedy stage ends when less than one row in so many is still in it
+LISTED = 16  # how many u the exact stage takes from one computation of D
 SLAB = 1 << 23  # numbers whose state is kept at a time
 
 
@@ -151,13 +153,14 @@ def _exact(rows: _Rows, rule: _Rule) -> Tensor:
         best = best_within_groups(a, b, rows.z, group=rule.group, shared=rule.shared)  # D
     else:
         best = best_anywhere(a, b, rows.z, least=rows.least, shared=rule.shared)
-    before, hopeful = rows.left.clone(), ((best.amin(dim=1, keepdim=True) < -rows.least) & (rows.left > 0))[:, 0]
+    change, order = best.topk(min(LISTED, best.shape[1]), largest=False)
+    before, hopeful = rows.left.clone(), ((change[:, :1] < -rows.least) & (rows.left > 0))[:, 0]
     start = hopeful.sum()
-    while 2 * hopeful.sum() > start:
-        u = _first_of(a.copy_(best), rule.order)
-        hopeful = hopeful & ((best.gather(1, u) < -rows.least) & (rows.left > 0))[:, 0]
+    for promised, u in zip(torch.split(change, 1, dim=1), torch.split(order, 1, dim=1), strict=True):
+        hopeful = hopeful & ((promised < -rows.least) & (rows.left > 0))[:, 0]
+        if 2 * hopeful.sum() <= start:
+            break
         _swap(rows, rule, u, hopeful, a)
-        best.scatter_(1, u, FAR)
     return ((rows.left < before) & (rows.left > 0))[:, 0]
 
 

@@ -78,6 +78,7 @@ def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) ->
     assert {"pruned", "sparse", "wanda", "dsnot"} <= set(data["tags"])
     assert r"| wiki\-sample:test | 3 × 64 tokens | 20.5000 | 30.2500 |" in card
     assert "50.00%" in card
+    assert "* Warning: 64 tokens are few." in card
     assert "neither smaller nor faster" in card
     assert "secret" not in card
 
@@ -91,7 +92,7 @@ def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) ->
                 "* Preset: balanced",
                 "* Criterion: wanda",
                 "* Objective: propagated: every matrix imitates what the dense model computes at its place",
-                "* Refinement: swaps (max_swaps 200)",
+                "* Refinement: swaps (max_swaps 100)",
                 "* Weight update: none: what is kept has the values of the original",
             ],
             ["wanda", "swaps"],

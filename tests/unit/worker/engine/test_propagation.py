@@ -1,5 +1,7 @@
 """The propagated objective against the whole model in transformers, run with plain hooks, and normal equations in float64."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,11 @@ from torch import Tensor, nn
 
 from tests.unit.worker.engine import families, tiny_decoders
 from worker.engine import Recipe, SparsityReport, perplexity, sparsify
-from worker.engine.propagation import PULL_ON_WEIGHTS
+from worker.engine.architectures import take_apart
+from worker.engine.calibration import record
+from worker.engine.loading import loaded_block
+from worker.engine.propagation import PULL_ON_WEIGHTS, DenseRun, StageRun
+from worker.engine.report import Stopwatch
 
 Checkpoints = Callable[[str], Path]
 TOKENS = torch.randint(3, families.VOCABULARY, (20, families.LENGTH), generator=torch.Generator().manual_seed(1))
@@ -143,3 +149,22 @@ def test_the_same_run_twice_gives_the_same_bytes(checkpoint: Checkpoints, tmp_pa
     for name in "ab":
         run(checkpoint("qwen3"), tmp_path / name, {"preset": "best"})
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_what_a_block_needed_is_let_go_at_once(checkpoint: Checkpoints) -> None:
+    """Without waiting for the collector of circles, in whose time a few blocks' activations would pile up."""
+    arch, device = take_apart(checkpoint("llama")), torch.device("cpu")
+    stream = record(arch, TOKENS, device, lambda: None)
+    gc.collect()
+    gc.disable()
+    try:
+        with loaded_block(arch, arch.blocks[0], device):
+            dense = DenseRun(arch.blocks[0], 0, stream.copy(), Stopwatch(), lambda: None)
+            run = StageRun(arch.blocks[0], 0, dense.stages[0], stream, dense, 0.5)
+            run.run(Stopwatch(), lambda: None)
+        assert not set(dense.stages[0].groups) & set(dense.inputs)
+        references: list[weakref.ref[Any]] = [weakref.ref(dense), weakref.ref(run)]
+        del dense, run
+        assert all(reference() is None for reference in references)
+    finally:
+        gc.enable()
