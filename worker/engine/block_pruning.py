@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from worker.engine.architectures import Block
 from worker.engine.matrices import Matrix
-from worker.engine.measuring import check_finite, measure
+from worker.engine.measuring import check_finite, measure, never_multiplied
 from worker.engine.propagation import PULL_ON_MASKS, PULL_ON_WEIGHTS, DenseRun, Stage, StageRun
 from worker.engine.pruning import Pruned, needs_gram, prune
 from worker.engine.recipe import Recipe
@@ -53,6 +53,8 @@ class BlockPruning:
         run.run(self.watch, self.tick)
         results: dict[Matrix, Pruned] = {}
         for leader, group in stage.groups.items():
+            if leader not in run.inputs:
+                raise never_multiplied(self.block, group[0])
             for matrix in group:
                 check_finite(matrix, run.inputs[leader])
                 with self.watch.time(Part.STATISTICS):

@@ -210,10 +210,11 @@ def test_shards_index_and_companions_are_kept(tmp_path: Path) -> None:
     families.load(target)
 
 
+@pytest.mark.parametrize("preset", ["dsnot-paper", "balanced", "best"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_checkpoints_keep_their_type_and_load(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_half_precision_checkpoints_keep_their_type_and_load(tmp_path: Path, dtype: torch.dtype, preset: str) -> None:
     source = families.save("llama_tied", tmp_path / "source", dtype=dtype)
-    report = run(source, tmp_path / "target")
+    report = run(source, tmp_path / "target", {"preset": preset})
     model = families.load(tmp_path / "target")
     assert model.dtype == dtype
     assert model.lm_head.weight is model.model.embed_tokens.weight
