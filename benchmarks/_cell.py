@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from service.settings import get_settings
 from worker.engine import Recipe, perplexity, sparsify
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record
@@ -26,10 +25,12 @@ from worker.engine.loading import choose_device, loaded_block
 from worker.engine.report import SparsityReport
 from worker.texts import read_text
 
+_CACHE = Path(tempfile.gettempdir()) / "dsnot-benchmarks"
+
 
 def token_ids(model: Path, text: str) -> Tensor:
     """The tokens of a file, or of `data set:split`, as one sequence."""
-    content = _content(Path(text)) if Path(text).is_file() else "\n\n".join(read_text(text, get_settings()))
+    content = _content(Path(text)) if Path(text).is_file() else "\n\n".join(read_text(text, _CACHE))
     return torch.tensor(AutoTokenizer.from_pretrained(model)(content, verbose=False)["input_ids"])
 
 

@@ -73,7 +73,7 @@ def compare_perplexities(source: Path, artifact: Path, metrics: dict[str, Any]) 
     wrong = []
     for name, folder in (("dense", source), ("pruned", artifact)):
         for published in metrics.get(name, {}).get("perplexity", []):
-            text = "\n\n".join(read_text(published["dataset"], get_settings()))
+            text = "\n\n".join(read_text(published["dataset"], get_settings().cache_dir / "datasets"))
             ours = perplexity(folder, text, published["sequence_length"], published["windows"])
             difference = ours / published["perplexity"] - 1
             print(f"{name} {published['dataset']}: published {published['perplexity']:.4f}, plain {ours:.4f} ({difference:+.4%})")

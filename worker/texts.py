@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 from service.contract import DATASETS, FailureCode
-from service.settings import Settings
 from worker.failures import JobFailure, is_disk_full
 
 TRAIN_SHARE = 0.9
@@ -22,8 +21,8 @@ _C4_FILES = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4
 _WIKI_DOCUMENT = re.compile(r"<doc [^\n]*>\n(.*?)\n</doc>", re.DOTALL)
 
 
-def read_text(reference: str, settings: Settings) -> list[str]:
-    """The documents of a split, in the data set's own order.
+def read_text(reference: str, cache: Path) -> list[str]:
+    """The documents of a split, in the data set's own order. What is downloaded is kept in the folder `cache`.
 
     Raises:
         ValueError: `reference` is not `name:split` of a known data set.
@@ -35,7 +34,7 @@ def read_text(reference: str, settings: Settings) -> list[str]:
     if name in _SAMPLES:
         file, parse = _SAMPLES[name]
         return _take_split(parse(_sample_file(file).read_text(encoding="utf-8")), split)
-    return _read_hub(name, split, settings.cache_dir / "datasets")
+    return _read_hub(name, split, cache)
 
 
 def _lines(text: str) -> list[str]:

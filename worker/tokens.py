@@ -61,7 +61,9 @@ def token_stream(tokenizer: Any, documents: Sequence[str], *, vocab_size: int | 
 
 def read_tokens(path: Path, reference: str, settings: Settings) -> Tensor:
     """A split of a data set in the tokens of the model at `path`, int64 (tokens,); failures as of the parts."""
-    return token_stream(load_tokenizer(path), read_text(reference, settings), vocab_size=vocabulary_size(path))
+    return token_stream(
+        load_tokenizer(path), read_text(reference, settings.cache_dir / "datasets"), vocab_size=vocabulary_size(path)
+    )
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:

@@ -31,7 +31,7 @@ def _spec(**changes: object) -> EvaluationSpec:
 def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, tmp_path: Path) -> None:
     settings = checkpoints.settings(tmp_path)
     oracle = AutoModelForCausalLM.from_pretrained(model)
-    text = "\n\n".join(read_text("wiki-sample:test", settings))
+    text = "\n\n".join(read_text("wiki-sample:test", tmp_path))
     ids = AutoTokenizer.from_pretrained(model)(text, return_tensors="pt").input_ids[0]
     with torch.no_grad():
         windows = [ids[None, LENGTH * index : LENGTH * (index + 1)] for index in range(WINDOWS)]

@@ -11,16 +11,9 @@ from typing import Any
 import pytest
 
 from service.contract import FailureCode
-from service.settings import Settings
-from tests.unit.worker import checkpoints
 from worker import texts
 from worker.failures import JobFailure
 from worker.texts import read_text
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return checkpoints.settings(tmp_path)
 
 
 def _raw(name: str) -> str:
@@ -29,17 +22,17 @@ def _raw(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "file"), [("c4-sample", "c4.utf8"), ("wiki-sample", "wiki.utf8")])
-def test_documents_are_text_of_the_sample_in_its_order(name: str, file: str, settings: Settings) -> None:
+def test_documents_are_text_of_the_sample_in_its_order(name: str, file: str, tmp_path: Path) -> None:
     raw, position = _raw(file), 0
-    for document in read_text(f"{name}:train", settings) + read_text(f"{name}:test", settings):
+    for document in read_text(f"{name}:train", tmp_path) + read_text(f"{name}:test", tmp_path):
         position = raw.index(document, position) + len(document)
         assert document.strip()
         assert "<doc " not in document
 
 
 @pytest.mark.parametrize("name", ["c4-sample", "wiki-sample"])
-def test_splits_share_no_document_and_the_first_holds_nine_tenths(name: str, settings: Settings) -> None:
-    train, test = read_text(f"{name}:train", settings), read_text(f"{name}:test", settings)
+def test_splits_share_no_document_and_the_first_holds_nine_tenths(name: str, tmp_path: Path) -> None:
+    train, test = read_text(f"{name}:train", tmp_path), read_text(f"{name}:test", tmp_path)
     sizes = [sum(map(len, split)) for split in (train, test)]
 
     assert not set(train) & set(test)
@@ -47,41 +40,40 @@ def test_splits_share_no_document_and_the_first_holds_nine_tenths(name: str, set
 
 
 @pytest.mark.parametrize("name", ["c4-sample", "wiki-sample"])
-def test_long_passages_of_one_split_are_not_in_the_other(name: str, settings: Settings) -> None:
-    train, test = "\n".join(read_text(f"{name}:train", settings)), read_text(f"{name}:test", settings)
+def test_long_passages_of_one_split_are_not_in_the_other(name: str, tmp_path: Path) -> None:
+    train, test = "\n".join(read_text(f"{name}:train", tmp_path)), read_text(f"{name}:test", tmp_path)
 
     middles = [document[len(document) // 2 :][:100] for document in test if len(document) > 300]
     assert len(middles) > 30
     assert not [middle for middle in middles if middle in train]
 
 
-def test_a_missing_wheel_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_wheel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "find_spec", lambda _: None)
 
     with pytest.raises(JobFailure, match="exllamav3") as caught:
-        read_text("wiki-sample:test", settings)
+        read_text("wiki-sample:test", tmp_path)
 
     assert caught.value.code is FailureCode.DATASET_UNAVAILABLE
 
 
 @pytest.mark.parametrize("reference", ["nothing:train", "c4-sample", "c4-sample:validation", "../x:train"])
-def test_a_reference_that_names_no_split_is_refused(reference: str, settings: Settings) -> None:
+def test_a_reference_that_names_no_split_is_refused(reference: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown"):
-        read_text(reference, settings)
+        read_text(reference, tmp_path)
 
 
 _OFFLINE = """
 import json, sys
 from pathlib import Path
-from tests.unit.worker import checkpoints
 from worker.failures import JobFailure
 from worker.texts import read_text
 
-settings = checkpoints.settings(Path(sys.argv[1]))
-told = {"documents": len(read_text("c4-sample:test", settings)), "imported": "exllamav3" in sys.modules}
+tmp_path = Path(sys.argv[1])
+told = {"documents": len(read_text("c4-sample:test", tmp_path)), "imported": "exllamav3" in sys.modules}
 for reference in ("wikitext2:test", "c4:train"):
     try:
-        read_text(reference, settings)
+        read_text(reference, tmp_path)
     except JobFailure as failure:
         told[reference] = [failure.code, failure.detail]
 print(json.dumps(told))
