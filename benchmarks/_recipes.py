@@ -56,7 +56,7 @@ def _dsnot(**options: Any) -> Recipe:
 
 ABLATION: dict[str, Recipe] = {
     "wanda": MAIN["wanda"],
-    "dsnot-paper": _dsnot(),
+    "dsnot-paper": MAIN["dsnot-paper"],
     "without the sign rule": _dsnot(stop_on_sign_change=False),
     "threshold 0": _dsnot(update_threshold=0),
     "threshold x 100": _dsnot(update_threshold=10),

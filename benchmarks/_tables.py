@@ -31,9 +31,8 @@ def _tables(cells: Sequence[Cell], dense: Cell | None) -> list[str]:
     if wanda:
         relative = table(cells, lambda cell: f"{cell['error'] / wanda[cell['pattern']]:.2f}" if cell["pattern"] in wanda else "")
         tables.append("Layer error, mean over matrices, divided by Wanda's:\n\n" + relative)
-    if dense:
-        tables.append("Masks and updates, in forward passes of the calibration tokens:\n\n" + table(cells, _cost(dense["unit"])))
-        tables.append("The whole run, in the same unit:\n\n" + table(cells, lambda cell: f"{cell['total'] / dense['unit']:.1f}"))
+    tables.append("Masks and updates, in forward passes of the calibration tokens:\n\n" + table(cells, _cost))
+    tables.append("The whole run, in the same unit:\n\n" + table(cells, lambda cell: f"{cell['total'] / cell['unit']:.1f}"))
     tables.append("Peak memory of the process, MiB:\n\n" + table(cells, lambda cell: f"{cell['peak_mib']:.0f}"))
     return tables
 
@@ -42,8 +41,8 @@ def _perplexity(text: str) -> Callable[[Cell], str]:
     return lambda cell: f"{cell['perplexity'][text]:.4g}"
 
 
-def _cost(unit: float) -> Callable[[Cell], str]:
-    return lambda cell: f"{(cell['seconds']['masks'] + cell['seconds']['updates']) / unit:.2f}"
+def _cost(cell: Cell) -> str:
+    return f"{(cell['seconds']['masks'] + cell['seconds']['updates']) / cell['unit']:.2f}"
 
 
 def table(cells: Sequence[Cell], show: Callable[[Cell], str]) -> str:

@@ -24,6 +24,7 @@ def cell(name: str, pattern: str, perplexity: float, error: float, **more: Any) 
         "error": error,
         "seconds": {"masks": 3.0, "updates": 1.0},
         "total": 30.0,
+        "unit": 8.0,
         "peak_mib": 900.0,
         **more,
     }
@@ -58,7 +59,7 @@ def test_figures_are_put_where_their_recipe_and_pattern_are() -> None:
 
 
 def test_errors_are_held_against_wanda_and_times_against_a_forward_pass() -> None:
-    dense = {"recipe": None, "calibration": "valid", "windows": 16, "perplexity": {"test": 20.0}, "unit": 8.0}
+    dense = {"recipe": None, "calibration": "valid", "windows": 16, "perplexity": {"test": 20.0}}
     page = markdown("t", {"date": "today"}, [dense, cell("wanda", "60 %", 100.0, 0.2), cell("best", "60 %", 50.0, 0.05)])
     assert "(dense 20.00)" in page
     assert "| best | 50 |" in page
@@ -72,7 +73,7 @@ def test_a_cell_is_run_once(checkpoint_folder: Path, tmp_path: Path, monkeypatch
 
     def run(wanted: dict[str, Any], _jobs: int) -> dict[str, Any]:
         ran.append(wanted["name"])
-        return {**cell(wanted["name"], wanted["pattern"], 9.0, 0.1), "recipe": wanted["recipe"], "unit": 1.0}
+        return {**cell(wanted["name"], wanted["pattern"], 9.0, 0.1), "recipe": wanted["recipe"]}
 
     monkeypatch.setattr(quality, "run", run)
     words = ["quality", str(checkpoint_folder), "--calibration", "x/valid", "--test", "x/test", "--set", "few"]
@@ -92,6 +93,7 @@ def test_a_cell_has_all_figures(checkpoint_folder: Path, monkeypatch: pytest.Mon
     assert dense["unit"] > 0
     assert set(found["perplexity"]) == {"a", "b"}
     assert found["perplexity"]["a"] != dense["perplexity"]["a"]
+    assert found["unit"] > 0
     assert found["sparsity"] == pytest.approx(0.5)
     assert found["peak_mib"] > 100
 
