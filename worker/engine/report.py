@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from math import ceil, prod
+from math import prod
 from statistics import fmean
 from time import perf_counter
 from typing import Any, Protocol
@@ -60,7 +60,7 @@ class SparsityReport:
     matrices: tuple[MatrixReport, ...]
     blocks: tuple[Summary, ...]  # of those blocks that have matrices
     total: Summary
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # what to know before relying on it
     seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
 
     @classmethod
@@ -70,7 +70,6 @@ class SparsityReport:
         *,
         block_parameters: int,
         seconds: dict[str, float],
-        warnings: Sequence[str] = (),
     ) -> "SparsityReport":
         """The figures of the whole from those of the matrices of every block."""
         matrices = [matrix for block in blocks for matrix in block]
@@ -81,27 +80,13 @@ class SparsityReport:
             matrices=tuple(matrices),
             blocks=tuple(Summary.of(block) for block in blocks if block),
             total=total,
-            warnings=tuple(warnings),
+            warnings=(),
             seconds=dict(seconds),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
-
-
-def too_few_tokens(matrices: Sequence[MatrixReport], samples: int) -> str | None:
-    """The warning where Gram matrices were summed over fewer tokens than they have inputs, with how many samples would do."""
-    short = [matrix for matrix in matrices if matrix.tokens < matrix.shape[1]]
-    if not short:
-        return None
-    worst = max(short, key=lambda matrix: matrix.shape[1] / matrix.tokens)
-    enough = ceil(samples * worst.shape[1] / worst.tokens)
-    return (
-        f"{len(short)} of {len(matrices)} matrices were measured on fewer tokens than they have inputs (worst: {worst.name}, "
-        f"{worst.tokens} tokens for {worst.shape[1]} inputs), so the recipe fits them to these tokens and not to the language. "
-        f"{enough} calibration samples instead of {samples} would do."
-    )
 
 
 class Observer(Protocol):

@@ -6,6 +6,7 @@ Wanda (arXiv:2306.11695) and SparseGPT: each block is measured with the inputs t
 Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from worker.engine.architectures import describe, take_apart
 from worker.engine.block_pruning import BlockPruning
 from worker.engine.calibration import check_tokens, record
+from worker.engine.cautions import cautions
 from worker.engine.choices import Objective
 from worker.engine.division import divide
 from worker.engine.loading import choose_device, loaded_block
@@ -20,7 +22,7 @@ from worker.engine.output import Change, Output
 from worker.engine.propagation import DenseRun
 from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
-from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch, too_few_tokens
+from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
 
 
 def sparsify(
@@ -79,11 +81,6 @@ def sparsify(
                     stream.advance(layer, index, block.name, observer.tick)
         reports.append(finished)
         observer.block_finished(index, total, finished)
-    all_matrices = [matrix for finished in reports for matrix in finished]
-    warning = too_few_tokens(all_matrices, stream.samples) if needs_gram(recipe) else None
-    return SparsityReport.of(
-        reports,
-        block_parameters=arch.block_parameters,
-        seconds=watch.seconds,
-        warnings=[warning] if warning else [],
-    )
+    report = SparsityReport.of(reports, block_parameters=arch.block_parameters, seconds=watch.seconds)
+    warnings = cautions(report.matrices, coverage=report.coverage, samples=stream.samples, fits_tokens=needs_gram(recipe))
+    return replace(report, warnings=tuple(warnings))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ SPEC = JobSpec.model_validate(
 MATRIX = MatrixReport(
     "a.weight", (4, 8), 0.5, error_start=0.2, error_mask=0.1, error=float("nan"), swaps=3, stops={}, tokens=64, seconds=0.1
 )
-REPORT = SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}, warnings=["64 tokens are few."])
+REPORT = replace(SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}), warnings=("64 tokens are few.",))
 JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1
 
 

@@ -2,7 +2,7 @@ from time import sleep
 
 import pytest
 
-from worker.engine.report import MatrixReport, Part, SparsityReport, Stopwatch, too_few_tokens
+from worker.engine.report import MatrixReport, Part, SparsityReport, Stopwatch
 
 
 def test_the_time_of_a_part_inside_another_counts_once() -> None:
@@ -31,11 +31,3 @@ def test_the_whole_is_weighed_by_the_size_of_its_matrices() -> None:
     assert [block.sparsity for block in report.blocks] == pytest.approx([0.1, 0.6])
     assert report.total.error == pytest.approx(0.15)
     assert (report.total.swaps, report.total.seconds) == (2, 1.0)
-
-
-def test_the_warning_tells_the_number_of_samples_that_would_do() -> None:
-    enough, short, worst = (matrix(name, (4, 100), 0.5, tokens=tokens) for name, tokens in [("a", 100), ("b", 90), ("c", 40)])
-    assert too_few_tokens([enough], 8) is None
-    assert "2 of 3 matrices" in str(too_few_tokens([enough, short, worst], 8))
-    assert "c, 40 tokens for 100 inputs" in str(too_few_tokens([enough, short, worst], 8))
-    assert "20 calibration samples instead of 8" in str(too_few_tokens([enough, short, worst], 8))

@@ -1,0 +1,38 @@
+"""What a user should know before relying on a result, a sentence each."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from worker.engine.report import MatrixReport
+
+FULL_COVERAGE = 0.95
+
+
+def cautions(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, fits_tokens: bool) -> list[str]:
+    """The warnings of a run on `samples` calibration samples; `fits_tokens` says whether Gram matrices decided anything."""
+    found = [low_coverage(coverage), too_few_tokens(matrices, samples) if fits_tokens else None]
+    return [caution for caution in found if caution]
+
+
+def low_coverage(coverage: float) -> str | None:
+    """Where a noticeable part of the blocks is left as it was."""
+    if coverage >= FULL_COVERAGE:
+        return None
+    return (
+        f"Only {coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned, so the model as a "
+        "whole is less sparse than it was asked for."
+    )
+
+
+def too_few_tokens(matrices: Sequence[MatrixReport], samples: int) -> str | None:
+    """Where Gram matrices were summed over fewer tokens than they have inputs, with how many samples would do."""
+    short = [matrix for matrix in matrices if matrix.tokens < matrix.shape[1]]
+    if not short:
+        return None
+    worst = max(short, key=lambda matrix: matrix.shape[1] / matrix.tokens)
+    enough = ceil(samples * worst.shape[1] / worst.tokens)
+    return (
+        f"{len(short)} of {len(matrices)} matrices were measured on fewer tokens than they have inputs (worst: {worst.name}, "
+        f"{worst.tokens} tokens for {worst.shape[1]} inputs), so the recipe fits them to these tokens and not to the language. "
+        f"{enough} calibration samples instead of {samples} would do."
+    )
