@@ -6,12 +6,13 @@ Wanda (arXiv:2306.11695) and SparseGPT: each block is measured with the inputs t
 Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from worker.engine.architectures import describe, take_apart
+from worker.engine.architectures import Architecture, describe, take_apart
 from worker.engine.block_pruning import BlockPruning
 from worker.engine.calibration import check_tokens, record
 from worker.engine.cautions import cautions
@@ -23,6 +24,7 @@ from worker.engine.propagation import DenseRun
 from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
+from worker.engine.streams import Stream
 
 
 def sparsify(
@@ -67,10 +69,7 @@ def sparsify(
     reports: list[list[MatrixReport]] = []
     for index, block in enumerate(arch.blocks):
         observer.block_started(index, total)
-        dense = None
-        if dense_stream is not None:
-            with watch.time(Part.IO), loaded_block(arch, block, target):
-                dense = DenseRun(block, index, dense_stream, watch, observer.tick)
+        dense = _remember(arch, index, dense_stream, watch, observer.tick)
         with watch.time(Part.IO), loaded_block(arch, block, target, shared=written) as layer:
             pruning = BlockPruning(block, index, recipe, shares[index], stream, watch, observer.tick)
             results = pruning.run(layer, dense)
@@ -84,3 +83,13 @@ def sparsify(
     report = SparsityReport.of(reports, block_parameters=arch.block_parameters, seconds=watch.seconds)
     warnings = cautions(report.matrices, coverage=report.coverage, samples=stream.samples, fits_tokens=needs_gram(recipe))
     return replace(report, warnings=tuple(warnings))
+
+
+def _remember(
+    arch: Architecture, index: int, stream: Stream | None, watch: Stopwatch, tick: Callable[[], None]
+) -> DenseRun | None:
+    """What the dense block computes, where there is a dense stream to send through it."""
+    if stream is None:
+        return None
+    with watch.time(Part.IO), loaded_block(arch, arch.blocks[index], stream.device):
+        return DenseRun(arch.blocks[index], index, stream, watch, tick)
