@@ -20,6 +20,8 @@ from worker.engine.statistics import InputStatistics
 from worker.engine.streams import Stream
 from worker.engine.task import Task
 
+GRAM_BYTES = 4 << 30  # of the Gram matrices of experts that are summed in one run
+
 
 @dataclass(frozen=True)
 class BlockPruning:
@@ -44,8 +46,33 @@ class BlockPruning:
         return results
 
     def _layerwise(self, layer: nn.Module, matrices: Sequence[Matrix]) -> dict[Matrix, Pruned]:
-        inputs = self._measure(matrices)
-        return {matrix: self._prune(layer, matrix, inputs[matrix.name], None) for matrix in matrices}
+        """All are measured before any is changed, however many runs it takes."""
+        results: dict[Matrix, Pruned] = {}
+        for some in self._together(matrices):
+            inputs = self._measure(some)
+            results |= {matrix: self._prune(layer, matrix, inputs[matrix.name], None) for matrix in some}
+            del inputs  # before those of the next run come
+        for matrix, result in results.items():
+            self._write(layer, matrix, result)
+        return results
+
+    def _together(self, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
+        """What is measured in one run: all, but of experts only as many as Gram matrices may take memory."""
+        if not needs_gram(self.recipe):
+            return [list(matrices)]
+        runs, room = [[matrix for matrix in matrices if matrix.experts is None]], GRAM_BYTES
+        experts: dict[tuple[str, int | None], list[Matrix]] = {}
+        for matrix in matrices:
+            if matrix.experts is not None:
+                experts.setdefault((matrix.experts, matrix.index), []).append(matrix)
+        for expert in experts.values():
+            size = sum(4 * matrix.shape[1] ** 2 for matrix in expert)
+            if size > room and runs[-1]:
+                runs.append([])
+                room = GRAM_BYTES
+            runs[-1] += expert
+            room -= size
+        return [run for run in runs if run]
 
     def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseRun) -> dict[Matrix, Pruned]:
         pull = PULL_ON_MASKS if self.recipe.update is None else PULL_ON_WEIGHTS
@@ -60,6 +87,7 @@ class BlockPruning:
                 with self.watch.time(Part.STATISTICS):
                     wanted = run.wanted(matrix, matrix.read(layer).float())
                 results[matrix] = self._prune(layer, matrix, run.inputs[leader], wanted)
+                self._write(layer, matrix, results[matrix])
         return results
 
     def _measure(self, matrices: Sequence[Matrix]) -> dict[str, InputStatistics]:
@@ -74,10 +102,11 @@ class BlockPruning:
         )
 
     def _prune(self, layer: nn.Module, matrix: Matrix, inputs: InputStatistics, wanted: Tensor | None) -> Pruned:
-        weight = matrix.read(layer)
-        task = Task(matrix.name, weight.float(), inputs, self.recipe, self.sparsity, self.stream.length, wanted)
-        result = prune(task, self.watch)
-        new = weight.masked_fill(result.pruned, 0) if result.weight is None else result.weight
-        matrix.write(layer, new)
+        weight = matrix.read(layer).float()
+        result = prune(Task(matrix.name, weight, inputs, self.recipe, self.sparsity, self.stream.length, wanted), self.watch)
         self.tick()
         return result
+
+    def _write(self, layer: nn.Module, matrix: Matrix, result: Pruned) -> None:
+        """Put the result into the block in memory, which the samples then go through."""
+        matrix.write(layer, matrix.read(layer).masked_fill(result.pruned, 0) if result.weight is None else result.weight)

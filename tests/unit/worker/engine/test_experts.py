@@ -132,3 +132,17 @@ def test_an_expert_with_a_weight_that_is_no_number_is_named(tmp_path: Path) -> N
     model.save_pretrained(tmp_path / "source")
     with pytest.raises(NumericalFailure, match=r"layers\.1.*experts\.2\.w2"):
         sparsify(tmp_path / "source", tmp_path / "target", Recipe.from_dict({}), TOKENS, device="cpu")
+
+
+@pytest.mark.parametrize("family", ["mixtral", "deepseek_v3", "gpt_oss"])
+def test_how_many_experts_are_measured_at_a_time_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    tiny_decoders.save(family, tmp_path / "source")
+    recipe = Recipe.from_dict({"preset": "fast"})
+    found = []
+    for name, room in (("all", 1 << 30), ("few", 3 * 4 * 32**2), ("one", 1)):
+        monkeypatch.setattr("worker.engine.block_pruning.GRAM_BYTES", room)
+        sparsify(tmp_path / "source", tmp_path / name, recipe, TOKENS, device="cpu")
+        found.append([file.read_bytes() for file in sorted((tmp_path / name).glob("*.safetensors"))])
+    assert found[0] == found[1] == found[2]
