@@ -8,7 +8,8 @@ Symbols: G   = Σ x xᵀ over tokens, x the inputs that the pruned layer will se
              other y (those of the dense model, say) come as another B
          S   the kept weights of a row;  P the pruned ones;  a subscript S restricts to them
          ŵ   solves G_SS ŵ_S = B_S, ŵ_P = 0: the minimum of Σ (y − ŵx)²
-         δ   = ŵ − w on S, from G_SS δ = (B − w_S G)_S. The change is solved for, so that where G cannot tell, w stays
+         δ   = ŵ − w on S, from G_SS δ = (B − w_S G)_S. The change is solved for, and always damped a little, so that where G
+             cannot tell, w stays
 
 Every row has a system of its own, of the size of what it keeps: exact, and slow where there are many inputs, out · in³.
 No row ends worse than its masked weights.
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 23  # bytes of systems that are factorised at a time
-LEAST_JITTER = 1e-12  # share of the mean diagonal from where a singular system is damped
+LEAST_DAMPING = 2.0**-18  # share of the mean diagonal below which float32 sums hold nothing but rounding
 
 
 def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tensor | None = None, damping: float = 0.0) -> Tensor:
@@ -29,7 +30,7 @@ def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tenso
         pruned: (out, in) bool, True = pruned.
         gram: G, (in, in) float32.
         wanted: B, (out, in) float32 on the scale of G; None stands for W G.
-        damping: share of the mean diagonal of G that holds the weights where they were.
+        damping: share of the mean diagonal of G that holds the weights where they were; at least `LEAST_DAMPING` is taken.
     """
     gram = gram.double()
     start, owed = _start(weight, pruned, gram, wanted)
@@ -54,9 +55,9 @@ def _solved(owed: Tensor, kept: Tensor, gram: Tensor, damping: float) -> Tensor:
     real = kept.gather(1, chosen)
     system = gram[chosen[:, :, None], chosen[:, None, :]] * (real[:, :, None] & real[:, None, :])
     mean = gram.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-    system.diagonal(dim1=1, dim2=2).add_(torch.where(real, damping * mean, mean))
+    system.diagonal(dim1=1, dim2=2).add_(torch.where(real, max(damping, LEAST_DAMPING) * mean, mean))
     factor, failed = torch.linalg.cholesky_ex(system)
-    jitter = LEAST_JITTER
+    jitter = LEAST_DAMPING
     while failed.any():
         system.diagonal(dim1=1, dim2=2).add_((failed > 0).double()[:, None] * jitter * mean)
         factor, failed = torch.linalg.cholesky_ex(system)

@@ -1,6 +1,10 @@
+"""ADMM: its limit under a given mask, and masks found along with the weights."""
+
 import pytest
 import torch
 from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.unit.worker.engine.gram_layers import PATTERNS, Layer, errors, layer, layers
@@ -50,17 +54,21 @@ def test_mask_and_weights_together_beat_weights_after_the_mask(pattern: tuple[in
         group = pattern[1] if pattern else 32
         assert torch.equal(mask.reshape(-1, group).sum(dim=1), pruned.reshape(-1, group).sum(dim=1))
         assert (new[mask] == 0).all()
+        assert errors(case, new).sum() < errors(case, case.weight * ~pruned).sum()
         after = given(case, pruned)
         found += float(errors(case, new).sum())
         weights_after += float(errors(case, after).sum())
     assert found < weights_after
 
 
-@examples(layers)
-def test_any_layer_gives_numbers(case: Layer) -> None:
-    new, mask = joint(case, None)
+@settings(deadline=None)
+@examples(layers, st.sampled_from(PATTERNS), st.sampled_from([1, 2, 7]))
+def test_any_layer_gives_numbers_and_the_counts_asked_for(case: Layer, pattern: tuple[int, int] | None, iterations: int) -> None:
+    new, mask = joint(case, pattern, iterations=iterations)
+    n, m = pattern or (case.weight.shape[1] // 2, case.weight.shape[1])
     assert new.isfinite().all()
-    assert (mask.sum(dim=1) == case.weight.shape[1] // 2).all()
+    assert ((~mask).reshape(-1, m).sum(dim=1) == n).all()
+    assert (new[mask] == 0).all()
     kept_dead = ~mask & ~case.live
     torch.testing.assert_close(new[kept_dead], case.weight[kept_dead])
 

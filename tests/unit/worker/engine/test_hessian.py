@@ -1,8 +1,12 @@
+"""The damped inverse and its factor."""
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.unit.worker.engine.gram_layers import layer
+from tests.unit.worker.engine.gram_layers import Layer, layer, layers
 from worker.engine.hessian import inverse, inverse_factor
 
 
@@ -28,6 +32,7 @@ def test_an_input_that_is_always_zero_keeps_to_itself() -> None:
     expected = torch.linalg.inv(case.gram.double()[live][:, live] + 0.01 * mean * torch.eye(int(live.sum()), dtype=torch.float64))
     torch.testing.assert_close(found[live][:, live], expected)
     assert (found[live][:, ~live] == 0).all()
+    torch.testing.assert_close(found[~live][:, ~live], torch.eye(3, dtype=torch.float64) / (1.01 * mean))
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 15])
@@ -36,6 +41,27 @@ def test_damping_grows_until_a_singular_matrix_has_an_inverse(tokens: int) -> No
     found = inverse(gram, 0.0)
     assert found.isfinite().all()
     assert torch.linalg.eigvalsh(found.double()).min() > 0
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(0.0, 0.01), (0.001, 0.01), (0.02, 0.02)])
+def test_damping_is_the_smallest_tenfold_that_works(asked: float, taken: float) -> None:
+    gram = torch.tensor([[1.0, 1.005], [1.005, 1.0]], dtype=torch.float64)  # the least eigenvalue is −0.005
+    expected = torch.linalg.inv(gram + taken * torch.eye(2, dtype=torch.float64))
+    torch.testing.assert_close(inverse(gram, asked), expected, rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(layers, st.sampled_from([0.0, 0.01, 1.0]), st.sampled_from([1e-8, 1.0, 1e8]))
+def test_every_layer_has_a_factor(case: Layer, damping: float, scale: float) -> None:
+    gram = case.gram * scale
+    factor = inverse_factor(gram, damping)
+    assert factor.dtype == gram.dtype
+    assert factor.isfinite().all()
+    assert torch.equal(factor, factor.triu())
+    assert (factor.diagonal() > 0).all()
+    beside = factor - factor.diagonal().diag()
+    assert (beside[:, ~case.live] == 0).all()
+    assert (beside[~case.live] == 0).all()
 
 
 def test_a_matrix_of_zeros_has_an_inverse() -> None:

@@ -1,8 +1,12 @@
+"""OBS: the sweep against one written out, and which weights it prunes."""
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.worker.engine.gram_layers import Layer, errors, layer
+from tests.unit.worker.engine.gram_layers import Layer, errors, layer, layers
 from worker.engine.obs import obs_saliency, update_by_obs
 from worker.engine.patterns import select_pruned
 
@@ -87,6 +91,24 @@ def test_inputs_that_are_always_zero_go_first() -> None:
     case = layer(7, dead=4)
     _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=DAMPING)
     assert mask[:, ~case.live].all()
+
+
+@settings(deadline=None)
+@given(layers, st.sampled_from([0.0, 0.1, 0.33, 0.9, (2, 4), (1, 4)]), st.sampled_from([4, 128]), st.sampled_from([0.0, 0.01]))
+def test_any_layer_gives_numbers_and_the_counts_asked_for(
+    case: Layer, choice: float | tuple[int, int], block: int, damping: float
+) -> None:
+    weight, gram = case.weight.clone(), case.gram.clone()
+    wish = {"pattern": choice} if isinstance(choice, tuple) else {"sparsity": choice}
+    new, mask = update_by_obs(case.weight, case.gram, block=block, damping=damping, **wish)
+    assert new.isfinite().all()
+    assert (new[mask] == 0).all()
+    if isinstance(choice, tuple):
+        assert ((~mask).reshape(-1, 4).sum(dim=1) == choice[0]).all()
+    else:
+        assert int(mask.sum()) == int(choice * mask.numel())
+    assert torch.equal(case.weight, weight)
+    assert torch.equal(case.gram, gram)
 
 
 @pytest.mark.parametrize("tokens", [1, 6])

@@ -1,3 +1,5 @@
+"""Saliencies against their formulas."""
+
 import numpy as np
 import torch
 
