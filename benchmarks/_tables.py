@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks._recipes import PATTERNS
+from benchmarks._recipes import PATTERNS, SETS
 
 Cell = Mapping[str, Any]
 _ORDER = ["50 %", "60 %", "70 %", "2:4", "4:8"]
+_RECIPES = list(dict.fromkeys(name for recipes, _ in SETS.values() for name in recipes))
 
 
 def markdown(title: str, about: Mapping[str, Any], cells: Sequence[Cell]) -> str:
@@ -50,7 +51,8 @@ def table(cells: Sequence[Cell], show: Callable[[Cell], str]) -> str:
     patterns = [pattern for pattern in _ORDER if any(cell["pattern"] == pattern for cell in cells)]
     by_place = {(cell["name"], cell["pattern"]): show(cell) for cell in cells}
     lines = [f"| | {' | '.join(patterns)} |", "|---" * (len(patterns) + 1) + "|"]
-    for name in dict.fromkeys(cell["name"] for cell in cells):
+    names = dict.fromkeys(cell["name"] for cell in cells)
+    for name in sorted(names, key=lambda name: _RECIPES.index(name) if name in _RECIPES else len(_RECIPES)):
         figures = " | ".join(by_place.get((name, pattern), "–") for pattern in patterns)
         lines.append(f"| {name} | {figures} |")
     return "\n".join(lines)

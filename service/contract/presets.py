@@ -56,7 +56,8 @@ PRESETS: Final[dict[str, Preset]] = {
             name="balanced",
             summary="Wanda, then exact swaps by which every matrix imitates what the dense model computes at its place. "
             "Mask only: the kept weights are not touched.",
-            cost="about three times the forward passes, a Gram matrix for each set of inputs and many swaps per row",
+            cost="about three times Wanda's time: about twice the forward passes, a Gram matrix for each set of inputs and many "
+            "swaps per row",
             when="for most jobs, and wherever the kept weights have to stay the original's",
             recipe=_BALANCED,
         ),
@@ -64,22 +65,22 @@ PRESETS: Final[dict[str, Preset]] = {
             name="best",
             summary="ADMM finds the mask and new values for the kept weights together, so that every matrix imitates what the "
             "dense model computes at its place.",
-            cost="about three times the forward passes, a Gram matrix for each set of inputs, one factorization of it, and "
-            "products with it in every iteration",
+            cost="about four times Wanda's time: about twice the forward passes, a Gram matrix for each set of inputs, one "
+            "factorization of it, and products with it in every iteration",
             when="when quality counts most and the kept weights may change",
             recipe=_BEST,
         ),
         Preset(
             name="dsnot-paper",
             summary="Wanda, then DSnoT as the paper describes it: every matrix, pooled variance, sign rule, every swap kept.",
-            cost="a little more than Wanda: no Gram matrix is needed",
+            cost="hardly more than Wanda: no Gram matrix is needed",
             when="to compare with the paper",
             recipe=_DSNOT_PAPER,
         ),
         Preset(
             name="dsnot-reference",
             summary="What the released DSnoT code does by default: attention only, no sign rule, variance within samples.",
-            cost="a little more than Wanda: no Gram matrix is needed",
+            cost="hardly more than Wanda: no Gram matrix is needed",
             when="to reproduce figures made with the released code",
             recipe=_DSNOT_REFERENCE,
         ),

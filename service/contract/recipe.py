@@ -108,7 +108,7 @@ SUMMARIES: Final[dict[str, dict[str, str]]] = {
     "objective": {
         "layerwise": "Every matrix imitates its own dense output on the inputs that the pruned blocks before it give.",
         "propagated": "Every matrix imitates what the dense model computes at its place, residual stream included, so that later "
-        "blocks make up for the errors of earlier ones; about three times the forward passes.",
+        "blocks make up for the errors of earlier ones; about twice the forward passes.",
     },
 }
 """What the values of the plain choices mean, a sentence each."""
