@@ -94,7 +94,7 @@ def test_every_stage_makes_up_for_what_the_stages_before_it_lack(checkpoint: Che
                 expected = solved(weight, x[names[0]], dense_x[names[0]], lack)
                 found = after[f"{name}.weight"].double()
                 assert (expected[found == 0] == 0).all(), name
-                assert float((x[names[0]] @ (found - expected).T).norm() / (x[names[0]] @ expected.T).norm()) < 1e-3, name
+                assert float((x[names[0]] @ (found - expected).T).norm() / (x[names[0]] @ expected.T).norm()) < 0.01, name
                 with torch.no_grad():
                     now.get_submodule(name).weight.copy_(after[f"{name}.weight"])
 
