@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     model_root: Path
     """Local models are folders below it."""
     cache_dir: Path
-    """Models fetched from a hub, and scratch."""
+    """Models fetched from a hub, scratch, and the finished blocks of jobs that go on."""
 
     device: str = "auto"
     hub_allow: list[str] = Field(default=[])
@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     """How long a queued job waits unclaimed before its message is sent again."""
     retry_seconds: float = Field(5.0, ge=0)
     """Wait before the second attempt; doubles with each further one."""
+
+    keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
+    """How long the finished blocks of a failed job stay on a worker's disk."""
 
     max_body_bytes: int = 64 * 1024
     max_queued_jobs: int = Field(1000, ge=1)

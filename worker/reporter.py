@@ -35,6 +35,7 @@ class Reporter:
         self._stage_since = time.monotonic()
         self._progress_written = 0.0
         self._matrices = 0
+        self._resumed, self._resumed_since = 0, 0.0  # blocks of the stage that an earlier attempt has done
         self.seconds: dict[str, float] = {}
         """Of each stage that is over."""
 
@@ -54,14 +55,16 @@ class Reporter:
         now = time.monotonic()
         if self._stage is not None:
             self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
-        self._stage, self._stage_since = None, now
+        self._stage, self._stage_since, self._resumed = None, now, 0
 
     def block_started(self, index: int, total: int) -> None:
         self.tick()
         if index == 0:
             self._write_progress(0, total, "blocks")
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures]) -> None:
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:
+        if resumed:
+            self._resumed, self._resumed_since = index + 1, time.monotonic()
         report = self._report(index + 1, total, "blocks")
         self.write(
             lambda session: repository.block_pruned(
@@ -72,6 +75,7 @@ class Reporter:
                 position=self._matrices,
                 matrices=matrices,
                 report=report,
+                resumed=resumed,
             )
         )
         self._matrices += len(matrices)
@@ -113,9 +117,10 @@ class Reporter:
         self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
 
     def _report(self, done: int, total: int, unit: str) -> dict[str, Any]:
-        """`eta_seconds` is the stage's: it assumes that what is left goes as fast as what is done."""
-        spent = time.monotonic() - self._stage_since
-        eta = round(spent / done * (total - done), 1) if done else None
+        """`eta_seconds` is the stage's: it assumes that what is left goes as fast as what this attempt has done of it."""
+        begun, since = (self._resumed, self._resumed_since) if self._resumed else (0, self._stage_since)
+        spent = time.monotonic() - since
+        eta = round(spent / (done - begun) * (total - done), 1) if done > begun else None
         return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
 
 
@@ -133,6 +138,13 @@ class EvaluationProgress:
     def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
         self._reporter.tick()
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures]) -> None:  # noqa: ARG002
+    def block_finished(
+        self,
+        index: int,  # noqa: ARG002
+        total: int,
+        matrices: Sequence[MatrixMeasures],  # noqa: ARG002
+        *,
+        resumed: bool = False,  # noqa: ARG002
+    ) -> None:
         self._done += 1
         self._reporter.progress(self._done, total * self._evaluations, "blocks")

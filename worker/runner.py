@@ -1,7 +1,7 @@
 """One attempt, from claim to finish: take a job, keep its lease, run its stages, and write down how it ended.
 
-Whatever happens, nothing is left behind but the artifact of a success: the scratch folder goes, and so do the files that an
-attempt without success has put into the store.
+Nothing is left behind but the artifact of a success and, while the job has not ended or could be tried again, the blocks that are
+finished: the scratch folder goes, and so do the files that an attempt without success has published.
 """
 
 import os
@@ -14,13 +14,15 @@ from typing import Any, Final
 from obstore.store import ObjectStore
 from sqlalchemy.orm import Session
 
-from service.attempts import endings
+from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence, claim_next
 from service.contract import JobSpec, artifact_prefix
 from service.database import Database
 from service.logging import get_logger
 from service.settings import Settings
+from worker import blocks
 from worker.artifacts import open_store, sweep
+from worker.blocks import Blocks
 from worker.failures import as_failure
 from worker.lease import TRANSIENT, ClaimLost, Interruption, JobCancelled, Lease, StopRequested
 from worker.memory import PeakMemory
@@ -73,7 +75,9 @@ class _Attempt:
         self._job_id, self._fence = claim.job_id, claim.fence
         self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
         self._reporter = Reporter(database, claim, self._lease)
+        self._database = database
         self._store: ObjectStore | None = None
+        self._blocks: Blocks | None = None
         self._may_have_succeeded = False
 
     def run(self) -> None:
@@ -93,10 +97,23 @@ class _Attempt:
         self._store = open_store(self._settings)
         for fence in self._claim.earlier_fences:
             self._sweep(fence)
-        with scratch_folder(self._settings.cache_dir, self._job_id, self._fence) as folder:
-            run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, self._reporter, memory)
+        self._forget_ended_jobs()
+        cache_dir, self._blocks = self._settings.cache_dir, Blocks(self._settings.cache_dir, self._store, self._job_id)
+        with scratch_folder(cache_dir, self._job_id, self._fence) as folder, self._blocks as kept:
+            run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)
+
+    def _forget_ended_jobs(self) -> None:
+        """Blocks of jobs that have ended, on another host for example, are of no use here any more."""
+        known = blocks.job_ids(self._settings.cache_dir)
+        try:
+            with self._database.begin() as session:
+                needed = repository.may_go_on(session, known, within_seconds=self._settings.keep_blocks_seconds)
+        except TRANSIENT:
+            return  # the next attempt asks again
+        for job_id in set(known) - needed:
+            blocks.forget(self._settings.cache_dir, job_id)
 
     def _succeeded(self, metrics: dict[str, Any]) -> None:
         """From before the success is written down until it certainly was not, the artifact must stay: readers may trust it."""
@@ -112,12 +129,14 @@ class _Attempt:
             self._may_have_succeeded = False
             raise
         log.info("job_succeeded", job_id=str(self._job_id), seconds=metrics["seconds"])
+        self._remove_blocks()
 
     def _interrupted(self, reason: Interruption) -> None:
         """The end that nobody is to blame for. A lost claim is not ours to end."""
         log.info("run_interrupted", job_id=str(self._job_id), reason=str(reason))
         if isinstance(reason, JobCancelled):
             self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
+            self._remove_blocks()
         elif isinstance(reason, StopRequested):
             self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
         self._sweep(self._fence)
@@ -129,7 +148,13 @@ class _Attempt:
         log.warning("run_failed", job_id=str(self._job_id), code=failure.code, exc_info=error)
         retry_seconds = self._settings.retry_seconds
         self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
+        if not failure.code.retryable:
+            self._remove_blocks()
         return self._sweep(self._fence)
+
+    def _remove_blocks(self) -> None:
+        if self._blocks is not None:
+            self._blocks.remove()
 
     def _end(self, write: Callable[[Session], None]) -> None:
         try:

@@ -14,6 +14,7 @@ from torch import Tensor
 from service.contract import FailureCode, JobSpec, Manifest, Stage
 from service.settings import Settings
 from worker.artifacts import describe, publish
+from worker.blocks import Blocks
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.evaluation.perplexity import PerplexityMetric, evaluate
 from worker.failures import JobFailure
@@ -34,6 +35,7 @@ class Run:
     folder: Path
     """Scratch; the pruned checkpoint is written below it."""
     store: ObjectStore
+    blocks: Blocks
     reporter: Reporter
     memory: PeakMemory
 
@@ -110,7 +112,8 @@ def _check_length(use: str, length: int, plan: Outline) -> None:
 
 def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path) -> SparsityReport:
     run.reporter.start_stage(Stage.PRUNING)
-    return sparsify(model.path, pruned, recipe, tokens, device=run.settings.device, observer=run.reporter)
+    journal = run.blocks.journal(run.reporter.tick)
+    return sparsify(model.path, pruned, recipe, tokens, device=run.settings.device, observer=run.reporter, journal=journal)
 
 
 def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Quality:

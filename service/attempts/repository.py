@@ -5,7 +5,7 @@ fence and changes the row only if that is still so (`held`). Whoever takes a job
 Locks are taken in one order, the job's row before its attempt's, so that no two transactions wait for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -120,6 +120,12 @@ def _take_best(session: Session, *, skip_locked: bool) -> Row[UUID, int, int, di
     return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
 
 
+def may_go_on(session: Session, job_ids: Collection[UUID], *, within_seconds: float) -> set[UUID]:
+    """Those of the jobs that have not ended, or have failed so lately that somebody may want to try again."""
+    is_fresh = (Job.state == JobState.FAILED) & (Job.finished_at > in_seconds(-within_seconds))
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.finished_at.is_(None) | is_fresh)))
+
+
 def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) -> Wish:
     """Renew the lease and learn what is wanted.
 
@@ -165,17 +171,19 @@ def block_pruned(
     position: int,
     matrices: Sequence[MatrixMeasures],
     report: dict[str, Any],
+    resumed: bool,
 ) -> None:
     """Write what one block's matrices came to, the first of them at `position`; the progress and the event with them.
 
-    Repeating it changes nothing, so that a caller who lost the connection may not know and try again.
+    `resumed` is a block that an earlier attempt has pruned. Repeating it changes nothing, so that a caller who lost the connection may not know and try again.
     """
     _write(session, job_id, fence, progress=report)
     if session.execute(select(exists().where(Layer.job_id == job_id, Layer.block == block))).scalar_one():
         return
     for offset, matrix in enumerate(matrices):
         session.add(_layer(job_id, position + offset, block, matrix))
-    summary = {"block": block, "total": report["total"], "matrices": len(matrices), "seconds": sum(m.seconds for m in matrices)}
+    seconds = sum(matrix.seconds for matrix in matrices)
+    summary = {"block": block, "total": report["total"], "matrices": len(matrices), "seconds": seconds, "resumed": resumed}
     events.append(session, job_id, EventType.BLOCK_PRUNED, summary)
 
 

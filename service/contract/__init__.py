@@ -1,6 +1,6 @@
 """The vocabulary that service and worker share; pydantic and the standard library only."""
 
-from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix
+from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix, blocks_prefix
 from service.contract.datasets import DATASETS, Dataset
 from service.contract.failures import Failure, FailureCode
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK, QUEUE
@@ -42,5 +42,6 @@ __all__ = [
     "Stage",
     "Wish",
     "artifact_prefix",
+    "blocks_prefix",
     "sources_of",
 ]

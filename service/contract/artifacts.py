@@ -29,3 +29,8 @@ MANIFEST_NAME: Final = "manifest.json"
 def artifact_prefix(job_id: object, fence: int) -> str:
     """Where an attempt's files lie in the store. The fence is in the path, so that two attempts never share a file."""
     return f"jobs/{job_id}/{fence}"
+
+
+def blocks_prefix(job_id: object) -> str:
+    """Where the blocks that a job's attempts have finished lie in the store, for the next attempt, on whatever host."""
+    return f"jobs/{job_id}/blocks"

@@ -17,7 +17,7 @@ class EventView(BaseModel):
             "example": {
                 "seq": 7,
                 "type": "block_pruned",
-                "data": {"block": 3, "total": 30, "matrices": 7, "seconds": 1.2},
+                "data": {"block": 3, "total": 30, "matrices": 7, "seconds": 1.2, "resumed": False},
                 "created_at": "2026-01-31T12:00:00Z",
             }
         }

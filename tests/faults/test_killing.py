@@ -19,7 +19,7 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.queue import Queue
 from service.settings import Settings
-from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.integration.job_rows import attempts_of, events_of, eventually, insert_job, job_row
 from tests.integration.tiny_model import save_model
 from tests.integration.worker_processes import Worker, dispatching, starting, working
 
@@ -84,6 +84,11 @@ def end_job(database: Database, job_id: UUID) -> None:
     eventually(lambda: job_row(database, job_id).finished_at, seconds=30)
 
 
+def resumed_blocks(database: Database, job_id: UUID) -> int:
+    """How many times an attempt went on with a block of an earlier one."""
+    return sum(event.data.get("resumed", False) for event in events_of(database, job_id))
+
+
 def busy_one(database: Database, job_id: UUID, *workers: Worker) -> Worker:
     """The worker that has the job."""
     pid = int(attempts_of(database, job_id)[-1].worker.rpartition(":")[2])
@@ -107,6 +112,7 @@ def test_another_worker_takes_over_when_a_child_and_then_a_whole_worker_are_kill
         seconds_until_attempt(database, job_id, 3)
         wait_until_it_succeeds(database, job_id)
         assert_one_artifact_and_nothing_else(cluster, database, job_id)
+    assert resumed_blocks(database, job_id) > 0
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired", "lease_expired", "succeeded"]
 
 

@@ -165,7 +165,7 @@ def test_a_worker_that_is_told_to_stop_gives_the_job_back(settings: Settings, da
         stop.set()
         eventually(lambda: job_row(database, job_id).state == JobState.QUEUED, seconds=10)
     assert job_row(database, job_id).attempts_counted == 0
-    assert left_behind(settings) == []
+    assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
 
 def test_a_worker_that_lost_its_claim_stops_and_writes_nothing_more(settings: Settings, database: Database) -> None:
@@ -175,7 +175,7 @@ def test_a_worker_that_lost_its_claim_stops_and_writes_nothing_more(settings: Se
         before = events_of(database, job_id)[-1].seq
     assert job_row(database, job_id).state == JobState.QUEUED
     assert events_of(database, job_id)[-1].seq == before
-    assert left_behind(settings) == []
+    assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
 
 def test_a_run_goes_on_when_its_connections_break(settings: Settings, database: Database) -> None:
@@ -209,3 +209,84 @@ def test_the_same_job_twice_gives_identical_weights_through_all_processes(
     source = load_file(model / "model.safetensors")
     assert pruned.keys() == source.keys()
     assert sum(int((tensor == 0).sum()) for tensor in pruned.values()) > 0
+
+
+def stopped_in_the_middle(settings: Settings, database: Database) -> UUID:
+    """A long job that was given back while it pruned."""
+    stop = threading.Event()
+    with pruning_meanwhile(settings, database, stop) as job_id:
+        eventually(lambda: (job_row(database, job_id).progress or {})["done"] >= 4)
+        stop.set()
+    assert job_row(database, job_id).state == JobState.QUEUED
+    return job_id
+
+
+def finish(settings: Settings, database: Database, job_id: UUID) -> list[bool]:
+    """Take the job up again and see it succeed; of every block in this attempt, whether an earlier one has done it."""
+    before = len(events_of(database, job_id))
+    eventually(lambda: work(settings, threading.Event()))
+    assert job_row(database, job_id).state == JobState.SUCCEEDED
+    return [event.data["resumed"] for event in events_of(database, job_id)[before:] if event.type == "block_pruned"]
+
+
+def undisturbed_bits(settings: Settings, database: Database) -> bytes:
+    job_id = insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG)
+    assert finish(settings, database, job_id) == [False] * 24
+    return (artifact(settings, database, job_id) / "model.safetensors").read_bytes()
+
+
+def stored_blocks(settings: Settings, job_id: UUID) -> list[Path]:
+    return files(Path(settings.artifact_url.removeprefix("file://")) / "jobs" / str(job_id) / "blocks")
+
+
+@pytest.mark.parametrize("place", ["the same host", "another host"])
+def test_an_attempt_goes_on_after_the_last_finished_block(
+    settings: Settings, database: Database, tmp_path: Path, place: str
+) -> None:
+    job_id = stopped_in_the_middle(settings, database)
+    other = settings if place == "the same host" else settings.model_copy(update={"cache_dir": tmp_path / "elsewhere"})
+    eventually(lambda: stored_blocks(settings, job_id))
+    resumed = finish(other, database, job_id)
+    assert len(resumed) == 24
+    assert 0 < resumed.count(True) < 24
+    assert resumed == sorted(resumed, reverse=True)
+    with database.begin() as session:
+        layers = session.scalars(select(Layer).where(Layer.job_id == job_id).order_by(Layer.position)).all()
+    assert [layer.block for layer in layers] == [block for block in range(24) for _ in range(7)]
+    bits = (artifact(settings, database, job_id) / "model.safetensors").read_bytes()
+    assert bits == undisturbed_bits(settings, database)
+    assert stored_blocks(settings, job_id) == []
+    assert files(other.cache_dir) == []
+
+
+def test_blocks_that_another_host_has_not_got_whole_are_pruned_again(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    job_id = stopped_in_the_middle(settings, database)
+    first, *_ = sorted(stored_blocks(settings, job_id))
+    content = first.read_bytes()
+    first.unlink()  # it may be one with the journal's file
+    first.write_bytes(content[:-1])
+    resumed = finish(settings.model_copy(update={"cache_dir": tmp_path / "elsewhere"}), database, job_id)
+    assert not resumed[0]
+    assert any(resumed)
+    assert (artifact(settings, database, job_id) / "model.safetensors").read_bytes() == undisturbed_bits(settings, database)
+
+
+def test_blocks_of_a_job_that_has_ended_elsewhere_are_forgotten(settings: Settings, database: Database, tmp_path: Path) -> None:
+    job_id = stopped_in_the_middle(settings, database)
+    assert files(settings.cache_dir / "blocks" / str(job_id)) != []
+    finish(settings.model_copy(update={"cache_dir": tmp_path / "elsewhere"}), database, job_id)
+    save_model(settings.model_root / "tiny")
+    insert_job(database)
+    run_once(settings)
+    assert files(settings.cache_dir) == []
+
+
+def test_a_cancelled_job_leaves_no_blocks(settings: Settings, database: Database) -> None:
+    with pruning_meanwhile(settings, database, threading.Event()) as job_id:
+        eventually(lambda: stored_blocks(settings, job_id))
+        with database.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
+    assert job_row(database, job_id).state == JobState.CANCELLED
+    assert left_behind(settings) == []

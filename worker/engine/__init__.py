@@ -4,12 +4,14 @@
 """
 
 from worker.engine.architectures import Outline, outline
+from worker.engine.journal import Journal
 from worker.engine.perplexity import Perplexity, perplexity
 from worker.engine.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, SparsityReport
 from worker.engine.sparsify import sparsify
 
 __all__ = [
+    "Journal",
     "MatrixReport",
     "Observer",
     "Outline",

@@ -32,14 +32,13 @@ def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def loaded_block(arch: Architecture, block: Block, device: torch.device, shared: Checkpoint | None = None) -> Iterator[nn.Module]:
-    """The block with its weights on the device; afterwards it is empty again.
-
-    Weights that are one with those of an earlier block are read from `shared`: where they are pruned already.
-    """
+def loaded_block(
+    arch: Architecture, block: Block, device: torch.device, weights: Checkpoint | None = None
+) -> Iterator[nn.Module]:
+    """The block with its weights on the device, read from `weights` or else the source; afterwards it is empty again."""
     try:
         parts = [(f"{block.name}.{path}".rstrip("."), part) for path, part in block.module.named_modules()]
-        _fill(arch, parts, device, shared)
+        _fill(arch, parts, _Reader(arch, weights or arch.checkpoint, device))
         with fast_linears(block.module), torch.no_grad():
             yield block.module
     finally:
@@ -51,30 +50,28 @@ def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.dev
     """`module` (the model, or its part below the head) with all weights but those of the blocks."""
     wanted = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
     try:
-        _fill(arch, [(name, part) for name, part in arch.model.named_modules() if id(part) in wanted], device)
+        parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in wanted]
+        _fill(arch, parts, _Reader(arch, arch.checkpoint, device))
         with fast_linears(module), torch.no_grad():
             yield module
     finally:
         module.to("meta")
 
 
-def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], device: torch.device, shared: Checkpoint | None = None) -> None:
+def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Reader") -> None:
     """Give the parameters and buffers of modules, named as in the model, their numbers. Tied ones become one tensor."""
     filled: dict[str, nn.Parameter] = {}
-    reader = _Reader(arch, arch.checkpoint, device)
-    sharer = _Reader(arch, shared or arch.checkpoint, device)
     for prefix, part in parts:
-        _compute_buffers(arch, prefix, part, device)
+        _compute_buffers(arch, prefix, part, reader.device)
         for key, parameter in part._parameters.items():
             if parameter is None:
                 continue
             name = f"{prefix}.{key}" if prefix else key
-            source = sharer if name in arch.tied else reader
             name = arch.tied.get(name, name)
             if name not in arch.fillings:
                 raise ArchitectureUnsupported(f"The checkpoint has no tensor for {name} of {type(part).__name__}.")
             if name not in filled:
-                filled[name] = nn.Parameter(source.read(name, parameter.dtype), requires_grad=False)
+                filled[name] = nn.Parameter(reader.read(name, parameter.dtype), requires_grad=False)
                 filled[name]._is_hf_initialized = True  # type: ignore[attr-defined]
             part._parameters[key] = filled[name]
         for key, buffer in part._buffers.items():
@@ -87,9 +84,9 @@ class _Reader:
     """Reads parameters; those that are filled together are read together and handed out one by one."""
 
     def __init__(self, arch: Architecture, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.device = device
         self._arch = arch
         self._checkpoint = checkpoint
-        self._device = device
         self._dtype = compute_dtype(arch.model, device)
         self._kept = [(re.compile(name), dtype) for name, dtype in arch.model._get_dtype_plan(self._dtype).items()]
         self._waiting: dict[str, Tensor] = {}
@@ -105,10 +102,10 @@ class _Reader:
     def _cast(self, tensor: Tensor, parameter: str, own_dtype: torch.dtype) -> Tensor:
         """In the model's type; but what transformers keeps in float32, whatever the rest is, stays in it."""
         if not tensor.is_floating_point():
-            return tensor.to(self._device)
+            return tensor.to(self.device)
         dtype = next((dtype for name, dtype in self._kept if name.search(parameter)), self._dtype)
         dtype = torch.float32 if own_dtype is torch.float32 else dtype
-        return tensor.to(self._device, dtype)
+        return tensor.to(self.device, dtype)
 
 
 def _compute_buffers(arch: Architecture, name: str, part: nn.Module, device: torch.device) -> None:

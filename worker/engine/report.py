@@ -95,8 +95,11 @@ class Observer(Protocol):
     def block_started(self, index: int, total: int) -> None:
         """Block `index`, counted from 0, is taken up."""
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport]) -> None:
-        """The block is done and, in a pruning run, its matrices are written; none in an evaluation."""
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
+        """The block is done and, in a pruning run, its matrices are written; none in an evaluation.
+
+        Where the run goes on from an earlier one, blocks that the earlier one did are `resumed`.
+        """
 
     def tick(self) -> None:
         """Called for every batch and every matrix, so about every second of work or more often."""
@@ -107,7 +110,7 @@ class Silent:
 
     def block_started(self, index: int, total: int) -> None: ...
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport]) -> None: ...
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None: ...
 
     def tick(self) -> None: ...
 

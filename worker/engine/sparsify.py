@@ -3,13 +3,17 @@
 Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915; the way through the blocks is that of
 Wanda (arXiv:2306.11695) and SparseGPT: each block is measured with the inputs that the pruned blocks before it give.
 
+A block's end is what is written of it. From there the samples go on, and from there an interrupted run goes on: blocks
+that the journal holds are written again and the samples sent through them, which gives the bits of a run in one piece.
+
 Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from worker.engine.architectures import Architecture, describe, take_apart
@@ -18,8 +22,9 @@ from worker.engine.calibration import check_tokens, record
 from worker.engine.cautions import cautions
 from worker.engine.choices import Objective
 from worker.engine.division import divide
+from worker.engine.journal import Finished, Journal, opened, run_key
 from worker.engine.loading import choose_device, loaded_block
-from worker.engine.output import Change, Output
+from worker.engine.output import Change, Changed, Output
 from worker.engine.propagation import DenseRun
 from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
@@ -35,6 +40,7 @@ def sparsify(
     *,
     device: str = "auto",
     observer: Observer | None = None,
+    journal: Journal | None = None,
 ) -> SparsityReport:
     """Prune the checkpoint in the folder `source` into the folder `destination`.
 
@@ -48,48 +54,98 @@ def sparsify(
         calibration_tokens: (samples, length) int64, token ids.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
         observer: is told of every block and may stop the run by raising.
+        journal: keeps what is finished, and has what an interrupted run with the same arguments had finished. Closed
+            afterwards.
 
     Raises:
         ValueError: the recipe does not fit the model, or the tokens do not.
         FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
         NumericalFailure: NaN or infinite weights or activations, with the layer's name.
+        OSError: the disk is full, for one.
     """
-    watch, observer, target = Stopwatch(), observer or Silent(), choose_device(device)
-    arch = take_apart(source)
-    recipe.check(describe(arch))
-    check_tokens(arch, calibration_tokens, at_least=1)
-    output = Output(arch.checkpoint, destination)
-    with watch.time(Part.IO):
-        output.copy_source(observer.tick)
-    with watch.time(Part.FORWARD):
-        stream = record(arch, calibration_tokens, target, observer.tick)
-    total, written = len(arch.blocks), output.written
-    shares = divide(arch, stream, calibration_tokens, recipe, watch, observer.tick)
-    dense_stream = stream.copy() if recipe.objective is Objective.PROPAGATED else None
-    reports: list[list[MatrixReport]] = []
-    for index, block in enumerate(arch.blocks):
-        observer.block_started(index, total)
-        dense = _remember(arch, index, dense_stream, watch, observer.tick)
-        with watch.time(Part.IO), loaded_block(arch, block, target, shared=written) as layer:
-            pruning = BlockPruning(block, index, recipe, shares[index], stream, watch, observer.tick)
-            results = pruning.run(layer, dense)
-            zeros = output.write({matrix: Change(result.pruned, result.weight) for matrix, result in results.items()})
-            finished = [result.report(matrix.name, zeros[matrix.name]) for matrix, result in results.items()]
-            if index + 1 < total:
-                with watch.time(Part.FORWARD):
-                    stream.advance(layer, index, block.name, observer.tick)
-        reports.append(finished)
-        observer.block_finished(index, total, finished)
-    report = SparsityReport.of(reports, block_parameters=arch.block_parameters, seconds=watch.seconds)
-    warnings = cautions(report.matrices, coverage=report.coverage, samples=stream.samples, fits_tokens=needs_gram(recipe))
+    with opened(journal):
+        run = _Run(source, destination, recipe, calibration_tokens, choose_device(device), observer or Silent(), journal)
+        reports = list(run.blocks())
+    report = SparsityReport.of(reports, block_parameters=run.arch.block_parameters, seconds=run.watch.seconds)
+    samples = len(calibration_tokens)
+    warnings = cautions(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=needs_gram(recipe))
     return replace(report, warnings=tuple(warnings))
 
 
-def _remember(
-    arch: Architecture, index: int, stream: Stream | None, watch: Stopwatch, tick: Callable[[], None]
-) -> DenseRun | None:
-    """What the dense block computes, where there is a dense stream to send through it."""
-    if stream is None:
-        return None
-    with watch.time(Part.IO), loaded_block(arch, arch.blocks[index], stream.device):
-        return DenseRun(arch.blocks[index], index, stream, watch, tick)
+class _Run:
+    """One run, at the entrance of a block, with all that the next ones need."""
+
+    def __init__(
+        self,
+        source: Path,
+        destination: Path,
+        recipe: Recipe,
+        tokens: Tensor,
+        device: torch.device,
+        observer: Observer,
+        journal: Journal | None,
+    ) -> None:
+        """Everything before the first block."""
+        self.watch, self._observer, self._recipe = Stopwatch(), observer, recipe
+        self.arch: Architecture = take_apart(source)
+        recipe.check(describe(self.arch))
+        check_tokens(self.arch, tokens, at_least=1)
+        self._output = Output(self.arch.checkpoint, destination)
+        with self.watch.time(Part.IO):
+            digest = self._output.copy_source(observer.tick)
+        self._written = self._output.written
+        self._journal, self._key = journal, run_key(source=digest, recipe=recipe, tokens=tokens, device=device)
+        with self.watch.time(Part.FORWARD):
+            self._stream = record(self.arch, tokens, device, observer.tick)
+        self._shares = divide(self.arch, self._stream, tokens, recipe, self.watch, observer.tick)
+        self._dense_stream = self._stream.copy() if recipe.objective is Objective.PROPAGATED else None
+
+    def blocks(self) -> Iterator[Sequence[MatrixReport]]:
+        """Prune and write one block after the other, or take it from the journal; the reports of its matrices."""
+        total = len(self.arch.blocks)
+        for index in range(total):
+            self._observer.block_started(index, total)
+            with self.watch.time(Part.IO):
+                known = self._journal.find(index, self._key) if self._journal else None
+            if known is not None:
+                self._send_dense(index)
+            finished = known or self._prune(index)
+            self._output.write(finished.tensors)
+            if index + 1 < total:
+                self._advance(self._stream, index, is_pruned=True)
+            self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
+            yield finished.reports
+
+    def _prune(self, index: int) -> Finished:
+        block, tick = self.arch.blocks[index], self._observer.tick
+        dense = self._remember(index)
+        with self.watch.time(Part.IO), loaded_block(self.arch, block, self._stream.device, self._written) as layer:
+            pruning = BlockPruning(block, index, self._recipe, self._shares[index], self._stream, self.watch, tick)
+            results = pruning.run(layer, dense)
+        with self.watch.time(Part.IO):
+            changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
+            changed = Changed.by(self.arch.checkpoint, changes)
+            reports = tuple(result.report(matrix.name, changed.zeros[matrix.name]) for matrix, result in results.items())
+            finished = Finished(changed.tensors, reports)
+            if self._journal:
+                self._journal.keep(index, finished, self._key)
+        return finished
+
+    def _remember(self, index: int) -> DenseRun | None:
+        """What the dense block computes, where there is a dense stream to send through it."""
+        stream, block = self._dense_stream, self.arch.blocks[index]
+        if stream is None:
+            return None
+        with self.watch.time(Part.IO), loaded_block(self.arch, block, stream.device):
+            return DenseRun(block, index, stream, self.watch, self._observer.tick)
+
+    def _send_dense(self, index: int) -> None:
+        """Send the dense stream, if there is one, through a block that need not be pruned."""
+        if self._dense_stream is not None:
+            self._advance(self._dense_stream, index, is_pruned=False)
+
+    def _advance(self, stream: Stream, index: int, *, is_pruned: bool) -> None:
+        block, weights = self.arch.blocks[index], self._written if is_pruned else None
+        loaded = loaded_block(self.arch, block, stream.device, weights)
+        with self.watch.time(Part.IO), loaded as layer, self.watch.time(Part.FORWARD):
+            stream.advance(layer, index, block.name, self._observer.tick)

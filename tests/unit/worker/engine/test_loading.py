@@ -7,7 +7,7 @@ import torch
 from tests.unit.worker.engine import families, tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
-from worker.engine.output import Change, Output
+from worker.engine.output import Change, Changed, Output
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")
@@ -59,10 +59,9 @@ def test_weights_that_blocks_share_are_read_where_they_are_pruned(tmp_path: Path
     matrix = next(matrix for matrix in arch.blocks[1].matrices if matrix.parameter == name)
     output = Output(arch.checkpoint, tmp_path / "target")
     output.copy_source(lambda: None)
-    written = output.written
-    output.write({matrix: Change(torch.ones(matrix.shape, dtype=torch.bool))})
-    for shared, is_pruned in ((None, False), (written, True)):
-        with loaded_block(arch, arch.blocks[3], CPU, shared) as module:
+    output.write(Changed.by(arch.checkpoint, {matrix: Change(torch.ones(matrix.shape, dtype=torch.bool))}).tensors)
+    for weights, is_pruned in ((None, False), (output.written, True)):
+        with loaded_block(arch, arch.blocks[3], CPU, weights) as module:
             assert (not module.get_parameter(name).any()) == is_pruned
 
 

@@ -10,7 +10,7 @@ from tests.unit.worker.engine import families, tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.matrices import Matrix
-from worker.engine.output import Change, Output
+from worker.engine.output import Change, Changed, Output
 
 
 def test_a_copy_is_byte_for_byte_the_source_and_ticks(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
@@ -29,7 +29,9 @@ def written(source: Path, target: Path, changes: Callable[[Matrix], Change | Non
     output = Output(arch.checkpoint, target)
     output.copy_source(lambda: None)
     made = {matrix: changes(matrix) for matrix in arch.blocks[1].matrices}
-    return output.write({matrix: change for matrix, change in made.items() if change is not None})
+    changed = Changed.by(arch.checkpoint, {matrix: change for matrix, change in made.items() if change is not None})
+    output.write(changed.tensors)
+    return changed.zeros
 
 
 def test_only_the_pruned_weights_of_one_tensor_change(tmp_path: Path) -> None:

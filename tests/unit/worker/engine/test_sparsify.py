@@ -261,7 +261,8 @@ class Watcher:
     def block_started(self, index: int, total: int) -> None:
         self.told.append(("started", index, total))
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport]) -> None:
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
+        assert not resumed
         self.told.append(("finished", index, total, tuple(matrices)))
 
     def tick(self) -> None:
