@@ -175,7 +175,8 @@ def block_pruned(
 ) -> None:
     """Write what one block's matrices came to, the first of them at `position`; the progress and the event with them.
 
-    `resumed` is a block that an earlier attempt has pruned. Repeating it changes nothing, so that a caller who lost the connection may not know and try again.
+    `resumed` is a block that an earlier attempt has pruned. Repeating it changes nothing, so that a caller who lost the
+    connection may not know and try again.
     """
     _write(session, job_id, fence, progress=report)
     if session.execute(select(exists().where(Layer.job_id == job_id, Layer.block == block))).scalar_one():

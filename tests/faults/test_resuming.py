@@ -22,7 +22,7 @@ SERVER.set_forkserver_preload(["worker.engine", "transformers.models.llama.model
 class Telling(Silent):
     """Tells the parent of every block, and whether it was done by an earlier run."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: "Connection[tuple[int, bool], None]") -> None:
         self._pipe = pipe
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
@@ -31,7 +31,7 @@ class Telling(Silent):
         self._pipe.send((index, resumed))
 
 
-def prune(folder: Path, target: Path, pipe: Connection) -> None:
+def prune(folder: Path, target: Path, pipe: "Connection[tuple[int, bool], None]") -> None:
     """What the killed process does."""
     torch.set_num_threads(1)
     tokens = torch.randint(256, (8, 64), generator=torch.Generator().manual_seed(0))
@@ -39,7 +39,7 @@ def prune(folder: Path, target: Path, pipe: Connection) -> None:
     sparsify(folder / "source", target, recipe, tokens, device="cpu", observer=Telling(pipe), journal=journal)
 
 
-def start(folder: Path, target: Path) -> tuple["multiprocessing.context.ForkServerProcess", "Connection[tuple[int, bool], None]"]:
+def start(folder: Path, target: Path) -> tuple["multiprocessing.context.ForkServerProcess", "Connection[None, tuple[int, bool]]"]:
     here, there = SERVER.Pipe(duplex=False)
     process = SERVER.Process(target=prune, args=(folder, target, there))
     process.start()

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from worker.engine.architectures import Block
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.dense_run import DenseRun, Stage
+from worker.engine.detours import Detour
 from worker.engine.matrices import Matrix
 from worker.engine.measuring import check_finite, measure, never_multiplied
-from worker.engine.propagation import PULL_ON_MASKS, PULL_ON_WEIGHTS, DenseRun, Stage, StageRun
+from worker.engine.propagation import PULL_ON_MASKS, PULL_ON_WEIGHTS, StageRun
 from worker.engine.pruning import Pruned, needs_gram, prune
 from worker.engine.recipe import Recipe
 from worker.engine.report import Part, Stopwatch
@@ -32,6 +35,8 @@ class BlockPruning:
     recipe: Recipe
     sparsity: float
     stream: Stream  # the pruned model's, at the entrance of the block
+    source: Checkpoint
+    detour: Detour  # around what is settled in the end, for the stream to go on
     watch: Stopwatch
     tick: Callable[[], None]
 
@@ -76,7 +81,7 @@ class BlockPruning:
 
     def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseRun) -> dict[Matrix, Pruned]:
         pull = PULL_ON_MASKS if self.recipe.update is None else PULL_ON_WEIGHTS
-        run = StageRun(self.block, self.index, stage, self.stream, dense, pull)
+        run = StageRun(self.block, self.index, stage, self.stream, dense, self.detour, pull)
         run.run(self.watch, self.tick)
         results: dict[Matrix, Pruned] = {}
         for leader, group in stage.groups.items():
@@ -88,6 +93,7 @@ class BlockPruning:
                     wanted = run.wanted(matrix, matrix.read(layer).float())
                 results[matrix] = self._prune(layer, matrix, run.inputs[leader], wanted)
                 self._write(layer, matrix, results[matrix])
+        self.detour.settle(stage.matrices)
         return results
 
     def _measure(self, matrices: Sequence[Matrix]) -> dict[str, InputStatistics]:
@@ -108,5 +114,7 @@ class BlockPruning:
         return result
 
     def _write(self, layer: nn.Module, matrix: Matrix, result: Pruned) -> None:
-        """Put the result into the block in memory, which the samples then go through."""
-        matrix.write(layer, matrix.read(layer).masked_fill(result.pruned, 0) if result.weight is None else result.weight)
+        """Put the result into the block in memory: with the numbers that the checkpoint's type will hold."""
+        stored = self.source.tensors[matrix.filling.tensors[0]].dtype
+        weight = matrix.read(layer).masked_fill(result.pruned, 0) if result.weight is None else result.weight.to(stored)
+        matrix.write(layer, weight)

@@ -151,7 +151,7 @@ def _own_code() -> str:
 def _processor(device: torch.device) -> list[Any]:
     if device.type == "cuda":
         return [torch.cuda.get_device_name(device), torch.version.cuda]
-    return [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]  # type: ignore[no-untyped-call]
+    return [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
 
 
 def _settle_names(folder: Path) -> None:

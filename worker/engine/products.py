@@ -8,7 +8,8 @@ than assumed is not found, rather than pruned along the wrong axis.
 Axes:   x (..., tokens, in), W (out, in), stacks (matrices, out, in); result x Wᵀ
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -24,6 +25,35 @@ _ADDED = {"addmm", "baddbmm"}  # a summand first
 def place(view: Tensor) -> Place:
     """Where in memory the numbers of a view lie."""
     return (view.untyped_storage().data_ptr(), int(view.storage_offset()), tuple(view.shape), view.stride())
+
+
+@dataclass(frozen=True)
+class Operands:
+    """The factors of a product x Wᵀ, and whether that is what the call gives, rather than W xᵀ."""
+
+    x: Tensor
+    weight: Tensor
+    is_result: bool
+
+
+def operands(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], storages: Container[int]
+) -> Operands | None:
+    """Of a call into torch, if it is a product with something that lies in one of these storages."""
+    name = getattr(func, "__name__", "")
+    if not (name in _LINEAR or name in _MATMUL or name in _ADDED):
+        return None
+    factors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    first, second = factors[1:3] if name in _ADDED else factors[:2]
+
+    def is_known(factor: Tensor) -> bool:
+        return factor.ndim > 1 and factor.untyped_storage().data_ptr() in storages
+
+    if is_known(second):
+        return Operands(first, second if name in _LINEAR else second.transpose(-1, -2), is_result=True)
+    if name not in _LINEAR and is_known(first) and second.ndim > 1:
+        return Operands(second.transpose(-1, -2), first, is_result=False)
+    return None
 
 
 class Products(TorchFunctionMode):
@@ -50,29 +80,16 @@ class Products(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Every call into torch passes here."""
-        name = getattr(func, "__name__", "")
-        matrix: str | None = None
-        if name in _LINEAR or name in _MATMUL or name in _ADDED:
-            factors = [value for value in (*args, *(kwargs or {}).values()) if isinstance(value, Tensor)]
-            first, second = factors[1:3] if name in _ADDED else factors[:2]
-            if name in _LINEAR:
-                matrix = self._look(first, second)
-            elif self._is_known(second):
-                matrix = self._look(first, second.transpose(-1, -2))
-            elif self._is_known(first) and second.ndim > 1:
-                self._look(second.transpose(-1, -2), first)
-        result = func(*args, **(kwargs or {}))
-        if matrix is not None and self._made is not None:
+        kwargs = kwargs or {}
+        found = operands(func, args, kwargs, self._storages)
+        matrix = None if found is None else self._look(found.x, found.weight)
+        result = func(*args, **kwargs)
+        if found is not None and found.is_result and matrix is not None and self._made is not None:
             self._made(matrix, result)
         return result
 
-    def _is_known(self, factor: Tensor) -> bool:
-        return factor.ndim > 1 and factor.untyped_storage().data_ptr() in self._storages
-
     def _look(self, x: Tensor, weight: Tensor) -> str | None:
         """Tell of a product; the matrix, if it is no slice."""
-        if not self._is_known(weight):
-            return None
         inputs = (*place(x), x._version)
         if weight.ndim == 2:
             return self._tell(weight, x, inputs, is_slice=False)

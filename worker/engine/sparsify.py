@@ -10,6 +10,7 @@ Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from worker.engine.architectures import Architecture, describe, take_apart
 from worker.engine.block_pruning import BlockPruning
 from worker.engine.calibration import check_tokens, record
 from worker.engine.cautions import cautions
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.choices import Objective
+from worker.engine.dense_run import DenseRun
+from worker.engine.detours import Detour, straight
 from worker.engine.division import divide
 from worker.engine.journal import Finished, Journal, opened, run_key
 from worker.engine.loading import choose_device, loaded_block
 from worker.engine.output import Change, Changed, Output
-from worker.engine.propagation import DenseRun
 from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
@@ -107,20 +110,23 @@ class _Run:
             self._observer.block_started(index, total)
             with self.watch.time(Part.IO):
                 known = self._journal.find(index, self._key) if self._journal else None
-            if known is not None:
-                self._send_dense(index)
-            finished = known or self._prune(index)
+            detour = Detour(self.arch.blocks[index])
+            finished = known or self._prune(index, detour)
+            if known and self._dense_stream:
+                self._advance(self._dense_stream, index, None)
             self._output.write(finished.tensors)
             if index + 1 < total:
-                self._advance(self._stream, index, is_pruned=True)
+                self._advance(self._stream, index, self._written, detour)
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
 
-    def _prune(self, index: int) -> Finished:
+    def _prune(self, index: int, detour: Detour) -> Finished:
         block, tick = self.arch.blocks[index], self._observer.tick
         dense = self._remember(index)
         with self.watch.time(Part.IO), loaded_block(self.arch, block, self._stream.device, self._written) as layer:
-            pruning = BlockPruning(block, index, self._recipe, self._shares[index], self._stream, self.watch, tick)
+            pruning = BlockPruning(
+                block, index, self._recipe, self._shares[index], self._stream, self.arch.checkpoint, detour, self.watch, tick
+            )
             results = pruning.run(layer, dense)
         with self.watch.time(Part.IO):
             changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
@@ -139,13 +145,15 @@ class _Run:
         with self.watch.time(Part.IO), loaded_block(self.arch, block, stream.device):
             return DenseRun(block, index, stream, self.watch, self._observer.tick)
 
-    def _send_dense(self, index: int) -> None:
-        """Send the dense stream, if there is one, through a block that need not be pruned."""
-        if self._dense_stream is not None:
-            self._advance(self._dense_stream, index, is_pruned=False)
-
-    def _advance(self, stream: Stream, index: int, *, is_pruned: bool) -> None:
-        block, weights = self.arch.blocks[index], self._written if is_pruned else None
+    def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: Detour | None = None) -> None:
+        """Send a stream through the block with these weights, by default the source's, and if possible around what is settled."""
+        block = self.arch.blocks[index]
         loaded = loaded_block(self.arch, block, stream.device, weights)
         with self.watch.time(Part.IO), loaded as layer, self.watch.time(Part.FORWARD):
-            stream.advance(layer, index, block.name, self._observer.tick)
+
+            def look(way: AbstractContextManager[None]) -> list[Tensor]:
+                with way:
+                    return [stream.run(layer, index, batch=0)]
+
+            way = detour.tried(stream, index, look) if detour else straight
+            stream.advance(layer, index, block.name, self._observer.tick, way)

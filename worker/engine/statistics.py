@@ -16,18 +16,22 @@ from torch import Tensor
 
 from worker.engine.linear import product
 
+_STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are their mirror images
+_NARROWEST = 128  # below that a product is no faster for being smaller
+
 
 class InputStatistics:
     """Running statistics of one input that one or several matrices share."""
 
     def __init__(self, width: int, *, device: torch.device, with_gram: bool, examples_per_sample: int) -> None:
-        """`with_gram` also sums `gram`, (in, in) float32; `examples_per_sample` tokens of each sample are kept as they are."""
+        """`with_gram` also sums `gram`; `examples_per_sample` tokens of each sample are kept as they are."""
         self.tokens = 0
         self.samples = 0
         self.mean = torch.zeros(width, dtype=torch.float64, device=device)
         self._squares = torch.zeros_like(self.mean)  # Σ (x − mean)²
         self._within = torch.zeros_like(self.mean)  # Σ_s V_s
-        self.gram = torch.zeros(width, width, device=device) if with_gram else None
+        self._gram = torch.zeros(width, width, device=device) if with_gram else None
+        self._is_mirrored = True  # if not, only what lies right of the diagonal, or near it, is up to date in _gram
         self._examples_per_sample = examples_per_sample
         self._examples: list[Tensor] = []
 
@@ -46,11 +50,30 @@ class InputStatistics:
         self._squares += squares + shift.square() * (self.tokens * count / total)
         self._within += squares / count
         self.tokens, self.samples = total, self.samples + 1
-        if self.gram is not None:
-            transposed = x.t().contiguous()  # (in, tokens)
-            self.gram += product(transposed, transposed)
+        if self._gram is not None:
+            self._add_products(self._gram, x.t().contiguous())
         if self._examples_per_sample:
             self._examples.append(x[:: -(-count // self._examples_per_sample)].clone())
+
+    def _add_products(self, gram: Tensor, x: Tensor) -> None:
+        """Add x xᵀ, x (in, tokens), stripe by stripe from the diagonal to the right."""
+        for stripe in self._stripes(len(x)):
+            gram[stripe, stripe.start :] += product(x[stripe], x[stripe.start :])
+        self._is_mirrored = False
+
+    @staticmethod
+    def _stripes(width: int) -> list[slice]:
+        size = width if width < _STRIPES * _NARROWEST else -(-width // _STRIPES)
+        return [slice(start, min(start + size, width)) for start in range(0, width, size)]
+
+    @property
+    def gram(self) -> Tensor | None:
+        """Σ x xᵀ, (in, in) float32, if it was asked for; symmetric."""
+        if self._gram is not None and not self._is_mirrored:
+            for stripe in self._stripes(len(self._gram)):
+                self._gram[stripe.stop :, stripe] = self._gram[stripe, stripe.stop :].T
+            self._is_mirrored = True
+        return self._gram
 
     @property
     def variance(self) -> Tensor:

@@ -4,6 +4,7 @@ Axes:   hidden states (samples of a batch, length, width), in some families with
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from worker.engine.errors import NumericalFailure
+
+Way = Callable[[int], AbstractContextManager[None]]  # what is to be open while a batch, by its number, is run
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,13 @@ class Stream:
         hidden: Tensor = output[0] if isinstance(output, tuple | list) else output
         return hidden
 
-    def advance(self, layer: nn.Module, index: int, name: str, tick: Callable[[], None]) -> None:
-        """Send every batch through block `index`. NumericalFailure if what comes out is not finite."""
+    def advance(
+        self, layer: nn.Module, index: int, name: str, tick: Callable[[], None], way: "Way" = lambda _: nullcontext()
+    ) -> None:
+        """Send every batch through block `index`, each while its way is open. NumericalFailure if it comes out not finite."""
         for batch in range(len(self.states)):
-            self.step(layer, index, name, batch)
+            with way(batch):
+                self.step(layer, index, name, batch)
             tick()
 
     def step(self, layer: nn.Module, index: int, name: str, batch: int) -> None:

@@ -103,13 +103,13 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
 
 def key(**change: Any) -> str:
     """The key of a run that differs from the usual one by this."""
-    usual = {
+    usual: dict[str, Any] = {
         "source": "hash",
         "recipe": Recipe.from_dict({}),
         "tokens": torch.arange(8).view(2, 4),
         "device": torch.device("cpu"),
     }
-    return run_key(**usual | change)
+    return run_key(**(usual | change))
 
 
 def test_runs_that_may_differ_in_a_bit_have_different_keys() -> None:

@@ -83,10 +83,9 @@ def test_a_run_that_goes_on_gives_the_bits_of_one_in_one_piece(tmp_path: Path, n
 def test_a_run_goes_on_whatever_the_form_on_disk(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     whole, again = StopAt(), StopAt()
-    recipe: dict[str, Any] = {"preset": "best"}
-    run_tiny = lambda target, journal, observer: run(tmp_path / "source", tmp_path / target, journal, observer, recipe)  # noqa: E731
-    run_tiny("whole", tmp_path / "journal", whole)
-    run_tiny("target", tmp_path / "journal", again)
+    recipe = {"preset": "best"}
+    run(tmp_path / "source", tmp_path / "whole", tmp_path / "journal", whole, recipe)
+    run(tmp_path / "source", tmp_path / "target", tmp_path / "journal", again, recipe)
     assert again.resumed == whole.pruned
     assert bits(tmp_path / "target") == bits(tmp_path / "whole")
 

@@ -1,0 +1,124 @@
+"""A run by detours against the same run that computes everything."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.unit.worker.engine import families, tiny_decoders
+from worker.engine import Recipe, sparsify
+from worker.engine.architectures import take_apart
+from worker.engine.calibration import record
+from worker.engine.dense_run import DenseRun
+from worker.engine.detours import Detour, straight
+from worker.engine.loading import loaded_block
+from worker.engine.report import Stopwatch
+from worker.engine.streams import Stream, Way
+
+TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
+FAMILIES = [
+    *["llama", "gpt2", "opt", "gpt_neox", "falcon", "phi", "phi3", "bloom", "cohere", "gemma2", "gemma3_text", "olmo2", "qwen3"],
+    *["mixtral", "gpt_oss", "llama4_text", "deepseek_v3", "qwen3_moe", "dbrx", "zamba2", "mamba", "rwkv", "recurrent_gemma"],
+]
+TAKEN = ["llama", "gpt2", "opt", "phi3", "qwen3", "mixtral", "gpt_oss", "deepseek_v3"]
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For every run that could be by a detour, whether it was."""
+    taken: list[bool] = []
+    tried = Detour.tried
+
+    def note(self: Detour, stream: Stream, index: int, run: Any) -> Way:
+        way = tried(self, stream, index, run)
+        if self._settled:
+            taken.append(way is not straight)
+        return way
+
+    monkeypatch.setattr(Detour, "tried", note)
+    return taken
+
+
+def prune(source: Path, target: Path, preset: str = "best") -> bytes:
+    sparsify(source, target, Recipe.from_dict({"preset": preset}), TOKENS, device="cpu")
+    return b"".join(path.read_bytes() for path in sorted(target.glob("*.safetensors")))
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_a_detour_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: list[bool], model_type: str) -> None:
+    tiny_decoders.save(model_type, tmp_path / "source")
+    found = prune(tmp_path / "source", tmp_path / "around")
+    if model_type in TAKEN:
+        assert ways
+        assert all(ways)
+    monkeypatch.setattr(Detour, "tried", lambda *_: straight)
+    assert found == prune(tmp_path / "source", tmp_path / "straight")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_nor_does_it_where_weights_are_stored_in_fewer_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: list[bool], dtype: torch.dtype
+) -> None:
+    source = families.save("llama", tmp_path / "source", dtype=dtype)
+    found = prune(source, tmp_path / "around", "balanced")
+    assert ways
+    assert all(ways)
+    monkeypatch.setattr(Detour, "tried", lambda *_: straight)
+    assert found == prune(source, tmp_path / "straight", "balanced")
+
+
+def test_what_only_led_to_settled_products_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After attention is settled, neither q, k, v nor attention itself; after all is, only what is added to the stream."""
+    arch = take_apart(families.save("llama", tmp_path))
+    stream = record(arch, TOKENS, torch.device("cpu"), lambda: None)
+    block, made = arch.blocks[0], list[tuple[int, ...]]()
+    detour = Detour(block)
+    with loaded_block(arch, block, torch.device("cpu")) as layer:
+        dense = DenseRun(block, 0, stream.copy(), Stopwatch(), lambda: None)
+        kept: dict[str, Tensor] = {}
+        for name, module in layer.named_modules():
+            if name.endswith(("o_proj", "down_proj")):
+                module.register_forward_pre_hook(lambda _, args, name=name: kept.update({name: args[0]}))
+        expected = stream.run(layer, 0, 0)
+        for stage in dense.stages:
+            for matrix in stage.matrices:
+                if dense.is_summed(matrix.name):
+                    detour.keep(matrix.name, 0, kept[matrix.parameter.removesuffix(".weight")])
+            detour.settle(stage.matrices)
+
+        def note(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            made.append(tuple(weight.shape))
+            return functional.linear(x, weight, bias)
+
+        monkeypatch.setattr("worker.engine.detours.product", note)
+        with detour.way(0), torch.no_grad():
+            found = stream.run(layer, 0, 0)
+    assert made == [(64, 64), (64, 96)]
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_block_that_writes_over_real_numbers_is_run_straight(tmp_path: Path) -> None:
+    """Its sum is made in place, so that what is left out would be missing in it without a word."""
+    arch = take_apart(families.save("llama", tmp_path))
+    stream, block = record(arch, TOKENS, torch.device("cpu"), lambda: None), arch.blocks[0]
+    detour, asked = Detour(block), list[bool]()
+    with loaded_block(arch, block, torch.device("cpu")) as layer:
+        first, second = (layer.get_parameter(f"self_attn.{name}_proj.weight") for name in "qo")
+        settled = [[matrix for matrix in block.matrices if matrix.parameter == f"self_attn.{name}_proj.weight"] for name in "qo"]
+        detour.settle(settled[0])
+        detour.keep(settled[1][0].name, 0, torch.randn(3, 24, 64))
+        detour.settle(settled[1])
+
+        def run(way: AbstractContextManager[None]) -> list[Tensor]:
+            with way:
+                total = torch.zeros(3, 24, 64)
+                total.add_(functional.linear(torch.ones(3, 24, 64), first))
+                asked.append(True)
+                return [functional.linear(total, second)]
+
+        assert detour.tried(stream, 0, run) is straight
+    assert len(asked) == 1
