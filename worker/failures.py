@@ -3,12 +3,13 @@
 import errno
 
 from service.contract import Failure, FailureCode
-from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe, NumericalFailure
+from worker.engine.errors import ArchitectureUnsupported, DeviceMemoryExhausted, ModelUnsafe, NumericalFailure
 
 _ENGINE_CODES = {
     ArchitectureUnsupported: FailureCode.ARCHITECTURE_UNSUPPORTED,
     ModelUnsafe: FailureCode.MODEL_UNSAFE,
     NumericalFailure: FailureCode.NUMERICAL_FAILURE,
+    DeviceMemoryExhausted: FailureCode.OUT_OF_DEVICE_MEMORY,
 }
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OURS = {"service", "worker"}

@@ -60,6 +60,7 @@ class Reporter:
     def block_started(self, index: int, total: int) -> None:
         self.tick()
         if index == 0:
+            self._matrices = 0
             self._write_progress(0, total, "blocks")
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:

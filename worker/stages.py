@@ -113,7 +113,16 @@ def _check_length(use: str, length: int, plan: Outline) -> None:
 def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path) -> SparsityReport:
     run.reporter.start_stage(Stage.PRUNING)
     journal = run.blocks.journal(run.reporter.tick)
-    return sparsify(model.path, pruned, recipe, tokens, device=run.settings.device, observer=run.reporter, journal=journal)
+    return sparsify(
+        model.path,
+        pruned,
+        recipe,
+        tokens,
+        device=run.settings.device,
+        observer=run.reporter,
+        journal=journal,
+        scratch=run.folder / "activations",
+    )
 
 
 def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Quality:

@@ -56,7 +56,7 @@ PRESETS: Final[dict[str, Preset]] = {
             name="balanced",
             summary="Wanda, then exact swaps by which every matrix imitates what the dense model computes at its place. "
             "Mask only: the kept weights are not touched.",
-            cost="about three times Wanda's time: about twice the forward passes, a Gram matrix for each set of inputs and many "
+            cost="about twice Wanda's time: half more forward passes, a Gram matrix for each set of inputs and many "
             "swaps per row",
             when="for most jobs, and wherever the kept weights have to stay the original's",
             recipe=_BALANCED,
@@ -65,7 +65,7 @@ PRESETS: Final[dict[str, Preset]] = {
             name="best",
             summary="ADMM finds the mask and new values for the kept weights together, so that every matrix imitates what the "
             "dense model computes at its place.",
-            cost="about four times Wanda's time: about twice the forward passes, a Gram matrix for each set of inputs, one "
+            cost="about twice Wanda's time: half more forward passes, a Gram matrix for each set of inputs, one "
             "factorization of it, and products with it in every iteration",
             when="when quality counts most and the kept weights may change",
             recipe=_BEST,

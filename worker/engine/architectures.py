@@ -67,6 +67,11 @@ class Architecture:
         """Whether a router decides which tokens some matrices see."""
         return any(matrix.experts is not None for block in self.blocks for matrix in block.matrices)
 
+    def tensors_of(self, block: Block) -> list[str]:
+        """The checkpoint's tensors that a block is filled from."""
+        names = (f"{block.name}.{name}" for name, _ in block.module.named_parameters())
+        return sorted({tensor for name in names if name in self.fillings for tensor in self.fillings[name].tensors})
+
     def matrix_shapes(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Every matrix in the order of the model: name and (out, in)."""
         for block in self.blocks:

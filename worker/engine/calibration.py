@@ -4,24 +4,25 @@ A decoder layer takes more than hidden states: masks, positions, rotary tables, 
 layer to layer. Only the model knows what it hands to which, so it is run with every layer replaced by a stand-in that
 notes its arguments and passes the hidden states through; the noted arguments are then replayed block by block.
 
-Axes:   tokens (samples, length) int64; hidden states (samples of a batch, length, width), kept on the CPU
+Axes:   tokens (samples, length) int64; hidden states (samples of a batch, length, width)
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from worker.engine import device_memory
 from worker.engine.architectures import Architecture
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.loading import loaded_block, loaded_surroundings
 from worker.engine.meta_models import text_config
+from worker.engine.shelf import Shelf
 from worker.engine.streams import Call, Carried, Form, Stream
-
-TOKENS_PER_BATCH = 2048  # whole samples up to this many tokens go through a block together, at least one
 
 
 class StandIn(nn.Module):
@@ -68,14 +69,27 @@ def check_tokens(arch: Architecture, tokens: Tensor, *, at_least: int) -> None:
         raise ValueError(f"Some token ids are outside the model's vocabulary of {text.vocab_size}.")
 
 
-def record(arch: Architecture, tokens: Tensor, device: torch.device, tick: Callable[[], None]) -> Stream:
+def record(
+    arch: Architecture,
+    tokens: Tensor,
+    device: torch.device,
+    tick: Callable[[], None],
+    *,
+    tokens_per_batch: int | None = None,
+    scratch: Path | None = None,
+) -> Stream:
     """The stream at the entrance of the first block, for tokens (samples, length) int64.
+
+    Whole samples up to so many tokens go through a block together, at least one. Activations that do not fit into memory
+    go into files in `scratch`, if it is given.
 
     ArchitectureUnsupported if what a layer is handed depends on the layers before it in another way than by their output.
     """
-    per_batch = 1 if arch.has_experts else max(1, TOKENS_PER_BATCH // tokens.shape[1])  # one: see measuring.py
+    budget = device_memory.TOKENS_PER_BATCH if tokens_per_batch is None else tokens_per_batch
+    per_batch = 1 if arch.has_experts else max(1, budget // tokens.shape[1])  # one: see measuring.py
     batches = torch.split(tokens, per_batch)
-    recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], []))
+    shelf = Shelf(scratch=scratch, pinned=device.type == "cuda")
+    recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], shelf))
     decoder = arch.model.base_model
     with loaded_surroundings(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
         for batch in batches:
@@ -134,7 +148,7 @@ class _Recorder:
 
     def _note(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if index == 0:
-            self._stream.states.append(hidden.cpu())
+            self._stream.states.append(self._stream.shelf.put(hidden))
         if len(self._stream.calls) == 1:
             self._stream.forms.append(self._form(index, hidden, args, kwargs))
         carried = [value for value in (*args, *kwargs.values()) if isinstance(value, Carried)]

@@ -7,6 +7,8 @@ Whatever a header says is checked before it is used: the file may come from anyw
 
 import json
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,16 @@ class Checkpoint:
                     raise ModelUnsafe(f"{place.shard} ends before the tensor {name} does.")
                 view = view[count:]
         return raw.view(place.dtype).reshape(place.shape)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Have the operating system read tensors ahead, as they will be asked for soon; nothing waits for it."""
+        for name in names:
+            place = self.tensors[name]
+            descriptor = os.open(self.path(place.shard), os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, place.start, place.end - place.start, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(descriptor)
 
     def _list_shards(self) -> tuple[str, ...]:
         if (self.folder / INDEX).is_file():

@@ -87,6 +87,7 @@ class DenseRun:
         self.stages: list[Stage] = []
         self._matrices = {matrix.name: matrix for matrix in block.matrices}
         self._leaders: dict[str, str] = {}
+        self._shelf = stream.shelf
         self._needless: set[str] = set()  # leaders whose inputs are not remembered
         self._passing: dict[Key, tuple[str, Tensor]] = {}  # held, so that places stay theirs
         views = {place(matrix.read(block.module)): matrix.name for matrix in block.matrices}
@@ -110,15 +111,15 @@ class DenseRun:
     def forget(self, stage: Stage) -> None:
         """Let go of what a stage needed; it is not asked for again."""
         for matrix in stage.matrices:
-            self.inputs.pop(matrix.name, None)
-            self.sums.pop(matrix.name, None)
+            for remembered in (self.inputs, self.sums):
+                self._shelf.take_back(kept for batch in remembered.pop(matrix.name, ()) for kept in batch)
 
     def _forget_inputs_of_sums(self) -> None:
         """Inputs that no matrix is left for, as those of all that share them are added to something."""
         needed = {leader for name, leader in self._leaders.items() if name not in self.sums}
         self._needless = set(self.inputs) - needed
         for leader in self._needless:
-            del self.inputs[leader]
+            self._shelf.take_back(kept for batch in self.inputs.pop(leader) for kept in batch)
 
     def _place_unseen(self, block: Block, matrix: Matrix) -> None:
         """An expert that no token was sent to goes with the others; anything else should have been seen."""
@@ -132,7 +133,7 @@ class DenseRun:
             self._leaders[name] = leader
             self._place(self._matrices[name], leader)
         if self._leaders[name] == name and name not in self._needless and self._matrices[name].experts is None:
-            of_batch(self.inputs[name], self._batch).append(x.to("cpu", copy=True))
+            of_batch(self.inputs[name], self._batch).append(self._shelf.put(x))
 
     def _place(self, matrix: Matrix, leader: str) -> None:
         """Put a matrix that is seen for the first time into its stage."""
@@ -144,7 +145,7 @@ class DenseRun:
         self.stages.append(Stage({leader: [matrix]}))
 
     def _add(self, name: str, _x: Tensor, total: Tensor) -> None:
-        of_batch(self.sums[name], self._batch).append(total.to("cpu", copy=True))
+        of_batch(self.sums[name], self._batch).append(self._shelf.put(total))
 
 
 def of_batch(batches: list[list[Tensor]], batch: int) -> list[Tensor]:

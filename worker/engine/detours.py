@@ -22,15 +22,17 @@ from worker.engine.architectures import Block
 from worker.engine.linear import product
 from worker.engine.matrices import Matrix
 from worker.engine.products import Place, operands, place
+from worker.engine.shelf import Shelf
 from worker.engine.streams import Stream, Way
 
 
 class Detour:
     """The way around the products of one block that are settled."""
 
-    def __init__(self, block: Block) -> None:
-        """Nothing is settled yet."""
+    def __init__(self, block: Block, shelf: Shelf) -> None:
+        """Nothing is settled yet. What is kept is on the shelf."""
         self._block = block
+        self._shelf = shelf
         self._kept: dict[str, list[list[Tensor]]] = {}  # the inputs of a matrix, of every batch, in the order of its calls
         self._settled: list[Matrix] = []
         self._needless: list[Matrix] = []
@@ -40,7 +42,13 @@ class Detour:
         """Remember the inputs of a product that is added to something."""
         batches = self._kept.setdefault(matrix, [])
         batches += [[] for _ in range(batch + 1 - len(batches))]
-        batches[batch].append(x.to("cpu", copy=True))
+        batches[batch].append(self._shelf.put(x))
+
+    def forget(self) -> None:
+        """Let go of what was kept; there is no way any more."""
+        self._shelf.take_back(x for batches in self._kept.values() for batch in batches for x in batch)
+        self._kept.clear()
+        self._settled.clear()
 
     def settle(self, matrices: Sequence[Matrix]) -> None:
         """These, a stage, are pruned; they come after all that were settled before."""
@@ -102,7 +110,7 @@ class _Around(TorchFunctionMode):
                 shape = (*found.x.shape[:-1], len(found.weight))
                 return torch.empty(shape, dtype=found.x.dtype, device="meta")
             if where in self._known:
-                x = next(self._known[where]).to(found.weight.device)
+                x = next(self._known[where]).to(found.weight.device, non_blocking=True)
                 return _made(func, args, kwargs, found.x, x)
         return _without_numbers(func, args, kwargs) if _lacks_numbers((args, kwargs)) else func(*args, **kwargs)
 

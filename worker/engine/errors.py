@@ -1,4 +1,4 @@
-"""What can stop a run, apart from the user's own `ValueError` and torch's `OutOfMemoryError`."""
+"""What can stop a run, apart from the user's own `ValueError` and what the operating system refuses."""
 
 
 class EngineError(Exception):
@@ -15,3 +15,7 @@ class ModelUnsafe(EngineError):
 
 class NumericalFailure(EngineError):
     """A weight or an activation is NaN or infinite; the message names the layer."""
+
+
+class DeviceMemoryExhausted(EngineError):
+    """The device has not enough memory even for a small batch; the message says how much was needed."""

@@ -102,16 +102,18 @@ def opened(journal: Journal | None) -> Iterator[Journal | None]:
         journal.settle()
 
 
-def run_key(*, source: str, recipe: Recipe, tokens: Tensor, device: torch.device) -> str:
+def run_key(*, source: str, recipe: Recipe, tokens: Tensor, device: torch.device, tokens_per_batch: int) -> str:
     """What tells runs apart that may differ in a single bit, as a hash.
 
-    Beside the source (a hash of its files), the recipe and the tokens these are the engine's own code, the libraries it
-    computes with, and the kind of processor: the order in which a sum is made follows from how many threads share it.
+    Beside the source (a hash of its files), the recipe and the tokens these are how many go together, the engine's own
+    code, the libraries it computes with, and the kind of processor: the order in which a sum is made follows from how many
+    threads share it.
     """
     parts = {
         "source": source,
         "recipe": recipe.to_dict(),
         "tokens": [*tokens.shape, hashlib.sha256(tokens.contiguous().numpy().data).hexdigest()],
+        "batch": tokens_per_batch,
         "engine": _own_code(),
         "libraries": [version("torch"), version("transformers")],
         "processor": _processor(device),

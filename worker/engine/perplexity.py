@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from worker.engine.architectures import Architecture, take_apart
 from worker.engine.calibration import check_tokens, record, replaced_layers
+from worker.engine.device_memory import with_less_if_need_be
 from worker.engine.errors import NumericalFailure
 from worker.engine.loading import choose_device, loaded_block, loaded_surroundings
 from worker.engine.meta_models import text_config
@@ -40,23 +41,36 @@ class Perplexity:
     tokens: int  # predicted tokens: windows · (L − 1)
 
 
-def perplexity(source: Path, windows: Tensor, *, device: str = "auto", observer: Observer | None = None) -> Perplexity:
+def perplexity(
+    source: Path, windows: Tensor, *, device: str = "auto", observer: Observer | None = None, scratch: Path | None = None
+) -> Perplexity:
     """The perplexity of the checkpoint in the folder `source`.
 
     Args:
         windows: (windows, L) int64 token ids, L ≥ 2.
         device: "auto" (a GPU if there is one), "cpu", "cuda", ...
         observer: is told of every block and may stop the run by raising.
+        scratch: a folder for activations that do not fit into memory; without one they have to.
 
     Raises:
         ValueError: the windows do not fit the model.
         FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
         NumericalFailure: activations or losses that are not finite.
+        DeviceMemoryExhausted: the device has not enough memory, even for half a batch.
     """
-    observer, target = observer or Silent(), choose_device(device)
-    arch = take_apart(source)
+    watching, target = observer or Silent(), choose_device(device)
+
+    def measure(tokens_per_batch: int) -> Perplexity:
+        return _measure(take_apart(source), windows, target, watching, tokens_per_batch, scratch)
+
+    return with_less_if_need_be(measure, target)
+
+
+def _measure(
+    arch: Architecture, windows: Tensor, target: torch.device, observer: Observer, tokens_per_batch: int, scratch: Path | None
+) -> Perplexity:
     check_tokens(arch, windows, at_least=2)
-    stream = record(arch, windows, target, observer.tick)
+    stream = record(arch, windows, target, observer.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
     total = len(arch.blocks)
     for index, block in enumerate(arch.blocks):
         observer.block_started(index, total)

@@ -54,6 +54,7 @@ class StageRun:
         self._mixed: dict[str, Tensor] = {}  # Kᵀ, by leader
         self._offsets: dict[str, Tensor] = {}  # α Σ (s − s̃) x̃ᵀ, by matrix
         self._incomparable: set[str] = set()  # leaders and matrices whose tokens are not those of the dense model
+        self._turned: tuple[Tensor | None, list[Tensor]] = (None, [])  # the inputs last measured, and their samples turned
         self._leaders = {matrix.name: leader for leader, group in stage.groups.items() for matrix in group}
         self._views = {place(matrix.read(block.module)): matrix.name for matrix in stage.matrices}
 
@@ -97,6 +98,8 @@ class StageRun:
                 self._stream.run(self._block.module, self._index, batch)
         except _AllSeen:
             pass
+        finally:
+            self._turned = (None, [])
 
     def _look(self, way: AbstractContextManager[None]) -> list[Tensor]:
         """All that the stage needs of the first batch."""
@@ -119,8 +122,8 @@ class StageRun:
     def _see(self, name: str, x: Tensor, _key: Key) -> None:
         if name not in self._stage.groups:
             return
-        if any(self._dense.is_summed(matrix.name) for matrix in self._stage.groups[name]):
-            for matrix in self._stage.groups[name]:
+        for matrix in self._stage.groups[name]:
+            if self._dense.is_summed(matrix.name):
                 self._detour.keep(matrix.name, self._batch, x)
         with self._watch.time(Part.STATISTICS):
             self._add_input(name, x)
@@ -132,9 +135,9 @@ class StageRun:
             self._incomparable.add(name)
             return
         with self._watch.time(Part.STATISTICS):
-            lack = dense.to(total.device) - total
-            for missing, seen in zip(self._samples(lack), self._samples(x), strict=True):
-                part = self._pull * product(missing.t().contiguous(), seen.t().contiguous())
+            lack = dense.to(total.device, non_blocking=True) - total
+            for missing, seen in zip(self._samples(lack), self._turned_samples(x), strict=True):
+                part = self._pull * product(missing.t().contiguous(), seen)
                 self._offsets[name] = part if name not in self._offsets else self._offsets[name].add_(part)
         self._end_if_complete()
 
@@ -154,15 +157,16 @@ class StageRun:
         if leader not in self.inputs:
             self.inputs[leader] = InputStatistics(x.shape[-1], device=x.device, with_gram=True, examples_per_sample=0)
         dense = self._remembered("input", leader)
-        self.inputs[leader].add(self._samples(x))
+        turned = self.inputs[leader].add(self._samples(x))
+        self._turned = (x, turned)
         if all(self._dense.is_summed(matrix.name) for matrix in self._stage.groups[leader]):
             return
         if dense is None or dense.shape != x.shape:
             self._incomparable.add(leader)
             return
-        mixed = x.float().lerp(dense.to(x.device).float(), self._pull)
-        for sample, wish in zip(self._samples(x), self._samples(mixed), strict=True):
-            part = product(sample.t().contiguous(), wish.t().contiguous())
+        mixed = x.float().lerp(dense.to(x.device, non_blocking=True).float(), self._pull)
+        for seen, wish in zip(turned, self._samples(mixed), strict=True):
+            part = product(seen, wish.t().contiguous())
             self._mixed[leader] = part if leader not in self._mixed else self._mixed[leader].add_(part)
 
     def _samples(self, x: Tensor) -> Tensor:
@@ -170,6 +174,11 @@ class StageRun:
         tokens, samples = x.numel() // x.shape[-1], self._stream.sizes[self._batch]
         is_whole = tokens == samples * self._stream.length
         return x.float().reshape(samples if is_whole else 1, -1, x.shape[-1])
+
+    def _turned_samples(self, x: Tensor) -> list[Tensor]:
+        """Each sample as (width, tokens) float32: those of the inputs that were last measured are at hand."""
+        measured, turned = self._turned
+        return turned if measured is x else [sample.t().contiguous() for sample in self._samples(x)]
 
     def _end_if_complete(self) -> None:
         if all(self._passed[event] >= count for event, count in self._open.items()):

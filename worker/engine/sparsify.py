@@ -25,6 +25,7 @@ from worker.engine.checkpoint import Checkpoint
 from worker.engine.choices import Objective
 from worker.engine.dense_run import DenseRun
 from worker.engine.detours import Detour, straight
+from worker.engine.device_memory import with_less_if_need_be
 from worker.engine.division import divide
 from worker.engine.journal import Finished, Journal, opened, run_key
 from worker.engine.loading import choose_device, loaded_block
@@ -44,6 +45,7 @@ def sparsify(
     device: str = "auto",
     observer: Observer | None = None,
     journal: Journal | None = None,
+    scratch: Path | None = None,
 ) -> SparsityReport:
     """Prune the checkpoint in the folder `source` into the folder `destination`.
 
@@ -59,20 +61,23 @@ def sparsify(
         observer: is told of every block and may stop the run by raising.
         journal: keeps what is finished, and has what an interrupted run with the same arguments had finished. Closed
             afterwards.
+        scratch: a folder for activations that do not fit into memory; without one they have to.
 
     Raises:
         ValueError: the recipe does not fit the model, or the tokens do not.
         FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
         NumericalFailure: NaN or infinite weights or activations, with the layer's name.
+        DeviceMemoryExhausted: the device has not enough memory, even for half a batch.
         OSError: the disk is full, for one.
     """
     with opened(journal):
-        run = _Run(source, destination, recipe, calibration_tokens, choose_device(device), observer or Silent(), journal)
-        reports = list(run.blocks())
-    report = SparsityReport.of(reports, block_parameters=run.arch.block_parameters, seconds=run.watch.seconds)
-    samples = len(calibration_tokens)
-    warnings = cautions(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=needs_gram(recipe))
-    return replace(report, warnings=tuple(warnings))
+        target, observer = choose_device(device), observer or Silent()
+
+        def attempt(tokens_per_batch: int) -> SparsityReport:
+            places = (source, destination, scratch)
+            return _Run(places, recipe, calibration_tokens, target, observer, journal, tokens_per_batch).report()
+
+        return with_less_if_need_be(attempt, target)
 
 
 class _Run:
@@ -80,57 +85,70 @@ class _Run:
 
     def __init__(
         self,
-        source: Path,
-        destination: Path,
+        places: tuple[Path, Path, Path | None],
         recipe: Recipe,
         tokens: Tensor,
         device: torch.device,
         observer: Observer,
         journal: Journal | None,
+        tokens_per_batch: int,
     ) -> None:
-        """Everything before the first block."""
-        self.watch, self._observer, self._recipe = Stopwatch(), observer, recipe
-        self.arch: Architecture = take_apart(source)
-        recipe.check(describe(self.arch))
-        check_tokens(self.arch, tokens, at_least=1)
-        self._output = Output(self.arch.checkpoint, destination)
-        with self.watch.time(Part.IO):
+        """Everything before the first block. `places`: source, destination, scratch."""
+        source, destination, scratch = places
+        self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
+        self._arch: Architecture = take_apart(source)
+        recipe.check(describe(self._arch))
+        check_tokens(self._arch, tokens, at_least=1)
+        self._output = Output(self._arch.checkpoint, destination)
+        with self._watch.time(Part.IO):
             digest = self._output.copy_source(observer.tick)
         self._written = self._output.written
-        self._journal, self._key = journal, run_key(source=digest, recipe=recipe, tokens=tokens, device=device)
-        with self.watch.time(Part.FORWARD):
-            self._stream = record(self.arch, tokens, device, observer.tick)
-        self._shares = divide(self.arch, self._stream, tokens, recipe, self.watch, observer.tick)
+        self._journal = journal
+        self._key = run_key(source=digest, recipe=recipe, tokens=tokens, device=device, tokens_per_batch=tokens_per_batch)
+        with self._watch.time(Part.FORWARD):
+            self._stream = record(self._arch, tokens, device, observer.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
+        self._shares = divide(self._arch, self._stream, tokens, recipe, self._watch, observer.tick)
         self._dense_stream = self._stream.copy() if recipe.objective is Objective.PROPAGATED else None
 
-    def blocks(self) -> Iterator[Sequence[MatrixReport]]:
+    def report(self) -> SparsityReport:
+        """Do it all."""
+        reports, samples = list(self._blocks()), self._stream.samples
+        report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
+        fits_tokens = needs_gram(self._recipe)
+        warnings = cautions(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=fits_tokens)
+        return replace(report, warnings=tuple(warnings))
+
+    def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
         """Prune and write one block after the other, or take it from the journal; the reports of its matrices."""
-        total = len(self.arch.blocks)
+        total = len(self._arch.blocks)
         for index in range(total):
             self._observer.block_started(index, total)
-            with self.watch.time(Part.IO):
+            for following in self._arch.blocks[index + 1 : index + 2]:
+                self._arch.checkpoint.expect(self._arch.tensors_of(following))
+            with self._watch.time(Part.IO):
                 known = self._journal.find(index, self._key) if self._journal else None
-            detour = Detour(self.arch.blocks[index])
+            detour = Detour(self._arch.blocks[index], self._stream.shelf)
             finished = known or self._prune(index, detour)
             if known and self._dense_stream:
                 self._advance(self._dense_stream, index, None)
             self._output.write(finished.tensors)
             if index + 1 < total:
                 self._advance(self._stream, index, self._written, detour)
+            detour.forget()
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
 
     def _prune(self, index: int, detour: Detour) -> Finished:
-        block, tick = self.arch.blocks[index], self._observer.tick
+        block, tick = self._arch.blocks[index], self._observer.tick
         dense = self._remember(index)
-        with self.watch.time(Part.IO), loaded_block(self.arch, block, self._stream.device, self._written) as layer:
+        with self._watch.time(Part.IO), loaded_block(self._arch, block, self._stream.device, self._written) as layer:
             pruning = BlockPruning(
-                block, index, self._recipe, self._shares[index], self._stream, self.arch.checkpoint, detour, self.watch, tick
+                block, index, self._recipe, self._shares[index], self._stream, self._arch.checkpoint, detour, self._watch, tick
             )
             results = pruning.run(layer, dense)
-        with self.watch.time(Part.IO):
+        with self._watch.time(Part.IO):
             changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
-            changed = Changed.by(self.arch.checkpoint, changes)
+            changed = Changed.by(self._arch.checkpoint, changes)
             reports = tuple(result.report(matrix.name, changed.zeros[matrix.name]) for matrix, result in results.items())
             finished = Finished(changed.tensors, reports)
             if self._journal:
@@ -139,17 +157,17 @@ class _Run:
 
     def _remember(self, index: int) -> DenseRun | None:
         """What the dense block computes, where there is a dense stream to send through it."""
-        stream, block = self._dense_stream, self.arch.blocks[index]
+        stream, block = self._dense_stream, self._arch.blocks[index]
         if stream is None:
             return None
-        with self.watch.time(Part.IO), loaded_block(self.arch, block, stream.device):
-            return DenseRun(block, index, stream, self.watch, self._observer.tick)
+        with self._watch.time(Part.IO), loaded_block(self._arch, block, stream.device):
+            return DenseRun(block, index, stream, self._watch, self._observer.tick)
 
     def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: Detour | None = None) -> None:
         """Send a stream through the block with these weights, by default the source's, and if possible around what is settled."""
-        block = self.arch.blocks[index]
-        loaded = loaded_block(self.arch, block, stream.device, weights)
-        with self.watch.time(Part.IO), loaded as layer, self.watch.time(Part.FORWARD):
+        block = self._arch.blocks[index]
+        loaded = loaded_block(self._arch, block, stream.device, weights)
+        with self._watch.time(Part.IO), loaded as layer, self._watch.time(Part.FORWARD):
 
             def look(way: AbstractContextManager[None]) -> list[Tensor]:
                 with way:

@@ -35,12 +35,14 @@ class InputStatistics:
         self._examples_per_sample = examples_per_sample
         self._examples: list[Tensor] = []
 
-    def add(self, x: Tensor) -> None:
-        """Take in a batch, (samples, tokens, in), of any floating type."""
-        for sample in x.float():
-            self._add_sample(sample)
+    def add(self, x: Tensor) -> list[Tensor]:
+        """Take in a batch, (samples, tokens, in), of any floating type.
 
-    def _add_sample(self, x: Tensor) -> None:
+        Returns each sample as (in, tokens) float32 if a Gram matrix is summed, else nothing: others may need them, too.
+        """
+        return [turned for sample in x.float() if (turned := self._add_sample(sample)) is not None]
+
+    def _add_sample(self, x: Tensor) -> Tensor | None:
         count = len(x)
         mean = x.mean(dim=0)
         squares = (x - mean).square_().sum(dim=0).double()
@@ -50,10 +52,13 @@ class InputStatistics:
         self._squares += squares + shift.square() * (self.tokens * count / total)
         self._within += squares / count
         self.tokens, self.samples = total, self.samples + 1
-        if self._gram is not None:
-            self._add_products(self._gram, x.t().contiguous())
         if self._examples_per_sample:
             self._examples.append(x[:: -(-count // self._examples_per_sample)].clone())
+        if self._gram is None:
+            return None
+        turned = x.t().contiguous()
+        self._add_products(self._gram, turned)
+        return turned
 
     def _add_products(self, gram: Tensor, x: Tensor) -> None:
         """Add x xᵀ, x (in, tokens), stripe by stripe from the diagonal to the right."""

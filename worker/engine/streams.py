@@ -1,6 +1,6 @@
 """Samples on their way through the blocks of a decoder, all of them one block further at a time.
 
-Axes:   hidden states (samples of a batch, length, width), in some families with axes more or in another order; kept on the CPU
+Axes:   hidden states (samples of a batch, length, width), in some families with axes more or in another order; kept on a shelf
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.engine.errors import NumericalFailure
+from worker.engine.shelf import Shelf
 
 Way = Callable[[int], AbstractContextManager[None]]  # what is to be open while a batch, by its number, is run
 
@@ -36,13 +37,14 @@ class Call:
 class Stream:
     """All batches on their way through the blocks: where they stand, and what each layer is to be handed."""
 
-    states: list[Tensor]  # one per batch
+    states: list[Tensor]  # one per batch; nobody else's
     calls: list[list[Call]]  # [batch][layer]
     device: torch.device
     length: int  # tokens per sample
     sizes: list[int]  # samples of each batch
     forms: list["Form"]  # of each layer's output
     carried: list[tuple[Any, ...]]  # one per batch: the whole output of the last layer, if any layer asks for it
+    shelf: Shelf
 
     @property
     def samples(self) -> int:
@@ -70,14 +72,15 @@ class Stream:
         hidden = output[0] if isinstance(output, tuple | list) else output
         if not hidden.isfinite().all():
             raise NumericalFailure(f"{name} gives NaN or infinite activations.")
-        self.states[batch] = hidden.cpu()
+        self.states[batch] = self.shelf.replace(self.states[batch], hidden)
         if self.carried:
             self.carried[batch] = tuple(output)
 
     def copy(self, batches: int | None = None) -> "Stream":
         """The first batches, by default all, which then go their own way."""
         taken = slice(batches)
-        states, calls, sizes, carried = self.states[taken], self.calls[taken], self.sizes[taken], self.carried[taken]
+        states = [self.shelf.put(state) for state in self.states[taken]]
+        calls, sizes, carried = self.calls[taken], self.sizes[taken], self.carried[taken]
         return replace(self, states=states, calls=calls, sizes=sizes, carried=carried)
 
     def _call(self, layer: nn.Module, index: int, batch: int) -> Any:
@@ -86,7 +89,7 @@ class Stream:
         if self.carried:
             args = tuple(self._resolve(value, batch) for value in args)
             kwargs = {key: self._resolve(value, batch) for key, value in kwargs.items()}
-        return layer(self.states[batch].to(self.device), *args, **kwargs)
+        return layer(self.states[batch].to(self.device, non_blocking=True), *args, **kwargs)
 
     def _resolve(self, value: Any, batch: int) -> Any:
         return self.carried[batch][value.position] if isinstance(value, Carried) else value

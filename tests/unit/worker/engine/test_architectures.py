@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.unit.worker.engine import families
+from tests.unit.worker.engine import families, tiny_decoders
 from worker.engine import outline
+from worker.engine.architectures import take_apart
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
 Checkpoints = Callable[[str], Path]
@@ -101,3 +102,14 @@ def test_tensors_without_the_base_prefix_are_matched(checkpoint: Checkpoints, tm
 
 def test_the_type_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     assert outline(families.save("llama", tmp_path, dtype=torch.bfloat16)).dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "zamba"])
+def test_blocks_are_filled_from_all_tensors_but_those_of_the_ends(tmp_path: Path, family: str) -> None:
+    tiny_decoders.save(family, tmp_path)
+    arch = take_apart(tmp_path)
+    found = {tensor for block in arch.blocks for tensor in arch.tensors_of(block)}
+    arch.checkpoint.expect(found)
+    ends = ("embed_tokens", "lm_head", "wte", "wpe", "ln_f", "model.norm", "final_layernorm")
+    assert all(any(end in tensor for end in ends) for tensor in set(arch.checkpoint.tensors) - found)
+    assert not any(end in tensor for end in ends[:4] for tensor in found)

@@ -29,7 +29,7 @@ def recorded(folder: Path) -> tuple[Stream, int]:
 def test_replaying_all_blocks_gives_the_states_of_the_whole_model(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
-    monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", 2 * families.LENGTH)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
     arch, tokens = take_apart(checkpoint(family)), families.tokens()
     stream = record(arch, tokens, CPU, lambda: None)
     assert [len(states) for states in stream.states] == [2, 2, 1]
@@ -53,7 +53,7 @@ def test_layers_of_different_kinds_get_their_own_masks(checkpoint: Checkpoints) 
 
 
 def test_what_batches_are_handed_alike_is_kept_once(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", 1)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 1)
     stream, ticks = recorded(checkpoint("gemma3"))
     assert ticks == len(stream.calls) == len(families.tokens())
     first = [call.kwargs["attention_mask"] for call in stream.calls[0]]

@@ -76,7 +76,7 @@ def test_what_only_led_to_settled_products_is_not_computed(tmp_path: Path, monke
     arch = take_apart(families.save("llama", tmp_path))
     stream = record(arch, TOKENS, torch.device("cpu"), lambda: None)
     block, made = arch.blocks[0], list[tuple[int, ...]]()
-    detour = Detour(block)
+    detour = Detour(block, stream.shelf)
     with loaded_block(arch, block, torch.device("cpu")) as layer:
         dense = DenseRun(block, 0, stream.copy(), Stopwatch(), lambda: None)
         kept: dict[str, Tensor] = {}
@@ -105,7 +105,7 @@ def test_a_block_that_writes_over_real_numbers_is_run_straight(tmp_path: Path) -
     """Its sum is made in place, so that what is left out would be missing in it without a word."""
     arch = take_apart(families.save("llama", tmp_path))
     stream, block = record(arch, TOKENS, torch.device("cpu"), lambda: None), arch.blocks[0]
-    detour, asked = Detour(block), list[bool]()
+    detour, asked = Detour(block, stream.shelf), list[bool]()
     with loaded_block(arch, block, torch.device("cpu")) as layer:
         first, second = (layer.get_parameter(f"self_attn.{name}_proj.weight") for name in "qo")
         settled = [[matrix for matrix in block.matrices if matrix.parameter == f"self_attn.{name}_proj.weight"] for name in "qo"]

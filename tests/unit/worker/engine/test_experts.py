@@ -118,7 +118,7 @@ def test_no_expert_is_left_with_too_few_tokens_in_any_form(tmp_path: Path, model
 def test_how_samples_are_batched_does_not_change_a_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     for budget in (1, 10**6):
-        monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", budget)
+        monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", budget)
         sparsify(tmp_path / "source", tmp_path / str(budget), Recipe.from_dict({}), TOKENS, device="cpu")
     for file in (tmp_path / "source").glob("*.safetensors"):
         assert (tmp_path / "1" / file.name).read_bytes() == (tmp_path / str(10**6) / file.name).read_bytes()

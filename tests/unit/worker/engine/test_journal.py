@@ -108,6 +108,7 @@ def key(**change: Any) -> str:
         "recipe": Recipe.from_dict({}),
         "tokens": torch.arange(8).view(2, 4),
         "device": torch.device("cpu"),
+        "tokens_per_batch": 2048,
     }
     return run_key(**(usual | change))
 
@@ -117,6 +118,7 @@ def test_runs_that_may_differ_in_a_bit_have_different_keys() -> None:
     keys = [
         key(),
         key(source="other"),
+        key(tokens_per_batch=1024),
         key(recipe=Recipe.from_dict({"preset": "balanced"})),
         key(recipe=Recipe.from_dict({"pattern": {"type": "unstructured", "sparsity": 0.6}})),
         key(tokens=torch.arange(8).view(4, 2)),

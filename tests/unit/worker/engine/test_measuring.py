@@ -42,7 +42,7 @@ def test_inputs_that_matrices_share_are_measured_once(
     groups: list[set[str]],
     budget: int,
 ) -> None:
-    monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", budget)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", budget)
     found, watch = measured(checkpoint(family))
     shared: dict[int, set[str]] = {}
     for name, statistics in found.items():

@@ -48,7 +48,7 @@ def test_half_precision_agrees_with_transformers(tmp_path: Path, family: str, dt
 
 
 def test_batches_that_do_not_come_out_even_lose_no_window(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", 2 * families.LENGTH)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
     windows = families.tokens(samples=5)
     measured = perplexity(checkpoint("falcon_alibi"), windows, device="cpu").value
     assert measured == pytest.approx(by_transformers(checkpoint("falcon_alibi"), windows), rel=1e-5)

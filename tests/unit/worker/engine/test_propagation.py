@@ -121,7 +121,7 @@ def test_how_samples_are_batched_does_not_matter(
 ) -> None:
     found = []
     for budget in (1, 2 * families.LENGTH, 10**6):
-        monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", budget)
+        monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", budget)
         report = run(checkpoint(family), tmp_path / str(budget), {"preset": "best"})
         tensors = load_file(tmp_path / str(budget) / "model.safetensors")
         found.append(torch.cat([tensors[matrix.name].flatten() for matrix in report.matrices]))
@@ -162,7 +162,7 @@ def test_what_a_block_needed_is_let_go_at_once(checkpoint: Checkpoints) -> None:
     try:
         with loaded_block(arch, arch.blocks[0], device):
             dense = DenseRun(arch.blocks[0], 0, stream.copy(), Stopwatch(), lambda: None)
-            run = StageRun(arch.blocks[0], 0, dense.stages[0], stream, dense, Detour(arch.blocks[0]), 0.5)
+            run = StageRun(arch.blocks[0], 0, dense.stages[0], stream, dense, Detour(arch.blocks[0], stream.shelf), 0.5)
             run.run(Stopwatch(), lambda: None)
         assert not set(dense.stages[0].groups) & set(dense.inputs)
         references: list[weakref.ref[Any]] = [weakref.ref(dense), weakref.ref(run)]

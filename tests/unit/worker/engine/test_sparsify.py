@@ -178,7 +178,7 @@ def test_how_samples_are_batched_does_not_matter(
 ) -> None:
     masks = []
     for budget in (1, 2 * families.LENGTH, 10**6):
-        monkeypatch.setattr("worker.engine.calibration.TOKENS_PER_BATCH", budget)
+        monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", budget)
         report = run(checkpoint(family), tmp_path / str(budget))
         after = weights(tmp_path / str(budget))
         masks.append(torch.cat([(after[matrix.name] == 0).flatten() for matrix in report.matrices]))

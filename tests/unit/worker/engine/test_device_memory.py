@@ -1,0 +1,64 @@
+"""A device whose memory holds no more than one sample at a time: what torch raises then is raised by the stream."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.unit.worker.engine import families
+from worker.engine import Journal, Recipe, perplexity, sparsify
+from worker.engine.errors import DeviceMemoryExhausted
+from worker.engine.streams import Stream
+
+Checkpoints = Callable[[str], Path]
+MESSAGE = "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 2 GiB"
+
+
+@pytest.fixture
+def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Makes the device take so many samples at a time; notes the sizes of the batches that it was given."""
+    call, sizes = Stream._call, list[int]()
+
+    def make(most: int) -> list[int]:
+        def refuse(self: Stream, layer: Any, index: int, batch: int) -> Any:
+            sizes.append(self.sizes[batch])
+            if self.sizes[batch] > most:
+                raise torch.OutOfMemoryError(MESSAGE)
+            return call(self, layer, index, batch)
+
+        monkeypatch.setattr(Stream, "_call", refuse)
+        return sizes
+
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
+    return make
+
+
+def test_a_batch_that_is_too_large_is_halved_once(
+    checkpoint: Checkpoints, tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe.from_dict({"preset": "balanced"})
+    sizes = small_device(1)
+    sparsify(checkpoint("llama"), tmp_path / "a", recipe, families.tokens(), device="cpu", journal=Journal(tmp_path / "journal"))
+    assert sizes[0] == 2
+    assert set(sizes[1:]) == {1}
+    small_device(99)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", families.LENGTH)
+    sparsify(checkpoint("llama"), tmp_path / "b", recipe, families.tokens(), device="cpu")
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_so_is_one_of_an_evaluation(checkpoint: Checkpoints, small_device: Callable[[int], list[int]]) -> None:
+    expected = perplexity(checkpoint("llama"), families.tokens(), device="cpu").value
+    small_device(1)
+    assert perplexity(checkpoint("llama"), families.tokens(), device="cpu").value == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_no_batch_is_small_enough_for_says_how_much_was_needed(
+    checkpoint: Checkpoints, tmp_path: Path, small_device: Callable[[int], list[int]]
+) -> None:
+    sizes = small_device(0)
+    with pytest.raises(DeviceMemoryExhausted, match=r"at least 1\.5 GiB were needed"):
+        sparsify(checkpoint("llama"), tmp_path, Recipe.from_dict({}), families.tokens(), device="cpu")
+    assert sizes == [2, 1]

@@ -1,0 +1,84 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.worker.engine import families
+from worker.engine import Recipe, sparsify
+from worker.engine.shelf import Shelf, free_memory
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64], ids=str)
+def test_what_is_put_there_is_a_copy(tmp_path: Path, dtype: torch.dtype, room: int) -> None:
+    shelf, x = Shelf(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
+    kept = shelf.put(x)
+    before = x.clone()
+    x.zero_()
+    assert kept.dtype == dtype
+    assert torch.equal(kept, before)
+
+
+def test_memory_is_used_again_by_tensors_of_the_same_size_only() -> None:
+    shelf = Shelf(room=10**9)
+    first = shelf.put(torch.ones(8, 4))
+    place = first.data_ptr()
+    shelf.take_back([first])
+    other = shelf.put(torch.zeros(4, 8))
+    again = shelf.put(torch.zeros(8, 4))
+    assert (again.data_ptr(), other.data_ptr() == place) == (place, False)
+    assert shelf.in_memory == 2 * 8 * 4 * 4
+
+
+def test_a_tensor_of_the_same_size_takes_the_place_of_another() -> None:
+    shelf = Shelf(room=10**9)
+    kept = shelf.put(torch.ones(3))
+    assert shelf.replace(kept, torch.zeros(3)).data_ptr() == kept.data_ptr()
+    assert torch.equal(kept, torch.zeros(3))
+    assert torch.equal(shelf.replace(kept, torch.ones(2)), torch.ones(2))
+
+
+def test_beyond_the_room_files_without_names_are_used(tmp_path: Path) -> None:
+    shelf = Shelf(room=100, scratch=tmp_path)
+    kept = [shelf.put(torch.full((16,), float(i))) for i in range(4)]
+    assert (shelf.in_memory, shelf.in_files) == (64, 192)
+    assert [float(x[-1]) for x in kept] == [0, 1, 2, 3]
+    assert list(tmp_path.iterdir()) == []
+    mapped = Path("/proc/self/maps").read_text().count(str(tmp_path))
+    assert mapped == 3
+    del kept, shelf
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_without_a_folder_everything_stays_in_memory() -> None:
+    shelf = Shelf(room=0)
+    shelf.put(torch.ones(16))
+    assert (shelf.in_memory, shelf.in_files) == (64, 0)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's own refusal, of more than any disk has."""
+    real = os.posix_fallocate
+    monkeypatch.setattr(os, "posix_fallocate", lambda descriptor, start, _size: real(descriptor, start, 1 << 62))
+    with pytest.raises(OSError, match=r"No space left|File too large"):
+        Shelf(room=0, scratch=tmp_path).put(torch.ones(4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_free_memory_is_no_more_than_the_host_has() -> None:
+    assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_where_activations_lie_changes_no_bit(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, found = Recipe.from_dict({"preset": "balanced"}), []
+    for free in (10**12, 0):
+        monkeypatch.setattr("worker.engine.shelf.free_memory", lambda free=free: free)
+        target = tmp_path / str(free)
+        sparsify(checkpoint("llama"), target, recipe, families.tokens(), device="cpu", scratch=tmp_path / "scratch")
+        found.append((target / "model.safetensors").read_bytes())
+    assert found[0] == found[1]
+    assert (tmp_path / "scratch").is_dir()

@@ -1,0 +1,48 @@
+"""What is done when the device's memory does not suffice: once more with half as many tokens at a time."""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from worker.engine.errors import DeviceMemoryExhausted
+
+TOKENS_PER_BATCH = 2048  # whole samples up to this many tokens go through a block together, at least one
+
+Result = TypeVar("Result")
+_REQUEST = re.compile(r"Tried to allocate ([\d.]+) (\w)iB")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def with_less_if_need_be(run: Callable[[int], Result], device: torch.device) -> Result:
+    """What `run` gives with the usual number of tokens per batch or, if the device has no memory for them, with half.
+
+    Raises:
+        DeviceMemoryExhausted: half were too many, too; it says how much memory was needed.
+    """
+    try:
+        return run(TOKENS_PER_BATCH)
+    except torch.OutOfMemoryError:
+        pass  # what the failed run held is let go with its traceback
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        return run(TOKENS_PER_BATCH // 2)
+    except torch.OutOfMemoryError as error:
+        raise DeviceMemoryExhausted(_explain(str(error), device)) from error
+
+
+def _explain(text: str, device: torch.device) -> str:
+    found = _REQUEST.search(text)
+    needed = float(found[1]) * _UNITS.get(found[2], 1) if found else 0.0
+    capacity = ""
+    if device.type == "cuda":
+        needed += torch.cuda.max_memory_allocated(device)
+        capacity = f" of {torch.cuda.mem_get_info(device)[1] / 2**30:.1f} GiB"
+    batch = f"with {TOKENS_PER_BATCH // 2} tokens at a time, or one sample if that is longer"
+    return (
+        f"The device's memory{capacity} does not suffice: {batch}, at least {needed / 2**30:.1f} GiB were needed. "
+        "Shorter sequences need less, and so does a recipe without a Gram matrix, such as dsnot-paper."
+    )
