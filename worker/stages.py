@@ -3,6 +3,7 @@
 What can be refused is refused before the expensive part begins: the model, the recipe, the lengths, all texts.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,21 @@ def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
     plan = outline(model.path)
     recipe = Recipe.from_dict(run.spec.recipe.model_dump(mode="json"))
     recipe.check(plan)
+    _check_disk(run, model, plan)
     return model, plan, recipe
+
+
+def _check_disk(run: Run, model: Model, plan: Outline) -> None:
+    """Refuse what cannot be written before anything is computed: a copy of the checkpoint and, beside it, its finished blocks."""
+    copy = sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
+    needed = copy + round(copy * plan.prunable_parameters / plan.parameters)
+    free = shutil.disk_usage(run.folder).free
+    if needed > free:
+        detail = (
+            f"The pruned checkpoint and its finished blocks need {needed / 2**30:.1f} GiB of the worker's disk, "
+            f"and {free / 2**30:.1f} GiB are free."
+        )
+        raise JobFailure(FailureCode.DISK_FULL, detail)
 
 
 def _load(run: Run, model: Model, plan: Outline) -> Tensor:

@@ -1,5 +1,6 @@
 """One attempt from claim to finish, in this process, and the whole way through dispatcher, broker and worker."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -290,3 +291,20 @@ def test_a_cancelled_job_leaves_no_blocks(settings: Settings, database: Database
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
     assert job_row(database, job_id).state == JobState.CANCELLED
     assert left_behind(settings) == []
+
+
+def test_a_disk_without_room_is_told_with_the_numbers_and_finished_blocks_stay(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = stopped_in_the_middle(settings, database)
+    kept = stored_blocks(settings, job_id)
+    usage = shutil.disk_usage(settings.cache_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        eventually(lambda: work(settings, threading.Event()))
+    (_, attempt) = attempts_of(database, job_id)
+    assert attempt.detail is not None
+    assert "disk-full: The pruned checkpoint and its finished blocks need" in attempt.detail
+    assert job_row(database, job_id).state == JobState.QUEUED
+    assert stored_blocks(settings, job_id) == kept
+    assert any(finish(settings, database, job_id))
