@@ -6,6 +6,7 @@ be fast. What does not fit into the room allowed lies in files without names, ma
 there what it can. Where a tensor lies changes no bit.
 """
 
+import ctypes
 import os
 import tempfile
 from collections import defaultdict
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+_C = ctypes.CDLL(None)
+_LARGE = 1 << 27  # bytes of a block
 _SHARE = 0.5  # of the host's free memory
 _Kind = tuple[tuple[int, ...], torch.dtype]
 
@@ -63,6 +66,16 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     limit, used = (_read(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else max(0, min(free, limit - used))
+
+
+def give_back_memory(block: nn.Module) -> None:
+    """Return to the kernel what the allocator keeps of a large block's temporaries: it would grow from block to block.
+
+    With small blocks that costs more than it saves.
+    """
+    size = sum(parameter.numel() * parameter.element_size() for parameter in block.parameters())
+    if size >= _LARGE and hasattr(_C, "malloc_trim"):
+        _C.malloc_trim(0)
 
 
 def _read(path: Path) -> int | None:

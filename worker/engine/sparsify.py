@@ -33,6 +33,7 @@ from worker.engine.output import Change, Changed, Output
 from worker.engine.pruning import needs_gram
 from worker.engine.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
+from worker.engine.shelf import give_back_memory
 from worker.engine.streams import Stream
 
 
@@ -137,6 +138,8 @@ class _Run:
             detour.forget()
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
+            del finished, known  # a block's weights, not to be held while the next one is pruned
+            give_back_memory(self._arch.blocks[index].module)
 
     def _prune(self, index: int, detour: Detour) -> Finished:
         block, tick = self._arch.blocks[index], self._observer.tick
