@@ -56,16 +56,15 @@ def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str
     """
     admit(settings, spec)
     with database.begin() as session:
-        repository.lock_tenant(session, tenant)
-        if repository.count_queued(session, tenant) >= settings.max_queued_jobs:
+        job = repository.add(session, spec, tenant=tenant)
+        outbox.add_job(session, job.id)
+        session.flush()
+        repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
+        if repository.count_queued(session, tenant) > settings.max_queued_jobs:
             raise QuotaExceeded(
                 f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
                 headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
             )
-        job = repository.add(session, spec, tenant=tenant)
-        events.append(session, job.id, EventType.CREATED)
-        outbox.add_job(session, job.id)
-        repository.reload(session, job)
     return job
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.attempts.tables import Attempt
-from service.contract import JobSpec, JobState, sources_of
+from service.contract import EventType, JobSpec, JobState, sources_of
 from service.database import in_seconds
+from service.events.tables import JobEvent
 from service.jobs.cursor import Cursor
 from service.jobs.tables import Job, Layer
 
@@ -27,7 +28,7 @@ class JobFilter:
 
 
 def add(session: Session, spec: JobSpec, *, tenant: str) -> Job:
-    """Insert a queued job."""
+    """Insert a queued job and its first event."""
     job = Job(
         id=uuid4(),
         tenant=tenant,
@@ -37,10 +38,12 @@ def add(session: Session, spec: JobSpec, *, tenant: str) -> Job:
         labels=spec.labels,
         priority=spec.priority,
         max_attempts=spec.max_attempts,
+        event_seq=1,
         queue_deadline_at=None if spec.queue_deadline_seconds is None else in_seconds(spec.queue_deadline_seconds),
     )
     session.add(job)
     session.flush()
+    session.add(JobEvent(job_id=job.id, seq=1, type=EventType.CREATED, data={}))
     return job
 
 

@@ -60,8 +60,9 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
         Index("ix_jobs_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),
+        Index("ix_jobs_tenant_state_newest", "tenant", "state", text("created_at DESC"), text("id DESC")),
         Index(
-            "ix_jobs_queue", text("priority DESC"), "available_at", "created_at", "id", postgresql_where=text("state = 'queued'")
+            "ix_jobs_queue", text("priority DESC"), "created_at", "id", "available_at", postgresql_where=text("state = 'queued'")
         ),
         Index("ix_jobs_active_tenant", "tenant", "state", postgresql_where=text("finished_at IS NULL")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin"),
