@@ -1,1 +1,1 @@
-"""Measurements of quality, and the check of an artifact from outside."""
+"""Measurements of quality and of the service under load, and the check of an artifact from outside."""

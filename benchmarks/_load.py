@@ -1,0 +1,113 @@
+"""The load of `benchmarks.service`: many HTTP clients at once, each with a connection of its own that stays open."""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from benchmarks._servers import Servers
+from service.contract import EventType
+from service.database import Database
+from service.events import repository as events
+
+_PAUSE = 0.3
+"""Seconds between events, so that each finds the streams at rest."""
+
+
+def requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int) -> tuple[list[float], float]:
+    """Send the request `count` times from so many clients at once; the seconds of each, and of all together."""
+    return asyncio.run(_requests(servers, request, count, clients))
+
+
+async def _requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int) -> tuple[list[float], float]:
+    left = repeat(request, count)
+    async with _connected(servers, clients) as connected:
+        began = time.perf_counter()
+        parts = await asyncio.gather(*(_send(client, left) for client in connected))
+        return [seconds for part in parts for seconds in part], time.perf_counter() - began
+
+
+async def _send(client: httpx.AsyncClient, left: Iterator[Mapping[str, Any]]) -> list[float]:
+    """One after the other, as long as there are any left."""
+    seconds = []
+    for request in left:
+        began = time.perf_counter()
+        response = await client.request(**request)
+        seconds.append(time.perf_counter() - began)
+        assert response.is_success, response.text
+    return seconds
+
+
+@asynccontextmanager
+async def _connected(servers: Servers, clients: int) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """Clients whose connections are open."""
+    headers, certificates = {"Authorization": f"Bearer {servers.key}"}, ssl.create_default_context()
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=servers.url, headers=headers, verify=certificates, timeout=60)
+            )
+            for _ in range(clients)
+        ]
+        await asyncio.gather(*(client.get("/livez") for client in opened))
+        yield opened
+
+
+def streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[float]:
+    """Append `count` events to the job, one after the other; the seconds until each of so many streams has each of them.
+
+    The clock starts before the transaction that writes the event, in a process of its own.
+    """
+    return asyncio.run(_streams(servers, job_id, count, clients))
+
+
+async def _streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[float]:
+    opened = asyncio.Semaphore(0)
+    with ProcessPoolExecutor(1, get_context("spawn")) as writer:
+        async with _connected(servers, clients) as connected:
+            readers = [asyncio.create_task(_read(client, job_id, count, opened)) for client in connected]
+            for _ in readers:
+                await opened.acquire()
+            loop = asyncio.get_running_loop()
+            for _ in range(count):
+                await asyncio.sleep(_PAUSE)
+                await loop.run_in_executor(writer, _append, servers.database_url, job_id)
+                for _ in readers:
+                    await opened.acquire()
+            return [seconds for reader in readers for seconds in await reader]
+
+
+async def _read(client: httpx.AsyncClient, job_id: UUID, count: int, ready: asyncio.Semaphore) -> list[float]:
+    """Follow the stream until `count` events with a time in them have come, and tell of each, and of the stored one before."""
+    seconds = list[float]()
+    async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as response:
+        async for line in response.aiter_lines():
+            name, _, value = line.partition(": ")
+            if name != "data":
+                continue
+            written = json.loads(value)["data"].get("written")
+            if written is not None:
+                seconds.append(time.time() - written)
+            ready.release()
+            if len(seconds) == count:
+                break
+    return seconds
+
+
+def _append(database_url: str, job_id: UUID) -> None:
+    database = Database(database_url, pool_size=1)
+    with database.engine.connect():
+        pass
+    written = time.time()  # not the monotonic clock: that of another process may count from elsewhere
+    with database.begin() as session:
+        events.append(session, job_id, EventType.BLOCK_PRUNED, {"written": written})
+    database.close()

@@ -1,0 +1,114 @@
+"""Jobs put into the tables by the thousand, as if the service had long been at work."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Double, case, func, insert, literal, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service.contract import EventType, JobSpec, JobState, Stage
+from service.database import Base, Database, in_seconds
+from service.events.tables import JobEvent
+from service.jobs.cursor import Cursor
+from service.jobs.tables import Job
+
+TENANT = "benchmark"
+BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}, "labels": {"team": "search"}}
+_METRICS: dict[str, Any] = {
+    "dense": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 27.65, "tokens": 287_000}]},
+    "pruned": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 34.21, "tokens": 287_000}]},
+    "sparsity": 0.5,
+    "coverage": 0.7,
+    "parameters": 125_000_000,
+    "layer_error": {"start": 0.09, "mask": 0.07, "final": 0.05},
+    "warnings": [],
+    "bytes": 250_000_000,
+    "seconds": dict.fromkeys(Stage, 12.5),
+    "peak_memory_bytes": 2_000_000_000,
+}
+
+
+def add_history(database: Database, count: int) -> None:
+    """`count` jobs, one a second, the last of them now: 8 in 10 succeeded, 1 was cancelled, of 100 one failed, one expired.
+
+    The rest is queued, or runs. None is paused.
+    """
+    number = _numbers(count)
+    state = case(
+        (number % 10 < 8, JobState.SUCCEEDED),
+        (number % 10 == 8, JobState.CANCELLED),
+        (number % 100 == 9, JobState.FAILED),
+        (number % 100 == 19, JobState.EXPIRED),
+        (number % 1000 == 999, JobState.RUNNING),
+        (number % 1000 == 29, JobState.QUEUED),
+        else_=JobState.SUCCEEDED,
+    )
+    created_at = in_seconds((number - count).cast(Double))
+    waiting = state.in_((JobState.RUNNING, JobState.QUEUED))
+    ended = case((waiting, None), else_=created_at)
+    metrics = case((state == JobState.SUCCEEDED, literal(_METRICS, JSONB)))
+    _add(database, {"state": state, "created_at": created_at, "finished_at": ended, "metrics": metrics})
+
+
+def add_queue(database: Database, count: int) -> None:
+    """`count` queued jobs, one a second, the last of them now, all of the same priority."""
+    number = _numbers(count)
+    created_at = in_seconds((number - count).cast(Double))
+    _add(database, {"created_at": created_at, "available_at": created_at})
+
+
+def _numbers(count: int) -> ColumnElement[int]:
+    return func.generate_series(1, count).column_valued("number")
+
+
+def _add(database: Database, values: dict[str, Any]) -> None:
+    """A job per number, with the values over those of a new job, and its first event."""
+    spec = JobSpec.model_validate(BODY)
+    new = {
+        "id": func.gen_random_uuid(),
+        "tenant": TENANT,
+        "state": JobState.QUEUED,
+        "spec": literal(spec.model_dump(mode="json"), JSONB),
+        "model": spec.model.id,
+        "labels": literal(spec.labels, JSONB),
+        "priority": spec.priority,
+        "max_attempts": spec.max_attempts,
+        "event_seq": 1,
+    }
+    row = {name: value if isinstance(value, ColumnElement) else literal(value) for name, value in (new | values).items()}
+    with database.begin() as session:
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(insert(Job).from_select(list(row), select(*row.values())))
+        event = select(Job.id, literal(1), literal(EventType.CREATED), literal({}, JSONB))
+        session.execute(insert(JobEvent).from_select(["job_id", "seq", "type", "data"], event))
+    _analyse(database)
+
+
+def _analyse(database: Database) -> None:
+    """What the server does by itself within a minute: fresh statistics, and marks on the pages that everybody may see."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def add_running(database: Database) -> UUID:
+    """One job that a worker holds."""
+    created = func.now()
+    _add(database, {"state": JobState.RUNNING, "created_at": created})
+    with database.begin() as session:
+        return session.execute(select(Job.id)).scalar_one()
+
+
+def middle_cursor(database: Database) -> str:
+    """Where the second half of the list begins."""
+    half = select(func.count() / 2).select_from(Job).scalar_subquery()
+    with database.begin() as session:
+        place = select(Job.created_at, Job.id).order_by(Job.created_at.desc(), Job.id.desc()).offset(half).limit(1)
+        return Cursor(*session.execute(place).one().tuple()).encode()
+
+
+def empty(database: Database) -> None:
+    """Remove all jobs; the keys stay."""
+    names = ", ".join(table.name for table in Base.metadata.sorted_tables if table.name != "api_keys")
+    with database.begin() as session:
+        session.execute(text(f"TRUNCATE {names}"))

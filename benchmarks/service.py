@@ -1,0 +1,146 @@
+"""Measure the service under load: creating and listing jobs, following events, claiming from a long queue.
+
+    python -m benchmarks.service --out benchmarks/results/service
+
+PostgreSQL, Valkey and the service are started anew, with empty data; no worker runs. The load comes from the same machine and
+shares its cores. NAME.json and NAME.md are written after every measurement; `--only` chooses among them.
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import _rows
+from benchmarks._claims import claims
+from benchmarks._figures import Figure, aiming, latencies, markdown
+from benchmarks._load import requests, streams
+from benchmarks._machine import about
+from benchmarks._servers import Servers, running, version_of_database
+from service.contract import JobState
+from service.database import Database
+
+_POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}
+_WARM_UP = 50
+"""Requests before those that count."""
+
+
+def main() -> None:
+    """Run what is asked for, each measurement on empty tables."""
+    options = _options()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    figures: list[Figure] = []
+    with running(max_queued_jobs=options.creations + _WARM_UP, processes=options.processes) as servers:
+        database = Database(servers.database_url)
+        setting = _about(database, options)
+        for name in options.only or MEASUREMENTS:
+            _rows.empty(database)
+            for figure in MEASUREMENTS[name](servers, database, options):
+                print(json.dumps(figure), flush=True)
+                figures.append(figure)
+            write(options.out, setting, figures)
+        database.close()
+
+
+def creation(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """POST /v1/jobs, all for one tenant."""
+    for clients in sorted({1, options.clients}):
+        requests(servers, _POST, _WARM_UP, 1)
+        seconds, total = requests(servers, _POST, options.creations, clients)
+        figure = latencies("job creation", f"{clients} clients", seconds, per_second=round(len(seconds) / total, 1))
+        yield aiming(figure, p99_ms=150) if clients == options.clients else figure
+        _rows.empty(database)
+
+
+def listing(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """GET /v1/jobs, all of one tenant."""
+    _rows.add_history(database, options.jobs)
+    pages = {
+        "first page": {},
+        "middle page": {"cursor": _rows.middle_cursor(database)},
+        "state in most jobs": {"state": JobState.SUCCEEDED},
+        "state in 1 of 1000": {"state": JobState.RUNNING},
+        "state in none": {"state": JobState.PAUSED},
+        "two states in none": {"state": [JobState.PAUSED, JobState.PAUSING]},
+        "label in all": {"label.team": "search"},
+        "label in none": {"label.team": "none"},
+        "model in none": {"model": "none"},
+    }
+    for clients in (1, 10):
+        for case, parameters in pages.items():
+            request = {"method": "GET", "url": "/v1/jobs", "params": parameters}
+            requests(servers, request, min(_WARM_UP, options.listings), 1)
+            seconds, total = requests(servers, request, options.listings, clients)
+            more = {"per_second": round(len(seconds) / total, 1), "jobs": options.jobs}
+            yield aiming(latencies("listing", f"{case}, {clients} clients", seconds, **more), p99_ms=100)
+
+
+def following(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """GET /v1/jobs/…/events as streams, all of one job."""
+    job_id = _rows.add_running(database)
+    seconds = streams(servers, job_id, options.events, options.streams)
+    figure = latencies("event streams", f"{options.streams} streams of one job, {options.events} events", seconds)
+    yield aiming(figure, max_ms=1000)
+
+
+def claiming(_servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """Claims out of queues of several lengths. An aim: the length is not to matter."""
+    first: float | None = None
+    for queued in options.queues:
+        for threads in (1, 4):
+            _rows.empty(database)
+            _rows.add_queue(database, queued)
+            seconds, total = claims(database, min(options.claims, queued), threads)
+            more: dict[str, Any] = {"per_second": round(len(seconds) / total, 1), "queued": queued}
+            figure = latencies("claims", f"{queued} queued, {threads} threads", seconds, **more)
+            if threads == 1:
+                first = first or figure["p50_ms"]
+                figure = aiming({**figure, "ratio": round(figure["p50_ms"] / first, 2)}, ratio=1.5)
+            yield figure
+
+
+MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterator[Figure]]] = {
+    "creation": creation,
+    "listing": listing,
+    "following": following,
+    "claiming": claiming,
+}
+
+
+def write(out: Path, setting: dict[str, Any], figures: list[Figure]) -> None:
+    """NAME.json and NAME.md."""
+    out.with_suffix(".json").write_text(json.dumps({"about": setting, "figures": figures}, indent=1) + "\n")
+    out.with_suffix(".md").write_text(markdown(setting, figures))
+
+
+def _about(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+    basis = about(("fastapi", "uvicorn", "sqlalchemy", "psycopg"))
+    python, server = platform.python_version(), version_of_database(database)
+    return basis | {
+        "machine": f"{basis['machine']}, shared by servers and load; load average before: {os.getloadavg()[0]:.1f}",
+        "versions": f"Python {python}, PostgreSQL {server}, {basis['versions']}",
+        "protocol": f"service processes: {options.processes}, no worker; a connection per client, whose clock counts",
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="a measurement; may be given again")
+    parser.add_argument("--creations", type=int, default=2000, help="jobs to create")
+    parser.add_argument("--clients", type=int, default=50, help="that create jobs at the same time")
+    parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the list")
+    parser.add_argument("--listings", type=int, default=300, help="requests for each page of the list")
+    parser.add_argument("--streams", type=int, default=200, help="event streams that are open at the same time")
+    parser.add_argument("--events", type=int, default=10, help="events that each stream is to have")
+    parser.add_argument("--queues", type=int, nargs="+", default=[1000, 10_000, 100_000], help="jobs that wait to be claimed")
+    parser.add_argument("--claims", type=int, default=500, help="claims out of each queue")
+    parser.add_argument("--processes", type=int, default=1, help="of the service")
+    parser.add_argument("--out", type=Path, required=True, help="where to write, without a suffix")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
