@@ -74,7 +74,11 @@ def claim_next(session: Session, *, worker: str, lease_seconds: float) -> Claim 
     Claims that run at once skip each other's rows. A row may also be locked by somebody who only writes to it (the dispatcher
     notes that it sent the message, which is when the message arrives), so that finding none is confirmed by waiting.
     """
-    job = _take_best(session, skip_locked=True) or _take_best(session, skip_locked=False)
+    with session.begin_nested() as looking:
+        job = _take_best(session, skip_locked=True)
+        if job is None:
+            looking.rollback()  # lets go of rows that were locked and then found claimed: two claims could wait for each other
+    job = job or _take_best(session, skip_locked=False)
     if job is None:
         return None
     earlier = session.scalars(select(Attempt.fence).where(Attempt.job_id == job.id).order_by(Attempt.number)).all()

@@ -131,7 +131,7 @@ STALE_WRITES: dict[str, Callable[..., Any]] = {
     "stage": partial(repository.stage_started, stage=Stage.PRUNING),
     "progress": partial(repository.progress, report={"done": 1, "total": 2, "unit": "blocks"}),
     "revision": partial(repository.model_resolved, revision="abc"),
-    "block": partial(repository.block_pruned, block=0, position=0, matrices=[Matrix()], report={"total": 2}),
+    "block": partial(repository.block_pruned, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False),
     "metrics": partial(repository.evaluated, metrics={"dense": {}}, which="dense"),
     "succeed": partial(endings.succeed, metrics={}, artifact_prefix="jobs/x/1"),
     "fail": partial(endings.fail, failure=RETRYABLE, retry_seconds=0),
@@ -149,7 +149,7 @@ def test_a_stale_fence_writes_nothing(database: Database, name: str, now: str) -
     take_away(database, stale)
     if now != "queued":
         newer = claimed(database)
-        write(database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2})
+        write(database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False)
         if now == "failed":
             write(database, endings.fail, newer, FINAL, retry_seconds=0)
     before = snapshot(database, job_id)
@@ -162,7 +162,7 @@ def test_a_new_attempt_starts_without_the_results_of_the_one_before(database: Da
     job_id = insert_job(database)
     first = claimed(database)
     write(database, repository.stage_started, first, Stage.PRUNING)
-    write(database, repository.block_pruned, first, block=0, position=0, matrices=[Matrix()], report={"total": 2})
+    write(database, repository.block_pruned, first, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False)
     take_away(database, first)
     second = claimed(database)
     job = job_row(database, job_id)
@@ -178,7 +178,7 @@ def test_a_block_is_written_once_however_often_it_is_reported(database: Database
     report = {"done": 1, "total": 2, "unit": "blocks", "eta_seconds": 1.0}
     for _ in range(2):
         matrices = [Matrix("a"), Matrix("b")]
-        write(database, repository.block_pruned, found, block=0, position=0, matrices=matrices, report=report)
+        write(database, repository.block_pruned, found, block=0, position=0, matrices=matrices, report=report, resumed=False)
     with database.begin() as session:
         layers = session.scalars(select(Layer).order_by(Layer.position)).all()
     assert [(layer.position, layer.name, layer.rows, layer.columns) for layer in layers] == [(0, "a", 8, 4), (1, "b", 8, 4)]
