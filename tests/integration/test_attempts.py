@@ -149,7 +149,9 @@ def test_a_stale_fence_writes_nothing(database: Database, name: str, now: str) -
     take_away(database, stale)
     if now != "queued":
         newer = claimed(database)
-        write(database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False)
+        write(
+            database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False
+        )
         if now == "failed":
             write(database, endings.fail, newer, FINAL, retry_seconds=0)
     before = snapshot(database, job_id)
