@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from service.attempts.repository import claim_next
+from service.contract import DeviceClass
 from service.database import Database
 
 
@@ -19,6 +20,6 @@ def claims(database: Database, count: int, threads: int) -> tuple[list[float], f
 def _claim(database: Database) -> float:
     began = time.perf_counter()
     with database.begin() as session:
-        claim = claim_next(session, worker="benchmark", lease_seconds=600)
+        claim = claim_next(session, worker="benchmark", device=DeviceClass.CPU, lease_seconds=600)
     assert claim is not None
     return time.perf_counter() - began

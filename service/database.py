@@ -3,12 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
+
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds"]
+
+TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""What the database raises when it is away, restarting or read-only after a failover."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",

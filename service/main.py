@@ -18,6 +18,7 @@ import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
 import service.recipes.endpoints
+import service.workers.endpoints
 from service import problems
 from service.artifacts.store import ArtifactStore
 from service.bodies import BodyGuard
@@ -35,7 +36,13 @@ from service.resources import Resources
 from service.settings import Settings, get_settings
 
 _SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
-_V1 = (service.jobs.endpoints, service.events.endpoints, service.artifacts.endpoints, service.recipes.endpoints)
+_V1 = (
+    service.jobs.endpoints,
+    service.events.endpoints,
+    service.artifacts.endpoints,
+    service.recipes.endpoints,
+    service.workers.endpoints,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

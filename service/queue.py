@@ -6,8 +6,6 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from service.contract import QUEUE
-
 _SECONDS: Final = 2.0
 
 
@@ -34,25 +32,25 @@ class Queue:
         )
         self._redis = redis.Redis.from_url(broker_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS)
 
-    def send(self, task: str, payload: dict[str, Any]) -> None:
-        """Put one message at the end of the queue.
+    def send(self, task: str, payload: dict[str, Any], queue: str) -> None:
+        """Put one message at the end of a queue.
 
         Raises:
             QueueUnavailable: the broker did not take it.
         """
         try:
-            self._celery.send_task(task, kwargs=payload, queue=QUEUE, retry=False)
+            self._celery.send_task(task, kwargs=payload, queue=queue, retry=False)
         except (OperationalError, redis.RedisError, OSError) as error:
             raise QueueUnavailable(str(error)) from error
 
-    def backlog(self) -> int:
-        """How many messages no worker has taken yet.
+    def backlog(self, queue: str) -> int:
+        """How many messages of a queue no worker has taken yet.
 
         Raises:
             QueueUnavailable: the broker does not answer.
         """
         try:
-            return int(self._redis.llen(QUEUE))
+            return int(self._redis.llen(queue))
         except (redis.RedisError, OSError) as error:
             raise QueueUnavailable(str(error)) from error
 

@@ -12,7 +12,8 @@ import service.attempts.tables
 import service.events.tables
 import service.jobs.tables
 import service.keys.tables
-import service.outbox.tables  # noqa: F401  # imported so that the metadata is complete
+import service.outbox.tables
+import service.workers.tables  # noqa: F401  # imported so that the metadata is complete
 from service.database import Base, database_dsn
 
 metadata = Base.metadata

@@ -39,7 +39,13 @@ class Settings(BaseSettings):
     """Wait before the second attempt; doubles with each further one."""
 
     keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
-    """How long the finished blocks of a failed job stay on a worker's disk."""
+    """How long the finished blocks of a failed job are kept, for somebody who wants to try again."""
+    sweep_seconds: float = Field(60.0, gt=0)
+    """How often the dispatcher removes from the artifact store what is of no use any more."""
+    keep_artifacts_seconds: float | None = Field(None, gt=0)
+    """How long the artifacts of finished jobs are kept; unset: for ever."""
+    max_artifact_bytes: int | None = Field(None, ge=1)
+    """Per tenant: beyond it the oldest artifacts are removed; unset: no limit."""
 
     max_body_bytes: int = 64 * 1024
     max_queued_jobs: int = Field(1000, ge=1)

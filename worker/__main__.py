@@ -4,6 +4,10 @@ import sys
 
 from service.settings import get_settings
 from worker.app import run
+from worker.devices import NoSuchDevice
 
 if __name__ == "__main__":
-    sys.exit(run(get_settings()))
+    try:
+        sys.exit(run(get_settings()))
+    except NoSuchDevice as error:
+        sys.exit(f"worker: {error}")

@@ -10,9 +10,11 @@ from weakref import WeakSet
 from celery import Celery, bootsteps
 from celery.signals import task_received, worker_shutting_down
 
-from service.contract import QUEUE
+from service.contract import QUEUE, queues_of
 from service.logging import get_logger
 from service.settings import Settings
+from worker import devices
+from worker.presence import Presence
 
 log = get_logger(__name__)
 
@@ -87,14 +89,19 @@ class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def run(settings: Settings) -> int:
     """Work until SIGTERM or SIGINT; returns the exit status."""
+    device_class, device = devices.chosen(settings.device)
     app = create_app(settings)
-    worker = app.Worker(optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True)
+    queues = ",".join(queues_of(device_class))
+    worker = app.Worker(
+        queues=queues, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True
+    )
 
     def stop(**_: Any) -> None:
         _stop_within_seconds(worker)
 
     worker_shutting_down.connect(stop, weak=False)
-    worker.start()
+    with Presence(settings, device_class, device):
+        worker.start()
     return int(worker.exitcode or 0)
 
 

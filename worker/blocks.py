@@ -37,11 +37,13 @@ class _Stopped(Exception):
 class Blocks:
     """The finished blocks of one job, while an attempt goes on."""
 
-    def __init__(self, cache_dir: Path, store: ObjectStore, job_id: UUID) -> None:
+    def __init__(self, cache_dir: Path, store: ObjectStore, job_id: UUID, also_from: UUID | None = None) -> None:
+        """`also_from` is another job whose blocks can be used: the one that this one tries again."""
         self._folder = _root(cache_dir) / str(job_id)
         self._store = store
         self._job_id = str(job_id)
         self._prefix = blocks_prefix(job_id)
+        self._sources = [self._prefix, *([blocks_prefix(also_from)] if also_from else [])]
         self._waiting: SimpleQueue[Path] = SimpleQueue()
         self._stop = threading.Event()
         self._copier = threading.Thread(target=self._copy_all, name="block-copies", daemon=True)
@@ -73,25 +75,27 @@ class Blocks:
     def _fetch(self, tick: Callable[[], None]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            found = [entry["path"] for batch in obstore.list(self._store, prefix=self._prefix) for entry in batch]
-            names = sorted(name for name in (path.rpartition("/")[2] for path in found) if _NAME.fullmatch(name))
-            missing = [name for name in names if not (self._folder / name).exists()]
-            for name in missing:
-                self._fetch_one(name, tick)
+            for prefix in self._sources:
+                self._fetch_from(prefix, tick)
         except (BaseError, FileNotFoundError) as error:
             log.warning("blocks_not_fetched", job_id=self._job_id, error=type(error).__name__)
-        else:
-            log.info("blocks_found", job_id=self._job_id, here=len(names) - len(missing), fetched=len(missing))
 
-    def _fetch_one(self, name: str, tick: Callable[[], None]) -> None:
+    def _fetch_from(self, prefix: str, tick: Callable[[], None]) -> None:
+        found = [entry["path"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch]
+        names = sorted(name for name in (path.rpartition("/")[2] for path in found) if _NAME.fullmatch(name))
+        missing = [name for name in names if not (self._folder / name).exists()]
+        for name in missing:
+            self._fetch_one(f"{prefix}/{name}", self._folder / name, tick)
+        log.info("blocks_found", job_id=self._job_id, here=len(names) - len(missing), fetched=len(missing))
+
+    def _fetch_one(self, key: str, target: Path, tick: Callable[[], None]) -> None:
         """Bring a file here. Whether it is what its name says is the journal's to see."""
-        target = self._folder / name
-        if isinstance(self._store, LocalStore) and _link(_local(self._store, f"{self._prefix}/{name}"), target):
+        if isinstance(self._store, LocalStore) and _link(_local(self._store, key), target):
             return
         partial = target.with_suffix(f".{os.getpid()}.part")
         try:
             with partial.open("wb") as file:
-                for chunk in obstore.get(self._store, f"{self._prefix}/{name}").stream(min_chunk_size=_CHUNK):
+                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                     tick()
                     file.write(chunk)
             partial.rename(target)

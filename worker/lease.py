@@ -11,20 +11,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
 from service.attempts import repository
 from service.attempts.repository import Claim
 from service.contract import Wish
-from service.database import Database
+from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from service.settings import Settings
 
 log = get_logger(__name__)
-
-TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
-"""What the database raises when it is away, restarting or read-only after a failover."""
 
 _LOOK_SECONDS: Final = 0.25
 SECONDS_TO_REACT: Final = 3.0
@@ -37,6 +31,10 @@ class Interruption(Exception):
 
 class JobCancelled(Interruption):
     """The user wants the job stopped."""
+
+
+class JobPaused(Interruption):
+    """The user wants the job to wait."""
 
 
 class StopRequested(Interruption):
@@ -122,6 +120,8 @@ class Lease:
         self._renewed_at = sent_at
         if wish == Wish.CANCEL:
             self._interrupt(JobCancelled("the user cancelled the job"))
+        elif wish == Wish.PAUSE:
+            self._interrupt(JobPaused("the user paused the job"))
         elif wish == Wish.ABANDON:
             self._interrupt(ClaimLost("another attempt holds the job, or it has ended"))
 

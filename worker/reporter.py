@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from service.attempts import repository
 from service.attempts.repository import Claim, MatrixMeasures
 from service.contract import Stage
-from service.database import Database
+from service.database import TRANSIENT, Database
 from service.logging import get_logger
-from worker.lease import TRANSIENT, ClaimLost, Lease
+from worker.lease import ClaimLost, Lease
 
 log = get_logger(__name__)
 

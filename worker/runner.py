@@ -5,7 +5,6 @@ finished: the scratch folder goes, and so do the files that an attempt without s
 """
 
 import os
-import socket
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -17,15 +16,17 @@ from sqlalchemy.orm import Session
 from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence, claim_next
 from service.contract import JobSpec, artifact_prefix
-from service.database import Database
+from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from service.settings import Settings
 from worker import blocks
 from worker.artifacts import open_store, sweep
 from worker.blocks import Blocks
+from worker.devices import device_class
 from worker.failures import as_failure
-from worker.lease import TRANSIENT, ClaimLost, Interruption, JobCancelled, Lease, StopRequested
+from worker.lease import ClaimLost, Interruption, JobCancelled, JobPaused, Lease, StopRequested
 from worker.memory import PeakMemory
+from worker.presence import worker_id
 from worker.reporter import Reporter
 from worker.scratch import scratch_folder
 from worker.stages import Run, prune_and_publish
@@ -35,15 +36,16 @@ log = get_logger(__name__)
 _CLAIM_AGAIN_SECONDS: Final = 0.5
 
 
-def work(settings: Settings, stop: threading.Event) -> bool:
+def work(settings: Settings, stop: threading.Event, worker: str | None = None) -> bool:
     """See the best queued job through, if there is one; False if there is none.
 
     Args:
         stop: set when this process is told to stop; the job then goes back into the queue.
+        worker: the id under which the worker is known; by default that of a worker without a parent, this process.
     """
     database = Database(settings.database_url.get_secret_value(), pool_size=2)
     try:
-        claim = _claim(database, settings, stop)
+        claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
         if claim is None:
             return False
         log.info("job_claimed", job_id=str(claim.job_id), attempt=claim.attempt, fence=claim.fence)
@@ -53,13 +55,13 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         database.close()
 
 
-def _claim(database: Database, settings: Settings, stop: threading.Event) -> Claim | None:
+def _claim(database: Database, settings: Settings, stop: threading.Event, worker: str) -> Claim | None:
     """Wait for the database rather than drop the message, which would have to be sent again."""
-    worker = f"{socket.gethostname()}:{os.getpid()}"
+    device = device_class(settings.device)
     while not stop.is_set():
         try:
             with database.begin() as session:
-                return claim_next(session, worker=worker, lease_seconds=settings.lease_seconds)
+                return claim_next(session, worker=worker, device=device, lease_seconds=settings.lease_seconds)
         except TRANSIENT as error:
             log.warning("claim_failed", error=str(error).splitlines()[0])
             stop.wait(_CLAIM_AGAIN_SECONDS)
@@ -98,7 +100,8 @@ class _Attempt:
         for fence in self._claim.earlier_fences:
             self._sweep(fence)
         self._forget_ended_jobs()
-        cache_dir, self._blocks = self._settings.cache_dir, Blocks(self._settings.cache_dir, self._store, self._job_id)
+        cache_dir = self._settings.cache_dir
+        self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
         with scratch_folder(cache_dir, self._job_id, self._fence) as folder, self._blocks as kept:
             run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
@@ -137,6 +140,8 @@ class _Attempt:
         if isinstance(reason, JobCancelled):
             self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
             self._remove_blocks()
+        elif isinstance(reason, JobPaused):
+            self._end(partial(endings.pause, job_id=self._job_id, fence=self._fence))
         elif isinstance(reason, StopRequested):
             self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
         self._sweep(self._fence)

@@ -1,5 +1,6 @@
 """The one task, and what the child process does before it is asked to do it."""
 
+import os
 import signal
 import threading
 from typing import Any
@@ -20,12 +21,13 @@ def prune(job_id: str) -> None:
 
     While a job runs, SIGTERM asks it to stop, where otherwise it would end the process.
     """
+    from worker.presence import worker_id
     from worker.runner import work
 
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        if not work(get_settings(), stop):
+        if not work(get_settings(), stop, worker_id(os.getppid())):
             log.info("nothing_to_do", job_id=job_id)
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -38,6 +38,10 @@ class Download:
 def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
     """Raises JobNotFound; ArtifactNotFound; StoreUnavailable."""
     job = jobs.get(database, job_id, tenant=tenant)
+    if job.artifact_removed_at is not None:
+        raise ArtifactNotFound(
+            f"the artifact was removed on {job.artifact_removed_at:%Y-%m-%d}; create the job again from its spec"
+        )
     if job.artifact_prefix is None:
         raise ArtifactNotFound(f"the job has no artifact; it is {job.state}")
     try:

@@ -1,5 +1,6 @@
 """The artifact store as the service uses it: reading small files, and pointing callers at large ones."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +70,21 @@ class ArtifactStore:
             return str(obstore.sign(self._store, method, path, timedelta(seconds=seconds)))
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
+
+    def remove(self, prefix: str) -> int:
+        """Remove all files below a prefix; returns how many there were. None is no error.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or does not allow it.
+        """
+        try:
+            paths = [entry["path"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch]
+            obstore.delete(self._store, paths)
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+        if self._root is not None:  # parts of an upload that was killed are not listed
+            shutil.rmtree(self._root / prefix, ignore_errors=True)
+        return len(paths)
 
     def check(self) -> None:
         """Raise if the store cannot be used now."""

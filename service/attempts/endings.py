@@ -32,6 +32,7 @@ class _Held:
 
     id: UUID
     state: str
+    device: str
     fence: int
     attempts_counted: int
     max_attempts: int
@@ -47,21 +48,22 @@ def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, An
         return
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.SUCCEEDED)
-    done = {"metrics": metrics, "artifact_prefix": artifact_prefix, "stage": None, "progress": None}
+    done = {"metrics": metrics, "artifact_prefix": artifact_prefix, "artifact_bytes": metrics.get("bytes")}
+    done |= {"stage": None, "progress": None}
     finish(session, job_id, JobState.SUCCEEDED, {"artifact_prefix": artifact_prefix}, **done)
 
 
 def fail(session: Session, job_id: UUID, fence: int, failure: Failure, *, retry_seconds: float) -> None:
     """Close the attempt; queue the job again after a while if that can help and attempts are left.
 
-    The wait doubles with every attempt. A job that was to be cancelled is not tried again.
+    The wait doubles with every attempt. A job that was to be cancelled is not tried again, one that was to be paused waits.
     """
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.FAILED, f"{failure.code}: {failure.detail}")
     if job.state == JobState.CANCELLING:
         finish(session, job_id, JobState.CANCELLED)
     elif failure.code.retryable and job.may_retry:
-        _requeue(session, job, failure.code, delay_seconds=_backoff(job, retry_seconds))
+        _go_on_later(session, job, failure.code, delay_seconds=_backoff(job, retry_seconds))
     else:
         _fail(session, job_id, failure)
 
@@ -73,14 +75,23 @@ def cancel(session: Session, job_id: UUID, fence: int) -> None:
     finish(session, job_id, JobState.CANCELLED)
 
 
+def pause(session: Session, job_id: UUID, fence: int) -> None:
+    """The worker has stopped because the user wants the job to wait: the attempt does not count."""
+    _give_back(session, job_id, fence, AttemptOutcome.PAUSED)
+
+
 def release(session: Session, job_id: UUID, fence: int) -> None:
     """A stopping worker gives the job back: the attempt does not count, and another worker may go on at once."""
+    _give_back(session, job_id, fence, AttemptOutcome.RELEASED)
+
+
+def _give_back(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome) -> None:
     job = _lock(session, job_id, fence)
-    _close_attempt(session, job, AttemptOutcome.RELEASED)
+    _close_attempt(session, job, outcome)
     if job.state == JobState.CANCELLING:
         finish(session, job_id, JobState.CANCELLED)
     else:
-        _requeue(session, job, AttemptOutcome.RELEASED, attempts_counted=Job.attempts_counted - 1)
+        _go_on_later(session, job, outcome, attempts_counted=Job.attempts_counted - 1)
 
 
 def lose(session: Session, job_id: UUID, fence: int) -> None:
@@ -93,7 +104,7 @@ def lose(session: Session, job_id: UUID, fence: int) -> None:
     if job.state == JobState.CANCELLING:
         finish(session, job_id, JobState.CANCELLED, fence=Job.fence + 1)
     elif job.may_retry:
-        _requeue(session, job, AttemptOutcome.LEASE_EXPIRED, fence=Job.fence + 1)
+        _go_on_later(session, job, AttemptOutcome.LEASE_EXPIRED, fence=Job.fence + 1)
     else:
         lost = Failure(
             code=FailureCode.WORKER_LOST,
@@ -133,7 +144,31 @@ def _fail(session: Session, job_id: UUID, failure: Failure, **values: Any) -> No
     finish(session, job_id, JobState.FAILED, error, error=error, **values)
 
 
-def _requeue(session: Session, job: _Held, reason: str, *, delay_seconds: float = 0, **values: Any) -> None:
+def _go_on_later(session: Session, job: _Held, reason: str, *, delay_seconds: float = 0, **values: Any) -> None:
+    """Back into the queue, or aside if the user wants the job to wait."""
+    if job.state == JobState.PAUSING:
+        put_aside(session, job.id, **values)
+    else:
+        _requeue(session, job, reason, delay_seconds, **values)
+
+
+def put_aside(session: Session, job_id: UUID, **values: Any) -> None:
+    """Pause a job that nobody works on.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: its state does not allow that.
+    """
+    paused = (
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(sources_of(JobState.PAUSED)))
+        .values(state=JobState.PAUSED, paused_at=func.now(), stage=None, progress=None, **values)
+        .returning(Job.id)
+    )
+    session.execute(paused, execution_options={"synchronize_session": False}).one()
+    events.append(session, job_id, EventType.PAUSED)
+
+
+def _requeue(session: Session, job: _Held, reason: str, delay_seconds: float, **values: Any) -> None:
     queued = (
         update(Job)
         .where(Job.id == job.id, Job.state.in_(sources_of(JobState.QUEUED)))
@@ -141,7 +176,7 @@ def _requeue(session: Session, job: _Held, reason: str, *, delay_seconds: float 
         .returning(Job.id)
     )
     session.execute(queued, execution_options={"synchronize_session": False}).one()
-    outbox.add_job(session, job.id, delay_seconds=delay_seconds)
+    outbox.add_job(session, job.id, job.device, delay_seconds=delay_seconds)
     events.append(session, job.id, EventType.REQUEUED, {"reason": reason, "delay_seconds": delay_seconds})
 
 
@@ -156,7 +191,7 @@ def _has_succeeded(session: Session, job_id: UUID, fence: int) -> bool:
 
 def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
     """The row of a job that the fence holds; without a fence, of a job that has not ended."""
-    columns = (Job.id, Job.state, Job.fence, Job.attempts_counted, Job.max_attempts)
+    columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts)
     statement = select(*columns).where(Job.id == job_id).with_for_update()
     if fence is None:
         statement = statement.where(Job.finished_at.is_(None))
@@ -170,10 +205,11 @@ def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
 
 def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail: str | None = None) -> None:
     """End the job's open attempt, if it has one."""
+    succeeded = outcome == AttemptOutcome.SUCCEEDED
     closed = (
         update(Attempt)
         .where(Attempt.job_id == job.id, Attempt.ended_at.is_(None))
-        .values(ended_at=func.now(), outcome=outcome, detail=detail)
+        .values(ended_at=func.now(), outcome=outcome, detail=detail, swept_at=func.now() if succeeded else None)
         .returning(Attempt.number)
     )
     number = session.execute(closed, execution_options={"synchronize_session": False}).scalar_one_or_none()

@@ -15,13 +15,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from service.attempts.tables import Attempt
-from service.contract import EventType, JobState, Stage, Wish, sources_of
+from service.contract import DeviceClass, EventType, JobState, Stage, Wish, sources_of, wants_served_by
 from service.database import in_seconds
 from service.events import repository as events
 from service.jobs.tables import Job, Layer
 
 HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
 """The states in which a worker holds the job."""
+
+
+_WISHES: Final = {JobState.CANCELLING: Wish.CANCEL, JobState.PAUSING: Wish.PAUSE}
 
 
 class StaleFence(Exception):
@@ -39,6 +42,8 @@ class Claim:
     attempt: int
     fence: int
     spec: dict[str, Any]
+    retry_of: UUID | None
+    """A job whose finished blocks may be used."""
     earlier_fences: tuple[int, ...]
     """Of attempts that ended; what they left behind may be swept."""
 
@@ -68,17 +73,17 @@ class MatrixMeasures(Protocol):
     def seconds(self) -> float: ...
 
 
-def claim_next(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
-    """Take the best queued job: highest priority first, then the oldest. None if there is nothing to do.
+def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seconds: float) -> Claim | None:
+    """Take the best queued job that a worker of this class may run, if there is one: highest priority first, then the oldest.
 
     Claims that run at once skip each other's rows. A row may also be locked by somebody who only writes to it (the dispatcher
     notes that it sent the message, which is when the message arrives), so that finding none is confirmed by waiting.
     """
     with session.begin_nested() as looking:
-        job = _take_best(session, skip_locked=True)
+        job = _take_best(session, device, skip_locked=True)
         if job is None:
             looking.rollback()  # lets go of rows that were locked and then found claimed: two claims could wait for each other
-    job = job or _take_best(session, skip_locked=False)
+    job = job or _take_best(session, device, skip_locked=False)
     if job is None:
         return None
     earlier = session.scalars(select(Attempt.fence).where(Attempt.job_id == job.id).order_by(Attempt.number)).all()
@@ -93,13 +98,16 @@ def claim_next(session: Session, *, worker: str, lease_seconds: float) -> Claim 
         )
     )
     events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
-    return Claim(job.id, job.attempts_started, job.fence, job.spec, tuple(earlier))
+    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, tuple(earlier))
 
 
-def _take_best(session: Session, *, skip_locked: bool) -> Row[UUID, int, int, dict[str, Any]] | None:
+def _take_best(
+    session: Session, device: DeviceClass, *, skip_locked: bool
+) -> Row[UUID, int, int, dict[str, Any], UUID | None] | None:
     best = (
         select(Job.id)
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
+        .where(Job.device.in_(wants_served_by(device)))
         .order_by(Job.priority.desc(), Job.created_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=skip_locked)
@@ -119,7 +127,7 @@ def _take_best(session: Session, *, skip_locked: bool) -> Row[UUID, int, int, di
             metrics=None,
             error=None,
         )
-        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec)
+        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of)
     )
     return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
 
@@ -146,7 +154,7 @@ def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) 
     state = session.execute(renewed, execution_options={"synchronize_session": False}).scalar_one_or_none()
     if state is None:
         return Wish.ABANDON
-    return Wish.CANCEL if state == JobState.CANCELLING else Wish.CONTINUE
+    return _WISHES.get(JobState(state), Wish.CONTINUE)
 
 
 def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> None:

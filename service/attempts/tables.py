@@ -24,8 +24,11 @@ class Attempt(Base):
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     detail: Mapped[str | None]
+    swept_at: Mapped[datetime | None]
+    """When all that it had put into the store was removed. An attempt that succeeded is born swept: nothing of it is to go."""
 
     __table_args__ = (
         Index("ix_attempts_lease", "lease_expires_at", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_attempts_unswept", "ended_at", postgresql_where=text("swept_at IS NULL AND ended_at IS NOT NULL")),
         Index("uq_attempts_open", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     )

@@ -1,9 +1,10 @@
 """The vocabulary that service and worker share; pydantic and the standard library only."""
 
-from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix, blocks_prefix
+from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix, blocks_prefix, job_prefix
 from service.contract.datasets import DATASETS, Dataset
+from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, queues_of, wants_served_by
 from service.contract.failures import Failure, FailureCode
-from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK, QUEUE
+from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
 from service.contract.scopes import Scope
 from service.contract.spec import JobSpec, ModelSpec
@@ -19,16 +20,19 @@ from service.contract.states import (
 )
 
 __all__ = [
+    "ANY_DEVICE",
     "DATASETS",
     "EVENTS_CHANNEL",
     "MANIFEST_NAME",
     "PRESETS",
     "PRUNE_TASK",
     "QUEUE",
+    "QUEUES",
     "TERMINAL_STATES",
     "TRANSITIONS",
     "AttemptOutcome",
     "Dataset",
+    "DeviceClass",
     "EventType",
     "Failure",
     "FailureCode",
@@ -43,5 +47,8 @@ __all__ = [
     "Wish",
     "artifact_prefix",
     "blocks_prefix",
+    "job_prefix",
+    "queues_of",
     "sources_of",
+    "wants_served_by",
 ]

@@ -26,11 +26,16 @@ class Manifest(BaseModel):
 MANIFEST_NAME: Final = "manifest.json"
 
 
+def job_prefix(job_id: object) -> str:
+    """Where all that a job puts into the store lies."""
+    return f"jobs/{job_id}"
+
+
 def artifact_prefix(job_id: object, fence: int) -> str:
     """Where an attempt's files lie in the store. The fence is in the path, so that two attempts never share a file."""
-    return f"jobs/{job_id}/{fence}"
+    return f"{job_prefix(job_id)}/{fence}"
 
 
 def blocks_prefix(job_id: object) -> str:
     """Where the blocks that a job's attempts have finished lie in the store, for the next attempt, on whatever host."""
-    return f"jobs/{job_id}/blocks"
+    return f"{job_prefix(job_id)}/blocks"

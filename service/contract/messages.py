@@ -1,12 +1,9 @@
-"""What travels between the processes: the task, its queue, the channel of events."""
+"""What travels between the processes: the task, the channel of events."""
 
 from typing import Final
 
 PRUNE_TASK: Final = "dsnot.prune"
 """Celery task with one keyword argument, `job_id`."""
-
-QUEUE: Final = "dsnot"
-"""The Celery queue that workers read."""
 
 EVENTS_CHANNEL: Final = "dsnot_job_events"
 """PostgreSQL NOTIFY channel; the payload is the job's id, sent by a trigger on the events table."""

@@ -81,6 +81,7 @@ class JobSpec(Part):
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")], Label] = Field(
         default={}, max_length=32
     )
+    device: Literal["any", "gpu", "cpu"] = Field("any", description="which workers may take the job")
     priority: int = Field(0, ge=0, le=9, description="9 is served first")
     queue_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     run_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)

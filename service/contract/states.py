@@ -65,12 +65,17 @@ class EventType(StrEnum):
     BLOCK_PRUNED = "block_pruned"
     EVALUATED = "evaluated"
     CANCEL_REQUESTED = "cancel_requested"
+    PAUSE_REQUESTED = "pause_requested"
     ATTEMPT_ENDED = "attempt_ended"
     REQUEUED = "requeued"
+    PAUSED = "paused"
+    RESUMED = "resumed"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    ARTIFACT_REMOVED = "artifact_removed"
+    """After the end: the artifact was kept as long as the service is set to."""
 
 
 class AttemptOutcome(StrEnum):
@@ -81,6 +86,8 @@ class AttemptOutcome(StrEnum):
     CANCELLED = "cancelled"
     RELEASED = "released"
     """The worker was told to stop and gave the job back; the attempt does not count."""
+    PAUSED = "paused"
+    """The user wants the job to wait; the attempt does not count."""
     LEASE_EXPIRED = "lease_expired"
     DEADLINE_EXCEEDED = "deadline_exceeded"
 
@@ -90,5 +97,6 @@ class Wish(StrEnum):
 
     CONTINUE = "continue"
     CANCEL = "cancel"
+    PAUSE = "pause"
     ABANDON = "abandon"
     """The fence is stale: somebody else owns the job, or it has ended. Write nothing more."""

@@ -8,6 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.database import Database
 from service.dispatcher.messages import Sender, resend_unclaimed
+from service.dispatcher.sweeping import Sweeper
 from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
 from service.dispatcher.wakeup import Wakeup
 from service.logging import get_logger
@@ -26,10 +27,13 @@ class Dispatcher:
         self._queue = Queue(settings.broker_url.get_secret_value())
         self._sender = Sender(self._database, self._queue)
         self._wakeup = Wakeup(settings.database_url.get_secret_value())
-        self._next_sweep = 0.0
+        self._sweeper = Sweeper(settings)
+        self._next_look = 0.0
         self._database_is_away = False
 
     def run(self, stop: threading.Event) -> None:
+        sweeping = threading.Thread(target=self._sweeper.run, args=(stop,), name="sweeper", daemon=True)
+        sweeping.start()
         log.info("dispatcher_started")
         self._wakeup.wait(0, stop)  # listens from now on, so that nothing falls between the first look and the first wait
         while not stop.is_set():
@@ -42,9 +46,9 @@ class Dispatcher:
         """Every wake-up sends the outbox; the rules of the clock apply once per `dispatch_seconds`, however many there are."""
         try:
             self._sender.send_due()
-            if time.monotonic() >= self._next_sweep:
-                self._next_sweep = time.monotonic() + self._settings.dispatch_seconds
-                self.sweep()
+            if time.monotonic() >= self._next_look:
+                self._next_look = time.monotonic() + self._settings.dispatch_seconds
+                self.apply_rules()
         except (DBAPIError, PoolTimeoutError) as error:
             if not self._database_is_away:
                 log.warning("database_unavailable", error=str(error).splitlines()[0])
@@ -56,7 +60,7 @@ class Dispatcher:
                 log.info("database_available")
             self._database_is_away = False
 
-    def sweep(self) -> None:
+    def apply_rules(self) -> None:
         """Apply every rule once."""
         apply_queue_deadlines(self._database)
         apply_run_deadlines(self._database)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from service.contract import PRUNE_TASK
+from service.contract import PRUNE_TASK, QUEUES
 from service.database import Database
 from service.dispatcher import repository
 from service.logging import get_logger
@@ -60,7 +60,7 @@ class Sender:
         sent: list[OutboxMessage] = []
         for message in messages:
             try:
-                self._queue.send(message.task, message.payload)
+                self._queue.send(message.task, message.payload, message.queue)
             except QueueUnavailable as error:
                 self._broker_failed(error)
                 break
@@ -82,19 +82,25 @@ class Sender:
 
 
 def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) -> int:
-    """Put messages into the outbox again for jobs that should have been claimed by now; returns how many.
+    """Put messages into the outbox again for jobs that should have been claimed by now; returns how many."""
+    count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
+    if count:
+        log.info("jobs_sent_again", count=count)
+    return count
+
+
+def _resend_unclaimed(database: Database, queue: Queue, device: str, resend_seconds: float) -> int:
+    """Of the jobs that want this device class.
 
     Only as many as there are more claimable jobs than messages under way: while all workers are busy every job still has its
     message in the broker, and sending more would pile them up. Which job a message names does not matter.
     """
     with database.begin() as session:
-        jobs = repository.claimable(session)
-        missing = jobs - queue.backlog() - outbox.count(session) if jobs else 0
+        jobs = repository.claimable(session, device)
+        missing = jobs - queue.backlog(QUEUES[device]) - outbox.count(session, QUEUES[device]) if jobs else 0
         if missing <= 0:
             return 0
-        ids = repository.take_unclaimed(session, resend_seconds=resend_seconds, limit=missing)
+        ids = repository.take_unclaimed(session, device, resend_seconds=resend_seconds, limit=missing)
         for job_id in ids:
-            outbox.add_job(session, job_id)
-    if ids:
-        log.info("jobs_sent_again", count=len(ids))
+            outbox.add_job(session, job_id, device)
     return len(ids)

@@ -40,15 +40,15 @@ def past_run_deadline(session: Session) -> Sequence[UUID]:
     return session.scalars(_locked(select(Job.id).where(Job.run_deadline_at < func.now(), Job.state.in_(states)))).all()
 
 
-def claimable(session: Session) -> int:
-    """How many jobs a worker could take now."""
-    return session.execute(select(func.count()).where(*_claimable())).scalar_one()
+def claimable(session: Session, device: str) -> int:
+    """How many jobs that want this device class, or any, a worker could take now."""
+    return session.execute(select(func.count()).where(*_claimable(device))).scalar_one()
 
 
-def take_unclaimed(session: Session, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
+def take_unclaimed(session: Session, device: str, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
     """Up to `limit` claimable jobs whose message went out `resend_seconds` ago or earlier, noted as sent anew."""
     overdue = func.coalesce(Job.sent_at, Job.available_at) < in_seconds(-resend_seconds)
-    statement = select(Job.id).where(*_claimable(), overdue).order_by(Job.priority.desc(), Job.created_at).limit(limit)
+    statement = select(Job.id).where(*_claimable(device), overdue).order_by(Job.priority.desc(), Job.created_at).limit(limit)
     ids = session.scalars(statement.with_for_update(skip_locked=True)).all()
     mark_sent(session, ids)
     return ids
@@ -60,8 +60,8 @@ def mark_sent(session: Session, job_ids: Sequence[UUID]) -> None:
     session.execute(waiting.values(sent_at=func.now()), execution_options={"synchronize_session": False})
 
 
-def _claimable() -> tuple[ColumnElement[bool], ...]:
-    return Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now()
+def _claimable(device: str) -> tuple[ColumnElement[bool], ...]:
+    return Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now(), Job.device == device
 
 
 def _locked(statement: Select[*_Columns]) -> Select[*_Columns]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from service import schema
 from service.artifacts.store import ArtifactStore
+from service.contract import QUEUE
 from service.logging import get_logger
 from service.queue import Queue
 from service.settings import Settings
@@ -80,4 +81,4 @@ def _check_database(url: str) -> None:
 
 
 def _check_broker(queue: Queue) -> None:
-    queue.backlog()
+    queue.backlog(QUEUE)

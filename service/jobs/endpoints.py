@@ -8,8 +8,9 @@ from fastapi import APIRouter, Body, Header, Query, Response
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.contract import JobSpec
 from service.errors import Conflict, NotFound
-from service.jobs import operations
-from service.jobs.operations import PreconditionFailed, QuotaExceeded
+from service.jobs import lifecycle, operations
+from service.jobs.lifecycle import PreconditionFailed
+from service.jobs.operations import QuotaExceeded
 from service.jobs.parameters import LABEL_PARAMETER, WantedJobs, versions_of
 from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, LayerPage, LayerView
 from service.jobs.tables import Job
@@ -57,20 +58,61 @@ def get_job(job_id: UUID, caller: JobReader, database: TheDatabase, response: Re
     return _shown(operations.get(database, job_id, tenant=caller.tenant), response)
 
 
+IfMatch = Annotated[str | None, Header(description="only if the job is of this version")]
+
+_CHANGE: dict[str, Any] = {
+    "response_model": JobView,
+    "responses": {200: {"headers": _ETAG}, **problem_responses(NotFound, Conflict, PreconditionFailed)},
+}
+
+
+@router.post("/{job_id}/cancel", **_CHANGE)
+def cancel_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+    """End the job: at once while it waits, within seconds while it runs. Repeating it changes nothing."""
+    return _shown(lifecycle.cancel(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+
+
+@router.post("/{job_id}/pause", **_CHANGE)
+def pause_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+    """Have the job wait: at once while it is queued, within seconds while it runs; the blocks it has finished are kept."""
+    return _shown(lifecycle.pause(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+
+
+@router.post("/{job_id}/resume", **_CHANGE)
+def resume_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+    """Queue a paused job again. It goes on after its last finished block, and its deadlines have not come nearer."""
+    return _shown(lifecycle.resume(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+
+
 @router.post(
-    "/{job_id}/cancel",
+    "/{job_id}/retry",
+    status_code=201,
     response_model=JobView,
-    responses={200: {"headers": _ETAG}, **problem_responses(NotFound, Conflict, PreconditionFailed)},
+    responses={
+        200: {"model": JobView, "description": "It was tried again before: that job", **_CREATED},
+        201: _CREATED,
+        **problem_responses(NotFound, Conflict, PreconditionFailed, QuotaExceeded),
+    },
 )
-def cancel_job(
+def retry_job(
     job_id: UUID,
     caller: JobWriter,
+    settings: TheSettings,
     database: TheDatabase,
     response: Response,
-    if_match: Annotated[str | None, Header(description="cancel only this version of the job")] = None,
+    if_match: IfMatch = None,
 ) -> JobView:
-    """End the job: at once while it waits, within seconds while it runs. Repeating it changes nothing."""
-    return _shown(operations.cancel(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+    """Make a new job of one that failed, expired or was cancelled; blocks that are finished are not pruned again."""
+    made = lifecycle.retry(database, settings, job_id, tenant=caller.tenant, versions=versions_of(if_match))
+    response.status_code = 201 if made.is_new else 200
+    response.headers["Location"] = f"/v1/jobs/{made.job.id}"
+    return _shown(made.job, response)
+
+
+@router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed))
+def delete_job(job_id: UUID, caller: JobWriter, database: TheDatabase, if_match: IfMatch = None) -> None:
+    """Forget a job that has ended, its artifact included. It is gone from the API at once, from the store within minutes."""
+    lifecycle.delete(database, job_id, tenant=caller.tenant, versions=versions_of(if_match))
 
 
 @router.get("/{job_id}/attempts", response_model=AttemptPage, responses=problem_responses(NotFound))

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from service.attempts import endings
 from service.attempts.tables import Attempt
-from service.contract import EventType, JobSpec, JobState, sources_of
-from service.database import Database
-from service.errors import Conflict, NotFound, Problem
-from service.events import repository as events
+from service.contract import JobSpec
+from service.database import Database, Session
+from service.errors import NotFound, Problem
 from service.jobs import repository
 from service.jobs.cursor import Cursor
 from service.jobs.repository import JobFilter
@@ -35,10 +33,6 @@ class QuotaExceeded(Problem):
     status, type, title = 429, "quota-exceeded", "Too many jobs are waiting"
 
 
-class PreconditionFailed(Problem):
-    status, type, title = 412, "precondition-failed", "The job has changed"
-
-
 @dataclass(frozen=True)
 class Page(Generic[Item]):
     """Part of a list, and where the next part begins; None at the end."""
@@ -54,17 +48,27 @@ def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str
         ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
         QuotaExceeded: the tenant has too many jobs waiting.
     """
-    admit(settings, spec)
+    check(settings, spec)
     with database.begin() as session:
-        job = repository.add(session, spec, tenant=tenant)
-        outbox.add_job(session, job.id)
-        session.flush()
-        repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
-        if repository.count_queued(session, tenant) > settings.max_queued_jobs:
-            raise QuotaExceeded(
-                f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
-                headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
-            )
+        return add(session, settings, spec, tenant=tenant)
+
+
+def check(settings: Settings, spec: JobSpec) -> None:
+    """Raises ModelRefused, InvalidInput."""
+    admit(settings, spec)
+
+
+def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
+    """What `create` does, as part of a transaction that is about to end. Raises QuotaExceeded."""
+    job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
+    outbox.add_job(session, job.id, job.device)
+    session.flush()
+    repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
+    if repository.count_queued(session, tenant) > settings.max_queued_jobs:
+        raise QuotaExceeded(
+            f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
+            headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
+        )
     return job
 
 
@@ -84,37 +88,6 @@ def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: s
         jobs = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
     page = jobs[:limit]
     return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(jobs) > limit else None)
-
-
-def cancel(database: Database, job_id: UUID, *, tenant: str, versions: frozenset[int] | None = None) -> Job:
-    """End a waiting job at once; have the worker of a running one stop. Repeating it changes nothing.
-
-    Args:
-        versions: the job is left alone unless its version is one of these; None accepts any.
-
-    Raises:
-        JobNotFound: the tenant has no such job.
-        PreconditionFailed: its version is another.
-        Conflict: it has ended otherwise.
-    """
-    with database.begin() as session:
-        job = repository.get(session, job_id, tenant=tenant, lock=True)
-        if job is None:
-            raise JobNotFound(job_id)
-        if versions is not None and job.version not in versions:
-            raise PreconditionFailed(f"its version is {job.version}; read the job again and decide anew")
-        state = JobState(job.state)
-        if state in (JobState.CANCELLING, JobState.CANCELLED):
-            return job
-        if state not in sources_of(JobState.CANCELLING) + sources_of(JobState.CANCELLED):
-            raise Conflict(f"the job has {state}; only a job that has not ended can be cancelled")
-        events.append(session, job_id, EventType.CANCEL_REQUESTED)
-        if state in sources_of(JobState.CANCELLING):
-            repository.request_cancel(session, job_id)
-        else:
-            endings.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
-        repository.reload(session, job)
-    return job
 
 
 def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attempt]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, tuple_, update
@@ -27,7 +28,7 @@ class JobFilter:
     created_before: datetime | None = None
 
 
-def add(session: Session, spec: JobSpec, *, tenant: str) -> Job:
+def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
     """Insert a queued job and its first event."""
     job = Job(
         id=uuid4(),
@@ -37,13 +38,15 @@ def add(session: Session, spec: JobSpec, *, tenant: str) -> Job:
         model=spec.model.id,
         labels=spec.labels,
         priority=spec.priority,
+        device=spec.device,
+        retry_of=retry_of,
         max_attempts=spec.max_attempts,
         event_seq=1,
         queue_deadline_at=None if spec.queue_deadline_seconds is None else in_seconds(spec.queue_deadline_seconds),
     )
     session.add(job)
     session.flush()
-    session.add(JobEvent(job_id=job.id, seq=1, type=EventType.CREATED, data={}))
+    session.add(JobEvent(job_id=job.id, seq=1, type=EventType.CREATED, data={"retry_of": str(retry_of)} if retry_of else {}))
     return job
 
 
@@ -59,7 +62,7 @@ def count_queued(session: Session, tenant: str) -> int:
 
 def get(session: Session, job_id: UUID, *, tenant: str, lock: bool = False) -> Job | None:
     """The tenant's job; with `lock`, nobody else changes it until the transaction ends."""
-    statement = select(Job).where(Job.id == job_id, Job.tenant == tenant)
+    statement = select(Job).where(Job.id == job_id, Job.tenant == tenant, Job.deleted_at.is_(None))
     return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
 
@@ -71,7 +74,7 @@ def reload(session: Session, job: Job) -> None:
 
 def newest(session: Session, wanted: JobFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Job]:
     """Up to `limit` of the tenant's jobs, newest first, from behind the cursor on."""
-    statement = select(Job).where(Job.tenant == tenant)
+    statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None))
     if wanted.states:
         statement = statement.where(Job.state.in_(wanted.states))
     if wanted.model is not None:
@@ -87,10 +90,33 @@ def newest(session: Session, wanted: JobFilter, *, tenant: str, before: Cursor |
     return session.scalars(statement.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)).all()
 
 
-def request_cancel(session: Session, job_id: UUID) -> None:
+def request(session: Session, job_id: UUID, target: JobState) -> None:
     """From a state in which a worker holds the job: its next heartbeat brings it the wish."""
-    asked = update(Job).where(Job.id == job_id, Job.state.in_(sources_of(JobState.CANCELLING))).values(state=JobState.CANCELLING)
-    session.execute(asked.returning(Job.id), execution_options={"synchronize_session": False}).one()
+    _change(session, job_id, target)
+
+
+def queue_again(session: Session, job_id: UUID) -> None:
+    """A paused job, at its old place. Its deadlines have not come nearer meanwhile."""
+    paused = func.now() - Job.paused_at
+    moved = {"queue_deadline_at": Job.queue_deadline_at + paused, "run_deadline_at": Job.run_deadline_at + paused}
+    _change(session, job_id, JobState.QUEUED, paused_at=None, available_at=func.now(), sent_at=None, **moved)
+
+
+def _change(session: Session, job_id: UUID, target: JobState, **values: Any) -> None:
+    changed = update(Job).where(Job.id == job_id, Job.state.in_(sources_of(target))).values(state=target, **values)
+    session.execute(changed.returning(Job.id), execution_options={"synchronize_session": False}).one()
+
+
+def retry_of(session: Session, job_id: UUID) -> Job | None:
+    """The job that tries this one again."""
+    return session.scalars(select(Job).where(Job.retry_of == job_id, Job.deleted_at.is_(None))).one_or_none()
+
+
+def mark_deleted(session: Session, job_id: UUID) -> None:
+    """Hide the job; what it has left in the store is swept, and then the row goes."""
+    session.execute(
+        update(Job).where(Job.id == job_id).values(deleted_at=func.now()), execution_options={"synchronize_session": False}
+    )
 
 
 def attempts(session: Session, job_id: UUID) -> Sequence[Attempt]:

@@ -48,6 +48,9 @@ class Links(BaseModel):
 
     self: str
     cancel: str
+    pause: str
+    resume: str
+    retry: str
     attempts: str
     events: str
     layers: str
@@ -57,7 +60,7 @@ class Links(BaseModel):
     @classmethod
     def of(cls, job_id: UUID) -> "Links":
         path = f"/v1/jobs/{job_id}"
-        parts = ("cancel", "attempts", "events", "layers", "metrics", "artifacts")
+        parts = ("cancel", "pause", "resume", "retry", "attempts", "events", "layers", "metrics", "artifacts")
         return cls.model_validate({"self": path, **{part: f"{path}/{part}" for part in parts}})
 
 
@@ -72,6 +75,7 @@ class JobView(BaseModel):
     state: JobState
     stage: Stage | None = Field(description="of the current attempt")
     progress: ProgressView | None
+    retry_of: UUID | None = Field(None, description="the job that this one tries again")
     attempt: int = Field(description="how many attempts have begun")
     spec: dict[str, Any] = Field(description="the body with every default filled in; sent again, it repeats the job")
     labels: dict[str, str]
@@ -82,6 +86,7 @@ class JobView(BaseModel):
     timings: dict[str, float] = Field(description="seconds of each stage, once the job has succeeded")
     metrics: dict[str, Any] | None = Field(description="what is measured so far")
     error: Failure | None = Field(description="why it failed")
+    artifact_removed_at: datetime | None = Field(None, description="when the artifact had been kept for as long as was set")
     links: Links
 
     @classmethod
@@ -91,6 +96,7 @@ class JobView(BaseModel):
             state=JobState(job.state),
             stage=Stage(job.stage) if job.stage else None,
             progress=ProgressView.model_validate(job.progress) if job.progress else None,
+            retry_of=job.retry_of,
             attempt=job.attempts_started,
             spec=job.spec,
             labels=job.labels,
@@ -101,6 +107,7 @@ class JobView(BaseModel):
             timings=(job.metrics or {}).get("seconds", {}),
             metrics=job.metrics,
             error=Failure.model_validate(job.error) if job.error else None,
+            artifact_removed_at=job.artifact_removed_at,
             links=Links.of(job.id),
         )
 

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.contract import JobState
+from service.contract import ANY_DEVICE, JobState
 from service.database import Base
 
 _STATES = ", ".join(f"'{state}'" for state in JobState)
+_HAS_ARTIFACT = text("artifact_prefix IS NOT NULL AND artifact_removed_at IS NULL")
 
 
 class Job(Base):
@@ -29,6 +30,10 @@ class Job(Base):
     model: Mapped[str]
     labels: Mapped[dict[str, Any]]
     priority: Mapped[int] = mapped_column(SmallInteger)
+    device: Mapped[str] = mapped_column(default=ANY_DEVICE, server_default=ANY_DEVICE)
+    """Which workers may take it: a device class, or any."""
+    retry_of: Mapped[UUID | None]
+    """The job that this one tries again; its finished blocks can be used."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
     fence: Mapped[int] = mapped_column(server_default=text("0"))
@@ -45,6 +50,7 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None]
     artifact_prefix: Mapped[str | None]
     """Where the manifest that readers trust lies; set by the attempt that succeeded."""
+    artifact_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -56,16 +62,36 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     queue_deadline_at: Mapped[datetime | None]
     run_deadline_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+    """The deadlines move on by the time spent paused."""
+
+    artifact_removed_at: Mapped[datetime | None]
+    """Readers are told that it is gone; the files go with the next sweep."""
+    blocks_removed_at: Mapped[datetime | None]
+    """When the finished blocks were swept, after the job had ended."""
+    deleted_at: Mapped[datetime | None]
+    """Nobody sees the job any more; the row goes once all its files are gone."""
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
         Index("ix_jobs_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),
         Index("ix_jobs_tenant_state_newest", "tenant", "state", text("created_at DESC"), text("id DESC")),
         Index(
-            "ix_jobs_queue", text("priority DESC"), "created_at", "id", "available_at", postgresql_where=text("state = 'queued'")
+            "ix_jobs_queue",
+            text("priority DESC"),
+            "created_at",
+            "id",
+            "available_at",
+            "device",
+            postgresql_where=text("state = 'queued'"),
         ),
         Index("ix_jobs_active_tenant", "tenant", "state", postgresql_where=text("finished_at IS NULL")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin"),
+        Index("ix_jobs_tenant_model_newest", "tenant", "model", text("created_at DESC"), text("id DESC")),
+        Index("uq_jobs_retry_of", "retry_of", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_jobs_blocks", "finished_at", postgresql_where=text("blocks_removed_at IS NULL")),
+        Index("ix_jobs_artifacts", "tenant", "finished_at", postgresql_where=_HAS_ARTIFACT),
+        Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
 

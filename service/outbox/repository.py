@@ -7,19 +7,22 @@ from uuid import UUID
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from service.contract import PRUNE_TASK
+from service.contract import PRUNE_TASK, QUEUES
 from service.database import in_seconds
 from service.outbox.tables import OutboxMessage
 
 
-def add(session: Session, task: str, payload: dict[str, Any], *, delay_seconds: float = 0) -> None:
+def add(session: Session, task: str, payload: dict[str, Any], *, queue: str, delay_seconds: float = 0) -> None:
     """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
-    session.add(OutboxMessage(task=task, payload=payload, due_at=in_seconds(delay_seconds)))
+    session.add(OutboxMessage(task=task, payload=payload, queue=queue, due_at=in_seconds(delay_seconds)))
 
 
-def add_job(session: Session, job_id: UUID, *, delay_seconds: float = 0) -> None:
-    """Have the workers told that there is work. The job is named for a log's reader; a worker claims the best."""
-    add(session, PRUNE_TASK, {"job_id": str(job_id)}, delay_seconds=delay_seconds)
+def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:
+    """Have the workers that serve `device` told that there is work.
+
+    The job is named for a log's reader; a worker claims the best.
+    """
+    add(session, PRUNE_TASK, {"job_id": str(job_id)}, queue=QUEUES[device], delay_seconds=delay_seconds)
 
 
 def lock_due(session: Session, limit: int) -> Sequence[OutboxMessage]:
@@ -32,6 +35,7 @@ def remove(session: Session, ids: Sequence[int]) -> None:
     session.execute(delete(OutboxMessage).where(OutboxMessage.id.in_(ids)))
 
 
-def count(session: Session) -> int:
-    """How many messages wait, due or not."""
-    return session.execute(select(func.count()).select_from(OutboxMessage)).scalar_one()
+def count(session: Session, queue: str | None = None) -> int:
+    """How many messages wait, due or not: all, or those for one queue."""
+    statement = select(func.count()).select_from(OutboxMessage)
+    return session.execute(statement if queue is None else statement.where(OutboxMessage.queue == queue)).scalar_one()

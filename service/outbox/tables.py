@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Identity, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.contract import QUEUE
 from service.database import Base
 
 
@@ -15,6 +16,7 @@ class OutboxMessage(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     task: Mapped[str]
     payload: Mapped[dict[str, Any]]
+    queue: Mapped[str] = mapped_column(default=QUEUE, server_default=QUEUE)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Not sent before: a retry waits here."""

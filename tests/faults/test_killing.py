@@ -14,7 +14,7 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from service.contract import PRUNE_TASK, JobState
+from service.contract import PRUNE_TASK, QUEUE, JobState
 from service.database import Database
 from service.jobs.tables import Job
 from service.queue import Queue
@@ -92,7 +92,7 @@ def resumed_blocks(database: Database, job_id: UUID) -> int:
 def busy_one(database: Database, job_id: UUID, *workers: Worker) -> Worker:
     """The worker that has the job."""
     pid = int(attempts_of(database, job_id)[-1].worker.rpartition(":")[2])
-    (found,) = [worker for worker in workers if worker.child().pid == pid]
+    (found,) = [worker for worker in workers if worker.process.pid == pid]
     return found
 
 
@@ -169,11 +169,11 @@ def test_a_message_stays_in_the_broker_until_a_worker_can_begin(
     settings: Settings, broker: "redis.Redis", tmp_path: Path
 ) -> None:
     queue = Queue(settings.broker_url.get_secret_value())
-    queue.send(PRUNE_TASK, {"job_id": "of no job"})
+    queue.send(PRUNE_TASK, {"job_id": "of no job"}, QUEUE)
     with starting(settings, tmp_path) as worker:
         while not worker.is_ready:
-            waiting = queue.backlog()
+            waiting = queue.backlog(QUEUE)
             assert waiting == 1 or worker.is_ready
             time.sleep(0.02)
-        eventually(lambda: queue.backlog() == 0)
+        eventually(lambda: queue.backlog(QUEUE) == 0)
         queue.close()

@@ -42,6 +42,7 @@ def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0,
                 model=spec.model.id,
                 labels=spec.labels,
                 priority=spec.priority,
+                device=spec.device,
                 max_attempts=spec.max_attempts,
                 created_at=created_at,
                 available_at=created_at,
@@ -51,7 +52,7 @@ def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0,
         session.flush()
         events.append(session, job_id, EventType.CREATED)
         if send:
-            outbox.add_job(session, job_id)
+            outbox.add_job(session, job_id, spec.device)
     return job_id
 
 

@@ -47,7 +47,8 @@ def test_the_answer_holds_every_default_and_repeats_the_job_when_sent_again(api:
 
 def test_every_link_of_a_job_leads_somewhere(api: httpx.Client) -> None:
     links = api.post("/v1/jobs", json=BODY).json()["links"]
-    assert {name: api.get(path).status_code for name, path in links.items() if name not in ("cancel", "artifacts")} == {
+    changes = ("pause", "resume", "cancel", "retry")
+    assert {name: api.get(path).status_code for name, path in links.items() if name not in (*changes, "artifacts")} == {
         "self": 200,
         "attempts": 200,
         "events": 200,
@@ -55,7 +56,7 @@ def test_every_link_of_a_job_leads_somewhere(api: httpx.Client) -> None:
         "metrics": 200,
     }
     assert api.get(links["artifacts"]).status_code == 404
-    assert api.post(links["cancel"]).status_code == 200
+    assert [api.post(links[change]).status_code for change in changes] == [200, 200, 200, 201]
 
 
 def test_a_running_job_shows_what_its_worker_reports(api: httpx.Client, database: Database) -> None:

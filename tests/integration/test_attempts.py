@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence
 from service.attempts.tables import Attempt
-from service.contract import TRANSITIONS, Failure, FailureCode, JobState, Stage, Wish
+from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, JobState, Stage, Wish
 from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.outbox.tables import OutboxMessage
@@ -39,9 +39,9 @@ class Matrix:
     seconds: float = 0.01
 
 
-def claim(database: Database, *, lease_seconds: float = 60) -> Claim | None:
+def claim(database: Database, *, lease_seconds: float = 60, device: DeviceClass = DeviceClass.CPU) -> Claim | None:
     with database.begin() as session:
-        return repository.claim_next(session, worker="test", lease_seconds=lease_seconds)
+        return repository.claim_next(session, worker="test", device=device, lease_seconds=lease_seconds)
 
 
 def claimed(database: Database, *, lease_seconds: float = 60) -> Claim:
@@ -104,7 +104,7 @@ def test_a_claim_opens_an_attempt_and_starts_the_clocks(database: Database) -> N
     assert (job.run_deadline_at - job.started_at).total_seconds() == pytest.approx(100)
     assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, 1, "test", None)
     assert (attempt.lease_expires_at - attempt.started_at).total_seconds() == pytest.approx(60)
-    assert found == Claim(job_id, 1, 1, job.spec, ())
+    assert found == Claim(job_id, 1, 1, job.spec, None, ())
 
 
 def test_a_heartbeat_renews_the_lease_and_brings_the_wish(database: Database) -> None:
@@ -136,6 +136,7 @@ STALE_WRITES: dict[str, Callable[..., Any]] = {
     "succeed": partial(endings.succeed, metrics={}, artifact_prefix="jobs/x/1"),
     "fail": partial(endings.fail, failure=RETRYABLE, retry_seconds=0),
     "cancel": endings.cancel,
+    "pause": endings.pause,
     "release": endings.release,
     "lose": endings.lose,
 }
@@ -192,6 +193,42 @@ def test_the_revision_is_stored_in_the_spec(database: Database) -> None:
     job_id = insert_job(database, model={"source": "hub", "id": "a/b", "revision": "main"})
     write(database, repository.model_resolved, claimed(database), "0123abcd")
     assert job_row(database, job_id).spec["model"] == {"source": "hub", "id": "a/b", "revision": "0123abcd"}
+
+
+@pytest.mark.parametrize(
+    ("device", "order"),
+    [
+        (DeviceClass.GPU, ["gpu", "any"]),
+        (DeviceClass.CPU, ["cpu", "any"]),
+    ],
+)
+def test_a_worker_takes_what_its_device_may_run(database: Database, device: DeviceClass, order: list[str]) -> None:
+    for age, wanted in ((30, "gpu"), (20, "cpu"), (10, "any")):
+        insert_job(database, device=wanted, age_seconds=age)
+    found = [claim(database, device=device) for _ in range(3)]
+    assert [taken and taken.spec["device"] for taken in found] == [*order, None]
+
+
+def test_a_job_that_its_worker_has_paused_waits_and_the_attempt_does_not_count(database: Database) -> None:
+    job_id = insert_job(database, max_attempts=1)
+    found = claimed(database)
+    set_state(database, job_id, JobState.PAUSING)
+    assert write(database, repository.heartbeat, found, 60) == Wish.PAUSE
+    write(database, endings.pause, found)
+    job = job_row(database, job_id)
+    assert (job.state, job.attempts_counted, job.stage) == (JobState.PAUSED, 0, None)
+    assert job.paused_at is not None
+    assert event_types(database, job_id)[-2:] == ["attempt_ended", "paused"]
+    assert claim(database) is None
+
+
+@pytest.mark.parametrize("end", ["fail", "release", "lose"])
+def test_a_job_that_is_to_be_paused_waits_however_its_attempt_ends(database: Database, end: str) -> None:
+    job_id = insert_job(database)
+    found = claimed(database)
+    set_state(database, job_id, JobState.PAUSING)
+    write(database, STALE_WRITES[end], found)
+    assert job_row(database, job_id).state == JobState.PAUSED
 
 
 def test_success_is_final_and_may_be_reported_twice(database: Database) -> None:
@@ -258,7 +295,7 @@ def test_a_job_that_takes_its_workers_down_fails_with_worker_lost(database: Data
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 2
 
 
-@pytest.mark.parametrize("end", ["cancel", "fail", "release", "lose"])
+@pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "lose"])
 def test_a_job_that_is_being_cancelled_is_never_queued_again(database: Database, end: str) -> None:
     job_id = insert_job(database)
     found = claimed(database)

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 
 from service.attempts import endings, repository
 from service.attempts.repository import Claim
-from service.contract import PRUNE_TASK, QUEUE, JobState, Wish
+from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, Wish
 from service.database import Database
 from service.dispatcher.loop import Dispatcher
 from service.dispatcher.messages import Sender, resend_unclaimed
@@ -53,7 +53,7 @@ def dispatching(settings: Settings, count: int = 1) -> Iterator[threading.Event]
 
 def claimed(database: Database, *, lease_seconds: float = 60) -> Claim:
     with database.begin() as session:
-        found = repository.claim_next(session, worker="test", lease_seconds=lease_seconds)
+        found = repository.claim_next(session, worker="test", device=DeviceClass.CPU, lease_seconds=lease_seconds)
     assert found is not None
     return found
 
@@ -118,7 +118,7 @@ def test_a_dispatcher_outlives_its_connections(settings: Settings, database: Dat
 
 def test_a_message_of_the_future_stays_in_the_outbox(database: Database, queue: Queue, broker: "redis.Redis") -> None:
     with database.begin() as session:
-        outbox.add(session, PRUNE_TASK, {"job_id": str(insert_job(database, send=False))}, delay_seconds=60)
+        outbox.add_job(session, insert_job(database, send=False), ANY_DEVICE, delay_seconds=60)
     assert Sender(database, queue).send_due() == 0
     assert (waiting(database), broker.llen(QUEUE)) == (1, 0)
 
@@ -189,7 +189,7 @@ def test_a_queued_job_expires_at_its_queue_deadline_and_a_started_one_does_not(d
     early = insert_job(database, queue_deadline_seconds=60)
     begun = insert_job(database, queue_deadline_seconds=60, priority=9)
     with database.begin() as session:
-        found = repository.claim_next(session, worker="test", lease_seconds=60)
+        found = repository.claim_next(session, worker="test", device=DeviceClass.CPU, lease_seconds=60)
         assert found is not None
         endings.release(session, found.job_id, found.fence)
     with database.begin() as session:

@@ -4,7 +4,8 @@ import json
 
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
-from service.jobs.operations import JobNotFound, PreconditionFailed, QuotaExceeded
+from service.jobs.lifecycle import PreconditionFailed
+from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.keys.authentication import Forbidden, Unauthenticated
 from service.models.operations import ModelNotAllowed, ModelNotFound, ModelUnsafe
 from service.problems import problem_responses, render

@@ -37,6 +37,7 @@ DEFAULTS = {
     "calibration": {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0},
     "evaluation": {"perplexity": ["wikitext2:test"], "sequence_length": 2048, "max_windows": None, "tasks": [], "baseline": True},
     "output": {"formats": ["dense"], "dtype": "source"},
+    "device": "any",
     "labels": {},
     "priority": 0,
     "queue_deadline_seconds": None,

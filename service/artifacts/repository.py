@@ -1,0 +1,89 @@
+"""SQL of what is in the artifact store and should not be there any more.
+
+A file is removed from the store first and noted as removed afterwards: dying in between removes it twice. Attempts and jobs that
+ended less than `grace_seconds` ago are left alone, for a worker that has lost its job may not know it yet.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.attempts.tables import Attempt
+from service.contract import AttemptOutcome, EventType, JobState
+from service.database import in_seconds
+from service.events import repository as events
+from service.jobs.tables import Job
+
+_BATCH: Final = 100
+_KEPT: Final = (Job.artifact_prefix.is_not(None), Job.artifact_removed_at.is_(None))
+_BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
+
+
+def unswept_attempts(session: Session, *, grace_seconds: float) -> Sequence[tuple[UUID, int]]:
+    """Job and fence of attempts that may have left files: those without success, and those whose artifact is to go."""
+    ended = Attempt.swept_at.is_(None), Attempt.ended_at < in_seconds(-grace_seconds)
+    statement = select(Attempt.job_id, Attempt.fence).where(*ended).order_by(Attempt.ended_at).limit(_BATCH)
+    return [(job_id, fence) for job_id, fence in session.execute(statement)]
+
+
+def attempt_swept(session: Session, job_id: UUID, fence: int) -> None:
+    swept = update(Attempt).where(Attempt.job_id == job_id, Attempt.fence == fence).values(swept_at=func.now())
+    session.execute(swept, execution_options=_BLIND)
+
+
+def jobs_with_blocks(session: Session, *, grace_seconds: float, keep_seconds: float) -> Sequence[UUID]:
+    """Jobs that have ended and whose blocks nobody will go on with. Those of a failed job are kept for a while."""
+    is_over = or_(Job.state != JobState.FAILED, Job.finished_at < in_seconds(-keep_seconds))
+    ended = Job.blocks_removed_at.is_(None), Job.finished_at < in_seconds(-grace_seconds)
+    return session.scalars(select(Job.id).where(*ended, is_over).order_by(Job.finished_at).limit(_BATCH)).all()
+
+
+def blocks_removed(session: Session, job_id: UUID) -> None:
+    session.execute(update(Job).where(Job.id == job_id).values(blocks_removed_at=func.now()), execution_options=_BLIND)
+
+
+def let_go_by_age(session: Session, *, keep_seconds: float) -> Sequence[UUID]:
+    """Have the artifacts removed that are older; returns their jobs."""
+    return _let_go(session, Job.finished_at < in_seconds(-keep_seconds), "age")
+
+
+def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
+    """Have each tenant's oldest artifacts removed until the rest fits; the newest one always stays. Returns their jobs."""
+    newest_first: dict[str, Any] = {"partition_by": Job.tenant, "order_by": (Job.finished_at.desc(), Job.id)}
+    sums = (
+        select(
+            Job.id,
+            func.sum(func.coalesce(Job.artifact_bytes, 0)).over(**newest_first).label("bytes"),
+            func.row_number().over(**newest_first).label("number"),
+        )
+        .where(*_KEPT)
+        .subquery()
+    )
+    beyond = select(sums.c.id).where(sums.c.bytes > max_bytes, sums.c.number > 1)
+    return _let_go(session, Job.id.in_(beyond), "quota")
+
+
+def _let_go(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
+    batch = select(Job.id).where(*_KEPT, which).limit(_BATCH).with_for_update(skip_locked=True)
+    job_ids = session.scalars(batch).all()
+    gone = update(Job).where(Job.id.in_(job_ids)).values(artifact_removed_at=func.now())
+    session.execute(gone, execution_options=_BLIND)
+    published = Attempt.job_id.in_(job_ids), Attempt.outcome == AttemptOutcome.SUCCEEDED
+    session.execute(update(Attempt).where(*published).values(swept_at=None), execution_options=_BLIND)
+    for job_id in job_ids:
+        events.append(session, job_id, EventType.ARTIFACT_REMOVED, {"reason": reason})
+    return job_ids
+
+
+def deleted_jobs(session: Session, *, grace_seconds: float) -> Sequence[UUID]:
+    """Jobs that nobody sees any more."""
+    gone = Job.deleted_at.is_not(None), Job.finished_at < in_seconds(-grace_seconds)
+    return session.scalars(select(Job.id).where(*gone).limit(_BATCH)).all()
+
+
+def forget(session: Session, job_id: UUID) -> None:
+    """Remove the record of a deleted job, of which nothing is left in the store."""
+    session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)), execution_options=_BLIND)

@@ -1,0 +1,95 @@
+"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs, workers that are long gone.
+
+It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from service.artifacts import repository
+from service.artifacts.store import ArtifactStore, StoreUnavailable
+from service.contract import artifact_prefix, blocks_prefix, job_prefix
+from service.database import TRANSIENT, Database
+from service.logging import get_logger
+from service.settings import Settings
+from service.workers import repository as workers
+
+log = get_logger(__name__)
+
+_FORGET_WORKERS_SECONDS: Final = 86_400.0
+
+
+class Sweeper:
+    """Sweeps now and then until it is told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        self._store = ArtifactStore(settings.artifact_url)
+
+    def run(self, stop: threading.Event) -> None:
+        """Outages of database and store are waited out."""
+        while not stop.wait(self._settings.sweep_seconds):
+            try:
+                self.sweep()
+            except (*TRANSIENT, StoreUnavailable) as error:
+                log.warning("sweep_postponed", error=str(error).splitlines()[0])
+            except Exception:
+                log.exception("sweep_failed")
+        self._database.close()
+
+    def sweep(self) -> None:
+        """Apply every rule once."""
+        self._let_artifacts_go()
+        self._repeat(self._sweep_attempts)
+        self._repeat(self._sweep_blocks)
+        self._repeat(self._sweep_deleted)
+        with self._database.begin() as session:
+            workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
+
+    def _let_artifacts_go(self) -> None:
+        keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes
+        with self._database.begin() as session:
+            old = repository.let_go_by_age(session, keep_seconds=keep_seconds) if keep_seconds is not None else ()
+            beyond = repository.let_go_by_quota(session, max_bytes=max_bytes) if max_bytes is not None else ()
+        for job_id, reason in [*((job_id, "age") for job_id in old), *((job_id, "quota") for job_id in beyond)]:
+            log.info("artifact_let_go", job_id=str(job_id), reason=reason)
+
+    def _sweep_attempts(self) -> int:
+        with self._database.begin() as session:
+            found = repository.unswept_attempts(session, grace_seconds=self._settings.lease_seconds)
+        for job_id, fence in found:
+            count = self._store.remove(artifact_prefix(job_id, fence))
+            with self._database.begin() as session:
+                repository.attempt_swept(session, job_id, fence)
+            if count:
+                log.info("attempt_swept", job_id=str(job_id), fence=fence, files=count)
+        return len(found)
+
+    def _sweep_blocks(self) -> int:
+        grace, keep = self._settings.lease_seconds, self._settings.keep_blocks_seconds
+        with self._database.begin() as session:
+            found = repository.jobs_with_blocks(session, grace_seconds=grace, keep_seconds=keep)
+        for job_id in found:
+            count = self._store.remove(blocks_prefix(job_id))
+            with self._database.begin() as session:
+                repository.blocks_removed(session, job_id)
+            if count:
+                log.info("blocks_swept", job_id=str(job_id), files=count)
+        return len(found)
+
+    def _sweep_deleted(self) -> int:
+        with self._database.begin() as session:
+            found = repository.deleted_jobs(session, grace_seconds=self._settings.lease_seconds)
+        for job_id in found:
+            count = self._store.remove(job_prefix(job_id))
+            with self._database.begin() as session:
+                repository.forget(session, job_id)
+            log.info("job_deleted", job_id=str(job_id), files=count)
+        return len(found)
+
+    def _repeat(self, rule: Callable[[], int]) -> None:
+        """Until nothing is left to do."""
+        while rule():
+            pass

@@ -1,0 +1,95 @@
+"""Workers as the API shows them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract import DeviceClass
+from service.workers.repository import Occupation
+
+
+class WorkerState(StrEnum):
+    IDLE = "idle"
+    BUSY = "busy"
+    SILENT = "silent"
+    """No sign of life for as long as a lease lasts."""
+    STOPPED = "stopped"
+
+
+class WorkerView(BaseModel):
+    """A process that takes jobs."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "gpu-7:4711",
+                "host": "gpu-7",
+                "state": "busy",
+                "device": "gpu",
+                "device_name": "NVIDIA H100 80GB HBM3",
+                "device_memory_bytes": 85017755648,
+                "host_memory_bytes": 137438953472,
+                "used_memory_bytes": 6442450944,
+                "free_disk_bytes": 912680550400,
+                "job_id": "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11",
+                "attempt": 1,
+                "versions": {"dsnot": "0.1.0", "torch": "2.13.0"},
+                "started_at": "2026-01-31T08:00:00Z",
+                "seen_at": "2026-01-31T12:00:00Z",
+            }
+        }
+    )
+
+    id: str
+    host: str
+    state: WorkerState
+    device: DeviceClass
+    device_name: str
+    device_memory_bytes: int | None = Field(description="null on a CPU")
+    host_memory_bytes: int
+    used_memory_bytes: int = Field(description="resident, of all its processes")
+    free_disk_bytes: int = Field(description="where scratch and caches lie")
+    job_id: UUID | None = Field(description="what it works on, if the job is the caller's")
+    attempt: int | None
+    versions: dict[str, Any]
+    started_at: datetime
+    seen_at: datetime = Field(description="last sign of life, by the database's clock")
+
+    @classmethod
+    def of(cls, found: Occupation, *, tenant: str) -> Self:
+        worker = found.worker
+        is_ours = found.tenant == tenant
+        return cls(
+            id=worker.id,
+            host=worker.host,
+            state=_state(found),
+            device=DeviceClass(worker.device),
+            device_name=worker.device_name,
+            device_memory_bytes=worker.device_memory_bytes,
+            host_memory_bytes=worker.host_memory_bytes,
+            used_memory_bytes=worker.used_memory_bytes,
+            free_disk_bytes=worker.free_disk_bytes,
+            job_id=found.job_id if is_ours else None,
+            attempt=found.attempt if is_ours else None,
+            versions=worker.versions,
+            started_at=worker.started_at,
+            seen_at=worker.seen_at,
+        )
+
+
+def _state(found: Occupation) -> WorkerState:
+    if found.worker.stopped_at is not None:
+        return WorkerState.STOPPED
+    if not found.is_alive:
+        return WorkerState.SILENT
+    return WorkerState.IDLE if found.job_id is None else WorkerState.BUSY
+
+
+class WorkerPage(BaseModel):
+    """All workers, by host."""
+
+    items: list[WorkerView]
+    next_cursor: None = None

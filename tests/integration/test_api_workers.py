@@ -1,0 +1,67 @@
+"""The list of workers, as real workers and the database's clock make it."""
+
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+from sqlalchemy import update
+
+from service.attempts import repository as attempts
+from service.contract import DeviceClass
+from service.database import Database
+from service.settings import Settings
+from service.workers import repository
+from service.workers.repository import Identity, Usage
+from service.workers.tables import Worker
+from tests.integration.job_rows import eventually, insert_job
+from tests.integration.worker_processes import starting
+
+IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
+
+
+def states(api: httpx.Client) -> dict[str, str]:
+    return {worker["id"]: worker["state"] for worker in api.get("/v1/workers").json()["items"]}
+
+
+def test_a_real_worker_introduces_itself_and_says_when_it_stops(api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+    with starting(settings, tmp_path) as worker:
+        eventually(lambda: list(states(api).values()) == ["idle"])
+        (shown,) = api.get("/v1/workers").json()["items"]
+        assert shown["id"].endswith(f":{worker.process.pid}")
+        assert shown["device"] == "cpu"
+        assert shown["host_memory_bytes"] > shown["used_memory_bytes"] > 50e6
+        assert shown["free_disk_bytes"] > 0
+        assert set(shown["versions"]) == {"dsnot", "torch", "transformers"}
+        eventually(lambda: api.get("/v1/workers").json()["items"][0]["seen_at"] > shown["seen_at"])
+        worker.process.send_signal(signal.SIGTERM)
+        worker.process.wait(20)
+    assert list(states(api).values()) == ["stopped"]
+
+
+def test_a_worker_is_busy_with_the_job_it_holds_and_other_tenants_do_not_learn_which(
+    api: httpx.Client, database: Database
+) -> None:
+    job_id = insert_job(database)
+    with database.begin() as session:
+        repository.started(session, IDENTITY, Usage(1, 2))
+        claim = attempts.claim_next(session, worker=IDENTITY.id, device=DeviceClass.GPU, lease_seconds=60)
+    assert claim is not None
+    (shown,) = api.get("/v1/workers").json()["items"]
+    assert (shown["state"], shown["job_id"], shown["attempt"]) == ("busy", None, None), "the job is another tenant's"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET tenant = 'acme'")
+    (shown,) = api.get("/v1/workers").json()["items"]
+    assert (shown["state"], shown["job_id"], shown["attempt"]) == ("busy", str(job_id), 1)
+
+
+def test_a_worker_without_a_sign_of_life_for_a_lease_is_silent(api: httpx.Client, database: Database, settings: Settings) -> None:
+    with database.begin() as session:
+        repository.started(session, IDENTITY, Usage(1, 2))
+    assert states(api) == {IDENTITY.id: "idle"}
+    with database.begin() as session:
+        session.execute(update(Worker).values(seen_at=Worker.seen_at - timedelta(seconds=settings.lease_seconds + 1)))
+    assert states(api) == {IDENTITY.id: "silent"}
+    with database.begin() as session:
+        repository.seen(session, IDENTITY, Usage(1, 2))
+    assert states(api) == {IDENTITY.id: "idle"}

@@ -1,0 +1,186 @@
+"""What the dispatcher removes, and what it must not touch, on a real database and a local store."""
+
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, update
+
+from service.attempts import endings, repository
+from service.attempts.tables import Attempt
+from service.contract import DeviceClass, Failure, FailureCode, JobState, artifact_prefix, blocks_prefix
+from service.database import Database
+from service.dispatcher.sweeping import Sweeper
+from service.jobs import repository as jobs
+from service.jobs.tables import Job
+from service.settings import Settings
+from service.workers.repository import Identity, Usage, seen
+from service.workers.tables import Worker
+from tests.integration.job_rows import event_types, insert_job, job_row
+
+LOST = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
+DAY = 86_400.0
+
+
+@pytest.fixture
+def sweeper(settings: Settings) -> Sweeper:
+    return Sweeper(settings)
+
+
+def store_of(settings: Settings) -> Path:
+    return Path(settings.artifact_url.removeprefix("file://"))
+
+
+def put(settings: Settings, prefix: str) -> Path:
+    """A file of an attempt, and what a killed upload leaves beside it."""
+    folder = store_of(settings) / prefix
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.safetensors#1").write_bytes(b"part")
+    return folder
+
+
+def claim(database: Database) -> repository.Claim:
+    with database.begin() as session:
+        found = repository.claim_next(session, worker="test", device=DeviceClass.CPU, lease_seconds=60)
+    assert found is not None
+    return found
+
+
+def ended(database: Database, settings: Settings, how: str, *, size: int = 10) -> tuple[UUID, Path, Path]:
+    """A job whose only attempt ended like this; the folders of its attempt and of its blocks."""
+    insert_job(database)
+    found = claim(database)
+    with database.begin() as session:
+        if how == "succeeded":
+            prefix = artifact_prefix(found.job_id, found.fence)
+            endings.succeed(session, found.job_id, found.fence, metrics={"bytes": size}, artifact_prefix=prefix)
+        elif how == "failed":
+            endings.fail(session, found.job_id, found.fence, LOST, retry_seconds=0)
+        else:
+            endings.lose(session, found.job_id, found.fence)
+    return found.job_id, put(settings, artifact_prefix(found.job_id, found.fence)), put(settings, blocks_prefix(found.job_id))
+
+
+def make_older(database: Database, seconds: float) -> None:
+    """As if all that has ended had ended so much earlier."""
+    earlier = timedelta(seconds=seconds)
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.finished_at.is_not(None)).values(finished_at=Job.finished_at - earlier))
+        session.execute(update(Attempt).where(Attempt.ended_at.is_not(None)).values(ended_at=Attempt.ended_at - earlier))
+        session.execute(update(Worker).values(seen_at=Worker.seen_at - earlier))
+
+
+def test_files_of_an_attempt_that_was_lost_go_once_its_worker_must_have_noticed(
+    settings: Settings, database: Database, sweeper: Sweeper
+) -> None:
+    job_id, attempt, blocks = ended(database, settings, "lost")
+    sweeper.sweep()
+    assert attempt.exists()
+    make_older(database, settings.lease_seconds + 1)
+    sweeper.sweep()
+    assert not attempt.exists()
+    assert blocks.exists(), "the job goes on, from its blocks"
+    assert job_row(database, job_id).state == JobState.QUEUED
+
+
+def test_an_artifact_stays_and_the_blocks_of_its_job_go(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    _, artifact, blocks = ended(database, settings, "succeeded")
+    make_older(database, settings.lease_seconds + 1)
+    sweeper.sweep()
+    assert artifact.exists()
+    assert not blocks.exists()
+
+
+def test_the_blocks_of_a_failed_job_stay_for_a_while(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    _, attempt, blocks = ended(database, settings, "failed")
+    make_older(database, settings.keep_blocks_seconds - 60)
+    sweeper.sweep()
+    assert (attempt.exists(), blocks.exists()) == (False, True)
+    make_older(database, 120)
+    sweeper.sweep()
+    assert not blocks.exists()
+
+
+def test_what_a_running_attempt_writes_is_left_alone(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    insert_job(database)
+    found = claim(database)
+    folder = put(settings, artifact_prefix(found.job_id, found.fence))
+    make_older(database, DAY)
+    sweeper.sweep()
+    assert folder.exists()
+
+
+def test_artifacts_go_when_they_are_old_and_the_job_says_so(settings: Settings, database: Database) -> None:
+    keeping = Sweeper(settings.model_copy(update={"keep_artifacts_seconds": DAY}))
+    old, artifact, _ = ended(database, settings, "succeeded")
+    make_older(database, DAY + 1)
+    young, kept, _ = ended(database, settings, "succeeded")
+    keeping.sweep()
+    assert (artifact.exists(), kept.exists()) == (False, True)
+    assert job_row(database, old).artifact_removed_at is not None
+    assert event_types(database, old)[-1] == "artifact_removed"
+    assert job_row(database, young).artifact_removed_at is None
+
+
+def test_the_oldest_artifacts_go_when_a_tenant_has_too_many_bytes(settings: Settings, database: Database) -> None:
+    limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 25}))
+    folders = []
+    for _ in range(4):
+        make_older(database, 100)
+        folders.append(ended(database, settings, "succeeded", size=10)[1])
+    make_older(database, 100)
+    limited.sweep()
+    assert [folder.exists() for folder in folders] == [False, False, True, True]
+
+
+def test_an_artifact_larger_than_the_quota_stays_until_there_is_a_newer_one(settings: Settings, database: Database) -> None:
+    limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 5}))
+    _, first, _ = ended(database, settings, "succeeded")
+    make_older(database, 100)
+    limited.sweep()
+    assert first.exists()
+    _, second, _ = ended(database, settings, "succeeded")
+    make_older(database, 100)
+    limited.sweep()
+    assert (first.exists(), second.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed"])
+def test_a_deleted_job_leaves_no_file_and_no_row(settings: Settings, database: Database, sweeper: Sweeper, how: str) -> None:
+    job_id, _, _ = ended(database, settings, how)
+    _, others, _ = ended(database, settings, "succeeded")
+    with database.begin() as session:
+        jobs.mark_deleted(session, job_id)
+    make_older(database, settings.lease_seconds + 1)
+    sweeper.sweep()
+    assert not (store_of(settings) / "jobs" / str(job_id)).exists()
+    assert others.exists()
+    with database.begin() as session:
+        assert session.scalars(select(func.count()).select_from(Job).where(Job.id == job_id)).one() == 0
+
+
+def test_a_store_that_is_away_loses_no_work(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    job_id, attempt, _ = ended(database, settings, "failed")
+    make_older(database, settings.lease_seconds + 1)
+    away = Sweeper(settings.model_copy(update={"artifact_url": "s3://bucket/prefix"}))
+    with pytest.raises(Exception, match="does not answer"):
+        away.sweep()
+    sweeper.sweep()
+    assert not attempt.exists()
+    assert job_row(database, job_id).state == JobState.FAILED
+
+
+def test_workers_that_are_long_gone_are_forgotten(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    def appears(name: str) -> None:
+        identity = Identity(name, "host", DeviceClass.CPU, "a processor", None, 1, {})
+        with database.begin() as session:
+            seen(session, identity, Usage(1, 1))
+
+    appears("old")
+    make_older(database, DAY + 1)
+    appears("young")
+    sweeper.sweep()
+    with database.begin() as session:
+        assert session.scalars(select(Worker.id)).all() == ["young"]

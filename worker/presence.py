@@ -1,0 +1,101 @@
+"""A worker's signs of life: who it is, what it computes on, what it takes up. A thread of the parent process writes them.
+
+They are for people and for planning. What keeps a job is its lease, which the child renews.
+"""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import psutil
+from sqlalchemy.orm import Session
+
+from service.contract import DeviceClass
+from service.database import TRANSIENT, Database
+from service.logging import get_logger
+from service.settings import Settings
+from service.workers import repository
+from service.workers.repository import Identity, Usage
+from worker.devices import Device
+
+log = get_logger(__name__)
+
+_VERSIONS: Final = ("dsnot", "torch", "transformers")
+_SECONDS_TO_STOP: Final = 5.0
+
+
+def worker_id(pid: int) -> str:
+    """The name of the worker whose parent process has this number."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+class Presence:
+    """Tells of this worker from `__enter__` to `__exit__`. While the database is away, it tells nothing."""
+
+    def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        self._identity = Identity(
+            id=worker_id(os.getpid()),
+            host=socket.gethostname(),
+            device=device_class,
+            device_name=device.description,
+            device_memory_bytes=device.memory_bytes,
+            host_memory_bytes=psutil.virtual_memory().total,
+            versions={package: version(package) for package in _VERSIONS},
+        )
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
+
+    def __enter__(self) -> "Presence":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._gone.set()
+        self._thread.join(_SECONDS_TO_STOP)
+        self._write(partial(repository.stopped, worker_id=self._identity.id))
+        self._database.close()
+
+    def _keep(self) -> None:
+        introduced = False
+        while True:
+            tell = repository.seen if introduced else repository.started
+            introduced |= self._write(partial(tell, identity=self._identity, usage=self._usage()))
+            if self._gone.wait(self._settings.heartbeat_seconds):
+                return
+
+    def _write(self, statement: Callable[[Session], None]) -> bool:
+        try:
+            with self._database.begin() as session:
+                statement(session)
+        except TRANSIENT as error:
+            log.debug("presence_not_written", error=str(error).splitlines()[0])
+            return False
+        return True
+
+    def _usage(self) -> Usage:
+        return Usage(_resident(psutil.Process()), shutil.disk_usage(_existing(self._settings.cache_dir)).free)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or what is there of the way to it."""
+    return next(place for place in [folder, *folder.parents] if place.exists())
+
+
+def _resident(parent: psutil.Process) -> int:
+    """Bytes of memory of a process and all below it."""
+    total = 0
+    for process in [parent, *parent.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
