@@ -54,6 +54,23 @@ class Attempt(Answer):
     detail: str | None = None
 
 
+class Worker(Answer):
+    """A process that takes jobs."""
+
+    id: str
+    state: str
+    device: str
+    device_name: str
+    device_memory_bytes: int | None = None
+    host_memory_bytes: int
+    used_memory_bytes: int
+    free_disk_bytes: int
+    job_id: str | None = None
+    attempt: int | None = None
+    started_at: datetime
+    seen_at: datetime
+
+
 class Layer(Answer):
     """What pruning did to one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 

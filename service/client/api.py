@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from service.client import discovery
-from service.client.answers import Attempt, Job, Layer
+from service.client.answers import Attempt, Job, Layer, Worker
 from service.client.download import Received, fetch_all
 from service.client.events import Event, follow
 from service.client.transport import Transport
@@ -74,7 +74,25 @@ class DsnotClient:
         return map(Job.model_validate, self._pages("/v1/jobs", wanted))
 
     def cancel_job(self, job_id: str) -> Job:
-        return Job.model_validate(self._transport.write(f"{_job(job_id)}/cancel"))
+        return self._change(job_id, "cancel")
+
+    def pause_job(self, job_id: str) -> Job:
+        """Have the job wait; what it has finished is kept."""
+        return self._change(job_id, "pause")
+
+    def resume_job(self, job_id: str) -> Job:
+        return self._change(job_id, "resume")
+
+    def retry_job(self, job_id: str) -> Job:
+        """The job that tries this one, which has ended without success, again."""
+        return self._change(job_id, "retry")
+
+    def _change(self, job_id: str, change: str) -> Job:
+        return Job.model_validate(self._transport.write(f"{_job(job_id)}/{change}"))
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job that has ended, its artifact included."""
+        self._transport.delete(_job(job_id))
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
         """Every event above number `after`, live, until the job has ended; lost connections are taken up again."""
@@ -108,6 +126,10 @@ class DsnotClient:
     def recipes(self) -> dict[str, Any]:
         """What can be asked for."""
         return dict(self._transport.read("/v1/recipes"))
+
+    def workers(self) -> list[Worker]:
+        """Who takes jobs, and what each is at."""
+        return [Worker.model_validate(item) for item in self._pages("/v1/workers")]
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended.

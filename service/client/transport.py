@@ -43,6 +43,13 @@ class Transport:
         except httpx.TransportError as error:
             raise Unreachable(self.url, error) from error
 
+    def delete(self, path: str) -> None:
+        """DELETE. Not repeated: the first try may have arrived."""
+        try:
+            self._checked(self._http.delete(path))
+        except httpx.TransportError as error:
+            raise Unreachable(self.url, error) from error
+
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """GET whose body is read bit by bit; follows a redirect to the store (and leaves the key behind then)."""

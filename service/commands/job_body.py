@@ -19,6 +19,8 @@ _PLACES: Final = {
     "dataset": "calibration.dataset",
     "samples": "calibration.num_samples",
     "evaluate": "evaluation.perplexity",
+    "device": "device",
+    "priority": "priority",
 }
 """Where in the body the value of an option goes as it is."""
 

@@ -1,4 +1,4 @@
-"""`dsnot jobs …`: asking for jobs, looking at them, following them, stopping them."""
+"""`dsnot jobs …`: asking for jobs, looking at them, following them, changing their course."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ import typer
 from service.commands import job_body
 from service.commands.output import AsJson, CommandFailed, note, print_json
 
-app = typer.Typer(help="Submit, list, show, watch and cancel jobs.", no_args_is_help=True)
+app = typer.Typer(help="Submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
@@ -42,6 +42,8 @@ def submit(
     samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
     evaluate: Annotated[list[str] | None, typer.Option(help="Text to measure perplexity on; may be repeated.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,
     spec: Annotated[str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for stdin; options win.")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
@@ -124,10 +126,42 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 @app.command()
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Ask a job to stop; a running one does within seconds. Exit status: 0 asked, 1 not possible."""
+    _change("cancel_job", job_id, as_json)
+
+
+@app.command()
+def pause(job_id: JobId, as_json: AsJson = False) -> None:
+    """Have a job wait; a running one stops within seconds and keeps its finished blocks. Exit status: 0 asked, 1 not possible."""
+    _change("pause_job", job_id, as_json)
+
+
+@app.command()
+def resume(job_id: JobId, as_json: AsJson = False) -> None:
+    """Queue a paused job again. Exit status: 0 queued, 1 not possible."""
+    _change("resume_job", job_id, as_json)
+
+
+@app.command()
+def retry(job_id: JobId, as_json: AsJson = False) -> None:
+    """Try a job that failed, expired or was cancelled again, as a new job. Exit status: 0 queued, 1 not possible."""
+    _change("retry_job", job_id, as_json)
+
+
+@app.command()
+def delete(job_id: JobId) -> None:
+    """Forget a job that has ended, its artifact included. Exit status: 0 done, 1 not possible."""
     from service.client import DsnotClient
 
     with DsnotClient(patience=2) as client:
-        job = client.cancel_job(job_id)
+        client.delete_job(job_id)
+    note(f"job {job_id} is deleted")
+
+
+def _change(change: str, job_id: str, as_json: bool) -> None:
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        job = getattr(client, change)(job_id)
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:

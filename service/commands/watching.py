@@ -86,6 +86,10 @@ def news(event: Event) -> str | None:
             return f"{event.data.get('model')} perplexity {', '.join(_perplexities(event.data))}"
         case EventType.REQUEUED:
             return f"queued again: {event.data.get('reason')}"
+        case EventType.PAUSED:
+            return "paused; `dsnot jobs resume` has it go on"
+        case EventType.RESUMED:
+            return "resumed"
         case EventType.CANCEL_REQUESTED:
             return "cancellation requested"
     return None
