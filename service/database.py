@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, func
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, event, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
@@ -16,6 +19,8 @@ __all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_secon
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """What the database raises when it is away, restarting or read-only after a failover."""
+
+_ANSWER_SECONDS: Final = 15.0
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -51,25 +56,55 @@ def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-class Database:
-    """A pool of connections. Half-open connections are noticed: connecting, statements and silence are all bounded."""
+class _Connection(psycopg.Connection[Any]):
+    """Does not wait for ever for a server that has gone silent, whose connection the kernel takes for sound.
 
-    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+    Whether what was asked has been done is then not known, as when a connection breaks.
+    """
+
+    answer_seconds: float = _ANSWER_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+
+class Database:
+    """A pool of connections. Half-open connections are noticed: connecting, statements and silence are all bounded.
+
+    Args:
+        answer_seconds: how long an answer may take. A caller who waits meets it up to twice: in a connection of the pool that
+            has gone silent, and in the new one.
+    """
+
+    def __init__(self, database_url: str, *, pool_size: int = 10, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        statement_timeout = f"-c statement_timeout={int(answer_seconds * 1000)}"
         self.engine = create_engine(
             database_dsn(database_url),
             pool_pre_ping=True,
             pool_size=pool_size,
             max_overflow=pool_size,
-            pool_timeout=5,
+            pool_timeout=min(answer_seconds, 5),
             connect_args={
-                "connect_timeout": 4,
+                "connect_timeout": max(2, min(int(answer_seconds), 4)),
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 10_000,
-                "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+                "options": f"{statement_timeout} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
             },
         )
+
+        def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Connection:
+            connection = _Connection.connect(*arguments, **options)
+            connection.answer_seconds = answer_seconds + 0.5  # the server gives up first
+            return connection
+
+        event.listen(self.engine, "do_connect", connect)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -34,6 +34,9 @@ from service.queue import Queue
 from service.request_log import RequestLog
 from service.resources import Resources
 from service.settings import Settings, get_settings
+
+_ANSWER_SECONDS: Final = 1.5
+"""Of the database: a caller hears within 5 s that it does not answer."""
 
 _SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
 _V1 = (
@@ -69,7 +72,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         url = settings.database_url.get_secret_value()
-        database, store = Database(url), ArtifactStore(settings.artifact_url)
+        database, store = Database(url, answer_seconds=_ANSWER_SECONDS), ArtifactStore(settings.artifact_url)
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)

@@ -6,11 +6,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from service.contract.parts import FieldError
+from service.database import TRANSIENT
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, NotFound, Problem, Unavailable
 from service.logging import get_logger
 from service.pointers import pointer, within
@@ -76,7 +75,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    for away in (OperationalError, InterfaceError, PoolTimeout):
+    for away in TRANSIENT:
         app.add_exception_handler(away, _database_away)
 
 

@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,  # a worker outlives any outage of its broker
         broker_transport_options={
             "socket_connect_timeout": 4,
+            "socket_timeout": 8,  # kombu waits for ever for a broker that has gone silent, and would never check its health
             "socket_keepalive": True,
             "health_check_interval": 10,  # a half-open connection is noticed
         },

@@ -3,10 +3,7 @@
 import threading
 import time
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-from service.database import Database
+from service.database import TRANSIENT, Database
 from service.dispatcher.messages import Sender, resend_unclaimed
 from service.dispatcher.sweeping import Sweeper
 from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
@@ -49,7 +46,7 @@ class Dispatcher:
             if time.monotonic() >= self._next_look:
                 self._next_look = time.monotonic() + self._settings.dispatch_seconds
                 self.apply_rules()
-        except (DBAPIError, PoolTimeoutError) as error:
+        except TRANSIENT as error:
             if not self._database_is_away:
                 log.warning("database_unavailable", error=str(error).splitlines()[0])
             self._database_is_away = True

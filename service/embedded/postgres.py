@@ -29,8 +29,8 @@ class _Identity:
     programs: Path
 
 
-def start(home: Path) -> tuple[Child, str]:
-    """Start the server whose data lie in `home/postgres`, making them first if need be.
+def start(home: Path, port: int | None = None) -> tuple[Child, str]:
+    """Start the server whose data lie in `home/postgres`, making them first if need be; at a free port unless one is named.
 
     Returns:
         The server process and the address of its database, password included.
@@ -43,7 +43,7 @@ def start(home: Path) -> tuple[Child, str]:
     data, password_file = home / "postgres", home / "postgres-password"
     if not data.exists():
         _initialise(identity, data, password_file)
-    password, port = password_file.read_text().strip(), free_port()
+    password, port = password_file.read_text().strip(), port or free_port()
     arguments = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "max_connections=200"]
     command = [str(identity.programs / "postgres"), *arguments]
     fast = signal.SIGINT  # SIGTERM would wait for every client to leave

@@ -9,8 +9,8 @@ import redis
 from service.embedded.processes import Child, ServerError, free_port, wait_until
 
 
-def start(home: Path) -> tuple[Child, str]:
-    """Start a server that is reachable from this host with a password only.
+def start(home: Path, port: int | None = None, password: str | None = None) -> tuple[Child, str]:
+    """Start a server that is reachable from this host with a password only; port and password are new ones unless given.
 
     Returns:
         The server process and its address, password included.
@@ -20,7 +20,7 @@ def start(home: Path) -> tuple[Child, str]:
     """
     folder = home / "valkey"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    password, port = secrets.token_urlsafe(24), free_port()
+    password, port = password or secrets.token_urlsafe(24), port or free_port()
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
     configuration.write_text(

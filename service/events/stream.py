@@ -7,11 +7,9 @@ from typing import Final
 from uuid import UUID
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 
-from service.database import Database
+from service.database import TRANSIENT, Database
 from service.events.operations import Batch, events_after
 from service.events.schemas import EventView
 from service.events.tables import JobEvent
@@ -45,7 +43,7 @@ async def _read(database: Database, job_id: UUID, after: int, tenant: str) -> Ba
     """The next events; None while the database is away, which a stream outlives."""
     try:
         return await run_in_threadpool(events_after, database, job_id, after, tenant=tenant)
-    except (OperationalError, PoolTimeout):
+    except TRANSIENT:
         return None
 
 

@@ -1,0 +1,120 @@
+"""Servers that a test may stop, kill and start again: each keeps its address."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from service import schema
+from service.embedded import postgres, valkey
+from service.embedded.processes import Child, free_port
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.job_rows import eventually
+
+
+class Postgres:
+    """A PostgreSQL with the service's tables."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._child, self.url = postgres.start(home)
+        self.port = urlsplit(self.url).port
+        schema.upgrade(self.url)
+
+    def stop(self) -> None:
+        self._child.stop(20)
+
+    def start(self) -> None:
+        (self._home / "postgres" / "postmaster.pid").unlink(missing_ok=True)
+        self._child, _ = postgres.start(self._home, self.port)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+class Valkey:
+    """A broker that forgets everything when it is stopped."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._child, self.url = valkey.start(home)
+        self._place = urlsplit(self.url)
+
+    def kill(self) -> None:
+        self._child.process.kill()
+        self._child.process.wait()
+
+    def start(self) -> None:
+        self._child, _ = valkey.start(self._home, self._place.port, self._place.password)
+
+    def stop(self) -> None:
+        self._child.stop(5)
+
+
+class Api:
+    """The HTTP service as a process, at an address that stays the same."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._port = free_port()
+        self._log = folder / "service.log"
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process = self._started()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        self._process = self._started()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(self._port)]
+        command += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
+        with self._log.open("ab") as output:
+            process = subprocess.Popen(command, env=environment(self._settings), stdout=output, stderr=output)
+        eventually(self._is_alive, seconds=60)
+        return process
+
+    def _is_alive(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/livez", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+def at(settings: Settings, **urls: str) -> Settings:
+    """The same settings with other addresses of servers."""
+    return Settings.model_validate(
+        settings.model_dump()
+        | {"database_url": settings.database_url.get_secret_value(), "broker_url": settings.broker_url.get_secret_value()}
+        | urls
+    )
+
+
+def through(url: str, port: int) -> str:
+    """The address of a server as it is behind a wire."""
+    place = urlsplit(url)
+    return url.replace(f":{place.port}", f":{port}")
+
+
+@contextmanager
+def stopping(server: "Postgres | Valkey | Api") -> Iterator[None]:
+    """Stop it at the end, if it still runs."""
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+__all__ = ["Api", "Child", "Postgres", "Valkey", "at", "stopping", "through"]

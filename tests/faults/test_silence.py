@@ -1,0 +1,87 @@
+"""Connections that are half open: nothing arrives, and nobody is told."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.contract import JobState, Scope
+from service.database import Database
+from service.settings import Settings
+from tests.faults.servers import at, through
+from tests.faults.wire import Wire
+from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.integration.serving import BODY, client, key_for, serving
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+
+LEASE_SECONDS = 5.0
+
+
+@pytest.fixture
+def wires(settings: Settings) -> Iterator[dict[str, Wire]]:
+    """In front of the database and of the broker."""
+    places = {"database_url": settings.database_url, "broker_url": settings.broker_url}
+    made = {}
+    for name, url in places.items():
+        place = urlsplit(url.get_secret_value())
+        assert place.hostname
+        assert place.port
+        made[name] = Wire(place.hostname, place.port)
+    yield made
+    for wire in made.values():
+        wire.close()
+
+
+def behind(settings: Settings, wires: dict[str, Wire]) -> Settings:
+    urls = {"database_url": settings.database_url.get_secret_value(), "broker_url": settings.broker_url.get_secret_value()}
+    return at(settings, **{name: through(urls[name], wire.port) for name, wire in wires.items()})
+
+
+def test_every_answer_comes_within_seconds_while_the_database_is_silent(
+    settings: Settings, database: Database, wires: dict[str, Wire]
+) -> None:
+    key = key_for(database, Scope.ADMIN)
+    with serving(behind(settings, wires)) as url, client(url, key) as api:
+        path = api.post("/v1/jobs", json=BODY).headers["location"]
+        with wires["database_url"].silent():
+            for method, address in (("GET", path), ("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/readyz")):
+                began = time.monotonic()
+                answer = api.request(method, address, json=BODY if method == "POST" else None)
+                assert time.monotonic() - began <= 5, address
+                assert answer.status_code == 503
+                assert int(answer.headers["retry-after"]) > 0
+        eventually(lambda: api.get(path).status_code == 200, seconds=10)
+
+
+def test_the_broker_may_be_silent_without_any_caller_noticing(
+    settings: Settings, database: Database, wires: dict[str, Wire]
+) -> None:
+    key = key_for(database, Scope.ADMIN)
+    with serving(behind(settings, wires)) as url, client(url, key) as api, wires["broker_url"].silent():
+        began = time.monotonic()
+        assert api.post("/v1/jobs", json=BODY).status_code == 201
+        assert time.monotonic() - began <= 5
+
+
+def test_worker_and_dispatcher_recover_from_silence_of_database_and_broker(
+    settings: Settings, database: Database, wires: dict[str, Wire], tmp_path: Path
+) -> None:
+    save_model(settings.model_root / "slow", layers=10, width=64)
+    save_model(settings.model_root / "tiny")
+    half_open = behind(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}), wires)
+    calibration = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
+    with dispatching(half_open, tmp_path), working(half_open, tmp_path):
+        long = insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
+        eventually(lambda: (job_row(database, long).progress or {}).get("done", 0) > 0, seconds=60)
+        with wires["database_url"].silent(), wires["broker_url"].silent():
+            time.sleep(3 * LEASE_SECONDS)  # the worker is to believe that its lease has run out
+        heard_again = time.monotonic()
+        following = insert_job(database)
+        eventually(lambda: job_row(database, following).finished_at, seconds=60)
+        eventually(lambda: job_row(database, long).finished_at, seconds=60)
+        assert time.monotonic() - heard_again <= 60
+    assert [job_row(database, job).state for job in (long, following)] == [JobState.SUCCEEDED] * 2
+    assert attempts_of(database, long)[0].outcome == "lease_expired"
