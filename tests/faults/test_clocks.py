@@ -1,0 +1,43 @@
+"""Workers whose clock is wrong by an hour: only the database's clock counts."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from service.database import Database
+from service.settings import Settings
+from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+
+
+def library() -> Path:
+    """What the loader puts between a program and its clock."""
+    spec = find_spec("libfaketime")
+    assert spec is not None
+    assert spec.origin is not None
+    (found,) = Path(spec.origin).parent.rglob("libfaketime.so.1")
+    return found
+
+
+@pytest.mark.parametrize("offset", ["-1h", "+1h"])
+def test_a_wrong_clock_changes_nothing(
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: str
+) -> None:
+    save_model(settings.model_root / "tiny")
+    job_id = insert_job(database, run_deadline_seconds=600, queue_deadline_seconds=600)
+    with dispatching(settings, tmp_path):
+        monkeypatch.setenv("LD_PRELOAD", str(library()))
+        monkeypatch.setenv("FAKETIME", offset)
+        monkeypatch.setenv("DONT_FAKE_MONOTONIC", "1")
+        with working(settings, tmp_path) as worker:
+            eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
+            assert b"job_claimed" in worker.log.read_bytes()
+    job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
+    assert (job.state, attempt.outcome) == ("succeeded", "succeeded")
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    assert job.created_at <= job.started_at <= job.finished_at
+    assert (job.finished_at - job.created_at).total_seconds() < 120
+    assert attempt.started_at == job.started_at

@@ -1,0 +1,68 @@
+"""A worker that stands still for longer than its lease, and then goes on as if nothing had happened."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from service.contract import artifact_prefix
+from service.database import Database
+from service.settings import Settings
+from tests.faults.long_jobs import (
+    LEASE_SECONDS,
+    assert_one_artifact_and_nothing_else,
+    busy_one,
+    insert_long_job,
+    save_slow_model,
+    seconds_until_attempt,
+    wait_until_it_prunes,
+    wait_until_it_succeeds,
+)
+from tests.integration.job_rows import attempts_of, events_of, eventually
+from tests.integration.worker_processes import Worker, dispatching, working
+
+
+@contextmanager
+def frozen(worker: Worker) -> Iterator[list[psutil.Process]]:
+    """All processes of a worker stand still."""
+    family = worker.family()
+    for process in family:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield family
+    finally:
+        for process in family:
+            if process.is_running():
+                process.send_signal(signal.SIGCONT)
+
+
+def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    save_slow_model(settings)
+    settings = settings.model_copy(update={"lease_seconds": LEASE_SECONDS, "resend_seconds": 30.0, "sweep_seconds": 1.0})
+    with (
+        dispatching(settings, tmp_path),
+        working(settings, tmp_path, "first") as first,
+        working(settings, tmp_path, "second") as second,
+    ):
+        job_id = insert_long_job(database)
+        wait_until_it_prunes(database, job_id)
+        stale = busy_one(database, job_id, first, second)
+        child = stale.child()
+        leftover = Path(settings.artifact_url.removeprefix("file://")) / artifact_prefix(job_id, 1) / "model.safetensors"
+        with frozen(stale):
+            assert seconds_until_attempt(database, job_id, 2) <= LEASE_SECONDS + 5
+            leftover.parent.mkdir(parents=True)
+            leftover.write_bytes(b"as if it had been publishing")
+            taken_at = events_of(database, job_id)[-1].seq
+            wait_until_it_prunes(database, job_id, attempt=2)
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, seconds=20)
+        wait_until_it_succeeds(database, job_id)
+        eventually(lambda: not leftover.exists(), seconds=20)
+        assert_one_artifact_and_nothing_else(settings, database, job_id)
+    assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired", "succeeded"]
+    after = [event for event in events_of(database, job_id) if event.seq > taken_at and event.type == "block_pruned"]
+    assert [event.data["block"] for event in after] == list(range(10)), "blocks of the second attempt, each once"

@@ -1,0 +1,85 @@
+"""A job that is paused and resumed again and again comes to the same bits as one that was left alone."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from service.contract import JobState
+from service.database import Database
+from service.jobs import lifecycle
+from service.settings import Settings
+from tests.faults.long_jobs import (
+    assert_at_most_one_block_was_lost_each_time,
+    assert_one_artifact_and_nothing_else,
+    blocks_of,
+    insert_long_job,
+    save_slow_model,
+    wait_until_it_prunes,
+    wait_until_it_succeeds,
+    weights,
+)
+from tests.integration.job_rows import attempts_of, eventually, job_row
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+from worker.runner import work
+
+PAUSES = 20
+BRISK = {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 128}
+
+
+@contextmanager
+def working_here(settings: Settings) -> Iterator[None]:
+    """An attempt in a thread, to its end: a worker's child for each of so many would take minutes to start."""
+    thread = threading.Thread(target=work, args=(settings, threading.Event()))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def done(database: Database, job_id: UUID) -> int:
+    counts = blocks_of(database, job_id)
+    return counts[-1][0] if counts else 0
+
+
+def test_twenty_pauses_change_no_bit(settings: Settings, database: Database) -> None:
+    save_model(settings.model_root / "slow", layers=PAUSES + 6, width=64)
+    settings = settings.model_copy(update={"lease_seconds": 30.0, "heartbeat_seconds": 0.05})
+    job_id = insert_long_job(database, BRISK)
+    for number in range(PAUSES):
+        with working_here(settings):
+            eventually(lambda: job_row(database, job_id).stage == "pruning" and done(database, job_id) > number)  # noqa: B023
+            lifecycle.pause(database, job_id, tenant="test")
+        assert job_row(database, job_id).state == JobState.PAUSED, number
+        lifecycle.resume(database, job_id, tenant="test")
+    undisturbed = insert_long_job(database, BRISK)
+    for _ in range(2):
+        assert work(settings, threading.Event())
+    assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["paused"] * PAUSES + ["succeeded"]
+    assert_at_most_one_block_was_lost_each_time(database, job_id)
+    assert weights(settings, database, job_id) == weights(settings, database, undisturbed)
+    assert_one_artifact_and_nothing_else(settings, database, job_id, undisturbed)
+
+
+def test_a_real_worker_pauses_its_job_takes_another_and_comes_back(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    save_slow_model(settings)
+    save_model(settings.model_root / "tiny")
+    settings = settings.model_copy(update={"lease_seconds": 15.0})
+    with dispatching(settings, tmp_path), working(settings, tmp_path):
+        job_id = insert_long_job(database)
+        wait_until_it_prunes(database, job_id)
+        lifecycle.pause(database, job_id, tenant="test")
+        eventually(lambda: job_row(database, job_id).state == JobState.PAUSED, seconds=10)
+        other = insert_long_job(database, BRISK)
+        wait_until_it_succeeds(database, other)
+        assert job_row(database, job_id).state == JobState.PAUSED
+        lifecycle.resume(database, job_id, tenant="test")
+        wait_until_it_succeeds(database, job_id)
+        assert_one_artifact_and_nothing_else(settings, database, job_id, other)
+    assert sum(resumed for _, resumed in blocks_of(database, job_id)) > 0

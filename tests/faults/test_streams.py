@@ -1,0 +1,55 @@
+"""Clients that follow a job while the service that they are connected to is killed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.client import DsnotClient
+from service.contract import EventType, JobState, Scope
+from service.database import Database
+from service.events import repository as events
+from service.settings import Settings
+from tests.faults.servers import Api, stopping
+from tests.integration.job_rows import eventually
+from tests.integration.serving import insert_job, key_for, set_job
+
+CLIENTS = 50
+EVENTS = 60
+
+
+def write(database: Database, job_id: UUID, count: int) -> None:
+    for number in range(count):
+        with database.begin() as session:
+            events.append(session, job_id, EventType.BLOCK_PRUNED, {"block": number})
+
+
+@pytest.mark.parametrize("kills", [2])
+def test_fifty_clients_miss_nothing_and_get_nothing_twice_when_the_service_is_killed(
+    settings: Settings, database: Database, tmp_path: Path, kills: int
+) -> None:
+    key = key_for(database, Scope.ADMIN)
+    job_id = insert_job(database, state=JobState.RUNNING)
+    api = Api(settings, tmp_path)
+    seen: list[list[int]] = [[] for _ in range(CLIENTS)]
+
+    def follow(mine: list[int]) -> None:
+        with DsnotClient(api.url, key, patience=60) as client:
+            mine.extend(event.seq for event in client.events(str(job_id)))
+
+    with stopping(api), ThreadPoolExecutor(CLIENTS) as threads:
+        running = [threads.submit(follow, mine) for mine in seen]
+        for _ in range(kills):
+            write(database, job_id, EVENTS // (kills + 1))
+            eventually(lambda: all(seen))
+            api.kill()
+            write(database, job_id, 5)
+            api.start()
+        write(database, job_id, EVENTS // (kills + 1))
+        with database.begin() as session:
+            last = events.append(session, job_id, EventType.SUCCEEDED)
+        set_job(database, job_id, state=JobState.SUCCEEDED)
+        for future in running:
+            future.result(60)
+    assert all(mine == list(range(1, last + 1)) for mine in seen)
