@@ -11,7 +11,7 @@ import httpx
 
 from service import schema
 from service.embedded import postgres, valkey
-from service.embedded.processes import Child, free_port
+from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.integration.conftest import environment
 from tests.integration.job_rows import eventually
@@ -57,34 +57,45 @@ class Valkey:
         self._child.stop(5)
 
 
-class Api:
-    """The HTTP service as a process, at an address that stays the same."""
+class Program:
+    """One of our own processes, `python -m …`."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
         self._settings = settings
-        self._port = free_port()
-        self._log = folder / "service.log"
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process = self._started()
+        self._arguments = arguments
+        self.log = log
+        self.process = self._started()
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
     def start(self) -> None:
-        self._process = self._started()
+        self.process = self._started()
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
+        self.process.terminate()
+        self.process.wait(30)
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(self._port)]
-        command += ["--no-access-log", "--timeout-graceful-shutdown", "5"]
-        with self._log.open("ab") as output:
-            process = subprocess.Popen(command, env=environment(self._settings), stdout=output, stderr=output)
+        command = [sys.executable, "-m", *self._arguments]
+        with self.log.open("ab") as output:
+            return subprocess.Popen(command, env=environment(self._settings), stdout=output, stderr=output)
+
+
+class Api(Program):
+    """The HTTP service, at an address that stays the same."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        options = ("--factory", "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "5")
+        super().__init__(settings, folder / "service.log", "uvicorn", "service.main:create_app", *options)
         eventually(self._is_alive, seconds=60)
-        return process
+
+    def start(self) -> None:
+        super().start()
+        eventually(self._is_alive, seconds=60)
 
     def _is_alive(self) -> bool:
         try:
@@ -109,12 +120,9 @@ def through(url: str, port: int) -> str:
 
 
 @contextmanager
-def stopping(server: "Postgres | Valkey | Api") -> Iterator[None]:
+def stopping(server: Postgres | Valkey | Program) -> Iterator[None]:
     """Stop it at the end, if it still runs."""
     try:
         yield
     finally:
         server.stop()
-
-
-__all__ = ["Api", "Child", "Postgres", "Valkey", "at", "stopping", "through"]
