@@ -40,7 +40,7 @@ def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "urllib3", "filelock"):
+    for chatty in ("httpx", "httpcore", "urllib3", "filelock", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -56,5 +56,10 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         if _SECRET_FIELDS.search(field):
             event[field] = "[redacted]"
         elif isinstance(value, str):
-            event[field] = _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2] or found[3]}[redacted]", value)
+            event[field] = redacted(value)
     return event
+
+
+def redacted(text: str) -> str:
+    """A text without what looks like a key or a password."""
+    return _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2] or found[3]}[redacted]", text)

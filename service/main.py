@@ -19,7 +19,7 @@ import service.health.endpoints
 import service.jobs.endpoints
 import service.recipes.endpoints
 import service.workers.endpoints
-from service import problems
+from service import problems, startup
 from service.artifacts.store import ArtifactStore
 from service.bodies import BodyGuard
 from service.database import Database
@@ -28,12 +28,11 @@ from service.events.wakeups import Wakeups
 from service.health.operations import readiness_of
 from service.jobs.parameters import only_known_parameters
 from service.keys.authentication import Forbidden, Unauthenticated
-from service.logging import configure_logging
 from service.problems import ProblemView, problem_responses
 from service.queue import Queue
 from service.request_log import RequestLog
 from service.resources import Resources
-from service.settings import Settings, get_settings
+from service.settings import Settings
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -51,8 +50,8 @@ _V1 = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Without settings it is the whole process: it reads the environment and takes the logs in hand."""
     if settings is None:
-        settings = get_settings()
-        _configure_logging(settings)
+        settings = startup.prepared("service")
+        _take_logs_of_server()
     app = FastAPI(title="DSnoT", version=version("dsnot"), summary=_SUMMARY, lifespan=_lifespan(settings), redirect_slashes=False)
     for subject in _V1:
         app.include_router(
@@ -131,8 +130,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _configure_logging(settings: Settings) -> None:
-    configure_logging(settings.log_level, settings.log_format)
+def _take_logs_of_server() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # the server has set up its own before it calls us
         logger = logging.getLogger(name)
         logger.handlers.clear()

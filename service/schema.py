@@ -1,12 +1,13 @@
 """The database schema: every table in one place for Alembic, and bringing a database up to date."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, pool
+from sqlalchemy import Column, String, Table, create_engine, pool, text
 
 import service.attempts.tables
 import service.events.tables
@@ -17,6 +18,7 @@ import service.workers.tables  # noqa: F401  # imported so that the metadata is 
 from service.database import Base, database_dsn
 
 metadata = Base.metadata
+Table("schema_serves", metadata, Column("oldest", String, nullable=False))
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -30,12 +32,48 @@ def check(database_url: str) -> None:
     command.check(_config(database_url))
 
 
-def revisions(database_url: str) -> tuple[str | None, str | None]:
-    """The revision the database is at, and the one this code expects."""
+@dataclass(frozen=True)
+class Revisions:
+    """Where the database's schema is, and where this code expects it."""
+
+    current: str | None
+    expected: str
+    is_known: bool
+    """Whether this code has the migration that made the schema."""
+    oldest_served: str | None
+    """The oldest revision whose code the schema says it serves."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why this code cannot run on the schema, and what to do; None if it can.
+
+        Newer is no obstacle as long as the schema serves this code: during a deployment the schema goes ahead.
+        """
+        if self.current is None:
+            return "the database has no tables yet; run `dsnot migrate`"
+        if self.current == self.expected:
+            return None
+        if self.is_known:
+            return f"the database's schema is at {self.current} and this version needs {self.expected}; run `dsnot migrate`"
+        if self.oldest_served is not None and self.oldest_served <= self.expected:
+            return None
+        return (
+            f"the database's schema is at {self.current}, which no longer serves code of {self.expected}; "
+            "deploy the version of dsnot that migrated it, or a newer one"
+        )
+
+
+def revisions(database_url: str) -> Revisions:
+    """Raises sqlalchemy.exc.OperationalError if the database does not answer."""
     engine = create_engine(database_dsn(database_url), poolclass=pool.NullPool, connect_args={"connect_timeout": 4})
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    return current, ScriptDirectory.from_config(_config(database_url)).get_current_head()
+        has_rule = connection.execute(text("SELECT to_regclass('schema_serves') IS NOT NULL")).scalar_one()
+        oldest = connection.execute(text("SELECT max(oldest) FROM schema_serves")).scalar_one() if has_rule else None
+    scripts = ScriptDirectory.from_config(_config(database_url))
+    expected = scripts.get_current_head()
+    assert expected is not None
+    return Revisions(current, expected, current in {script.revision for script in scripts.walk_revisions()}, oldest)
 
 
 def _config(database_url: str) -> Config:

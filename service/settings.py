@@ -3,10 +3,15 @@
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PLACEHOLDER: Final = "change-me"
+"""What .env.example says where a secret belongs."""
 
 
 class Settings(BaseSettings):
@@ -73,6 +78,25 @@ class Settings(BaseSettings):
         if not path.is_dir():
             raise FileNotFoundError(f"there is no local model {model_id}")
         return path
+
+    @field_validator("database_url", "broker_url", "artifact_url")
+    @classmethod
+    def _is_no_placeholder(cls, value: SecretStr | str) -> SecretStr | str:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if PLACEHOLDER in text:
+            raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; put a secret of your own in its place")
+        return value
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """What is wrong with the environment, variable by variable."""
+    return [f"DSNOT_{'_'.join(str(step) for step in each['loc']).upper()}: {_words(each)}" for each in error.errors()]
+
+
+def _words(problem: ErrorDetails) -> str:
+    if problem["type"] == "missing":
+        return "is not set"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 @lru_cache

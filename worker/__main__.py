@@ -1,13 +1,27 @@
 """`python -m worker`: takes jobs until SIGTERM or SIGINT. Its child imports this module, too, and must not start anything."""
 
+import os
 import sys
 
-from service.settings import get_settings
+from service.settings import Settings
+from service.startup import NotUsable, prepared
 from worker.app import run
 from worker.devices import NoSuchDevice
 
-if __name__ == "__main__":
+
+def _check_cache(settings: Settings) -> None:
+    folder = settings.cache_dir
     try:
-        sys.exit(run(get_settings()))
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotUsable(f"{folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NotUsable(f"{folder} is not writable for user {os.geteuid()}")
+
+
+if __name__ == "__main__":
+    settings = prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})
+    try:
+        sys.exit(run(settings))
     except NoSuchDevice as error:
-        sys.exit(f"worker: {error}")
+        sys.exit(f"dsnot worker: {error}")

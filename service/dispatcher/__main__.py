@@ -4,13 +4,11 @@ import signal
 import threading
 
 from service.dispatcher.loop import Dispatcher
-from service.logging import configure_logging
-from service.settings import get_settings
+from service.startup import prepared
 
 
 def main() -> None:
-    settings = get_settings()
-    configure_logging(settings.log_level, settings.log_format)
+    settings = prepared("dispatcher")
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: stop.set())

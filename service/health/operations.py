@@ -25,8 +25,8 @@ class Verdict:
     detail: str
 
 
-class SchemaOutdated(Exception):
-    """The database was not brought up to date for this version of the service."""
+class SchemaUnfit(Exception):
+    """This version of the service cannot run on the database's schema."""
 
 
 class Readiness:
@@ -66,7 +66,7 @@ def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
     except TimeoutError:
         future.cancel()
         return Verdict(False, "no answer in time")
-    except SchemaOutdated as error:
+    except SchemaUnfit as error:
         return Verdict(False, str(error))
     except Exception as error:  # whatever it is, the dependency cannot be used
         log.warning("not_ready", dependency=name, error=type(error).__name__, detail=str(error))
@@ -75,9 +75,9 @@ def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
 
 
 def _check_database(url: str) -> None:
-    current, expected = schema.revisions(url)
-    if current != expected:
-        raise SchemaOutdated(f"the schema is at revision {current}; this version needs {expected}")
+    problem = schema.revisions(url).problem
+    if problem is not None:
+        raise SchemaUnfit(problem)
 
 
 def _check_broker(queue: Queue) -> None:

@@ -102,12 +102,12 @@ def test_a_service_notices_that_the_database_stopped_while_it_was_connected(
 def test_a_database_that_lacks_migrations_is_not_ready(settings: Settings, database: Database) -> None:
     with database.engine.begin() as connection:
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'before'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     try:
         with serving(settings) as url, client(url, None) as api:
             response = api.get("/readyz")
             assert response.status_code == 503
-            assert "before" in response.json()["database"]["detail"]
+            assert "run `dsnot migrate`" in response.json()["database"]["detail"]
     finally:
         with database.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = %s", (current,))

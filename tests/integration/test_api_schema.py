@@ -21,7 +21,8 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     before = schema.revisions(database_url)
     schema.upgrade(database_url)
     assert schema.revisions(database_url) == before
-    assert before[0] == before[1]
+    assert before.current == before.expected
+    assert before.problem is None
 
 
 def goes(database: Database, source: JobState, target: JobState) -> bool:

@@ -1,0 +1,145 @@
+"""Starting service, dispatcher and worker where something is missing or wrong: one sentence, at once; and the schema's rule."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from service import schema
+from service.database import Database
+from service.embedded.processes import free_port
+from service.schema import Revisions
+from service.settings import Settings
+from tests.faults.servers import Postgres, stopping
+from tests.faults.wire import Wire
+from tests.integration.conftest import environment
+
+PROGRAMS = {
+    "service": ["uvicorn", "service.main:create_app", "--factory", "--port", "0"],
+    "dispatcher": ["service.dispatcher"],
+    "worker": ["worker"],
+}
+
+
+def start(program: str, values: dict[str, str]) -> tuple[int, list[str], float]:
+    """Exit status, what it wrote to standard error, and the seconds that took."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", *PROGRAMS[program]]
+    done = subprocess.run(command, env=values, capture_output=True, text=True, check=False, timeout=30)
+    return done.returncode, done.stderr.strip().splitlines(), time.monotonic() - began
+
+
+def nowhere() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+WRONG: dict[str, tuple[str, Callable[[], str], str]] = {
+    "unreachable database": ("DSNOT_DATABASE_URL", lambda: f"postgresql://u:p4ssw0rd@{nowhere()}/d", "cannot be reached"),
+    "another kind of database": ("DSNOT_DATABASE_URL", lambda: "mysql://u:p4ssw0rd@localhost/d", "only postgresql is supported"),
+    "no address of a database": ("DSNOT_DATABASE_URL", lambda: "p4ssw0rd", "is not a database address"),
+    "a placeholder": ("DSNOT_DATABASE_URL", lambda: "postgresql://dsnot:change-me@localhost/d", "placeholder"),
+    "unreachable broker": ("DSNOT_BROKER_URL", lambda: f"redis://:p4ssw0rd@{nowhere()}/0", "cannot be reached"),
+    "another kind of broker": ("DSNOT_BROKER_URL", lambda: "amqp://u:p4ssw0rd@localhost", "is not an address such as redis"),
+    "an artifact folder that cannot be": ("DSNOT_ARTIFACT_URL", lambda: "file:///proc/nowhere", "cannot be used"),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named_in_one_sentence_within_seconds(
+    settings: Settings, database: Database, program: str, case: str
+) -> None:
+    variable, value, sentence = WRONG[case]
+    status, lines, seconds = start(program, environment(settings) | {variable: value()})
+    assert status != 0
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"dsnot {program}: {variable}")
+    assert sentence in lines[0]
+    assert "p4ssw0rd" not in lines[0]
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_missing_variable_is_named(settings: Settings, database: Database, program: str) -> None:
+    values = {name: value for name, value in environment(settings).items() if name != "DSNOT_BROKER_URL"}
+    status, lines, _ = start(program, values)
+    assert (status, lines) == (1, [f"dsnot {program}: DSNOT_BROKER_URL: is not set"])
+
+
+def test_a_worker_names_a_cache_folder_that_it_cannot_make(settings: Settings, database: Database) -> None:
+    status, lines, _ = start("worker", environment(settings) | {"DSNOT_CACHE_DIR": "/proc/nowhere"})
+    assert status == 1
+    assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be made")
+
+
+def test_a_database_that_is_silent_is_not_waited_for(settings: Settings, database: Database) -> None:
+    place = database.engine.url
+    assert place.host
+    assert place.port
+    wire = Wire(place.host, place.port)
+    url = place.set(drivername="postgresql", port=wire.port).render_as_string(hide_password=False)
+    with wire.silent():
+        status, lines, seconds = start("dispatcher", environment(settings) | {"DSNOT_DATABASE_URL": url})
+    wire.close()
+    assert status == 1
+    assert "DSNOT_DATABASE_URL" in lines[0]
+    assert seconds < 10
+
+
+@pytest.fixture
+def own_database(tmp_path: Path) -> Iterator[str]:
+    """With all migrations applied."""
+    server = Postgres(tmp_path / "own")
+    with stopping(server):
+        yield server.url
+
+
+def change(url: str, *statements: str) -> None:
+    database = Database(url)
+    with database.begin() as session:
+        for statement in statements:
+            session.execute(text(statement))
+    database.close()
+
+
+def test_a_schema_that_does_not_fit_is_refused_with_what_to_run(settings: Settings, own_database: str) -> None:
+    values = environment(settings) | {"DSNOT_DATABASE_URL": own_database}
+    change(own_database, "UPDATE alembic_version SET version_num = '0003'")
+    assert "the database's schema is at 0003 and this version needs" in start("dispatcher", values)[1][0]
+    assert "run `dsnot migrate`" in start("worker", values)[1][0]
+    change(own_database, "UPDATE alembic_version SET version_num = '9999'", "UPDATE schema_serves SET oldest = '9998'")
+    assert "no longer serves code" in start("service", values)[1][0]
+    change(own_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    assert "has no tables yet; run `dsnot migrate`" in start("dispatcher", values)[1][0]
+
+
+def test_migrating_from_a_command_line_brings_an_empty_database_up_to_date(own_database: str, settings: Settings) -> None:
+    change(own_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    command = [sys.executable, "-m", "service.cli", "migrate"]
+    values = environment(settings) | {"DSNOT_DATABASE_URL": own_database}
+    both = [subprocess.Popen(command, env=values, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0], "two at once"
+    assert schema.revisions(own_database).problem is None
+
+
+@pytest.mark.parametrize(
+    ("current", "is_known", "oldest", "word"),
+    [
+        ("0005", True, "0001", None),
+        ("0009", False, "0001", None),
+        ("0009", False, "0005", None),
+        ("0009", False, "0006", "no longer serves"),
+        ("0009", False, None, "no longer serves"),
+        ("0004", True, "0001", "dsnot migrate"),
+        (None, False, None, "no tables"),
+    ],
+)
+def test_a_schema_that_is_ahead_serves_the_code_it_says_it_serves(
+    current: str | None, is_known: bool, oldest: str | None, word: str | None
+) -> None:
+    problem = Revisions(current, "0005", is_known, oldest).problem
+    assert problem is None if word is None else word in (problem or "")
