@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     """Per service process."""
     presign_seconds: int = Field(300, ge=1)
 
+    alive_file: Path | None = None
+    """Touched by dispatcher and worker as long as they do their work, for `python -m service.liveness`."""
+
     host: str = "127.0.0.1"
     port: int = 8321
     log_level: str = "INFO"
@@ -115,3 +118,11 @@ class HomeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
 
     home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))
+
+
+class LivenessSettings(BaseSettings):
+    """What a health check needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
+
+    alive_file: Path | None = None

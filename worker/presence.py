@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 from sqlalchemy.orm import Session
 
+from service import liveness
 from service.contract import DeviceClass
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
@@ -69,6 +70,7 @@ class Presence:
         while True:
             tell = repository.seen if introduced else repository.started
             introduced |= self._write(partial(tell, identity=self._identity, usage=self._usage()))
+            liveness.touch(self._settings.alive_file)
             if self._gone.wait(self._settings.heartbeat_seconds):
                 return
 

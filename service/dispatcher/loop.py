@@ -3,6 +3,7 @@
 import threading
 import time
 
+from service import liveness
 from service.database import TRANSIENT, Database
 from service.dispatcher.messages import Sender, resend_unclaimed
 from service.dispatcher.sweeping import Sweeper
@@ -35,6 +36,7 @@ class Dispatcher:
         self._wakeup.wait(0, stop)  # listens from now on, so that nothing falls between the first look and the first wait
         while not stop.is_set():
             self._round()
+            liveness.touch(self._settings.alive_file)
             self._wakeup.wait(self._settings.dispatch_seconds, stop)
         self.close()
         log.info("dispatcher_stopped")

@@ -1,0 +1,33 @@
+"""The health check of processes that do not speak HTTP."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from service import liveness
+
+
+def check(**environment: str) -> int:
+    values = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")} | environment
+    return subprocess.run([sys.executable, "-m", "service.liveness"], env=values, check=False, timeout=30).returncode
+
+
+def test_a_file_that_was_touched_of_late_is_a_sign_of_life(tmp_path: Path) -> None:
+    file = tmp_path / "alive"
+    assert check(DSNOT_ALIVE_FILE=str(file)) == 1
+    liveness.touch(file)
+    assert check(DSNOT_ALIVE_FILE=str(file)) == 0
+    old = time.time() - 120
+    os.utime(file, (old, old))
+    assert check(DSNOT_ALIVE_FILE=str(file)) == 1
+
+
+def test_nothing_is_touched_where_no_file_is_named() -> None:
+    liveness.touch(None)
+    assert check() == 1
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_the_process() -> None:
+    liveness.touch(Path("/proc/nowhere/alive"))
