@@ -17,9 +17,10 @@ def up(
     device: Annotated[
         str, typer.Option(envvar="DSNOT_DEVICE", help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")
     ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="How many; by default one for each GPU, or one on the CPU.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the whole service on this machine until Ctrl-C: PostgreSQL, Valkey, the HTTP API, the dispatcher and one worker.
+    """Run the whole service on this machine until Ctrl-C: PostgreSQL, Valkey, the HTTP API, the dispatcher and workers.
 
     Its data stay, and the next `dsnot up` finds them. Exit status: 0 stopped as asked; 1 could not start, or a part crashed.
     """
@@ -29,7 +30,7 @@ def up(
 
     place = home or HomeSettings().home
     with StopRequest() as stop:
-        with running(place, port=port, device=device, say=note, asked_to_stop=stop.asked) as stack:
+        with running(place, port=port, device=device, workers=workers, say=note, asked_to_stop=stop.asked) as stack:
             if not stop.asked():
                 _tell(stack, as_json)
             stack.wait_for_stop(stop.asked)

@@ -61,10 +61,14 @@ class Child:
     def exit_status(self) -> int | None:
         return self.process.poll()
 
-    def stop(self, seconds: float) -> None:
-        """Ask it to end; after `seconds`, or when it is gone, end whatever is left of it and of its own children."""
+    def ask_to_stop(self) -> None:
+        """Send it the signal and return; twice does no harm."""
         if self.exit_status is None:
             self.process.send_signal(self.stop_signal)
+
+    def stop(self, seconds: float) -> None:
+        """Ask it to end; after `seconds`, or when it is gone, end whatever is left of it and of its own children."""
+        self.ask_to_stop()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
         with suppress(ProcessLookupError, PermissionError):

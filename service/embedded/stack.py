@@ -1,4 +1,4 @@
-"""The whole service on one machine: PostgreSQL, Valkey, the HTTP service, the dispatcher and one worker, all for one home.
+"""The whole service on one machine: PostgreSQL, Valkey, the HTTP service, the dispatcher and workers, all for one home.
 
     with running(home) as stack:      # everything answers now
         stack.wait_for_stop(...)      # until somebody asks, or a part crashes
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from service import schema
-from service.embedded import first_key, postgres, valkey
+from service.embedded import devices, first_key, postgres, valkey
 from service.embedded.lock import exclusive
 from service.embedded.processes import Child, ServerError, wait_until
 from service.embedded.record import API_KEY_FILE, StackRecord
@@ -42,7 +42,8 @@ class Stack:
     home: Path
     listener: socket.socket
     """The HTTP service's: bound from the beginning, so that no other program can take the port or answer in its place."""
-    device: str
+    devices: list[str]
+    """One for each worker."""
     children: dict[str, Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,7 +92,9 @@ class Stack:
         environment = self._environment(database_url, broker_url)
         self._start_service(environment)
         self._start_python("dispatcher", ["-m", "service.dispatcher"], environment)
-        self._start_python("worker", ["-m", "worker"], environment)
+        for number, device in enumerate(self.devices, start=1):
+            name = "worker" if number == 1 else f"worker-{number}"
+            self._start_python(name, ["-m", "worker"], environment | {"DSNOT_DEVICE": device})
         wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
         processes = {name: child.process.pid for name, child in self.children.items()}
         StackRecord(os.getpid(), self.url, database_url, processes).write(self.home)
@@ -100,10 +103,13 @@ class Stack:
         """Stop in good order."""
         StackRecord.remove(self.home)
         self.listener.close()
-        for name, seconds in _SECONDS_TO_STOP.items():
-            if child := self.children.pop(name, None):
+        for kind, seconds in _SECONDS_TO_STOP.items():
+            names = [name for name in self.children if name.partition("-")[0] == kind]
+            for name in names:
+                self.children[name].ask_to_stop()  # all workers at once: each takes a while to give its job back
+            for name in names:
                 say(f"stopping {name}")
-                child.stop(seconds)
+                self.children.pop(name).stop(seconds)
 
     def _start_service(self, environment: dict[str, str]) -> None:
         """Hand the listener over: the child inherits it, and we let go of it."""
@@ -130,7 +136,6 @@ class Stack:
             "DSNOT_ARTIFACT_URL": (self.home / "artifacts").as_uri(),
             "DSNOT_MODEL_ROOT": str(self.model_root),
             "DSNOT_CACHE_DIR": str(self.home / "cache"),
-            "DSNOT_DEVICE": self.device,
             "DSNOT_LOG_FORMAT": os.environ.get("DSNOT_LOG_FORMAT", "text"),
             "PYTHONUNBUFFERED": "1",
         }
@@ -142,6 +147,7 @@ def running(
     *,
     port: int | None = None,
     device: str = "auto",
+    workers: int | None = None,
     say: Say = lambda _: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Stack]:
@@ -154,7 +160,7 @@ def running(
     home = _prepare(home)
     with exclusive(home):
         (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)  # by the lock, its server is gone; its number may live on
-        stack = Stack(home, _listener(port), device)
+        stack = Stack(home, _listener(port), devices.for_workers(device, workers))
         try:
             stack.start(say, asked_to_stop)
             yield stack

@@ -134,3 +134,13 @@ def test_a_key_that_the_database_does_not_know_is_replaced(home: Path) -> None:
     (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
     with up(home) as stack:
         assert isinstance(_jobs(stack), list)
+
+
+def test_two_workers_share_a_home_and_stop_together(home: Path) -> None:
+    with up(home, "--workers", "2") as stack:
+        assert {"worker", "worker-2"} <= set(stack.pids)
+        with DsnotClient(stack.url, (home / "api-key").read_text().strip()) as client:
+            eventually(lambda: [worker.state for worker in client.workers()] == ["idle"] * 2)
+        status, errors = stack.end(signal.SIGTERM)
+        assert status == 0, errors
+        assert stack.living() == []
