@@ -13,6 +13,7 @@ TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 # the environment is complete if it was made from exactly these files
 WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
+SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/integration/swift-requirements.txt | cut -c1-16)
 
 help: ## list what can be asked for
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -37,7 +38,14 @@ $(READY):
 demo: $(READY) ## prune a real 135M-parameter model through the HTTP API (KEEP=1 leaves the service running)
 	@KEEP='$(KEEP)' $(BIN)/python -m service.demo
 
-test: $(READY) ## run all tests
+# OpenStack Swift, an S3 server for the tests, has requirements of its own and gets an environment of its own.
+$(SWIFT_READY): $(READY)
+	@echo "setup: Swift, the tests' S3 server"
+	@rm -rf .venv-swift; $(PYTHON) -m venv .venv-swift
+	@.venv-swift/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --requirement tests/integration/swift-requirements.txt
+	@touch $@
+
+test: $(READY) $(SWIFT_READY) ## run all tests
 	@$(BIN)/pytest
 
 lint: $(READY) ## check format, style, types and who imports whom

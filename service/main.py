@@ -71,7 +71,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         url = settings.database_url.get_secret_value()
-        database, store = Database(url, answer_seconds=_ANSWER_SECONDS), ArtifactStore(settings.artifact_url)
+        database = Database(url, answer_seconds=_ANSWER_SECONDS)
+        store = ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint)
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)

@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.storage.addresses import check_public_endpoint, check_url
+
 PLACEHOLDER: Final = "change-me"
 """What .env.example says where a secret belongs."""
 
@@ -62,10 +64,29 @@ class Settings(BaseSettings):
     alive_file: Path | None = None
     """Touched by dispatcher and worker as long as they do their work, for `python -m service.liveness`."""
 
+    artifact_public_endpoint: str | None = None
+    """`https://…` under which callers reach an s3:// store, where that is another than the service's own (`AWS_ENDPOINT_URL`)."""
+    store_timeout_seconds: float = Field(60.0, gt=0)
+    """How long a worker waits for one request to a remote store; a part of a file has some 8 MB."""
+    store_retry_seconds: float = Field(120.0, ge=0)
+    """For how long a worker tries such a request again."""
+    upload_sweep_seconds: float = Field(600.0, gt=0)
+    """How often a dispatcher looks for multipart uploads that nobody will complete."""
+
     host: str = "127.0.0.1"
     port: int = 8321
     log_level: str = "INFO"
     log_format: str = Field("json", pattern="^(json|text)$")
+
+    @field_validator("artifact_url")
+    @classmethod
+    def _check_artifact_url(cls, url: str) -> str:
+        return check_url(url)
+
+    @field_validator("artifact_public_endpoint")
+    @classmethod
+    def _check_public_endpoint(cls, endpoint: str | None) -> str | None:
+        return check_public_endpoint(endpoint) if endpoint else None
 
     def local_model(self, model_id: str) -> Path:
         """The folder of a local model.

@@ -6,31 +6,36 @@ found to be what was meant.
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, ObjectStore
 
-from service.contract import MANIFEST_NAME, FailureCode, JobSpec, Manifest, ManifestFile, artifact_prefix
+from service.contract import MANIFEST_NAME, JobSpec, Manifest, ManifestFile, artifact_prefix
+from service.logging import get_logger
 from service.settings import Settings
+from service.storage.addresses import StoreNotUsable
+from service.storage.open_uploads import OpenUploads
+from service.storage.opening import open_at
 from worker.engine.report import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.failures import JobFailure
 from worker.model_card import SOURCE_CARD, render_card
 from worker.models import Model
+from worker.transfers import Sent, Tick, chunks, read_back, refused, settle, store_trouble, upload
 
-_CHUNK = 4 * 1024 * 1024  # bytes
-_MIN_PART = 8 * 1024 * 1024  # bytes of one part of a multipart upload
-_MAX_PARTS = 9000  # S3 allows 10 000
+log = get_logger(__name__)
+
+_TRIES = 3  # of one file; each request within has its own
 SUMS_NAME = "SHA256SUMS"
 
-Tick = Callable[[], None]
+Progress = Callable[[int, int], None]
+"""Told how many bytes are done, and how many there are."""
 
 
 def describe(
@@ -59,16 +64,28 @@ def describe(
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """The artifact store; a local directory is created. Credentials come from the environment, as the store's own tools do."""
-    url = settings.artifact_url
-    with _uploading():
-        return from_url(url, mkdir=True, automatic_cleanup=True) if url.startswith("file:") else from_url(url)
+    """The artifact store; a local directory is created. Credentials come from the environment, as the store's own tools do.
+
+    Raises:
+        JobFailure: `artifact-upload-failed`: it cannot be opened.
+    """
+    options = {
+        "client_options": {"connect_timeout": "5s", "timeout": timedelta(seconds=settings.store_timeout_seconds)},
+        "retry_config": {"max_retries": 20, "retry_timeout": timedelta(seconds=settings.store_retry_seconds)},
+    }
+    with store_trouble():
+        try:
+            return open_at(settings.artifact_url, **options)
+        except StoreNotUsable as error:
+            log.error("store_not_usable", error=str(error))
+            raise refused("The worker cannot open the artifact store; its log says why.") from error
 
 
-def publish(folder: Path, store: ObjectStore, *, job_id: str, fence: int, tick: Tick) -> Manifest:
+def publish(folder: Path, store: ObjectStore, *, job_id: str, fence: int, progress: Progress, tick: Tick) -> Manifest:
     """Upload the folder under the attempt's prefix, read it back, and only then write the manifest.
 
-    `tick` is called for every few megabytes; what it raises stops the upload, and no manifest is written.
+    `progress` is told the bytes that are done and all bytes, a file's only half for being sent and half for having been read
+    back; it and `tick` are called for every few megabytes. What they raise stops the upload, and no manifest is written.
 
     Raises:
         JobFailure: `artifact-upload-failed`: the store refuses, or gives back something else than was put.
@@ -77,38 +94,74 @@ def publish(folder: Path, store: ObjectStore, *, job_id: str, fence: int, tick: 
     published = _published(store, prefix)
     if published is not None:
         return _confirm(published, folder, tick)
-    files = []
-    for name in _files(folder):
-        key = f"{prefix}/{name}"
-        file = _upload(store, key, folder / name, name, tick)
-        if _read_back(store, key, tick) != (file.bytes, file.sha256):
-            raise _refused(f"{name} came back from the store with other bytes than were put.")
-        files.append(file)
+    names = _files(folder)
+    counted = _counting(2 * sum((folder / name).stat().st_size for name in names), progress, tick)
+    files = [_transfer(store, f"{prefix}/{name}", folder / name, name, counted) for name in names]
     manifest = Manifest(job_id=job_id, fence=fence, files=files)
+    _abort_open_uploads(store, prefix)
     tick()
     _put_manifest(store, f"{prefix}/{MANIFEST_NAME}", manifest.model_dump_json(indent=1).encode())
     return manifest
 
 
+def _transfer(store: ObjectStore, key: str, path: Path, name: str, counted: Sent) -> ManifestFile:
+    """Upload one file and read it back, again from its beginning if something fails that retries of requests do not heal."""
+    for again in reversed(range(_TRIES)):
+        try:
+            file = upload(store, key, path, name, counted)
+            if read_back(store, key, counted) != (file.bytes, file.sha256):
+                raise refused(f"{name} came back from the store with other bytes than were put.")
+            break
+        except JobFailure as failure:
+            log.warning("transfer_failed", key=key, again=again > 0, error=failure.detail)
+            if not again:
+                raise
+    return file
+
+
+def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
+    """Of `total` bytes, each of which goes to the store and comes back."""
+    passed = 0
+
+    def count(size: int) -> None:
+        nonlocal passed
+        tick()
+        passed += size
+        progress(min(passed, total) // 2, total // 2)  # what is sent again is not counted twice at the end
+
+    return count
+
+
 def sweep(store: ObjectStore, job_id: str, fence: int) -> None:
     """Delete all that an attempt has put into the store, its manifest first, so that nobody trusts what is half gone.
+
+    Uploads that it has begun and not completed are aborted.
 
     Raises:
         JobFailure: `artifact-upload-failed`: the store refuses.
     """
     prefix = artifact_prefix(job_id, fence)
-    with _uploading():
+    with store_trouble():
         paths = [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch]
         manifest = f"{prefix}/{MANIFEST_NAME}"
         if manifest in paths:
             obstore.delete(store, manifest)
         obstore.delete(store, [path for path in paths if path != manifest])
+        OpenUploads(store).abort_below(prefix)
     if isinstance(store, LocalStore):  # parts of an upload that was killed are not listed
         shutil.rmtree(Path(str(store.prefix)) / prefix, ignore_errors=True)
 
 
+def _abort_open_uploads(store: ObjectStore, prefix: str) -> None:
+    """All files are there: what is open still was opened by a request that was sent twice. It costs room, no more."""
+    try:
+        OpenUploads(store).abort_below(prefix)
+    except OSError as error:
+        log.warning("open_uploads_not_aborted", prefix=prefix, error=type(error.__cause__).__name__)
+
+
 def _published(store: ObjectStore, prefix: str) -> Manifest | None:
-    with _uploading():
+    with store_trouble():
         try:
             content = bytes(obstore.get(store, f"{prefix}/{MANIFEST_NAME}").bytes())
         except FileNotFoundError:
@@ -119,7 +172,7 @@ def _published(store: ObjectStore, prefix: str) -> Manifest | None:
 def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
     """The manifest that is there, if it is of this folder; what it lists is never written again."""
     if {file.path: file.sha256 for file in published.files} != {name: _hash_file(folder / name, tick) for name in _files(folder)}:
-        raise _refused("The attempt has already published something else.")
+        raise refused("The attempt has already published something else.")
     return published
 
 
@@ -142,80 +195,20 @@ def _files(folder: Path) -> list[str]:
     return [name for name in names if name != MANIFEST_NAME]
 
 
-def _chunks(path: Path, tick: Tick) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            tick()
-            yield chunk
-
-
 def _hash_file(path: Path, tick: Tick) -> str:
     digest = hashlib.sha256()
-    for chunk in _chunks(path, tick):
+    for chunk in chunks(path):
+        tick()
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _upload(store: ObjectStore, key: str, path: Path, name: str, tick: Tick) -> ManifestFile:
-    """Put one file, hashing what is sent on its way."""
-    digest, size = hashlib.sha256(), 0
-
-    def sent() -> Iterator[bytes]:
-        nonlocal size
-        for chunk in _chunks(path, tick):
-            digest.update(chunk)
-            size += len(chunk)
-            yield chunk
-
-    total = path.stat().st_size
-    body = sent() if total > _MIN_PART else b"".join(sent())  # a small file is one request instead of three
-    with _uploading():
-        obstore.put(store, key, body, chunk_size=max(_MIN_PART, total // _MAX_PARTS + 1), max_concurrency=4)
-    return ManifestFile(path=name, bytes=size, sha256=digest.hexdigest())
-
-
-def _read_back(store: ObjectStore, key: str, tick: Tick) -> tuple[int, str]:
-    """Size and SHA-256 of what the store holds. A local store's bytes are first forced onto the disk."""
-    if isinstance(store, LocalStore):
-        _settle(Path(str(store.prefix)) / key)
-    digest, size = hashlib.sha256(), 0
-    with _uploading():
-        for chunk in obstore.get(store, key).stream(min_chunk_size=_CHUNK):
-            tick()
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.hexdigest()
-
-
-def _settle(path: Path) -> None:
-    """Force a file and its name onto the disk, so that a power cut cannot take away what a manifest lists."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
-    with _uploading():
+    with store_trouble():
         try:
             obstore.put(store, key, content, mode="create")
         except AlreadyExistsError:
             if bytes(obstore.get(store, key).bytes()) != content:
-                raise _refused("The attempt has already published something else.") from None
+                raise refused("The attempt has already published something else.") from None
     if isinstance(store, LocalStore):
-        _settle(Path(str(store.prefix)) / key)
-
-
-@contextmanager
-def _uploading() -> Iterator[None]:
-    """Tell the user of trouble with the store by its class alone: the store's own text holds addresses."""
-    try:
-        yield
-    except (BaseError, OSError) as error:
-        raise _refused(f"The artifact store refused ({type(error).__name__}).") from error
-
-
-def _refused(detail: str) -> JobFailure:
-    return JobFailure(FailureCode.ARTIFACT_UPLOAD_FAILED, detail)
+        settle(Path(str(store.prefix)) / key)

@@ -21,7 +21,9 @@ from obstore.store import LocalStore, ObjectStore
 
 from service.contract import blocks_prefix
 from service.logging import get_logger
+from service.storage.open_uploads import OpenUploads
 from worker.engine import Journal
+from worker.transfers import stored_chunks
 
 log = get_logger(__name__)
 
@@ -59,6 +61,7 @@ class Blocks:
     def journal(self, tick: Callable[[], None]) -> Journal:
         """The engine's journal, with all that earlier attempts have left here or in the store."""
         self._fetch(tick)
+        self._abort_open_uploads()
         return Journal(self._folder, self._waiting.put)
 
     def remove(self) -> None:
@@ -69,8 +72,16 @@ class Blocks:
             obstore.delete(self._store, paths)
         except Exception as error:
             log.warning("blocks_not_removed", job_id=self._job_id, error=type(error).__name__)
+        self._abort_open_uploads()
         if isinstance(self._store, LocalStore):
             shutil.rmtree(_local(self._store, self._prefix), ignore_errors=True)
+
+    def _abort_open_uploads(self) -> None:
+        """Those of an attempt that was killed while it copied."""
+        try:
+            OpenUploads(self._store).abort_below(self._prefix)
+        except OSError as error:
+            log.warning("open_uploads_not_aborted", prefix=self._prefix, error=type(error.__cause__).__name__)
 
     def _fetch(self, tick: Callable[[], None]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +106,7 @@ class Blocks:
         partial = target.with_suffix(f".{os.getpid()}.part")
         try:
             with partial.open("wb") as file:
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
+                for chunk in stored_chunks(self._store, key):
                     tick()
                     file.write(chunk)
             partial.rename(target)

@@ -6,6 +6,7 @@ What can be refused is refused before the expensive part begins: the model, the 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,9 @@ def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Q
 
 def _publish(run: Run, model: Model, report: SparsityReport, quality: _Quality, pruned: Path) -> Manifest:
     run.reporter.start_stage(Stage.PUBLISHING)
-    tick = run.reporter.tick
+    tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     describe(pruned, spec=run.spec, model=model, report=report, dense=quality.dense, pruned=quality.pruned, tick=tick)
-    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, tick=tick)
+    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, progress=progress, tick=tick)
     run.reporter.end_stage()
     return manifest
 

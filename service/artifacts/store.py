@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import from_url
 
 from service.errors import Unavailable
+from service.storage.opening import open_at, open_for_callers
 
 _REMOTE: Final[dict[str, Any]] = {
     "client_options": {"connect_timeout": "2s", "timeout": "5s"},
@@ -28,9 +28,11 @@ class StoreUnavailable(Unavailable):
 class ArtifactStore:
     """One place: a local directory, which is created, or a bucket with a prefix."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, public_endpoint: str | None = None) -> None:
+        """`public_endpoint`: where callers reach the store, if they do so under another address than we."""
         self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
-        self._store = from_url(url, mkdir=True) if self._root else from_url(url, **_REMOTE)
+        self._store = open_at(url, **_REMOTE)
+        self._signer = open_for_callers(url, public_endpoint) if public_endpoint else self._store
 
     def read(self, path: str) -> bytes:
         """A small file.
@@ -67,7 +69,7 @@ class ArtifactStore:
             StoreUnavailable: our credentials do not allow that.
         """
         try:
-            return str(obstore.sign(self._store, method, path, timedelta(seconds=seconds)))
+            return str(obstore.sign(self._signer, method, path, timedelta(seconds=seconds)))
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
 

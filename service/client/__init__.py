@@ -2,7 +2,7 @@
 
 from service.client.answers import Attempt, Job, Layer, Progress
 from service.client.api import DsnotClient
-from service.client.errors import ApiError, ClientError, DownloadRefused, NotConfigured, Unreachable
+from service.client.errors import ApiError, ClientError, DownloadRefused, NotConfigured, StoreRefused, Unreachable
 from service.client.events import Event
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Layer",
     "NotConfigured",
     "Progress",
+    "StoreRefused",
     "Unreachable",
 ]

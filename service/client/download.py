@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service.client.errors import ApiError, DownloadRefused, Unreachable
+from service.client.errors import ApiError, DownloadRefused, StoreRefused, Unreachable
 from service.client.transport import Patience, Transport
 from service.contract import Manifest, ManifestFile
 
@@ -106,7 +106,7 @@ def _complete(transport: Transport, url: str, file: ManifestFile, part: _Part, r
             if part.size > before:
                 patience.restart()
             patience(Unreachable(transport.url, error))
-        except ApiError as error:
+        except (ApiError, StoreRefused) as error:  # the service gives a fresh address to the store each time
             patience(error)
 
 

@@ -49,5 +49,12 @@ class ApiError(ClientError):
         return cls(response.status_code, problem, float(seconds) if seconds.isdigit() else None)
 
 
+class StoreRefused(ClientError):
+    """The artifact store, to which the service had sent us, refused: its address has expired, or the store is in trouble."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the artifact store, to which the service redirects, answered with status {status}")
+
+
 class DownloadRefused(ClientError):
     """What the service sent is not what its manifest promises, or may not be written where the manifest says."""

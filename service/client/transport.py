@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from service.client.errors import ApiError, Unreachable
+from service.client.errors import ApiError, StoreRefused, Unreachable
 
 _PASSING: Final = frozenset({429, 503})
 _LONGEST_PAUSE: Final = 10.0
@@ -52,9 +52,15 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """GET whose body is read bit by bit; follows a redirect to the store (and leaves the key behind then)."""
+        """GET whose body is read bit by bit; follows a redirect to the store (and leaves the key behind then).
+
+        Raises:
+            StoreRefused: the redirect led to an error; another one may not.
+        """
         with self._http.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
             if not response.is_success:
+                if response.history:
+                    raise StoreRefused(response.status_code)
                 response.read()
             yield self._checked(response)
 
@@ -79,7 +85,7 @@ class Patience:
         self._deadline = time.monotonic() + self._seconds
         self._pause = 0.1
 
-    def __call__(self, error: ApiError | Unreachable) -> None:
+    def __call__(self, error: ApiError | StoreRefused | Unreachable) -> None:
         if isinstance(error, ApiError) and error.status not in _PASSING:
             raise error
         pause = min(self._pause, _LONGEST_PAUSE)

@@ -1,6 +1,6 @@
 """SQL of what the dispatcher looks for. Rows come locked, and those another dispatcher works on are skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVarTuple
 from uuid import UUID
 
@@ -58,6 +58,11 @@ def mark_sent(session: Session, job_ids: Sequence[UUID]) -> None:
     """Note that the broker has been told of these jobs, where they still wait."""
     waiting = update(Job).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)
     session.execute(waiting.values(sent_at=func.now()), execution_options={"synchronize_session": False})
+
+
+def running_fences(session: Session, job_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Of these jobs, those that an attempt holds now, with its fence. Not locked: what is read is soon old."""
+    return dict(session.execute(select(Job.id, Job.fence).where(Job.id.in_(job_ids), Job.state.in_(HELD_STATES))).tuples().all())
 
 
 def _claimable(device: str) -> tuple[ColumnElement[bool], ...]:

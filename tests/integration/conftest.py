@@ -14,7 +14,9 @@ from service.contract import Scope
 from service.database import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
+from tests.integration import swift
 from tests.integration.serving import client, key_for, serving
+from tests.integration.swift import S3
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +75,30 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "retry_seconds": 0.2,
         }
     )
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A Swift server."""
+    with swift.running(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket, and the environment that leads to it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3.new_bucket()
+
+
+@pytest.fixture
+def s3_settings(settings: Settings, bucket: str) -> Settings:
+    """The same settings, with the artifacts in the bucket; a store that is away is given up within seconds."""
+    changes = {"artifact_url": f"s3://{bucket}/below/here", "store_timeout_seconds": 2.0, "store_retry_seconds": 3.0}
+    return settings.model_copy(update=changes)
 
 
 def environment(settings: Settings) -> dict[str, str]:

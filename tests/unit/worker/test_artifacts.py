@@ -13,7 +13,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from service.contract import FailureCode, JobSpec, Manifest
 from tests.unit.worker import checkpoints
-from worker import artifacts
+from worker import artifacts, transfers
 from worker.artifacts import describe, open_store, publish, sweep
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
@@ -28,6 +28,10 @@ MATRIX = MatrixReport(
 )
 REPORT = replace(SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}), warnings=("64 tokens are few.",))
 JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1
+
+
+def ignore(done: int, total: int) -> None:
+    """Progress that nobody follows."""
 
 
 def _metric(value: float) -> PerplexityMetric:
@@ -187,7 +191,7 @@ def _paths(store: ObjectStore) -> set[str]:
 
 
 def test_the_manifest_lists_exactly_what_the_store_holds(folder: Path, store: ObjectStore) -> None:
-    manifest = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    manifest = publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
 
     prefix = f"jobs/{JOB}/{FENCE}"
     assert _paths(store) == {f"{prefix}/{file.path}" for file in manifest.files} | {f"{prefix}/manifest.json"}
@@ -203,18 +207,30 @@ def test_the_manifest_lists_exactly_what_the_store_holds(folder: Path, store: Ob
         assert content == (folder / file.path).read_bytes()
 
 
-def test_publishing_again_gives_the_same_manifest(folder: Path, store: ObjectStore) -> None:
-    first = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+def test_progress_counts_bytes_to_the_last(folder: Path, store: ObjectStore) -> None:
+    told: list[tuple[int, int]] = []
 
-    assert publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None) == first
+    manifest = publish(folder, store, job_id=JOB, fence=FENCE, progress=lambda *counts: told.append(counts), tick=lambda: None)
+
+    total = sum(file.bytes for file in manifest.files)
+    assert told == sorted(told)
+    assert told[-1] == (total, total)
+    assert len(told) > 4
+    assert {counts[1] for counts in told} == {total}
+
+
+def test_publishing_again_gives_the_same_manifest(folder: Path, store: ObjectStore) -> None:
+    first = publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
+
+    assert publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None) == first
 
 
 def test_a_manifest_is_never_replaced_by_another(folder: Path, store: ObjectStore) -> None:
-    first = publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    first = publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     (folder / "empty.txt").write_text("no longer")
 
     with pytest.raises(JobFailure) as caught:
-        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+        publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
 
     assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
     kept = bytes(store.get(f"jobs/{JOB}/{FENCE}/manifest.json").bytes())
@@ -227,13 +243,13 @@ def test_a_manifest_is_never_replaced_by_another(folder: Path, store: ObjectStor
 def test_of_two_that_publish_at_once_the_second_is_refused(
     folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     monkeypatch.setattr(artifacts, "_published", lambda *_: None)  # it looked too early to see the first
-    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     (folder / "empty.txt").write_text("no longer")
 
     with pytest.raises(JobFailure, match="something else"):
-        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+        publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
 
 
 class _Stop(Exception):
@@ -251,7 +267,7 @@ def test_a_tick_that_raises_stops_the_upload_before_its_manifest_and_sweep_leave
             raise _Stop
 
     with pytest.raises(_Stop):
-        publish(folder, store, job_id=JOB, fence=FENCE, tick=tick)
+        publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=tick)
 
     assert not [path for path in _paths(store) if path.endswith("manifest.json")]
     sweep(store, JOB, FENCE)
@@ -262,17 +278,17 @@ def test_a_tick_that_raises_stops_the_upload_before_its_manifest_and_sweep_leave
 def test_a_store_that_gives_back_other_bytes_gets_no_manifest(
     folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = artifacts._upload
+    upload = transfers.upload
 
     def corrupting(store: ObjectStore, key: str, *rest: object) -> object:
         file = upload(store, key, *rest)  # type: ignore[arg-type]
         store.put(key, b"\x00" + bytes(store.get(key).bytes())[1:])
         return file
 
-    monkeypatch.setattr(artifacts, "_upload", corrupting)
+    monkeypatch.setattr(artifacts, "upload", corrupting)
 
     with pytest.raises(JobFailure, match="other bytes") as caught:
-        publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+        publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
 
     assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
     assert not [path for path in _paths(store) if path.endswith("manifest.json")]
@@ -280,7 +296,7 @@ def test_a_store_that_gives_back_other_bytes_gets_no_manifest(
 
 def test_sweep_touches_one_attempt_only(folder: Path, store: ObjectStore) -> None:
     for fence in (1, 10):
-        publish(folder, store, job_id=JOB, fence=fence, tick=lambda: None)
+        publish(folder, store, job_id=JOB, fence=fence, progress=ignore, tick=lambda: None)
 
     sweep(store, JOB, 1)
     sweep(store, JOB, 1)
@@ -292,7 +308,7 @@ def test_sweep_touches_one_attempt_only(folder: Path, store: ObjectStore) -> Non
 
 def test_sweep_takes_parts_that_a_killed_upload_left(folder: Path, tmp_path: Path) -> None:
     store = open_store(checkpoints.settings(tmp_path))
-    publish(folder, store, job_id=JOB, fence=FENCE, tick=lambda: None)
+    publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     place = tmp_path / "artifacts" / "jobs" / JOB / str(FENCE)
     (place / "model.safetensors#1").write_text("half")
 
