@@ -3,20 +3,24 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from service.contract import JobState, Manifest, Stage
 from service.database import Database
 from service.dispatcher.uploads import abort_abandoned
+from service.jobs.tables import Job
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from tests.faults.fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
-from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.integration.job_rows import attempts_of, events_of, eventually, insert_job, job_row
 from tests.integration.swift import S3
 from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
 from worker.runner import work
 
 
@@ -112,3 +116,65 @@ def test_what_lasts_is_a_typed_failure_and_the_next_attempt_leaves_nothing_of_it
     assert job_row(database, job).state == JobState.SUCCEEDED
     assert_right_bytes(s3, bucket, database, job, s3_settings)
     assert s3.open_uploads(bucket) == []
+
+
+@pytest.mark.parametrize("follower", ["the next attempt", "a dispatcher, for nobody follows"])
+def test_uploads_of_a_killed_worker_are_aborted(
+    s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, tmp_path: Path, follower: str
+) -> None:
+    save_model(s3_settings.model_root / "wide", layers=1, width=768)
+    proxy.plan = lambda request: Fault.HANG if "partNumber=2" in request.path else None
+    settings = s3_settings.model_copy(update={"store_timeout_seconds": 60.0, "upload_sweep_seconds": 0.5})
+    attempts = 2 if follower == "the next attempt" else 1
+    with working(settings, tmp_path) as worker, dispatching(settings.model_copy(update={"upload_sweep_seconds": 600}), tmp_path):
+        job = insert_job(database, model={"source": "local", "id": "wide"}, max_attempts=attempts)
+        eventually(lambda: any("partNumber=2" in request.path for request in proxy.seen), seconds=120)
+        assert s3.open_uploads(bucket) != []
+        worker.child().kill()
+        proxy.plan = lambda _: None
+        eventually(lambda: job_row(database, job).finished_at, seconds=120)
+    if attempts == 2:
+        assert_right_bytes(s3, bucket, database, job, s3_settings)
+    else:
+        assert (job_row(database, job).error or {})["code"] == "worker-lost"
+        assert s3.open_uploads(bucket) != []
+        with dispatching(settings, tmp_path):
+            eventually(lambda: s3.open_uploads(bucket) == [], seconds=20)
+    assert s3.open_uploads(bucket) == []
+
+
+def test_an_upload_of_a_running_attempt_is_left_alone(s3: S3, bucket: str, s3_settings: Settings, database: Database) -> None:
+    uploads = OpenUploads(open_at(s3_settings.artifact_url))
+    running, ended = insert_job(database), insert_job(database)
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.id == running).values(state=JobState.RUNNING, fence=2))
+    parts = [(running, "2"), (running, "1"), (running, "blocks"), (ended, "1"), (ended, "blocks")]
+    for job, part in parts:
+        s3.client().create_multipart_upload(Bucket=bucket, Key=f"below/here/jobs/{job}/{part}/model.safetensors")
+    s3.client().create_multipart_upload(Bucket=bucket, Key="below/here/of/somebody/else")
+    assert abort_abandoned(database, uploads) == 3
+    kept = {f"below/here/jobs/{running}/{part}/model.safetensors" for part in ("2", "blocks")} | {"below/here/of/somebody/else"}
+    assert set(s3.open_uploads(bucket)) == kept
+
+
+def test_a_job_goes_on_elsewhere_with_the_blocks_in_the_bucket(
+    s3: S3, bucket: str, s3_settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    save_model(s3_settings.model_root / "slow", layers=24, width=64)
+    calibration = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
+    job = insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
+    stop = threading.Event()
+    first = threading.Thread(target=work, args=(s3_settings, stop))
+    first.start()
+    blocks = f"below/here/jobs/{job}/blocks/"
+    eventually(lambda: len(s3.keys(bucket, blocks)) >= 3, seconds=60)
+    stop.set()
+    first.join(30)
+    assert job_row(database, job).state == JobState.QUEUED
+    before = len(events_of(database, job))
+    other = s3_settings.model_copy(update={"cache_dir": tmp_path / "another-host"})
+    eventually(lambda: work(other, threading.Event()))
+    assert job_row(database, job).state == JobState.SUCCEEDED
+    resumed = [event.data["resumed"] for event in events_of(database, job)[before:] if event.type == "block_pruned"]
+    assert resumed.count(True) >= 3
+    assert s3.keys(bucket, blocks) == s3.open_uploads(bucket) == []
