@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from service.client import Job
-from service.commands.output import duration, local_time, note, print_fields, print_table, size
+from service.commands.output import counted, duration, local_time, note, print_fields, print_table, size
 from service.contract import JobState, Stage
 
 _USUAL = {"allocation": "uniform", "objective": "layerwise"}
@@ -117,7 +117,7 @@ def how_far(job: Job) -> str:
     """`running: pruning, 12 of 30 blocks`."""
     if job.has_ended or not job.stage:
         return str(job.state)
-    progress = f", {job.progress.done} of {job.progress.total} {job.progress.unit}" if job.progress else ""
+    progress = f", {counted(job.progress.done, job.progress.total, job.progress.unit)}" if job.progress else ""
     return f"{job.state}: {job.stage}{progress}"
 
 

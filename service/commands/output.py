@@ -77,3 +77,8 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def counted(done: int, total: int, unit: str) -> str:
+    """Progress in words: `3 of 12 blocks`, `1.2 GB of 5.1 GB`."""
+    return f"{size(done)} of {size(total)}" if unit == "bytes" else f"{done} of {total} {unit}"

@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from service.client import DsnotClient, Event, Job
 from service.commands.job_views import print_outcome
-from service.commands.output import duration, note, print_json
+from service.commands.output import counted, duration, note, print_json
 from service.contract import EventType, JobState
 
 _GLANCE_SECONDS = 1.0
@@ -107,13 +107,12 @@ class _Bar:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[how_far]}"),
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task("queued", total=None, unit="", left="")
+        self._task = self._progress.add_task("queued", total=None, how_far="", left="")
 
     def __enter__(self) -> None:
         self._progress.start()
@@ -132,7 +131,7 @@ class _Bar:
             description=job.stage or job.state,
             completed=progress.done if progress else 0,
             total=progress.total if progress else None,
-            unit=progress.unit if progress else "",
+            how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
             left=_left(job),
         )
 
@@ -153,7 +152,7 @@ class _Lines:
 
     def show(self, job: Job) -> None:
         progress = job.progress
-        how_far = f" {progress.done} of {progress.total} {progress.unit}" if progress else ""
+        how_far = f" {counted(progress.done, progress.total, progress.unit)}" if progress else ""
         if (line := f"{job.stage or job.state}{how_far}") != self._last:
             self._last = line
             note(f"{line}  {_left(job)}".rstrip())

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 from uuid import UUID
@@ -19,8 +20,11 @@ from tests.faults.fault_proxy import Fault, FaultProxy, Request, in_front_of
 from tests.integration.serving import client, insert_job, key_for, serving
 from tests.integration.stacks import dsnot
 from tests.integration.swift import S3
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
 from worker.artifacts import open_store, publish
 
+CALIBRATION = {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16}
 WEIGHTS = random.Random(1).randbytes(9_000_000)
 FILES = {"config.json": b"{}", "empty": b"", "model.safetensors": WEIGHTS, "onnx/very deep/ä#?.bin": b"deep"}
 
@@ -175,3 +179,35 @@ def test_the_command_downloads_from_the_bucket(s3_settings: Settings, key: str, 
     assert done.returncode == 0, done.stderr
     assert "4 files" in done.stderr
     assert_downloaded(tmp_path / "got")
+
+
+@contextmanager
+def everything(settings: Settings, key: str, folder: Path) -> Iterator[DsnotClient]:
+    """Service, dispatcher and worker, and a client of them."""
+    with dispatching(settings, folder), working(settings, folder), serving(settings) as url, DsnotClient(url, key) as opened:
+        yield opened
+
+
+def test_a_job_goes_the_whole_way_through_a_bucket(
+    s3: S3, bucket: str, s3_settings: Settings, key: str, public: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save_model(s3_settings.model_root / "wide", layers=1, width=768)
+    public.plan = lambda request: Fault.SLOW if "partNumber" in request.path or "Range" in request.headers else None
+    told: list[tuple[int, int, str]] = []
+    body = {"model": {"source": "local", "id": "wide"}, "calibration": CALIBRATION, "evaluation": {"perplexity": []}}
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", public.address)
+        with everything(s3_settings, key, tmp_path) as reading:
+            job = reading.create_job(body)
+            while not (job := reading.get_job(str(job.id))).has_ended:
+                if job.stage == "publishing" and job.progress:
+                    told.append((job.progress.done, job.progress.total, job.progress.unit))
+                time.sleep(0.05)
+            manifest = reading.download(str(job.id), tmp_path / "got")
+    assert job.state == "succeeded", job.error
+    assert sorted(told) == told
+    assert len(set(told)) > 1
+    assert {(total, unit) for _, total, unit in told} == {(sum(file.bytes for file in manifest.files), "bytes")}
+    prefix = f"below/here/{artifact_prefix(job.id, 1)}"
+    assert set(s3.keys(bucket)) == {f"{prefix}/{name}" for name in [file.path for file in manifest.files] + ["manifest.json"]}
+    assert s3.open_uploads(bucket) == []

@@ -183,6 +183,8 @@ def _job(**values: Any) -> Job:
 def test_a_running_job_says_how_far_it_is() -> None:
     progress = {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 60}
     assert job_views.how_far(_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
+    sent = {"done": 1_250_000, "total": 5_100_000_000, "unit": "bytes", "eta_seconds": 4.0}
+    assert job_views.how_far(_job(state="running", stage="publishing", progress=sent)) == "running: publishing, 1.2 MB of 5.1 GB"
     assert job_views.how_far(_job()) == "queued"
     assert job_views.how_far(_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
 
