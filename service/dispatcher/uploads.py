@@ -19,6 +19,8 @@ _KEY: Final = re.compile(r"jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(\
 
 def sweep_until(stop: threading.Event, settings: Settings) -> None:
     """Look every `settings.upload_sweep_seconds`, in a thread of its own: a store that hangs must delay nobody's lease."""
+    if not settings.artifact_url.startswith("s3:"):
+        return  # other stores forget such uploads by themselves, or by a rule of the bucket
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
     while not stop.wait(settings.upload_sweep_seconds):
         try:
