@@ -114,13 +114,13 @@ class Settings(BaseSettings):
 
 def problems_of(error: ValidationError) -> list[str]:
     """What is wrong with the environment, variable by variable."""
-    return [f"DSNOT_{'_'.join(str(step) for step in each['loc']).upper()}: {_words(each)}" for each in error.errors()]
+    return [_sentence(each) for each in error.errors()]
 
 
-def _words(problem: ErrorDetails) -> str:
-    if problem["type"] == "missing":
-        return "is not set"
-    return problem["msg"].removeprefix("Value error, ")
+def _sentence(problem: ErrorDetails) -> str:
+    variable = f"DSNOT_{'_'.join(str(step) for step in problem['loc']).upper()}"
+    words = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+    return words if words.startswith(variable) else f"{variable}: {words}"
 
 
 @lru_cache

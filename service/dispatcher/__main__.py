@@ -4,7 +4,6 @@ import signal
 import threading
 
 from service.dispatcher.loop import Dispatcher
-from service.dispatcher.uploads import sweep_until
 from service.startup import prepared
 
 
@@ -13,7 +12,6 @@ def main() -> None:
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: stop.set())
-    threading.Thread(target=sweep_until, args=(stop, settings), name="upload-sweep", daemon=True).start()
     Dispatcher(settings).run(stop)
 
 

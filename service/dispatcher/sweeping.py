@@ -4,6 +4,7 @@ It talks to the store, which may be slow or away, and therefore has a thread of 
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -11,8 +12,11 @@ from service.artifacts import repository
 from service.artifacts.store import ArtifactStore, StoreUnavailable
 from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database import TRANSIENT, Database
+from service.dispatcher.uploads import abort_abandoned
 from service.logging import get_logger
 from service.settings import Settings
+from service.storage.open_uploads import OpenUploads
+from service.storage.opening import open_at
 from service.workers import repository as workers
 
 log = get_logger(__name__)
@@ -27,13 +31,15 @@ class Sweeper:
         self._settings = settings
         self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
         self._store = ArtifactStore(settings.artifact_url)
+        self._uploads = OpenUploads(open_at(settings.artifact_url))
+        self._next_look_at_uploads = time.monotonic() + settings.upload_sweep_seconds
 
     def run(self, stop: threading.Event) -> None:
         """Outages of database and store are waited out."""
         while not stop.wait(self._settings.sweep_seconds):
             try:
                 self.sweep()
-            except (*TRANSIENT, StoreUnavailable) as error:
+            except (*TRANSIENT, StoreUnavailable, OSError) as error:
                 log.warning("sweep_postponed", error=str(error).splitlines()[0])
             except Exception:
                 log.exception("sweep_failed")
@@ -45,6 +51,7 @@ class Sweeper:
         self._repeat(self._sweep_attempts)
         self._repeat(self._sweep_blocks)
         self._repeat(self._sweep_deleted)
+        self._abort_uploads()
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
 
@@ -78,6 +85,12 @@ class Sweeper:
             if count:
                 log.info("blocks_swept", job_id=str(job_id), files=count)
         return len(found)
+
+    def _abort_uploads(self) -> None:
+        """More rarely than the rest: all uploads of the bucket are listed for it."""
+        if time.monotonic() >= self._next_look_at_uploads:
+            self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
+            abort_abandoned(self._database, self._uploads)
 
     def _sweep_deleted(self) -> int:
         with self._database.begin() as session:

@@ -1,33 +1,17 @@
 """Multipart uploads whose attempt has ended without its worker: nobody else would abort those of a job's last attempt."""
 
 import re
-import threading
 from typing import Final
 from uuid import UUID
 
 from service.database import Database
 from service.dispatcher import repository
 from service.logging import get_logger
-from service.settings import Settings
 from service.storage.open_uploads import OpenUpload, OpenUploads
-from service.storage.opening import open_at
 
 log = get_logger(__name__)
 
 _KEY: Final = re.compile(r"jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(\d+|blocks)/.+")
-
-
-def sweep_until(stop: threading.Event, settings: Settings) -> None:
-    """Look every `settings.upload_sweep_seconds`, in a thread of its own: a store that hangs must delay nobody's lease."""
-    if not settings.artifact_url.startswith("s3:"):
-        return  # other stores forget such uploads by themselves, or by a rule of the bucket
-    database = Database(settings.database_url.get_secret_value(), pool_size=1)
-    while not stop.wait(settings.upload_sweep_seconds):
-        try:
-            abort_abandoned(database, OpenUploads(open_at(settings.artifact_url)))
-        except Exception as error:  # the next look may go better
-            log.warning("upload_sweep_failed", error=type(error).__name__)
-    database.close()
 
 
 def abort_abandoned(database: Database, uploads: OpenUploads) -> int:
