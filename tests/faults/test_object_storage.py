@@ -126,7 +126,10 @@ def test_uploads_of_a_killed_worker_are_aborted(
     proxy.plan = lambda request: Fault.HANG if "partNumber=2" in request.path else None
     settings = s3_settings.model_copy(update={"store_timeout_seconds": 60.0, "upload_sweep_seconds": 0.5, "sweep_seconds": 0.5})
     attempts = 2 if follower == "the next attempt" else 1
-    with working(settings, tmp_path) as worker, dispatching(settings.model_copy(update={"upload_sweep_seconds": 600, "sweep_seconds": 0.5}), tmp_path):
+    with (
+        working(settings, tmp_path) as worker,
+        dispatching(settings.model_copy(update={"upload_sweep_seconds": 600, "sweep_seconds": 0.5}), tmp_path),
+    ):
         job = insert_job(database, model={"source": "local", "id": "wide"}, max_attempts=attempts)
         eventually(lambda: any("partNumber=2" in request.path for request in proxy.seen), seconds=120)
         assert s3.open_uploads(bucket) != []
