@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.commands import artifacts, jobs, keys, migrate, models, up, workers
+from service.commands import artifacts, doctor, jobs, keys, migrate, models, up, workers
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("up")(up.up)
+app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("workers")(workers.workers)
 app.add_typer(jobs.app, name="jobs")

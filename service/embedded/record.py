@@ -11,11 +11,12 @@ _FILE = "stack.json"
 
 @dataclass(frozen=True)
 class StackRecord:
-    """Written once the stack is ready, removed when it stops. Holds the database's password, so only its owner may read it."""
+    """Written once the stack is ready, removed when it stops. Holds passwords, so only its owner may read it."""
 
     pid: int
     url: str
     database_url: str
+    broker_url: str
     processes: dict[str, int]
 
     @classmethod

@@ -97,7 +97,7 @@ class Stack:
             self._start_python(name, ["-m", "worker"], environment | {"DSNOT_DEVICE": device})
         wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
         processes = {name: child.process.pid for name, child in self.children.items()}
-        StackRecord(os.getpid(), self.url, database_url, processes).write(self.home)
+        StackRecord(os.getpid(), self.url, database_url, broker_url, processes).write(self.home)
 
     def stop(self, say: Say) -> None:
         """Stop in good order."""
@@ -133,12 +133,19 @@ class Stack:
         return os.environ | {
             "DSNOT_DATABASE_URL": database_url,
             "DSNOT_BROKER_URL": broker_url,
-            "DSNOT_ARTIFACT_URL": (self.home / "artifacts").as_uri(),
-            "DSNOT_MODEL_ROOT": str(self.model_root),
-            "DSNOT_CACHE_DIR": str(self.home / "cache"),
+            **{f"DSNOT_{name.upper()}": value for name, value in places(self.home).items()},
             "DSNOT_LOG_FORMAT": os.environ.get("DSNOT_LOG_FORMAT", "text"),
             "PYTHONUNBUFFERED": "1",
         }
+
+
+def places(home: Path) -> dict[str, str]:
+    """Where a stack keeps what is not in its servers: settings by their names."""
+    return {
+        "artifact_url": (home / "artifacts").as_uri(),
+        "model_root": str(home / "models"),
+        "cache_dir": str(home / "cache"),
+    }
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def test_a_second_stack_is_refused_and_told_where_the_first_one_is(tmp_path: Pat
     try:
         with pytest.raises(AlreadyRunning, match=rf"process {process.pid} already runs .*starting up"), exclusive(tmp_path):
             pass
-        StackRecord(process.pid, "http://127.0.0.1:8321", "postgresql://", {}).write(tmp_path)
+        StackRecord(process.pid, "http://127.0.0.1:8321", "postgresql://", "redis://", {}).write(tmp_path)
         with pytest.raises(AlreadyRunning, match=r"at http://127\.0\.0\.1:8321;"), exclusive(tmp_path):
             pass
         assert in_use(tmp_path)

@@ -19,7 +19,7 @@ SETTINGS = Settings.model_validate(
     {
         "database_url": "postgresql://",
         "broker_url": "redis://",
-        "artifact_url": "file:///",
+        "artifact_url": "file:///artifacts",
         "model_root": "/",
         "cache_dir": "/",
         "lease_seconds": 0.4,

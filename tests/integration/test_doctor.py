@@ -1,0 +1,139 @@
+"""The doctor, on real servers that are well, and on each of its patients."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import func, text, update
+
+from service.contract import DeviceClass
+from service.database import Database
+from service.doctor.findings import Check, Finding, Verdict, carry_out, ok
+from service.doctor.operations import examine
+from service.embedded.processes import free_port
+from service.outbox.tables import OutboxMessage
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
+from tests.faults.servers import at
+from tests.integration.conftest import environment
+from tests.integration.job_rows import insert_job
+
+WORKER = Identity("host:1", "host", DeviceClass.CPU, "a processor", None, 1, {"dsnot": "0.1.0"})
+
+
+@pytest.fixture
+def well(settings: Settings, database: Database) -> Settings:
+    """A deployment with a worker that has just given a sign of life."""
+    with database.begin() as session:
+        workers.started(session, WORKER, Usage(1, 1))
+    return settings
+
+
+@pytest.fixture
+def evicting(broker: "redis.Redis") -> Iterator[None]:
+    broker.config_set("maxmemory-policy", "allkeys-lru")
+    yield
+    broker.config_set("maxmemory-policy", "noeviction")
+
+
+def findings(settings: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine(settings)}
+
+
+def failures(settings: Settings) -> dict[str, str]:
+    return {name: found.remedy for name, found in findings(settings).items() if found.verdict == Verdict.FAIL}
+
+
+def test_a_deployment_that_works_has_nothing_to_be_done(well: Settings) -> None:
+    found = findings(well)
+    assert {name for name, finding in found.items() if finding.verdict == Verdict.FAIL} == set()
+    assert found["broker"].verdict == Verdict.WARN, "the tests' broker is not append-only"
+    assert found["database"].found.startswith("PostgreSQL 18")
+    assert list(Path(well.artifact_url.removeprefix("file://")).rglob("*")) in ([], [Path(well.artifact_url[7:]) / "doctor"])
+
+
+def test_servers_that_are_away_are_told_apart(well: Settings) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert set(failures(at(well, broker_url=f"redis://{nowhere}/0"))) == {"broker"}
+    away = failures(at(well, database_url=f"postgresql://u:p4ssw0rd@{nowhere}/d"))
+    assert {"database", "schema", "workers", "queue"} <= set(away)
+    assert "DSNOT_DATABASE_URL" in away["database"]
+
+
+def test_a_broker_that_may_drop_messages_is_a_failure(well: Settings, evicting: None) -> None:
+    assert "noeviction" in failures(well)["broker"]
+
+
+def test_a_schema_that_is_behind_is_a_failure(well: Settings, database: Database) -> None:
+    with database.begin() as session:
+        current = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    try:
+        assert "dsnot migrate" in failures(well)["schema"]
+    finally:
+        with database.begin() as session:
+            session.execute(text("UPDATE alembic_version SET version_num = :current"), {"current": current})
+
+
+def test_no_worker_and_no_dispatcher_are_failures(settings: Settings, database: Database) -> None:
+    insert_job(database)
+    with database.begin() as session:
+        session.execute(update(OutboxMessage).values(due_at=func.now() - timedelta(minutes=5)))
+    assert set(failures(settings)) == {"dispatcher", "workers", "queue"}
+
+
+def test_a_job_that_no_worker_may_take_is_a_failure(well: Settings, database: Database) -> None:
+    insert_job(database, device="cpu")
+    assert failures(well) == {}
+    insert_job(database, device="gpu")
+    assert "start a worker for gpu" in failures(well)["queue"]
+
+
+def test_a_worker_that_has_fallen_silent_is_not_alive(well: Settings, database: Database) -> None:
+    with database.begin() as session:
+        session.execute(text("UPDATE workers SET seen_at = seen_at - interval '1 hour'"))
+    assert set(failures(well)) == {"workers"}
+
+
+def test_a_store_that_cannot_be_written_is_a_failure(well: Settings) -> None:
+    assert "DSNOT_ARTIFACT_URL" in failures(at(well, artifact_url="file:///proc/nowhere"))["artifact store"]
+
+
+def test_one_that_hangs_and_one_that_fails_do_not_stop_the_others() -> None:
+    import threading
+
+    never = threading.Event()
+
+    def hangs() -> Finding:
+        never.wait()
+        raise AssertionError
+
+    def breaks() -> Finding:
+        raise RuntimeError("postgresql://u:p4ssw0rd@host is broken")
+
+    found = carry_out([Check("a", hangs, "wake it"), Check("b", breaks, "mend it"), Check("c", lambda: ok("c", "fine"), "")])
+    never.set()
+    assert [(finding.verdict, finding.remedy) for finding in found] == [
+        (Verdict.FAIL, "wake it"),
+        (Verdict.FAIL, "mend it"),
+        (Verdict.OK, ""),
+    ]
+    assert "p4ssw0rd" not in found[1].found
+
+
+def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service.cli", "doctor", "--json"]
+    done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 10
+    broken = environment(well) | {"DSNOT_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    assert subprocess.run(command, env=broken, capture_output=True, check=False, timeout=60).returncode == 1
+    missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
+    said = subprocess.run(command, env=missing, capture_output=True, text=True, check=False, timeout=60)
+    assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
