@@ -94,13 +94,12 @@ def test_a_worker_that_dies_before_the_finish_is_written_leaves_one_artifact_in_
 
 def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "tiny")
-    settings = settings.model_copy(update={"lease_seconds": 0.5})
     job_id = insert_job(database)
     dies(settings, AFTER_THE_FINISH, RUN_WORKER)
     assert job_row(database, job_id).state == JobState.SUCCEEDED
     eventually(lambda: not work(settings, threading.Event()), seconds=5)
     following = insert_job(database)
     assert work(settings, threading.Event())
-    Sweeper(settings).sweep()
+    Sweeper(settings.model_copy(update={"lease_seconds": 0.01})).sweep()
     assert event_types(database, job_id).count("succeeded") == 1
     assert_one_artifact_and_nothing_else(settings, database, job_id, following)
