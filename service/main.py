@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
 import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
+import service.metrics.endpoints
 import service.recipes.endpoints
 import service.workers.endpoints
 from service import problems, startup
@@ -28,6 +30,8 @@ from service.events.wakeups import Wakeups
 from service.health.operations import readiness_of
 from service.jobs.parameters import only_known_parameters
 from service.keys.authentication import Forbidden, Unauthenticated
+from service.metrics.collector import DatabaseCollector
+from service.metrics.requests import RequestMetrics
 from service.problems import ProblemView, problem_responses
 from service.queue import Queue
 from service.request_log import RequestLog
@@ -60,8 +64,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, Unavailable),
         )
     app.include_router(service.health.endpoints.router)
+    app.include_router(service.metrics.endpoints.router)
     problems.install(app)
+    app.state.metrics = CollectorRegistry()
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -77,6 +84,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
         app.state.resources = Resources(settings, database, store, wakeups, readiness)
+        collector = DatabaseCollector(settings)
+        app.state.metrics.register(collector)
         listener = asyncio.create_task(wakeups.run())
         with _at_stop_signal(wakeups.close):
             yield
@@ -84,6 +93,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         listener.cancel()
         with suppress(asyncio.CancelledError):
             await listener
+        app.state.metrics.unregister(collector)
+        collector.close()
         readiness.close()
         queue.close()
         database.close()

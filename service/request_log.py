@@ -14,7 +14,7 @@ from service.problems import Internal, render
 
 log = get_logger(__name__)
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_PROBES: Final = ("/livez", "/readyz")
+_PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
 class RequestLog:

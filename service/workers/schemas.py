@@ -65,7 +65,7 @@ class WorkerView(BaseModel):
         return cls(
             id=worker.id,
             host=worker.host,
-            state=_state(found),
+            state=state_of(found),
             device=DeviceClass(worker.device),
             device_name=worker.device_name,
             device_memory_bytes=worker.device_memory_bytes,
@@ -80,7 +80,8 @@ class WorkerView(BaseModel):
         )
 
 
-def _state(found: Occupation) -> WorkerState:
+def state_of(found: Occupation) -> WorkerState:
+    """What it does, as far as its signs of life and its open attempt tell."""
     if found.worker.stopped_at is not None:
         return WorkerState.STOPPED
     if not found.is_alive:

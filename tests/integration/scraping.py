@@ -1,0 +1,26 @@
+"""Reading metrics as Prometheus does."""
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+
+class Scrape:
+    """One answer: every sample by its name and labels."""
+
+    def __init__(self, url: str) -> None:
+        answer = httpx.get(url, timeout=10)
+        assert answer.status_code == 200
+        self.seconds = answer.elapsed.total_seconds()
+        families = list(text_string_to_metric_families(answer.text))
+        self._samples = {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+    @property
+    def names(self) -> set[str]:
+        return {name for name, _ in self._samples}
+
+    def labels_of(self, name: str) -> set[str]:
+        return {label for found, labels in self._samples if found == name for label, _ in labels}
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """None if there is no such series."""
+        return self._samples.get((name, frozenset(labels.items())))

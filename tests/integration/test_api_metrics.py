@@ -1,0 +1,158 @@
+"""`GET /metrics` of a real service says what is in a real database."""
+
+import io
+import json
+import logging
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.attempts import repository as attempts
+from service.contract import DeviceClass, JobState
+from service.database import Database
+from service.logging import configure_logging
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
+from tests.integration import job_rows
+from tests.integration.scraping import Scrape
+from tests.integration.serving import client, insert_job, serving
+
+SOME_ID = UUID(int=1)
+IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "H100", 80 * 2**30, 128 * 2**30, {})
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the database at every scrape."""
+    monkeypatch.setattr("service.metrics.collector._KEEP_SECONDS", 0.0)
+
+
+def scrape(api: httpx.Client) -> Scrape:
+    return Scrape(f"{api.base_url}/metrics")
+
+
+def requests(found: Scrape, method: str, route: str, status: str) -> float | None:
+    return found.value("dsnot_http_request_seconds_count", method=method, route=route, status=status)
+
+
+def test_requests_are_counted_by_route_and_not_by_address(api: httpx.Client) -> None:
+    for number in range(3):
+        api.get(f"/v1/jobs/{UUID(int=number)}")
+    api.get("/v1/jobs")
+    api.get("/v1/jobs", headers={"Authorization": ""})
+    api.get("/nowhere/1")
+    api.get("/nowhere/2")
+    api.request("BREW", "/v1/jobs")
+    found = scrape(api)
+    assert requests(found, "GET", "/v1/jobs/{job_id}", "404") == 3
+    assert requests(found, "GET", "/v1/jobs", "200") == 1
+    assert requests(found, "GET", "/v1/jobs", "401") == 1
+    assert requests(found, "GET", "unmatched", "404") == 2
+    assert requests(found, "other", "/v1/jobs", "405") == 1
+    assert "/metrics" not in httpx.get(f"{api.base_url}/metrics").text
+    assert "/metrics" not in api.get("/openapi.json").json()["paths"]
+
+
+def test_an_error_of_ours_counts_as_500(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("service.jobs.operations.get", fail)
+    assert api.get(f"/v1/jobs/{SOME_ID}").status_code == 500
+    assert requests(scrape(api), "GET", "/v1/jobs/{job_id}", "500") == 1
+
+
+@pytest.mark.usefixtures("fresh")
+def test_jobs_are_counted_by_state_and_recent_ends_apart(api: httpx.Client, database: Database) -> None:
+    now = datetime.now(UTC)
+    insert_job(database, state=JobState.FAILED, finished_at=now - timedelta(minutes=59))
+    insert_job(database, state=JobState.FAILED, finished_at=now - timedelta(minutes=61))
+    insert_job(database, state=JobState.FAILED, finished_at=now, deleted_at=now)
+    insert_job(database, state=JobState.PAUSED, tenant="another")
+    found = scrape(api)
+    assert {state: found.value("dsnot_jobs", state=state) for state in ("failed", "paused", "running")} == {
+        "failed": 2,
+        "paused": 1,
+        "running": 0,
+    }
+    assert found.value("dsnot_jobs_ended_last_hour", state="failed") == 1
+    assert found.value("dsnot_jobs_ended_last_hour", state="succeeded") == 0
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_age_of_queue_and_outbox_is_that_of_their_oldest(api: httpx.Client, database: Database) -> None:
+    job_rows.insert_job(database, age_seconds=100, send=False)
+    job_rows.insert_job(database, age_seconds=50, send=False)
+    job_rows.insert_job(database, age_seconds=30, device="gpu")
+    job_rows.insert_job(database, age_seconds=-60, device="gpu", send=False)  # a retry that waits
+    found = scrape(api)
+    assert {d: found.value("dsnot_queue_jobs", device=d) for d in ("any", "gpu", "cpu")} == {"any": 2, "gpu": 1, "cpu": 0}
+    assert found.value("dsnot_queue_oldest_seconds", device="any") == pytest.approx(100, abs=5)
+    assert found.value("dsnot_queue_oldest_seconds", device="gpu") == pytest.approx(30, abs=5)
+    assert found.value("dsnot_queue_oldest_seconds", device="cpu") == 0
+    assert found.value("dsnot_outbox_messages") == 1
+    assert found.value("dsnot_outbox_oldest_seconds") == pytest.approx(0, abs=5)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_attempts_leases_and_workers_are_counted(api: httpx.Client, database: Database) -> None:
+    with database.begin() as session:
+        workers.started(session, IDENTITY, Usage(1, 2))
+    assert scrape(api).value("dsnot_workers", state="idle", device="gpu") == 1
+    job_rows.insert_job(database)
+    with database.begin() as session:
+        attempts.claim_next(session, worker=IDENTITY.id, device=DeviceClass.GPU, lease_seconds=0.2)
+    found = scrape(api)
+    assert (found.value("dsnot_attempts_open"), found.value("dsnot_workers", state="busy", device="gpu")) == (1, 1)
+    assert (
+        found.value("dsnot_workers", state="idle", device="gpu"),
+        found.value("dsnot_workers", state="busy", device="cpu"),
+    ) == (
+        0,
+        0,
+    )
+    time.sleep(0.3)
+    assert scrape(api).value("dsnot_leases_past_due") == 1
+
+
+def test_the_database_is_asked_once_however_many_scrape(api: httpx.Client, database: Database) -> None:
+    assert scrape(api).value("dsnot_jobs", state="queued") == 0
+    insert_job(database)
+    assert scrape(api).value("dsnot_jobs", state="queued") == 0, "of the look before"
+
+
+@pytest.mark.parametrize("answers", [False, None])
+def test_without_a_database_there_is_an_answer_at_once_and_no_old_figures(settings: Settings, answers: bool | None) -> None:
+    """Nobody listens, or somebody who never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        if answers is False:
+            silent.close()
+        away = type(settings.database_url)(f"postgresql://u:p@127.0.0.1:{port}/d")
+        with serving(settings.model_copy(update={"database_url": away})) as url, client(url, None) as api:
+            api.get("/livez")
+            found = scrape(api)
+            assert found.seconds < 2
+            assert found.value("dsnot_database_up") == 0
+            assert "dsnot_jobs" not in found.names
+            assert requests(found, "GET", "/livez", "200") == 1
+
+
+def test_scrapes_are_not_logged_as_requests(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, root = io.StringIO(), logging.getLogger()
+    handlers, level = root.handlers, root.level
+    monkeypatch.setattr("sys.stderr", output)
+    configure_logging("INFO", "json")
+    try:
+        scrape(api)
+        api.get("/v1/recipes")
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+    paths = [line["path"] for line in map(json.loads, output.getvalue().splitlines()) if line["event"] == "request"]
+    assert paths == ["/v1/recipes"]
