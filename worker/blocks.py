@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -48,7 +49,7 @@ class Blocks:
         self._sources = [self._prefix, *([blocks_prefix(also_from)] if also_from else [])]
         self._waiting: SimpleQueue[Path] = SimpleQueue()
         self._stop = threading.Event()
-        self._copier = threading.Thread(target=self._copy_all, name="block-copies", daemon=True)
+        self._copier = threading.Thread(target=copy_context().run, args=(self._copy_all,), name="block-copies", daemon=True)
 
     def __enter__(self) -> "Blocks":
         self._copier.start()
@@ -71,7 +72,7 @@ class Blocks:
             paths = [entry["path"] for batch in obstore.list(self._store, prefix=self._prefix) for entry in batch]
             obstore.delete(self._store, paths)
         except Exception as error:
-            log.warning("blocks_not_removed", job_id=self._job_id, error=type(error).__name__)
+            log.warning("blocks_not_removed", error=type(error).__name__)
         self._abort_open_uploads()
         if isinstance(self._store, LocalStore):
             shutil.rmtree(_local(self._store, self._prefix), ignore_errors=True)
@@ -89,7 +90,7 @@ class Blocks:
             for prefix in self._sources:
                 self._fetch_from(prefix, tick)
         except (BaseError, FileNotFoundError) as error:
-            log.warning("blocks_not_fetched", job_id=self._job_id, error=type(error).__name__)
+            log.warning("blocks_not_fetched", error=type(error).__name__)
 
     def _fetch_from(self, prefix: str, tick: Callable[[], None]) -> None:
         found = [entry["path"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch]
@@ -97,7 +98,7 @@ class Blocks:
         missing = [name for name in names if not (self._folder / name).exists()]
         for name in missing:
             self._fetch_one(f"{prefix}/{name}", self._folder / name, tick)
-        log.info("blocks_found", job_id=self._job_id, here=len(names) - len(missing), fetched=len(missing))
+        log.info("blocks_found", here=len(names) - len(missing), fetched=len(missing))
 
     def _fetch_one(self, key: str, target: Path, tick: Callable[[], None]) -> None:
         """Bring a file here. Whether it is what its name says is the journal's to see."""
@@ -123,7 +124,7 @@ class Blocks:
             except _Stopped:
                 return
             except Exception as error:
-                log.warning("block_not_copied", job_id=self._job_id, error=type(error).__name__)
+                log.warning("block_not_copied", error=type(error).__name__)
 
     def _copy(self, path: Path) -> None:
         key = f"{self._prefix}/{path.name}"

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Final
 
@@ -70,7 +71,7 @@ class Lease:
         self._reason: Interruption | None = None
         self._reason_since = 0.0
         self._reacted = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="lease", daemon=True)
 
     def __enter__(self) -> "Lease":
         self._thread.start()
@@ -115,7 +116,7 @@ class Lease:
             with self._database.begin() as session:
                 wish = repository.heartbeat(session, self._claim.job_id, self._claim.fence, self._settings.lease_seconds)
         except TRANSIENT as error:
-            log.warning("heartbeat_failed", job_id=str(self._claim.job_id), error=str(error).splitlines()[0])
+            log.warning("heartbeat_failed", error=str(error).splitlines()[0])
             return
         self._renewed_at = sent_at
         if wish == Wish.CANCEL:
@@ -137,7 +138,7 @@ class Lease:
             self._reason = reason
 
     def _end_process(self, reason: Interruption) -> None:
-        log.warning("run_does_not_react", job_id=str(self._claim.job_id), reason=str(reason))
+        log.warning("run_does_not_react", reason=str(reason))
         self._reacted.set()
         try:
             self._end_stuck(reason)

@@ -48,7 +48,7 @@ class Reporter:
         self.tick()
         self._stage = stage
         self.write(lambda session: repository.stage_started(session, self._claim.job_id, self._claim.fence, stage))
-        log.info("stage_started", job_id=str(self._claim.job_id), stage=stage)
+        log.info("stage_started", stage=stage)
 
     def end_stage(self) -> None:
         """Note how long the stage took."""
@@ -107,7 +107,7 @@ class Reporter:
                 with self._database.begin() as session:
                     return statement(session)
             except TRANSIENT as error:
-                log.warning("write_failed", job_id=str(self._claim.job_id), error=str(error).splitlines()[0])
+                log.warning("write_failed", error=str(error).splitlines()[0])
                 if self._lease.is_over:
                     raise ClaimLost("the database could not be reached for as long as the lease lasts") from error
                 time.sleep(_RETRY_SECONDS)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from obstore.store import ObjectStore
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 
 from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence, claim_next
@@ -48,8 +49,9 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None) -
         claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
         if claim is None:
             return False
-        log.info("job_claimed", job_id=str(claim.job_id), attempt=claim.attempt, fence=claim.fence)
-        _Attempt(claim, database, settings, stop).run()
+        with bound_contextvars(job_id=str(claim.job_id), attempt=claim.attempt, fence=claim.fence):
+            log.info("job_claimed")
+            _Attempt(claim, database, settings, stop).run()
         return True
     finally:
         database.close()
@@ -131,12 +133,12 @@ class _Attempt:
         except Exception:
             self._may_have_succeeded = False
             raise
-        log.info("job_succeeded", job_id=str(self._job_id), seconds=metrics["seconds"])
+        log.info("job_succeeded", seconds=metrics["seconds"])
         self._remove_blocks()
 
     def _interrupted(self, reason: Interruption) -> None:
         """The end that nobody is to blame for. A lost claim is not ours to end."""
-        log.info("run_interrupted", job_id=str(self._job_id), reason=str(reason))
+        log.info("run_interrupted", reason=str(reason))
         if isinstance(reason, JobCancelled):
             self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
             self._remove_blocks()
@@ -150,7 +152,7 @@ class _Attempt:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
             return self._interrupted(self._lease.reason)
         failure = as_failure(error)
-        log.warning("run_failed", job_id=str(self._job_id), code=failure.code, exc_info=error)
+        log.warning("run_failed", code=failure.code, exc_info=error)
         retry_seconds = self._settings.retry_seconds
         self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
         if not failure.code.retryable:
@@ -165,7 +167,7 @@ class _Attempt:
         try:
             self._reporter.write(write)
         except (StaleFence, ClaimLost) as error:
-            log.warning("claim_lost", job_id=str(self._job_id), reason=str(error))
+            log.warning("claim_lost", reason=str(error))
 
     def _sweep(self, fence: int) -> None:
         """Remove what an attempt has uploaded. Where that fails, the files stay unread: no job names them."""
@@ -174,4 +176,4 @@ class _Attempt:
         try:
             sweep(self._store, str(self._job_id), fence)
         except Exception as error:
-            log.warning("sweep_failed", job_id=str(self._job_id), fence=fence, error=type(error).__name__)
+            log.warning("sweep_failed", fence=fence, error=type(error).__name__)

@@ -13,9 +13,12 @@ from service.jobs import repository
 from service.jobs.cursor import Cursor
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
+from service.logging import get_logger
 from service.models.operations import admit
 from service.outbox import repository as outbox
 from service.settings import Settings
+
+log = get_logger(__name__)
 
 _RETRY_AFTER_QUOTA = 60
 
@@ -69,6 +72,7 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
             f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
             headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
         )
+    log.info("job_accepted", job_id=str(job.id))  # beside the request's id, which is in every line of a request
     return job
 
 

@@ -1,5 +1,6 @@
 """One attempt from claim to finish, in this process, and the whole way through dispatcher, broker and worker."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -308,3 +309,16 @@ def test_a_disk_without_room_is_told_with_the_numbers_and_finished_blocks_stay(
     assert job_row(database, job_id).state == JobState.QUEUED
     assert stored_blocks(settings, job_id) == kept
     assert any(finish(settings, database, job_id))
+
+
+def test_every_line_of_an_attempt_tells_job_attempt_and_fence(
+    settings: Settings, database: Database, model: Path, tmp_path: Path
+) -> None:
+    job_id = insert_job(database)
+    with dispatching(settings, tmp_path), working(settings, tmp_path) as worker:
+        eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
+        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    named = {"job_claimed", "stage_started", "blocks_found", "job_succeeded"}
+    told = [line for line in lines if line["event"] in named]
+    assert {line["event"] for line in told} == named
+    assert {(line["job_id"], line["attempt"], line["fence"]) for line in told} == {(str(job_id), 1, 1)}
