@@ -18,6 +18,7 @@ class Wire:
         self._passes = threading.Event()
         self._passes.set()
         self._open: set[socket.socket] = set()
+        self._stuck: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @contextmanager
@@ -28,7 +29,8 @@ class Wire:
         try:
             yield
         finally:
-            self._open -= stuck  # kept by their threads, which wait for ever
+            self._open -= stuck
+            self._stuck |= stuck
             self._passes = threading.Event()
             self._passes.set()
 
@@ -39,7 +41,9 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """The silent connections break as well, so that no server keeps the locks of their transactions."""
         self._listener.close()
+        self._open |= self._stuck
         self.cut()
 
     def _accept(self) -> None:
