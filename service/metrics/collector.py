@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -20,6 +20,7 @@ from service.workers import repository as workers
 from service.workers.schemas import WorkerState, state_of
 
 log = get_logger(__name__)
+_Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
 _KEEP_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 1.0
@@ -111,8 +112,7 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge("dsnot_workers", "Workers by state and device, for a day after they stopped.", seen.workers, "state", "device")
 
 
-def _gauge(name: str, text: str, values: Mapping[Any, float], *labels: str) -> Metric:
-    """`values` by the tuple of their labels."""
+def _gauge(name: str, text: str, values: Mapping[_Labels, float], *labels: str) -> Metric:
     metric = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         metric.add_metric(key, value)

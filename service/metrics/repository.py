@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Numeric, func, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.attempts.repository import HELD_STATES
 from service.attempts.tables import Attempt
@@ -77,6 +79,6 @@ def leases(session: Session) -> Leases:
     return Leases(count, past_due)
 
 
-def _age(moment: Any) -> Any:
-    """Seconds since the earliest."""
-    return func.extract("epoch", func.now() - func.min(moment))
+def _age(since: InstrumentedAttribute[datetime]) -> ColumnElement[Decimal]:
+    """Seconds since the earliest; NULL where there is none."""
+    return type_coerce(func.extract("epoch", func.now() - func.min(since)), Numeric())

@@ -151,6 +151,7 @@ def test_scrapes_are_not_logged_as_requests(api: httpx.Client, monkeypatch: pyte
     try:
         scrape(api)
         api.get("/v1/recipes")
+        job_rows.eventually(lambda: '"path": "/v1/recipes"' in output.getvalue())  # written once the answer is out
     finally:
         root.handlers = handlers
         root.setLevel(level)
