@@ -9,8 +9,8 @@ from typing import Final
 
 from service.contract import DeviceClass, wants_served_by
 from service.database import Database
-from service.doctor import repository
 from service.doctor.findings import Check, Finding, fail, ok, warn
+from service.metrics import repository as backlogs
 from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Occupation
@@ -52,9 +52,9 @@ def _cache(folder: Path) -> Finding:
 
 def _dispatcher(database: Database) -> Finding:
     with database.begin() as session:
-        seconds = repository.oldest_message_seconds(session)
-    if seconds is not None and seconds > _LATE_SECONDS:
-        found = f"a message has waited for {seconds:.0f} s to be sent"
+        unsent = backlogs.outbox(session)
+    if unsent.oldest_seconds > _LATE_SECONDS:
+        found = f"a message has waited for {unsent.oldest_seconds:.0f} s to be sent"
         return fail(
             "dispatcher", found, "start one: python -m service.dispatcher; if one runs, look at its log and at the broker"
         )
@@ -84,10 +84,12 @@ def _workers(settings: Settings, database: Database) -> Finding:
 def _queue(settings: Settings, database: Database) -> Finding:
     known = _known(settings, database)
     with database.begin() as session:
-        waiting = repository.waiting(session)
+        waiting = {device: backlog for device, backlog in backlogs.claimable(session).items() if backlog.count}
     if not waiting:
         return ok("queue", "nothing waits")
-    found = ", ".join(f"{count} for {device}, the oldest for {seconds:.0f} s" for device, (count, seconds) in waiting.items())
+    found = ", ".join(
+        f"{each.count} for {device}, the oldest for {each.oldest_seconds:.0f} s" for device, each in waiting.items()
+    )
     served = {wish for each in known if each.is_alive for wish in wants_served_by(DeviceClass(each.worker.device))}
     idle = {
         wish
@@ -97,6 +99,6 @@ def _queue(settings: Settings, database: Database) -> Finding:
     }
     if missing := set(waiting) - served:
         return fail("queue", found, f"start a worker for {', '.join(sorted(missing))}, or cancel the jobs that want one")
-    if any(device in idle and seconds > _STUCK_SECONDS for device, (_, seconds) in waiting.items()):
+    if any(device in idle and each.oldest_seconds > _STUCK_SECONDS for device, each in waiting.items()):
         return fail("queue", f"{found}, and a worker is idle", "look at the logs of dispatcher and workers, and at the broker")
     return ok("queue", found)
