@@ -17,6 +17,7 @@ from service.events import repository as events
 from service.jobs import operations, repository
 from service.jobs.operations import JobNotFound
 from service.jobs.tables import Job
+from service.models.operations import admit
 from service.outbox import repository as outbox
 from service.settings import Settings
 
@@ -30,15 +31,11 @@ class PreconditionFailed(Problem):
 def cancel(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
     """End a waiting job at once; have the worker of a running one stop."""
     with _locked(database, job_id, tenant, versions) as (session, job):
-        state = JobState(job.state)
-        if state in (JobState.CANCELLING, JobState.CANCELLED):
+        if job.state in (JobState.CANCELLING, JobState.CANCELLED):
             return job
-        if state not in sources_of(JobState.CANCELLING) + sources_of(JobState.CANCELLED):
-            raise Conflict(f"the job has {state}; only a job that has not ended can be cancelled")
-        events.append(session, job_id, EventType.CANCEL_REQUESTED)
-        if state in sources_of(JobState.CANCELLING):
-            repository.request(session, job_id, JobState.CANCELLING)
-        else:
+        if job.state in TERMINAL_STATES:
+            raise Conflict(f"the job has {job.state}; only a job that has not ended can be cancelled")
+        if not _worker_asked(session, job, EventType.CANCEL_REQUESTED, JobState.CANCELLING):
             endings.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
         repository.reload(session, job)
     return job
@@ -47,18 +44,23 @@ def cancel(database: Database, job_id: UUID, *, tenant: str, versions: Versions 
 def pause(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
     """Set a waiting job aside; have the worker of a running one stop, whose finished blocks are kept."""
     with _locked(database, job_id, tenant, versions) as (session, job):
-        state = JobState(job.state)
-        if state in (JobState.PAUSING, JobState.PAUSED):
+        if job.state in (JobState.PAUSING, JobState.PAUSED):
             return job
-        if state not in sources_of(JobState.PAUSING) + sources_of(JobState.PAUSED):
-            raise Conflict(f"the job is {state}; only a job that is queued or running can be paused")
-        events.append(session, job_id, EventType.PAUSE_REQUESTED)
-        if state in sources_of(JobState.PAUSING):
-            repository.request(session, job_id, JobState.PAUSING)
-        else:
+        if job.state not in sources_of(JobState.PAUSING) + sources_of(JobState.PAUSED):
+            raise Conflict(f"the job is {job.state}; only a job that is queued or running can be paused")
+        if not _worker_asked(session, job, EventType.PAUSE_REQUESTED, JobState.PAUSING):
             endings.put_aside(session, job_id)
         repository.reload(session, job)
     return job
+
+
+def _worker_asked(session: Session, job: Job, wish: EventType, target: JobState) -> bool:
+    """Note the wish, and have the worker's next heartbeat bring it; False if no worker holds the job."""
+    events.append(session, job.id, wish)
+    if job.state not in sources_of(target):
+        return False
+    repository.change(session, job.id, target)
+    return True
 
 
 def resume(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
@@ -104,7 +106,7 @@ def retry(database: Database, settings: Settings, job_id: UUID, *, tenant: str, 
         if known is not None:
             return Retry(known, is_new=False)
         spec = JobSpec.model_validate(job.spec)
-        operations.check(settings, spec)
+        admit(settings, spec)
         return Retry(operations.add(session, settings, spec, tenant=tenant, retry_of=job_id), is_new=True)
 
 

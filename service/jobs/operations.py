@@ -51,14 +51,9 @@ def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str
         ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
         QuotaExceeded: the tenant has too many jobs waiting.
     """
-    check(settings, spec)
+    admit(settings, spec)
     with database.begin() as session:
         return add(session, settings, spec, tenant=tenant)
-
-
-def check(settings: Settings, spec: JobSpec) -> None:
-    """Raises ModelRefused, InvalidInput."""
-    admit(settings, spec)
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:

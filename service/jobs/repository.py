@@ -90,19 +90,19 @@ def newest(session: Session, wanted: JobFilter, *, tenant: str, before: Cursor |
     return session.scalars(statement.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)).all()
 
 
-def request(session: Session, job_id: UUID, target: JobState) -> None:
-    """From a state in which a worker holds the job: its next heartbeat brings it the wish."""
-    _change(session, job_id, target)
-
-
 def queue_again(session: Session, job_id: UUID) -> None:
     """A paused job, at its old place. Its deadlines have not come nearer meanwhile."""
     paused = func.now() - Job.paused_at
     moved = {"queue_deadline_at": Job.queue_deadline_at + paused, "run_deadline_at": Job.run_deadline_at + paused}
-    _change(session, job_id, JobState.QUEUED, paused_at=None, available_at=func.now(), sent_at=None, **moved)
+    change(session, job_id, JobState.QUEUED, paused_at=None, available_at=func.now(), sent_at=None, **moved)
 
 
-def _change(session: Session, job_id: UUID, target: JobState, **values: Any) -> None:
+def change(session: Session, job_id: UUID, target: JobState, **values: Any) -> None:
+    """Bring a job into another state that is not final.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: its state does not allow that.
+    """
     changed = update(Job).where(Job.id == job_id, Job.state.in_(sources_of(target))).values(state=target, **values)
     session.execute(changed.returning(Job.id), execution_options={"synchronize_session": False}).one()
 
