@@ -22,6 +22,7 @@ from service.settings import Settings
 from service.storage.addresses import StoreNotUsable
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
+from service.storage.removal import remove_below
 from worker.engine.report import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.failures import JobFailure
@@ -133,23 +134,15 @@ def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
 
 
 def sweep(store: ObjectStore, job_id: str, fence: int) -> None:
-    """Delete all that an attempt has put into the store, its manifest first, so that nobody trusts what is half gone.
-
-    Uploads that it has begun and not completed are aborted.
+    """Remove all that an attempt has put into the store, uploads that it has not completed among it.
 
     Raises:
         JobFailure: `artifact-upload-failed`: the store refuses.
     """
     prefix = artifact_prefix(job_id, fence)
     with store_trouble():
-        paths = [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch]
-        manifest = f"{prefix}/{MANIFEST_NAME}"
-        if manifest in paths:
-            obstore.delete(store, manifest)
-        obstore.delete(store, [path for path in paths if path != manifest])
+        remove_below(store, prefix)
         OpenUploads(store).abort_below(prefix)
-    if isinstance(store, LocalStore):  # parts of an upload that was killed are not listed
-        shutil.rmtree(Path(str(store.prefix)) / prefix, ignore_errors=True)
 
 
 def _abort_open_uploads(store: ObjectStore, prefix: str) -> None:

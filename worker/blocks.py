@@ -23,6 +23,7 @@ from obstore.store import LocalStore, ObjectStore
 from service.contract import blocks_prefix
 from service.logging import get_logger
 from service.storage.open_uploads import OpenUploads
+from service.storage.removal import remove_below
 from worker.engine import Journal
 from worker.transfers import stored_chunks
 
@@ -69,13 +70,10 @@ class Blocks:
         """Remove them here and in the store. What cannot be removed stays, unread."""
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
-            paths = [entry["path"] for batch in obstore.list(self._store, prefix=self._prefix) for entry in batch]
-            obstore.delete(self._store, paths)
+            remove_below(self._store, self._prefix)
         except Exception as error:
             log.warning("blocks_not_removed", error=type(error).__name__)
         self._abort_open_uploads()
-        if isinstance(self._store, LocalStore):
-            shutil.rmtree(_local(self._store, self._prefix), ignore_errors=True)
 
     def _abort_open_uploads(self) -> None:
         """Those of an attempt that was killed while it copied."""

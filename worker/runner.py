@@ -99,8 +99,6 @@ class _Attempt:
         memory = PeakMemory.start()
         spec = JobSpec.model_validate(self._claim.spec)
         self._store = open_store(self._settings)
-        for fence in self._claim.earlier_fences:
-            self._sweep(fence)
         self._forget_ended_jobs()
         cache_dir = self._settings.cache_dir
         self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
@@ -146,7 +144,7 @@ class _Attempt:
             self._end(partial(endings.pause, job_id=self._job_id, fence=self._fence))
         elif isinstance(reason, StopRequested):
             self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
-        self._sweep(self._fence)
+        self._sweep()
 
     def _failed(self, error: Exception) -> None:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
@@ -157,7 +155,7 @@ class _Attempt:
         self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
         if not failure.code.retryable:
             self._remove_blocks()
-        return self._sweep(self._fence)
+        return self._sweep()
 
     def _remove_blocks(self) -> None:
         if self._blocks is not None:
@@ -169,11 +167,11 @@ class _Attempt:
         except (StaleFence, ClaimLost) as error:
             log.warning("claim_lost", reason=str(error))
 
-    def _sweep(self, fence: int) -> None:
-        """Remove what an attempt has uploaded. Where that fails, the files stay unread: no job names them."""
+    def _sweep(self) -> None:
+        """Remove what the attempt has uploaded. Where that fails, no job names the files, and the dispatcher removes them."""
         if self._store is None or self._may_have_succeeded:
             return
         try:
-            sweep(self._store, str(self._job_id), fence)
+            sweep(self._store, str(self._job_id), self._fence)
         except Exception as error:
-            log.warning("sweep_failed", fence=fence, error=type(error).__name__)
+            log.warning("sweep_failed", error=type(error).__name__)

@@ -1,6 +1,5 @@
 """The artifact store as the service uses it: reading small files, and pointing callers at large ones."""
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from obstore.exceptions import BaseError
 
 from service.errors import Unavailable
 from service.storage.opening import open_at, open_for_callers
+from service.storage.removal import remove_below
 
 _REMOTE: Final[dict[str, Any]] = {
     "client_options": {"connect_timeout": "2s", "timeout": "5s"},
@@ -80,13 +80,9 @@ class ArtifactStore:
             StoreUnavailable: the store does not answer, or does not allow it.
         """
         try:
-            paths = [entry["path"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch]
-            obstore.delete(self._store, paths)
+            return remove_below(self._store, prefix)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
-        if self._root is not None:  # parts of an upload that was killed are not listed
-            shutil.rmtree(self._root / prefix, ignore_errors=True)
-        return len(paths)
 
     def check(self) -> None:
         """Raise if the store cannot be used now."""

@@ -44,8 +44,6 @@ class Claim:
     spec: dict[str, Any]
     retry_of: UUID | None
     """A job whose finished blocks may be used."""
-    earlier_fences: tuple[int, ...]
-    """Of attempts that ended; what they left behind may be swept."""
 
 
 class MatrixMeasures(Protocol):
@@ -86,7 +84,6 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
     job = job or _take_best(session, device, skip_locked=False)
     if job is None:
         return None
-    earlier = session.scalars(select(Attempt.fence).where(Attempt.job_id == job.id).order_by(Attempt.number)).all()
     session.execute(delete(Layer).where(Layer.job_id == job.id))
     session.add(
         Attempt(
@@ -98,7 +95,7 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
         )
     )
     events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
-    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, tuple(earlier))
+    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of)
 
 
 def _take_best(
