@@ -68,18 +68,23 @@ class Presence:
     def _keep(self) -> None:
         introduced = False
         while True:
-            tell = repository.seen if introduced else repository.started
-            introduced |= self._write(partial(tell, identity=self._identity, usage=self._usage()))
+            introduced |= self._write(self._tell if introduced else self._introduce)
             liveness.touch(self._settings.alive_file)
             if self._gone.wait(self._settings.heartbeat_seconds):
                 return
+
+    def _introduce(self, session: Session) -> None:
+        repository.started(session, identity=self._identity, usage=self._usage())
+
+    def _tell(self, session: Session) -> None:
+        repository.seen(session, identity=self._identity, usage=self._usage())
 
     def _write(self, statement: Callable[[Session], None]) -> bool:
         try:
             with self._database.begin() as session:
                 statement(session)
-        except TRANSIENT as error:
-            log.debug("presence_not_written", error=str(error).splitlines()[0])
+        except (*TRANSIENT, OSError, psutil.Error) as error:  # of the database, or of this host's disk and processes
+            log.debug("presence_not_written", error=type(error).__name__)
             return False
         return True
 

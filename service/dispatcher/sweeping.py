@@ -40,7 +40,7 @@ class Sweeper:
             try:
                 self.sweep()
             except (*TRANSIENT, StoreUnavailable, OSError) as error:
-                log.warning("sweep_postponed", error=str(error).splitlines()[0])
+                log.warning("sweep_postponed", error=type(error).__name__)
             except Exception:
                 log.exception("sweep_failed")
         self._database.close()

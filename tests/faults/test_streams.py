@@ -4,8 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from service.client import DsnotClient
 from service.contract import EventType, JobState, Scope
 from service.database import Database
@@ -17,6 +15,7 @@ from tests.integration.serving import insert_job, key_for, set_job
 
 CLIENTS = 50
 EVENTS = 60
+KILLS = 2
 
 
 def write(database: Database, job_id: UUID, count: int) -> None:
@@ -25,9 +24,8 @@ def write(database: Database, job_id: UUID, count: int) -> None:
             events.append(session, job_id, EventType.BLOCK_PRUNED, {"block": number})
 
 
-@pytest.mark.parametrize("kills", [2])
 def test_fifty_clients_miss_nothing_and_get_nothing_twice_when_the_service_is_killed(
-    settings: Settings, database: Database, tmp_path: Path, kills: int
+    settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     key = key_for(database, Scope.ADMIN)
     job_id = insert_job(database, state=JobState.RUNNING)
@@ -40,13 +38,13 @@ def test_fifty_clients_miss_nothing_and_get_nothing_twice_when_the_service_is_ki
 
     with stopping(api), ThreadPoolExecutor(CLIENTS) as threads:
         running = [threads.submit(follow, mine) for mine in seen]
-        for _ in range(kills):
-            write(database, job_id, EVENTS // (kills + 1))
+        for _ in range(KILLS):
+            write(database, job_id, EVENTS // (KILLS + 1))
             eventually(lambda: all(seen))
             api.kill()
             write(database, job_id, 5)
             api.start()
-        write(database, job_id, EVENTS // (kills + 1))
+        write(database, job_id, EVENTS // (KILLS + 1))
         with database.begin() as session:
             last = events.append(session, job_id, EventType.SUCCEEDED)
         set_job(database, job_id, state=JobState.SUCCEEDED)
