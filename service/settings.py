@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     hub_allow: list[str] = Field(default=[])
     """fnmatch patterns of hub ids that may be used; empty allows all."""
 
+    max_model_cache_bytes: int | None = Field(None, ge=1)
+    """Per host: beyond it the models of the hub that were not used for longest are removed; unset: when the disk is full."""
+
     lease_seconds: float = Field(60.0, gt=0)
     heartbeat_seconds: float = Field(5.0, gt=0)
     dispatch_seconds: float = Field(1.0, gt=0)

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from service.contract import FailureCode
 from service.settings import Settings
-from worker.failures import ModelError, is_disk_full
+from worker.failures import JobFailure, ModelError, is_disk_full
+from worker.model_cache import reserve, root
+
+if TYPE_CHECKING:
+    from huggingface_hub import DryRunFileInfo
 
 _SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".jinja", ".tiktoken"}
 _LEGAL = ("license", "licence", "notice", "use_policy")
@@ -33,24 +37,33 @@ def fetch(model_id: str, revision: str | None, settings: Settings) -> Snapshot:
 
     Raises:
         ModelError: not found, not allowed, without safetensors; or (code `internal`) the hub cannot be reached.
+        JobFailure: `disk-full`, before anything is downloaded.
     """
     from huggingface_hub import HfApi, snapshot_download
 
     if settings.hub_allow and not any(fnmatchcase(model_id, pattern) for pattern in settings.hub_allow):
         raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"{model_id} is not on this service's list of hub models.")
-    cache = settings.cache_dir / "hub"
+    cache = root(settings.cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
     try:
         info = HfApi().model_info(model_id, revision=revision, timeout=30)
         names = [sibling.rfilename for sibling in info.siblings or [] if is_wanted(sibling.rfilename)]
         if not any(name.endswith(".safetensors") for name in names):
             raise ModelError(FailureCode.MODEL_UNSAFE, f"{model_id} has no safetensors weights; other formats can run code.")
-        path = Path(snapshot_download(model_id, revision=info.sha, cache_dir=cache, allow_patterns=names))
-    except ModelError:
+        wanted: dict[str, Any] = {"revision": info.sha, "cache_dir": cache, "allow_patterns": names}
+        _reserve_disk(snapshot_download(model_id, **wanted, dry_run=True), settings)
+        path = Path(snapshot_download(model_id, **wanted))
+    except JobFailure:
         raise
     except Exception as error:  # the client raises its own errors, its HTTP library's, and OSError
         _explain(error, model_id, revision)
     return Snapshot(path, path.parent.parent, path.name)
+
+
+def _reserve_disk(plan: "list[DryRunFileInfo]", settings: Settings) -> None:
+    download = sum(file.file_size or 0 for file in plan if file.will_download)
+    copy = sum(file.file_size or 0 for file in plan if file.filename.endswith(".safetensors"))
+    reserve(settings.cache_dir, download=download, copy=copy, max_bytes=settings.max_model_cache_bytes)
 
 
 def is_wanted(name: str) -> bool:

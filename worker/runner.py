@@ -27,6 +27,7 @@ from worker.devices import device_class
 from worker.failures import as_failure
 from worker.lease import ClaimLost, Interruption, JobCancelled, JobPaused, Lease, StopRequested
 from worker.memory import PeakMemory
+from worker.model_cache import in_use
 from worker.presence import worker_id
 from worker.reporter import Reporter
 from worker.scratch import scratch_folder
@@ -102,7 +103,8 @@ class _Attempt:
         self._forget_ended_jobs()
         cache_dir = self._settings.cache_dir
         self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
-        with scratch_folder(cache_dir, self._job_id, self._fence) as folder, self._blocks as kept:
+        scratch = scratch_folder(cache_dir, self._job_id, self._fence)
+        with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
             run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)

@@ -166,24 +166,28 @@ def test_nothing_else_is_fetched(name: str) -> None:
 
 
 _CLIENT = """
-import json, sys
+import json, shutil, sys
 from pathlib import Path
 from service.contract import ModelSpec
 from tests.unit.worker import checkpoints
 from worker.failures import JobFailure, as_failure
+from worker.model_cache import in_use
 from worker.models import resolve
 
 folder, answers = Path(sys.argv[1]), {}
 for model_id, allowed in json.loads(sys.argv[2]):
     settings = checkpoints.settings(folder, hub_allow=allowed)
+    spec = ModelSpec(id=model_id)
     try:
-        model = resolve(ModelSpec(id=model_id), settings)
+        with in_use(settings.cache_dir, spec):
+            model = resolve(spec, settings)
         answers[model_id] = [model.revision, model.license, model.base_model, str(model.path)]
     except JobFailure as error:
         answers[model_id] = as_failure(error).model_dump(mode="json")
 print(json.dumps(answers))
 """
-_OPEN = ("missing", "private", "unauthorised", "gated", "forbidden", "pickled", "broken", "coded")
+_HUGE = 2**60  # bytes
+_OPEN = ("huge", "missing", "private", "unauthorised", "gated", "forbidden", "pickled", "broken", "coded")
 _ASKED = {"org/tiny": ["org/*"], "org/other": ["trusted/*"]} | {f"org/{name}": [] for name in _OPEN}
 
 
@@ -198,6 +202,8 @@ def answers(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         hub.add("org/tiny", made, {"README.md": card, "pytorch_model.bin": b"pickle", "modeling.py": b"evil"})
         hub.add("org/coded", coded, {})
         hub.add("org/pickled", None, {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+        hub.add("org/huge", made, {})
+        hub.claim_size("org/huge", "model.safetensors", _HUGE)
         hub.refuse("org/missing", 404, "RepoNotFound")
         hub.refuse("org/private", 401, "RepoNotFound")  # the hub's answer to somebody it does not know
         hub.refuse("org/unauthorised", 401, None)
@@ -213,8 +219,8 @@ def answers(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
             cwd=Path(__file__).parents[3],
             env=environment,
         )
-    told: dict[str, Any] = json.loads(process.stdout)
-    return told
+        told: dict[str, Any] = json.loads(process.stdout)
+        return told | {"fetched": hub.fetched}
 
 
 def test_a_hub_model_is_fetched_at_its_commit_without_code_and_pickles(answers: dict[str, Any], made: Path) -> None:
@@ -244,3 +250,10 @@ def test_what_the_hub_refuses_is_told_with_its_code(model_id: str, code: str, re
     assert (answers[model_id]["code"], answers[model_id]["retryable"]) == (code, retryable)
     assert model_id in answers[model_id]["detail"] or code == "model-unsafe"
     assert "http" not in answers[model_id]["detail"]
+
+
+def test_a_model_that_the_disk_cannot_take_is_refused_before_any_of_it_is_fetched(answers: dict[str, Any]) -> None:
+    assert (answers["org/huge"]["code"], answers["org/huge"]["retryable"]) == ("disk-full", True)
+    assert answers["org/huge"]["detail"].startswith("Fetching the model takes 1073741824.0 GiB of the worker's disk")
+    assert [file for model_id, file in answers["fetched"] if model_id == "org/huge"] == []
+    assert ("org/tiny", "model.safetensors") in answers["fetched"]

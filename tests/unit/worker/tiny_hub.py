@@ -16,6 +16,9 @@ class TinyHub:
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, bytes]] = {}
+        self.sizes: dict[tuple[str, str], int] = {}
+        self.fetched: list[tuple[str, str]] = []
+        """Model and file of every download."""
         self.refusals: dict[str, tuple[int, str | None]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
@@ -26,6 +29,10 @@ class TinyHub:
     def refuse(self, model_id: str, status: int, code: str | None) -> None:
         """Answer `status`, with the hub's own word for the reason if it gives one."""
         self.refusals[model_id] = status, code
+
+    def claim_size(self, model_id: str, file: str, size: int) -> None:
+        """Say that a file has another size than it has."""
+        self.sizes[model_id, file] = size
 
     @property
     def address(self) -> str:
@@ -47,11 +54,15 @@ class TinyHub:
         if model_id in self.refusals:
             status, code = self.refusals[model_id]
             return status, {"X-Error-Code": code} if code else {}, b"{}"
+        if model_id not in self.files:  # the client asks for more than models
+            return 404, {}, b"{}"
         files = self.files[model_id]
         match rest.split("/", 2):
             case ["resolve", _, file] if file in files:
                 etag = hashlib.sha256(files[file]).hexdigest()
-                return 200, {"ETag": f'"{etag}"', "X-Repo-Commit": self.commit}, files[file]
+                size = self.sizes.get((model_id, file), len(files[file]))
+                headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.commit, "Content-Length": str(size)}
+                return 200, headers, files[file]
             case ["resolve", *_]:
                 return 404, {"X-Error-Code": "EntryNotFound"}, b""
             case ["tree", *_]:
@@ -62,6 +73,10 @@ class TinyHub:
                 return 200, {}, json.dumps(entries).encode()
         siblings = [{"rfilename": file} for file in files]
         return 200, {}, json.dumps({"id": model_id, "sha": self.commit, "siblings": siblings}).encode()
+
+    def note_download(self, path: str) -> None:
+        owner, name, _, _, file = path.partition("?")[0].removeprefix("/").split("/", 4)
+        self.fetched.append((f"{owner}/{name}", file))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
@@ -77,6 +92,8 @@ class TinyHub:
                 self.end_headers()
                 if self.command == "GET":
                     self.wfile.write(body)
+                    if "/resolve/" in self.path:
+                        hub.note_download(self.path)
 
             do_HEAD = do_GET  # noqa: N815
 

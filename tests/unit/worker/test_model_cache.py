@@ -1,0 +1,102 @@
+"""Which of the hub's models stay on a worker's disk."""
+
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from service.contract import FailureCode, ModelSpec
+from worker import model_cache
+from worker.failures import JobFailure
+from worker.model_cache import in_use, reserve
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Three models of 100 bytes; `org/a` was used longest ago, `org/c` last."""
+    for age, name in enumerate(("c", "b", "a")):
+        keep(tmp_path, name, 100)
+        with in_use(tmp_path, ModelSpec(id=f"org/{name}")):
+            pass
+        os.utime(tmp_path / "hub-locks" / f"models--org--{name}", (1000 - age, 1000 - age))
+    return tmp_path
+
+
+def keep(cache: Path, name: str, size: int) -> None:
+    """As the hub's client does: contents, and a folder per commit that links to them."""
+    folder = cache / "hub" / f"models--org--{name}"
+    (folder / "snapshots" / "commit").mkdir(parents=True)
+    (folder / "blobs").mkdir()
+    (folder / "blobs" / "content").write_bytes(b"x" * size)
+    (folder / "snapshots" / "commit" / "model.safetensors").symlink_to(folder / "blobs" / "content")
+
+
+def kept(cache: Path) -> set[str]:
+    return {path.name.rpartition("-")[2] for path in (cache / "hub").iterdir()}
+
+
+def disk_of(size: int, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk of so many bytes, on which there is nothing but the models."""
+    free = lambda _: SimpleNamespace(free=size - 100 * len(kept(cache)))  # noqa: E731
+    monkeypatch.setattr(shutil, "disk_usage", free)
+
+
+def test_what_fits_moves_nothing(cache: Path) -> None:
+    reserve(cache, download=1000, copy=1000)
+    assert kept(cache) == {"a", "b", "c"}
+
+
+def test_beyond_the_limit_the_least_recently_used_go_and_no_more_than_needed(cache: Path) -> None:
+    reserve(cache, download=50, copy=1000, max_bytes=300)
+    assert kept(cache) == {"b", "c"}
+    reserve(cache, download=100, copy=1000, max_bytes=200)
+    assert kept(cache) == {"c"}
+
+
+def test_using_a_model_again_makes_it_the_last_to_go(cache: Path) -> None:
+    with in_use(cache, ModelSpec(id="org/a")):
+        pass
+    reserve(cache, download=150, copy=0, max_bytes=300)
+    assert kept(cache) == {"a"}
+
+
+def test_a_model_in_use_stays_and_goes_later(cache: Path) -> None:
+    with in_use(cache, ModelSpec(id="org/a")):
+        reserve(cache, download=200, copy=0, max_bytes=300)
+        assert kept(cache) == {"a"}
+    reserve(cache, download=300, copy=0, max_bytes=300)
+    assert kept(cache) == set()
+
+
+def test_a_full_disk_takes_models_for_the_one_that_is_wanted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_of(400, cache, monkeypatch)
+    reserve(cache, download=100, copy=100)
+    assert kept(cache) == {"b", "c"}
+
+
+def test_what_fits_in_no_case_is_refused_with_the_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_of(400, cache, monkeypatch)
+    with pytest.raises(JobFailure) as refused:
+        reserve(cache, download=2**30, copy=2 * 2**30)
+    assert refused.value.code == FailureCode.DISK_FULL
+    assert "takes 1.0 GiB of the worker's disk and its pruned copy 2.0 GiB, and 0.0 GiB are free" in refused.value.detail
+    assert kept(cache) == {"a", "b", "c"}
+
+
+def test_what_does_not_fit_because_of_models_in_use_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk_of(400, cache, monkeypatch)
+    with in_use(cache, ModelSpec(id="org/c")), pytest.raises(JobFailure, match="Fetching the model takes"):
+        reserve(cache, download=200, copy=150)
+    assert kept(cache) == {"c"}
+
+
+def test_a_local_model_is_locked_by_nobody(tmp_path: Path) -> None:
+    with in_use(tmp_path, ModelSpec(id="mine", source="local")):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_first_model_needs_no_cache(tmp_path: Path) -> None:
+    reserve(tmp_path, download=1, copy=1, max_bytes=1)
+    assert not model_cache.root(tmp_path).exists()
