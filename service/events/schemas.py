@@ -24,13 +24,16 @@ class EventView(BaseModel):
     )
 
     seq: int = Field(description="counts from 1 without gaps within a job")
-    type: EventType
+    type: str = Field(
+        description="what happened; newer versions of the service may have types that are not listed here",
+        json_schema_extra={"x-extensible-enum": [str(known) for known in EventType]},
+    )
     data: dict[str, Any]
     created_at: datetime
 
     @classmethod
     def of(cls, event: JobEvent) -> Self:
-        return cls(seq=event.seq, type=EventType(event.type), data=event.data, created_at=event.created_at)
+        return cls(seq=event.seq, type=event.type, data=event.data, created_at=event.created_at)
 
 
 class EventPage(BaseModel):
