@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     alive_file: Path | None = None
     """Touched by dispatcher and worker as long as they do their work, for `python -m service.liveness`."""
 
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    """Where dispatcher and worker answer Prometheus; unset: nowhere. The service does it at `/metrics` of its own port."""
+    metrics_host: str = "127.0.0.1"
+
     artifact_public_endpoint: str | None = None
     """`https://…` under which callers reach an s3:// store, where that is another than the service's own (`AWS_ENDPOINT_URL`)."""
     store_timeout_seconds: float = Field(60.0, gt=0)

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from service.metrics.exposing import PortNotUsable
 from service.settings import Settings
 from service.startup import NotUsable, prepared
 from worker.app import run
@@ -23,5 +24,5 @@ if __name__ == "__main__":
     settings = prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})
     try:
         sys.exit(run(settings))
-    except NoSuchDevice as error:
+    except (NoSuchDevice, PortNotUsable) as error:
         sys.exit(f"dsnot worker: {error}")

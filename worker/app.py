@@ -14,6 +14,7 @@ from service.contract import QUEUE, queues_of
 from service.logging import get_logger
 from service.settings import Settings
 from worker import devices
+from worker.exposition import metrics_of
 from worker.presence import Presence
 
 log = get_logger(__name__)
@@ -89,7 +90,11 @@ class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def run(settings: Settings) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit status."""
+    """Work until SIGTERM or SIGINT; returns the exit status.
+
+    Raises:
+        NoSuchDevice, PortNotUsable: the settings name what is not there.
+    """
     device_class, device = devices.chosen(settings.device)
     app = create_app(settings)
     queues = ",".join(queues_of(device_class))
@@ -101,7 +106,8 @@ def run(settings: Settings) -> int:
         _stop_within_seconds(worker)
 
     worker_shutting_down.connect(stop, weak=False)
-    with Presence(settings, device_class, device):
+    presence = Presence(settings, device_class, device)
+    with metrics_of(settings, presence.identity), presence:
         worker.start()
     return int(worker.exitcode or 0)
 

@@ -26,6 +26,7 @@ from service.storage.removal import remove_below
 from worker.engine.report import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.failures import JobFailure
+from worker.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
 from worker.model_card import SOURCE_CARD, render_card
 from worker.models import Model
 from worker.transfers import Sent, Tick, chunks, read_back, refused, settle, store_trouble, upload
@@ -114,6 +115,7 @@ def _transfer(store: ObjectStore, key: str, path: Path, name: str, counted: Sent
                 raise refused(f"{name} came back from the store with other bytes than were put.")
             break
         except JobFailure as failure:
+            TRANSFERS_FAILED.inc()
             log.warning("transfer_failed", key=key, again=again > 0, error=failure.detail)
             if not again:
                 raise
@@ -127,6 +129,7 @@ def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
     def count(size: int) -> None:
         nonlocal passed
         tick()
+        UPLOADED_BYTES.inc(size)
         passed += size
         progress(min(passed, total) // 2, total // 2)  # what is sent again is not counted twice at the end
 

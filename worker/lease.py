@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from contextvars import copy_context
 from types import TracebackType
-from typing import Final
+from typing import ClassVar, Final
 
 from service.attempts import repository
 from service.attempts.repository import Claim
-from service.contract import Wish
+from service.contract import AttemptOutcome, Wish
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from service.settings import Settings
@@ -29,21 +29,31 @@ SECONDS_TO_REACT: Final = 3.0
 class Interruption(Exception):
     """The run has to stop, through no failure of its own."""
 
+    outcome: ClassVar[AttemptOutcome]
+
 
 class JobCancelled(Interruption):
     """The user wants the job stopped."""
+
+    outcome = AttemptOutcome.CANCELLED
 
 
 class JobPaused(Interruption):
     """The user wants the job to wait."""
 
+    outcome = AttemptOutcome.PAUSED
+
 
 class StopRequested(Interruption):
     """This worker was told to stop; the job goes on elsewhere."""
 
+    outcome = AttemptOutcome.RELEASED
+
 
 class ClaimLost(Interruption):
     """The job belongs to somebody else now, or might: the database could not be reached for as long as the lease lasts."""
+
+    outcome = AttemptOutcome.LEASE_EXPIRED
 
 
 class Lease:

@@ -4,13 +4,11 @@ They are for people and for planning. What keeps a job is its lease, which the c
 """
 
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -23,8 +21,9 @@ from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from service.settings import Settings
 from service.workers import repository
-from service.workers.repository import Identity, Usage
+from service.workers.repository import Identity
 from worker.devices import Device
+from worker.usage import usage
 
 log = get_logger(__name__)
 
@@ -43,7 +42,7 @@ class Presence:
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
         self._settings = settings
         self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
-        self._identity = Identity(
+        self.identity = Identity(
             id=worker_id(os.getpid()),
             host=socket.gethostname(),
             device=device_class,
@@ -62,7 +61,7 @@ class Presence:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._gone.set()
         self._thread.join(_SECONDS_TO_STOP)
-        self._write(partial(repository.stopped, worker_id=self._identity.id))
+        self._write(partial(repository.stopped, worker_id=self.identity.id))
         self._database.close()
 
     def _keep(self) -> None:
@@ -74,10 +73,10 @@ class Presence:
                 return
 
     def _introduce(self, session: Session) -> None:
-        repository.started(session, identity=self._identity, usage=self._usage())
+        repository.started(session, identity=self.identity, usage=usage(self._settings.cache_dir))
 
     def _tell(self, session: Session) -> None:
-        repository.seen(session, identity=self._identity, usage=self._usage())
+        repository.seen(session, identity=self.identity, usage=usage(self._settings.cache_dir))
 
     def _write(self, statement: Callable[[Session], None]) -> bool:
         try:
@@ -87,22 +86,3 @@ class Presence:
             log.debug("presence_not_written", error=type(error).__name__)
             return False
         return True
-
-    def _usage(self) -> Usage:
-        return Usage(_resident(psutil.Process()), shutil.disk_usage(_existing(self._settings.cache_dir)).free)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or what is there of the way to it."""
-    return next(place for place in [folder, *folder.parents] if place.exists())
-
-
-def _resident(parent: psutil.Process) -> int:
-    """Bytes of memory of a process and all below it."""
-    total = 0
-    for process in [parent, *parent.children(recursive=True)]:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total

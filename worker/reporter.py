@@ -11,11 +11,12 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from service.attempts import repository
-from service.attempts.repository import Claim, MatrixMeasures
+from service.attempts.repository import Claim, MatrixMeasures, StaleFence
 from service.contract import Stage
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from worker.lease import ClaimLost, Lease
+from worker.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_REPEATED
 
 log = get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Reporter:
         now = time.monotonic()
         if self._stage is not None:
             self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
+            STAGE_SECONDS.labels(self._stage).observe(now - self._stage_since)
         self._stage, self._stage_since, self._resumed = None, now, 0
 
     def block_started(self, index: int, total: int) -> None:
@@ -80,6 +82,7 @@ class Reporter:
             )
         )
         self._matrices += len(matrices)
+        BLOCKS.labels("resumed" if resumed else "pruned").inc()
         self.tick()
 
     def progress(self, done: int, total: int, unit: str) -> None:
@@ -106,7 +109,11 @@ class Reporter:
             try:
                 with self._database.begin() as session:
                     return statement(session)
+            except StaleFence:
+                STALE_WRITES.inc()
+                raise
             except TRANSIENT as error:
+                WRITES_REPEATED.inc()
                 log.warning("write_failed", error=str(error).splitlines()[0])
                 if self._lease.is_over:
                     raise ClaimLost("the database could not be reached for as long as the lease lasts") from error

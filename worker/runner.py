@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence, claim_next
-from service.contract import JobSpec, artifact_prefix
+from service.contract import AttemptOutcome, JobSpec, artifact_prefix
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from service.settings import Settings
@@ -27,6 +27,7 @@ from worker.devices import device_class
 from worker.failures import as_failure
 from worker.lease import ClaimLost, Interruption, JobCancelled, JobPaused, Lease, StopRequested
 from worker.memory import PeakMemory
+from worker.metrics import ATTEMPTS_ENDED, FAILURES, PEAK_MEMORY
 from worker.model_cache import in_use
 from worker.presence import worker_id
 from worker.reporter import Reporter
@@ -133,11 +134,15 @@ class _Attempt:
         except Exception:
             self._may_have_succeeded = False
             raise
+        ATTEMPTS_ENDED.labels(AttemptOutcome.SUCCEEDED).inc()
+        for place, taken in metrics["peak_memory_bytes"].items():
+            PEAK_MEMORY.labels(place).set(taken or 0)
         log.info("job_succeeded", seconds=metrics["seconds"])
         self._remove_blocks()
 
     def _interrupted(self, reason: Interruption) -> None:
         """The end that nobody is to blame for. A lost claim is not ours to end."""
+        ATTEMPTS_ENDED.labels(reason.outcome).inc()
         log.info("run_interrupted", reason=str(reason))
         if isinstance(reason, JobCancelled):
             self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
@@ -152,6 +157,8 @@ class _Attempt:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
             return self._interrupted(self._lease.reason)
         failure = as_failure(error)
+        ATTEMPTS_ENDED.labels(AttemptOutcome.FAILED).inc()
+        FAILURES.labels(failure.code).inc()
         log.warning("run_failed", code=failure.code, exc_info=error)
         retry_seconds = self._settings.retry_seconds
         self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))

@@ -1,9 +1,12 @@
 """`python -m service.dispatcher`: runs until SIGTERM or SIGINT."""
 
 import signal
+import sys
 import threading
 
 from service.dispatcher.loop import Dispatcher
+from service.dispatcher.metrics import REGISTRY
+from service.metrics.exposing import PortNotUsable, exposed
 from service.startup import prepared
 
 
@@ -12,7 +15,11 @@ def main() -> None:
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: stop.set())
-    Dispatcher(settings).run(stop)
+    try:
+        with exposed(settings, REGISTRY):
+            Dispatcher(settings).run(stop)
+    except PortNotUsable as error:
+        sys.exit(f"dsnot dispatcher: {error}")
 
 
 if __name__ == "__main__":

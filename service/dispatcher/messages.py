@@ -8,6 +8,7 @@ from uuid import UUID
 from service.contract import PRUNE_TASK, QUEUES
 from service.database import Database
 from service.dispatcher import repository
+from service.dispatcher.metrics import BROKER_UP, MESSAGES_REPEATED, MESSAGES_SENT
 from service.logging import get_logger
 from service.outbox import repository as outbox
 from service.outbox.tables import OutboxMessage
@@ -64,6 +65,7 @@ class Sender:
             except QueueUnavailable as error:
                 self._broker_failed(error)
                 break
+            MESSAGES_SENT.inc()
             sent.append(message)
         if sent and len(sent) == len(messages):
             self._broker_answered()
@@ -72,12 +74,14 @@ class Sender:
     def _broker_failed(self, error: QueueUnavailable) -> None:
         if not self.broker_is_away:
             log.warning("broker_unavailable", error=str(error))
+        BROKER_UP.set(0)
         self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
         self._not_before = time.monotonic() + self._wait
 
     def _broker_answered(self) -> None:
         if self.broker_is_away:
             log.info("broker_available")
+        BROKER_UP.set(1)
         self._wait = self._not_before = 0.0
 
 
@@ -85,6 +89,7 @@ def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) ->
     """Put messages into the outbox again for jobs that should have been claimed by now; returns how many."""
     count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
     if count:
+        MESSAGES_REPEATED.inc(count)
         log.info("jobs_sent_again", count=count)
     return count
 

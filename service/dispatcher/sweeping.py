@@ -12,6 +12,7 @@ from service.artifacts import repository
 from service.artifacts.store import ArtifactStore, StoreUnavailable
 from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database import TRANSIENT, Database
+from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
 from service.dispatcher.uploads import abort_abandoned
 from service.logging import get_logger
 from service.settings import Settings
@@ -39,9 +40,12 @@ class Sweeper:
         while not stop.wait(self._settings.sweep_seconds):
             try:
                 self.sweep()
+                SWEEPS.labels("done").inc()
             except (*TRANSIENT, StoreUnavailable, OSError) as error:
+                SWEEPS.labels("postponed").inc()
                 log.warning("sweep_postponed", error=type(error).__name__)
             except Exception:
+                SWEEPS.labels("postponed").inc()
                 log.exception("sweep_failed")
         self._database.close()
 
@@ -61,13 +65,14 @@ class Sweeper:
             old = repository.let_go_by_age(session, keep_seconds=keep_seconds) if keep_seconds is not None else ()
             beyond = repository.let_go_by_quota(session, max_bytes=max_bytes) if max_bytes is not None else ()
         for job_id, reason in [*((job_id, "age") for job_id in old), *((job_id, "quota") for job_id in beyond)]:
+            ARTIFACTS_LET_GO.labels(reason).inc()
             log.info("artifact_let_go", job_id=str(job_id), reason=reason)
 
     def _sweep_attempts(self) -> int:
         with self._database.begin() as session:
             found = repository.unswept_attempts(session, grace_seconds=self._settings.lease_seconds)
         for job_id, fence in found:
-            count = self._store.remove(artifact_prefix(job_id, fence))
+            count = self._remove(artifact_prefix(job_id, fence), "attempt")
             with self._database.begin() as session:
                 repository.attempt_swept(session, job_id, fence)
             if count:
@@ -79,7 +84,7 @@ class Sweeper:
         with self._database.begin() as session:
             found = repository.jobs_with_blocks(session, grace_seconds=grace, keep_seconds=keep)
         for job_id in found:
-            count = self._store.remove(blocks_prefix(job_id))
+            count = self._remove(blocks_prefix(job_id), "blocks")
             with self._database.begin() as session:
                 repository.blocks_removed(session, job_id)
             if count:
@@ -96,11 +101,16 @@ class Sweeper:
         with self._database.begin() as session:
             found = repository.deleted_jobs(session, grace_seconds=self._settings.lease_seconds)
         for job_id in found:
-            count = self._store.remove(job_prefix(job_id))
+            count = self._remove(job_prefix(job_id), "job")
             with self._database.begin() as session:
                 repository.forget(session, job_id)
             log.info("job_deleted", job_id=str(job_id), files=count)
         return len(found)
+
+    def _remove(self, prefix: str, kind: str) -> int:
+        count = self._store.remove(prefix)
+        FILES_SWEPT.labels(kind).inc(count)
+        return count
 
     def _repeat(self, rule: Callable[[], int]) -> None:
         """Until nothing is left to do."""

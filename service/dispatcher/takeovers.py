@@ -14,6 +14,7 @@ from service.attempts import endings
 from service.contract import JobState
 from service.database import Database
 from service.dispatcher import repository
+from service.dispatcher.metrics import RULES_APPLIED, RULES_FAILED
 from service.logging import get_logger
 
 log = get_logger(__name__)
@@ -47,8 +48,10 @@ def _each(session: Session, job_ids: Sequence[UUID], event: str, act: Callable[[
             with session.begin_nested():
                 act(job_id)
         except Exception:
+            RULES_FAILED.inc()
             log.exception("rule_failed", rule=event, job_id=str(job_id))
         else:
+            RULES_APPLIED.labels(event).inc()
             log.info(event, job_id=str(job_id))
             done += 1
     return done

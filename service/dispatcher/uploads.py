@@ -6,6 +6,7 @@ from uuid import UUID
 
 from service.database import Database
 from service.dispatcher import repository
+from service.dispatcher.metrics import UPLOADS_ABORTED
 from service.logging import get_logger
 from service.storage.open_uploads import OpenUpload, OpenUploads
 
@@ -27,6 +28,7 @@ def abort_abandoned(database: Database, uploads: OpenUploads) -> int:
     abandoned = [upload for upload, job_id, fence in found if job_id not in running or fence not in (None, running[job_id])]
     for upload in abandoned:
         uploads.abort(upload)
+        UPLOADS_ABORTED.inc()
         log.info("abandoned_upload_aborted", key=upload.key)
     return len(abandoned)
 

@@ -130,7 +130,10 @@ class Stack:
             return False
 
     def _environment(self, database_url: str, broker_url: str) -> dict[str, str]:
-        return os.environ | {
+        inherited = {
+            name: value for name, value in os.environ.items() if name != "DSNOT_METRICS_PORT"
+        }  # one port, many processes
+        return inherited | {
             "DSNOT_DATABASE_URL": database_url,
             "DSNOT_BROKER_URL": broker_url,
             **{f"DSNOT_{name.upper()}": value for name, value in places(self.home).items()},

@@ -1,5 +1,6 @@
 """Alerts speak of metrics that there are, and of what to do about them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ from promql_parser import parse
 
 from service.contract import DeviceClass
 from service.database import Database
+from service.dispatcher import metrics as dispatcher
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.integration.scraping import Scrape
+from worker import metrics as worker
+from worker.exposition import WorkerCollector
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "docker" / "observability"
+COMPOSED: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 RULES: list[dict[str, Any]] = yaml.safe_load((PLACE / "alerts.yml").read_text())["groups"][0]["rules"]
-OF_PROMETHEUS = {"up"}
+DASHBOARD: dict[str, Any] = json.loads((PLACE / "grafana" / "dashboards" / "dsnot.json").read_text())
+EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+OF_PROMETHEUS = {"le", "instance", "job"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -35,22 +42,59 @@ def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
     assert headings == [rule["alert"] for rule in RULES]
 
 
-def test_every_metric_of_the_alerts_is_exposed_with_its_labels(api: httpx.Client, database: Database) -> None:
+def test_every_metric_of_alerts_and_dashboard_is_exposed_with_its_labels(
+    api: httpx.Client, database: Database, tmp_path: Path
+) -> None:
+    identity = Identity("h:1", "h", DeviceClass.GPU, "x", 1, 1, {"dsnot": "1"})
     with database.begin() as session:
-        workers.started(session, Identity("h:1", "h", DeviceClass.CPU, "x", None, 1, {}), Usage(1, 1))
+        workers.started(session, identity, Usage(1, 1))
     api.get("/v1/jobs")
-    found = Scrape(f"{api.base_url}/metrics")
-    for rule in RULES:
-        for name in set(re.findall(r"\b(?:dsnot_\w+|up)\b", rule["expr"])) - OF_PROMETHEUS:
+    everything = dispatcher.REGISTRY, worker.REGISTRY, WorkerCollector(identity, tmp_path)
+    found = Scrape(f"{api.base_url}/metrics", *everything)
+    for expression in [*(rule["expr"] for rule in RULES), *EXPRESSIONS]:
+        for name in set(re.findall(r"\bdsnot_\w+\b", expression)):
             assert name in found.names, name
-        for name, matchers in re.findall(r"(dsnot_\w+)\{([^}]*)\}", rule["expr"]):
+        for name, matchers in re.findall(r"(dsnot_\w+)\{([^}]*)\}", expression):
             wanted = set(re.findall(r"(\w+)=", matchers))
             assert wanted <= found.labels_of(name), (name, wanted)
+        for labels in re.findall(r"by \(([^)]*)\)", expression):
+            assert set(re.findall(r"\w+", labels)) <= found.all_labels | OF_PROMETHEUS, expression
 
 
-def test_prometheus_reads_the_alerts_and_finds_the_service() -> None:
+def test_prometheus_reads_the_alerts_and_finds_every_process() -> None:
     settings = yaml.safe_load((PLACE / "prometheus.yml").read_text())
     assert settings["rule_files"] == ["alerts.yml"]
-    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    (targets,) = settings["scrape_configs"][0]["dns_sd_configs"]
-    assert set(targets["names"]) <= set(composed)
+    targets = [target for job in settings["scrape_configs"] for target in job["dns_sd_configs"]]
+    assert {name for target in targets for name in target["names"]} == {"service", "dispatcher", "worker", "worker-gpu"}
+    assert {str(target["port"]) for target in targets} == {"8321", COMPOSED["x-environment"]["DSNOT_METRICS_PORT"]}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_expression_of_the_dashboard_can_be_read(expression: str) -> None:
+    parse(expression.replace("$__rate_interval", "1m"))
+
+
+def test_panels_have_titles_of_their_own_and_do_not_overlap() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    taken = [
+        (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)
+        for panel in panels
+        for x in range(panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["h"])
+    ]
+    assert len(set(taken)) == len(taken)
+    assert max(x for x, _ in taken) < 24
+
+
+def test_grafana_loads_the_dashboard_and_knows_its_sources() -> None:
+    provisioned = PLACE / "grafana" / "provisioning"
+    (provider,) = yaml.safe_load((provisioned / "dashboards" / "dsnot.yml").read_text())["providers"]
+    sources = yaml.safe_load((provisioned / "datasources" / "dsnot.yml").read_text())["datasources"]
+    mounts = dict(volume.split(":")[:2] for volume in COMPOSED["services"]["grafana"]["volumes"])
+    assert mounts["./docker/observability/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./docker/observability/grafana/provisioning"] == "/etc/grafana/provisioning"
+    used = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"] if "datasource" in panel}
+    assert used <= {source["uid"] for source in sources}
+    hosts = {re.match(r"http://([\w-]+):\d+$", source["url"])[1] for source in sources}  # type: ignore[index]
+    assert hosts <= set(COMPOSED["services"])

@@ -1,0 +1,82 @@
+"""What dispatcher and worker tell Prometheus."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.contract import JobState
+from service.database import Database
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.job_rows import eventually, insert_job, job_row
+from tests.integration.scraping import Scrape
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def at_port(settings: Settings) -> tuple[Settings, str]:
+    """The settings with a port for metrics, and its address."""
+    port = free_port()
+    return settings.model_copy(update={"metrics_port": port}), f"http://127.0.0.1:{port}/metrics"
+
+
+def finished(database: Database, job_id: UUID) -> str:
+    eventually(lambda: job_row(database, job_id).finished_at, seconds=90)
+    return job_row(database, job_id).state
+
+
+def test_dispatcher_and_worker_count_what_they_do_over_all_children(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    save_model(settings.model_root / "tiny")
+    sending, dispatcher_url = at_port(settings)
+    taking, worker_url = at_port(settings)
+    with dispatching(sending, tmp_path), working(taking, tmp_path):
+        first = Scrape(worker_url)
+        assert first.value("dsnot_attempts_ended_total", outcome="succeeded") == 0
+        assert first.value("dsnot_worker_cache_free_bytes") > 0  # type: ignore[operator]
+        assert first.value("dsnot_worker_memory_bytes") > 1e8  # type: ignore[operator]
+        assert "dsnot_worker_info" in first.names
+        for _ in range(2):  # each has a child of its own
+            assert finished(database, insert_job(database)) == JobState.SUCCEEDED
+        broken = insert_job(database, model={"id": "nothing", "source": "local"})
+        assert finished(database, broken) == JobState.FAILED
+        eventually(lambda: Scrape(worker_url).value("dsnot_attempts_ended_total", outcome="failed") == 1)
+        seen = Scrape(worker_url)
+        assert seen.value("dsnot_attempts_ended_total", outcome="succeeded") == 2
+        assert seen.value("dsnot_failures_total", code="model-not-found") == 1
+        assert seen.value("dsnot_stage_seconds_count", stage="publishing") == 2
+        assert seen.value("dsnot_stage_seconds_count", stage="resolving") == 2
+        assert seen.value("dsnot_blocks_total", origin="pruned") == 4
+        assert seen.value("dsnot_uploaded_bytes_total") > 1e5  # type: ignore[operator]
+        assert seen.value("dsnot_last_job_peak_memory_bytes", place="host_total") > 1e8  # type: ignore[operator]
+        sent = Scrape(dispatcher_url)
+        assert sent.value("dsnot_messages_sent_total") >= 3  # type: ignore[operator]
+        assert sent.value("dsnot_broker_up") == 1
+        assert sent.value("dsnot_rules_applied_total", rule="lease_expired") == 0
+
+
+@pytest.mark.parametrize("module", ["service.dispatcher", "worker"])
+def test_a_port_that_is_taken_is_named_at_the_start(module: str, settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            env=os.environ | environment(settings.model_copy(update={"metrics_port": port})),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"DSNOT_METRICS_PORT: 127.0.0.1:{port} cannot be listened at" in done.stderr.splitlines()[-1]
