@@ -7,7 +7,7 @@ WORKDIR /src
 RUN python3 -m venv /opt/dsnot
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 # the libraries first: they change less often than our code
-RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[service]'
+RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[service,otel]'
 COPY migrations migrations
 COPY service service
 RUN /opt/dsnot/bin/pip install --no-cache-dir --no-deps --force-reinstall .

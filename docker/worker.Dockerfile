@@ -12,7 +12,7 @@ RUN python3 -m venv /opt/dsnot \
   && /opt/dsnot/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url "${EXTRA_INDEX}"} "${TORCH}"
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 # the libraries first: they change less often than our code; exllamav3 is read as data (sample texts) and never imported
-RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[worker]' \
+RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[worker,otel]' \
   && /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock --no-deps exllamav3
 COPY migrations migrations
 COPY service service

@@ -8,6 +8,8 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from service import tracing
+
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(://[^:/@\s]*:)[^@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{8,}")
 
@@ -16,6 +18,7 @@ def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
     """Send our own events and those of libraries through one chain to standard error."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -48,6 +51,17 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger for `log.info("job_claimed", job_id=…)`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+def request_id() -> str | None:
+    """The id of the request that is being answered; None where there is none."""
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.update(tracing.ids())
+    return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -21,7 +21,7 @@ import service.jobs.endpoints
 import service.metrics.endpoints
 import service.recipes.endpoints
 import service.workers.endpoints
-from service import problems, startup
+from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
 from service.bodies import BodyGuard
 from service.database import Database
@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
+    tracing.observe(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -32,14 +32,14 @@ class Queue:
         )
         self._redis = redis.Redis.from_url(broker_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS)
 
-    def send(self, task: str, payload: dict[str, Any], queue: str) -> None:
-        """Put one message at the end of a queue.
+    def send(self, task: str, payload: dict[str, Any], queue: str, headers: dict[str, str] | None = None) -> None:
+        """Put one message at the end of a queue. The headers tell whoever takes it whose it is.
 
         Raises:
             QueueUnavailable: the broker did not take it.
         """
         try:
-            self._celery.send_task(task, kwargs=payload, queue=queue, retry=False)
+            self._celery.send_task(task, kwargs=payload, queue=queue, headers=headers, retry=False)
         except (OperationalError, redis.RedisError, OSError) as error:
             raise QueueUnavailable(str(error)) from error
 

@@ -14,7 +14,7 @@ import redis
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import schema
+from service import schema, tracing
 from service.artifacts.store import ArtifactStore
 from service.logging import configure_logging, get_logger, redacted
 from service.settings import Settings, get_settings, problems_of
@@ -41,6 +41,10 @@ def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | N
     except ValidationError as error:
         _end(program, "; ".join(problems_of(error)))
     configure_logging(settings.log_level, settings.log_format)
+    try:
+        tracing.configure(program)
+    except tracing.TracingNotInstalled as error:
+        _end(program, str(error))
     checks = {
         "DSNOT_DATABASE_URL": _check_database,
         "DSNOT_BROKER_URL": _check_broker,

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.attempts import repository
 from service.attempts.repository import Claim, MatrixMeasures, StaleFence
 from service.contract import Stage
@@ -33,6 +35,7 @@ class Reporter:
         self._claim = claim
         self._lease = lease
         self._stage: Stage | None = None
+        self._span: Span | None = None
         self._stage_since = time.monotonic()
         self._progress_written = 0.0
         self._matrices = 0
@@ -48,6 +51,7 @@ class Reporter:
         self.end_stage()
         self.tick()
         self._stage = stage
+        self._span = tracing.begin(f"stage {stage}")
         self.write(lambda session: repository.stage_started(session, self._claim.job_id, self._claim.fence, stage))
         log.info("stage_started", stage=stage)
 
@@ -57,7 +61,15 @@ class Reporter:
         if self._stage is not None:
             self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
             STAGE_SECONDS.labels(self._stage).observe(now - self._stage_since)
-        self._stage, self._stage_since, self._resumed = None, now, 0
+        if self._span is not None:
+            self._span.end()
+        self._stage, self._span, self._stage_since, self._resumed = None, None, now, 0
+
+    def close(self) -> None:
+        """The attempt is over; a stage that goes on still was not finished."""
+        if self._span is not None:
+            tracing.failed("not finished", self._span)
+            self._span.end()
 
     def block_started(self, index: int, total: int) -> None:
         self.tick()

@@ -14,6 +14,7 @@ from obstore.store import ObjectStore
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
+from service import tracing
 from service.attempts import endings, repository
 from service.attempts.repository import Claim, StaleFence, claim_next
 from service.contract import AttemptOutcome, JobSpec, artifact_prefix
@@ -39,19 +40,22 @@ log = get_logger(__name__)
 _CLAIM_AGAIN_SECONDS: Final = 0.5
 
 
-def work(settings: Settings, stop: threading.Event, worker: str | None = None) -> bool:
+def work(settings: Settings, stop: threading.Event, worker: str | None = None, message: str | None = None) -> bool:
     """See the best queued job through, if there is one; False if there is none.
 
     Args:
         stop: set when this process is told to stop; the job then goes back into the queue.
         worker: the id under which the worker is known; by default that of a worker without a parent, this process.
+        message: the span (traceparent) of the message that said that there is work.
     """
     database = Database(settings.database_url.get_secret_value(), pool_size=2)
     try:
         claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
         if claim is None:
             return False
-        with bound_contextvars(job_id=str(claim.job_id), attempt=claim.attempt, fence=claim.fence):
+        about: dict[str, str | int] = {"job_id": str(claim.job_id), "attempt": claim.attempt, "fence": claim.fence}
+        causes = {"request": claim.traceparent, "message": message}
+        with bound_contextvars(**about, request_id=claim.request_id), tracing.consuming("attempt", causes, about):
             log.info("job_claimed")
             _Attempt(claim, database, settings, stop).run()
         return True
@@ -96,6 +100,8 @@ class _Attempt:
                 self._interrupted(reason)
             except Exception as error:
                 self._failed(error)
+            finally:
+                self._reporter.close()
 
     def _prune(self) -> None:
         memory = PeakMemory.start()
@@ -143,6 +149,7 @@ class _Attempt:
     def _interrupted(self, reason: Interruption) -> None:
         """The end that nobody is to blame for. A lost claim is not ours to end."""
         ATTEMPTS_ENDED.labels(reason.outcome).inc()
+        tracing.failed(str(reason))
         log.info("run_interrupted", reason=str(reason))
         if isinstance(reason, JobCancelled):
             self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
@@ -159,6 +166,7 @@ class _Attempt:
         failure = as_failure(error)
         ATTEMPTS_ENDED.labels(AttemptOutcome.FAILED).inc()
         FAILURES.labels(failure.code).inc()
+        tracing.failed(failure.code)
         log.warning("run_failed", code=failure.code, exc_info=error)
         retry_seconds = self._settings.retry_seconds
         self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))

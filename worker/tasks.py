@@ -8,6 +8,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import setup_logging, worker_process_init
 
+from service import tracing
 from service.contract import PRUNE_TASK
 from service.logging import configure_logging, get_logger
 from service.settings import get_settings
@@ -15,8 +16,8 @@ from service.settings import get_settings
 log = get_logger(__name__)
 
 
-@shared_task(name=PRUNE_TASK)  # type: ignore[untyped-decorator]
-def prune(job_id: str) -> None:
+@shared_task(name=PRUNE_TASK, bind=True)  # type: ignore[untyped-decorator]
+def prune(task: Any, job_id: str) -> None:
     """There is work. `job_id` only says whose message this is: the best queued job is taken, which may be another.
 
     While a job runs, SIGTERM asks it to stop, where otherwise it would end the process.
@@ -27,10 +28,12 @@ def prune(job_id: str) -> None:
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        if not work(get_settings(), stop, worker_id(os.getppid())):
+        message = (task.request.headers or {}).get("traceparent")
+        if not work(get_settings(), stop, worker_id(os.getppid()), message):
             log.info("nothing_to_do", job_id=job_id)
     finally:
         signal.signal(signal.SIGTERM, previous)
+        tracing.flush()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -52,5 +55,6 @@ def _prepare(**_: Any) -> None:
     import worker.runner  # noqa: F401
     from worker.scratch import remove_abandoned
 
+    tracing.configure("worker")
     remove_abandoned(get_settings().cache_dir / "scratch")
     log.info("worker_ready")

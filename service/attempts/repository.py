@@ -44,6 +44,10 @@ class Claim:
     spec: dict[str, Any]
     retry_of: UUID | None
     """A job whose finished blocks may be used."""
+    request_id: str | None = None
+    """Of the request that created the job."""
+    traceparent: str | None = None
+    """That request's span."""
 
 
 class MatrixMeasures(Protocol):
@@ -95,12 +99,12 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
         )
     )
     events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
-    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of)
+    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent)
 
 
 def _take_best(
     session: Session, device: DeviceClass, *, skip_locked: bool
-) -> Row[UUID, int, int, dict[str, Any], UUID | None] | None:
+) -> Row[UUID, int, int, dict[str, Any], UUID | None, str | None, str | None] | None:
     best = (
         select(Job.id)
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
@@ -124,7 +128,7 @@ def _take_best(
             metrics=None,
             error=None,
         )
-        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of)
+        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent)
     )
     return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from service import tracing
 from service.contract import PRUNE_TASK, QUEUES
 from service.database import Database
 from service.dispatcher import repository
@@ -61,7 +62,7 @@ class Sender:
         sent: list[OutboxMessage] = []
         for message in messages:
             try:
-                self._queue.send(message.task, message.payload, message.queue)
+                self._send_one(message)
             except QueueUnavailable as error:
                 self._broker_failed(error)
                 break
@@ -70,6 +71,11 @@ class Sender:
         if sent and len(sent) == len(messages):
             self._broker_answered()
         return sent
+
+    def _send_one(self, message: OutboxMessage) -> None:
+        about = {"messaging.destination.name": message.queue, **message.payload}
+        with tracing.producing(f"send {message.task}", message.traceparent, about):
+            self._queue.send(message.task, message.payload, message.queue, tracing.headers())
 
     def _broker_failed(self, error: QueueUnavailable) -> None:
         if not self.broker_is_away:

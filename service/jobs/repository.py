@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.attempts.tables import Attempt
 from service.contract import EventType, JobSpec, JobState, sources_of
 from service.database import in_seconds
 from service.events.tables import JobEvent
 from service.jobs.cursor import Cursor
 from service.jobs.tables import Job, Layer
+from service.logging import request_id
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None =
         priority=spec.priority,
         device=spec.device,
         retry_of=retry_of,
+        request_id=request_id(),
+        traceparent=tracing.current(),
         max_attempts=spec.max_attempts,
         event_seq=1,
         queue_deadline_at=None if spec.queue_deadline_seconds is None else in_seconds(spec.queue_deadline_seconds),

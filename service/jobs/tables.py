@@ -65,6 +65,11 @@ class Job(Base):
     paused_at: Mapped[datetime | None]
     """The deadlines move on by the time spent paused."""
 
+    request_id: Mapped[str | None]
+    """Of the request that created it."""
+    traceparent: Mapped[str | None]
+    """The span of that request."""
+
     artifact_removed_at: Mapped[datetime | None]
     """Readers are told that it is gone; the files go with the next sweep."""
     blocks_removed_at: Mapped[datetime | None]

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.contract import PRUNE_TASK, QUEUES
 from service.database import in_seconds
 from service.outbox.tables import OutboxMessage
@@ -14,7 +15,8 @@ from service.outbox.tables import OutboxMessage
 
 def add(session: Session, task: str, payload: dict[str, Any], *, queue: str, delay_seconds: float = 0) -> None:
     """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
-    session.add(OutboxMessage(task=task, payload=payload, queue=queue, due_at=in_seconds(delay_seconds)))
+    due_at = in_seconds(delay_seconds)
+    session.add(OutboxMessage(task=task, payload=payload, queue=queue, due_at=due_at, traceparent=tracing.current()))
 
 
 def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:

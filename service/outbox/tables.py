@@ -17,6 +17,8 @@ class OutboxMessage(Base):
     task: Mapped[str]
     payload: Mapped[dict[str, Any]]
     queue: Mapped[str] = mapped_column(default=QUEUE, server_default=QUEUE)
+    traceparent: Mapped[str | None]
+    """The span that wanted it sent."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Not sent before: a retry waits here."""

@@ -11,17 +11,13 @@ import pytest
 
 from service.contract import JobState
 from service.database import Database
+from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.integration.conftest import environment
 from tests.integration.job_rows import eventually, insert_job, job_row
 from tests.integration.scraping import Scrape
 from tests.integration.tiny_model import save_model
 from tests.integration.worker_processes import dispatching, working
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def at_port(settings: Settings) -> tuple[Settings, str]:

@@ -1,0 +1,17 @@
+"""Whose request a job and a message come from, for logs and traces.
+
+Revision ID: 0006
+Revises: 0005
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("request_id", sa.Text(), nullable=True))
+    op.add_column("jobs", sa.Column("traceparent", sa.Text(), nullable=True))
+    op.add_column("outbox", sa.Column("traceparent", sa.Text(), nullable=True))
