@@ -59,7 +59,7 @@ check: lint test ## lint, then test
 bench: $(READY) ## list what can be measured, and how
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
 
-soak: $(READY) ## half an hour of random faults under 200 small jobs
+soak: $(READY) $(SWIFT_READY) ## half an hour of random faults under 200 small jobs
 	@$(BIN)/python -m tests.faults.soak
 
 # The CPU build of PyTorch is resolved, so that no GPU libraries get into the lock; the build itself is not pinned.

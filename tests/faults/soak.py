@@ -32,7 +32,7 @@ from tests.integration.job_rows import SPEC
 from tests.integration.tiny_model import save_model
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-JOB = SPEC | {"max_attempts": 10, "calibration": {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 64}}
+JOB = SPEC | {"max_attempts": 10, "calibration": {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}}
 CHANGES = ("none",) * 7 + ("cancel", "pause and resume", "delete")
 
 
@@ -107,7 +107,7 @@ def soak(folder: Path, *, jobs: int, seconds: float, seed: int) -> Summary:
     summary = Summary(seconds=seconds, seed=seed, machine=about())
     choices = random.Random(seed)
     cluster = Cluster(folder)
-    save_model(cluster.settings.model_root / "tiny", layers=6)
+    save_model(cluster.settings.model_root / "tiny", layers=12)
     database = Database(cluster.postgres.url)
     key = create_key(database, tenant="soak", name="soak", scopes=(Scope.ADMIN,))[1]
     caller = Caller(cluster.api.url, key, jobs, seconds * 0.9, random.Random(seed))
@@ -193,18 +193,18 @@ def check_leftovers(summary: Summary, cluster: Cluster, database: Database, want
 
 
 def leftovers(cluster: Cluster, database: Database, wanted: dict[str, str]) -> list[str]:
-    store = Path(cluster.settings.artifact_url.removeprefix("file://"))
     with database.begin() as session:
         named = set(session.scalars(select(Job.artifact_prefix).where(Job.artifact_prefix.is_not(None))))
         open_attempts = session.execute(select(func.count()).where(Attempt.ended_at.is_(None))).scalar_one()
         unsent = session.execute(select(func.count()).select_from(OutboxMessage)).scalar_one()
         known = set(session.scalars(select(Job.id)))
-    files = {file.relative_to(store).as_posix() for file in store.rglob("*") if file.is_file()}
+    files = [key.removeprefix("soak/") for key in cluster.s3.keys(cluster.bucket)]
     stray = sorted(file for file in files if not any(file.startswith(f"{prefix}/") for prefix in named))
     cached = [file for file in cluster.settings.cache_dir.rglob("*") if file.is_file()]
     deleted = [job_id for job_id, change in wanted.items() if change == "delete" and UUID(job_id) in known]
     return [
         *(f"left in the store: {file}" for file in stray[:5]),
+        *(f"left as an open upload: {key}" for key in cluster.s3.open_uploads(cluster.bucket)[:5]),
         *(f"left in the cache: {file.relative_to(cluster.settings.cache_dir)}" for file in cached[:5]),
         *(f"deleted, but there: {job_id}" for job_id in deleted[:5]),
         *([f"{open_attempts} attempts are open"] if open_attempts else []),

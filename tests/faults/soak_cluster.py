@@ -1,10 +1,11 @@
-"""The installation that the soak disturbs: two workers, two dispatchers, the service, and servers behind wires."""
+"""The installation that the soak disturbs: two workers, two dispatchers, the service; database, broker and store behind wires."""
 
+import os
 import random
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import redis
 from service.settings import Settings
 from tests.faults.servers import Api, Postgres, Program, Valkey, through
 from tests.faults.wire import Wire
+from tests.integration import swift
 
 LEASE_SECONDS = 6.0
 
@@ -22,16 +24,21 @@ class Cluster:
     """Everything runs from the beginning; `faults` names what can be done to it."""
 
     def __init__(self, folder: Path) -> None:
-        for name in ("artifacts", "models", "cache", "logs"):
+        for name in ("models", "cache", "logs", "store"):
             (folder / name).mkdir(parents=True)
         self.postgres = Postgres(folder / "database")
         self.valkey = Valkey(folder / "broker")
+        self._store = ExitStack()
+        self.s3 = self._store.enter_context(swift.running(folder / "store"))
+        self.bucket = self.s3.new_bucket()
         self._database_wire, self._broker_wire = _wire(self.postgres.url), _wire(self.valkey.url)
+        self._store_wire = _wire(self.s3.endpoint)
+        os.environ.update(self.s3.environment(through(self.s3.endpoint, self._store_wire.port)))  # all processes inherit it
         self.settings = Settings.model_validate(
             {
                 "database_url": through(self.postgres.url, self._database_wire.port),
                 "broker_url": through(self.valkey.url, self._broker_wire.port),
-                "artifact_url": (folder / "artifacts").as_uri(),
+                "artifact_url": f"s3://{self.bucket}/soak",
                 "model_root": folder / "models",
                 "cache_dir": folder / "cache",
                 "device": "cpu",
@@ -40,6 +47,9 @@ class Cluster:
                 "resend_seconds": 5.0,
                 "retry_seconds": 0.5,
                 "sweep_seconds": 5.0,
+                "upload_sweep_seconds": 10.0,
+                "store_timeout_seconds": 5.0,
+                "store_retry_seconds": 20.0,
                 "max_queued_jobs": 100_000,
             }
         )
@@ -62,8 +72,10 @@ class Cluster:
             "the broker is emptied": lambda _: _empty(self.valkey.url),
             "connections to the database break": lambda _: self._database_wire.cut(),
             "connections to the broker break": lambda _: self._broker_wire.cut(),
+            "connections to the store break": lambda _: self._store_wire.cut(),
             "the database is silent for 8 s": lambda _: _silence(self._database_wire),
             "the broker is silent for 8 s": lambda _: _silence(self._broker_wire),
+            "the store is silent for 8 s": lambda _: _silence(self._store_wire),
         }
 
     def processes(self) -> list[psutil.Process]:
@@ -73,8 +85,9 @@ class Cluster:
     def stop(self) -> None:
         for program in (*self.workers, *self.dispatchers, self.api):
             program.stop()
-        for wire in (self._database_wire, self._broker_wire):
+        for wire in (self._database_wire, self._broker_wire, self._store_wire):
             wire.close()
+        self._store.close()
         self.valkey.stop()
         self.postgres.stop()
 
