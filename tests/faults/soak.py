@@ -27,7 +27,7 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.keys.operations import create_key
 from service.outbox.tables import OutboxMessage
-from tests.faults.soak_cluster import Cluster
+from tests.faults.soak_cluster import Cluster, command_of
 from tests.integration.job_rows import SPEC
 from tests.integration.tiny_model import save_model
 
@@ -124,8 +124,10 @@ def soak(folder: Path, *, jobs: int, seconds: float, seed: int) -> Summary:
     finally:
         database.close()
         cluster.stop()
-    alive = [process for process in cluster.processes() if "resource_tracker" not in " ".join(process.cmdline())]
-    summary.wrong += [f"a process is left: {' '.join(process.cmdline())[:80]}" for process in alive]
+    commands = [command_of(process) for process in cluster.processes()]
+    summary.wrong += [
+        f"a process is left: {command[:80]}" for command in commands if command and "resource_tracker" not in command
+    ]
     return summary
 
 

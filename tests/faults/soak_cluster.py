@@ -93,7 +93,7 @@ class Cluster:
 
     def _kill_child(self, choices: random.Random) -> None:
         children = [child for worker in self.workers for child in psutil.Process(worker.process.pid).children()]
-        running = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        running = [child for child in children if "spawn_main" in command_of(child)]
         if running:
             choices.choice(running).kill()
 
@@ -111,6 +111,14 @@ class Cluster:
         self.valkey.kill()
         time.sleep(5)
         self.valkey.start()
+
+
+def command_of(process: psutil.Process) -> str:
+    """Empty if it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _wire(url: str) -> Wire:
