@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Double, case, func, insert, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.contract import EventType, JobSpec, JobState, Stage
+from service.cursor import Cursor
 from service.database import Base, Database, in_seconds
 from service.events.tables import JobEvent
-from service.jobs.cursor import Cursor
 from service.jobs.tables import Job
 
 TENANT = "benchmark"

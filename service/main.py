@@ -20,6 +20,7 @@ import service.health.endpoints
 import service.jobs.endpoints
 import service.metrics.endpoints
 import service.recipes.endpoints
+import service.webhooks.endpoints
 import service.workers.endpoints
 from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
@@ -48,6 +49,7 @@ _V1 = (
     service.artifacts.endpoints,
     service.recipes.endpoints,
     service.workers.endpoints,
+    service.webhooks.endpoints,
 )
 
 

@@ -57,6 +57,17 @@ class Settings(BaseSettings):
     max_artifact_bytes: int | None = Field(None, ge=1)
     """Per tenant: beyond it the oldest artifacts are removed; unset: no limit."""
 
+    secret_key: SecretStr | None = Field(None, min_length=32)
+    """From which the secrets of webhooks are derived; without it there are none. A new one makes new secrets of all of them."""
+    webhooks_may_be_local: bool = False
+    """For development: messages may go to http:// and to addresses of this network."""
+    webhook_seconds: float = Field(15.0, gt=0)
+    """How long a receiver may take to answer."""
+    webhook_retry_seconds: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 25_200)
+    """The waits before a message is tried again."""
+    keep_deliveries_seconds: float = Field(30 * 86400.0, gt=0)
+    """How long the log of deliveries goes back."""
+
     max_body_bytes: int = 64 * 1024
     max_queued_jobs: int = Field(1000, ge=1)
     """Per tenant."""
@@ -110,11 +121,11 @@ class Settings(BaseSettings):
             raise FileNotFoundError(f"there is no local model {model_id}")
         return path
 
-    @field_validator("database_url", "broker_url", "artifact_url")
+    @field_validator("database_url", "broker_url", "artifact_url", "secret_key")
     @classmethod
-    def _is_no_placeholder(cls, value: SecretStr | str) -> SecretStr | str:
+    def _is_no_placeholder(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if PLACEHOLDER in text:
+        if text and PLACEHOLDER in text:
             raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; put a secret of your own in its place")
         return value
 

@@ -55,7 +55,8 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
             return False
         about: dict[str, str | int] = {"job_id": str(claim.job_id), "attempt": claim.attempt, "fence": claim.fence}
         causes = {"request": claim.traceparent, "message": message}
-        with bound_contextvars(**about, request_id=claim.request_id), tracing.consuming("attempt", causes, about):
+        request = {"request_id": claim.request_id} if claim.request_id else {}
+        with bound_contextvars(**about, **request), tracing.consuming("attempt", causes, about):
             log.info("job_claimed")
             _Attempt(claim, database, settings, stop).run()
         return True

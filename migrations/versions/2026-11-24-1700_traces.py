@@ -12,6 +12,6 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("request_id", sa.Text(), nullable=True))
-    op.add_column("jobs", sa.Column("traceparent", sa.Text(), nullable=True))
-    op.add_column("outbox", sa.Column("traceparent", sa.Text(), nullable=True))
+    op.add_column("jobs", sa.Column("request_id", sa.String(), nullable=True))
+    op.add_column("jobs", sa.Column("traceparent", sa.String(), nullable=True))
+    op.add_column("outbox", sa.Column("traceparent", sa.String(), nullable=True))

@@ -18,10 +18,12 @@ from service.contract.states import (
     Wish,
     sources_of,
 )
+from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
 
 __all__ = [
     "ANY_DEVICE",
     "DATASETS",
+    "ENDS",
     "EVENTS_CHANNEL",
     "MANIFEST_NAME",
     "PRESETS",
@@ -29,9 +31,11 @@ __all__ = [
     "QUEUE",
     "QUEUES",
     "TERMINAL_STATES",
+    "TEST_EVENT",
     "TRANSITIONS",
     "AttemptOutcome",
     "Dataset",
+    "DeliveryState",
     "DeviceClass",
     "EventType",
     "Failure",
@@ -44,6 +48,7 @@ __all__ = [
     "Preset",
     "Scope",
     "Stage",
+    "WebhookEvent",
     "Wish",
     "artifact_prefix",
     "blocks_prefix",

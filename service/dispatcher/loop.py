@@ -5,6 +5,7 @@ import time
 
 from service import liveness
 from service.database import TRANSIENT, Database
+from service.dispatcher.delivering import Deliverer
 from service.dispatcher.messages import Sender, resend_unclaimed
 from service.dispatcher.sweeping import Sweeper
 from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
@@ -26,12 +27,13 @@ class Dispatcher:
         self._sender = Sender(self._database, self._queue)
         self._wakeup = Wakeup(settings.database_url.get_secret_value())
         self._sweeper = Sweeper(settings)
+        self._deliverer = Deliverer(settings)
         self._next_look = 0.0
         self._database_is_away = False
 
     def run(self, stop: threading.Event) -> None:
-        sweeping = threading.Thread(target=self._sweeper.run, args=(stop,), name="sweeper", daemon=True)
-        sweeping.start()
+        for name, beside in (("sweeper", self._sweeper.run), ("deliverer", self._deliverer.run)):
+            threading.Thread(target=beside, args=(stop,), name=name, daemon=True).start()
         log.info("dispatcher_started")
         self._wakeup.wait(0, stop)  # listens from now on, so that nothing falls between the first look and the first wait
         while not stop.is_set():

@@ -26,6 +26,7 @@ ARTIFACTS_LET_GO: Final = Counter(
     "dsnot_artifacts_let_go", "Artifacts of finished jobs that are kept no longer.", ["reason"], registry=REGISTRY
 )
 UPLOADS_ABORTED: Final = Counter("dsnot_uploads_aborted", "Multipart uploads that nobody would complete.", registry=REGISTRY)
+WEBHOOK_ATTEMPTS: Final = Counter("dsnot_webhook_attempts", "Messages tried, by what came of it.", ["outcome"], registry=REGISTRY)
 SWEEPS: Final = Counter(
     "dsnot_sweeps", "Rounds of the sweeper: done, or given up until the next.", ["outcome"], registry=REGISTRY
 )
@@ -34,6 +35,7 @@ for _metric, _labels in (
     (RULES_APPLIED, ("lease_expired", "job_expired", "run_deadline_exceeded")),
     (FILES_SWEPT, ("attempt", "blocks", "job")),
     (ARTIFACTS_LET_GO, ("age", "quota")),
+    (WEBHOOK_ATTEMPTS, ("delivered", "postponed", "given_up", "gone")),
     (SWEEPS, ("done", "postponed")),
 ):
     for _label in _labels:

@@ -1,4 +1,5 @@
-"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs, workers that are long gone.
+"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs, workers that
+are long gone, the log of webhooks.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -18,6 +19,7 @@ from service.logging import get_logger
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
+from service.webhooks import repository as webhooks
 from service.workers import repository as workers
 
 log = get_logger(__name__)
@@ -58,6 +60,7 @@ class Sweeper:
         self._abort_uploads()
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
+            webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
 
     def _let_artifacts_go(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes

@@ -1,5 +1,6 @@
-"""The key with which programs of the same home talk to its service."""
+"""The key with which programs of the same home talk to its service, and the secret of that service."""
 
+import secrets
 from pathlib import Path
 
 from service.contract import Scope
@@ -17,3 +18,10 @@ def ensure(database_url: str, file: Path) -> None:
             write_private(file, plaintext)
     finally:
         database.close()
+
+
+def secret(file: Path) -> str:
+    """The secret from which those of webhooks are derived; made at the first start."""
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(32))
+    return file.read_text().strip()

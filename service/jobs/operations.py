@@ -7,10 +7,10 @@ from uuid import UUID
 
 from service.attempts.tables import Attempt
 from service.contract import JobSpec
+from service.cursor import Cursor
 from service.database import Database, Session
 from service.errors import NotFound, Problem
 from service.jobs import repository
-from service.jobs.cursor import Cursor
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
 from service.logging import get_logger

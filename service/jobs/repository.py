@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from service import tracing
 from service.attempts.tables import Attempt
 from service.contract import EventType, JobSpec, JobState, sources_of
+from service.cursor import Cursor
 from service.database import in_seconds
 from service.events.tables import JobEvent
-from service.jobs.cursor import Cursor
 from service.jobs.tables import Job, Layer
 from service.logging import request_id
 

@@ -35,6 +35,7 @@ class Snapshot:
     jobs: Mapping[str, JobCounts]
     claimable: Mapping[str, Backlog]
     outbox: Backlog
+    webhooks: Backlog
     leases: Leases
     workers: Mapping[tuple[str, str], int]
     """By state and device."""
@@ -89,6 +90,7 @@ class DatabaseCollector(Collector):
                     repository.jobs_by_state(session),
                     repository.claimable(session),
                     repository.outbox(session),
+                    repository.webhooks(session),
                     repository.leases(session),
                     {(str(state), str(device)): count for (state, device), count in counts.items()},
                 )
@@ -107,6 +109,9 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge("dsnot_queue_oldest_seconds", "For how long the oldest job could have been taken.", ages, "device")
     yield _gauge("dsnot_outbox_messages", "Messages that are due and not sent.", {(): seen.outbox.count})
     yield _gauge("dsnot_outbox_oldest_seconds", "For how long the oldest of them is due.", {(): seen.outbox.oldest_seconds})
+    overdue = {(): seen.webhooks.oldest_seconds}
+    yield _gauge("dsnot_webhook_messages", "Messages to webhooks that are due.", {(): seen.webhooks.count})
+    yield _gauge("dsnot_webhook_oldest_seconds", "For how long the oldest of them is due.", overdue)
     yield _gauge("dsnot_attempts_open", "Attempts under way.", {(): seen.leases.open})
     yield _gauge("dsnot_leases_past_due", "Attempts under way whose lease has run out.", {(): seen.leases.past_due})
     yield _gauge("dsnot_workers", "Workers by state and device, for a day after they stopped.", seen.workers, "state", "device")

@@ -11,10 +11,11 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.attempts.repository import HELD_STATES
 from service.attempts.tables import Attempt
-from service.contract import QUEUES, JobState, sources_of
+from service.contract import QUEUES, DeliveryState, JobState, sources_of
 from service.database import in_seconds
 from service.jobs.tables import Job
 from service.outbox.tables import OutboxMessage
+from service.webhooks.tables import Delivery
 
 RECENT_SECONDS: Final = 3600.0
 
@@ -68,6 +69,13 @@ def outbox(session: Session) -> Backlog:
     """The messages that are due and were not sent."""
     statement = select(func.count(), func.coalesce(_age(OutboxMessage.due_at), 0)).where(OutboxMessage.due_at <= func.now())
     count, age = session.execute(statement).one()
+    return Backlog(count, float(age))
+
+
+def webhooks(session: Session) -> Backlog:
+    """The messages to webhooks that should be on their way."""
+    due = Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now()
+    count, age = session.execute(select(func.count(), func.coalesce(_age(Delivery.next_attempt_at), 0)).where(*due)).one()
     return Backlog(count, float(age))
 
 

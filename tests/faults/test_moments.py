@@ -1,5 +1,6 @@
 """Processes killed between two steps that belong together: what one did, the next must neither repeat nor forget."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -8,23 +9,33 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import select
 
 from service.contract import QUEUE, JobState
 from service.database import Database
 from service.dispatcher.sweeping import Sweeper
 from service.settings import Settings
+from service.webhooks.tables import Delivery, Webhook
 from tests.faults.long_jobs import assert_one_artifact_and_nothing_else
 from tests.integration.conftest import environment
 from tests.integration.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.integration.sinks import receiving
 from tests.integration.tiny_model import save_model
 from tests.integration.worker_processes import dispatching
 from worker.runner import work
 
 DIE = "import os, signal\ndie = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
 
+SHORT_LEASE = "import service.dispatcher.delivering\nservice.dispatcher.delivering._LEASE_SECONDS = 1.0\n"
+"""Of the delivery that the dying dispatcher has taken: the next one takes it after a second instead of a minute."""
+
 DISPATCHERS = {
     "before it sends": "service.queue.Queue.send = die",
     "after it has sent": "service.outbox.repository.remove = die",
+}
+DELIVERERS = {
+    "before it sends": "service.dispatcher.delivering.post = die",
+    "after it has sent": "service.webhooks.repository.note = die",
 }
 WORKERS = {
     "before the manifest": "worker.artifacts._put_manifest = die",
@@ -44,7 +55,7 @@ def dies(settings: Settings, code: str, run: str) -> None:
 
 RUN_DISPATCHER = """
     import threading
-    import service.outbox.repository, service.queue
+    import service.dispatcher.delivering, service.outbox.repository, service.queue, service.webhooks.repository
     from service.dispatcher.loop import Dispatcher
     from service.settings import get_settings
     PATCH
@@ -89,7 +100,7 @@ def test_a_worker_that_dies_before_the_finish_is_written_leaves_one_artifact_in_
         eventually(lambda: work(settings, threading.Event()))
         assert job_row(database, job_id).state == JobState.SUCCEEDED
         assert event_types(database, job_id).count("succeeded") == 1
-    assert_one_artifact_and_nothing_else(settings, database, job_id)
+        assert_one_artifact_and_nothing_else(settings, database, job_id)
 
 
 def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settings, database: Database) -> None:
@@ -103,3 +114,31 @@ def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settin
     Sweeper(settings.model_copy(update={"lease_seconds": 0.01})).sweep()
     assert event_types(database, job_id).count("succeeded") == 1
     assert_one_artifact_and_nothing_else(settings, database, job_id, following)
+
+
+@pytest.mark.parametrize("moment", DELIVERERS)
+def test_a_dispatcher_that_dies_between_finish_and_webhook_has_the_end_told_under_one_id(
+    settings: Settings, database: Database, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.faults.test_moments.DIE", DIE + SHORT_LEASE)
+    save_model(settings.model_root / "tiny")
+    settings = settings.model_copy(update={"webhooks_may_be_local": True})
+    with receiving() as sink:
+        with database.begin() as session:
+            session.add(Webhook(tenant="test", url=sink.url, description="", events=["job.succeeded"]))
+        job_id = insert_job(database, send=False)
+        assert work(settings, threading.Event())
+        dies(settings, DELIVERERS[moment], RUN_DISPATCHER)
+        before = len(sink.got)
+        assert before == (moment == "after it has sent")
+        with dispatching(settings, tmp_path):
+            eventually(lambda: len(sink.got) == before + 1)
+            eventually(lambda: states_of_deliveries(database) == ["delivered"])
+    assert len(set(sink.ids)) == 1, "a receiver that knows ids sees one message"
+    assert {json.loads(got.body)["subject"] for got in sink.got} == {str(job_id)}
+    assert event_types(database, job_id).count("succeeded") == 1
+
+
+def states_of_deliveries(database: Database) -> list[str]:
+    with database.begin() as session:
+        return list(session.scalars(select(Delivery.state)))

@@ -1,5 +1,6 @@
 """Real servers for the integration tests: started once, their data emptied before each test."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from service import schema
@@ -68,6 +70,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "model_root": tmp_path / "models",
             "cache_dir": tmp_path / "cache",
             "device": "cpu",
+            "secret_key": "a secret of the tests, which is long enough",
             "lease_seconds": 3.0,
             "heartbeat_seconds": 0.5,
             "dispatch_seconds": 0.2,
@@ -104,7 +107,9 @@ def s3_settings(settings: Settings, bucket: str) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """The same settings as environment variables, for child processes."""
     values = settings.model_dump()
-    values |= {"database_url": settings.database_url.get_secret_value(), "broker_url": settings.broker_url.get_secret_value()}
+    secret = {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
+    lists = {name: json.dumps(value) for name, value in values.items() if isinstance(value, list | tuple)}
+    values |= secret | lists
     plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | Path)}
     return dict(os.environ) | {f"DSNOT_{name.upper()}": str(value) for name, value in plain.items()}
 

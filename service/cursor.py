@@ -1,4 +1,4 @@
-"""Where a page of jobs ended: opaque to callers, and true however many jobs are created meanwhile, for it names a place."""
+"""Where a page of a list ended: opaque to callers, and true however much is added meanwhile, for it names a place."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from service.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Cursor:
-    """The creation time and id of a page's last job."""
+    """The creation time and id of a page's last item."""
 
     created_at: datetime
     id: UUID
@@ -34,5 +34,5 @@ class Cursor:
 
 
 def _refused() -> InvalidInput:
-    detail = "is not a cursor of this list; leave it out to begin with the newest job"
+    detail = "is not a cursor of this list; leave it out to begin with the newest"
     return InvalidInput(f"cursor {detail}", errors=[{"pointer": "cursor", "detail": detail}])

@@ -1,0 +1,37 @@
+"""What is sent: one JSON object that is a payload of Standard Webhooks and a CloudEvent (1.0, structured) at once."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from service.events.tables import JobEvent
+from service.jobs.schemas import JobView
+from service.jobs.tables import Job
+from service.webhooks.tables import Delivery
+
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+
+
+def body_of(delivery: Delivery, job: Job | None, event: JobEvent | None) -> str:
+    """The message of a delivery; `data` holds the event and the job as it is now."""
+    at = event.created_at if event else delivery.created_at
+    data: dict[str, Any] = {}
+    if job is not None:
+        data["job"] = JobView.of(job).model_dump(mode="json")
+    if event is not None:
+        data["event"] = {"seq": event.seq, "type": event.type, "data": event.data}
+    message = {
+        "specversion": "1.0",
+        "id": str(delivery.id),
+        "source": f"/v1/jobs/{job.id}" if job else f"/v1/webhooks/{delivery.webhook_id}",
+        "type": delivery.type,
+        "time": _rfc3339(at),
+        "timestamp": _rfc3339(at),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+    return json.dumps(message | ({"subject": str(job.id)} if job else {}), ensure_ascii=False, separators=(",", ":"))
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,157 @@
+"""What callers do with webhooks, and why it may be refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from service.contract import TEST_EVENT, DeliveryState
+from service.cursor import Cursor
+from service.database import Database, Session
+from service.errors import Conflict, InvalidInput, NotFound, Unavailable
+from service.settings import Settings
+from service.webhooks import repository
+from service.webhooks.schemas import NewWebhook, WebhookChange
+from service.webhooks.signing import secret_of
+from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+from service.webhooks.targets import TargetRefused, check_url
+
+_MOST: Final = 20
+"""Webhooks of one tenant."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Some deliveries, the attempts of all of them, and where the next page begins."""
+
+    deliveries: list[Delivery]
+    attempts: list[DeliveryAttempt]
+    next_cursor: str | None = None
+
+
+def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant: str) -> tuple[Webhook, str]:
+    """The webhook and its secret, which is shown once.
+
+    Raises:
+        InvalidInput: the address is none that messages may go to.
+        Conflict: the tenant has too many.
+        Unavailable: the service has no secret from which those of webhooks could be derived.
+    """
+    master = _master(settings)
+    _check(wanted.url, settings)
+    events = [str(event) for event in dict.fromkeys(wanted.events)]
+    with database.begin() as session:
+        if len(repository.of_tenant(session, tenant)) >= _MOST:
+            raise Conflict(f"there are {_MOST} webhooks already; delete one")
+        made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
+        repository.add(session, made)
+    return made, secret_of(master, made.id, made.secret_number)
+
+
+def list_all(database: Database, *, tenant: str) -> list[Webhook]:
+    with database.begin() as session:
+        return list(repository.of_tenant(session, tenant))
+
+
+def get(database: Database, webhook_id: UUID, *, tenant: str) -> Webhook:
+    """Raises NotFound."""
+    with _held(database, webhook_id, tenant) as (_, webhook):
+        return webhook
+
+
+def change(database: Database, settings: Settings, webhook_id: UUID, wanted: WebhookChange, *, tenant: str) -> Webhook:
+    """Raises NotFound, InvalidInput."""
+    if wanted.url is not None:
+        _check(wanted.url, settings)
+    with _held(database, webhook_id, tenant) as (session, webhook):
+        webhook.url = wanted.url or webhook.url
+        webhook.description = webhook.description if wanted.description is None else wanted.description
+        if wanted.events is not None:
+            webhook.events = [str(event) for event in dict.fromkeys(wanted.events)]
+        if wanted.enabled is False:
+            repository.disable(session, webhook_id, "switched off")
+        elif wanted.enabled:
+            webhook.disabled_at = webhook.disabled_because = None
+        session.flush()
+        session.refresh(webhook)
+        return webhook
+
+
+def delete(database: Database, webhook_id: UUID, *, tenant: str) -> None:
+    """Raises NotFound."""
+    with _held(database, webhook_id, tenant) as (session, webhook):
+        repository.remove(session, webhook)
+
+
+def rotate(
+    database: Database, settings: Settings, webhook_id: UUID, *, overlap_seconds: float, tenant: str
+) -> tuple[Webhook, str]:
+    """A new secret; for a while messages are signed with both. Raises NotFound, Unavailable."""
+    master = _master(settings)
+    with _held(database, webhook_id, tenant) as (session, webhook):
+        repository.rotate(session, webhook, overlap_seconds=overlap_seconds)
+        return webhook, secret_of(master, webhook.id, webhook.secret_number)
+
+
+def test(database: Database, webhook_id: UUID, *, tenant: str) -> Delivery:
+    """Send a message that tells of nothing. Raises NotFound; Conflict if the webhook is switched off."""
+    with _held(database, webhook_id, tenant) as (session, webhook):
+        _must_be_enabled(webhook)
+        return repository.add_delivery(session, webhook_id, TEST_EVENT)
+
+
+def log(database: Database, webhook_id: UUID, *, state: DeliveryState | None, cursor: str | None, limit: int, tenant: str) -> Log:
+    """Raises NotFound; InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    with _held(database, webhook_id, tenant) as (session, _):
+        found = repository.deliveries(session, webhook_id, state=state, before=before, limit=limit + 1)
+        page = list(found[:limit])
+        attempts = list(repository.attempts(session, [each.id for each in page]))
+    following = Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None
+    return Log(page, attempts, following)
+
+
+def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
+    """Send a message once more, with its old id.
+
+    Raises:
+        NotFound: there is no such webhook or delivery.
+        Conflict: it is on its way, or the webhook is switched off.
+    """
+    with _held(database, webhook_id, tenant) as (session, webhook):
+        if repository.delivery(session, webhook_id, delivery_id) is None:
+            raise NotFound(f"the webhook has no delivery {delivery_id}")
+        _must_be_enabled(webhook)
+        again = repository.replay(session, webhook_id, delivery_id)
+        if again is None:
+            raise Conflict("the message is on its way; its delivery is pending")
+        return Log([again], list(repository.attempts(session, [again.id])))
+
+
+@contextmanager
+def _held(database: Database, webhook_id: UUID, tenant: str) -> Iterator[tuple[Session, Webhook]]:
+    """The webhook, which nobody else changes until the transaction ends."""
+    with database.begin() as session:
+        webhook = repository.get(session, webhook_id, tenant=tenant, lock=True)
+        if webhook is None:
+            raise NotFound(f"there is no webhook {webhook_id}")
+        yield session, webhook
+
+
+def _must_be_enabled(webhook: Webhook) -> None:
+    if webhook.disabled_at is not None:
+        raise Conflict("the webhook is switched off; enable it first")
+
+
+def _check(url: str, settings: Settings) -> None:
+    try:
+        check_url(url, may_be_local=settings.webhooks_may_be_local)
+    except TargetRefused as error:
+        raise InvalidInput(f"/url: {error}", errors=[{"pointer": "/url", "detail": str(error)}]) from error
+
+
+def _master(settings: Settings) -> str:
+    if settings.secret_key is None:
+        raise Unavailable("webhooks need DSNOT_SECRET_KEY, which whoever runs the service has to set", retry_after=300)
+    return settings.secret_key.get_secret_value()

@@ -1,0 +1,75 @@
+"""Sending one message: a POST to an address of the world, answered within seconds. No redirect is followed."""
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpcore
+
+from service.webhooks.targets import GuardedNetwork, TargetRefused, check_url
+
+_READ_BYTES: Final = 4096
+_MAX_WAIT_SECONDS: Final = 86_400.0
+GONE: Final = 410
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it. The receiver's words are not kept: nobody knows what is in them."""
+
+    seconds: float
+    status: int | None = None
+    error: str | None = None
+    """Why it is no success; None if it is one."""
+    wait_seconds: float | None = None
+    """How long the receiver asks to be left alone."""
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_be_local: bool) -> Outcome:
+    """Send, and say what came of it. Nothing that the receiver does is raised."""
+    began = time.monotonic()
+    try:
+        check_url(url, may_be_local=may_be_local)
+        status, wait = _exchange(url, body, headers, seconds, may_be_local)
+    except (TargetRefused, httpcore.UnsupportedProtocol) as error:
+        return Outcome(time.monotonic() - began, error=f"not sent: {error}")
+    except (httpcore.TimeoutException, TimeoutError):
+        return Outcome(time.monotonic() - began, error=f"no complete answer within {seconds:g} s")
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
+        return Outcome(time.monotonic() - began, error=f"no answer ({type(error).__name__})")
+    return Outcome(time.monotonic() - began, status, _complaint(status), wait)
+
+
+def _exchange(url: str, body: bytes, headers: dict[str, str], seconds: float, may_be_local: bool) -> tuple[int, float | None]:
+    network = GuardedNetwork(seconds=seconds, may_be_local=may_be_local)
+    with httpcore.ConnectionPool(network_backend=network, retries=0) as pool:
+        sent: list[tuple[bytes | str, bytes | str]] = [*headers.items(), ("Content-Length", str(len(body)))]
+        with pool.stream("POST", url, headers=sent, content=body) as response:
+            read = 0
+            for chunk in response.iter_stream():
+                read += len(chunk)
+                if read >= _READ_BYTES:
+                    break
+            asked = {name.lower(): value for name, value in response.headers}.get(b"retry-after")
+    return response.status, _wait(asked.decode("latin-1")) if asked else None
+
+
+def _complaint(status: int) -> str | None:
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        return f"answered {status}; redirects are not followed"
+    return f"answered {status}"
+
+
+def _wait(retry_after: str) -> float | None:
+    """Seconds, of a number or a date; None of anything else."""
+    try:
+        seconds = float(int(retry_after))
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), _MAX_WAIT_SECONDS)

@@ -1,0 +1,164 @@
+"""SQL of webhooks and their deliveries."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.contract import DeliveryState
+from service.cursor import Cursor
+from service.database import in_seconds
+from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+
+
+@dataclass(frozen=True)
+class Due:
+    """A delivery that is ours to try until its lease runs out."""
+
+    id: UUID
+    webhook_id: UUID
+    attempt: int
+    """Counts from 1."""
+    tried: int
+    """How often since it was last asked for, this attempt included."""
+
+
+def add(session: Session, webhook: Webhook) -> Webhook:
+    session.add(webhook)
+    session.flush()
+    session.refresh(webhook)
+    return webhook
+
+
+def get(session: Session, webhook_id: UUID, *, tenant: str, lock: bool = False) -> Webhook | None:
+    statement = select(Webhook).where(Webhook.id == webhook_id, Webhook.tenant == tenant)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
+    """Oldest first."""
+    return session.scalars(select(Webhook).where(Webhook.tenant == tenant).order_by(Webhook.created_at, Webhook.id)).all()
+
+
+def remove(session: Session, webhook: Webhook) -> None:
+    """With its deliveries and their log."""
+    session.delete(webhook)
+
+
+def rotate(session: Session, webhook: Webhook, *, overlap_seconds: float) -> None:
+    webhook.secret_number += 1
+    webhook.old_secret_until = in_seconds(overlap_seconds)
+    session.flush()
+    session.refresh(webhook)
+
+
+def old_secret_holds(session: Session, webhook: Webhook) -> bool:
+    return bool(session.execute(select(func.coalesce(webhook.old_secret_until, func.now()) > func.now())).scalar_one())
+
+
+def disable(session: Session, webhook_id: UUID, because: str) -> None:
+    """It is told of nothing more; what waits for it has failed."""
+    wanted = update(Webhook).where(Webhook.id == webhook_id, Webhook.disabled_at.is_(None))
+    session.execute(wanted.values(disabled_at=func.now(), disabled_because=because))
+    pending = update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.state == DeliveryState.PENDING)
+    session.execute(pending.values(state=DeliveryState.FAILED, finished_at=func.now()))
+
+
+def add_delivery(session: Session, webhook_id: UUID, kind: str) -> Delivery:
+    """One that belongs to no job."""
+    made = Delivery(webhook_id=webhook_id, type=kind)
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def deliveries(
+    session: Session, webhook_id: UUID, *, state: DeliveryState | None, before: Cursor | None, limit: int
+) -> Sequence[Delivery]:
+    """Newest first."""
+    statement = select(Delivery).where(Delivery.webhook_id == webhook_id)
+    if state is not None:
+        statement = statement.where(Delivery.state == state)
+    if before is not None:
+        statement = statement.where(tuple_(Delivery.created_at, Delivery.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit)).all()
+
+
+def attempts(session: Session, delivery_ids: Collection[UUID]) -> Sequence[DeliveryAttempt]:
+    """Of these deliveries, oldest first."""
+    wanted = select(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(delivery_ids))
+    return session.scalars(wanted.order_by(DeliveryAttempt.delivery_id, DeliveryAttempt.number)).all()
+
+
+def replay(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
+    """Send it once more, on a new schedule; None if there is none that has ended."""
+    again = update(Delivery).where(
+        Delivery.id == delivery_id, Delivery.webhook_id == webhook_id, Delivery.state != DeliveryState.PENDING
+    )
+    values = {
+        "state": DeliveryState.PENDING,
+        "next_attempt_at": func.now(),
+        "finished_at": None,
+        "tries_left_from": Delivery.attempts,
+    }
+    return session.scalars(again.values(**values).returning(Delivery)).one_or_none()
+
+
+def delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
+    return session.scalars(select(Delivery).where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)).one_or_none()
+
+
+def take_due(
+    session: Session, *, lease_seconds: float, limit: int = 1, busy: Collection[UUID] = (), webhook: UUID | None = None
+) -> list[Due]:
+    """Deliveries that are due, the oldest of each webhook that is not `busy`, or of one. Nobody else tries them meanwhile."""
+    oldest = (
+        select(Delivery.id)
+        .distinct(Delivery.webhook_id)
+        .where(Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now())
+        .where(Delivery.webhook_id.not_in(busy) if webhook is None else Delivery.webhook_id == webhook)
+        .order_by(Delivery.webhook_id, Delivery.created_at, Delivery.id)
+        .limit(limit)
+    )
+    locked = select(Delivery.id).where(Delivery.id.in_(oldest), Delivery.next_attempt_at <= func.now())
+    taken = (
+        update(Delivery)
+        .where(Delivery.id.in_(locked.with_for_update(skip_locked=True)))
+        .values(attempts=Delivery.attempts + 1, next_attempt_at=in_seconds(lease_seconds))
+        .returning(Delivery.id, Delivery.webhook_id, Delivery.attempts, Delivery.attempts - Delivery.tries_left_from)
+    )
+    return [Due(*row) for row in session.execute(taken, execution_options={"synchronize_session": False})]
+
+
+def note(session: Session, due: Due, *, seconds: float, status: int | None, error: str | None) -> bool:
+    """Write an attempt into the log; False if another has begun since, so that this one decides nothing any more."""
+    held = session.execute(
+        select(Delivery.id).where(Delivery.id == due.id, Delivery.attempts == due.attempt).with_for_update()
+    ).one_or_none()
+    if held is None:
+        return False
+    session.add(DeliveryAttempt(delivery_id=due.id, number=due.attempt, seconds=seconds, status=status, error=error))
+    session.flush()
+    return True
+
+
+def finish(session: Session, delivery_id: UUID, state: DeliveryState) -> None:
+    _change(session, delivery_id, state=state, finished_at=func.now())
+
+
+def try_again(session: Session, delivery_id: UUID, *, seconds: float) -> None:
+    _change(session, delivery_id, next_attempt_at=in_seconds(seconds))
+
+
+def forget(session: Session, *, keep_seconds: float) -> None:
+    """Drop deliveries that ended long ago."""
+    session.execute(delete(Delivery).where(Delivery.finished_at < in_seconds(-keep_seconds)))
+
+
+def _change(session: Session, delivery_id: UUID, **values: Any) -> None:
+    pending = update(Delivery).where(Delivery.id == delivery_id, Delivery.state == DeliveryState.PENDING)
+    session.execute(pending.values(**values), execution_options={"synchronize_session": False})

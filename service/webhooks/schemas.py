@@ -1,0 +1,134 @@
+"""Webhooks as the API takes and shows them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from service.contract import ENDS, DeliveryState, WebhookEvent
+from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+
+_Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))]
+_URL_TEXT = "https address that answers 2xx within 15 s; redirects are not followed"
+
+
+class NewWebhook(BaseModel):
+    """What to tell whom."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"url": "https://example.com/dsnot", "events": ["job.succeeded", "job.failed"]}]},
+    )
+
+    url: _Url = Field(description=_URL_TEXT)
+    events: _Events = Field(list(ENDS), description="what to tell; by default how jobs end")
+    description: _Description = ""
+
+
+class WebhookChange(BaseModel):
+    """What to change; fields that are left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"events": ["job.failed"]}, {"enabled": False}]})
+
+    url: _Url | None = Field(None, description=_URL_TEXT)
+    events: _Events | None = None
+    description: _Description | None = None
+    enabled: bool | None = Field(None, description="false: tell it nothing; true: tell it of what happens from now on")
+
+
+class Rotation(BaseModel):
+    """How to change over to a new secret."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
+
+    overlap_seconds: int = Field(86_400, ge=0, le=604_800, description="for how long messages are signed with the old one, too")
+
+
+class WebhookView(BaseModel):
+    """A webhook."""
+
+    id: UUID
+    url: str
+    events: list[str]
+    description: str
+    enabled: bool
+    disabled_at: datetime | None
+    disabled_because: str | None
+    old_secret_until: datetime | None = Field(description="until when messages are signed with the secret before, too")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> Self:
+        return cls.model_validate(_fields(webhook))
+
+
+class WebhookWithSecret(WebhookView):
+    """A webhook, and what its messages are signed with: shown here and never again."""
+
+    secret: str = Field(description="Standard Webhooks: `whsec_…`")
+
+    @classmethod
+    def with_secret(cls, webhook: Webhook, secret: str) -> Self:
+        return cls.model_validate(_fields(webhook) | {"secret": secret})
+
+
+def _fields(webhook: Webhook) -> dict[str, object]:
+    names = ("id", "url", "events", "description", "disabled_at", "disabled_because", "old_secret_until", "created_at")
+    return {name: getattr(webhook, name) for name in names} | {"enabled": webhook.disabled_at is None}
+
+
+class WebhookPage(BaseModel):
+    """All webhooks, oldest first."""
+
+    items: list[WebhookView]
+    next_cursor: None = None
+
+
+class DeliveryAttemptView(BaseModel):
+    """One try."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int
+    ended_at: datetime
+    seconds: float
+    status: int | None = Field(description="what the receiver answered")
+    error: str | None = Field(description="why it was no success")
+
+
+class DeliveryView(BaseModel):
+    """A message, and how sending it went."""
+
+    id: UUID = Field(description="also the message's `webhook-id`, in every attempt")
+    type: str = Field(examples=["job.succeeded"])
+    job_id: UUID | None
+    state: DeliveryState
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="while it is pending")
+    finished_at: datetime | None
+    attempts: list[DeliveryAttemptView]
+
+    @classmethod
+    def of(cls, delivery: Delivery, attempts: Sequence[DeliveryAttempt] = ()) -> Self:
+        is_pending = delivery.state == DeliveryState.PENDING
+        return cls(
+            id=delivery.id,
+            type=delivery.type,
+            job_id=delivery.job_id,
+            state=DeliveryState(delivery.state),
+            created_at=delivery.created_at,
+            next_attempt_at=delivery.next_attempt_at if is_pending else None,
+            finished_at=delivery.finished_at,
+            attempts=[DeliveryAttemptView.model_validate(each) for each in attempts if each.delivery_id == delivery.id],
+        )
+
+
+class DeliveryPage(BaseModel):
+    """Deliveries, newest first."""
+
+    items: list[DeliveryView]
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

@@ -1,0 +1,203 @@
+"""Webhooks through the API: made, changed, refused, theirs alone."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from service.contract import EventType, Scope
+from service.database import Database
+from service.events import repository as events
+from service.settings import Settings
+from tests.integration.serving import client, insert_job, key_for, problem, serving
+
+URL = "https://sink.example/hook"
+ENDS = ["job.succeeded", "job.failed", "job.cancelled", "job.expired"]
+
+
+def create(api: httpx.Client, **fields: Any) -> dict[str, Any]:
+    answer = api.post("/v1/webhooks", json={"url": URL} | fields)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/v1/webhooks/{answer.json()['id']}"
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def deliveries(api: httpx.Client, webhook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get(f"/v1/webhooks/{webhook['id']}/deliveries", params=query).json()["items"]
+    return found
+
+
+def test_a_webhook_is_made_with_a_secret_that_is_shown_once(api: httpx.Client) -> None:
+    made = create(api, description="ours")
+    secret = made.pop("secret")
+    assert secret.startswith("whsec_")
+    assert (made["url"], made["events"], made["description"], made["enabled"]) == (URL, ENDS, "ours", True)
+    assert api.get(f"/v1/webhooks/{made['id']}").json() == made
+    assert api.get("/v1/webhooks").json() == {"items": [made], "next_cursor": None}
+
+
+def test_no_secret_is_stored(api: httpx.Client, database: Database) -> None:
+    made = create(api)
+    rotated = api.post(f"/v1/webhooks/{made['id']}/rotate-secret").json()
+    with database.begin() as session:
+        rows = str(session.execute(text("SELECT * FROM webhooks")).all())
+    for secret in (made["secret"], rotated["secret"]):
+        assert secret.removeprefix("whsec_") not in rows
+
+
+def test_a_rotation_makes_a_new_secret_and_says_how_long_the_old_one_holds(api: httpx.Client) -> None:
+    made = create(api)
+    rotated = api.post(f"/v1/webhooks/{made['id']}/rotate-secret", json={"overlap_seconds": 60})
+    assert rotated.status_code == 200
+    assert rotated.json()["secret"] != made["secret"]
+    assert rotated.json()["old_secret_until"] is not None
+    default = api.post(f"/v1/webhooks/{made['id']}/rotate-secret").json()
+    assert default["old_secret_until"] > rotated.json()["old_secret_until"]
+
+
+def test_a_webhook_is_changed_field_by_field(api: httpx.Client) -> None:
+    made = create(api)
+    path = f"/v1/webhooks/{made['id']}"
+    changed = api.patch(path, json={"url": "https://other.example/", "events": ["job.failed", "job.failed"]}).json()
+    assert (changed["url"], changed["events"], changed["description"]) == ("https://other.example/", ["job.failed"], "")
+    off = api.patch(path, json={"enabled": False}).json()
+    assert (off["enabled"], off["disabled_because"], off["url"]) == (False, "switched off", "https://other.example/")
+    on = api.patch(path, json={"enabled": True}).json()
+    assert (on["enabled"], on["disabled_at"], on["disabled_because"]) == (True, None, None)
+    assert "secret" not in on
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/url"),
+        ({"url": ""}, "/url"),
+        ({"url": 1}, "/url"),
+        ({"url": "http://sink.example/"}, "/url"),
+        ({"url": "https://10.0.0.1/"}, "/url"),
+        ({"url": "https://user:pw@sink.example/"}, "/url"),
+        ({"url": URL + "\0"}, ""),
+        ({"url": URL, "events": []}, "/events"),
+        ({"url": URL, "events": ["job.everything"]}, "/events/0"),
+        ({"url": URL, "events": ["job.failed"] * 12}, "/events"),
+        ({"url": URL, "description": "x" * 257}, "/description"),
+        ({"url": URL, "description": "a\nb"}, "/description"),
+        ({"url": URL, "secret": "mine"}, "/secret"),
+    ],
+)
+def test_what_is_wrong_with_a_webhook_is_said_with_its_place(api: httpx.Client, body: dict[str, Any], pointer: str) -> None:
+    status, kind, pointers = problem(api.post("/v1/webhooks", json=body))
+    assert (status, kind) in {(422, "invalid-input"), (400, "malformed-body")}
+    assert pointer in [*pointers, ""]
+    made = create(api)
+    if ("url" in body and len(body) > 1) or body.get("url") not in (None, URL):
+        assert problem(api.patch(f"/v1/webhooks/{made['id']}", json=body))[0] in (400, 422)
+    assert len(api.get("/v1/webhooks").json()["items"]) == 1
+
+
+def test_a_tenant_has_no_more_than_twenty(api: httpx.Client) -> None:
+    for _ in range(20):
+        create(api)
+    status, kind, _ = problem(api.post("/v1/webhooks", json={"url": URL}))
+    assert (status, kind) == (409, "conflict")
+
+
+ROUTES = [
+    ("GET", ""),
+    ("PATCH", ""),
+    ("DELETE", ""),
+    ("POST", "/rotate-secret"),
+    ("POST", "/test"),
+    ("GET", "/deliveries"),
+    ("POST", "/deliveries/{delivery}/replay"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_another_tenants_webhook_is_not_there(api: httpx.Client, database: Database, method: str, path: str) -> None:
+    made = create(api)
+    delivery = api.post(f"/v1/webhooks/{made['id']}/test").json()["id"]
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
+    with client(str(api.base_url), key_for(database, Scope.ADMIN, tenant="other")) as stranger:
+        address = f"/v1/webhooks/{made['id']}{path.format(delivery=delivery)}"
+        assert problem(stranger.request(method, address, **body))[:2] == (404, "not-found")
+        assert stranger.get("/v1/webhooks").json()["items"] == []
+    unknown = f"/v1/webhooks/{uuid4()}{path.format(delivery=delivery)}"
+    assert problem(api.request(method, unknown, **body))[:2] == (404, "not-found")
+
+
+def test_readers_may_look_and_nothing_else(api: httpx.Client, database: Database) -> None:
+    made = create(api)
+    with client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as reader:
+        assert reader.get(f"/v1/webhooks/{made['id']}/deliveries").status_code == 200
+        assert problem(reader.post("/v1/webhooks", json={"url": URL}))[:2] == (403, "forbidden")
+        assert problem(reader.delete(f"/v1/webhooks/{made['id']}"))[:2] == (403, "forbidden")
+
+
+def test_an_event_makes_one_delivery_for_each_webhook_that_wants_it(api: httpx.Client, database: Database) -> None:
+    ends, starts = create(api), create(api, events=["job.attempt_started"])
+    off = create(api)
+    api.patch(f"/v1/webhooks/{off['id']}", json={"enabled": False})
+    with client(str(api.base_url), key_for(database, Scope.ADMIN, tenant="other")) as stranger:
+        theirs = create(stranger)
+        job_id = insert_job(database)
+        with database.begin() as session:
+            events.append(session, job_id, EventType.ATTEMPT_STARTED)
+            events.append(session, job_id, EventType.BLOCK_PRUNED)
+            events.append(session, job_id, EventType.SUCCEEDED)
+        assert deliveries(stranger, theirs) == []
+    assert [(each["type"], each["job_id"], each["state"]) for each in deliveries(api, ends)] == [
+        ("job.succeeded", str(job_id), "pending")
+    ]
+    assert [each["type"] for each in deliveries(api, starts)] == ["job.attempt_started"]
+    assert deliveries(api, off) == []
+
+
+def test_an_event_that_is_rolled_back_is_told_to_nobody(api: httpx.Client, database: Database) -> None:
+    made = create(api)
+    job_id = insert_job(database)
+    with database.begin() as session:
+        events.append(session, job_id, EventType.SUCCEEDED)
+        session.rollback()
+    assert deliveries(api, made) == []
+
+
+def test_the_log_goes_back_page_by_page_and_by_state(api: httpx.Client) -> None:
+    made = create(api)
+    sent = [api.post(f"/v1/webhooks/{made['id']}/test").json()["id"] for _ in range(5)]
+    seen: list[str] = []
+    query: dict[str, Any] = {"limit": 2}
+    while True:
+        page = api.get(f"/v1/webhooks/{made['id']}/deliveries", params=query).json()
+        seen += [each["id"] for each in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == sent[::-1]
+    assert deliveries(api, made, state="delivered") == []
+    assert problem(api.get(f"/v1/webhooks/{made['id']}/deliveries", params={"cursor": "x"}))[0] == 422
+
+
+def test_what_is_on_its_way_is_not_sent_twice_and_what_is_switched_off_not_at_all(api: httpx.Client) -> None:
+    made = create(api)
+    path = f"/v1/webhooks/{made['id']}"
+    delivery = api.post(f"{path}/test").json()["id"]
+    assert problem(api.post(f"{path}/deliveries/{delivery}/replay"))[:2] == (409, "conflict")
+    assert problem(api.post(f"{path}/deliveries/{uuid4()}/replay"))[:2] == (404, "not-found")
+    api.patch(path, json={"enabled": False})
+    assert deliveries(api, made)[0]["state"] == "failed"
+    assert problem(api.post(f"{path}/test"))[:2] == (409, "conflict")
+    assert problem(api.post(f"{path}/deliveries/{delivery}/replay"))[:2] == (409, "conflict")
+
+
+def test_without_a_secret_of_its_own_the_service_makes_no_webhooks(settings: Settings, database: Database) -> None:
+    with (
+        serving(settings.model_copy(update={"secret_key": None})) as url,
+        client(url, key_for(database, Scope.ADMIN)) as caller,
+    ):
+        answer = caller.post("/v1/webhooks", json={"url": URL})
+        assert problem(answer)[:2] == (503, "unavailable")
+        assert "DSNOT_SECRET_KEY" in answer.json()["detail"]

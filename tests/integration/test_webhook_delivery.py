@@ -1,0 +1,214 @@
+"""What a receiver gets, whatever it does."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from service.contract import EventType, JobState, Scope
+from service.database import Database
+from service.dispatcher.sweeping import Sweeper
+from service.embedded.processes import free_port
+from service.events import repository as events
+from service.settings import Settings
+from tests.integration.job_rows import eventually
+from tests.integration.serving import client, insert_job, key_for, serving, set_job
+from tests.integration.sinks import Sink, receiving
+from tests.integration.test_api_webhooks import create, deliveries
+from tests.integration.worker_processes import dispatching
+
+RETRIES = (0.3, 0.3, 0.3, 0.3)
+
+
+@pytest.fixture
+def local(settings: Settings) -> Settings:
+    """For development, impatient."""
+    changes = {"webhooks_may_be_local": True, "webhook_retry_seconds": RETRIES, "webhook_seconds": 1.0}
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture
+def api(local: Settings, database: Database) -> Iterator[httpx.Client]:
+    with serving(local) as url, client(url, key_for(database, Scope.ADMIN)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def dispatcher(local: Settings, tmp_path: Path) -> Iterator[Path]:
+    """One that runs; its log."""
+    with dispatching(local, tmp_path):
+        yield tmp_path / "dispatcher.log"
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with receiving() as found:
+        yield found
+
+
+def tell(database: Database, kind: EventType = EventType.SUCCEEDED) -> UUID:
+    """A job, and an event of it."""
+    job_id = insert_job(database, state=JobState.RUNNING)
+    with database.begin() as session:
+        events.append(session, job_id, kind, {"why": "Grüße"})
+    return job_id
+
+
+def settled(api: httpx.Client, made: dict[str, Any]) -> dict[str, Any]:
+    """The only delivery, once it is not pending."""
+
+    def look() -> dict[str, Any]:
+        (found,) = deliveries(api, made)
+        return found if found["state"] != "pending" else {}
+
+    return eventually(look)
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_message_is_a_signed_webhook_and_a_cloud_event(api: httpx.Client, database: Database, sink: Sink) -> None:
+    made = create(api, url=sink.url)
+    job_id = tell(database)
+    delivery = settled(api, made)
+    (got,) = sink.got
+    assert Verifier(made["secret"]).verify(got.body, got.headers)["data"]["event"] == {
+        "seq": 1,
+        "type": "succeeded",
+        "data": {"why": "Grüße"},
+    }
+    event = JSONFormat().read(CloudEvent, got.body)
+    assert (event.get_id(), event.get_type(), event.get_subject()) == (got.id, "job.succeeded", str(job_id))
+    assert event.get_source() == f"/v1/jobs/{job_id}"
+    assert got.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
+    message = json.loads(got.body)
+    assert message["timestamp"] == message["time"]
+    assert message["data"]["job"]["id"] == str(job_id)
+    assert (delivery["id"], delivery["state"], delivery["attempts"][0]["status"]) == (got.id, "delivered", 200)
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_receiver_that_was_down_gets_everything_once_and_in_order(api: httpx.Client, database: Database) -> None:
+    port = free_port()
+    made = create(api, url=f"http://127.0.0.1:{port}/hook", events=["job.succeeded"])
+    jobs = [str(tell(database)) for _ in range(5)]
+    eventually(lambda: deliveries(api, made)[-1]["attempts"])
+    with receiving(port) as sink:
+        eventually(lambda: len(deliveries(api, made, state="delivered")) == 5)
+    assert sorted(json.loads(got.body)["subject"] for got in sink.got) == sorted(jobs)
+    first = deliveries(api, made)[-1]["attempts"]
+    assert first[0]["error"] == "no answer (ConnectError)"
+    assert (first[-1]["status"], first[-1]["error"]) == (200, None)
+
+
+def test_every_attempt_carries_the_same_id_and_body_and_the_last_one_fails_it(
+    api: httpx.Client, database: Database, sink: Sink, dispatcher: Path
+) -> None:
+    sink.status = 500
+    made = create(api, url=sink.url)
+    job_id = tell(database)
+    eventually(lambda: sink.got)
+    set_job(database, job_id, stage="pruning")  # what has changed since is not told
+    delivery = settled(api, made)
+    assert delivery["state"] == "failed"
+    assert [each["status"] for each in delivery["attempts"]] == [500] * (len(RETRIES) + 1)
+    assert {(got.id, got.body) for got in sink.got} == {(delivery["id"], sink.got[0].body)}
+    sink.status = 200
+    again = api.post(f"/v1/webhooks/{made['id']}/deliveries/{delivery['id']}/replay")
+    assert (again.status_code, again.json()["state"]) == (202, "pending")
+    replayed = settled(api, made)
+    assert (replayed["state"], len(replayed["attempts"])) == ("delivered", len(RETRIES) + 2)
+    assert sink.got[-1].id == delivery["id"]
+    assert made["secret"] not in dispatcher.read_text()
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_slow_receiver_holds_nobody_else_up(api: httpx.Client, database: Database, sink: Sink) -> None:
+    with receiving() as slow:
+        slow.free.clear()
+        hanging, other = create(api, url=slow.url), create(api, url=sink.url)
+        for _ in range(12):
+            tell(database)
+        eventually(lambda: len(deliveries(api, other, state="delivered", limit=100)) == 12, seconds=5)
+        found = eventually(lambda: [each for each in deliveries(api, hanging) if each["attempts"]])
+        assert found[-1]["attempts"][0]["error"] == "no complete answer within 1 s"
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_redirect_is_not_followed(api: httpx.Client, database: Database, sink: Sink) -> None:
+    with receiving() as elsewhere:
+        sink.status, sink.more_headers = 307, {"Location": elsewhere.url}
+        made = create(api, url=sink.url)
+        tell(database)
+        delivery = settled(api, made)
+    assert delivery["attempts"][0]["error"] == "answered 307; redirects are not followed"
+    assert elsewhere.got == []
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_receiver_that_is_gone_is_told_nothing_more(api: httpx.Client, database: Database, sink: Sink) -> None:
+    sink.status = 410
+    made = create(api, url=sink.url)
+    tell(database)
+    assert settled(api, made)["state"] == "failed"
+    shown = api.get(f"/v1/webhooks/{made['id']}").json()
+    assert (shown["enabled"], "410" in shown["disabled_because"]) == (False, True)
+    tell(database)
+    assert len(deliveries(api, made)) == len(sink.got) == 1
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_receiver_that_asks_for_time_gets_it(api: httpx.Client, database: Database, sink: Sink) -> None:
+    sink.status, sink.more_headers = 429, {"Retry-After": "2"}
+    made = create(api, url=sink.url)
+    tell(database)
+    eventually(lambda: sink.got)
+    sink.status = 200
+    settled(api, made)
+    first, second = sink.got
+    assert second.at - first.at >= 1.9
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_while_two_secrets_hold_a_message_verifies_with_either_and_later_only_with_the_new(api: httpx.Client, sink: Sink) -> None:
+    made = create(api, url=sink.url)
+    path = f"/v1/webhooks/{made['id']}"
+    new = api.post(f"{path}/rotate-secret", json={"overlap_seconds": 60}).json()["secret"]
+    api.post(f"{path}/test")
+    eventually(lambda: len(sink.got) == 1)
+    newest = api.post(f"{path}/rotate-secret", json={"overlap_seconds": 0}).json()["secret"]
+    api.post(f"{path}/test")
+    eventually(lambda: len(sink.got) == 2)
+    during, after = sink.got
+    for secret in (made["secret"], new):
+        assert Verifier(secret).verify(during.body, during.headers)["type"] == "webhook.test"
+    assert Verifier(newest).verify(after.body, after.headers)["data"] == {}
+    with pytest.raises(WebhookVerificationError):
+        Verifier(new).verify(after.body, after.headers)
+
+
+def test_what_was_accepted_for_development_is_not_sent_elsewhere(
+    api: httpx.Client, local: Settings, database: Database, sink: Sink, tmp_path: Path
+) -> None:
+    made = create(api, url=sink.url)
+    tell(database)
+    with dispatching(local.model_copy(update={"webhooks_may_be_local": False}), tmp_path):
+        found = eventually(lambda: deliveries(api, made)[0]["attempts"])
+    assert found[0]["error"] == "not sent: must begin with https://"
+    assert sink.got == []
+
+
+def test_the_log_of_deliveries_is_not_kept_for_ever(api: httpx.Client, local: Settings, database: Database) -> None:
+    made = create(api)
+    tell(database)
+    api.patch(f"/v1/webhooks/{made['id']}", json={"enabled": False})
+    Sweeper(local).sweep()
+    assert len(deliveries(api, made)) == 1
+    Sweeper(local.model_copy(update={"keep_deliveries_seconds": 0.0})).sweep()
+    assert deliveries(api, made) == []

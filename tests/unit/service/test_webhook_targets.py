@@ -1,0 +1,205 @@
+"""Where messages may go, and how little a receiver can do about it."""
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore
+import pytest
+
+from service.webhooks.posting import post
+from service.webhooks.targets import TargetRefused, check_url, is_of_the_world
+
+OURS = [
+    "127.0.0.1",
+    "127.8.8.8",
+    "0.0.0.0",  # noqa: S104
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd00:ec2::254",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::",
+    "2001:db8::1",
+]
+THE_WORLDS = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+
+
+@pytest.mark.parametrize("text", OURS)
+def test_an_address_that_is_not_the_worlds_is_told_apart(text: str) -> None:
+    assert not is_of_the_world(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize("text", THE_WORLDS)
+def test_an_address_of_the_world_is_accepted(text: str) -> None:
+    assert is_of_the_world(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://example.com/", "must begin with https://"),
+        ("ftp://example.com/", "must begin with https://"),
+        ("https://", "names no host"),
+        ("//example.com", "must begin with https://"),
+        ("https://user:secret@example.com/", "must hold no user"),
+        ("https://user@example.com/", "must hold no user"),
+        ("https://example.com/#part", "no fragment"),
+        ("https://example.com:70000/", "is no address"),
+        ("https://[::1/", "is no address"),
+        ("https://exa mple.com/", "is no address"),
+        ("https://example.com\\@10.0.0.1/", "is no address"),
+        ("https://example.com/\r\nX: y", "is no address"),
+        ("https://example.com/" + "x" * 2048, "is no address"),
+        ("https://localhost/", "must name a host of the internet"),
+        ("https://api.internal/", "must name a host of the internet"),
+        ("https://127.0.0.1/", "must name a host of the internet"),
+        ("https://[::ffff:10.0.0.1]/", "must name a host of the internet"),
+        ("https://169.254.169.254/latest/meta-data", "must name a host of the internet"),
+    ],
+)
+def test_an_address_that_nothing_may_be_sent_to_is_refused_with_the_reason(url: str, words: str) -> None:
+    with pytest.raises(TargetRefused, match=words.replace("(", r"\(")):
+        check_url(url, may_be_local=False)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com", "https://example.com:8443/a?b=c", "https://1.1.1.1/", "https://münchen.example/"]
+)
+def test_an_address_of_the_internet_is_accepted(url: str) -> None:
+    assert check_url(url, may_be_local=False) == url
+
+
+def test_for_development_http_and_this_host_are_accepted() -> None:
+    assert check_url("http://127.0.0.1:8000/hook", may_be_local=True)
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that somebody tried to connect to; nothing is ever connected."""
+    tried: list[str] = []
+
+    def connect_tcp(_network: Any, host: str, *_: Any, **__: Any) -> None:
+        tried.append(host)
+        raise httpcore.ConnectError("not in a test")
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
+    return tried
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
+    """Names have these addresses, the next time the next."""
+    coming = iter(answers)
+
+    def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in next(coming)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def send(url: str = "https://sink.example/", *, may_be_local: bool = False, seconds: float = 5) -> Any:
+    return post(url, b"{}", {}, seconds=seconds, may_be_local=may_be_local)
+
+
+@pytest.mark.parametrize(
+    "addresses", [["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["169.254.169.254"], ["::ffff:192.168.0.1"], ["fe80::1%lo"], []]
+)
+def test_a_name_that_leads_to_us_is_not_connected_to(
+    addresses: list[str], connected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, addresses)
+    assert send().error == "not sent: the host's name leads to an address that is not the world's"
+    assert connected == []
+
+
+def test_a_name_is_resolved_once_and_the_address_that_was_looked_at_is_the_one_connected_to(
+    connected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, ["1.1.1.1"], ["127.0.0.1"])  # a name that changes its mind
+    assert send().error == "no answer (ConnectError)"
+    assert connected == ["1.1.1.1"]
+
+
+def test_an_address_that_was_accepted_for_development_is_looked_at_again_before_sending(connected: list[str]) -> None:
+    assert send("http://127.0.0.1:1/").error == "not sent: must begin with https://"
+    assert connected == []
+
+
+@contextmanager
+def answering(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A receiver that says these bytes, piece by piece, whatever it is sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                try:
+                    for piece in pieces:
+                        connection.sendall(piece)
+                        time.sleep(pause)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join(10)
+
+
+def test_a_receiver_that_drips_its_answer_is_left_at_the_deadline() -> None:
+    drops = [b"HTTP/1.1 200 OK\r\n", *(b"X: y\r\n" for _ in range(40))]
+    with answering(*drops, pause=0.1) as url:
+        outcome = send(url, may_be_local=True, seconds=0.5)
+    assert outcome.error == "no complete answer within 0.5 s"
+    assert outcome.seconds < 2
+
+
+def test_of_an_endless_answer_no_more_than_a_little_is_read() -> None:
+    endless = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", *(b"x" * 4096 for _ in range(50))]
+    with answering(*endless, pause=0.05) as url:
+        outcome = send(url, may_be_local=True, seconds=30)
+    assert (outcome.status, outcome.error) == (200, None)
+    assert outcome.seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error", "wait"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, None, None),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+            302,
+            "answered 302; redirects are not followed",
+            None,
+        ),
+        (b"HTTP/1.1 503 Away\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 503, "answered 503", 7.0),
+        (b"HTTP/1.1 503 Away\r\nRetry-After: 999999999\r\nContent-Length: 0\r\n\r\n", 503, "answered 503", 86400.0),
+        (b"HTTP/1.1 503 Away\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n", 503, "answered 503", None),
+        (b"nonsense\r\n\r\n", None, "no answer (RemoteProtocolError)", None),
+        (b"", None, "no answer (RemoteProtocolError)", None),
+    ],
+)
+def test_what_a_receiver_answers_is_understood(answer: bytes, status: int | None, error: str | None, wait: float | None) -> None:
+    with answering(answer) as url:
+        outcome = send(url, may_be_local=True)
+    assert (outcome.status, outcome.error, outcome.wait_seconds) == (status, error, wait)
