@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.commands import artifacts, doctor, jobs, keys, migrate, models, up, workers
+from service.commands import artifacts, doctor, jobs, keys, migrate, models, up, webhooks, workers
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from service.client import discovery
 from service.client.answers import Attempt, Job, Layer, Worker
 from service.client.download import Received, fetch_all
 from service.client.events import Event, follow
-from service.client.transport import Transport
+from service.client.transport import Transport, pages
+from service.client.webhooks import WebhookCalls
 from service.contract import JobSpec, Manifest
 
 
@@ -39,6 +40,7 @@ class DsnotClient:
             known_url, known_key = discovery.address()
             url, key = url or known_url, key or known_key
         self._transport = Transport(url, key, patience, transport)
+        self.webhooks = WebhookCalls(self._transport)
 
     def __enter__(self) -> "DsnotClient":
         return self
@@ -145,11 +147,7 @@ class DsnotClient:
         return job
 
     def _pages(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Any]:
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._transport.read(path, {**(params or {}), **({"cursor": cursor} if cursor else {})})
-            yield from page["items"]
-            cursor = page.get("next_cursor")
+        return pages(self._transport, path, params)
 
 
 def _job(job_id: str) -> str:

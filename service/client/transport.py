@@ -73,6 +73,15 @@ class Transport:
         raise ApiError.of(response)
 
 
+def pages(transport: Transport, path: str, params: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """The items of a list, page by page as they are needed."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = transport.read(path, {**(params or {}), **({"cursor": cursor} if cursor else {})})
+        yield from page["items"]
+        cursor = page.get("next_cursor")
+
+
 class Patience:
     """Says whether to try again: called with what went wrong, it waits, or raises it when time is up or waiting cannot help."""
 

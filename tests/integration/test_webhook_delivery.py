@@ -1,6 +1,8 @@
 """What a receiver gets, whatever it does."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +214,28 @@ def test_the_log_of_deliveries_is_not_kept_for_ever(api: httpx.Client, local: Se
     assert len(deliveries(api, made)) == 1
     Sweeper(local.model_copy(update={"keep_deliveries_seconds": 0.0})).sweep()
     assert deliveries(api, made) == []
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_the_command_makes_tests_shows_and_removes_a_webhook(
+    local: Settings, database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dsnot(*arguments: str) -> str:
+        command = [str(Path(sys.executable).parent / "dsnot"), "webhooks", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    with serving(local) as url:
+        monkeypatch.setenv("DSNOT_URL", url)
+        monkeypatch.setenv("DSNOT_API_KEY", key_for(database, Scope.ADMIN))
+        secret = dsnot("create", sink.url, "--event", "job.failed", "--description", "ours").strip()
+        (listed,) = [json.loads(line) for line in dsnot("list", "--json").splitlines()]
+        assert (listed["events"], listed["enabled"]) == (["job.failed"], True)
+        sent = json.loads(dsnot("test", listed["id"], "--json"))
+        eventually(lambda: sink.got)
+        assert Verifier(secret).verify(sink.got[0].body, sink.got[0].headers)["type"] == "webhook.test"
+        eventually(lambda: "delivered" in dsnot("deliveries", listed["id"]))
+        assert json.loads(dsnot("replay", listed["id"], sent["id"], "--json"))["state"] == "pending"
+        eventually(lambda: len(sink.got) == 2)
+        assert dsnot("rotate", listed["id"], "--overlap", "0").startswith("whsec_")
+        dsnot("delete", listed["id"])
+        assert dsnot("list", "--json") == ""
