@@ -7,7 +7,6 @@ deliver at once. One that dies between sending and writing that down has the mes
 import random
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -49,40 +48,41 @@ class Deliverer:
         url = settings.database_url.get_secret_value()
         self._database = Database(url, pool_size=_AT_ONCE + 1)
         self._wakeup = Wakeup(url)
-        self._busy: dict[UUID, Future[None]] = {}
+        self._busy: dict[UUID, threading.Thread] = {}
+        """Who talks to which webhook now."""
 
     def run(self, stop: threading.Event) -> None:
-        """Outages of the database are waited out. Messages that are on their way when it stops are sent again later."""
+        """Outages of the database are waited out. Messages that are on their way when it stops are sent again by another."""
         if self._settings.secret_key is None:
             log.info("webhooks_not_delivered", because="DSNOT_SECRET_KEY is not set")
             return
-        threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhooks")
         while not stop.is_set():
             try:
-                self._begin_due(threads)
+                self._begin_due(stop)
             except TRANSIENT as error:
                 log.debug("deliveries_postponed", error=type(error).__name__)
             except Exception:
                 log.exception("deliveries_failed")
             self._wakeup.wait(self._settings.dispatch_seconds, stop)
-        threads.shutdown(wait=False, cancel_futures=True)
         self._wakeup.close()
 
-    def _begin_due(self, threads: ThreadPoolExecutor) -> None:
-        self._busy = {webhook: future for webhook, future in self._busy.items() if not future.done()}
+    def _begin_due(self, stop: threading.Event) -> None:
+        self._busy = {webhook: thread for webhook, thread in self._busy.items() if thread.is_alive()}
         free = _AT_ONCE - len(self._busy)
         if not free:
             return
         with self._database.begin() as session:
             due = repository.take_due(session, lease_seconds=_LEASE_SECONDS, limit=free, busy=list(self._busy))
         for each in due:
-            self._busy[each.webhook_id] = threads.submit(self._work_off, each)
+            thread = threading.Thread(target=self._work_off, args=(each, stop), name="webhook", daemon=True)
+            self._busy[each.webhook_id] = thread
+            thread.start()
 
-    def _work_off(self, first: Due) -> None:
+    def _work_off(self, first: Due, stop: threading.Event) -> None:
         """This message, and those that wait for the same webhook, as long as they are taken."""
         due: Due | None = first
         try:
-            while due is not None and self.deliver(due):
+            while due is not None and self.deliver(due) and not stop.is_set():
                 with self._database.begin() as session:
                     due = next(iter(repository.take_due(session, lease_seconds=_LEASE_SECONDS, webhook=due.webhook_id)), None)
         except TRANSIENT as error:

@@ -27,6 +27,7 @@ def checks(settings: Settings, database: Database) -> list[Check]:
         Check("dispatcher", lambda: _dispatcher(database), "see the check of the database"),
         Check("workers", lambda: _workers(settings, database), "see the check of the database"),
         Check("queue", lambda: _queue(settings, database), "see the check of the database"),
+        Check("webhooks", lambda: _webhooks(database), "see the check of the database"),
     ]
 
 
@@ -102,3 +103,12 @@ def _queue(settings: Settings, database: Database) -> Finding:
     if any(device in idle and each.oldest_seconds > _STUCK_SECONDS for device, each in waiting.items()):
         return fail("queue", f"{found}, and a worker is idle", "look at the logs of dispatcher and workers, and at the broker")
     return ok("queue", found)
+
+
+def _webhooks(database: Database) -> Finding:
+    with database.begin() as session:
+        overdue = backlogs.webhooks(session)
+    if overdue.oldest_seconds > _LATE_SECONDS:
+        found = f"{overdue.count} messages wait, the oldest for {overdue.oldest_seconds:.0f} s"
+        return fail("webhooks", found, "start a dispatcher, with the same DSNOT_SECRET_KEY as the service")
+    return ok("webhooks", "messages are sent")

@@ -18,6 +18,7 @@ from service.doctor.operations import examine
 from service.embedded.processes import free_port
 from service.outbox.tables import OutboxMessage
 from service.settings import Settings
+from service.webhooks.tables import Delivery, Webhook
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.faults.servers import at
@@ -137,3 +138,16 @@ def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
     said = subprocess.run(command, env=missing, capture_output=True, text=True, check=False, timeout=60)
     assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
+
+
+def test_messages_to_webhooks_that_nobody_sends_point_to_the_dispatcher(well: Settings, database: Database) -> None:
+    with database.begin() as session:
+        webhook = Webhook(tenant="t", url="https://sink.example/", description="", events=[])
+        session.add(webhook)
+        session.flush()
+        session.add(Delivery(webhook_id=webhook.id, type="webhook.test"))
+    assert findings(well)["webhooks"].verdict == Verdict.OK
+    with database.begin() as session:
+        session.execute(update(Delivery).values(next_attempt_at=func.now() - timedelta(seconds=90)))
+    assert failures(well) == {"webhooks": "start a dispatcher, with the same DSNOT_SECRET_KEY as the service"}
+    assert findings(well)["webhooks"].found.startswith("1 messages wait, the oldest for 9")
