@@ -136,7 +136,7 @@ class Stack:
         return inherited | {
             "DSNOT_DATABASE_URL": database_url,
             "DSNOT_BROKER_URL": broker_url,
-            "DSNOT_SECRET_KEY": os.environ.get("DSNOT_SECRET_KEY") or first_key.secret(self.home / "secret_key"),
+            "DSNOT_SECRET_KEY": os.environ.get("DSNOT_SECRET_KEY") or first_key.secret(self.home / "secret-key"),
             **{f"DSNOT_{name.upper()}": value for name, value in places(self.home).items()},
             "DSNOT_LOG_FORMAT": os.environ.get("DSNOT_LOG_FORMAT", "text"),
             "PYTHONUNBUFFERED": "1",

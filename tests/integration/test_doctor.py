@@ -132,7 +132,7 @@ def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path
     command = [sys.executable, "-m", "service.cli", "doctor", "--json"]
     done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 10
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 11
     broken = environment(well) | {"DSNOT_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
     assert subprocess.run(command, env=broken, capture_output=True, check=False, timeout=60).returncode == 1
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
