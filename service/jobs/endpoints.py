@@ -16,7 +16,7 @@ from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, L
 from service.jobs.tables import Job
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
-from service.resources import TheDatabase, TheSettings
+from service.resources import TheDatabase, TheModels, TheSettings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -31,10 +31,11 @@ def create_job(
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
+    models: TheModels,
     response: Response,
 ) -> JobView:
     """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks."""
-    job = operations.create(database, settings, spec, tenant=caller.tenant)
+    job = operations.create(database, settings, models, spec, tenant=caller.tenant)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _shown(job, response)
 
@@ -99,11 +100,12 @@ def retry_job(
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
+    models: TheModels,
     response: Response,
     if_match: IfMatch = None,
 ) -> JobView:
     """Make a new job of one that failed, expired or was cancelled; blocks that are finished are not pruned again."""
-    made = lifecycle.retry(database, settings, job_id, tenant=caller.tenant, versions=versions_of(if_match))
+    made = lifecycle.retry(database, settings, models, job_id, tenant=caller.tenant, versions=versions_of(if_match))
     response.status_code = 201 if made.is_new else 200
     response.headers["Location"] = f"/v1/jobs/{made.job.id}"
     return _shown(made.job, response)

@@ -10,11 +10,12 @@ from service.contract import JobSpec
 from service.cursor import Cursor
 from service.database import Database, Session
 from service.errors import NotFound, Problem
-from service.jobs import repository
+from service.jobs import admission, repository
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
 from service.logging import get_logger
-from service.models.operations import admit
+from service.models.artifact import usable
+from service.models.sources import ModelSources
 from service.outbox import repository as outbox
 from service.settings import Settings
 
@@ -44,20 +45,28 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
-def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str) -> Job:
+def create(database: Database, settings: Settings, models: ModelSources, spec: JobSpec, *, tenant: str) -> Job:
     """Accept a job: the row, its first event and the message to the workers, all or nothing.
 
     Raises:
         ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
         QuotaExceeded: the tenant has too many jobs waiting.
     """
-    admit(settings, spec)
+    admitted = admission.admit(models, spec, tenant=tenant)
     with database.begin() as session:
-        return add(session, settings, spec, tenant=tenant)
+        return add(session, settings, admitted, tenant=tenant)
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """What `create` does, as part of a transaction that is about to end. Raises QuotaExceeded."""
+    """What `create` does with an admitted spec, as part of a transaction that is about to end.
+
+    Raises:
+        ModelNotFound: the earlier job whose artifact is to be pruned has lost it meanwhile.
+        QuotaExceeded
+    """
+    if spec.model.source == "job":
+        source = UUID(spec.model.id)
+        usable(repository.get(session, source, tenant=tenant, share=True), source)
     job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
     outbox.add_job(session, job.id, job.device)
     session.flush()

@@ -7,7 +7,7 @@ from service.errors import Conflict, InvalidInput, NotFound, Problem, Unavailabl
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.keys.authentication import Forbidden, Unauthenticated
-from service.models.operations import ModelNotAllowed, ModelNotFound, ModelUnsafe
+from service.models.refusals import ModelNotAllowed, ModelNotFound, ModelUnsafe
 from service.problems import problem_responses, render
 
 
