@@ -49,6 +49,7 @@ async def _readiness(resources: Annotated[Resources, Depends(_resources)]) -> Re
     return resources.readiness
 
 
+TheResources = Annotated[Resources, Depends(_resources)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheDatabase = Annotated[Database, Depends(_database)]
 TheStore = Annotated[ArtifactStore, Depends(_store)]
