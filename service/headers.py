@@ -1,6 +1,8 @@
-"""Headers that answers of several subjects have, as the OpenAPI document declares them."""
+"""Headers of several subjects: how they are declared in the OpenAPI document, and how they are read."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import WithJsonSchema
 
 Headers = dict[str, dict[str, Any]]
 
@@ -11,3 +13,6 @@ RETRY_AFTER: Final[Headers] = {
         "description": "for how many seconds to wait before asking again",
     }
 }
+
+HeaderText = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""A header that may be left out. Unlike a field it is never null, and the document does not say so."""

@@ -33,8 +33,12 @@ def key_of(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value
 
 
-IdempotencyKey = Annotated[str, AfterValidator(key_of), WithJsonSchema({"type": "string", "pattern": _PATTERN})]
-OptionalKey = Annotated[IdempotencyKey | None, Header(alias=HEADER, description=_TEXT)]
+OptionalKey = Annotated[
+    Annotated[str, AfterValidator(key_of)] | None,
+    WithJsonSchema({"type": "string", "pattern": _PATTERN}),
+    Header(alias=HEADER, description=_TEXT),
+]
+"""The key alone, for routes whose body is no JSON."""
 
 
 async def _asked(request: Request, idempotency_key: OptionalKey = None) -> Asked | None:

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.contract import JobState
 from service.errors import InvalidInput
+from service.headers import HeaderText
 from service.jobs.repository import JobFilter
 
 _LABEL: Final = "label."
@@ -74,7 +75,7 @@ def versions_of(if_match: str | None) -> frozenset[int] | None:
 
 async def _versions(
     request: Request,
-    _if_match: Annotated[str | None, Header(alias="If-Match", description="only if the job is of this version")] = None,
+    _if_match: Annotated[HeaderText, Header(alias="If-Match", description="only if the job is of this version")] = None,
 ) -> frozenset[int] | None:
     return versions_of(_one_line(request, "If-Match"))
 
@@ -92,7 +93,7 @@ def is_known(if_none_match: str | None, version: int) -> bool:
 async def _known(
     request: Request,
     _if_none_match: Annotated[
-        str | None, Header(alias="If-None-Match", description="304 if the job is still of this version")
+        HeaderText, Header(alias="If-None-Match", description="304 if the job is still of this version")
     ] = None,
 ) -> str | None:
     return _one_line(request, "If-None-Match")

@@ -19,6 +19,7 @@ from service.contract import TERMINAL_STATES
 from service.database import TRANSIENT
 from service.errors import Unavailable
 from service.events.wakeups import happens
+from service.headers import HeaderText
 from service.jobs import operations
 from service.jobs.tables import Job
 from service.resources import Resources, TheResources
@@ -113,7 +114,7 @@ class Waiting:
 
 
 async def _waiting(
-    request: Request, resources: TheResources, _prefer: Annotated[str | None, Header(alias="Prefer", description=_TEXT)] = None
+    request: Request, resources: TheResources, _prefer: Annotated[HeaderText, Header(alias="Prefer", description=_TEXT)] = None
 ) -> Waiting:
     return Waiting(wait_seconds(request.headers.getlist("Prefer")), request, resources)
 
