@@ -55,6 +55,7 @@ async def _models(resources: Annotated[Resources, Depends(_resources)]) -> Model
     return resources.models
 
 
+TheResources = Annotated[Resources, Depends(_resources)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheDatabase = Annotated[Database, Depends(_database)]
 TheStore = Annotated[ArtifactStore, Depends(_store)]
