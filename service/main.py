@@ -19,6 +19,7 @@ import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
 import service.metrics.endpoints
+import service.models.endpoints
 import service.recipes.endpoints
 import service.webhooks.endpoints
 import service.workers.endpoints
@@ -49,6 +50,7 @@ _V1 = (
     service.events.endpoints,
     service.artifacts.endpoints,
     service.recipes.endpoints,
+    service.models.endpoints,
     service.workers.endpoints,
     service.webhooks.endpoints,
 )
