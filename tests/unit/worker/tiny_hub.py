@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import ClassVar, Final
 from urllib.parse import unquote
 
-_RANGE: Final = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @dataclass
@@ -132,7 +132,7 @@ class TinyHub:
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         found = _RANGE.fullmatch(asked.range or "")
         if found:
-            part = content[int(found[1]) : int(found[2]) + 1]
+            part = content[int(found[1]) : int(found[2] or len(content)) + 1]
             headers["Content-Range"] = f"bytes {found[1]}-{int(found[1]) + len(part) - 1}/{len(content)}"
             return Answer(206, headers | {"Content-Length": str(len(part))}, part)
         size = self.sizes.get((model_id, file), len(content))
