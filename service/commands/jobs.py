@@ -27,9 +27,10 @@ Update = Annotated[
 
 @app.command()
 def submit(
-    model: Annotated[str | None, typer.Argument(help="A hub id, or a folder below the model root with --source local.")] = None,
-    source: Annotated[str | None, typer.Option(metavar="hub|local", help="Where the model is; hub by default.")] = None,
+    model: Annotated[str | None, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Where the model is; hub by default.")] = None,
     revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
     preset: Preset = None,
