@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
+import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
@@ -48,6 +49,7 @@ _V1 = (
     service.events.endpoints,
     service.artifacts.endpoints,
     service.recipes.endpoints,
+    service.datasets.endpoints,
     service.workers.endpoints,
     service.webhooks.endpoints,
 )
@@ -69,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.metrics.endpoints.router)
     problems.install(app)
     app.state.metrics = CollectorRegistry()
-    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=service.datasets.endpoints.STREAMED)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
     tracing.observe(app)

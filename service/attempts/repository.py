@@ -48,6 +48,8 @@ class Claim:
     """Of the request that created the job."""
     traceparent: str | None = None
     """That request's span."""
+    tenant: str = ""
+    """Whose job it is."""
 
 
 class MatrixMeasures(Protocol):
@@ -99,12 +101,12 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
         )
     )
     events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
-    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent)
+    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent, job.tenant)
 
 
 def _take_best(
     session: Session, device: DeviceClass, *, skip_locked: bool
-) -> Row[UUID, int, int, dict[str, Any], UUID | None, str | None, str | None] | None:
+) -> Row[UUID, int, int, dict[str, Any], UUID | None, str | None, str | None, str] | None:
     best = (
         select(Job.id)
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
@@ -128,7 +130,7 @@ def _take_best(
             metrics=None,
             error=None,
         )
-        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent)
+        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent, Job.tenant)
     )
     return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
 

@@ -9,6 +9,7 @@ from service.attempts.tables import Attempt
 from service.contract import JobSpec
 from service.cursor import Cursor
 from service.database import Database, Session
+from service.datasets import operations as datasets
 from service.errors import NotFound, Problem
 from service.jobs import repository
 from service.jobs.repository import JobFilter
@@ -57,8 +58,9 @@ def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """What `create` does, as part of a transaction that is about to end. Raises QuotaExceeded."""
+    """What `create` does, as part of a transaction that is about to end. Raises InvalidInput, QuotaExceeded."""
     job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
+    datasets.use(session, spec, job.id, tenant=tenant)
     outbox.add_job(session, job.id, job.device)
     session.flush()
     repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit

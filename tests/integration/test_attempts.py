@@ -104,7 +104,7 @@ def test_a_claim_opens_an_attempt_and_starts_the_clocks(database: Database) -> N
     assert (job.run_deadline_at - job.started_at).total_seconds() == pytest.approx(100)
     assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, 1, "test", None)
     assert (attempt.lease_expires_at - attempt.started_at).total_seconds() == pytest.approx(60)
-    assert found == Claim(job_id, 1, 1, job.spec, None)
+    assert found == Claim(job_id, 1, 1, job.spec, None, tenant="test")
 
 
 def test_a_heartbeat_renews_the_lease_and_brings_the_wish(database: Database) -> None:
