@@ -139,9 +139,7 @@ WORDS = ("the", "of", "and", "to", "in", "a", "is", "that", "for", "on")
 
 def sentences(count: int, *, first: int = 0) -> list[str]:
     """Documents of words that the tiny model knows, no two the same."""
-    return [
-        " ".join(WORDS[number // 25**place % 25] for place in range(4)) + " is" * 20 for number in range(first, first + count)
-    ]
+    return [" ".join(WORDS[int(digit)] for digit in f"{number:04}") + " is" * 20 for number in range(first, first + count)]
 
 
 def run(api: httpx.Client, settings: Settings, calibration: str, *evaluation: str) -> dict[str, Any]:
