@@ -39,6 +39,7 @@ from service.queue import Queue
 from service.request_log import RequestLog
 from service.resources import Resources
 from service.settings import Settings
+from service.streams import Places
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -88,7 +89,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        app.state.resources = Resources(settings, database, store, wakeups, readiness)
+        app.state.resources = Resources(settings, database, store, wakeups, readiness, Places(settings.max_uploads))
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
         listener = asyncio.create_task(wakeups.run())

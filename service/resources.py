@@ -10,6 +10,7 @@ from service.database import Database
 from service.events.wakeups import Wakeups
 from service.health.operations import Readiness
 from service.settings import Settings
+from service.streams import Places
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Resources:
     store: ArtifactStore
     wakeups: Wakeups
     readiness: Readiness
+    uploads: Places
 
 
 # `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
@@ -45,6 +47,10 @@ async def _wakeups(resources: Annotated[Resources, Depends(_resources)]) -> Wake
     return resources.wakeups
 
 
+async def _uploads(resources: Annotated[Resources, Depends(_resources)]) -> Places:
+    return resources.uploads
+
+
 async def _readiness(resources: Annotated[Resources, Depends(_resources)]) -> Readiness:
     return resources.readiness
 
@@ -54,3 +60,4 @@ TheDatabase = Annotated[Database, Depends(_database)]
 TheStore = Annotated[ArtifactStore, Depends(_store)]
 TheWakeups = Annotated[Wakeups, Depends(_wakeups)]
 TheReadiness = Annotated[Readiness, Depends(_readiness)]
+TheUploads = Annotated[Places, Depends(_uploads)]

@@ -1,14 +1,15 @@
 """Bodies that a route reads itself, a piece at a time, so that the whole is never in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from service.bodies import MalformedBody, UnsupportedMediaType, declared_bytes, too_large
-from service.errors import Problem
+from service.errors import Problem, Unavailable
 
 _SILENCE_SECONDS: Final = 30.0
 """A caller who sends nothing for so long has gone, even if the connection has not."""
@@ -17,6 +18,24 @@ _PIECE: Final = 512 * 1024  # bytes: so much at a time is worth a change of thre
 
 class RequestTimeout(Problem):
     status, type, title = 408, "request-timeout", "The body did not come"
+
+
+class Places:
+    """So many bodies at once, because each takes room on the disk. For the event loop's thread alone."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Raises Unavailable if none is free."""
+        if not self._free:
+            raise Unavailable("too many uploads are under way; try again shortly")
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """HTTP of data sets."""
 
+from email.message import Message
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +18,7 @@ from service.datasets.schemas import DatasetPage, DatasetView
 from service.errors import Conflict, NotFound
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
-from service.resources import TheDatabase, TheSettings, TheStore
+from service.resources import TheDatabase, TheSettings, TheStore, TheUploads
 from service.streams import RequestTimeout, pieces
 
 _PATH: Final = "/v1/datasets"
@@ -71,6 +72,7 @@ async def upload_dataset(
     settings: TheSettings,
     database: TheDatabase,
     store: TheStore,
+    uploads: TheUploads,
     response: Response,
     name: Annotated[Name | None, Query(description="for people; by default the id")] = None,
 ) -> DatasetView:
@@ -81,7 +83,7 @@ async def upload_dataset(
     name. Jobs name it as `ds-…` (calibration takes its first 90 %, evaluation the rest), `ds-…:train`, `ds-…:test` or `ds-…:all`.
     """
     form = _format_of(request)
-    with Intake(form) as intake:
+    with uploads.taken(), Intake(form) as intake:
         async for piece in pieces(request, settings.max_dataset_bytes):
             await run_in_threadpool(intake.take, piece)
         kept = await run_in_threadpool(operations.keep, database, settings, store, intake, name=name, tenant=caller.tenant)
@@ -119,8 +121,9 @@ def _format_of(request: Request) -> Format:
     form = _FORMATS.get(media_type_of(request.headers))
     if form is None:
         raise UnsupportedMediaType(f"send the body as {', '.join(_FORMATS)}")
-    charset = request.headers["content-type"].lower().partition("charset=")[2].strip(' "')
-    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+    told = Message()
+    told["content-type"] = request.headers["content-type"]
+    if told.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("send the text in UTF-8")
     return form
 

@@ -134,25 +134,23 @@ def delete(database: Database, dataset_id: str, *, tenant: str) -> None:
         repository.mark_deleted(session, upload_id)
 
 
-def missing(held: dict[str, UUID], spec: JobSpec) -> list[dict[str, str]]:
-    """What is wrong with a spec that names uploads which are not `held`."""
-    return [
+def hold(session: Session, spec: JobSpec, *, tenant: str) -> list[UUID]:
+    """The uploads that a spec names. None of them is deleted until the transaction ends. Raises InvalidInput."""
+    wanted = spec.uploads()
+    held = repository.held(session, set(wanted.values()), tenant=tenant) if wanted else {}
+    errors = [
         {"pointer": pointer, "detail": f"there is no data set {dataset_id}; upload it, or see GET /v1/datasets"}
-        for pointer, dataset_id in spec.uploads().items()
+        for pointer, dataset_id in wanted.items()
         if dataset_id not in held
     ]
+    if errors:
+        raise InvalidInput("; ".join(f"{each['pointer']}: {each['detail']}" for each in errors), errors=errors)
+    return list(held.values())
 
 
 def use(session: Session, spec: JobSpec, job_id: UUID, *, tenant: str) -> None:
     """Keep the uploads that a new job names from being deleted before it has ended. Raises InvalidInput."""
-    wanted = spec.uploads()
-    if not wanted:
-        return
-    held = repository.held(session, set(wanted.values()), tenant=tenant)
-    errors = missing(held, spec)
-    if errors:
-        raise InvalidInput("; ".join(f"{each['pointer']}: {each['detail']}" for each in errors), errors=errors)
-    repository.use(session, job_id, held.values())
+    repository.use(session, job_id, hold(session, spec, tenant=tenant))
 
 
 def _found(session: Session, dataset_id: str, tenant: str, *, lock: bool = False) -> UploadedDataset:

@@ -107,6 +107,7 @@ def test_a_built_in_data_set_is_shown_and_stays(api: httpx.Client) -> None:
         ({"Content-Type": "application/json"}, b"{}", "", (415, "unsupported-media-type", [])),
         ({"Content-Type": "text/plain; charset=latin-1"}, b"a", "", (415, "unsupported-media-type", [])),
         (TEXT | {"Content-Encoding": "gzip"}, b"\x1f\x8b", "", (415, "unsupported-media-type", [])),
+        ({"Content-Type": 'text/plain; format=flowed; charset="UTF-16"'}, b"a", "", (415, "unsupported-media-type", [])),
         (TEXT, b"", "", (422, "invalid-input", [""])),
         (TEXT, b"one\n\xff", "", (422, "invalid-input", [""])),
         (LINES, b'{"text": "a"}\n{"txt": "b"}\n', "", (422, "invalid-input", [""])),
@@ -184,6 +185,16 @@ def test_a_caller_who_leaves_in_the_middle_leaves_nothing(api: httpx.Client, set
         opened.sendall(b"4\r\nword\r\n")
     assert upload(api)["documents"] == 2
     assert len(rows(database)) == len(stored(settings)) == 1
+
+
+def test_so_many_upload_at_once_and_no_more(settings: Settings, database: Database) -> None:
+    with serving(settings.model_copy(update={"max_uploads": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        with connection(api, "Content-Length: 8", "Expect: 100-continue") as opened:
+            assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
+            answer = api.post("/v1/datasets", content=b"a", headers=TEXT)
+            assert problem(answer)[:2] == (503, "unavailable")
+            assert answer.headers["retry-after"]
+        eventually(lambda: api.post("/v1/datasets", content=b"a", headers=TEXT).status_code == 201, seconds=10)
 
 
 def test_a_caller_who_falls_silent_is_not_waited_for(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
