@@ -83,8 +83,9 @@ def declared_bytes(headers: Headers) -> int:
     return int(declared) if declared.isdecimal() else 0
 
 
-def too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"at most {max_bytes} bytes are accepted", headers={"Connection": "close"})
+def too_large(max_bytes: int, *, hang_up: bool = True) -> BodyTooLarge:
+    headers = {"Connection": "close"} if hang_up else {}
+    return BodyTooLarge(f"at most {max_bytes} bytes are accepted", headers=headers)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

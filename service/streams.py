@@ -57,7 +57,9 @@ async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     while chunk := await _next(arriving):
         total += len(chunk)
         if total > max_bytes:
-            raise too_large(max_bytes)
+            raise too_large(
+                max_bytes, hang_up=False
+            )  # in the middle of sending, a reset would reach the caller before the answer
         piece += chunk
         if len(piece) >= _PIECE:
             yield bytes(piece)

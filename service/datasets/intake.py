@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import IO, Any, Self
+from typing import IO, Any, Final, Self
 
 from service.contract import upload_id
 from service.datasets.documents import Format, Reader
 from service.errors import InvalidInput
+
+_QUOTED: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,10 @@ class Intake(AbstractContextManager["Intake"]):
         return Contents(self._digest.hexdigest(), self._bytes, self._documents, self._characters)
 
     def _write(self, documents: Iterator[str]) -> None:
-        for text in documents:
-            line = stored(text)
-            self.spool.write(line)
-            self._digest.update(line)
-            self._bytes += len(line)
-            self._documents += 1
-            self._characters += len(text)
-
-
-def stored(text: str) -> bytes:
-    """The line that stands for a document."""
-    return json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        texts = list(documents)
+        lines = "".join([f'{{"text":{_QUOTED(text)}}}\n' for text in texts]).encode()
+        self.spool.write(lines)
+        self._digest.update(lines)
+        self._bytes += len(lines)
+        self._documents += len(texts)
+        self._characters += sum(map(len, texts))
