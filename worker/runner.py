@@ -116,9 +116,8 @@ class _Attempt:
         scratch = scratch_folder(cache_dir, self._job_id, self._fence)
         texts = Texts(cache_dir / "datasets", Uploads(self._store, self._claim.tenant, cache_dir))
         with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
-            run = Run(
-                str(self._job_id), self._fence, spec, self._settings, folder, self._store, texts, kept, self._reporter, memory
-            )
+            about = str(self._job_id), self._claim.tenant, self._fence, spec
+            run = Run(*about, self._settings, folder, self._store, texts, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)
 

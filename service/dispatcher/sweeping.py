@@ -1,5 +1,5 @@
 """What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs and data sets, workers
-that are long gone, the log of webhooks.
+that are long gone, the log of webhooks, old idempotency keys.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -16,6 +16,7 @@ from service.database import TRANSIENT, Database
 from service.dispatcher.datasets import sweep_deleted, sweep_strays
 from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
 from service.dispatcher.uploads import abort_abandoned
+from service.idempotency import repository as idempotency
 from service.logging import get_logger
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
@@ -63,6 +64,7 @@ class Sweeper:
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
+            idempotency.forget(session)
 
     def _let_artifacts_go(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes
