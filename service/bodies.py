@@ -38,15 +38,15 @@ class BodyGuard:
 
     Args:
         max_bytes: of a body that is read here.
-        streamed: method and path of the routes that read their bodies themselves.
+        streamed: the paths whose routes read their bodies themselves, or take none.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str] = ()) -> None:
         self._app, self._max_bytes, self._streamed = app, max_bytes, frozenset(streamed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else None
-        is_ours = headers is not None and (scope["method"], scope["path"]) not in self._streamed
+        is_ours = headers is not None and scope["path"] not in self._streamed
         if headers is None or not is_ours or not ("content-length" in headers or "transfer-encoding" in headers):
             await self._app(scope, receive, send)
             return

@@ -22,8 +22,8 @@ from service.resources import TheDatabase, TheSettings, TheStore, TheUploads
 from service.streams import RequestTimeout, pieces
 
 _PATH: Final = "/v1/datasets"
-STREAMED: Final = (("POST", _PATH),)
-"""Routes whose bodies are read here, and by nobody before."""
+STREAMED: Final = (_PATH,)
+"""Where bodies are read here, and by nobody before."""
 
 router = APIRouter(prefix=_PATH, tags=["datasets"])
 
@@ -34,12 +34,13 @@ _FORMATS: Final = {
 }
 _TEXT: Final = "The first document,\nin two lines.\n\nThe second.\n"
 _LINES: Final = '{"text": "The first document,\\nin two lines."}\n{"text": "The second."}\n'
+_TEXT_SCHEMA: Final = {"type": "string", "pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
 _BODY: Final[dict[str, Any]] = {
     "required": True,
     "description": f"UTF-8; no line, and in plain text no document, is longer than {MAX_LINE_BYTES} bytes",
     "content": {
         media_type: {
-            "schema": {"type": "string", "format": "binary"},
+            "schema": _TEXT_SCHEMA if form is Format.TEXT else {"type": "string", "format": "binary"},
             "example": _TEXT if form is Format.TEXT else _LINES,
         }
         for media_type, form in _FORMATS.items()
