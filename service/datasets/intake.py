@@ -8,13 +8,16 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final, Self
 
 from service.contract import upload_id
 from service.datasets.documents import Format, Reader
-from service.errors import InvalidInput
+from service.errors import InvalidInput, Unavailable
+from service.logging import get_logger
+
+log = get_logger(__name__)
 
 _QUOTED: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -46,26 +49,38 @@ class Intake(AbstractContextManager["Intake"]):
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.spool.close()
+        with suppress(OSError):  # what the disk has not taken
+            self.spool.close()
 
     def take(self, piece: bytes) -> None:
-        """Raises InvalidInput."""
+        """Raises InvalidInput, Unavailable."""
         self._write(self._reader.feed(piece))
 
     def finish(self) -> Contents:
-        """The spool is then ready to be read. Raises InvalidInput."""
+        """The spool is then ready to be read. Raises InvalidInput, Unavailable."""
         self._write(self._reader.end())
         if not self._documents:
             detail = "the body holds no document; send at least one"
             raise InvalidInput(detail, errors=[{"pointer": "", "detail": detail}])
-        self.spool.seek(0)
+        with _room():
+            self.spool.seek(0)
         return Contents(self._digest.hexdigest(), self._bytes, self._documents, self._characters)
 
     def _write(self, documents: Iterator[str]) -> None:
         texts = list(documents)
         lines = "".join([f'{{"text":{_QUOTED(text)}}}\n' for text in texts]).encode()
-        self.spool.write(lines)
+        with _room():
+            self.spool.write(lines)
         self._digest.update(lines)
         self._bytes += len(lines)
         self._documents += len(texts)
         self._characters += sum(map(len, texts))
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("upload_not_spooled", error=str(error))
+        raise Unavailable("the service has no room for the upload at the moment", retry_after=60) from error

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from service.datasets import documents
 from service.datasets.documents import Format
 from service.datasets.intake import Contents, Intake
-from service.errors import InvalidInput
+from service.errors import InvalidInput, Unavailable
 
 texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
 pieces = st.lists(
@@ -123,3 +124,17 @@ def test_a_document_without_end_is_refused_and_told_how_to_separate_them(monkeyp
     took(Format.TEXT, [b"0123456789\n" * 90 + b"\n"] * 2)
     with pytest.raises(InvalidInput, match=r"line 91 .* separate documents by blank lines"):
         took(Format.TEXT, [b"0123456789\n" * 100])
+
+
+def spooled_to_a_full_disk(body: bytes) -> Contents:
+    with Intake(Format.TEXT) as intake:
+        intake.spool.close()
+        intake.spool = Path("/dev/full").open("wb")  # noqa: SIM115  # the intake closes it
+        intake.take(body)
+        return intake.finish()
+
+
+@pytest.mark.parametrize("body", [b"word", b"word\n\n" * 100_000])
+def test_a_full_disk_is_told_as_something_that_passes(body: bytes) -> None:
+    with pytest.raises(Unavailable):
+        spooled_to_a_full_disk(body)
