@@ -11,28 +11,24 @@ from typing import Any
 import httpx
 import pytest
 from obstore.store import from_url
-from sqlalchemy import func, select
 
 from service.contract import Scope, upload_prefix
 from service.database import Database
-from service.datasets.tables import UploadedDataset
 from service.dispatcher.sweeping import Sweeper
 from service.settings import Settings
 from tests.integration.serving import client, key_for, serving
 from tests.integration.swift import S3
 from tests.integration.tiny_model import save_model
+from tests.integration.uploading import TEXT, rows, upload
 from worker.failures import JobFailure
 from worker.runner import work
 from worker.uploads import Uploads
 
-TEXT = {"Content-Type": "text/plain"}
 HOURS = 2 * 3600
 
 
-def upload(api: httpx.Client, documents: list[str]) -> str:
-    answer = api.post("/v1/datasets", content="\n\n".join(documents).encode(), headers=TEXT)
-    assert answer.status_code == 201, answer.text
-    made: str = answer.json()["id"]
+def put_in(api: httpx.Client, documents: list[str]) -> str:
+    made: str = upload(api, "\n\n".join(documents))["id"]
     return made
 
 
@@ -56,33 +52,28 @@ def put(path: Path, *, age: float) -> Path:
     return path
 
 
-def rows(database: Database) -> int:
-    with database.begin() as session:
-        return session.scalars(select(func.count()).select_from(UploadedDataset)).one()
-
-
 def test_the_file_of_a_deleted_data_set_goes_with_the_next_sweep_and_its_row_with_it(
     api: httpx.Client, settings: Settings, database: Database
 ) -> None:
-    gone, kept = upload(api, ["one"]), upload(api, ["two"])
+    gone, kept = put_in(api, ["one"]), put_in(api, ["two"])
     api.delete(f"/v1/datasets/{gone}")
     sweep(settings)
     (file,) = files(store_of(settings))
     assert file.parent.name == kept
-    assert rows(database) == 1
+    assert len(rows(database)) == 1
 
 
 def test_a_text_that_is_uploaded_again_before_the_sweep_stays(api: httpx.Client, settings: Settings, database: Database) -> None:
-    first = upload(api, ["one"])
+    first = put_in(api, ["one"])
     api.delete(f"/v1/datasets/{first}")
-    assert upload(api, ["one"]) == first
+    assert put_in(api, ["one"]) == first
     sweep(settings)
-    assert len(files(store_of(settings))) == rows(database) == 1
+    assert len(files(store_of(settings))) == len(rows(database)) == 1
     assert Uploads(from_url(settings.artifact_url), "acme", settings.cache_dir).documents(first) == ["one"]
 
 
 def test_files_that_no_row_names_go_once_their_upload_must_have_ended(api: httpx.Client, settings: Settings) -> None:
-    kept = upload(api, ["one"])
+    kept = put_in(api, ["one"])
     (named,) = files(store_of(settings))
     os.utime(named, (time.time() - HOURS, time.time() - HOURS))
     place = store_of(settings) / upload_prefix("acme", kept)
@@ -104,7 +95,7 @@ def test_an_upload_goes_to_a_bucket_in_parts_and_comes_back(
 ) -> None:
     documents = [f"document {number} " + "ä" * 1000 for number in range(6000)]
     with bucket_api(s3_settings, database) as api:
-        made = upload(api, documents)
+        made = put_in(api, documents)
         uploads = Uploads(from_url(s3_settings.artifact_url), "acme", s3_settings.cache_dir)
         assert uploads.documents(made) == documents
         (key,) = s3.keys(bucket, "below/here/datasets/")
@@ -127,7 +118,7 @@ def test_a_bucket_that_is_away_is_told_to_the_caller_and_to_the_job(away: Settin
     with bucket_api(away, database) as api:
         answer = api.post("/v1/datasets", content=b"text", headers=TEXT)
     assert answer.status_code == 503
-    assert rows(database) == 0
+    assert rows(database) == []
     store = from_url(away.artifact_url, retry_config={"max_retries": 0})
     with pytest.raises(JobFailure, match="could not be read from the artifact store") as caught:
         Uploads(store, "acme", away.cache_dir).documents("ds-0123456789abcdef")
@@ -160,7 +151,7 @@ def test_a_job_is_calibrated_on_uploads_and_evaluated_on_their_other_split(
     api: httpx.Client, settings: Settings, database: Database
 ) -> None:
     save_model(settings.model_root / "tiny")
-    made, other = upload(api, sentences(100)), upload(api, sentences(5, first=10) + sentences(5, first=200))
+    made, other = put_in(api, sentences(100)), put_in(api, sentences(5, first=10) + sentences(5, first=200))
     job = run(api, settings, made, made, f"{other}:all")
     assert job["state"] == "succeeded", job["error"]
     (test, whole) = job["metrics"]["pruned"]["perplexity"]
@@ -176,7 +167,7 @@ def test_a_text_that_is_too_short_and_one_that_is_gone_fail_with_what_to_do(
     api: httpx.Client, settings: Settings, database: Database
 ) -> None:
     save_model(settings.model_root / "tiny")
-    short, long = upload(api, ["one document"]), upload(api, sentences(100))
+    short, long = put_in(api, ["one document"]), put_in(api, sentences(100))
     assert run(api, settings, short)["error"]["code"] == "not-enough-calibration-data"
     job = run(api, settings, long, short)
     assert job["error"]["code"] == "invalid-request"
