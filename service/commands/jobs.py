@@ -39,10 +39,12 @@ def submit(
     objective: Objective = None,
     refinement: Refinement = None,
     update: Update = None,
-    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT; of an upload ds-…")] = None,
     samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
-    evaluate: Annotated[list[str] | None, typer.Option(help="Text to measure perplexity on; may be repeated.")] = None,
+    evaluate: Annotated[
+        list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,
