@@ -19,6 +19,7 @@ import httpx
 
 from service.client import discovery
 from service.client.answers import Attempt, Job, Layer, ModelInfo, Worker
+from service.client.datasets import DatasetCalls
 from service.client.download import Received, fetch_all
 from service.client.events import Event, follow
 from service.client.transport import Transport, pages
@@ -47,6 +48,7 @@ class DsnotClient:
             url, key = url or known_url, key or known_key
         self._transport = Transport(url, key, patience, transport)
         self.webhooks = WebhookCalls(self._transport)
+        self.datasets = DatasetCalls(self._transport)
 
     def __enter__(self) -> "DsnotClient":
         return self

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -44,6 +45,19 @@ class Transport:
     def write_once(self, path: str, body: Any = None, key: str | None = None) -> Any:
         """POST, as JSON, of what is done once however often it arrives: by its nature, or under an idempotency key."""
         return self._repeated("POST", path, json=body, headers={"Idempotency-Key": key} if key else {}).json()
+
+    def upload(self, path: str, file: Path, media_type: str, params: Params) -> Any:
+        """POST of a file, read bit by bit, which is stored once however often it arrives; the answer as JSON."""
+        for again in patiently(self.patience):
+            try:
+                with file.open("rb") as content:
+                    headers = {"Content-Type": media_type, "Content-Length": str(file.stat().st_size)}
+                    return self._checked(self._http.post(path, params=dict(params), content=content, headers=headers)).json()
+            except httpx.TransportError as error:
+                again(Unreachable(self.url, error))
+            except ApiError as error:
+                again(error)
+        raise AssertionError
 
     def wait(self, path: str, seconds: int) -> Any:
         """GET, as JSON, of what is answered when it has ended or after so many seconds."""

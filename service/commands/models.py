@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.output import AsJson, CommandFailed, note, print_json, print_table
+from service.commands.output import AsJson, CommandFailed, note, print_fields, print_json
 
 if TYPE_CHECKING:
     from service.client.answers import ModelInfo
@@ -33,7 +33,7 @@ def inspect(
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        print_table(("", ""), _facts(found))
+        print_fields(_facts(found))
         for warning in found.warnings:
             note(warning)
     if not found.can_be_pruned:
@@ -43,13 +43,13 @@ def inspect(
 def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
     return [
         ("model", str(found.model["id"])),
-        ("revision", str(found.model.get("revision") or "-")),
-        ("architecture", found.architecture or "-"),
+        ("revision", found.model.get("revision") or ""),
+        ("architecture", found.architecture or ""),
         ("parameters", f"{found.parameters:,} in {found.dtype}, {found.weight_bytes / 2**30:.2f} GiB"),
         ("blocks", str(found.blocks)),
         ("prunable", f"{found.prunable_share:.1%} of all parameters, {found.coverage:.1%} of those in blocks"),
-        ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else "-"),
-        ("licence", found.license or "-"),
+        ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else ""),
+        ("licence", found.license or ""),
     ]
 
 
