@@ -71,6 +71,11 @@ class DsnotClient:
         body = spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
         return Job.model_validate(self._transport.write_once("/v1/jobs", body, key=idempotency_key or str(uuid4())))
 
+    def plan(self, spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
+        """What a job would be: its model, what it needs, its place in the queue, and warnings. Nothing is stored."""
+        body = spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+        return dict(self._transport.write_once("/v1/jobs?validate_only=true", body))
+
     def get_job(self, job_id: str) -> Job:
         return Job.model_validate(self._transport.read(_job(job_id)))
 

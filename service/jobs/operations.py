@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from service.attempts.tables import Attempt
-from service.contract import JobSpec
+from service.contract import JobSpec, JobState
 from service.cursor import Cursor
 from service.database import Database, Session
 from service.datasets import operations as datasets
@@ -101,6 +101,14 @@ def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
     if job is None:
         raise JobNotFound(job_id)
     return job
+
+
+def queue_position(database: Database, job: Job) -> int | None:
+    """1 for the job that is claimed next; None for one that does not wait for a worker."""
+    if job.state != JobState.QUEUED:
+        return None
+    with database.begin() as session:
+        return repository.ahead_of(session, job) + 1
 
 
 def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[Job]:

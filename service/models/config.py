@@ -55,3 +55,8 @@ def sizes_of(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
     text: dict[str, Any] = next((config[name] for name in _INNER if isinstance(config.get(name), dict)), {})
     known = {name: text.get(name, config.get(name)) for name in names}
     return {name: size for name, size in known.items() if isinstance(size, int) and not isinstance(size, bool) and size > 0}
+
+
+def texts(value: Any) -> list[str]:
+    """The texts in a list; none of anything else."""
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []

@@ -15,7 +15,7 @@ from math import prod
 from typing import Any, Final
 
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
-from service.models.config import max_sequence_length, sizes_of
+from service.models.config import max_sequence_length, sizes_of, texts
 
 _FLOATS: Final = {
     "F64": ("float64", 8),
@@ -83,7 +83,7 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
     dtype = _main_dtype(tensors)
     return ModelOutline(
         model_type=_text(config.get("model_type")),
-        architecture=next(iter(_texts(config.get("architectures"))), None),
+        architecture=next(iter(texts(config.get("architectures"))), None),
         parameters=sum(prod(t.shape) for t in tensors.values()),
         block_parameters=sum(counts.values()),
         prunable_parameters=sum(out * width for block in matrices.values() for out, width in block),
@@ -144,7 +144,3 @@ def _main_dtype(tensors: Mapping[str, TensorHeader]) -> str:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _texts(value: Any) -> list[str]:
-    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
