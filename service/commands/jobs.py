@@ -6,8 +6,9 @@ import typer
 
 from service.commands import job_body
 from service.commands.output import AsJson, CommandFailed, note, print_json
+from service.commands.planning import planning
 
-app = typer.Typer(help="Submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
+app = typer.Typer(help="Plan, submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
@@ -54,6 +55,9 @@ def submit(
 ) -> None:
     """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
     _submit(job_body.of_options(locals()), follow, as_json)  # every option under its name
+
+
+app.command("plan")(planning(submit))
 
 
 def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:

@@ -209,3 +209,16 @@ def test_text_of_ones_own_is_uploaded_listed_used_and_deleted(stack: Up, tmp_pat
     refused = dsnot(stack.home, "datasets", "upload", str(odd))
     assert refused.returncode == 1
     assert ".jsonl" in refused.stderr
+
+
+def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
+    before = len(_json_lines(stack, "jobs", "list"))
+    found = _json(stack, "jobs", "plan", *_TINY, "--sparsity", "0.25")
+    assert found["spec"]["recipe"]["pattern"] == {"type": "unstructured", "sparsity": 0.25}
+    assert found["queue"]["able_workers"] == 1
+    shown = dsnot(stack.home, "jobs", "plan", *_TINY)
+    assert "LlamaForCausalLM" in shown.stdout
+    assert "calibration samples instead of 2" in shown.stderr
+    refused = dsnot(stack.home, "jobs", "plan", "nowhere", "--source", "local")
+    assert (refused.returncode, "there is no local model nowhere" in refused.stderr) == (1, True)
+    assert len(_json_lines(stack, "jobs", "list")) == before
