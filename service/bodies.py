@@ -1,6 +1,7 @@
 """Request bodies: bounded, JSON, and such that nothing in them can upset what comes after."""
 
 import json
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from starlette.datastructures import Headers
@@ -115,7 +116,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def check(value: Any, location: tuple[object, ...] = ()) -> None:
-    """Refuse text that PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
+    """Refuse what PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
     if len(location) > _MAX_DEPTH:
         raise MalformedBody("the body is nested too deeply")
     if isinstance(value, str):
@@ -127,6 +128,8 @@ def check(value: Any, location: tuple[object, ...] = ()) -> None:
     elif isinstance(value, list):
         for position, member in enumerate(value):
             check(member, (*location, position))
+    elif isinstance(value, float) and not isfinite(value):  # 1e999 is JSON
+        raise InvalidInput("a number is too large", errors=[{"pointer": pointer(location), "detail": "is too large"}])
 
 
 def _check_text(text: str, location: tuple[object, ...]) -> None:

@@ -20,6 +20,7 @@ import service.health.endpoints
 import service.jobs.endpoints
 import service.metrics.endpoints
 import service.recipes.endpoints
+import service.triggers.endpoints
 import service.webhooks.endpoints
 import service.workers.endpoints
 from service import problems, startup, tracing
@@ -50,6 +51,7 @@ _V1 = (
     service.recipes.endpoints,
     service.workers.endpoints,
     service.webhooks.endpoints,
+    service.triggers.endpoints,
 )
 
 
