@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 
@@ -19,17 +19,24 @@ from service.contract import EventType
 from service.database import Database
 from service.events import repository as events
 
+Timed = tuple[list[float], float]
 _PAUSE = 0.3
 """Seconds between events, so that each finds the streams at rest."""
 
 
-def requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int) -> tuple[list[float], float]:
-    """Send the request `count` times from so many clients at once; the seconds of each, and of all together."""
-    return asyncio.run(_requests(servers, request, count, clients))
+def requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int, *, keyed: bool = False) -> Timed:
+    """Send the request `count` times from so many clients at once; the seconds of each, and of all together.
+
+    `keyed`: each time under an `Idempotency-Key` of its own.
+    """
+    return asyncio.run(_requests(servers, _under_keys(request, count) if keyed else repeat(request, count), clients))
 
 
-async def _requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int) -> tuple[list[float], float]:
-    left = repeat(request, count)
+def _under_keys(request: Mapping[str, Any], count: int) -> Iterator[Mapping[str, Any]]:
+    return ({**request, "headers": {"Idempotency-Key": str(uuid4())}} for _ in range(count))
+
+
+async def _requests(servers: Servers, left: Iterator[Mapping[str, Any]], clients: int) -> Timed:
     async with _connected(servers, clients) as connected:
         began = time.perf_counter()
         parts = await asyncio.gather(*(_send(client, left) for client in connected))

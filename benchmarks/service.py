@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,13 @@ def main() -> None:
 
 
 def creation(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """POST /v1/jobs, all for one tenant."""
-    for clients in sorted({1, options.clients}):
-        requests(servers, _POST, _WARM_UP, 1)
-        seconds, total = requests(servers, _POST, options.creations, clients)
-        figure = latencies("job creation", f"{clients} clients", seconds, per_second=round(len(seconds) / total, 1))
-        yield aiming(figure, p99_ms=150) if clients == options.clients else figure
+    """POST /v1/jobs, all for one tenant, without and with an idempotency key."""
+    for keyed, clients in product((False, True), sorted({1, options.clients})):
+        requests(servers, _POST, _WARM_UP, 1, keyed=keyed)
+        seconds, total = requests(servers, _POST, options.creations, clients, keyed=keyed)
+        case = f"{clients} clients{', each request under a key' if keyed else ''}"
+        figure = latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1))
+        yield aiming(figure, p99_ms=150) if clients == options.clients and not keyed else figure
         _rows.empty(database)
 
 

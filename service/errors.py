@@ -50,10 +50,18 @@ class InvalidInput(Problem):
     status, type, title = 422, "invalid-input", "The request does not fit"
 
 
-class Unavailable(Problem):
-    """Something we depend on is away; asking again later is right."""
+class Later(Problem):
+    """The base of problems that pass: asking again is right, and `Retry-After` says when."""
 
-    status, type, title = 503, "unavailable", "Temporarily unavailable"
+    retry_after: ClassVar[int]
+    """Seconds, where whoever raises it does not know better."""
 
-    def __init__(self, detail: str, *, retry_after: int = 2) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        seconds = self.retry_after if retry_after is None else retry_after
+        super().__init__(detail, headers={"Retry-After": str(seconds)})
+
+
+class Unavailable(Later):
+    """Something we depend on is away."""
+
+    status, type, title, retry_after = 503, "unavailable", "Temporarily unavailable", 2

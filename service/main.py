@@ -34,6 +34,7 @@ from service.jobs.parameters import only_known_parameters
 from service.keys.authentication import Forbidden, Unauthenticated
 from service.metrics.collector import DatabaseCollector
 from service.metrics.requests import RequestMetrics
+from service.models.sources import ModelSources
 from service.problems import ProblemView, problem_responses
 from service.queue import Queue
 from service.request_log import RequestLog
@@ -88,7 +89,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        app.state.resources = Resources(settings, database, store, wakeups, readiness)
+        models = ModelSources(settings, database, store)
+        app.state.resources = Resources(settings, database, store, wakeups, readiness, models)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
         listener = asyncio.create_task(wakeups.run())
@@ -101,6 +103,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         app.state.metrics.unregister(collector)
         collector.close()
         readiness.close()
+        models.close()
         queue.close()
         database.close()
 

@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 
 from service.contract.parts import FieldError
 from service.database import TRANSIENT
-from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, NotFound, Problem, Unavailable
+from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
+from service.headers import RETRY_AFTER
 from service.logging import get_logger
 from service.pointers import pointer, within
 
@@ -67,6 +68,8 @@ def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any
         example = problem("What to do about it.").body()
         content = {"schema": {"$ref": "#/components/schemas/ProblemView"}, "example": example}
         declared[problem.status] = {"description": problem.title, "content": {PROBLEM_MEDIA_TYPE: content}}
+        if issubclass(problem, Later):
+            declared[problem.status]["headers"] = RETRY_AFTER
     return declared
 
 

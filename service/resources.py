@@ -9,6 +9,7 @@ from service.artifacts.store import ArtifactStore
 from service.database import Database
 from service.events.wakeups import Wakeups
 from service.health.operations import Readiness
+from service.models.sources import ModelSources
 from service.settings import Settings
 
 
@@ -21,6 +22,7 @@ class Resources:
     store: ArtifactStore
     wakeups: Wakeups
     readiness: Readiness
+    models: ModelSources
 
 
 # `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
@@ -49,8 +51,14 @@ async def _readiness(resources: Annotated[Resources, Depends(_resources)]) -> Re
     return resources.readiness
 
 
+async def _models(resources: Annotated[Resources, Depends(_resources)]) -> ModelSources:
+    return resources.models
+
+
+TheResources = Annotated[Resources, Depends(_resources)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheDatabase = Annotated[Database, Depends(_database)]
 TheStore = Annotated[ArtifactStore, Depends(_store)]
 TheWakeups = Annotated[Wakeups, Depends(_wakeups)]
 TheReadiness = Annotated[Readiness, Depends(_readiness)]
+TheModels = Annotated[ModelSources, Depends(_models)]

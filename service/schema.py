@@ -11,6 +11,7 @@ from sqlalchemy import Column, String, Table, create_engine, pool, text
 
 import service.attempts.tables
 import service.events.tables
+import service.idempotency.tables
 import service.jobs.tables
 import service.keys.tables
 import service.outbox.tables

@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     device: str = "auto"
     hub_allow: list[str] = Field(default=[])
     """fnmatch patterns of hub ids that may be used; empty allows all."""
+    hub_from_service: bool = True
+    """The service itself asks the hub, at creation: False where only the workers have a way out. Then they pin revisions."""
+    hub_seconds: float = Field(3.0, gt=0)
+    """How long a creation waits for the hub before the job is accepted without an answer."""
+    hub_tokens_dir: Path | None = None
+    """Tokens for gated models, a file each: `<tenant>/<name>`."""
 
     max_model_cache_bytes: int | None = Field(None, ge=1)
     """Per host: beyond it the models of the hub that were not used for longest are removed; unset: when the disk is full."""

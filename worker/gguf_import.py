@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from service.hub.files import is_wanted
 from worker.failures import JobFailure
 from worker.gguf_conversion import ImportRefused, convert
-from worker.hub import is_wanted
 from worker.models import check_checkpoint
 
 _MARKER = ".dsnot-import.json"

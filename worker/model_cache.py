@@ -1,4 +1,6 @@
-"""The hub's models on this host's disk, which its workers share: whoever uses one holds a lock, and what nobody uses makes room.
+"""Models of the hub and of earlier jobs on this host's disk, which its workers share.
+
+Whoever uses one holds a lock, and what nobody uses makes room.
 
 A lock's file outlives the model and tells, by its time of change, when the model was last used.
 """
@@ -18,17 +20,24 @@ log = get_logger(__name__)
 
 
 def root(cache_dir: Path) -> Path:
-    """Where the hub's own client keeps them, a folder each."""
+    """Where the hub's own client keeps its models, a folder each; those of earlier jobs lie beside them."""
     return cache_dir / "hub"
+
+
+def folder_of(model: ModelSpec) -> str:
+    """The name of a model's folder: that of the hub's own client; for an artifact one that no model of the hub can have."""
+    if model.source == "job":
+        return f"models--.job--{model.id}-{model.revision}"
+    return "models--" + model.id.replace("/", "--")
 
 
 @contextmanager
 def in_use(cache_dir: Path, model: ModelSpec) -> Iterator[None]:
-    """Meanwhile nobody removes the model, if it is a hub's. Waits for one who is about to."""
-    if model.source != "hub":
+    """Meanwhile nobody removes the model, if it is not a local one. Waits for one who is about to."""
+    if model.source == "local":
         yield
         return
-    path = _lock_file(cache_dir, "models--" + model.id.replace("/", "--"))
+    path = _lock_file(cache_dir, folder_of(model))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -71,7 +80,8 @@ def _least_recently_used(cache_dir: Path) -> list[Path]:
         lock = _lock_file(cache_dir, folder.name)
         return lock.stat().st_mtime if lock.exists() else 0.0
 
-    return sorted(root(cache_dir).glob("models--*"), key=used)
+    folders = (path for path in root(cache_dir).glob("models--*") if path.is_dir())
+    return sorted(folders, key=used)
 
 
 def _remove_unless_used(cache_dir: Path, folder: Path) -> None:

@@ -6,16 +6,19 @@ model's own code is ever run.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from obstore.store import ObjectStore
+
 from service.contract import FailureCode, ModelSpec
 from service.settings import Settings
+from worker import earlier_job, hub
 from worker.engine.checkpoint import INDEX, Checkpoint
 from worker.engine.errors import ModelUnsafe
 from worker.failures import ModelError
-from worker.hub import fetch
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,36 @@ class Model:
     id: str
     path: Path
     revision: str | None
-    """hub: the commit; local: a fingerprint that changes when the files do."""
+    """hub: the commit; an earlier job: the fence of its artifact; local: a fingerprint that changes when the files do."""
     license: str | None
     """As the source's own model card states it."""
     base_model: str | None
     """A hub id for the new model card; None where none is known."""
 
 
-def resolve(model: ModelSpec, settings: Settings) -> Model:
-    """Find the model, fetch it if it is a hub's, and check it.
+def resolve(
+    model: ModelSpec,
+    settings: Settings,
+    *,
+    tenant: str,
+    store: ObjectStore | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Model:
+    """Find the model, fetch it if it is a hub's or an earlier job's (which lies in `store`), and check it.
 
     Raises:
         ModelError: it does not exist, may not be read, or is unsafe; or (code `internal`, a retry can help) the hub
             cannot be reached.
     """
     if model.source == "hub":
-        snapshot = fetch(model.id, model.revision, settings)
+        snapshot = hub.fetch(model, settings, tenant=tenant)
         check_checkpoint(snapshot.path, inside=snapshot.repository)
         return Model(model.id, snapshot.path, snapshot.commit, _card_field(snapshot.path, "license"), model.id)
+    if model.source == "job":
+        assert store is not None
+        path = earlier_job.fetch(model, store, settings, tick)
+        check_checkpoint(path, inside=path)
+        return Model(f"job {model.id}", path, model.revision, _card_field(path, "license"), _card_field(path, "base_model"))
     path = _local_folder(model.id, settings)
     checkpoint = check_checkpoint(path, inside=path)
     return Model(model.id, path, _fingerprint(checkpoint), _card_field(path, "license"), _card_field(path, "base_model"))

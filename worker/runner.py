@@ -113,7 +113,8 @@ class _Attempt:
         self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
         scratch = scratch_folder(cache_dir, self._job_id, self._fence)
         with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
-            run = Run(str(self._job_id), self._fence, spec, self._settings, folder, self._store, kept, self._reporter, memory)
+            about = str(self._job_id), self._claim.tenant, self._fence, spec
+            run = Run(*about, self._settings, folder, self._store, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)
 

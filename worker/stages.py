@@ -31,6 +31,7 @@ class Run:
     """What all stages share."""
 
     job_id: str
+    tenant: str
     fence: int
     spec: JobSpec
     settings: Settings
@@ -82,7 +83,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
 
 def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
     run.reporter.start_stage(Stage.RESOLVING)
-    model = resolve(run.spec.model, run.settings)
+    model = resolve(run.spec.model, run.settings, tenant=run.tenant, store=run.store, tick=run.reporter.tick)
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
     plan = outline(model.path)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from service.artifacts.manifests import manifest_at
 from service.artifacts.store import ArtifactStore
-from service.contract import MANIFEST_NAME, Manifest, ManifestFile
+from service.contract import Manifest, ManifestFile
 from service.database import Database
 from service.errors import NotFound
 from service.jobs import operations as jobs
@@ -45,10 +46,9 @@ def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenan
     if job.artifact_prefix is None:
         raise ArtifactNotFound(f"the job has no artifact; it is {job.state}")
     try:
-        content = store.read(f"{job.artifact_prefix}/{MANIFEST_NAME}")
+        return Artifact(manifest_at(store, job.artifact_prefix), job.artifact_prefix)
     except FileNotFoundError:
         raise ArtifactNotFound("the artifact is no longer in the store") from None
-    return Artifact(Manifest.model_validate_json(content), job.artifact_prefix)
 
 
 def locate(

@@ -9,12 +9,13 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from service.attempts.tables import Attempt
 from service.contract import AttemptOutcome, EventType, JobState
 from service.database import in_seconds
 from service.events import repository as events
+from service.jobs.repository import uses_artifact
 from service.jobs.tables import Job
 
 _BATCH: Final = 100
@@ -67,7 +68,9 @@ def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
 
 
 def _let_go(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
-    batch = select(Job.id).where(*_KEPT, which).limit(_BATCH).with_for_update(skip_locked=True)
+    user = aliased(Job)
+    is_used = select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()
+    batch = select(Job.id).where(*_KEPT, which, ~is_used).limit(_BATCH).with_for_update(skip_locked=True)
     job_ids = session.scalars(batch).all()
     gone = update(Job).where(Job.id.in_(job_ids)).values(artifact_removed_at=func.now())
     session.execute(gone, execution_options=_BLIND)

@@ -48,6 +48,15 @@ class ArtifactStore:
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
 
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` of a file. Raises as `read`."""
+        try:
+            return bytes(obstore.get_range(self._store, path, start=start, end=end)) if end > start else b""
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
     def local(self, path: str) -> Path | None:
         """Where the file lies on this host; None if the store is elsewhere.
 

@@ -39,6 +39,7 @@ class Claim:
     """What a worker got hold of."""
 
     job_id: UUID
+    tenant: str
     attempt: int
     fence: int
     spec: dict[str, Any]
@@ -99,12 +100,12 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
         )
     )
     events.append(session, job.id, EventType.ATTEMPT_STARTED, {"attempt": job.attempts_started, "worker": worker})
-    return Claim(job.id, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent)
+    return Claim(job.id, job.tenant, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent)
 
 
 def _take_best(
     session: Session, device: DeviceClass, *, skip_locked: bool
-) -> Row[UUID, int, int, dict[str, Any], UUID | None, str | None, str | None] | None:
+) -> Row[UUID, str, int, int, dict[str, Any], UUID | None, str | None, str | None] | None:
     best = (
         select(Job.id)
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
@@ -128,7 +129,7 @@ def _take_best(
             metrics=None,
             error=None,
         )
-        .returning(Job.id, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent)
+        .returning(Job.id, Job.tenant, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent)
     )
     return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
 

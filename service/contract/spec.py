@@ -16,27 +16,52 @@ from service.contract.recipe import RecipeSpec
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}")
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 
 class ModelSpec(Part):
-    source: Literal["hub", "local"] = Field("hub", description="`hub`, or `local`: a folder below the server's model root")
-    id: str = Field(max_length=256, examples=["meta-llama/Llama-3.1-8B"])
-    revision: str | None = Field(None, max_length=128, description="hub only: branch, tag or commit; stored as the commit")
+    source: Literal["hub", "local", "job"] = Field(
+        "hub", description="`hub`, `local`: a folder below the server's model root, or `job`: what an earlier job made"
+    )
+    id: str = Field(
+        max_length=256, description="of the hub's model, the folder, or the job", examples=["meta-llama/Llama-3.1-8B"]
+    )
+    revision: str | None = Field(
+        None, max_length=128, description="hub: branch, tag or commit; stored as the commit. job: filled in by the service"
+    )
+    token: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="hub only: the name of a token that the operator keeps for this tenant; never the token itself",
+        examples=["research"],
+    )
 
     @model_validator(mode="after")
     def _names_are_plain(self) -> "ModelSpec":
-        pattern = _HUB_ID if self.source == "hub" else _LOCAL_ID
-        if not pattern.fullmatch(self.id) or ".." in self.id:
+        if self.source == "job":
+            if not _JOB_ID.fullmatch(self.id):
+                raise FieldError("/id", "must be the id of an earlier job, in lower case")
+        elif not (_HUB_ID if self.source == "hub" else _LOCAL_ID).fullmatch(self.id) or ".." in self.id:
             raise FieldError(
                 "/id",
                 "must be a plain name such as 'organisation/model': letters, digits, '.', '_' and '-', no '..', "
                 "no leading '/', no URL",
             )
-        if self.revision is not None and self.source == "local":
-            raise FieldError("/revision", "applies to hub models only; leave it out for a local model")
-        if self.revision is not None and (not _REVISION.fullmatch(self.revision) or ".." in self.revision):
-            raise FieldError("/revision", "must be a branch, tag or commit name")
+        self._fits_its_source()
         return self
+
+    def _fits_its_source(self) -> None:
+        if self.token is not None and self.source != "hub":
+            raise FieldError("/token", "applies to hub models only; leave it out")
+        if self.revision is None:
+            return
+        if self.source == "local":
+            raise FieldError("/revision", "applies to hub models only; leave it out for a local model")
+        if self.source == "job" and not _FENCE.fullmatch(self.revision):
+            raise FieldError("/revision", "is filled in by the service; leave it out")
+        if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise FieldError("/revision", "must be a branch, tag or commit name")
 
 
 class CalibrationSpec(Part):

@@ -1,5 +1,5 @@
 """What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs, workers that
-are long gone, the logs of webhooks and triggers.
+are long gone, the logs of webhooks and triggers, old idempotency keys.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -15,6 +15,7 @@ from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database import TRANSIENT, Database
 from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
 from service.dispatcher.uploads import abort_abandoned
+from service.idempotency import repository as idempotency
 from service.logging import get_logger
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
@@ -63,6 +64,7 @@ class Sweeper:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
             triggers.forget(session, keep_seconds=self._settings.keep_firings_seconds)
+            idempotency.forget(session)
 
     def _let_artifacts_go(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes

@@ -13,7 +13,7 @@ from service.database import TRANSIENT, Database
 from service.events.operations import Batch, events_after
 from service.events.schemas import EventView
 from service.events.tables import JobEvent
-from service.events.wakeups import Wakeups
+from service.events.wakeups import Wakeups, happens
 
 POLL_SECONDS: Final = 5.0
 """How long a stream trusts that no news is none. Then it looks, and a comment keeps the connection alive."""
@@ -35,7 +35,7 @@ async def follow(
         if batch and batch.ends_the_job:
             yield format_sse_event(event="end", data_str=json.dumps({"state": batch.state}))
             return
-        if (batch is None or batch.is_last) and not await _happens(woken, POLL_SECONDS):
+        if (batch is None or batch.is_last) and not await happens(woken, POLL_SECONDS):
             yield KEEPALIVE_COMMENT
 
 
@@ -45,14 +45,6 @@ async def _read(database: Database, job_id: UUID, after: int, tenant: str) -> Ba
         return await run_in_threadpool(events_after, database, job_id, after, tenant=tenant)
     except TRANSIENT:
         return None
-
-
-async def _happens(woken: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await woken.wait()
-    except TimeoutError:
-        return False
 
 
 def _frame(event: JobEvent) -> bytes:

@@ -1,4 +1,4 @@
-"""Waking the streams that wait for events: one LISTEN connection to PostgreSQL for the whole process."""
+"""Waking the streams, and the requests that wait for a job's end: one LISTEN connection to PostgreSQL for the whole process."""
 
 import asyncio
 from collections import defaultdict
@@ -17,6 +17,7 @@ from service.logging import get_logger
 
 log = get_logger(__name__)
 _RECONNECT_SECONDS: Final = 1.0
+_AT_ONCE: Final = 4
 
 
 class Wakeups:
@@ -33,6 +34,8 @@ class Wakeups:
         self._streams = 0
         self.closing = False
         """Streams are to end: the process stops."""
+        self.turn = asyncio.Semaphore(_AT_ONCE)
+        """Held by a request that was woken while it looks: threads and connections must be left for those that do not wait."""
 
     @contextmanager
     def subscribe(self, job_id: UUID) -> Iterator[asyncio.Event]:
@@ -85,3 +88,12 @@ class Wakeups:
     def _wake_all(self) -> None:
         for job in self._waiting:
             self._wake(job)
+
+
+async def happens(woken: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await woken.wait()
+    except TimeoutError:
+        return False

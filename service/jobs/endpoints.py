@@ -1,42 +1,73 @@
 """HTTP of jobs."""
 
+import json
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Query, Response
+from starlette.concurrency import run_in_threadpool
 
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.contract import JobSpec
+from service.database import TRANSIENT
 from service.errors import Conflict, NotFound
+from service.headers import LOCATION
+from service.idempotency.answers import REPLAYED, Answer
+from service.idempotency.operations import InFlight
+from service.idempotency.parameters import AskedOnce
 from service.jobs import lifecycle, operations
 from service.jobs.lifecycle import PreconditionFailed
-from service.jobs.operations import QuotaExceeded
-from service.jobs.parameters import LABEL_PARAMETER, WantedJobs, versions_of
+from service.jobs.operations import JobNotFound, QuotaExceeded
+from service.jobs.parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, WantedJobs, is_known
 from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, LayerPage, LayerView
 from service.jobs.tables import Job
+from service.jobs.waiting import VARY, WAITED, ToWait, Waiting
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
-from service.resources import TheDatabase, TheSettings
+from service.resources import TheDatabase, TheModels, TheSettings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the job's version, for `If-Match`"}}
-_CREATED = {"headers": _ETAG | {"Location": {"schema": {"type": "string"}}}}
-_CREATE_PROBLEMS = problem_responses(MalformedBody, BodyTooLarge, UnsupportedMediaType, QuotaExceeded)
+_CREATED = {"headers": _ETAG | LOCATION}
+_CREATED_ONCE = {"headers": _CREATED["headers"] | REPLAYED | WAITED}
+_CREATE_PROBLEMS = problem_responses(MalformedBody, BodyTooLarge, UnsupportedMediaType, QuotaExceeded, InFlight)
 
 
-@router.post("", status_code=201, response_model=JobView, responses={201: _CREATED, **_CREATE_PROBLEMS})
-def create_job(
+@router.post("", status_code=201, response_model=JobView, responses={201: _CREATED_ONCE, **_CREATE_PROBLEMS})
+async def create_job(
     spec: Annotated[JobSpec, Body(openapi_examples=SPEC_EXAMPLES)],
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
-    response: Response,
-) -> JobView:
-    """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks."""
-    job = operations.create(database, settings, spec, tenant=caller.tenant)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _shown(job, response)
+    models: TheModels,
+    asked: AskedOnce,
+    waiting: ToWait,
+) -> Response:
+    """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks.
+
+    With `Prefer: wait=n` the answer shows the job as it is after the wait, also where an `Idempotency-Key` brings it again.
+    """
+    answer = await run_in_threadpool(
+        operations.create, database, settings, models, spec, tenant=caller.tenant, asked=asked, answer=_created
+    )
+    if waiting.seconds is None:
+        return answer.response(VARY)
+    return await _after_waiting(answer, waiting, caller.tenant)
+
+
+async def _after_waiting(answer: Answer, waiting: Waiting, tenant: str) -> Response:
+    """The job as it is then; as it was made, if it cannot be read any more."""
+    try:
+        waited = await waiting.until_ended(UUID(json.loads(answer.body)["id"]), tenant=tenant)
+    except (JobNotFound, *TRANSIENT):
+        return answer.response(VARY)
+    return replace(_created(waited.job), is_replay=answer.is_replay).response(waited.headers)
+
+
+def _created(job: Job) -> Answer:
+    return Answer.of(JobView.of(job), status=201, headers=_etag(job) | {"Location": f"/v1/jobs/{job.id}"})
 
 
 @router.get("", response_model=JobPage, openapi_extra={"parameters": [LABEL_PARAMETER]})
@@ -52,13 +83,24 @@ def list_jobs(
     return JobPage(items=[JobView.of(job) for job in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/{job_id}", response_model=JobView, responses={200: {"headers": _ETAG}, **problem_responses(NotFound)})
-def get_job(job_id: UUID, caller: JobReader, database: TheDatabase, response: Response) -> JobView:
-    """One job."""
-    return _shown(operations.get(database, job_id, tenant=caller.tenant), response)
+_READ: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _ETAG | WAITED},
+    304: {"description": "It is still of the version that `If-None-Match` names", "headers": _ETAG | WAITED},
+    **problem_responses(NotFound),
+}
 
 
-IfMatch = Annotated[str | None, Header(description="only if the job is of this version")]
+@router.get("/{job_id}", response_model=JobView, responses=_READ)
+async def get_job(
+    job_id: UUID, caller: JobReader, waiting: ToWait, response: Response, if_none_match: IfNoneMatch
+) -> JobView | Response:
+    """One job. With `Prefer: wait=n` once it has ended, and with `If-None-Match` only if it has changed."""
+    waited = await waiting.until_ended(job_id, tenant=caller.tenant)
+    if is_known(if_none_match, waited.job.version):
+        return Response(status_code=304, headers=_etag(waited.job) | waited.headers)
+    response.headers.update(waited.headers)
+    return _shown(waited.job, response)
+
 
 _CHANGE: dict[str, Any] = {
     "response_model": JobView,
@@ -67,21 +109,21 @@ _CHANGE: dict[str, Any] = {
 
 
 @router.post("/{job_id}/cancel", **_CHANGE)
-def cancel_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+def cancel_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
     """End the job: at once while it waits, within seconds while it runs. Repeating it changes nothing."""
-    return _shown(lifecycle.cancel(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+    return _shown(lifecycle.cancel(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
 @router.post("/{job_id}/pause", **_CHANGE)
-def pause_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+def pause_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
     """Have the job wait: at once while it is queued, within seconds while it runs; the blocks it has finished are kept."""
-    return _shown(lifecycle.pause(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+    return _shown(lifecycle.pause(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
 @router.post("/{job_id}/resume", **_CHANGE)
-def resume_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch = None) -> JobView:
+def resume_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
     """Queue a paused job again. It goes on after its last finished block, and its deadlines have not come nearer."""
-    return _shown(lifecycle.resume(database, job_id, tenant=caller.tenant, versions=versions_of(if_match)), response)
+    return _shown(lifecycle.resume(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
 @router.post(
@@ -99,20 +141,21 @@ def retry_job(
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
+    models: TheModels,
     response: Response,
-    if_match: IfMatch = None,
+    if_match: IfMatch,
 ) -> JobView:
     """Make a new job of one that failed, expired or was cancelled; blocks that are finished are not pruned again."""
-    made = lifecycle.retry(database, settings, job_id, tenant=caller.tenant, versions=versions_of(if_match))
+    made = lifecycle.retry(database, settings, models, job_id, tenant=caller.tenant, versions=if_match)
     response.status_code = 201 if made.is_new else 200
     response.headers["Location"] = f"/v1/jobs/{made.job.id}"
     return _shown(made.job, response)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed))
-def delete_job(job_id: UUID, caller: JobWriter, database: TheDatabase, if_match: IfMatch = None) -> None:
+def delete_job(job_id: UUID, caller: JobWriter, database: TheDatabase, if_match: IfMatch) -> None:
     """Forget a job that has ended, its artifact included. It is gone from the API at once, from the store within minutes."""
-    lifecycle.delete(database, job_id, tenant=caller.tenant, versions=versions_of(if_match))
+    lifecycle.delete(database, job_id, tenant=caller.tenant, versions=if_match)
 
 
 @router.get("/{job_id}/attempts", response_model=AttemptPage, responses=problem_responses(NotFound))
@@ -141,5 +184,9 @@ def get_metrics(job_id: UUID, caller: JobReader, database: TheDatabase) -> dict[
 
 
 def _shown(job: Job, response: Response) -> JobView:
-    response.headers["ETag"] = f'"{job.version}"'
+    response.headers.update(_etag(job))
     return JobView.of(job)
+
+
+def _etag(job: Job) -> dict[str, str]:
+    return {"ETag": f'"{job.version}"'}

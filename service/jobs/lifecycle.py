@@ -14,14 +14,15 @@ from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, sour
 from service.database import Database, Session
 from service.errors import Conflict, Problem
 from service.events import repository as events
-from service.jobs import operations, repository
+from service.jobs import admission, operations, repository
 from service.jobs.operations import JobNotFound
 from service.jobs.tables import Job
-from service.models.operations import admit
+from service.models.sources import ModelSources
 from service.outbox import repository as outbox
 from service.settings import Settings
 
 Versions = frozenset[int] | None
+_TRIED_AGAIN = TERMINAL_STATES - {JobState.SUCCEEDED}
 
 
 class PreconditionFailed(Problem):
@@ -91,12 +92,15 @@ class Retry:
     is_new: bool
 
 
-def retry(database: Database, settings: Settings, job_id: UUID, *, tenant: str, versions: Versions = None) -> Retry:
+def retry(
+    database: Database, settings: Settings, models: ModelSources, job_id: UUID, *, tenant: str, versions: Versions = None
+) -> Retry:
     """Make a new job of one that has ended without success; blocks that the old one has finished are used. One job each.
 
     Raises also:
         ModelRefused, InvalidInput, QuotaExceeded: as for any new job.
     """
+    spec = _admitted_again(database, models, job_id, tenant)
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state == JobState.SUCCEEDED:
             raise Conflict("the job has succeeded; create a job from its spec to have it once more")
@@ -105,9 +109,16 @@ def retry(database: Database, settings: Settings, job_id: UUID, *, tenant: str, 
         known = repository.retry_of(session, job_id)
         if known is not None:
             return Retry(known, is_new=False)
-        spec = JobSpec.model_validate(job.spec)
-        admit(settings, spec)
         return Retry(operations.add(session, settings, spec, tenant=tenant, retry_of=job_id), is_new=True)
+
+
+def _admitted_again(database: Database, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:
+    """The spec for a new try, if one is to be made; asked before the job is locked, for the hub may take its time."""
+    job = operations.get(database, job_id, tenant=tenant)
+    spec = JobSpec.model_validate(job.spec)
+    with database.begin() as session:
+        is_new = job.state in _TRIED_AGAIN and repository.retry_of(session, job_id) is None
+    return admission.admit(models, spec, tenant=tenant) if is_new else spec
 
 
 def delete(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> None:
@@ -115,6 +126,9 @@ def delete(database: Database, job_id: UUID, *, tenant: str, versions: Versions 
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state not in TERMINAL_STATES:
             raise Conflict(f"the job is {job.state}; cancel it first, only a job that has ended can be deleted")
+        user = repository.user_of_artifact(session, job)
+        if user is not None:
+            raise Conflict(f"job {user} prunes this job's artifact; delete it once that one has ended, or cancel that one")
         repository.mark_deleted(session, job_id)
 
 

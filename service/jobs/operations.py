@@ -1,6 +1,6 @@
 """What callers do with jobs, and why it may be refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -9,18 +9,19 @@ from service.attempts.tables import Attempt
 from service.contract import JobSpec
 from service.cursor import Cursor
 from service.database import Database, Session
-from service.errors import NotFound, Problem
-from service.jobs import repository
+from service.errors import Later, NotFound
+from service.idempotency.answers import Answer
+from service.idempotency.operations import Asked, once
+from service.jobs import admission, repository
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
 from service.logging import get_logger
-from service.models.operations import admit
+from service.models.artifact import usable
+from service.models.sources import ModelSources
 from service.outbox import repository as outbox
 from service.settings import Settings
 
 log = get_logger(__name__)
-
-_RETRY_AFTER_QUOTA = 60
 
 Item = TypeVar("Item")
 
@@ -32,8 +33,8 @@ class JobNotFound(NotFound):
         super().__init__(f"there is no job {job_id}")
 
 
-class QuotaExceeded(Problem):
-    status, type, title = 429, "quota-exceeded", "Too many jobs are waiting"
+class QuotaExceeded(Later):
+    status, type, title, retry_after = 429, "quota-exceeded", "Too many jobs are waiting", 60
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,48 @@ class Page(Generic[Item]):
     next_cursor: str | None
 
 
-def create(database: Database, settings: Settings, spec: JobSpec, *, tenant: str) -> Job:
-    """Accept a job: the row, its first event and the message to the workers, all or nothing.
+def create(
+    database: Database,
+    settings: Settings,
+    models: ModelSources,
+    spec: JobSpec,
+    *,
+    tenant: str,
+    asked: Asked | None,
+    answer: Callable[[Job], Answer],
+) -> Answer:
+    """Accept a job: the row, its first event, the message to the workers and the answer under the caller's key, all or nothing.
 
     Raises:
         ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
         QuotaExceeded: the tenant has too many jobs waiting.
+        KeyReused, InFlight: the key stands for another request, or for one that goes on.
     """
-    admit(settings, spec)
-    with database.begin() as session:
-        return add(session, settings, spec, tenant=tenant)
+    return once(
+        database,
+        asked,
+        tenant=tenant,
+        admit=lambda: admission.admit(models, spec, tenant=tenant),
+        create=lambda session, admitted: answer(add(session, settings, admitted, tenant=tenant)),
+    )
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """What `create` does, as part of a transaction that is about to end. Raises QuotaExceeded."""
+    """What `create` does with an admitted spec, as part of a transaction that is about to end.
+
+    Raises:
+        ModelNotFound: the earlier job whose artifact is to be pruned has lost it meanwhile.
+        QuotaExceeded
+    """
+    if spec.model.source == "job":
+        source = UUID(spec.model.id)
+        usable(repository.get(session, source, tenant=tenant, share=True), source)
     job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
     outbox.add_job(session, job.id, job.device)
     session.flush()
     repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
     if repository.count_queued(session, tenant) > settings.max_queued_jobs:
-        raise QuotaExceeded(
-            f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some",
-            headers={"Retry-After": str(_RETRY_AFTER_QUOTA)},
-        )
+        raise QuotaExceeded(f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some")
     log.info("job_accepted", job_id=str(job.id))  # beside the request's id, which is in every line of a request
     return job
 

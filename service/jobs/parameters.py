@@ -3,12 +3,13 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 from pydantic import AwareDatetime, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from service.contract import JobState
 from service.errors import InvalidInput
+from service.headers import HeaderText
 from service.jobs.repository import JobFilter
 
 _LABEL: Final = "label."
@@ -65,8 +66,43 @@ def _refused(name: str, detail: str) -> InvalidInput:
 
 
 def versions_of(if_match: str | None) -> frozenset[int] | None:
-    """The versions that `If-Match` allows; None if any. A tag that we have not made matches nothing."""
+    """The versions that `If-Match` allows; None if any. A tag that we have not made matches nothing, nor does a weak one."""
     if if_match is None or if_match.strip() == "*":
         return None
     tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return frozenset(int(tag[1]) for tag in tags if tag)
+
+
+async def _versions(
+    request: Request,
+    _if_match: Annotated[HeaderText, Header(alias="If-Match", description="only if the job is of this version")] = None,
+) -> frozenset[int] | None:
+    return versions_of(_one_line(request, "If-Match"))
+
+
+IfMatch = Annotated[frozenset[int] | None, Depends(_versions)]
+
+
+def is_known(if_none_match: str | None, version: int) -> bool:
+    """Whether `If-None-Match` names this version. Weak tags count: what is only read may be compared weakly."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or f'"{version}"' in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+
+
+async def _known(
+    request: Request,
+    _if_none_match: Annotated[
+        HeaderText, Header(alias="If-None-Match", description="304 if the job is still of this version")
+    ] = None,
+) -> str | None:
+    return _one_line(request, "If-None-Match")
+
+
+IfNoneMatch = Annotated[str | None, Depends(_known)]
+
+
+def _one_line(request: Request, header: str) -> str | None:
+    """A list may come in several lines, which mean the same as one."""
+    lines = request.headers.getlist(header)
+    return ",".join(lines) if lines else None

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, String, cast, func, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service import tracing
 from service.attempts.tables import Attempt
@@ -17,6 +17,9 @@ from service.database import in_seconds
 from service.events.tables import JobEvent
 from service.jobs.tables import Job, Layer
 from service.logging import request_id
+
+_Uuid = InstrumentedAttribute[UUID] | UUID
+_Text = InstrumentedAttribute[str] | str
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,21 @@ def count_queued(session: Session, tenant: str) -> int:
     return session.execute(statement).scalar_one()
 
 
-def get(session: Session, job_id: UUID, *, tenant: str, lock: bool = False) -> Job | None:
-    """The tenant's job; with `lock`, nobody else changes it until the transaction ends."""
+def get(session: Session, job_id: UUID, *, tenant: str, lock: bool = False, share: bool = False) -> Job | None:
+    """The tenant's job. With `lock` or `share` nobody changes it until the transaction ends; many may share it."""
     statement = select(Job).where(Job.id == job_id, Job.tenant == tenant, Job.deleted_at.is_(None))
-    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+    return session.scalars(statement.with_for_update(read=share) if lock or share else statement).one_or_none()
+
+
+def user_of_artifact(session: Session, job: Job) -> UUID | None:
+    """A job of the same tenant that has not ended and prunes what this one made."""
+    return session.scalars(select(Job.id).where(uses_artifact(Job, job.id, job.tenant)).limit(1)).one_or_none()
+
+
+def uses_artifact(user: type[Job], job_id: _Uuid, tenant: _Text) -> ColumnElement[bool]:
+    """Whether a job has not ended and prunes what the other job made."""
+    is_model: ColumnElement[bool] = (user.spec["model"]["source"].as_string() == "job") & (user.model == cast(job_id, String))
+    return user.finished_at.is_(None) & (user.tenant == tenant) & is_model
 
 
 def reload(session: Session, job: Job) -> None:

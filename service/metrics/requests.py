@@ -12,7 +12,10 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class RequestMetrics:
-    """ASGI middleware. A histogram holds rate, errors and duration at once; event streams and waits count until they end."""
+    """ASGI middleware. A histogram holds rate, errors and duration at once.
+
+    Event streams count until they end. Seconds that were waited because the caller asked for it do not count.
+    """
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
@@ -40,7 +43,8 @@ class RequestMetrics:
             await self._app(scope, receive, note_status)
         finally:
             labels = (_method(scope), _route(scope), str(status))
-            self._seconds.labels(*labels).observe(time.perf_counter() - began)
+            waited = scope.get("state", {}).get("waited_seconds", 0.0)
+            self._seconds.labels(*labels).observe(time.perf_counter() - began - waited)
 
 
 def _method(scope: Scope) -> str:

@@ -1,10 +1,9 @@
-"""A local model's config.json, read with care: what it says of the model's size, and whether it wants code of its own."""
+"""A model's config.json, read with care: what it says of the model's size, and whether it wants code of its own."""
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
-_MAX_BYTES: Final = 1 << 20
+MAX_CONFIG_BYTES: Final = 1 << 20
 _LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_sequence_length")
 _WIDTHS: Final = ("hidden_size", "intermediate_size", "n_embd", "d_model", "ffn_dim", "ffn_hidden_size")
 _INNER: Final = ("text_config", "llm_config", "language_config")
@@ -14,14 +13,9 @@ class UnreadableConfig(ValueError):
     """The config is no JSON object of a sane size."""
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def parse_config(content: bytes) -> dict[str, Any]:
     """Raises UnreadableConfig."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise UnreadableConfig("the model has no config.json")
-    with path.open("rb") as file:
-        content = file.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
+    if len(content) > MAX_CONFIG_BYTES:
         raise UnreadableConfig("config.json is larger than 1 MiB")
     try:
         config = json.loads(content)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Query, Response
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.contract import DeliveryState
 from service.errors import Conflict, NotFound
+from service.headers import LOCATION
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
 from service.resources import TheDatabase, TheSettings
@@ -28,7 +29,12 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 _BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 
 
-@router.post("", status_code=201, response_model=WebhookWithSecret, responses=problem_responses(Conflict, *_BODY_PROBLEMS))
+@router.post(
+    "",
+    status_code=201,
+    response_model=WebhookWithSecret,
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+)
 def create_webhook(
     wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> WebhookWithSecret:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from uuid import UUID
 
-_PREFIX = "whsec_"
+PREFIX = "whsec_"
 
 
 def secret_of(master: str, owner_id: UUID, number: int, *, kind: str = "webhook") -> str:
@@ -13,12 +13,12 @@ def secret_of(master: str, owner_id: UUID, number: int, *, kind: str = "webhook"
 
     It follows from the service's own secret and is stored nowhere.
     """
-    return _PREFIX + base64.b64encode(_hmac(master.encode(), f"{kind} {owner_id} {number}".encode())).decode()
+    return PREFIX + base64.b64encode(_hmac(master.encode(), f"{kind} {owner_id} {number}".encode())).decode()
 
 
 def signatures(secrets: list[str], message_id: UUID, timestamp: int, body: bytes) -> str:
     """The header `webhook-signature`: one signature for each secret that is in force."""
-    keys = (base64.b64decode(secret.removeprefix(_PREFIX)) for secret in secrets)
+    keys = (base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets)
     return " ".join(signature(key, str(message_id), str(timestamp), body) for key in keys)
 
 

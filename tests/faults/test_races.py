@@ -119,7 +119,7 @@ def test_a_cancel_that_races_with_something_else_wins_in_the_end(database: Datab
             take_from_lost_workers(database)
             (attempt,) = attempts_of(database, job_id)
             if attempt.ended_at is None:
-                end(database, Claim(job_id, 1, job.fence, {}, None), endings.cancel)
+                end(database, Claim(job_id, "acme", 1, job.fence, {}, None), endings.cancel)
         assert assert_ended_once(database, job_id) == JobState.CANCELLED
 
 

@@ -70,6 +70,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "model_root": tmp_path / "models",
             "cache_dir": tmp_path / "cache",
             "device": "cpu",
+            "hub_from_service": False,
             "secret_key": "a secret of the tests, which is long enough",
             "lease_seconds": 3.0,
             "heartbeat_seconds": 0.5,

@@ -62,7 +62,7 @@ INVALID: list[tuple[Any, str]] = [
     (recipe(update={"method": "admm", "iterations": 0}), "/recipe/update/iterations"),
     (recipe(preset=["dsnot-paper"]), "/recipe/preset"),
     ({"model": {}}, "/model/id"),
-    ({"model": {"id": "a", "source": "job"}}, "/model/source"),
+    ({"model": {"id": "a", "source": "s3"}}, "/model/source"),
     ({"model": {"id": "../etc"}}, "/model/id"),
     ({"model": {"id": "org/..", "source": "local"}}, "/model/id"),
     ({"model": {"id": "/etc/passwd", "source": "local"}}, "/model/id"),

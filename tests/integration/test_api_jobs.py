@@ -1,15 +1,16 @@
 """Creating, reading, listing and cancelling jobs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from service.contract import TERMINAL_STATES, JobSpec, JobState, Scope
 from service.database import Database
@@ -17,6 +18,7 @@ from service.events.tables import JobEvent
 from service.jobs.tables import Job, Layer
 from service.outbox.tables import OutboxMessage
 from service.settings import Settings
+from tests.integration.job_rows import eventually
 from tests.integration.serving import BODY, client, insert_job, key_for, serving, set_job
 
 
@@ -117,6 +119,49 @@ def test_pages_hold_every_job_once_while_others_are_created(api: httpx.Client, d
     assert mine <= set(seen)
 
 
+def copies(database: Database, job_id: object, ages: Sequence[float | None]) -> None:
+    """Insert copies of a job, each in a transaction of its own: as old as is said, or new."""
+    columns = [column for column in Job.__table__.columns if column.name not in ("id", "created_at")]
+    with database.engine.connect() as connection:
+        for age in ages:
+            created_at = func.now() if age is None else func.now() - timedelta(seconds=age)
+            row = select(func.gen_random_uuid(), created_at, *columns).where(Job.id == job_id)
+            connection.execute(insert(Job).from_select(["id", "created_at", *columns], row))
+            connection.commit()
+
+
+def test_no_job_is_missed_or_told_twice_while_a_thousand_are_inserted(api: httpx.Client, database: Database) -> None:
+    """Also into the middle of the list, as transactions do that began long before they commit."""
+    values: dict[str, Any] = {"model": "org/mine", "labels": {"team": "search"}}
+    now = datetime.now(UTC)
+    mine = {str(insert_job(database, created_at=now - timedelta(seconds=n // 3), **values)) for n in range(48)}
+    theirs = {
+        str(insert_job(database, created_at=now - timedelta(seconds=5), **(values | other)))
+        for other in ({"model": "org/other"}, {"state": JobState.PAUSED}, {"labels": {"team": "ads"}})
+    }
+    ages = [None if n % 4 else n % 20 + 0.5 for n in range(250)]
+    filtered = pages(api, limit=5, state="queued", model="org/mine", **{"label.team": "search"})
+    some, every = list[str](), list[str]()
+    with ThreadPoolExecutor(4) as threads:
+        inserting = [threads.submit(copies, database, next(iter(mine)), ages) for _ in range(4)]
+        eventually(lambda: count_jobs(database) > len(mine | theirs))
+        for one, other in zip_longest(filtered, pages(api, limit=5), fillvalue=list[str]()):
+            some, every = some + one, every + other
+            if len(every) == 30:
+                assert count_jobs(database) < 1000, "they are inserted while we walk"
+    for walked, there in ((some, mine), (every, mine | theirs)):
+        assert len(walked) == len(set(walked)), "none twice"
+        assert there <= set(walked), "none missed"
+    assert not theirs & set(some)
+    assert [each.exception() for each in inserting] == [None] * 4
+    assert count_jobs(database) == 1000 + len(mine | theirs)
+
+
+def count_jobs(database: Database) -> int:
+    with database.begin() as session:
+        return session.execute(select(func.count()).select_from(Job)).scalar_one()
+
+
 def test_the_newest_job_comes_first(api: httpx.Client) -> None:
     created = [api.post("/v1/jobs", json=BODY).json()["id"] for _ in range(3)]
     assert [job_id for page in pages(api, limit=100) for job_id in page] == created[::-1]
@@ -194,6 +239,18 @@ def test_only_the_version_that_was_read_is_cancelled(api: httpx.Client, database
     assert api.post(f"{path}/cancel", headers={"If-Match": f"W/{tag}"}).status_code == 412
     fresh = api.get(path).headers["etag"]
     assert api.post(f"{path}/cancel", headers={"If-Match": f"{tag}, {fresh}"}).json()["state"] == "cancelled"
+
+
+def test_a_job_that_has_not_changed_is_not_told_again(api: httpx.Client, database: Database) -> None:
+    path = f"/v1/jobs/{insert_job(database)}"
+    first = api.get(path)
+    for condition in (first.headers["etag"], f'"x", W/{first.headers["etag"]}', "*"):
+        same = api.get(path, headers={"If-None-Match": condition})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", first.headers["etag"])
+    api.post(f"{path}/pause")
+    changed = api.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (changed.status_code, changed.json()["state"]) == (200, "paused")
+    assert api.get(f"/v1/jobs/{uuid4()}", headers={"If-None-Match": "*"}).status_code == 404
 
 
 def test_many_cancels_at_once_make_one_cancellation(api: httpx.Client) -> None:

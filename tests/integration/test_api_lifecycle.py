@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -74,13 +75,41 @@ def test_a_change_is_made_once_where_the_state_allows_it_and_refused_elsewhere(
             assert api.get(f"/v1/jobs/{job_id}").json()["state"] == state
 
 
-@pytest.mark.parametrize("change", ["pause", "resume", "retry", "cancel"])
-def test_only_the_version_that_was_read_is_changed(api: httpx.Client, database: Database, change: str) -> None:
-    job_id = insert_job(database)
-    tag = api.get(f"/v1/jobs/{job_id}").headers["etag"]
+CHANGES = [
+    ("POST", "/pause", JobState.QUEUED),
+    ("POST", "/resume", JobState.PAUSED),
+    ("POST", "/cancel", JobState.QUEUED),
+    ("POST", "/retry", JobState.FAILED),
+    ("DELETE", "", JobState.FAILED),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "state"), CHANGES)
+def test_only_the_version_that_was_read_is_changed(
+    api: httpx.Client, database: Database, method: str, path: str, state: JobState
+) -> None:
+    job_id = insert_job(database, state=state, paused_at=func.now() if state == JobState.PAUSED else None)
+    stale = api.get(f"/v1/jobs/{job_id}").headers["etag"]
     set_job(database, job_id, priority=1)
-    assert problem(api.post(f"/v1/jobs/{job_id}/{change}", headers={"If-Match": tag}))[:2] == (412, "precondition-failed")
-    assert api.get(f"/v1/jobs/{job_id}").json()["state"] == "queued"
+    tag = api.get(f"/v1/jobs/{job_id}").headers["etag"]
+
+    def change(*conditions: str) -> httpx.Response:
+        return api.request(method, f"/v1/jobs/{job_id}{path}", headers=[("If-Match", condition) for condition in conditions])
+
+    for conditions in ([stale], [f"W/{tag}"], ['"x"'], [""], [f'{stale}, "x"'], [tag.strip('"')]):
+        assert problem(change(*conditions))[:2] == (412, "precondition-failed"), conditions
+    same = api.get(f"/v1/jobs/{job_id}")
+    assert (same.json()["state"], same.headers["etag"]) == (state, tag)
+    assert change(f'"x", {stale}', tag).is_success, "a list may come in several lines"
+
+
+@pytest.mark.parametrize(("method", "path", "state"), CHANGES)
+def test_any_version_that_there_is_may_be_asked_for(
+    api: httpx.Client, database: Database, method: str, path: str, state: JobState
+) -> None:
+    job_id = insert_job(database, state=state, paused_at=func.now() if state == JobState.PAUSED else None)
+    assert api.request(method, f"/v1/jobs/{job_id}{path}", headers={"If-Match": "*"}).is_success
+    assert api.request(method, f"/v1/jobs/{uuid4()}{path}", headers={"If-Match": "*"}).status_code == 404
 
 
 def test_deadlines_stand_still_while_a_job_is_paused(api: httpx.Client, database: Database) -> None:

@@ -19,6 +19,7 @@ from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.integration import job_rows
+from tests.integration.job_rows import eventually
 from tests.integration.scraping import Scrape
 from tests.integration.serving import client, insert_job, serving
 
@@ -38,6 +39,15 @@ def scrape(api: httpx.Client) -> Scrape:
 
 def requests(found: Scrape, method: str, route: str, status: str) -> float | None:
     return found.value("dsnot_http_request_seconds_count", method=method, route=route, status=status)
+
+
+def test_seconds_that_a_caller_wanted_to_wait_are_not_held_against_the_service(api: httpx.Client, database: Database) -> None:
+    api.get(f"/v1/jobs/{insert_job(database)}", headers={"Prefer": "wait=1"})
+    labels = {"method": "GET", "route": "/v1/jobs/{job_id}", "status": "200"}
+    eventually(lambda: scrape(api).value("dsnot_http_request_seconds_count", **labels))
+    seconds = scrape(api).value("dsnot_http_request_seconds_sum", **labels)
+    assert seconds is not None
+    assert 0 < seconds < 1
 
 
 def test_requests_are_counted_by_route_and_not_by_address(api: httpx.Client) -> None:

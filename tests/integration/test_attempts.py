@@ -104,7 +104,7 @@ def test_a_claim_opens_an_attempt_and_starts_the_clocks(database: Database) -> N
     assert (job.run_deadline_at - job.started_at).total_seconds() == pytest.approx(100)
     assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, 1, "test", None)
     assert (attempt.lease_expires_at - attempt.started_at).total_seconds() == pytest.approx(60)
-    assert found == Claim(job_id, 1, 1, job.spec, None)
+    assert found == Claim(job_id, "test", 1, 1, job.spec, None)
 
 
 def test_a_heartbeat_renews_the_lease_and_brings_the_wish(database: Database) -> None:
@@ -192,7 +192,7 @@ def test_a_block_is_written_once_however_often_it_is_reported(database: Database
 def test_the_revision_is_stored_in_the_spec(database: Database) -> None:
     job_id = insert_job(database, model={"source": "hub", "id": "a/b", "revision": "main"})
     write(database, repository.model_resolved, claimed(database), "0123abcd")
-    assert job_row(database, job_id).spec["model"] == {"source": "hub", "id": "a/b", "revision": "0123abcd"}
+    assert job_row(database, job_id).spec["model"] == {"source": "hub", "id": "a/b", "revision": "0123abcd", "token": None}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from service.attempts.tables import Attempt
 from service.contract import DeviceClass, Failure, FailureCode, JobState, artifact_prefix, blocks_prefix
 from service.database import Database
 from service.dispatcher.sweeping import Sweeper
+from service.idempotency import repository as idempotency
+from service.idempotency.tables import KeyedAnswer
 from service.jobs import repository as jobs
 from service.jobs.tables import Job
 from service.settings import Settings
@@ -184,3 +186,14 @@ def test_workers_that_are_long_gone_are_forgotten(settings: Settings, database: 
     sweeper.sweep()
     with database.begin() as session:
         assert session.scalars(select(Worker.id)).all() == ["young"]
+
+
+def test_idempotency_keys_go_after_a_day(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+    for key, age in (("old", DAY + 1), ("young", DAY - 60)):
+        with database.begin() as session:
+            idempotency.put(session, "test", key, fingerprint=b"f", status=201, headers={}, body="{}")
+            row = update(KeyedAnswer).where(KeyedAnswer.key == key)
+            session.execute(row.values(created_at=func.now() - timedelta(seconds=age)))
+    sweeper.sweep()
+    with database.begin() as session:
+        assert session.scalars(select(KeyedAnswer.key)).all() == ["young"]

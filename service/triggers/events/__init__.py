@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from service import bodies
 from service.contract import EventKind, TriggerSource
+from service.errors import InvalidInput
 from service.triggers.events import cloudevents, huggingface, mlflow, plain
-from service.triggers.events.event import Event, Message, wrong
+from service.triggers.events.event import Event, Message, event_of, wrong
 
-__all__ = ["Event", "Message", "message_of", "read"]
+__all__ = ["Event", "Message", "event_of", "message_of", "read"]
 
 _FORMATS: Final[dict[EventKind, tuple[Callable[[Message], bool], Callable[[Message], Event]]]] = {
     EventKind.CLOUDEVENTS: (cloudevents.recognises, cloudevents.read),
@@ -19,9 +20,9 @@ _FORMATS: Final[dict[EventKind, tuple[Callable[[Message], bool], Callable[[Messa
 """In the order in which they are tried."""
 
 
-def message_of(headers: Mapping[str, str], body: bytes) -> Message:
-    """What has arrived; the body has passed `BodyGuard` and is JSON if there is one."""
-    return Message({name.lower(): value for name, value in headers.items()}, bodies.parse(body) if body else None)
+def message_of(headers: Mapping[str, str], body: bytes, *, key: str | None = None) -> Message:
+    """What has arrived; the body has passed `BodyGuard` and is JSON if there is one. `key` is the sender's `Idempotency-Key`."""
+    return Message({name.lower(): value for name, value in headers.items()}, bodies.parse(body) if body else None, key)
 
 
 def read(message: Message, source: TriggerSource) -> Event:
@@ -46,5 +47,5 @@ def _check(document: dict[str, Any]) -> None:
     for name, value in document["event"].items():
         try:
             bodies.check(value)
-        except bodies.InvalidInput as error:
+        except InvalidInput as error:
             raise wrong(name, f"the event's {name}: {error.detail}") from None

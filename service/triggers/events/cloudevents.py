@@ -101,7 +101,7 @@ def _check_time(time: str | None, at: str) -> None:
 
 def _check_json(media_type: str | None) -> None:
     kind = (media_type or "application/json").partition(";")[0].strip().lower()
-    if not (kind.endswith("/json") or kind.endswith("+json")):
+    if not kind.endswith(("/json", "+json")):
         raise UnsupportedMediaType("the CloudEvent's data must be JSON: datacontenttype application/json")
 
 

@@ -20,6 +20,8 @@ class Message:
     """Their names in lower case."""
     content: Any
     """The body's JSON value; None if there is no body."""
+    key: str | None = None
+    """The sender's `Idempotency-Key`."""
 
     def text(self, *path: str) -> str:
         """A text of the body that has to be there."""

@@ -28,7 +28,7 @@ def read(message: Message) -> Event:
     return Event(
         kind=EventKind.HUGGINGFACE,
         id=" ".join([repo_id, head or "-", action, scope, *_more(content)]),
-        source=f"huggingface {content['repo'].get('type', 'model')}",
+        source="huggingface",
         type=f"{scope}.{action}",
         subject=name,
         data=content,

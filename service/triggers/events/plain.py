@@ -14,7 +14,7 @@ def read(message: Message) -> Event:
     if not isinstance(content, dict):
         raise wrong("", "must be an event: a JSON object")
     own = content.get("id")
-    event_id = message.headers.get("idempotency-key") or message.headers.get("webhook-id") or (own if isinstance(own, str) else "")
+    event_id = message.key or message.headers.get("webhook-id") or (own if isinstance(own, str) else "")
     return Event(kind=EventKind.JSON, id=event_id or digest(content), data=content)
 
 

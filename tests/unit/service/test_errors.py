@@ -2,12 +2,14 @@
 
 import json
 
+from service.artifacts.store import StoreUnavailable
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
-from service.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
+from service.errors import Conflict, InvalidInput, Later, NotFound, Problem, Unavailable
+from service.idempotency.operations import InFlight, KeyReused
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.keys.authentication import Forbidden, Unauthenticated
-from service.models.operations import ModelNotAllowed, ModelNotFound, ModelUnsafe
+from service.models.refusals import ModelNotAllowed, ModelNotFound, ModelUnsafe
 from service.problems import problem_responses, render
 
 
@@ -36,6 +38,16 @@ def test_a_passing_trouble_says_when_to_come_back() -> None:
     assert render(Unavailable("x", retry_after=7)).headers["retry-after"] == "7"
 
 
+def test_every_problem_that_passes_says_when_to_come_back_and_declares_it() -> None:
+    passing = {kind for kind in subclasses(Problem) if getattr(kind, "status", 0) in (429, 503)}
+    assert passing > {QuotaExceeded, Unavailable}
+    assert all(issubclass(kind, Later) for kind in passing)
+    for kind in subclasses(Later) - {Later, StoreUnavailable}:
+        assert int(render(kind("x")).headers["retry-after"]) > 0, kind
+        assert "Retry-After" in problem_responses(kind)[kind.status]["headers"]
+    assert int(render(StoreUnavailable(OSError())).headers["retry-after"]) > 0
+
+
 def test_the_types_that_callers_match_on_do_not_change() -> None:
     expected: dict[type[Problem], tuple[int, str]] = {
         BodyTooLarge: (413, "body-too-large"),
@@ -48,6 +60,8 @@ def test_the_types_that_callers_match_on_do_not_change() -> None:
         Unavailable: (503, "unavailable"),
         PreconditionFailed: (412, "precondition-failed"),
         QuotaExceeded: (429, "quota-exceeded"),
+        InFlight: (409, "idempotency-in-flight"),
+        KeyReused: (422, "idempotency-key-reused"),
         Unauthenticated: (401, "unauthenticated"),
         Forbidden: (403, "forbidden"),
         ModelNotFound: (422, "model-not-found"),

@@ -62,6 +62,18 @@ def test_every_operation_says_what_it_does_and_has_a_name_of_its_own(document: d
     assert len({operation["operationId"] for _, operation in found}) == len(found)
 
 
+def test_every_creation_says_where_the_new_thing_is(document: dict[str, Any]) -> None:
+    created = {name: operation["responses"]["201"] for name, operation in operations(document) if "201" in operation["responses"]}
+    assert "post /v1/jobs" in created
+    assert [name for name, answer in created.items() if "Location" not in answer.get("headers", {})] == []
+
+
+def test_what_passes_is_declared_with_the_time_to_wait(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status in {"429", "503"} & operation["responses"].keys() if "/v1/" in name else ():
+            assert "Retry-After" in operation["responses"][status]["headers"], (name, status)
+
+
 def test_the_examples_of_a_job_are_accepted(document: dict[str, Any]) -> None:
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"] == {"$ref": "#/components/schemas/JobSpec"}

@@ -1,8 +1,8 @@
-"""`If-Match`, against RFC 9110, section 13.1.1."""
+"""`If-Match` and `If-None-Match`, against RFC 9110, sections 13.1.1 and 13.1.2."""
 
 import pytest
 
-from service.jobs.parameters import versions_of
+from service.jobs.parameters import is_known, versions_of
 
 
 @pytest.mark.parametrize("header", [None, "*", " * "])
@@ -25,3 +25,13 @@ def test_without_a_condition_any_version_will_do(header: str | None) -> None:
 )
 def test_only_strong_tags_that_we_could_have_made_match(header: str, versions: set[int]) -> None:
     assert versions_of(header) == frozenset(versions)
+
+
+@pytest.mark.parametrize("header", ['"3"', 'W/"3"', '"1", "3"', '"1",W/"3" ', "*", " * "])
+def test_a_reader_knows_the_version_that_it_names_weakly_or_not(header: str) -> None:
+    assert is_known(header, 3)
+
+
+@pytest.mark.parametrize("header", [None, "", "3", '"33"', 'w/"3"', '"1,3"', '"x"', '"*"'])
+def test_a_reader_who_names_another_version_knows_nothing(header: str | None) -> None:
+    assert not is_known(header, 3)

@@ -15,7 +15,7 @@ from service.contract.states import TRANSITIONS, sources_of
 MODEL = {"model": {"id": "org/model"}}
 
 DEFAULTS = {
-    "model": {"source": "hub", "id": "org/model", "revision": None},
+    "model": {"source": "hub", "id": "org/model", "revision": None, "token": None},
     "recipe": {
         "preset": None,
         "pattern": {"type": "unstructured", "sparsity": 0.5},

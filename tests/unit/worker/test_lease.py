@@ -41,7 +41,7 @@ def lease(stop: threading.Event) -> Lease:
     def never(reason: Interruption) -> None:
         raise AssertionError(reason)
 
-    return Lease(cast(Database, Away()), Claim(uuid4(), 1, 1, {}, None), SETTINGS, stop, never)
+    return Lease(cast(Database, Away()), Claim(uuid4(), "acme", 1, 1, {}, None), SETTINGS, stop, never)
 
 
 def check_for(held: Lease, seconds: float) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from service.contract import FailureCode, ModelSpec
+from service.hub.files import is_wanted
 from tests.unit.worker import checkpoints
 from tests.unit.worker.tiny_hub import TinyHub
 from worker.failures import ModelError
-from worker.hub import is_wanted
 from worker.models import Model, resolve
 
 
@@ -30,7 +30,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def _resolve(tmp_path: Path, model_id: str = "tiny") -> Model:
-    return resolve(ModelSpec(source="local", id=model_id), checkpoints.settings(tmp_path))
+    return resolve(ModelSpec(source="local", id=model_id), checkpoints.settings(tmp_path), tenant="acme")
 
 
 def _refusal(tmp_path: Path, model_id: str = "tiny") -> ModelError:
@@ -180,7 +180,7 @@ for model_id, allowed in json.loads(sys.argv[2]):
     spec = ModelSpec(id=model_id)
     try:
         with in_use(settings.cache_dir, spec):
-            model = resolve(spec, settings)
+            model = resolve(spec, settings, tenant="acme")
         answers[model_id] = [model.revision, model.license, model.base_model, str(model.path)]
     except JobFailure as error:
         answers[model_id] = as_failure(error).model_dump(mode="json")

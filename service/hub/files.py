@@ -1,0 +1,22 @@
+"""Which files of a repository on the hub belong to a checkpoint."""
+
+from pathlib import PurePosixPath
+from typing import Final
+
+_SUFFIXES: Final = {".safetensors", ".json", ".txt", ".model", ".jinja", ".tiktoken"}
+_LEGAL: Final = ("license", "licence", "notice", "use_policy")
+_TEMPLATES: Final = "additional_chat_templates"
+_OTHER_LAYOUTS: Final = "consolidated"
+"""The same weights once more, under the trainer's own names."""
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file belongs to the checkpoint: weights, config, tokenizer, templates, licence, card."""
+    path = PurePosixPath(name)
+    if any(sign in name for sign in "*?[\\") or any(part.startswith(".") for part in path.parts):
+        return False
+    if len(path.parts) != 1:
+        return len(path.parts) == 2 and path.parts[0] == _TEMPLATES and path.suffix == ".jinja"
+    if path.suffix == ".safetensors":
+        return not name.startswith(_OTHER_LAYOUTS)
+    return path.suffix in _SUFFIXES or name == "README.md" or name.lower().startswith(_LEGAL)

@@ -1,0 +1,59 @@
+"""What a job has to pass before it is accepted, and what is settled about it then.
+
+It may ask the hub and therefore runs outside of any transaction. The worker checks everything again, on its own files.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from service.contract import JobSpec
+from service.contract.recipe import NofM
+from service.errors import InvalidInput
+from service.models.config import max_sequence_length, widths
+from service.models.headers import read_config
+from service.models.refusals import HubUnavailable
+from service.models.sources import ModelSources
+
+
+def admit(models: ModelSources, spec: JobSpec, *, tenant: str) -> JobSpec:
+    """The spec with the revision of its model pinned, so that what is run later is what was asked for now.
+
+    Raises:
+        ModelRefused: the model cannot be used.
+        InvalidInput: the spec does not fit the model.
+        StoreUnavailable: whether an earlier job's artifact is there cannot be told.
+    """
+    model, files = models.pin(spec.model, tenant=tenant)
+    if files is not None:
+        with suppress(HubUnavailable):  # it has gone away just now; the worker looks, too
+            check_fit(spec, read_config(files))
+    return spec.model_copy(update={"model": model})
+
+
+def check_fit(spec: JobSpec, config: dict[str, Any]) -> None:
+    """Refuse what a look at the model's config can tell. Raises InvalidInput."""
+    errors = [*_lengths(spec, config), *_groups(spec, config)]
+    if errors:
+        raise InvalidInput("; ".join(error["detail"] for error in errors), errors=errors)
+
+
+def _lengths(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
+    longest = max_sequence_length(config)
+    asked = {"calibration": spec.calibration.sequence_length}
+    if spec.evaluation.perplexity:
+        asked["evaluation"] = spec.evaluation.sequence_length
+    for part, length in asked.items():
+        if longest is not None and length > longest:
+            detail = f"{part} asks for {length} tokens at a time, but the model takes at most {longest}"
+            yield {"pointer": f"/{part}/sequence_length", "detail": detail}
+
+
+def _groups(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
+    pattern = spec.recipe.pattern
+    if not isinstance(pattern, NofM):
+        return
+    for name, width in widths(config).items():
+        if width % pattern.m:
+            detail = f"groups of {pattern.m} do not fit: the model's {name} is {width}"
+            yield {"pointer": "/recipe/pattern/m", "detail": detail}

@@ -1,0 +1,52 @@
+"""What an earlier job made, as the model of another one."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from service.artifacts.manifests import manifest_at
+from service.artifacts.store import ArtifactStore
+from service.contract import JobState, ModelSpec
+from service.jobs.tables import Job
+from service.models.refusals import ModelNotFound
+
+
+class ArtifactFiles:
+    """The files that a job's manifest lists."""
+
+    def __init__(self, store: ArtifactStore, prefix: str) -> None:
+        """Raises ModelNotFound; StoreUnavailable."""
+        self._store, self._prefix = store, prefix
+        try:
+            self.sizes: Mapping[str, int] = {file.path: file.bytes for file in manifest_at(store, prefix).files}
+        except FileNotFoundError:
+            raise _gone() from None
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Raises ModelNotFound: the file has gone; StoreUnavailable."""
+        try:
+            return self._store.read_range(f"{self._prefix}/{name}", start, min(end, self.sizes[name]))
+        except FileNotFoundError:
+            raise _gone() from None
+
+
+def _gone() -> ModelNotFound:
+    return ModelNotFound("the earlier job's artifact is no longer in the store")
+
+
+def usable(job: Job | None, job_id: UUID) -> Job:
+    """The job, if it has an artifact that can be used. Raises ModelNotFound."""
+    if job is None:
+        raise ModelNotFound(f"there is no job {job_id}")
+    if job.state != JobState.SUCCEEDED or job.artifact_prefix is None:
+        raise ModelNotFound(f"job {job_id} has no artifact; it is {job.state}")
+    if job.artifact_removed_at is not None:
+        raise ModelNotFound(f"the artifact of job {job_id} was removed on {job.artifact_removed_at:%Y-%m-%d}")
+    return job
+
+
+def pinned(model: ModelSpec, job: Job) -> ModelSpec:
+    """The model with the fence of the artifact it is. Raises ModelNotFound: another one was meant."""
+    fence = str(job.artifact_prefix).rpartition("/")[2]
+    if model.revision not in (None, fence):
+        raise ModelNotFound(f"job {job.id} has no artifact {model.revision}; leave the revision out", "revision")
+    return model.model_copy(update={"revision": fence})

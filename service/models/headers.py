@@ -1,0 +1,114 @@
+"""Reading a checkpoint's config and the headers of its safetensors files, wherever the files lie; never its weights.
+
+A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the tensors. Whatever a header says is
+checked before it is used, for it may come from anywhere.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from service.models.checkpoint import CheckpointHeaders, TensorHeader
+from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, parse_config, wants_code
+from service.models.refusals import ModelUnsafe
+
+CONFIG: Final = "config.json"
+_INDEX: Final = "model.safetensors.index.json"
+_SINGLE: Final = "model.safetensors"
+_MAX_INDEX_BYTES: Final = 32 << 20
+_MAX_HEADER_BYTES: Final = 32 << 20
+_FIRST: Final = 64 << 10
+"""Bytes of a shard that are read at once: most headers fit."""
+_AT_ONCE: Final = 8
+
+
+class Files(Protocol):
+    """The files of a checkpoint, from which ranges can be read."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Every file's name and bytes."""
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` of a file, or fewer if it ends before."""
+
+
+def read_config(files: Files) -> dict[str, Any]:
+    """The config of a checkpoint that needs no code of its own.
+
+    Raises:
+        ModelUnsafe: there is none, it is none, or it wants code.
+    """
+    if CONFIG not in files.sizes:
+        raise ModelUnsafe("the model has no config.json")
+    try:
+        config = parse_config(files.read(CONFIG, 0, MAX_CONFIG_BYTES + 1))
+    except UnreadableConfig as error:
+        raise ModelUnsafe(str(error)) from None
+    if wants_code(config):
+        raise ModelUnsafe("config.json has an auto_map: the model brings its own code, which is never run here")
+    if not any(name.endswith(".safetensors") for name in files.sizes):
+        raise ModelUnsafe("the model has no safetensors files, and other formats are not read")
+    return config
+
+
+def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
+    """What can be known of a checkpoint without its weights.
+
+    Raises:
+        ModelUnsafe: as `read_config`; an index or a header that cannot be right.
+    """
+    config = read_config(files)
+    shards = _shards(files)
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
+        headers = list(pool.map(lambda shard: _header(files, shard), shards))
+    tensors: dict[str, TensorHeader] = {}
+    for header in headers:
+        tensors |= header
+    if len(tensors) < sum(map(len, headers)):
+        raise ModelUnsafe("a tensor is in more than one file of the checkpoint")
+    return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision)
+
+
+def _shards(files: Files) -> list[str]:
+    if _INDEX not in files.sizes:
+        if _SINGLE not in files.sizes:
+            raise ModelUnsafe(f"the model has neither {_SINGLE} nor {_INDEX}")
+        return [_SINGLE]
+    index = _json_object(files.read(_INDEX, 0, _MAX_INDEX_BYTES), _INDEX)
+    weight_map = index.get("weight_map")
+    shards = list(dict.fromkeys(weight_map.values())) if isinstance(weight_map, dict) else []
+    if not shards or not all(isinstance(shard, str) and shard in files.sizes for shard in shards):
+        raise ModelUnsafe(f"{_INDEX} names no files, or some that the model does not have")
+    return shards
+
+
+def _header(files: Files, shard: str) -> dict[str, TensorHeader]:
+    first = files.read(shard, 0, _FIRST)
+    length = int.from_bytes(first[:8], "little")
+    if len(first) < 8 or length > min(_MAX_HEADER_BYTES, files.sizes[shard] - 8):
+        raise ModelUnsafe(f"{shard} is not a safetensors file: its header does not fit in it")
+    if len(first) < 8 + length:
+        first += files.read(shard, len(first), 8 + length)
+    header = _json_object(first[8 : 8 + length], shard)
+    header.pop("__metadata__", None)
+    return {name: _tensor(shard, entry) for name, entry in header.items()}
+
+
+def _tensor(shard: str, entry: Any) -> TensorHeader:
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    dtype = entry.get("dtype") if isinstance(entry, dict) else None
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(type(axis) is int and axis >= 0 for axis in shape):
+        raise ModelUnsafe(f"{shard} describes a tensor in a way that cannot be right")
+    return TensorHeader(dtype, tuple(shape))
+
+
+def _json_object(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ModelUnsafe(f"{name} has a part that should be JSON and is not") from None
+    if not isinstance(value, dict):
+        raise ModelUnsafe(f"{name} has a part that should be a JSON object and is not")
+    return value

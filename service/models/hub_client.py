@@ -1,0 +1,144 @@
+"""The Hugging Face Hub as the service asks it: briefly, and not again at once when it is away."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from service.contract import FailureCode, ModelSpec
+from service.hub.refusals import refusal_of
+from service.hub.tokens import UnknownToken, hub_token
+from service.logging import get_logger
+from service.models.refusals import BY_CODE, HubUnavailable, ModelAccessDenied, ModelNotAllowed
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
+log = get_logger(__name__)
+Answer = TypeVar("Answer")
+
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_REST_SECONDS: Final = 30.0
+"""How long the hub is not asked after it was away."""
+_THREADS: Final = 8
+
+
+class Hub:
+    """Asks in threads of its own, so that no request waits longer than it is told to, whatever hangs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hub")
+        self._idle = threading.BoundedSemaphore(_THREADS)
+        self._away_until = 0.0
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def check_allowed(self, model_id: str) -> None:
+        """Raises ModelNotAllowed."""
+        allowed = self._settings.hub_allow
+        if allowed and not any(fnmatchcase(model_id, pattern) for pattern in allowed):
+            raise ModelNotAllowed(f"hub models are limited to {', '.join(allowed)}")
+
+    def repository(self, model: ModelSpec, tenant: str, seconds: float) -> "Repository":
+        """The model's repository at one commit.
+
+        Raises:
+            ModelRefused: it does not exist, or may not be read; `model.token` is unknown.
+            HubUnavailable: no answer in time, or none now.
+        """
+        self.check_allowed(model.id)
+        try:
+            token = hub_token(self._settings, tenant, model.token)
+        except UnknownToken as error:
+            raise ModelAccessDenied(str(error), "token") from None
+        info = self._ask(model, seconds, lambda: _info(model, token, seconds))
+        sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+        return Repository(self, model, token, str(info.sha), sizes, _license(info), seconds)
+
+    def range(self, repository: "Repository", name: str, start: int, end: int) -> bytes:
+        """Part of a file. Raises as `repository`."""
+        return self._ask(repository.model, repository.seconds, lambda: _range(repository, name, start, end))
+
+    def _ask(self, model: ModelSpec, seconds: float, question: Callable[[], Answer]) -> Answer:
+        if not self._settings.hub_from_service:
+            raise HubUnavailable("this service does not ask the hub itself; its workers do")
+        if time.monotonic() < self._away_until or not self._idle.acquire(blocking=False):
+            raise HubUnavailable("the hub did not answer a moment ago; try again shortly", retry_after=int(_REST_SECONDS))
+        asked: Future[Answer] = self._threads.submit(self._asked, question)
+        try:
+            return asked.result(seconds)
+        except FutureTimeout:
+            raise self._away(model, "no answer in time") from None
+        except Exception as error:  # the client's own, its HTTP library's, and OSError
+            refusal = refusal_of(error, model.id, model.revision)
+            if refusal.code is FailureCode.INTERNAL:
+                raise self._away(model, type(error).__name__) from None
+            raise BY_CODE[refusal.code](refusal.detail, refusal.field) from None
+
+    def _asked(self, question: Callable[[], Answer]) -> Answer:
+        try:
+            return question()
+        finally:
+            self._idle.release()
+
+    def _away(self, model: ModelSpec, reason: str) -> HubUnavailable:
+        self._away_until = time.monotonic() + _REST_SECONDS
+        log.warning("hub_unavailable", model=model.id, reason=reason)
+        return HubUnavailable("the model hub cannot be reached now; try again shortly", retry_after=int(_REST_SECONDS))
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model on the hub at one commit: its files, of which ranges can be read."""
+
+    hub: Hub
+    model: ModelSpec
+    token: str | None
+    commit: str
+    sizes: Mapping[str, int]
+    license: str | None
+    seconds: float
+
+    def __repr__(self) -> str:
+        return f"Repository({self.model.id}@{self.commit})"  # no token in any log
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        return self.hub.range(self, name, start, end)
+
+
+def _info(model: ModelSpec, token: str | None, seconds: float) -> "ModelInfo":
+    from huggingface_hub import HfApi
+
+    return HfApi(token=token).model_info(model.id, revision=model.revision, files_metadata=True, timeout=seconds)
+
+
+def _range(repository: Repository, name: str, start: int, end: int) -> bytes:
+    """Stops reading at `end`, also where the server sends the whole file."""
+    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    url = hf_hub_url(repository.model.id, name, revision=repository.commit, endpoint=constants.ENDPOINT)
+    headers = build_hf_headers(token=repository.token) | {"Range": f"bytes={start}-{end - 1}"}
+    content = bytearray()
+    with get_session().stream("GET", url, headers=headers, timeout=repository.seconds) as response:
+        hf_raise_for_status(response)
+        skip = 0 if response.status_code == 206 else start
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) >= skip + end - start:
+                break
+    return bytes(content[skip : skip + end - start])
+
+
+def _license(info: "ModelInfo") -> str | None:
+    card: Any = info.card_data
+    value = card.get("license") if card is not None else None
+    return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None

@@ -1,0 +1,217 @@
+"""`Prefer: wait=n`: the answer comes when the job has ended, and nobody else waits for it."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.attempts.endings import finish
+from service.contract import EventType, JobState, Scope
+from service.database import Database
+from service.embedded.processes import free_port
+from service.events import repository as events
+from service.events.wakeups import happens
+from service.jobs import repository as jobs
+from service.jobs import waiting as waiting_code
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.job_rows import break_connections, eventually
+from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
+from tests.integration.test_api_events import wait_for
+
+
+def prefer(seconds: int) -> dict[str, str]:
+    return {"Prefer": f"wait={seconds}"}
+
+
+def end(database: Database, job_id: UUID) -> None:
+    with database.begin() as session:
+        finish(session, job_id, JobState.SUCCEEDED)
+
+
+def in_thread(act: Callable[[], httpx.Response]) -> "Future[httpx.Response]":
+    thread = ThreadPoolExecutor(1)
+    running = thread.submit(act)
+    thread.shutdown(wait=False)
+    return running
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Grows whenever a request has looked and begins to wait."""
+    begun: list[float] = []
+
+    async def noted(woken: asyncio.Event, seconds: float) -> bool:
+        begun.append(seconds)
+        return await happens(woken, seconds)
+
+    monkeypatch.setattr(waiting_code, "happens", noted)
+    return begun
+
+
+def test_the_answer_comes_when_the_job_ends(api: httpx.Client, database: Database, pauses: list[float]) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    began = time.monotonic()
+    waiting = in_thread(lambda: api.get(f"/v1/jobs/{job_id}", headers=prefer(50)))
+    eventually(lambda: pauses)
+    with database.begin() as session:
+        events.append(session, job_id, EventType.BLOCK_PRUNED)
+    eventually(lambda: len(pauses) > 1)
+    assert not waiting.done(), "other news of the job is no end"
+    end(database, job_id)
+    answer = waiting.result(15)
+    assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+    assert (answer.headers["preference-applied"], answer.headers["vary"]) == ("wait=50", "Prefer")
+    assert time.monotonic() - began < 15, "it was not waited to the end"
+    assert answer.headers["etag"] == api.get(f"/v1/jobs/{job_id}").headers["etag"]
+
+
+def test_the_answer_comes_at_the_latest_after_the_seconds_named(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database)
+    began = time.monotonic()
+    answer = api.get(f"/v1/jobs/{job_id}", headers=prefer(1))
+    assert time.monotonic() - began >= 1
+    assert (answer.json()["state"], answer.headers["preference-applied"]) == ("queued", "wait=1")
+
+
+def test_a_job_that_has_ended_is_not_waited_for(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.FAILED)
+    assert api.get(f"/v1/jobs/{job_id}", headers=prefer(999)).headers["preference-applied"] == "wait=60"
+
+
+@pytest.mark.parametrize("value", ["wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "wait=²", "respond-async", "x=1, wait", ""])
+def test_what_is_no_preference_of_ours_is_ignored(api: httpx.Client, database: Database, value: str) -> None:
+    answer = api.get(f"/v1/jobs/{insert_job(database)}", headers=[(b"Prefer", value.encode())])
+    assert (answer.status_code, answer.headers["vary"]) == (200, "Prefer")
+    assert "preference-applied" not in answer.headers
+
+
+def test_a_new_job_is_waited_for_and_its_answer_again_too(api: httpx.Client, database: Database, pauses: list[float]) -> None:
+    keyed = {"Idempotency-Key": "k"}
+    waiting = in_thread(lambda: api.post("/v1/jobs", json=BODY, headers=keyed | prefer(50)))
+    eventually(lambda: pauses)
+    again = in_thread(lambda: api.post("/v1/jobs", json=BODY, headers=keyed | prefer(50)))
+    eventually(lambda: len(pauses) > 1)
+    found = api.get("/v1/jobs").json()["items"]
+    api.post(f"/v1/jobs/{found[0]['id']}/cancel")
+    first, second = waiting.result(15), again.result(15)
+    assert (first.status_code, first.json()["state"]) == (201, "cancelled")
+    assert (second.status_code, second.json()) == (201, first.json())
+    for answer in (first, second):
+        assert answer.headers["location"] == f"/v1/jobs/{found[0]['id']}"
+        assert (answer.headers["preference-applied"], answer.headers["vary"]) == ("wait=50", "Prefer")
+        assert answer.headers["etag"] == api.get(answer.headers["location"]).headers["etag"]
+    assert ("idempotency-replayed" in first.headers, second.headers["idempotency-replayed"]) == (False, "true")
+    plain = api.post("/v1/jobs", json=BODY, headers=keyed)
+    assert (plain.json()["state"], "preference-applied" in plain.headers) == ("queued", False)
+
+
+def test_a_job_that_is_deleted_meanwhile_is_gone_for_readers_and_made_for_its_creator(
+    api: httpx.Client, database: Database, pauses: list[float]
+) -> None:
+    made = api.post("/v1/jobs", json=BODY, headers={"Idempotency-Key": "k"})
+    path = made.headers["location"]
+    waiting = in_thread(lambda: api.get(path, headers=prefer(50)))
+    eventually(lambda: pauses)
+    with database.begin() as session:
+        jobs.mark_deleted(session, UUID(made.json()["id"]))
+        events.append(session, UUID(made.json()["id"]), EventType.CANCELLED)
+    assert problem(waiting.result(15))[:2] == (404, "not-found")
+    again = api.post("/v1/jobs", json=BODY, headers={"Idempotency-Key": "k"} | prefer(50))
+    assert (again.status_code, again.content) == (201, made.content)
+
+
+def test_another_tenants_job_is_not_waited_for(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, tenant="other")
+    assert api.get(f"/v1/jobs/{job_id}", headers=prefer(60)).status_code == 404
+
+
+def test_after_the_wait_only_a_change_is_told(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    path = f"/v1/jobs/{job_id}"
+    known = {"If-None-Match": api.get(path).headers["etag"]}
+    same = api.get(path, headers=known | prefer(1))
+    assert (same.status_code, same.content, same.headers["preference-applied"]) == (304, b"", "wait=1")
+    assert (same.headers["etag"], same.headers["vary"]) == (known["If-None-Match"], "Prefer")
+    waiting = in_thread(lambda: api.get(path, headers=known | prefer(50)))
+    end(database, job_id)
+    assert waiting.result(15).json()["state"] == "succeeded"
+
+
+@asynccontextmanager
+async def many(url: str, key: str, job_id: UUID, count: int) -> "AsyncIterator[list[asyncio.Task[httpx.Response]]]":
+    """So many requests that want to wait for the job."""
+    headers = {"Authorization": f"Bearer {key}"}
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=70, limits=limits) as opened:
+        waiting = [asyncio.create_task(opened.get(f"/v1/jobs/{job_id}", headers=prefer(60))) for _ in range(count)]
+        yield waiting
+        await asyncio.gather(*waiting)
+
+
+def test_two_hundred_who_wait_hold_nobody_up(settings: Settings, database: Database, pauses: list[float]) -> None:
+    job_id, key = insert_job(database, state=JobState.RUNNING), key_for(database, Scope.ADMIN)
+
+    async def check(url: str) -> list[httpx.Response]:
+        async with many(url, key, job_id, 200) as waiting:
+            await asyncio.to_thread(eventually, lambda: len(pauses) >= 200)
+            answers = await asyncio.to_thread(lambda: [others.get("/v1/jobs") for _ in range(5)])
+            assert {answer.status_code for answer in answers} == {200}
+            assert not any(task.done() for task in waiting), "though they are more than there are threads"
+            await asyncio.to_thread(end, database, job_id)
+            return list(await asyncio.gather(*waiting))
+
+    with serving(settings) as url, client(url, key) as others:
+        answers = asyncio.run(check(url))
+    assert {(answer.status_code, answer.json()["state"]) for answer in answers} == {(200, "succeeded")}
+
+
+def test_more_than_may_wait_are_answered_at_once(settings: Settings, database: Database) -> None:
+    path = f"/v1/jobs/{insert_job(database)}"
+    with (
+        serving(settings.model_copy(update={"max_event_streams": 1})) as url,
+        client(url, key_for(database, Scope.ADMIN)) as api,
+        api.stream("GET", f"{path}/events", headers={"Accept": "text/event-stream"}),
+    ):
+        answer = api.get(path, headers=prefer(50))
+        assert (answer.status_code, "preference-applied" in answer.headers) == (200, False)
+        made = api.post("/v1/jobs", json=BODY, headers=prefer(50))
+        assert (made.status_code, "preference-applied" in made.headers) == (201, False)
+
+
+def test_a_wait_outlives_the_loss_of_all_connections_to_the_database(
+    api: httpx.Client, database: Database, pauses: list[float]
+) -> None:
+    job_id = insert_job(database, state=JobState.RUNNING)
+    waiting = in_thread(lambda: api.get(f"/v1/jobs/{job_id}", headers=prefer(50)))
+    eventually(lambda: pauses)
+    break_connections(database)
+    end(database, job_id)
+    assert waiting.result(15).json()["state"] == "succeeded"
+
+
+def test_a_service_that_is_told_to_stop_answers_those_who_wait(settings: Settings, database: Database) -> None:
+    job_id, port = insert_job(database), free_port()
+    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
+    try:
+        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
+            wait_for(api)
+            waiting = in_thread(lambda: api.get(f"/v1/jobs/{job_id}", headers=prefer(60)))
+            time.sleep(1)
+            assert not waiting.done()
+            process.send_signal(signal.SIGTERM)
+            answer = waiting.result(10)
+        assert (answer.status_code, answer.json()["state"]) == (200, "queued")
+        assert "preference-applied" not in answer.headers
+        assert process.wait(10) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
