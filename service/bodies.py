@@ -5,6 +5,7 @@ What a route takes that is no JSON, and may be large, it reads as it arrives: `s
 
 import json
 from collections.abc import Collection
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from starlette.datastructures import Headers
@@ -140,7 +141,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def check(value: Any, location: tuple[object, ...] = ()) -> None:
-    """Refuse text that PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
+    """Refuse what PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
     if len(location) > _MAX_DEPTH:
         raise MalformedBody("the body is nested too deeply")
     if isinstance(value, str):
@@ -152,6 +153,8 @@ def check(value: Any, location: tuple[object, ...] = ()) -> None:
     elif isinstance(value, list):
         for position, member in enumerate(value):
             check(member, (*location, position))
+    elif isinstance(value, float) and not isfinite(value):  # 1e999 is JSON
+        raise InvalidInput("a number is too large", errors=[{"pointer": pointer(location), "detail": "is too large"}])
 
 
 def _check_text(text: str, location: tuple[object, ...]) -> None:

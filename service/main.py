@@ -22,6 +22,7 @@ import service.jobs.endpoints
 import service.metrics.endpoints
 import service.models.endpoints
 import service.recipes.endpoints
+import service.triggers.endpoints
 import service.webhooks.endpoints
 import service.workers.endpoints
 from service import problems, startup, tracing
@@ -56,6 +57,7 @@ _V1 = (
     service.datasets.endpoints,
     service.workers.endpoints,
     service.webhooks.endpoints,
+    service.triggers.endpoints,
 )
 
 

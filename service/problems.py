@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from service.contract.parts import FieldError
@@ -71,6 +71,12 @@ def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any
         if issubclass(problem, Later):
             declared[problem.status]["headers"] = RETRY_AFTER
     return declared
+
+
+def errors_of(error: ValidationError, body: object) -> list[dict[str, str]]:
+    """What is wrong with a body that was validated outside of a request."""
+    found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()[:_MAX_ERRORS]]
+    return [{"pointer": _pointer(entry, body), "detail": _detail(entry)} for entry in found]
 
 
 def install(app: FastAPI) -> None:

@@ -16,6 +16,7 @@ import service.idempotency.tables
 import service.jobs.tables
 import service.keys.tables
 import service.outbox.tables
+import service.triggers.tables
 import service.webhooks.tables
 import service.workers.tables  # noqa: F401  # imported so that the metadata is complete
 from service.database import Base, database_dsn

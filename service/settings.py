@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     """Per tenant: beyond it the oldest artifacts are removed; unset: no limit."""
 
     secret_key: SecretStr | None = Field(None, min_length=32)
-    """From which the secrets of webhooks are derived; without it there are none. A new one makes new secrets of all of them."""
+    """From which the secrets of webhooks and triggers are derived; without it there are none. A new one makes all of them new."""
     webhooks_may_be_local: bool = False
     """For development: messages may go to http:// and to addresses of this network."""
     webhook_seconds: float = Field(15.0, gt=0)
@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     """The waits before a message is tried again."""
     keep_deliveries_seconds: float = Field(30 * 86400.0, gt=0)
     """How long the log of deliveries goes back."""
+
+    keep_firings_seconds: float = Field(30 * 86400.0, gt=0)
+    """How long the log of a trigger goes back, and how long an event is known as one that has started a job."""
+    max_triggers: int = Field(100, ge=1)
+    """Per tenant."""
 
     max_body_bytes: int = 64 * 1024
     max_dataset_bytes: int = Field(64 * 1024**2, ge=1)

@@ -18,6 +18,7 @@ from service.contract.states import (
     Wish,
     sources_of,
 )
+from service.contract.triggers import TRIGGER_LABEL, EventKind, FiringOutcome, TriggerSource
 from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
 
 __all__ = [
@@ -33,13 +34,16 @@ __all__ = [
     "TERMINAL_STATES",
     "TEST_EVENT",
     "TRANSITIONS",
+    "TRIGGER_LABEL",
     "AttemptOutcome",
     "Dataset",
     "DeliveryState",
     "DeviceClass",
+    "EventKind",
     "EventType",
     "Failure",
     "FailureCode",
+    "FiringOutcome",
     "JobSpec",
     "JobState",
     "Manifest",
@@ -48,6 +52,7 @@ __all__ = [
     "Preset",
     "Scope",
     "Stage",
+    "TriggerSource",
     "WebhookEvent",
     "Wish",
     "artifact_prefix",

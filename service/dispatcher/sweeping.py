@@ -1,5 +1,5 @@
 """What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs and data sets, workers
-that are long gone, the log of webhooks, old idempotency keys.
+that are long gone, the logs of webhooks and triggers, old idempotency keys.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -21,6 +21,7 @@ from service.logging import get_logger
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
+from service.triggers import repository as triggers
 from service.webhooks import repository as webhooks
 from service.workers import repository as workers
 
@@ -64,6 +65,7 @@ class Sweeper:
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
+            triggers.forget(session, keep_seconds=self._settings.keep_firings_seconds)
             idempotency.forget(session)
 
     def _let_artifacts_go(self) -> None:

@@ -5,19 +5,26 @@ import hashlib
 import hmac
 from uuid import UUID
 
-_PREFIX = "whsec_"
+PREFIX = "whsec_"
 
 
-def secret_of(master: str, webhook_id: UUID, number: int) -> str:
-    """The secret of a webhook after `number` - 1 rotations. It follows from the service's own secret and is stored nowhere."""
-    return _PREFIX + base64.b64encode(_hmac(master.encode(), f"webhook {webhook_id} {number}".encode())).decode()
+def secret_of(master: str, owner_id: UUID, number: int, *, kind: str = "webhook") -> str:
+    """The secret of a webhook, or another `kind` of thing, after `number` - 1 rotations.
+
+    It follows from the service's own secret and is stored nowhere.
+    """
+    return PREFIX + base64.b64encode(_hmac(master.encode(), f"{kind} {owner_id} {number}".encode())).decode()
 
 
 def signatures(secrets: list[str], message_id: UUID, timestamp: int, body: bytes) -> str:
     """The header `webhook-signature`: one signature for each secret that is in force."""
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    keys = (base64.b64decode(secret.removeprefix(_PREFIX)) for secret in secrets)
-    return " ".join(f"v1,{base64.b64encode(_hmac(key, signed)).decode()}" for key in keys)
+    keys = (base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets)
+    return " ".join(signature(key, str(message_id), str(timestamp), body) for key in keys)
+
+
+def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    """One signature, with its version."""
+    return f"v1,{base64.b64encode(_hmac(key, f'{message_id}.{timestamp}.'.encode() + body)).decode()}"
 
 
 def _hmac(key: bytes, content: bytes) -> bytes:

@@ -1,0 +1,72 @@
+"""Who may fire a trigger: a key of its tenant, or whoever knows its secret."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from service.contract import Scope
+from service.keys.authentication import Caller, Unauthenticated, authenticate
+from service.resources import TheDatabase, TheSettings
+from service.triggers import operations, proofs
+
+_bearer: Final = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `dsnot_<id>_<secret>`")
+_secret: Final = APIKeyHeader(
+    name="X-Webhook-Secret",
+    auto_error=False,
+    scheme_name="TriggerSecret",
+    description="The trigger's secret, as the Hub sends it",
+)
+_mlflow: Final = APIKeyHeader(
+    name="X-MLflow-Signature",
+    auto_error=False,
+    scheme_name="MlflowSignature",
+    description="MLflow's signature, made with the trigger's secret; with `X-MLflow-Delivery-Id` and `X-MLflow-Timestamp`",
+)
+_standard: Final = APIKeyHeader(
+    name="webhook-signature",
+    auto_error=False,
+    scheme_name="StandardWebhooksSignature",
+    description="A signature of Standard Webhooks, made with the trigger's secret; with `webhook-id` and `webhook-timestamp`",
+)
+
+
+async def _raw_body(request: Request) -> bytes:
+    return await request.body()
+
+
+RawBody = Annotated[bytes, Depends(_raw_body)]
+
+
+def _authenticate_sender(
+    request: Request,
+    needed: SecurityScopes,
+    settings: TheSettings,
+    database: TheDatabase,
+    body: RawBody,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    _secret: Annotated[str | None, Security(_secret)],
+    _mlflow: Annotated[str | None, Security(_mlflow)],
+    _standard: Annotated[str | None, Security(_standard)],
+) -> Caller:
+    """The caller. A wrong secret and an unknown trigger look the same; a key decides alone where there is one."""
+    if credentials is not None or not proofs.is_given(request.headers):
+        return authenticate(request, needed, database, credentials)
+    trigger_id = _uuid(request.path_params["trigger_id"])
+    tenant = trigger_id and operations.tenant_of_sender(database, settings, trigger_id, request.headers, body)
+    if not tenant:
+        raise Unauthenticated("the trigger's secret is wrong, or the signature made with it is wrong or older than five minutes")
+    caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
+    request.state.caller = caller
+    return caller
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+Sender = Annotated[Caller, Security(_authenticate_sender, scopes=[Scope.JOBS_WRITE])]

@@ -1,0 +1,152 @@
+"""What an event does: at most one job, and a line in the log.
+
+Job and firing are written in one transaction, and a rule of the database lets one firing hold an event. An event whose job was
+refused is held by nobody: sent again, it may succeed. One that the filter stopped is looked at anew, too.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from service.contract import FiringOutcome, JobSpec, TriggerSource
+from service.database import Database, Session
+from service.errors import Conflict, InvalidInput, Problem, Unavailable
+from service.jobs import operations as jobs
+from service.jobs import repository as job_rows
+from service.jobs.admission import admit
+from service.jobs.tables import Job
+from service.logging import get_logger
+from service.models.sources import ModelSources
+from service.settings import Settings
+from service.triggers import expressions, operations, repository, templates
+from service.triggers.events import Event, Message, event_of, read
+from service.triggers.expressions import BadExpression, Evaluator
+from service.triggers.tables import Firing, Trigger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What came of an event; for one that came before, what came of it then."""
+
+    firing: Firing
+    job: Job | None = None
+    is_new: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would come of it."""
+
+    event: Event
+    matched: bool
+    held_by: Firing | None
+    spec: JobSpec | None
+
+
+class Firer:
+    """Fires the triggers of one tenant."""
+
+    def __init__(self, database: Database, settings: Settings, models: ModelSources, *, tenant: str) -> None:
+        self._database, self._settings, self._models, self._tenant = database, settings, models, tenant
+
+    def fire(self, trigger_id: UUID, message: Message) -> Fired:
+        """Start the job that an event asks for.
+
+        Raises:
+            TriggerNotFound; Conflict: it is switched off.
+            InvalidInput, UnsupportedMediaType, MalformedBody: the message is no event.
+            Problem: why the job was not accepted, as if it had been asked for directly; it is in the log, too.
+        """
+        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
+        if not trigger.enabled:
+            raise Conflict("the trigger is switched off; enable it first")
+        event = read(message, TriggerSource(trigger.source))
+        if self._holder(trigger, event) is not None:
+            return self._duplicate(trigger, event)
+        try:
+            evaluator = Evaluator(event.document())
+            if not _matches(trigger, evaluator):
+                return Fired(self._note(trigger, event, FiringOutcome.FILTERED))
+            return self._start(trigger, event, self._spec(trigger, evaluator))
+        except Problem as problem:
+            self._note_problem(trigger, event, problem)
+            raise
+
+    def plan(self, trigger_id: UUID, message: Message) -> Plan:
+        """What `fire` would do, also while the trigger is switched off; nothing is written. Raises what `fire` does."""
+        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
+        event = read(message, TriggerSource(trigger.source))
+        evaluator = Evaluator(event.document())
+        matched, holder = _matches(trigger, evaluator), self._holder(trigger, event)
+        starts = matched and holder is None
+        return Plan(event, matched, holder, self._spec(trigger, evaluator) if starts else None)
+
+    def replay(self, trigger_id: UUID, firing_id: UUID) -> Fired:
+        """Start a job of a logged event, whatever the filter says and whether it has started one before.
+
+        Raises:
+            NotFound; Conflict: the firing has no event of its own, or the trigger is switched off.
+            Problem: as for `fire`.
+        """
+        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
+        if not trigger.enabled:
+            raise Conflict("the trigger is switched off; enable it first")
+        old = operations.get_firing(self._database, trigger_id, firing_id, tenant=self._tenant)
+        if old.event is None:
+            raise Conflict(f"this was a duplicate; replay the firing {old.refers_to}")
+        event = event_of(old.event)
+        try:
+            return self._start(trigger, event, self._spec(trigger, Evaluator(old.event)), replayed=old.id)
+        except Problem as problem:
+            self._note_problem(trigger, event, problem, refers_to=old.id)
+            raise
+
+    def _spec(self, trigger: Trigger, evaluator: Evaluator) -> JobSpec:
+        return admit(self._models, templates.fill(trigger.template, evaluator, trigger.id), tenant=self._tenant)
+
+    def _start(self, trigger: Trigger, event: Event, spec: JobSpec, *, replayed: UUID | None = None) -> Fired:
+        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+            firing = repository.hold(session, trigger.id, event, refers_to=replayed)
+            if firing is None and replayed is not None:
+                firing = repository.note(session, trigger.id, event, FiringOutcome.FIRED, refers_to=replayed)
+            if firing is not None:
+                job = jobs.add(session, self._settings, spec, tenant=self._tenant)
+                firing.job_id = job.id
+                log.info("trigger_fired", trigger_id=str(trigger.id), firing_id=str(firing.id), job_id=str(job.id))
+                return Fired(firing, job, is_new=True)
+        return self._duplicate(trigger, event)
+
+    def _holder(self, trigger: Trigger, event: Event) -> Firing | None:
+        with self._database.begin() as session:
+            return repository.holder(session, trigger.id, event)
+
+    def _duplicate(self, trigger: Trigger, event: Event) -> Fired:
+        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+            first = repository.holder(session, trigger.id, event)
+            if first is None:
+                raise Unavailable("the event was being forgotten just now; send it again")
+            values = {"refers_to": first.id, "job_id": first.job_id}
+            repository.note(session, trigger.id, event, FiringOutcome.DUPLICATE, with_event=False, **values)
+            return Fired(first, self._job(session, first))
+
+    def _job(self, session: Session, firing: Firing) -> Job | None:
+        return job_rows.get(session, firing.job_id, tenant=self._tenant) if firing.job_id else None
+
+    def _note(self, trigger: Trigger, event: Event, outcome: FiringOutcome, **values: Any) -> Firing:
+        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+            return repository.note(session, trigger.id, event, outcome, **values)
+
+    def _note_problem(self, trigger: Trigger, event: Event, problem: Problem, *, refers_to: UUID | None = None) -> None:
+        outcome = FiringOutcome.FAILED if problem.status >= 500 else FiringOutcome.REFUSED
+        log.info("trigger_refused", trigger_id=str(trigger.id), outcome=outcome, problem=problem.type)
+        if not isinstance(problem, operations.TriggerNotFound):  # else it was deleted meanwhile, and its log with it
+            self._note(trigger, event, outcome, problem=problem.body(), refers_to=refers_to)
+
+
+def _matches(trigger: Trigger, evaluator: Evaluator) -> bool:
+    try:
+        return trigger.filter is None or evaluator.holds(expressions.parse(trigger.filter))
+    except BadExpression as error:
+        raise InvalidInput(f"the trigger's filter {error}") from None

@@ -1,0 +1,151 @@
+"""What callers do with triggers, and why it may be refused. What events do is in `service.triggers.firing`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+from service.contract import FiringOutcome
+from service.cursor import Cursor
+from service.database import Database, Session
+from service.errors import Conflict, InvalidInput, NotFound, Unavailable
+from service.jobs.operations import Page
+from service.settings import Settings
+from service.triggers import expressions, proofs, repository, templates
+from service.triggers.schemas import NewTrigger, TriggerChange
+from service.triggers.tables import Firing, Trigger
+
+
+class TriggerNotFound(NotFound):
+    """Also what another tenant's trigger looks like."""
+
+    def __init__(self, trigger_id: object) -> None:
+        super().__init__(f"there is no trigger {trigger_id}")
+
+
+def create(database: Database, settings: Settings, wanted: NewTrigger, *, tenant: str) -> tuple[Trigger, str | None]:
+    """The trigger and its secret, which is shown once; none where the service has nothing to derive it from.
+
+    Raises:
+        InvalidInput: the template can make no job, or an expression cannot be read.
+        Conflict: the tenant has too many.
+    """
+    trigger_id = uuid4()
+    templates.check(wanted.template, trigger_id)
+    _check_filter(wanted.filter)
+    with database.begin() as session:
+        if repository.count(session, tenant) >= settings.max_triggers:
+            raise Conflict(f"there are {settings.max_triggers} triggers already; delete one")
+        made = repository.add(session, Trigger(id=trigger_id, tenant=tenant, **wanted.model_dump()))
+    return made, _secret(settings, made)
+
+
+def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: int) -> Page[Trigger]:
+    """Raises InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    with database.begin() as session:
+        found = repository.newest(session, tenant=tenant, before=before, limit=limit + 1)
+    page = found[:limit]
+    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+
+
+def get(database: Database, trigger_id: UUID, *, tenant: str) -> Trigger:
+    """Raises TriggerNotFound."""
+    with held(database, trigger_id, tenant) as (_, trigger):
+        return trigger
+
+
+def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenant: str) -> Trigger:
+    """Raises TriggerNotFound, InvalidInput."""
+    if wanted.template is not None:
+        templates.check(wanted.template, trigger_id)
+    _check_filter(wanted.filter)
+    may_be_null = {"filter"}
+    given = {
+        name: value for name, value in wanted.model_dump(exclude_unset=True).items() if value is not None or name in may_be_null
+    }
+    with held(database, trigger_id, tenant, lock=True) as (_, trigger):
+        for name, value in given.items():
+            setattr(trigger, name, value)
+        return trigger
+
+
+def delete(database: Database, trigger_id: UUID, *, tenant: str) -> None:
+    """Its jobs stay. Raises TriggerNotFound."""
+    with held(database, trigger_id, tenant, lock=True) as (session, trigger):
+        repository.remove(session, trigger)
+
+
+def rotate(
+    database: Database, settings: Settings, trigger_id: UUID, *, overlap_seconds: float, tenant: str
+) -> tuple[Trigger, str | None]:
+    """A new secret; for a while both hold. Raises TriggerNotFound, Unavailable."""
+    if settings.secret_key is None:
+        raise Unavailable("secrets need DSNOT_SECRET_KEY, which whoever runs the service has to set", retry_after=300)
+    with held(database, trigger_id, tenant, lock=True) as (session, trigger):
+        repository.rotate(session, trigger, overlap_seconds=overlap_seconds)
+        return trigger, _secret(settings, trigger)
+
+
+def tenant_of_sender(
+    database: Database, settings: Settings, trigger_id: UUID, headers: Mapping[str, str], body: bytes
+) -> str | None:
+    """The tenant for whom a sender without an API key may fire the trigger; None if it proves nothing.
+
+    An unknown trigger takes as long as a wrong secret.
+    """
+    if settings.secret_key is None:
+        return None
+    with database.begin() as session:
+        trigger = repository.find(session, trigger_id)
+        numbers = [trigger.secret_number if trigger else 1]
+        if trigger and trigger.old_secret_until is not None and repository.old_secret_holds(session, trigger):
+            numbers.append(trigger.secret_number - 1)
+    master = settings.secret_key.get_secret_value()
+    is_proven = proofs.holds(headers, body, [proofs.secret_of(master, trigger_id, number) for number in numbers])
+    return trigger.tenant if trigger and is_proven else None
+
+
+def log(
+    database: Database, trigger_id: UUID, *, outcome: FiringOutcome | None, cursor: str | None, limit: int, tenant: str
+) -> Page[Firing]:
+    """Raises TriggerNotFound; InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    with held(database, trigger_id, tenant) as (session, _):
+        found = repository.firings(session, trigger_id, outcome=outcome, before=before, limit=limit + 1)
+    page = found[:limit]
+    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+
+
+def get_firing(database: Database, trigger_id: UUID, firing_id: UUID, *, tenant: str) -> Firing:
+    """Raises NotFound."""
+    with held(database, trigger_id, tenant) as (session, _):
+        found = repository.firing(session, trigger_id, firing_id)
+    if found is None:
+        raise NotFound(f"the trigger has no firing {firing_id}")
+    return found
+
+
+@contextmanager
+def held(database: Database, trigger_id: UUID, tenant: str, *, lock: bool = False) -> Iterator[tuple[Session, Trigger]]:
+    """The trigger, which is there until the transaction ends; with `lock`, nobody else changes it. Raises TriggerNotFound."""
+    with database.begin() as session:
+        trigger = repository.get(session, trigger_id, tenant=tenant, lock=lock)
+        if trigger is None:
+            raise TriggerNotFound(trigger_id)
+        yield session, trigger
+
+
+def _secret(settings: Settings, trigger: Trigger) -> str | None:
+    if settings.secret_key is None:
+        return None
+    return proofs.secret_of(settings.secret_key.get_secret_value(), trigger.id, trigger.secret_number)
+
+
+def _check_filter(text: str | None) -> None:
+    try:
+        if text is not None:
+            expressions.parse(text)
+    except expressions.BadExpression as error:
+        errors: list[dict[str, Any]] = [{"pointer": "/filter", "detail": str(error)}]
+        raise InvalidInput(f"/filter: {error}", errors=errors) from None

@@ -1,0 +1,52 @@
+"""How a sender without an API key shows that it knows a trigger's secret: by the secret itself, or by a signature."""
+
+import hmac
+import re
+import time
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Final
+from uuid import UUID
+
+from service.webhooks import signing
+
+_TOLERANCE_SECONDS: Final = 300
+_SECRET: Final = "x-webhook-secret"  # noqa: S105  # the header's name
+_MLFLOW: Final = ("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature")
+_STANDARD: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
+
+
+def secret_of(master: str, trigger_id: UUID, number: int) -> str:
+    """The secret of a trigger after `number` - 1 rotations; stored nowhere."""
+    return signing.secret_of(master, trigger_id, number, kind="trigger")
+
+
+def is_given(headers: Mapping[str, str]) -> bool:
+    """Whether a request brings a proof, right or wrong."""
+    return any(name in headers for name in (_SECRET, _MLFLOW[2], _STANDARD[2]))
+
+
+def holds(headers: Mapping[str, str], body: bytes, secrets: list[str]) -> bool:
+    """Whether a request proves that its sender knows one of the secrets; signatures are good for five minutes."""
+    claims = [claim for secret in secrets for claim in _claims(headers, body, secret)]
+    return any(hmac.compare_digest(given.encode(), right.encode()) for given, right in claims)
+
+
+def _claims(headers: Mapping[str, str], body: bytes, secret: str) -> Iterator[tuple[str, str]]:
+    """What the request brings, each with what it would have to be."""
+    if _SECRET in headers:
+        yield headers[_SECRET], secret
+    if _is_fresh(headers, _MLFLOW):
+        yield headers[_MLFLOW[2]], signing.signature(secret.encode(), headers[_MLFLOW[0]], headers[_MLFLOW[1]], body)
+    if _is_fresh(headers, _STANDARD):
+        key = b64decode(secret.removeprefix(signing.PREFIX))
+        right = signing.signature(key, headers[_STANDARD[0]], headers[_STANDARD[1]], body)
+        for given in headers[_STANDARD[2]].split(" "):
+            yield given, right
+
+
+def _is_fresh(headers: Mapping[str, str], names: tuple[str, str, str]) -> bool:
+    if not all(headers.get(name) for name in names) or not _TIMESTAMP.fullmatch(headers[names[1]]):
+        return False
+    return abs(time.time() - int(headers[names[1]])) <= _TOLERANCE_SECONDS

@@ -1,0 +1,120 @@
+"""SQL of triggers and their firings."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from service.contract import FiringOutcome
+from service.cursor import Cursor
+from service.database import in_seconds
+from service.triggers.events import Event
+from service.triggers.tables import Firing, Trigger
+
+
+def add(session: Session, trigger: Trigger) -> Trigger:
+    session.add(trigger)
+    session.flush()
+    session.refresh(trigger)
+    return trigger
+
+
+def count(session: Session, tenant: str) -> int:
+    return session.execute(select(func.count()).where(Trigger.tenant == tenant)).scalar_one()
+
+
+def find(session: Session, trigger_id: UUID) -> Trigger | None:
+    """Whosever it is."""
+    return session.get(Trigger, trigger_id)
+
+
+def get(session: Session, trigger_id: UUID, *, tenant: str, lock: bool = False) -> Trigger | None:
+    """The tenant's trigger, which is not removed until the transaction ends; with `lock`, nobody else changes it either."""
+    statement = select(Trigger).where(Trigger.id == trigger_id, Trigger.tenant == tenant)
+    held = statement.with_for_update() if lock else statement.with_for_update(read=True, key_share=True)
+    return session.scalars(held).one_or_none()
+
+
+def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Trigger]:
+    statement = select(Trigger).where(Trigger.tenant == tenant)
+    if before is not None:
+        statement = statement.where(tuple_(Trigger.created_at, Trigger.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(Trigger.created_at.desc(), Trigger.id.desc()).limit(limit)).all()
+
+
+def remove(session: Session, trigger: Trigger) -> None:
+    """With its log."""
+    session.delete(trigger)
+
+
+def rotate(session: Session, trigger: Trigger, *, overlap_seconds: float) -> None:
+    trigger.secret_number += 1
+    trigger.old_secret_until = in_seconds(overlap_seconds)
+    session.flush()
+    session.refresh(trigger)
+
+
+def old_secret_holds(session: Session, trigger: Trigger) -> bool:
+    return bool(session.execute(select(func.coalesce(trigger.old_secret_until, func.now()) > func.now())).scalar_one())
+
+
+def note(
+    session: Session, trigger_id: UUID, event: Event, outcome: FiringOutcome, *, with_event: bool = True, **values: Any
+) -> Firing:
+    """Write into the log what came of an event that starts nothing, or nothing that holds it."""
+    kept = event.document() if with_event else None
+    made = Firing(trigger_id=trigger_id, kind=event.kind, event_id=event.id, outcome=outcome, event=kept, **values)
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def hold(session: Session, trigger_id: UUID, event: Event, *, refers_to: UUID | None = None) -> Firing | None:
+    """Take an event, so that it starts no other job; None if another firing holds it.
+
+    While another transaction is about to take it, this waits for how that ends.
+    """
+    taken = insert(Firing).values(
+        trigger_id=trigger_id,
+        kind=event.kind,
+        event_id=event.id,
+        outcome=FiringOutcome.FIRED,
+        holds_event=True,
+        refers_to=refers_to,
+        event=event.document(),
+    )
+    free = taken.on_conflict_do_nothing(
+        index_elements=[Firing.trigger_id, Firing.kind, Firing.event_id], index_where=text("holds_event")
+    )
+    return session.scalars(free.returning(Firing)).one_or_none()
+
+
+def holder(session: Session, trigger_id: UUID, event: Event) -> Firing | None:
+    """The firing that holds the event."""
+    same = (Firing.trigger_id == trigger_id, Firing.kind == event.kind, Firing.event_id == event.id)
+    return session.scalars(select(Firing).where(*same, Firing.holds_event)).one_or_none()
+
+
+def firing(session: Session, trigger_id: UUID, firing_id: UUID) -> Firing | None:
+    return session.scalars(select(Firing).where(Firing.id == firing_id, Firing.trigger_id == trigger_id)).one_or_none()
+
+
+def firings(
+    session: Session, trigger_id: UUID, *, outcome: FiringOutcome | None, before: Cursor | None, limit: int
+) -> Sequence[Firing]:
+    """Newest first."""
+    statement = select(Firing).where(Firing.trigger_id == trigger_id)
+    if outcome is not None:
+        statement = statement.where(Firing.outcome == outcome)
+    if before is not None:
+        statement = statement.where(tuple_(Firing.created_at, Firing.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(Firing.created_at.desc(), Firing.id.desc()).limit(limit)).all()
+
+
+def forget(session: Session, *, keep_seconds: float) -> None:
+    """Drop what was logged long ago; an event that comes again after that starts a job again."""
+    session.execute(delete(Firing).where(Firing.created_at < in_seconds(-keep_seconds)))

@@ -1,0 +1,155 @@
+"""Job templates: a job's body whose texts may hold placeholders `${{ expression }}`, filled in from an event.
+
+A text that is one placeholder and nothing else becomes the value, of whatever type; within a text the value is put in as text.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from service import bodies
+from service.contract import TRIGGER_LABEL, JobSpec
+from service.errors import InvalidInput
+from service.pointers import pointer
+from service.problems import errors_of
+from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
+
+_PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_OPENING: Final = "${{"
+_MAX_PLACEHOLDERS: Final = 64
+
+Location = tuple[object, ...]
+
+
+def check(template: dict[str, Any], trigger_id: UUID, *, at: str = "/template") -> None:
+    """Refuse a template that can never make a job, as far as can be told without an event.
+
+    Raises:
+        InvalidInput: with pointers that begin with `at`.
+    """
+    errors = [{"pointer": pointer(where), "detail": detail} for where, detail in _flaws(template)]
+    if not errors:
+        placeholders = [pointer(where) for where, text in _texts(template) if _OPENING in text]
+        found = _errors(labelled(template, trigger_id))
+        errors = [error for error in found if not any(_lies_at(error["pointer"], each) for each in placeholders)]
+    if errors:
+        errors = [{**error, "pointer": at + error["pointer"]} for error in errors]
+        raise InvalidInput("; ".join(f"{each['pointer']}: {each['detail']}" for each in errors[:3]), errors=errors)
+
+
+def fill(template: dict[str, Any], evaluator: Evaluator, trigger_id: UUID) -> JobSpec:
+    """The job that an event asks for.
+
+    Raises:
+        InvalidInput: with pointers into the job's body, which are those into the template.
+    """
+    body = labelled(_filled(template, evaluator, ()), trigger_id)
+    bodies.check(body)
+    try:
+        return JobSpec.model_validate(body)
+    except ValidationError as error:
+        errors = errors_of(error, body)
+        sentences = "; ".join(f"{each['pointer']}: {each['detail']}" for each in errors[:3])
+        raise InvalidInput(f"the event does not make a job of the template: {sentences}", errors=errors) from None
+
+
+def labelled(body: dict[str, Any], trigger_id: UUID) -> dict[str, Any]:
+    """The body with the label by which the trigger's jobs are found."""
+    labels = body.get("labels", {})
+    return {**body, "labels": {**labels, TRIGGER_LABEL: str(trigger_id)}} if isinstance(labels, dict) else body
+
+
+def _flaws(template: dict[str, Any]) -> Iterator[tuple[Location, str]]:
+    """What is wrong with placeholders, by where it is."""
+    count = 0
+    for where, text in _texts(template):
+        if _OPENING in _PLACEHOLDER.sub("", text):
+            yield where, "a placeholder begins with ${{ and ends with }}; write } } where an expression holds two braces"
+            return
+        for found in _PLACEHOLDER.finditer(text):
+            count += 1
+            try:
+                parse(found[1].strip())
+            except BadExpression as error:
+                yield where, f"{_shown(found[1])} {error}"
+    if count > _MAX_PLACEHOLDERS:
+        yield (), f"may hold {_MAX_PLACEHOLDERS} placeholders"
+    for where, name in _names(template):
+        if _OPENING in name:
+            yield where, "names hold no placeholders"
+
+
+def _filled(value: Any, evaluator: Evaluator, where: Location) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(member, evaluator, (*where, name)) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_filled(member, evaluator, (*where, position)) for position, member in enumerate(value)]
+    if not isinstance(value, str) or _OPENING not in value:
+        return value
+    whole = _PLACEHOLDER.fullmatch(value)
+    if whole and _OPENING not in whole[1]:
+        return _value(whole[1], evaluator, where)
+    return _PLACEHOLDER.sub(lambda found: _as_text(found[1], evaluator, where), value)
+
+
+def _value(text: str, evaluator: Evaluator, where: Location) -> Any:
+    try:
+        found = evaluator.value(_expression(text))
+    except BadExpression as error:
+        raise _refused(where, f"{_shown(text)} {error}") from None
+    if found is None:
+        raise _refused(where, f"{_shown(text)} finds nothing in the event; write `|| 'something'` behind it for a default")
+    return found
+
+
+def _as_text(text: str, evaluator: Evaluator, where: Location) -> str:
+    found = _value(text, evaluator, where)
+    if isinstance(found, dict | list):
+        raise _refused(
+            where, f"{_shown(text)} is a {'list' if isinstance(found, list) else 'object'}, which is no part of a text"
+        )
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
+def _expression(text: str) -> Expression:
+    return parse(text.strip())
+
+
+def _shown(text: str) -> str:
+    shown = text.strip()
+    return f"${{{{ {shown if len(shown) <= 80 else shown[:80] + '…'} }}}}"
+
+
+def _refused(where: Location, detail: str) -> InvalidInput:
+    return InvalidInput(f"{pointer(where)}: {detail}", errors=[{"pointer": pointer(where), "detail": detail}])
+
+
+def _errors(body: dict[str, Any]) -> list[dict[str, str]]:
+    try:
+        JobSpec.model_validate(body)
+    except ValidationError as error:
+        return errors_of(error, body)
+    return []
+
+
+def _lies_at(where: str, placeholder: str) -> bool:
+    return where == placeholder or where.startswith(f"{placeholder}/")
+
+
+def _texts(value: Any, where: Location = ()) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict | list):
+        for step, member in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(member, (*where, step))
+
+
+def _names(value: Any, where: Location = ()) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, dict | list):
+        for step, member in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(step, str):
+                yield (*where, step), step
+            yield from _names(member, (*where, step))

@@ -1,0 +1,367 @@
+"""Triggers through the API: every kind of event starts one job, the same event again none; who may fire; the log."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from cloudevents.core.bindings.http import to_binary_event, to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+from sqlalchemy import text
+from standardwebhooks import Webhook as StandardWebhook
+
+from service.contract import Scope
+from service.database import Database
+from service.settings import Settings
+from service.triggers import repository
+from tests.integration.serving import client, key_for, problem, serving
+from tests.integration.trigger_events import CLOUDEVENT, HEAD, HUB, MLFLOW, PLAIN, bytes_of, mlflow_headers
+
+TEMPLATE: dict[str, Any] = {"model": {"id": "${{ data.model }}"}, "labels": {"kind": "${{ event.kind }}"}}
+
+
+def create(api: httpx.Client, **fields: Any) -> dict[str, Any]:
+    answer = api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE} | fields)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/v1/triggers/{answer.json()['id']}"
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def fire(api: httpx.Client, trigger: dict[str, Any], event: Any, **query: Any) -> httpx.Response:
+    return api.post(f"/v1/triggers/{trigger['id']}/fire", json=event, params=query)
+
+
+def jobs(api: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get("/v1/jobs").json()["items"]
+    return found
+
+
+def outcomes(api: httpx.Client, trigger: dict[str, Any]) -> list[str]:
+    return [each["outcome"] for each in api.get(f"/v1/triggers/{trigger['id']}/firings").json()["items"]]
+
+
+@pytest.fixture
+def stranger(api: httpx.Client) -> httpx.Client:
+    """Somebody without a key."""
+    return httpx.Client(base_url=api.base_url, timeout=15)
+
+
+def structured(_secret: str) -> tuple[dict[str, str], bytes]:
+    message = to_structured_event(CloudEvent(attributes(), CLOUDEVENT["data"]))
+    return dict(message.headers), message.body
+
+
+def binary(_secret: str) -> tuple[dict[str, str], bytes]:
+    message = to_binary_event(CloudEvent(attributes(), CLOUDEVENT["data"]))
+    return dict(message.headers), message.body
+
+
+def attributes() -> dict[str, Any]:
+    given = {name: value for name, value in CLOUDEVENT.items() if name != "data"}
+    return given | {"time": datetime.fromisoformat(given["time"])}
+
+
+def hub(secret: str) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": "application/json", "X-Webhook-Secret": secret}, bytes_of(HUB)
+
+
+def mlflow(secret: str) -> tuple[dict[str, str], bytes]:
+    body = bytes_of(MLFLOW)
+    return mlflow_headers(secret, body), body
+
+
+def plain(_secret: str) -> tuple[dict[str, str], bytes]:
+    return {"Content-Type": "application/json"}, bytes_of(PLAIN)
+
+
+def standard(secret: str) -> tuple[dict[str, str], bytes]:
+    body, now = bytes_of(PLAIN), datetime.now(UTC)
+    made = StandardWebhook(secret).sign("msg_1", now, body.decode())
+    signed = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": made}
+    return {"Content-Type": "application/json"} | signed, body
+
+
+Send = Callable[[str], tuple[dict[str, str], bytes]]
+KINDS: list[tuple[Send, str, str, str, bool]] = [
+    (structured, "cloudevents", "data.model", "/registry/models A234-1234-1234", True),
+    (binary, "cloudevents", "data.model", "/registry/models A234-1234-1234", True),
+    (hub, "huggingface", "data.repo.name", f"6366c000a2abcdf2fd69a080 {HEAD} update repo.content", False),
+    (mlflow, "mlflow", "data.tags.hub_id", "", False),
+    (plain, "json", "data.model", "run-17", True),
+    (standard, "json", "data.model", "msg_1", False),
+]
+
+
+@pytest.mark.parametrize(("send", "kind", "model", "event_id", "with_key"), KINDS, ids=[each[0].__name__ for each in KINDS])
+def test_each_kind_of_event_starts_one_job_and_the_same_event_again_none(
+    api: httpx.Client, stranger: httpx.Client, send: Send, kind: str, model: str, event_id: str, with_key: bool
+) -> None:
+    template = TEMPLATE | {"model": {"id": f"${{{{ {model} }}}}"}}
+    trigger = create(api, template=template)
+    headers, body = send(trigger["secret"])
+    sender = api if with_key else stranger
+    first = sender.post(f"/v1/triggers/{trigger['id']}/fire", headers=headers, content=body)
+    assert first.status_code == 201, first.text
+    made = first.json()
+    assert (made["outcome"], made["kind"]) == ("fired", kind)
+    assert made["event_id"].startswith(event_id)
+    assert first.headers["location"] == f"/v1/jobs/{made['job_id']}"
+    again = sender.post(f"/v1/triggers/{trigger['id']}/fire", headers=headers, content=body)
+    assert again.status_code == 200
+    assert (again.json()["id"], again.json()["job_id"]) == (made["id"], made["job_id"])
+    (job,) = jobs(api)
+    assert job["id"] == made["job_id"]
+    assert job["labels"] == {"kind": kind, "dsnot/trigger": trigger["id"]}
+    assert api.get("/v1/jobs", params={"label.dsnot/trigger": trigger["id"]}).json()["items"] == [job]
+    assert outcomes(api, trigger) == ["duplicate", "fired"]
+
+
+@pytest.mark.parametrize("given", ["nothing", "another secret", "another body", "expired", "unknown trigger", "short"])
+def test_who_proves_nothing_fires_nothing(api: httpx.Client, stranger: httpx.Client, given: str) -> None:
+    trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
+    body = bytes_of(MLFLOW)
+    headers = mlflow_headers(trigger["secret"], body, age=400 if given == "expired" else 0)
+    if given == "nothing":
+        headers = {"Content-Type": "application/json"}
+    elif given == "another secret":
+        headers = mlflow_headers(create(api)["secret"], body)
+    elif given == "another body":
+        body = body.replace(b"created", b"removed")
+    elif given == "short":
+        headers = {"Content-Type": "application/json", "X-Webhook-Secret": trigger["secret"][:-1]}
+    target = uuid4() if given == "unknown trigger" else trigger["id"]
+    answer = stranger.post(f"/v1/triggers/{target}/fire", headers=headers, content=body)
+    assert problem(answer)[:2] == (401, "unauthenticated")
+    assert jobs(api) == []
+    assert outcomes(api, trigger) == []
+
+
+def test_a_key_decides_alone(api: httpx.Client, database: Database) -> None:
+    trigger = create(api)
+    headers = {"X-Webhook-Secret": trigger["secret"]}
+    url = f"/v1/triggers/{trigger['id']}/fire"
+    with client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as reader:
+        assert problem(reader.post(url, json=PLAIN, headers=headers))[:2] == (403, "forbidden")
+    with client(str(api.base_url), key_for(database, Scope.ADMIN, tenant="other")) as other:
+        assert problem(other.post(url, json=PLAIN, headers=headers))[:2] == (404, "not-found")
+        assert other.get("/v1/triggers").json()["items"] == []
+    assert jobs(api) == []
+
+
+def test_a_rotation_lets_both_secrets_hold_for_as_long_as_was_said(api: httpx.Client, stranger: httpx.Client) -> None:
+    trigger = create(api)
+    path = f"/v1/triggers/{trigger['id']}"
+
+    def status(secret: str) -> int:
+        return stranger.post(f"{path}/fire", json=PLAIN, headers={"X-Webhook-Secret": secret}).status_code
+
+    second = api.post(f"{path}/rotate-secret", json={"overlap_seconds": 60}).json()["secret"]
+    assert (status(trigger["secret"]), status(second)) == (201, 200)
+    third = api.post(f"{path}/rotate-secret", json={"overlap_seconds": 0}).json()["secret"]
+    assert [status(secret) for secret in (trigger["secret"], second, third)] == [401, 401, 200]
+
+
+def test_no_secret_is_stored_or_shown_again(api: httpx.Client, stranger: httpx.Client, database: Database) -> None:
+    trigger = create(api)
+    stranger.post(f"/v1/triggers/{trigger['id']}/fire", json=PLAIN, headers={"X-Webhook-Secret": trigger["secret"]})
+    with database.begin() as session:
+        statements = ("SELECT * FROM triggers", "SELECT * FROM trigger_firings", "SELECT * FROM jobs")
+        rows = str([session.execute(text(each)).all() for each in statements])
+    assert trigger["secret"].removeprefix("whsec_") not in rows
+    assert "secret" not in api.get(f"/v1/triggers/{trigger['id']}").json()
+
+
+def test_the_same_event_many_times_at_once_starts_one_job(api: httpx.Client) -> None:
+    trigger = create(api)
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda _: fire(api, trigger, PLAIN), range(12)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 11 + [201]
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert len(jobs(api)) == 1
+
+
+def test_a_filter_stops_what_it_does_not_let_through_and_does_not_remember_it(api: httpx.Client) -> None:
+    trigger = create(api, filter="data.samples > `20`")
+    stopped = fire(api, trigger, PLAIN)
+    assert (stopped.status_code, stopped.json()["outcome"], stopped.json()["job"]) == (200, "filtered", None)
+    assert "location" not in stopped.headers
+    api.patch(f"/v1/triggers/{trigger['id']}", json={"filter": None})
+    assert fire(api, trigger, PLAIN).status_code == 201
+    assert outcomes(api, trigger) == ["fired", "filtered"]
+
+
+def test_an_event_whose_job_was_refused_may_come_again(api: httpx.Client) -> None:
+    trigger = create(api)
+    answer = fire(api, trigger, PLAIN | {"model": "../../etc"})
+    assert problem(answer) == (422, "invalid-input", ["/model/id"])
+    answer = fire(api, trigger, {"id": "run-17"})
+    assert problem(answer) == (422, "invalid-input", ["/model/id"])
+    assert fire(api, trigger, PLAIN).status_code == 201
+    assert outcomes(api, trigger) == ["fired", "refused", "refused"]
+    refused = api.get(f"/v1/triggers/{trigger['id']}/firings", params={"outcome": "refused"}).json()["items"]
+    assert [each["problem"]["status"] for each in refused] == [422, 422]
+
+
+def test_a_full_queue_refuses_and_does_not_burn_the_event(settings: Settings, database: Database) -> None:
+    few = settings.model_copy(update={"max_queued_jobs": 1})
+    with serving(few) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        trigger = create(api)
+        assert fire(api, trigger, PLAIN).status_code == 201
+        second = PLAIN | {"id": "run-18"}
+        assert problem(fire(api, trigger, second))[:2] == (429, "quota-exceeded")
+        assert len(jobs(api)) == 1
+        api.post(f"/v1/jobs/{jobs(api)[0]['id']}/cancel")
+        assert fire(api, trigger, second).status_code == 201
+        assert outcomes(api, trigger) == ["fired", "refused", "fired"]
+
+
+def test_a_replay_starts_another_job_and_what_was_refused_holds_its_event_then(api: httpx.Client) -> None:
+    trigger = create(api, filter="data.samples > `20`")
+    path = f"/v1/triggers/{trigger['id']}/firings"
+    stopped = fire(api, trigger, PLAIN).json()
+    replayed = api.post(f"{path}/{stopped['id']}/replay")
+    assert (replayed.status_code, replayed.json()["refers_to"]) == (201, stopped["id"])
+    api.patch(f"/v1/triggers/{trigger['id']}", json={"filter": None})
+    again = fire(api, trigger, PLAIN)
+    assert (again.status_code, again.json()["job_id"]) == (200, replayed.json()["job_id"])
+    twice = api.post(f"{path}/{replayed.json()['id']}/replay")
+    assert twice.status_code == 201
+    assert len(jobs(api)) == 2
+    duplicate = api.get(path, params={"outcome": "duplicate"}).json()["items"][0]
+    assert problem(api.post(f"{path}/{duplicate['id']}/replay"))[:2] == (409, "conflict")
+    assert problem(api.post(f"{path}/{uuid4()}/replay"))[:2] == (404, "not-found")
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(api: httpx.Client) -> None:
+    trigger = create(api, template=TEMPLATE | {"calibration": {"num_samples": "${{ data.samples }}"}}, enabled=False)
+    plan = fire(api, trigger, PLAIN, validate_only=True)
+    assert plan.status_code == 200
+    assert (plan.json()["matched"], plan.json()["duplicate_of"]) == (True, None)
+    assert plan.json()["spec"]["model"]["id"] == "facebook/opt-125m"
+    assert plan.json()["spec"]["calibration"]["num_samples"] == 16
+    assert (jobs(api), outcomes(api, trigger)) == ([], [])
+
+
+def test_what_is_switched_off_starts_nothing(api: httpx.Client) -> None:
+    trigger = create(api, enabled=False)
+    assert problem(fire(api, trigger, PLAIN))[:2] == (409, "conflict")
+    api.patch(f"/v1/triggers/{trigger['id']}", json={"enabled": True})
+    assert fire(api, trigger, PLAIN).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"name": ""}, "/name"),
+        ({"template": {}}, "/template/model"),
+        ({"template": {"model": {"id": "a"}, "modle": 1}}, "/template/modle"),
+        ({"template": {"model": {"id": "${{ data. }}"}}}, "/template/model/id"),
+        ({"template": {"model": {"id": "${{ data.model"}}}, "/template/model/id"),
+        ({"template": {"model": {"id": "${{ no_such(data) }}"}}}, "/template/model/id"),
+        ({"template": {"model": {"id": "${{ " + "a" * 1025 + " }}"}}}, "/template/model/id"),
+        ({"template": {"model": {"id": "${{ data.m }}"}, "priority": 99}}, "/template/priority"),
+        ({"template": {"model": {"id": "a"}, "labels": {"${{ data.m }}": "x"}}}, "/template/labels/${{ data.m }}"),
+        ({"filter": "data.["}, "/filter"),
+        ({"source": "github"}, "/source"),
+    ],
+)
+def test_what_is_wrong_with_a_trigger_is_said_with_its_place(api: httpx.Client, fields: dict[str, Any], pointer: str) -> None:
+    status, kind, pointers = problem(api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE} | fields))
+    assert (status, kind) == (422, "invalid-input")
+    assert pointer in pointers
+    assert api.get("/v1/triggers").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Content-Type": "application/cloudevents-batch+json"}, b"[]", 415),
+        ({"Content-Type": "text/plain", "ce-specversion": "1.0"}, b"x", 415),
+        ({"Content-Type": "application/cloudevents+json"}, b'{"specversion": "1.0"}', 422),
+        ({"Content-Type": "application/cloudevents+json"}, b'{"specversion":"0.3","id":"1","source":"a","type":"b"}', 422),
+        (
+            {"Content-Type": "application/cloudevents+json"},
+            b'{"specversion":"1.0","id":"1","source":"a","type":"b","data_base64":""}',
+            415,
+        ),
+        (
+            {"Content-Type": "application/json", "ce-specversion": "1.0", "ce-id": "%00", "ce-source": "a", "ce-type": "b"},
+            b"{}",
+            422,
+        ),
+        (
+            {"Content-Type": "application/json", "ce-specversion": "1.0", "ce-id": "%ff", "ce-source": "a", "ce-type": "b"},
+            b"{}",
+            422,
+        ),
+        ({"Content-Type": "application/json", "Idempotency-Key": "é".encode("latin-1").decode("latin-1")}, b"{}", 422),
+        ({"Content-Type": "application/json"}, b"[]", 422),
+        ({}, b"", 422),
+        ({"Content-Type": "application/json"}, b'{"model": 1e999}', 422),
+        ({"Content-Type": "application/json"}, b'{"id": "' + b"x" * 600 + b'"}', 422),
+    ],
+)
+def test_what_is_no_event_is_refused(api: httpx.Client, headers: dict[str, str], body: bytes, status: int) -> None:
+    trigger = create(api)
+    raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
+    answer = api.post(f"/v1/triggers/{trigger['id']}/fire", headers=raw, content=body)
+    assert problem(answer)[0] == status, answer.text
+    assert jobs(api) == []
+
+
+def test_lists_go_back_page_by_page(api: httpx.Client) -> None:
+    made = [create(api, name=str(number))["id"] for number in range(3)]
+    trigger = {"id": made[0]}
+    for number in range(3):
+        fire(api, trigger, PLAIN | {"id": str(number)})
+    for path, expected in (("/v1/triggers", made[::-1]), (f"/v1/triggers/{made[0]}/firings", None)):
+        first = api.get(path, params={"limit": 2}).json()
+        rest = api.get(path, params={"limit": 2, "cursor": first["next_cursor"]}).json()
+        ids = [each["id"] for each in first["items"] + rest["items"]]
+        assert len(set(ids)) == 3
+        assert rest["next_cursor"] is None
+        assert expected is None or ids == expected
+    detail = api.get(f"/v1/triggers/{made[0]}/firings/{ids[0]}").json()
+    assert detail["event"]["data"] == PLAIN | {"id": "2"}
+
+
+def test_a_tenant_has_no_more_triggers_than_are_allowed(settings: Settings, database: Database) -> None:
+    few = settings.model_copy(update={"max_triggers": 1})
+    with serving(few) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        create(api)
+        assert problem(api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE}))[:2] == (409, "conflict")
+
+
+def test_without_a_secret_of_its_own_the_service_takes_keys_only(settings: Settings, database: Database) -> None:
+    bare = settings.model_copy(update={"secret_key": None})
+    with serving(bare) as url, client(url, key_for(database, Scope.ADMIN)) as api, client(url, None) as stranger:
+        trigger = create(api)
+        assert trigger["secret"] is None
+        assert fire(api, trigger, PLAIN).status_code == 201
+        headers = {"X-Webhook-Secret": "whsec_"}
+        assert stranger.post(f"/v1/triggers/{trigger['id']}/fire", json=PLAIN, headers=headers).status_code == 401
+        assert api.post(f"/v1/triggers/{trigger['id']}/rotate-secret").status_code == 503
+
+
+def test_deleting_a_trigger_forgets_its_log_and_keeps_its_jobs(api: httpx.Client) -> None:
+    trigger = create(api)
+    job_id = fire(api, trigger, PLAIN).json()["job_id"]
+    assert api.delete(f"/v1/triggers/{trigger['id']}").status_code == 204
+    assert problem(api.get(f"/v1/triggers/{trigger['id']}/firings"))[:2] == (404, "not-found")
+    assert [job["id"] for job in jobs(api)] == [job_id]
+
+
+def test_old_firings_are_forgotten_and_their_events_with_them(api: httpx.Client, database: Database) -> None:
+    trigger = create(api)
+    fired = fire(api, trigger, PLAIN).json()
+    with database.begin() as session:
+        repository.forget(session, keep_seconds=timedelta(days=1).total_seconds())
+        assert repository.firing(session, UUID(trigger["id"]), UUID(fired["id"])) is not None
+        session.execute(text("UPDATE trigger_firings SET created_at = now() - interval '2 days'"))
+        repository.forget(session, keep_seconds=timedelta(days=1).total_seconds())
+    assert outcomes(api, trigger) == []
+    assert fire(api, trigger, PLAIN).status_code == 201

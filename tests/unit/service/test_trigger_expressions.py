@@ -1,0 +1,63 @@
+"""Expressions and templates of triggers: what they find, and that none costs too much."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidInput
+from service.triggers import templates
+from service.triggers.expressions import BadExpression, Evaluator, parse
+
+TRIGGER = UUID(int=1)
+DOCUMENT: dict[str, Any] = {"event": {"id": "1"}, "data": {"name": "a/b", "n": 16, "on": True, "none": None, "refs": ["x", "y"]}}
+
+
+def filled(**fields: Any) -> dict[str, Any]:
+    template = {"model": {"id": "a/b"}} | fields
+    templates.check(template, TRIGGER)
+    return templates.fill(template, Evaluator(DOCUMENT), TRIGGER).model_dump(mode="json")
+
+
+def test_a_text_that_is_one_placeholder_takes_the_values_type() -> None:
+    body = filled(
+        model={"id": "${{ data.name }}"}, calibration={"num_samples": "${{data.n}}"}, evaluation={"baseline": "${{ data.on }}"}
+    )
+    assert (body["model"]["id"], body["calibration"]["num_samples"], body["evaluation"]["baseline"]) == ("a/b", 16, True)
+
+
+def test_within_a_text_values_are_put_in_as_text() -> None:
+    body = filled(labels={"about": "${{ data.name }} ${{ data.n }} ${{ data.on }}"})
+    assert body["labels"]["about"] == "a/b 16 true"
+
+
+@pytest.mark.parametrize("text", ["${{ data.none }}", "x ${{ data.missing }}", "x ${{ data.refs }}", "x ${{ data }}"])
+def test_what_finds_nothing_or_no_text_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        filled(labels={"about": text})
+    assert caught.value.errors is not None
+    assert caught.value.errors[0]["pointer"] == "/labels/about"
+
+
+DOUBLINGS = [
+    " | ".join(["data.refs", *["[@, @][]"] * 100]),
+    " | ".join(["data", *["[@, @]"] * 100, "to_string(@)"]),
+    " | ".join(["data.name", *["join('', [@, @])"] * 50]),
+    " | ".join(["data.refs", *["[*].[@, @][]"] * 70]),
+]
+
+
+@pytest.mark.parametrize("text", DOUBLINGS)
+def test_an_expression_that_doubles_its_value_again_and_again_is_stopped(text: str) -> None:
+    with pytest.raises(BadExpression):
+        Evaluator(DOCUMENT).value(parse(text))
+
+
+@given(st.text(max_size=60) | st.text("abdt.|[]@*&!`'(){}:, 0159<=>?", max_size=40))
+def test_any_text_is_an_expression_with_a_value_of_json_or_refused(text: str) -> None:
+    try:
+        Evaluator(DOCUMENT).value(parse(text))
+    except BadExpression as error:
+        assert str(error)  # noqa: PT017
