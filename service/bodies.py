@@ -1,6 +1,10 @@
-"""Request bodies: bounded, JSON, and such that nothing in them can upset what comes after."""
+"""Request bodies: bounded, JSON, and such that nothing in them can upset what comes after.
+
+What a route takes that is no JSON, and may be large, it reads as it arrives: `service.streams`.
+"""
 
 import json
+from collections.abc import Collection
 from math import isfinite
 from typing import Any, Final, NoReturn
 
@@ -31,14 +35,20 @@ class _Disconnected(Exception):
 
 
 class BodyGuard:
-    """ASGI middleware: reads each body whole, refuses what is too long or no plain JSON, and hands it on in one piece."""
+    """ASGI middleware: reads each body whole, refuses what is too long or no plain JSON, and hands it on in one piece.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    Args:
+        max_bytes: of a body that is read here.
+        streamed: the paths whose routes read their bodies themselves, or take none.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str] = ()) -> None:
+        self._app, self._max_bytes, self._streamed = app, max_bytes, frozenset(streamed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else None
-        if headers is None or not ("content-length" in headers or "transfer-encoding" in headers):
+        is_ours = headers is not None and scope["path"] not in self._streamed
+        if headers is None or not is_ours or not ("content-length" in headers or "transfer-encoding" in headers):
             await self._app(scope, receive, send)
             return
         try:
@@ -54,9 +64,8 @@ class BodyGuard:
             await self._app(scope, _replay(body, receive), send)
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            raise self._too_large()
+        if declared_bytes(headers) > self._max_bytes:
+            raise too_large(self._max_bytes)
         body, more = bytearray(), True
         while more:
             message = await receive()
@@ -65,11 +74,19 @@ class BodyGuard:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self._max_bytes:
-                raise self._too_large()
+                raise too_large(self._max_bytes)
         return bytes(body)
 
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"at most {self._max_bytes} bytes are accepted", headers={"Connection": "close"})
+
+def declared_bytes(headers: Headers) -> int:
+    """How long the body is, if the caller says so; else 0."""
+    declared = headers.get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0
+
+
+def too_large(max_bytes: int, *, hang_up: bool = True) -> BodyTooLarge:
+    headers = {"Connection": "close"} if hang_up else {}
+    return BodyTooLarge(f"at most {max_bytes} bytes are accepted", headers=headers)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -86,22 +103,30 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _check_media_type(headers: Headers) -> None:
-    given = headers.get("content-type", "")
-    media_type = given.partition(";")[0].strip().lower()
+    media_type = media_type_of(headers)
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
         raise UnsupportedMediaType("send the body as application/json")
+
+
+def media_type_of(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def parse(body: bytes) -> Any:
     """The JSON value, by the letter of RFC 8259 and with the names of each object unique (RFC 7493)."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return loads(body.decode())
     except RecursionError:
         raise MalformedBody("the body is nested too deeply") from None
     except UnicodeDecodeError:
         raise MalformedBody("the body is not UTF-8") from None
     except ValueError as error:
         raise MalformedBody(f"the body cannot be read: {error}") from None
+
+
+def loads(text: str) -> Any:
+    """Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.commands import artifacts, doctor, jobs, keys, migrate, models, up, webhooks, workers
+from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, up, webhooks, workers
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("workers")(workers.workers)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
 

@@ -15,10 +15,12 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
+import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
 import service.metrics.endpoints
+import service.models.endpoints
 import service.recipes.endpoints
 import service.triggers.endpoints
 import service.webhooks.endpoints
@@ -40,6 +42,7 @@ from service.queue import Queue
 from service.request_log import RequestLog
 from service.resources import Resources
 from service.settings import Settings
+from service.streams import Places
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -50,6 +53,8 @@ _V1 = (
     service.events.endpoints,
     service.artifacts.endpoints,
     service.recipes.endpoints,
+    service.models.endpoints,
+    service.datasets.endpoints,
     service.workers.endpoints,
     service.webhooks.endpoints,
     service.triggers.endpoints,
@@ -72,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.metrics.endpoints.router)
     problems.install(app)
     app.state.metrics = CollectorRegistry()
-    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=service.datasets.endpoints.STREAMED)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
     tracing.observe(app)
@@ -89,8 +94,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        models = ModelSources(settings, database, store)
-        app.state.resources = Resources(settings, database, store, wakeups, readiness, models)
+        models, uploads = ModelSources(settings, database, store), Places(settings.max_uploads)
+        app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
         listener = asyncio.create_task(wakeups.run())

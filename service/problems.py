@@ -105,7 +105,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 def _pointer(entry: dict[str, Any], body: object) -> str:
     where, *location = entry["loc"]
     if where != "body":
-        return str(location[0] if location else where)
+        broken = entry.get("ctx", {}).get("error")
+        return broken.pointer.lstrip("/") if isinstance(broken, FieldError) else str(location[0] if location else where)
     steps = within(body, location, missing=entry["type"] == "missing")
     cause = entry.get("ctx", {})
     if entry["type"].startswith("union_tag"):

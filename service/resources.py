@@ -11,6 +11,7 @@ from service.events.wakeups import Wakeups
 from service.health.operations import Readiness
 from service.models.sources import ModelSources
 from service.settings import Settings
+from service.streams import Places
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Resources:
     wakeups: Wakeups
     readiness: Readiness
     models: ModelSources
+    uploads: Places
 
 
 # `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
@@ -47,6 +49,10 @@ async def _wakeups(resources: Annotated[Resources, Depends(_resources)]) -> Wake
     return resources.wakeups
 
 
+async def _uploads(resources: Annotated[Resources, Depends(_resources)]) -> Places:
+    return resources.uploads
+
+
 async def _readiness(resources: Annotated[Resources, Depends(_resources)]) -> Readiness:
     return resources.readiness
 
@@ -62,3 +68,4 @@ TheStore = Annotated[ArtifactStore, Depends(_store)]
 TheWakeups = Annotated[Wakeups, Depends(_wakeups)]
 TheReadiness = Annotated[Readiness, Depends(_readiness)]
 TheModels = Annotated[ModelSources, Depends(_models)]
+TheUploads = Annotated[Places, Depends(_uploads)]

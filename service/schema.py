@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, String, Table, create_engine, pool, text
 
 import service.attempts.tables
+import service.datasets.tables
 import service.events.tables
 import service.idempotency.tables
 import service.jobs.tables

@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     """Per tenant."""
 
     max_body_bytes: int = 64 * 1024
+    max_dataset_bytes: int = Field(64 * 1024**2, ge=1)
+    """Of one upload of text."""
+    max_datasets_bytes: int = Field(10 * 1024**3, ge=1)
+    """Per tenant: of all uploads of text together."""
+    max_uploads: int = Field(8, ge=1)
+    """Per service process, at once. Each takes room in the folder for temporary files, for as long as it lasts."""
     max_queued_jobs: int = Field(1000, ge=1)
     """Per tenant."""
     max_event_streams: int = Field(1000, ge=1)

@@ -34,6 +34,8 @@ from worker.presence import worker_id
 from worker.reporter import Reporter
 from worker.scratch import scratch_folder
 from worker.stages import Run, prune_and_publish
+from worker.texts import Texts
+from worker.uploads import Uploads
 
 log = get_logger(__name__)
 
@@ -112,9 +114,10 @@ class _Attempt:
         cache_dir = self._settings.cache_dir
         self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
         scratch = scratch_folder(cache_dir, self._job_id, self._fence)
+        texts = Texts(cache_dir / "datasets", Uploads(self._store, self._claim.tenant, cache_dir))
         with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
             about = str(self._job_id), self._claim.tenant, self._fence, spec
-            run = Run(*about, self._settings, folder, self._store, kept, self._reporter, memory)
+            run = Run(*about, self._settings, folder, self._store, texts, kept, self._reporter, memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)
 

@@ -23,7 +23,8 @@ from worker.failures import JobFailure
 from worker.memory import PeakMemory
 from worker.models import Model, resolve
 from worker.reporter import EvaluationProgress, Reporter
-from worker.tokens import calibration_windows, evaluation_windows, read_tokens
+from worker.texts import Texts, shared_text
+from worker.tokens import calibration_windows, evaluation_windows, tokens_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Run:
     folder: Path
     """Scratch; the pruned checkpoint is written below it."""
     store: ObjectStore
+    texts: Texts
     blocks: Blocks
     reporter: Reporter
     memory: PeakMemory
@@ -59,7 +61,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         Exception: whatever goes wrong; `worker.failures.as_failure` tells the user.
     """
     model, plan, recipe = _resolve(run)
-    tokens = _load(run, model, plan)
+    tokens, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, recipe, tokens, pruned)
     known = {
@@ -67,7 +69,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "coverage": report.coverage,
         "parameters": plan.parameters,
         "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
-        "warnings": list(report.warnings),
+        "warnings": [*report.warnings, *warnings],
     }
     quality = _evaluate(run, model, pruned, known)
     manifest = _publish(run, model, report, quality, pruned)
@@ -106,19 +108,23 @@ def _check_disk(run: Run, model: Model, plan: Outline) -> None:
         raise JobFailure(FailureCode.DISK_FULL, detail)
 
 
-def _load(run: Run, model: Model, plan: Outline) -> Tensor:
-    """Calibration tokens (samples, length); the texts for evaluation are only checked."""
+def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
+    """Calibration tokens (samples, length), and warnings; the texts for evaluation are only checked."""
     run.reporter.start_stage(Stage.LOADING)
     calibration, evaluation = run.spec.calibration, run.spec.evaluation
     _check_length("calibration", calibration.sequence_length, plan)
     if evaluation.perplexity:
         _check_length("evaluation", evaluation.sequence_length, plan)
-    stream = read_tokens(model.path, calibration.dataset, run.settings)
+    calibrated = run.texts.read(calibration.dataset)
+    stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
+    warnings = []
     for reference in evaluation.perplexity:
         run.reporter.tick()
-        evaluation_windows(read_tokens(model.path, reference, run.settings), evaluation.sequence_length, evaluation.max_windows)
-    return tokens
+        evaluated = run.texts.read(reference)
+        evaluation_windows(tokens_of(model.path, evaluated), evaluation.sequence_length, evaluation.max_windows)
+        warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
+    return tokens, [warning for warning in warnings if warning]
 
 
 def _check_length(use: str, length: int, plan: Outline) -> None:
@@ -151,7 +157,7 @@ def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Q
     results: dict[str, list[PerplexityMetric]] = {}
     if spec.perplexity:
         for which, path in paths.items():
-            results[which] = evaluate(path, spec, run.settings, device=run.settings.device, observer=progress)
+            results[which] = evaluate(path, spec, run.texts, device=run.settings.device, observer=progress)
             run.reporter.evaluated(which, known | {name: _perplexity(metrics) for name, metrics in results.items()})
     return _Quality(dense=results.get("dense", []), pruned=results.get("pruned", []))
 

@@ -1,18 +1,20 @@
 """Reading the data sets a job may name: a reference `name:split` becomes a list of documents.
 
-The samples come out of the wheel `exllamav3`, which is read as data and never imported, so they need no network. A sample's first
-90 % (whole documents, counted in characters) is its `train` split and the rest its `test` split; the rule is fixed, so that a
-job can be repeated and the two never share text.
+The samples come out of the wheel `exllamav3`, which is read as data and never imported, so they need no network. The first 90 %
+of a sample or an upload (whole documents, counted in characters) is its `train` split and the rest its `test` split; the rule is
+fixed, so that a job can be repeated and the two never share text.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-from service.contract import DATASETS, FailureCode
+from service.contract import DATASETS, FailureCode, is_upload
+from service.contract.datasets import WHOLE
 from worker.failures import JobFailure, is_disk_full
+from worker.uploads import Uploads
 
 TRAIN_SHARE = 0.9
 C4_DOCUMENTS = {"train": 8000, "validation": 1100}
@@ -21,8 +23,44 @@ _C4_FILES = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4
 _WIKI_DOCUMENT = re.compile(r"<doc [^\n]*>\n(.*?)\n</doc>", re.DOTALL)
 
 
+class Texts:
+    """The data sets that one job may read.
+
+    Args:
+        cache: folder in which is kept what is downloaded from a hub.
+        uploads: of the job's tenant; None: only built-in data sets.
+    """
+
+    def __init__(self, cache: Path, uploads: Uploads | None = None) -> None:
+        self._cache, self._uploads = cache, uploads
+
+    def read(self, reference: str) -> list[str]:
+        """The documents of a split, in the data set's own order; raises as `read_text` does."""
+        name, _, split = reference.partition(":")
+        if self._uploads is not None and is_upload(name):
+            return _take_split(self._uploads.documents(name), split)
+        return read_text(reference, self._cache)
+
+
+def shared_text(calibration: str, calibrated: Sequence[str], evaluation: str, evaluated: Sequence[str]) -> str | None:
+    """What to tell if documents of a data set that is evaluated are in the one that calibration takes, too.
+
+    Splits of one data set are kept apart by its maker, or by the rule above: headings that recur are not worth a warning.
+    """
+    if evaluation.partition(":")[0] == calibration.partition(":")[0]:
+        return None
+    distinct = {document for document in evaluated if document.strip()}
+    shared = len(distinct.intersection(calibrated))
+    if not shared:
+        return None
+    return (
+        f"{shared} of the {len(distinct)} documents of {evaluation} are also in {calibration}, with which the model was "
+        "calibrated: its perplexity there says less than it seems to"
+    )
+
+
 def read_text(reference: str, cache: Path) -> list[str]:
-    """The documents of a split, in the data set's own order. What is downloaded is kept in the folder `cache`.
+    """The documents of a split of a built-in data set, in its own order. What is downloaded is kept in the folder `cache`.
 
     Raises:
         ValueError: `reference` is not `name:split` of a known data set.
@@ -57,6 +95,8 @@ _SAMPLES: dict[str, tuple[str, Callable[[str], list[str]]]] = {
 def _take_split(documents: list[str], split: str) -> list[str]:
     """Cut after the last document that ends within the first 90 % of the characters; a repeated text counts once."""
     documents = list(dict.fromkeys(documents))
+    if split == WHOLE:
+        return documents
     limit = TRAIN_SHARE * sum(map(len, documents))
     cut, end = 0, 0
     for document in documents:

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from service.contract import FailureCode
-from service.settings import Settings
 from worker.failures import JobFailure
-from worker.texts import read_text
 
 DOCUMENT_SEPARATOR = "\n\n"
 
@@ -59,11 +57,9 @@ def token_stream(tokenizer: Any, documents: Sequence[str], *, vocab_size: int | 
     return stream
 
 
-def read_tokens(path: Path, reference: str, settings: Settings) -> Tensor:
-    """A split of a data set in the tokens of the model at `path`, int64 (tokens,); failures as of the parts."""
-    return token_stream(
-        load_tokenizer(path), read_text(reference, settings.cache_dir / "datasets"), vocab_size=vocabulary_size(path)
-    )
+def tokens_of(path: Path, documents: Sequence[str]) -> Tensor:
+    """Documents in the tokens of the model at `path`, int64 (tokens,); failures as of the parts."""
+    return token_stream(load_tokenizer(path), documents, vocab_size=vocabulary_size(path))
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:
@@ -96,7 +92,10 @@ def evaluation_windows(stream: Tensor, sequence_length: int, max_windows: int | 
     """
     windows = len(stream) // sequence_length
     if not windows:
-        detail = f"The evaluation text has {len(stream)} tokens, fewer than one window of {sequence_length}; shorten the window."
+        detail = (
+            f"The evaluation text has {len(stream)} tokens, fewer than one window of {sequence_length}; "
+            "set a shorter sequence_length, or take a larger data set."
+        )
         raise JobFailure(FailureCode.INVALID_REQUEST, detail)
     cut = stream[: windows * sequence_length].view(windows, sequence_length)
     return cut[:max_windows].contiguous()

@@ -1,8 +1,10 @@
-"""The artifact store as the service uses it: reading small files, and pointing callers at large ones."""
+"""The artifact store as the service uses it: reading small files, pointing callers at large ones, taking what they upload."""
 
-from datetime import timedelta
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -10,12 +12,19 @@ from obstore.exceptions import BaseError
 
 from service.errors import Unavailable
 from service.storage.opening import open_at, open_for_callers
-from service.storage.removal import remove_below
+from service.storage.removal import remove_below, remove_dead_parts
 
 _REMOTE: Final[dict[str, Any]] = {
     "client_options": {"connect_timeout": "2s", "timeout": "5s"},
     "retry_config": {"max_retries": 1, "retry_timeout": timedelta(seconds=5)},
 }
+_PATIENT: Final[dict[str, Any]] = {
+    "client_options": {"connect_timeout": "2s", "timeout": "30s"},
+    "retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+}
+"""For requests that carry a part of a file."""
+_PART: Final = 5 * 1024 * 1024  # bytes; S3 allows none that is smaller, but for the last
+_AT_ONCE: Final = 2
 
 
 class StoreUnavailable(Unavailable):
@@ -32,6 +41,7 @@ class ArtifactStore:
         """`public_endpoint`: where callers reach the store, if they do so under another address than we."""
         self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
         self._store = open_at(url, **_REMOTE)
+        self._taking = open_at(url, **_PATIENT)
         self._signer = open_for_callers(url, public_endpoint) if public_endpoint else self._store
 
     def read(self, path: str) -> bytes:
@@ -45,6 +55,48 @@ class ArtifactStore:
             return bytes(obstore.get(self._store, path).bytes())
         except FileNotFoundError:
             raise
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def put(self, path: str, content: IO[bytes]) -> None:
+        """Take a file, a few parts of which are in memory at a time. Once this returns, it is not lost.
+
+        Raises:
+            StoreUnavailable: the store does not take it.
+        """
+        try:
+            obstore.put(self._taking, path, content, chunk_size=_PART, max_concurrency=_AT_ONCE)
+            if self._root is not None:
+                _settle(self._root / path)
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def files_below(self, prefix: str, *, before: datetime) -> Iterator[list[str]]:
+        """The paths of files that were last changed before then, some at a time.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        try:
+            for batch in obstore.list(self._store, prefix=prefix):
+                yield [entry["path"] for entry in batch if entry["last_modified"] < before]
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def remove_dead_parts(self, prefix: str, *, before: datetime) -> int:
+        """Remove what killed uploads have left that `files_below` does not show; how much it was."""
+        return remove_dead_parts(self._store, prefix, before=before)
+
+    def delete(self, path: str) -> None:
+        """Remove one file; that it is gone already is no error.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or does not allow it.
+        """
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:
+            return
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
 
@@ -101,3 +153,13 @@ class ArtifactStore:
             return
         for _ in obstore.list(self._store, prefix="jobs", chunk_size=1):
             break
+
+
+def _settle(path: Path) -> None:
+    """Force a file and the names that lead to it onto the disk."""
+    for place in (path, path.parent, path.parent.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -71,6 +71,25 @@ class Worker(Answer):
     seen_at: datetime
 
 
+class ModelInfo(Answer):
+    """What a model is, told without its weights."""
+
+    model: dict[str, Any]
+    can_be_pruned: bool
+    why_not: str | None = None
+    model_type: str | None = None
+    architecture: str | None = None
+    dtype: str
+    parameters: int
+    prunable_share: float
+    coverage: float
+    blocks: int
+    weight_bytes: int
+    max_sequence_length: int | None = None
+    license: str | None = None
+    warnings: list[str] = []
+
+
 class Layer(Answer):
     """What pruning did to one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 

@@ -6,22 +6,29 @@ job = client.wait(job.id)
 client.download(job.id, Path("pruned"))
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
 from service.client import discovery
-from service.client.answers import Attempt, Job, Layer, Worker
+from service.client.answers import Attempt, Job, Layer, ModelInfo, Worker
+from service.client.datasets import DatasetCalls
 from service.client.download import Received, fetch_all
 from service.client.events import Event, follow
 from service.client.transport import Transport, pages
 from service.client.webhooks import WebhookCalls
 from service.contract import JobSpec, Manifest
+
+_WAIT_SECONDS: Final = 30.0
+_LEAST_SECONDS: Final = 1.0
+"""Between two looks at a job that the service did not wait for."""
 
 
 class DsnotClient:
@@ -41,6 +48,7 @@ class DsnotClient:
             url, key = url or known_url, key or known_key
         self._transport = Transport(url, key, patience, transport)
         self.webhooks = WebhookCalls(self._transport)
+        self.datasets = DatasetCalls(self._transport)
 
     def __enter__(self) -> "DsnotClient":
         return self
@@ -55,10 +63,18 @@ class DsnotClient:
     def close(self) -> None:
         self._transport.close()
 
-    def create_job(self, spec: JobSpec | Mapping[str, Any]) -> Job:
-        """Ask for a job; all fields but `model` have defaults."""
+    def create_job(self, spec: JobSpec | Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Ask for a job; all fields but `model` have defaults. Lost answers and restarts make no second one.
+
+        `idempotency_key`: the caller's own, such as the id of a pipeline's run: several calls within a day make one job.
+        """
         body = spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
-        return Job.model_validate(self._transport.write("/v1/jobs", body))
+        return Job.model_validate(self._transport.write_once("/v1/jobs", body, key=idempotency_key or str(uuid4())))
+
+    def plan(self, spec: JobSpec | Mapping[str, Any]) -> dict[str, Any]:
+        """What a job would be: its model, what it needs, its place in the queue, and warnings. Nothing is stored."""
+        body = spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+        return dict(self._transport.write_once("/v1/jobs?validate_only=true", body))
 
     def get_job(self, job_id: str) -> Job:
         return Job.model_validate(self._transport.read(_job(job_id)))
@@ -90,7 +106,7 @@ class DsnotClient:
         return self._change(job_id, "retry")
 
     def _change(self, job_id: str, change: str) -> Job:
-        return Job.model_validate(self._transport.write(f"{_job(job_id)}/{change}"))
+        return Job.model_validate(self._transport.write_once(f"{_job(job_id)}/{change}"))
 
     def delete_job(self, job_id: str) -> None:
         """Forget a job that has ended, its artifact included."""
@@ -125,6 +141,13 @@ class DsnotClient:
         fetch_all(self._transport, job_id, manifest, destination, received)
         return manifest
 
+    def inspect_model(self, id: str, *, source: str = "hub", revision: str | None = None, token: str | None = None) -> ModelInfo:  # noqa: A002
+        """What a model is, and whether it can be pruned, without fetching its weights."""
+        asked = {"id": id, "source": source, "revision": revision, "token": token}
+        return ModelInfo.model_validate(
+            self._transport.read("/v1/models/inspect", {name: value for name, value in asked.items() if value is not None})
+        )
+
     def recipes(self) -> dict[str, Any]:
         """What can be asked for."""
         return dict(self._transport.read("/v1/recipes"))
@@ -139,12 +162,16 @@ class DsnotClient:
         Raises:
             TimeoutError: it has not within `timeout` seconds; it goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not (job := self.get_job(job_id)).has_ended:
-            if deadline is not None and time.monotonic() > deadline:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = max(0.0, end - time.monotonic())
+            began = time.monotonic()
+            job = Job.model_validate(self._transport.wait(_job(job_id), seconds=math.ceil(min(left, _WAIT_SECONDS))))
+            if job.has_ended:
+                return job
+            if time.monotonic() >= end:
                 raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
-            time.sleep(1.0)
-        return job
+            time.sleep(max(0.0, min(_LEAST_SECONDS, left) - (time.monotonic() - began)))  # it may have had no room for waiting
 
     def _pages(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Any]:
         return pages(self._transport, path, params)

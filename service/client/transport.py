@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -10,13 +11,18 @@ import httpx
 from service.client.errors import ApiError, StoreRefused, Unreachable
 
 _PASSING: Final = frozenset({429, 503})
+_IN_FLIGHT: Final = "urn:dsnot:problem:idempotency-in-flight"
 _LONGEST_PAUSE: Final = 10.0
 
 Params = Mapping[str, str | int]
 
 
 class Transport:
-    """One connection pool to one service. Reads are tried again for `patience` seconds where that can help; writes are not."""
+    """One connection pool to one service.
+
+    What may be repeated is tried again for `patience` seconds where that can help: reads, and writes that are done once however
+    often they arrive.
+    """
 
     def __init__(self, url: str, key: str, patience: float, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
@@ -27,14 +33,7 @@ class Transport:
 
     def read(self, path: str, params: Params | None = None) -> Any:
         """GET, as JSON."""
-        for again in patiently(self.patience):
-            try:
-                return self._checked(self._http.get(path, params=dict(params or {}))).json()
-            except httpx.TransportError as error:
-                again(Unreachable(self.url, error))
-            except ApiError as error:
-                again(error)
-        raise AssertionError
+        return self._repeated("GET", path, params=dict(params or {})).json()
 
     def write(self, path: str, body: Any = None) -> Any:
         """POST, as JSON. Not repeated: the first try may have arrived."""
@@ -42,6 +41,37 @@ class Transport:
             return self._checked(self._http.post(path, json=body)).json()
         except httpx.TransportError as error:
             raise Unreachable(self.url, error) from error
+
+    def write_once(self, path: str, body: Any = None, key: str | None = None) -> Any:
+        """POST, as JSON, of what is done once however often it arrives: by its nature, or under an idempotency key."""
+        return self._repeated("POST", path, json=body, headers={"Idempotency-Key": key} if key else {}).json()
+
+    def upload(self, path: str, file: Path, media_type: str, params: Params) -> Any:
+        """POST of a file, read bit by bit, which is stored once however often it arrives; the answer as JSON."""
+        for again in patiently(self.patience):
+            try:
+                with file.open("rb") as content:
+                    headers = {"Content-Type": media_type, "Content-Length": str(file.stat().st_size)}
+                    return self._checked(self._http.post(path, params=dict(params), content=content, headers=headers)).json()
+            except httpx.TransportError as error:
+                again(Unreachable(self.url, error))
+            except ApiError as error:
+                again(error)
+        raise AssertionError
+
+    def wait(self, path: str, seconds: int) -> Any:
+        """GET, as JSON, of what is answered when it has ended or after so many seconds."""
+        return self._repeated("GET", path, headers={"Prefer": f"wait={seconds}"}, timeout=seconds + 30.0).json()
+
+    def _repeated(self, method: str, path: str, **request: Any) -> httpx.Response:
+        for again in patiently(self.patience):
+            try:
+                return self._checked(self._http.request(method, path, **request))
+            except httpx.TransportError as error:
+                again(Unreachable(self.url, error))
+            except ApiError as error:
+                again(error)
+        raise AssertionError
 
     def delete(self, path: str) -> None:
         """DELETE. Not repeated: the first try may have arrived."""
@@ -95,7 +125,7 @@ class Patience:
         self._pause = 0.1
 
     def __call__(self, error: ApiError | StoreRefused | Unreachable) -> None:
-        if isinstance(error, ApiError) and error.status not in _PASSING:
+        if isinstance(error, ApiError) and error.status not in _PASSING and error.type != _IN_FLIGHT:
             raise error
         pause = min(self._pause, _LONGEST_PAUSE)
         if isinstance(error, ApiError) and error.retry_after is not None:

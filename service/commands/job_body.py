@@ -12,6 +12,7 @@ _PLACES: Final = {
     "model": "model.id",
     "source": "model.source",
     "revision": "model.revision",
+    "token": "model.token",
     "preset": "recipe.preset",
     "criterion": "recipe.criterion",
     "allocation": "recipe.allocation",

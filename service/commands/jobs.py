@@ -6,8 +6,9 @@ import typer
 
 from service.commands import job_body
 from service.commands.output import AsJson, CommandFailed, note, print_json
+from service.commands.planning import planning
 
-app = typer.Typer(help="Submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
+app = typer.Typer(help="Plan, submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
@@ -27,9 +28,10 @@ Update = Annotated[
 
 @app.command()
 def submit(
-    model: Annotated[str | None, typer.Argument(help="A hub id, or a folder below the model root with --source local.")] = None,
-    source: Annotated[str | None, typer.Option(metavar="hub|local", help="Where the model is; hub by default.")] = None,
+    model: Annotated[str | None, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Where the model is; hub by default.")] = None,
     revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
     preset: Preset = None,
@@ -38,10 +40,12 @@ def submit(
     objective: Objective = None,
     refinement: Refinement = None,
     update: Update = None,
-    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT; of an upload ds-…")] = None,
     samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
-    evaluate: Annotated[list[str] | None, typer.Option(help="Text to measure perplexity on; may be repeated.")] = None,
+    evaluate: Annotated[
+        list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,
@@ -51,6 +55,9 @@ def submit(
 ) -> None:
     """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
     _submit(job_body.of_options(locals()), follow, as_json)  # every option under its name
+
+
+app.command("plan")(planning(submit))
 
 
 def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:

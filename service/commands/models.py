@@ -1,22 +1,56 @@
-"""`dsnot models …`: models on this host's disk. For the operator of the host, not through the API."""
+"""`dsnot models …`: a look at any model, and models on this host's disk, which is for the operator of the host."""
 
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.output import AsJson, CommandFailed, note, print_json
+from service.commands.output import AsJson, CommandFailed, note, print_fields, print_json
 
-app = typer.Typer(help="Manage local models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from service.client.answers import ModelInfo
+
+app = typer.Typer(help="Inspect models; manage local ones.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `import` a subcommand although it is the only one."""
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")],
+    source: Annotated[str, typer.Option(metavar="hub|local|job", help="Where the model is.")] = "hub",
+    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a model is and whether it can be pruned, without fetching its weights. Exit status: 0 it can be, 1 it cannot."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = client.inspect_model(model, source=source, revision=revision, token=token)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_fields(_facts(found))
+        for warning in found.warnings:
+            note(warning)
+    if not found.can_be_pruned:
+        raise CommandFailed(f"it cannot be pruned: {found.why_not}")
+
+
+def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
+    return [
+        ("model", str(found.model["id"])),
+        ("revision", found.model.get("revision") or ""),
+        ("architecture", found.architecture or ""),
+        ("parameters", f"{found.parameters:,} in {found.dtype}, {found.weight_bytes / 2**30:.2f} GiB"),
+        ("blocks", str(found.blocks)),
+        ("prunable", f"{found.prunable_share:.1%} of all parameters, {found.coverage:.1%} of those in blocks"),
+        ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else ""),
+        ("licence", found.license or ""),
+    ]
 
 
 @app.command("import")

@@ -1,7 +1,7 @@
 """The vocabulary that service and worker share; pydantic and the standard library only."""
 
 from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix, blocks_prefix, job_prefix
-from service.contract.datasets import DATASETS, Dataset
+from service.contract.datasets import DATASETS, Dataset, dataset_of, is_upload, upload_id, upload_prefix
 from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, queues_of, wants_served_by
 from service.contract.failures import Failure, FailureCode
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
@@ -57,8 +57,12 @@ __all__ = [
     "Wish",
     "artifact_prefix",
     "blocks_prefix",
+    "dataset_of",
+    "is_upload",
     "job_prefix",
     "queues_of",
     "sources_of",
+    "upload_id",
+    "upload_prefix",
     "wants_served_by",
 ]

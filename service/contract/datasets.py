@@ -1,14 +1,23 @@
 """The data sets a job may name, their splits, and how a name is completed. Reading them is the worker's part.
 
 A reference is `name` or `name:split`. Calibration takes the training split unless told otherwise, evaluation the test split, and
-splits of one data set never share text, so two different references never do.
+splits of one data set never share text, but for an upload's `all`, which is every other split together.
+
+An upload's name is its id, `ds-` and the beginning of its SHA-256: what it stands for never changes, so that a stored spec
+repeats the job.
 """
 
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Use = Literal["calibration", "evaluation"]
+
+WHOLE: Final = "all"
+"""The split of an upload that holds all its documents."""
+_UPLOAD: Final = re.compile(r"ds-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,41 @@ DATASETS: Final[dict[str, Dataset]] = {
 }
 
 
+def is_upload(name: str) -> bool:
+    """Whether a data set of this name would be an upload. Whether there is one, the database knows."""
+    return _UPLOAD.fullmatch(name) is not None
+
+
+def upload_id(sha256: str) -> str:
+    return f"ds-{sha256[:16]}"
+
+
+def dataset_of(name: str) -> Dataset | None:
+    """The built-in data set, or any upload's splits; None for a name that is neither."""
+    if is_upload(name):
+        return Dataset(name, "An upload", ("train", "test", WHOLE), "train", "test")
+    return DATASETS.get(name)
+
+
+def upload_prefix(tenant: str, dataset_id: str) -> str:
+    """Where in the artifact store the text of a tenant's upload lies: one file, `<its SHA-256>-<any>.jsonl`.
+
+    A tenant's name may hold what a path must not, so that its digest stands for it.
+    """
+    return f"datasets/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{dataset_id}"
+
+
+def share_text(one: str, other: str) -> bool:
+    """Whether two complete references take text from the same place."""
+    (name, _, split), (other_name, _, other_split) = one.partition(":"), other.partition(":")
+    return name == other_name and (split == other_split or WHOLE in (split, other_split))
+
+
 def default_split(name: str, use: Use) -> str:
     """`name:split` with the split that `use` takes of this data set."""
-    dataset = DATASETS[name]
-    return f"{name}:{dataset.calibration if use == 'calibration' else dataset.evaluation}"
+    known = dataset_of(name)
+    assert known is not None
+    return f"{name}:{known.calibration if use == 'calibration' else known.evaluation}"
 
 
 def canonical(use: Use) -> Callable[[str], str]:
@@ -42,12 +82,13 @@ def canonical(use: Use) -> Callable[[str], str]:
 
     def complete(reference: str) -> str:
         name, colon, split = reference.partition(":")
-        if name not in DATASETS:
-            raise ValueError(f"unknown data set; known are {', '.join(DATASETS)}")
+        known = dataset_of(name)
+        if known is None:
+            raise ValueError(f"unknown data set; known are {', '.join(DATASETS)}, and uploads by their id, ds-… (16 hex digits)")
         if not colon:
             return default_split(name, use)
-        if split not in DATASETS[name].splits:
-            raise ValueError(f"{name} has the splits {', '.join(DATASETS[name].splits)}")
+        if split not in known.splits:
+            raise ValueError(f"{name} has the splits {', '.join(known.splits)}")
         return reference
 
     return complete

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from service.contract.datasets import canonical, default_split
+from service.contract.datasets import canonical, default_split, is_upload, share_text
 from service.contract.parts import FieldError, Part
 from service.contract.recipe import RecipeSpec
 
@@ -66,7 +66,10 @@ class ModelSpec(Part):
 
 class CalibrationSpec(Part):
     dataset: Annotated[str, AfterValidator(canonical("calibration"))] = Field(
-        default_split("c4", "calibration"), max_length=128, examples=["c4-sample"]
+        default_split("c4", "calibration"),
+        max_length=128,
+        examples=["c4-sample"],
+        description="a built-in data set or an upload's id, `ds-…`; `:split` chooses another split than the usual one",
     )
     num_samples: int = Field(128, ge=1, le=65_536)
     sequence_length: int = Field(2048, ge=8, le=1_048_576)
@@ -114,9 +117,18 @@ class JobSpec(Part):
 
     @model_validator(mode="after")
     def _texts_do_not_overlap(self) -> "JobSpec":
-        if self.calibration.dataset in self.evaluation.perplexity:
-            raise FieldError(
-                "/evaluation/perplexity",
-                f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
-            )
+        for evaluated in self.evaluation.perplexity:
+            if share_text(self.calibration.dataset, evaluated):
+                raise FieldError(
+                    "/evaluation/perplexity",
+                    f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
+                )
         return self
+
+    def uploads(self) -> dict[str, str]:
+        """The ids of the uploaded data sets, by the pointers to where they stand."""
+        named = {f"/evaluation/perplexity/{place}": each for place, each in enumerate(self.evaluation.perplexity)}
+        names = {
+            place: each.partition(":")[0] for place, each in {"/calibration/dataset": self.calibration.dataset, **named}.items()
+        }
+        return {place: name for place, name in names.items() if is_upload(name)}

@@ -33,7 +33,7 @@ SWEEPS: Final = Counter(
 
 for _metric, _labels in (
     (RULES_APPLIED, ("lease_expired", "job_expired", "run_deadline_exceeded")),
-    (FILES_SWEPT, ("attempt", "blocks", "job")),
+    (FILES_SWEPT, ("attempt", "blocks", "dataset", "job")),
     (ARTIFACTS_LET_GO, ("age", "quota")),
     (WEBHOOK_ATTEMPTS, ("delivered", "postponed", "given_up", "gone")),
     (SWEEPS, ("done", "postponed")),

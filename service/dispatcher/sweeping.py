@@ -1,5 +1,5 @@
-"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs, workers that
-are long gone, the logs of webhooks and triggers, old idempotency keys.
+"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs and data sets, workers
+that are long gone, the logs of webhooks and triggers, old idempotency keys.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -13,6 +13,7 @@ from service.artifacts import repository
 from service.artifacts.store import ArtifactStore, StoreUnavailable
 from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database import TRANSIENT, Database
+from service.dispatcher.datasets import sweep_deleted, sweep_strays
 from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
 from service.dispatcher.uploads import abort_abandoned
 from service.idempotency import repository as idempotency
@@ -59,7 +60,8 @@ class Sweeper:
         self._repeat(self._sweep_attempts)
         self._repeat(self._sweep_blocks)
         self._repeat(self._sweep_deleted)
-        self._abort_uploads()
+        self._repeat(lambda: sweep_deleted(self._database, self._store))
+        self._look_at_uploads()
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
@@ -98,11 +100,12 @@ class Sweeper:
                 log.info("blocks_swept", job_id=str(job_id), files=count)
         return len(found)
 
-    def _abort_uploads(self) -> None:
-        """More rarely than the rest: all uploads of the bucket are listed for it."""
+    def _look_at_uploads(self) -> None:
+        """More rarely than the rest: all open uploads and all data sets of the bucket are listed for it."""
         if time.monotonic() >= self._next_look_at_uploads:
             self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
             abort_abandoned(self._database, self._uploads)
+            sweep_strays(self._database, self._store, self._uploads)
 
     def _sweep_deleted(self) -> int:
         with self._database.begin() as session:

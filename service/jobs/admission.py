@@ -10,10 +10,11 @@ from typing import Any
 from service.contract import JobSpec
 from service.contract.recipe import NofM
 from service.errors import InvalidInput
-from service.models.config import max_sequence_length, widths
+from service.models.config import max_sequence_length, texts, widths
 from service.models.headers import read_config
-from service.models.refusals import HubUnavailable
+from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
+from service.models.unsupported import UNSUPPORTED
 
 
 def admit(models: ModelSources, spec: JobSpec, *, tenant: str) -> JobSpec:
@@ -27,8 +28,17 @@ def admit(models: ModelSources, spec: JobSpec, *, tenant: str) -> JobSpec:
     model, files = models.pin(spec.model, tenant=tenant)
     if files is not None:
         with suppress(HubUnavailable):  # it has gone away just now; the worker looks, too
-            check_fit(spec, read_config(files))
+            config = read_config(files)
+            _check_architecture(config)
+            check_fit(spec, config)
     return spec.model_copy(update={"model": model})
+
+
+def _check_architecture(config: dict[str, Any]) -> None:
+    """Refuse a family that the engine is sure to refuse. Raises ModelUnsupported."""
+    for name in texts(config.get("architectures")):
+        if name in UNSUPPORTED:
+            raise ModelUnsupported(f"{name} {UNSUPPORTED[name]}")
 
 
 def check_fit(spec: JobSpec, config: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, L
 from service.jobs.tables import Job
 from service.jobs.waiting import VARY, WAITED, ToWait, Waiting
 from service.keys.authentication import JobReader, JobWriter
+from service.plans import operations as plans
+from service.plans.schemas import PlanView
 from service.problems import problem_responses
 from service.resources import TheDatabase, TheModels, TheSettings
 
@@ -35,7 +37,16 @@ _CREATED_ONCE = {"headers": _CREATED["headers"] | REPLAYED | WAITED}
 _CREATE_PROBLEMS = problem_responses(MalformedBody, BodyTooLarge, UnsupportedMediaType, QuotaExceeded, InFlight)
 
 
-@router.post("", status_code=201, response_model=JobView, responses={201: _CREATED_ONCE, **_CREATE_PROBLEMS})
+@router.post(
+    "",
+    status_code=201,
+    response_model=JobView,
+    responses={
+        200: {"model": PlanView, "description": "With `validate_only`: the plan; nothing is stored"},
+        201: _CREATED_ONCE,
+        **_CREATE_PROBLEMS,
+    },
+)
 async def create_job(
     spec: Annotated[JobSpec, Body(openapi_examples=SPEC_EXAMPLES)],
     caller: JobWriter,
@@ -44,11 +55,15 @@ async def create_job(
     models: TheModels,
     asked: AskedOnce,
     waiting: ToWait,
+    validate_only: Annotated[bool, Query(description="check the job and tell what it would be, without making it")] = False,
 ) -> Response:
     """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks.
 
     With `Prefer: wait=n` the answer shows the job as it is after the wait, also where an `Idempotency-Key` brings it again.
     """
+    if validate_only:
+        planned = await run_in_threadpool(plans.plan, database, settings, models, spec, tenant=caller.tenant)
+        return Response(PlanView.of(planned).model_dump_json(), media_type="application/json")
     answer = await run_in_threadpool(
         operations.create, database, settings, models, spec, tenant=caller.tenant, asked=asked, answer=_created
     )
@@ -92,14 +107,15 @@ _READ: dict[int | str, dict[str, Any]] = {
 
 @router.get("/{job_id}", response_model=JobView, responses=_READ)
 async def get_job(
-    job_id: UUID, caller: JobReader, waiting: ToWait, response: Response, if_none_match: IfNoneMatch
+    job_id: UUID, caller: JobReader, database: TheDatabase, waiting: ToWait, response: Response, if_none_match: IfNoneMatch
 ) -> JobView | Response:
     """One job. With `Prefer: wait=n` once it has ended, and with `If-None-Match` only if it has changed."""
     waited = await waiting.until_ended(job_id, tenant=caller.tenant)
     if is_known(if_none_match, waited.job.version):
         return Response(status_code=304, headers=_etag(waited.job) | waited.headers)
     response.headers.update(waited.headers)
-    return _shown(waited.job, response)
+    position = await run_in_threadpool(operations.queue_position, database, waited.job)
+    return _shown(waited.job, response).model_copy(update={"queue_position": position})
 
 
 _CHANGE: dict[str, Any] = {

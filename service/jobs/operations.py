@@ -6,9 +6,10 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from service.attempts.tables import Attempt
-from service.contract import JobSpec
+from service.contract import JobSpec, JobState
 from service.cursor import Cursor
 from service.database import Database, Session
+from service.datasets import operations as datasets
 from service.errors import Later, NotFound
 from service.idempotency.answers import Answer
 from service.idempotency.operations import Asked, once
@@ -76,12 +77,14 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
 
     Raises:
         ModelNotFound: the earlier job whose artifact is to be pruned has lost it meanwhile.
+        InvalidInput: a data set is not there.
         QuotaExceeded
     """
     if spec.model.source == "job":
         source = UUID(spec.model.id)
         usable(repository.get(session, source, tenant=tenant, share=True), source)
     job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
+    datasets.use(session, spec, job.id, tenant=tenant)
     outbox.add_job(session, job.id, job.device)
     session.flush()
     repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
@@ -98,6 +101,14 @@ def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
     if job is None:
         raise JobNotFound(job_id)
     return job
+
+
+def queue_position(database: Database, job: Job) -> int | None:
+    """1 for the job that is claimed next; None for one that does not wait for a worker."""
+    if job.state != JobState.QUEUED:
+        return None
+    with database.begin() as session:
+        return repository.ahead_of(session, job) + 1
 
 
 def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[Job]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service import tracing
 from service.attempts.tables import Attempt
-from service.contract import EventType, JobSpec, JobState, sources_of
+from service.contract import ANY_DEVICE, EventType, JobSpec, JobState, sources_of
 from service.cursor import Cursor
 from service.database import in_seconds
 from service.events.tables import JobEvent
@@ -60,6 +60,24 @@ def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None =
 def lock_tenant(session: Session, tenant: str) -> None:
     """Let one transaction at a time create jobs for the tenant, so that none passes the quota unseen."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(tenant, 0))))
+
+
+def ahead_of_new(session: Session, *, priority: int, device: str) -> int:
+    """How many jobs would be claimed before a new one, by workers that may take either."""
+    return _ahead(session, device, Job.priority >= priority)
+
+
+def ahead_of(session: Session, job: Job) -> int:
+    """How many queued jobs are claimed before this one, by workers that may take either."""
+    is_earlier = tuple_(Job.created_at, Job.id) < (job.created_at, job.id)
+    return _ahead(session, job.device, (Job.priority > job.priority) | ((Job.priority == job.priority) & is_earlier))
+
+
+def _ahead(session: Session, device: str, is_before: ColumnElement[bool]) -> int:
+    statement = select(func.count()).where(Job.state == JobState.QUEUED, is_before)
+    if device != ANY_DEVICE:
+        statement = statement.where(Job.device.in_((ANY_DEVICE, device)))
+    return session.execute(statement).scalar_one()
 
 
 def count_queued(session: Session, tenant: str) -> int:

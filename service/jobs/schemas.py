@@ -86,6 +86,9 @@ class JobView(BaseModel):
     timings: dict[str, float] = Field(description="seconds of each stage, once the job has succeeded")
     metrics: dict[str, Any] | None = Field(description="what is measured so far")
     error: Failure | None = Field(description="why it failed")
+    queue_position: int | None = Field(
+        None, description="while it is queued, of a job that is read alone: 1 is claimed next. The `ETag` does not tell of it"
+    )
     artifact_removed_at: datetime | None = Field(None, description="when the artifact had been kept for as long as was set")
     links: Links
 

@@ -42,16 +42,21 @@ def wants_code(config: dict[str, Any]) -> bool:
 
 def max_sequence_length(config: dict[str, Any]) -> int | None:
     """The longest input, if the config says so."""
-    return next(iter(_sizes(config, _LENGTHS).values()), None)
+    return next(iter(sizes_of(config, _LENGTHS).values()), None)
 
 
 def widths(config: dict[str, Any]) -> dict[str, int]:
     """How many inputs the matrices have, by the names that the config gives."""
-    return _sizes(config, _WIDTHS)
+    return sizes_of(config, _WIDTHS)
 
 
-def _sizes(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
+def sizes_of(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
     """Those of the text model where the model is a composed one."""
     text: dict[str, Any] = next((config[name] for name in _INNER if isinstance(config.get(name), dict)), {})
     known = {name: text.get(name, config.get(name)) for name in names}
     return {name: size for name, size in known.items() if isinstance(size, int) and not isinstance(size, bool) and size > 0}
+
+
+def texts(value: Any) -> list[str]:
+    """The texts in a list; none of anything else."""
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []

@@ -122,10 +122,10 @@ def _info(model: ModelSpec, token: str | None, seconds: float) -> "ModelInfo":
 
 def _range(repository: Repository, name: str, start: int, end: int) -> bytes:
     """Stops reading at `end`, also where the server sends the whole file."""
-    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    url = hf_hub_url(repository.model.id, name, revision=repository.commit, endpoint=constants.ENDPOINT)
+    url = hf_hub_url(repository.model.id, name, revision=repository.commit)
     headers = build_hf_headers(token=repository.token) | {"Range": f"bytes={start}-{end - 1}"}
     content = bytearray()
     with get_session().stream("GET", url, headers=headers, timeout=repository.seconds) as response:

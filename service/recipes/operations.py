@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service.contract import DATASETS, PRESETS, JobSpec
 from service.contract.recipe import SUMMARIES, RecipeSpec
-from service.recipes.schemas import ChoiceView, DatasetView, RecipesView
+from service.recipes.schemas import ChoiceView, DatasetChoiceView, RecipesView
 
 
 def describe() -> RecipesView:
@@ -20,7 +20,7 @@ def describe() -> RecipesView:
         patterns=_kinds("pattern", "type"),
         refinements=_kinds("refinement", "method"),
         updates=_kinds("update", "method"),
-        datasets=[DatasetView(**asdict(dataset)) for dataset in DATASETS.values()],
+        datasets=[DatasetChoiceView(**asdict(dataset)) for dataset in DATASETS.values()],
         defaults=_defaults(),
     )
 

@@ -18,7 +18,7 @@ class ChoiceView(BaseModel):
     )
 
 
-class DatasetView(BaseModel):
+class DatasetChoiceView(BaseModel):
     """A data set, and the split that each use takes unless told otherwise (`name:split`)."""
 
     name: str
@@ -38,5 +38,5 @@ class RecipesView(BaseModel):
     patterns: list[ChoiceView]
     refinements: list[ChoiceView]
     updates: list[ChoiceView]
-    datasets: list[DatasetView]
+    datasets: list[DatasetChoiceView]
     defaults: dict[str, Any] = Field(description="a job's body as far as it has defaults")

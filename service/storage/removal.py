@@ -1,6 +1,7 @@
 """Removing what lies below a prefix of the artifact store."""
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import obstore
@@ -24,3 +25,14 @@ def remove_below(store: ObjectStore, prefix: str) -> int:
     if isinstance(store, LocalStore):  # parts of an upload that was killed are not listed
         shutil.rmtree(Path(str(store.prefix)) / prefix, ignore_errors=True)
     return len(paths)
+
+
+def remove_dead_parts(store: ObjectStore, prefix: str, *, before: datetime) -> int:
+    """Remove what uploads that were killed before then have left in a local store, which no listing shows; how much it was."""
+    if not isinstance(store, LocalStore):
+        return 0
+    parts = (Path(str(store.prefix)) / prefix).rglob("*#*")
+    dead = [part for part in parts if part.stat().st_mtime < before.timestamp()]
+    for part in dead:
+        part.unlink(missing_ok=True)
+    return len(dead)

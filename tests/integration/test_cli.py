@@ -178,3 +178,47 @@ def test_a_model_is_imported_once_and_then_known(stack: Up, tmp_path: Path) -> N
     assert broken.returncode == 1
     assert "Traceback" not in broken.stderr
     assert not (stack.home / "models" / "broken").exists()
+
+
+def test_a_model_is_inspected_before_it_is_pruned(stack: Up, done_job: dict[str, Any]) -> None:
+    found = _json(stack, "models", "inspect", "tiny", "--source", "local")
+    assert (found["model_type"], found["blocks"], found["can_be_pruned"]) == ("llama", 2, True)
+    made = _json(stack, "models", "inspect", done_job["id"], "--source", "job")
+    assert made["parameters"] == found["parameters"]
+    assert "LlamaForCausalLM" in dsnot(stack.home, "models", "inspect", "tiny", "--source", "local").stdout
+    unknown = dsnot(stack.home, "models", "inspect", "nowhere", "--source", "local")
+    assert unknown.returncode == 1
+    assert "there is no local model nowhere" in unknown.stderr
+
+
+def test_text_of_ones_own_is_uploaded_listed_used_and_deleted(stack: Up, tmp_path: Path) -> None:
+    file = tmp_path / "tickets.txt"
+    file.write_text("\n\n".join(f"the number {number} is for you and that" for number in range(400)))
+    made = _json(stack, "datasets", "upload", str(file), "--name", "tickets")
+    assert _json(stack, "datasets", "upload", str(file)) == made
+    assert dsnot(stack.home, "datasets", "upload", str(file)).stdout.strip() == made["id"]
+    assert made["id"] in [each["id"] for each in _json_lines(stack, "datasets", "list")]
+    assert "tickets" in dsnot(stack.home, "datasets", "list").stdout
+    body = ["tiny", "--source", "local", "--dataset", made["id"], "--samples", "2", "--sequence-length", "16"]
+    done = dsnot(stack.home, "jobs", "submit", *body, "--evaluate", made["id"], "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    assert dsnot(stack.home, "datasets", "delete", made["id"]).returncode == 0
+    assert made["id"] not in [each["id"] for each in _json_lines(stack, "datasets", "list")]
+    odd = tmp_path / "tickets.csv"
+    odd.write_text("a,b")
+    refused = dsnot(stack.home, "datasets", "upload", str(odd))
+    assert refused.returncode == 1
+    assert ".jsonl" in refused.stderr
+
+
+def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
+    before = len(_json_lines(stack, "jobs", "list"))
+    found = _json(stack, "jobs", "plan", *_TINY, "--sparsity", "0.25")
+    assert found["spec"]["recipe"]["pattern"] == {"type": "unstructured", "sparsity": 0.25}
+    assert found["queue"]["able_workers"] == 1
+    shown = dsnot(stack.home, "jobs", "plan", *_TINY)
+    assert "LlamaForCausalLM" in shown.stdout
+    assert "calibration samples instead of 2" in shown.stderr
+    refused = dsnot(stack.home, "jobs", "plan", "nowhere", "--source", "local")
+    assert (refused.returncode, "there is no local model nowhere" in refused.stderr) == (1, True)
+    assert len(_json_lines(stack, "jobs", "list")) == before

@@ -103,6 +103,24 @@ def test_a_job_succeeds_with_artifact_metrics_and_layers(settings: Settings, dat
     assert files(settings.cache_dir) == []
 
 
+def test_a_job_prunes_what_an_earlier_one_made(settings: Settings, database: Database, model: Path) -> None:
+    first = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    fence = str(job_row(database, first).artifact_prefix).rpartition("/")[2]
+    source = {"source": "job", "id": str(first), "revision": fence}
+    recipe = {"criterion": "magnitude", "pattern": {"type": "unstructured", "sparsity": 0.75}, "refinement": {"method": "none"}}
+    second = insert_job(database, model=source, recipe=recipe, evaluation=EVALUATION)
+    run_once(settings)
+    job, before = job_row(database, second), job_row(database, first)
+    assert job.state == JobState.SUCCEEDED, job.error
+    assert job.metrics is not None
+    assert before.metrics is not None
+    assert job.metrics["sparsity"] == pytest.approx(0.75)
+    assert job.metrics["dense"]["perplexity"] == before.metrics["pruned"]["perplexity"]
+    card = (artifact(settings, database, second) / "README.md").read_text()
+    assert str(first) in card.replace("\\", "")
+
+
 def test_the_events_tell_the_run_in_order(settings: Settings, database: Database, model: Path) -> None:
     job_id = insert_job(database, evaluation=EVALUATION)
     run_once(settings)

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import FailureCode
 from service.contract.spec import EvaluationSpec
-from service.settings import Settings
 from worker.engine import perplexity
 from worker.engine.report import Observer
 from worker.failures import JobFailure
-from worker.tokens import evaluation_windows, read_tokens
+from worker.texts import Texts
+from worker.tokens import evaluation_windows, tokens_of
 
 
 class PerplexityMetric(BaseModel):
@@ -30,7 +30,7 @@ class PerplexityMetric(BaseModel):
 def evaluate(
     model_path: Path,
     spec: EvaluationSpec,
-    settings: Settings,
+    texts: Texts,
     *,
     device: str = "auto",
     observer: Observer | None = None,
@@ -43,7 +43,7 @@ def evaluate(
     """
     metrics = []
     for reference in spec.perplexity:
-        stream = read_tokens(model_path, reference, settings)
+        stream = tokens_of(model_path, texts.read(reference))
         windows = evaluation_windows(stream, spec.sequence_length, spec.max_windows)
         result = perplexity(model_path, windows, device=device, observer=observer)
         if math.isinf(result.value):

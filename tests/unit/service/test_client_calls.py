@@ -70,11 +70,44 @@ def test_a_retry_that_would_take_too_long_is_not_waited_for() -> None:
     assert len(seen) == 1
 
 
-def test_writes_are_sent_once() -> None:
+_IN_FLIGHT = {"type": "urn:dsnot:problem:idempotency-in-flight", "title": "", "status": 409, "detail": "wait"}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadError("the answer was lost"),
+        httpx.Response(503, headers={"Retry-After": "0"}),
+        httpx.Response(409, json=_IN_FLIGHT, headers={"Retry-After": "0"}),
+    ],
+)
+def test_a_creation_is_repeated_under_one_key(trouble: httpx.Response | Exception) -> None:
+    client, seen = client_of(trouble, httpx.Response(201, json=_JOB), httpx.Response(201, json=_JOB))
+    client.create_job({"model": {"id": "org/model"}})
+    client.create_job({"model": {"id": "org/model"}})
+    first, again, other = (request.headers["Idempotency-Key"] for request in seen)
+    assert first == again != other
+
+
+def test_a_key_of_the_callers_own_is_sent() -> None:
+    client, seen = client_of(httpx.Response(201, json=_JOB))
+    client.create_job({"model": {"id": "org/model"}}, idempotency_key="run-17")
+    assert seen[0].headers["Idempotency-Key"] == "run-17"
+
+
+def test_writes_that_may_not_arrive_twice_are_sent_once() -> None:
     client, seen = client_of(httpx.ConnectError("refused"), httpx.Response(201, json=_JOB))
     with pytest.raises(Unreachable, match="http://service does not answer"):
-        client.create_job({"model": {"id": "org/model"}})
+        client.webhooks.test("1")
     assert len(seen) == 1
+
+
+def test_waiting_is_left_to_the_service() -> None:
+    ended = _JOB | {"state": "succeeded"}
+    client, seen = client_of(httpx.Response(200, json=_JOB), httpx.Response(200, json=ended))
+    assert client.wait("1").has_ended
+    assert [request.headers["Prefer"] for request in seen] == ["wait=30"] * 2
 
 
 def test_patience_ends() -> None:

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from service.contract import JobSpec
+from service.datasets.documents import Format
+from service.datasets.intake import Intake
+from service.datasets.schemas import DatasetView
 from service.jobs.schemas import SPEC_EXAMPLES
 from service.main import create_app
 from service.settings import Settings
@@ -80,3 +83,19 @@ def test_the_examples_of_a_job_are_accepted(document: dict[str, Any]) -> None:
     assert body["examples"] == SPEC_EXAMPLES
     for example in SPEC_EXAMPLES.values():
         JobSpec.model_validate(example["value"])
+
+
+def test_the_examples_of_a_data_set_are_the_same_documents(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/datasets"]["post"]["requestBody"]["content"]
+    assert set(content) == {"text/plain", "application/jsonl", "application/x-ndjson"}
+    found = set()
+    for media_type, body in content.items():
+        with Intake(Format.TEXT if media_type == "text/plain" else Format.JSON_LINES) as intake:
+            intake.take(body["example"].encode())
+            found.add(intake.finish())
+    assert len(found) == 1
+
+
+def test_the_example_of_a_data_set_fits_its_schema(document: dict[str, Any]) -> None:
+    for example in document["components"]["schemas"]["DatasetView"]["examples"]:
+        assert DatasetView.model_validate(example).model_dump(mode="json") == example

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.contract import DATASETS, PRESETS, JobSpec, JobState
-from service.contract.datasets import canonical, default_split
+from service.contract.datasets import Use, canonical, default_split
 from service.contract.parts import FieldError
 from service.contract.states import TRANSITIONS, sources_of
 
@@ -177,7 +177,63 @@ def test_by_default_no_data_set_is_calibrated_and_evaluated_on_the_same_text(nam
         assert split in DATASETS[name].splits
 
 
-@pytest.mark.parametrize("reference", ["nothing", "c4:", "c4:test:test", "c4:nothing", "", ":train"])
+UPLOAD = "ds-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("use", "reference", "complete"),
+    [
+        ("calibration", UPLOAD, f"{UPLOAD}:train"),
+        ("evaluation", UPLOAD, f"{UPLOAD}:test"),
+        ("calibration", f"{UPLOAD}:test", f"{UPLOAD}:test"),
+        ("evaluation", f"{UPLOAD}:all", f"{UPLOAD}:all"),
+    ],
+)
+def test_an_upload_is_completed_like_any_other_data_set(use: Use, reference: str, complete: str) -> None:
+    assert canonical(use)(reference) == complete
+    assert canonical(use)(complete) == complete
+
+
+@pytest.mark.parametrize(
+    ("calibration", "evaluation", "share"),
+    [
+        ("", "", False),
+        (":train", ":test", False),
+        (":all", ":test", True),
+        ("", ":all", True),
+        (":test", "", True),
+        (":all", ":all", True),
+    ],
+)
+def test_no_part_of_an_upload_is_calibrated_and_evaluated_on(calibration: str, evaluation: str, share: bool) -> None:
+    named = {"calibration": {"dataset": UPLOAD + calibration}, "evaluation": {"perplexity": ["c4", UPLOAD + evaluation]}}
+    if share:
+        with pytest.raises(ValidationError, match="evaluate on another split"):
+            JobSpec.model_validate(MODEL | named)
+    else:
+        spec = JobSpec.model_validate(MODEL | named)
+        assert spec.uploads() == {"/calibration/dataset": UPLOAD, "/evaluation/perplexity/1": UPLOAD}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "ds-",
+        "ds-0123456789ABCDEF",
+        "ds-0123456789abcde",
+        "ds-0123456789abcdef0",
+        "ds-../../../etc",
+        "nothing",
+        "c4:",
+        "c4:test:test",
+        "c4:nothing",
+        "",
+        ":train",
+        "c4:all",
+        f"{UPLOAD}:",
+        f"{UPLOAD}:validation",
+    ],
+)
 def test_a_reference_to_no_split_is_refused(reference: str) -> None:
     with pytest.raises(ValueError, match=r"known are|has the splits"):
         canonical("evaluation")(reference)

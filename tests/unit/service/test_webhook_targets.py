@@ -157,6 +157,9 @@ def answering(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
                     for piece in pieces:
                         connection.sendall(piece)
                         time.sleep(pause)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # closing on what is unread would be a reset
+                        pass
                 except OSError:
                     pass
 

@@ -14,7 +14,7 @@ from worker.engine import Perplexity
 from worker.evaluation import perplexity
 from worker.evaluation.perplexity import evaluate
 from worker.failures import JobFailure
-from worker.texts import read_text
+from worker.texts import Texts, read_text
 
 LENGTH, WINDOWS = 48, 6
 
@@ -29,7 +29,7 @@ def _spec(**changes: object) -> EvaluationSpec:
 
 
 def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, tmp_path: Path) -> None:
-    settings = checkpoints.settings(tmp_path)
+    texts = Texts(tmp_path)
     oracle = AutoModelForCausalLM.from_pretrained(model)
     text = "\n\n".join(read_text("wiki-sample:test", tmp_path))
     ids = AutoTokenizer.from_pretrained(model)(text, return_tensors="pt").input_ids[0]
@@ -37,7 +37,7 @@ def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, tm
         windows = [ids[None, LENGTH * index : LENGTH * (index + 1)] for index in range(WINDOWS)]
         losses = [float(oracle(window, labels=window).loss) for window in windows]
 
-    [metric] = evaluate(model, _spec(perplexity=["wiki-sample"]), settings, device="cpu")
+    [metric] = evaluate(model, _spec(perplexity=["wiki-sample"]), texts, device="cpu")
 
     assert metric.dataset == "wiki-sample:test"
     assert (metric.sequence_length, metric.windows, metric.tokens) == (LENGTH, WINDOWS, WINDOWS * (LENGTH - 1))
@@ -46,23 +46,23 @@ def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, tm
 
 
 def test_every_data_set_is_measured_in_the_order_asked_and_the_same_twice(model: Path, tmp_path: Path) -> None:
-    spec, settings = _spec(perplexity=["wiki-sample", "c4-sample"]), checkpoints.settings(tmp_path)
+    spec, texts = _spec(perplexity=["wiki-sample", "c4-sample"]), Texts(tmp_path)
 
-    metrics = evaluate(model, spec, settings, device="cpu")
+    metrics = evaluate(model, spec, texts, device="cpu")
 
     assert [metric.dataset for metric in metrics] == ["wiki-sample:test", "c4-sample:test"]
-    assert metrics == evaluate(model, spec, settings, device="cpu")
+    assert metrics == evaluate(model, spec, texts, device="cpu")
 
 
 def test_nothing_asked_is_nothing_measured(model: Path, tmp_path: Path) -> None:
-    assert evaluate(model, _spec(perplexity=[]), checkpoints.settings(tmp_path)) == []
+    assert evaluate(model, _spec(perplexity=[]), Texts(tmp_path)) == []
 
 
 def test_a_text_shorter_than_one_window_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.tokens.read_text", lambda *_: ["short"])
+    monkeypatch.setattr("worker.texts.read_text", lambda *_: ["short"])
 
     with pytest.raises(JobFailure, match="5 tokens") as caught:
-        evaluate(model, _spec(perplexity=["wiki-sample"]), checkpoints.settings(tmp_path))
+        evaluate(model, _spec(perplexity=["wiki-sample"]), Texts(tmp_path))
 
     assert caught.value.code is FailureCode.INVALID_REQUEST
 
@@ -76,6 +76,6 @@ def test_a_perplexity_beyond_all_numbers_is_a_failure_and_not_a_figure(
     monkeypatch.setattr(perplexity, "perplexity", broken)
 
     with pytest.raises(JobFailure) as caught:
-        evaluate(model, _spec(perplexity=["wiki-sample"]), checkpoints.settings(tmp_path))
+        evaluate(model, _spec(perplexity=["wiki-sample"]), Texts(tmp_path))
 
     assert caught.value.code is FailureCode.NUMERICAL_FAILURE

@@ -177,7 +177,8 @@ from worker.models import resolve
 folder, answers = Path(sys.argv[1]), {}
 for model_id, allowed in json.loads(sys.argv[2]):
     settings = checkpoints.settings(folder, hub_allow=allowed)
-    spec = ModelSpec(id=model_id)
+    name, _, revision = model_id.partition("@")
+    spec = ModelSpec(id=name, revision=revision or None)
     try:
         with in_use(settings.cache_dir, spec):
             model = resolve(spec, settings, tenant="acme")
@@ -187,7 +188,22 @@ for model_id, allowed in json.loads(sys.argv[2]):
 print(json.dumps(answers))
 """
 _HUGE = 2**60  # bytes
-_OPEN = ("huge", "missing", "private", "unauthorised", "gated", "forbidden", "pickled", "broken", "coded")
+_OPEN = (
+    "cut",
+    "severed",
+    f"moving@{TinyHub.commit}",
+    "moving@main",
+    "limited",
+    "huge",
+    "missing",
+    "private",
+    "unauthorised",
+    "gated",
+    "forbidden",
+    "pickled",
+    "broken",
+    "coded",
+)
 _ASKED = {"org/tiny": ["org/*"], "org/other": ["trusted/*"]} | {f"org/{name}": [] for name in _OPEN}
 
 
@@ -210,6 +226,11 @@ def answers(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         hub.refuse("org/gated", 403, "GatedRepo")
         hub.refuse("org/forbidden", 403, None)
         hub.refuse("org/broken", 500, None)
+        hub.refuse("org/limited", 429, None)
+        for name in ("cut", "severed", "moving"):
+            hub.add(f"org/{name}", made, {})
+        hub.cuts |= {"org/cut": 1, "org/severed": 1000}
+        hub.push("org/moving", "f" * 40, {"README.md": b"newer"})
         environment = os.environ | {"HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1"}
         process = subprocess.run(
             [sys.executable, "-c", _CLIENT, str(folder), json.dumps(list(_ASKED.items()))],
@@ -244,6 +265,8 @@ def test_a_hub_model_is_fetched_at_its_commit_without_code_and_pickles(answers: 
         ("org/pickled", "model-unsafe", False),
         ("org/coded", "model-unsafe", False),
         ("org/broken", "internal", True),
+        ("org/limited", "internal", True),
+        ("org/severed", "internal", True),
     ],
 )
 def test_what_the_hub_refuses_is_told_with_its_code(model_id: str, code: str, retryable: bool, answers: dict[str, Any]) -> None:
@@ -257,3 +280,14 @@ def test_a_model_that_the_disk_cannot_take_is_refused_before_any_of_it_is_fetche
     assert answers["org/huge"]["detail"].startswith("Fetching the model takes 1073741824.0 GiB of the worker's disk")
     assert [file for model_id, file in answers["fetched"] if model_id == "org/huge"] == []
     assert ("org/tiny", "model.safetensors") in answers["fetched"]
+
+
+def test_a_download_that_breaks_off_goes_on(answers: dict[str, Any], made: Path) -> None:
+    weights = Path(answers["org/cut"][3]) / "model.safetensors"
+    assert weights.read_bytes() == (made / "model.safetensors").read_bytes()
+
+
+def test_a_commit_stays_what_it_was_when_the_branch_moves(answers: dict[str, Any]) -> None:
+    assert answers[f"org/moving@{TinyHub.commit}"][0] == TinyHub.commit
+    assert not (Path(answers[f"org/moving@{TinyHub.commit}"][3]) / "README.md").exists()
+    assert answers["org/moving@main"][0] == "f" * 40

@@ -9,12 +9,13 @@ import torch
 from service.contract import FailureCode
 from tests.unit.worker import checkpoints
 from worker.failures import JobFailure
+from worker.texts import read_text
 from worker.tokens import (
     calibration_windows,
     evaluation_windows,
     load_tokenizer,
-    read_tokens,
     token_stream,
+    tokens_of,
     vocabulary_size,
 )
 
@@ -92,7 +93,7 @@ def test_a_saved_tokenizer_reads_a_sample_the_same_way(tmp_path: Path) -> None:
 
     assert vocabulary_size(folder) == len(checkpoints.VOCABULARY)
     assert load_tokenizer(folder)("abc")["input_ids"] == checkpoints.tokenizer()("abc")["input_ids"]
-    assert len(read_tokens(folder, "c4-sample:test", checkpoints.settings(tmp_path))) > 100_000
+    assert len(tokens_of(folder, read_text("c4-sample:test", tmp_path))) > 100_000
 
 
 def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:

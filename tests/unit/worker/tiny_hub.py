@@ -1,12 +1,45 @@
-"""As much of the Hugging Face Hub as its own client needs to resolve a model and download it."""
+"""As much of the Hugging Face Hub as its own client needs: revisions, tokens, ranges, and what goes wrong."""
 
 import hashlib
 import json
+import re
+import time
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import ClassVar
+from typing import ClassVar, Final
+from urllib.parse import unquote
+
+_RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+@dataclass
+class Repository:
+    """A model: what each commit holds, and where branches and tags point."""
+
+    commits: dict[str, dict[str, bytes]]
+    branches: dict[str, str]
+    token: str | None = None
+    """Without it the model is gated."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, without what is not looked at."""
+
+    method: str
+    path: str
+    range: str | None
+    token: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 class TinyHub:
@@ -15,16 +48,27 @@ class TinyHub:
     commit: ClassVar[str] = "0123456789abcdef0123456789abcdef01234567"
 
     def __init__(self) -> None:
-        self.files: dict[str, dict[str, bytes]] = {}
+        self.repositories: dict[str, Repository] = {}
         self.sizes: dict[tuple[str, str], int] = {}
         self.fetched: list[tuple[str, str]] = []
         """Model and file of every download."""
+        self.asked: list[Asked] = []
         self.refusals: dict[str, tuple[int, str | None]] = {}
+        self.delay_seconds: dict[str, float] = {}
+        self.cuts: dict[str, int] = {}
+        """How many more downloads of a model's weights break off in the middle."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
 
-    def add(self, model_id: str, folder: Path | None, more: dict[str, bytes]) -> None:
+    def add(self, model_id: str, folder: Path | None, more: dict[str, bytes], *, token: str | None = None) -> None:
         stored = {path.name: path.read_bytes() for path in folder.iterdir()} if folder else {}
-        self.files[model_id] = stored | more
+        self.repositories[model_id] = Repository({self.commit: stored | more}, {"main": self.commit}, token)
+
+    def push(self, model_id: str, commit: str, more: dict[str, bytes], branch: str = "main") -> None:
+        """Move a branch to a new commit that has other files, too."""
+        repository = self.repositories[model_id]
+        repository.commits[commit] = repository.commits[repository.branches["main"]] | more
+        repository.branches[branch] = commit
 
     def refuse(self, model_id: str, status: int, code: str | None) -> None:
         """Answer `status`, with the hub's own word for the reason if it gives one."""
@@ -46,37 +90,58 @@ class TinyHub:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of a GET."""
-        kind, _, rest = path.partition("?")[0].removeprefix("/").removeprefix("api/models/").partition("/")
+    def answer(self, asked: Asked) -> Answer:
+        """What a GET or a HEAD is told."""
+        owner, _, rest = asked.path.partition("?")[0].removeprefix("/").removeprefix("api/models/").partition("/")
         name, _, rest = rest.partition("/")
-        model_id = f"{kind}/{name}"
+        model_id = f"{owner}/{name}"
+        time.sleep(self.delay_seconds.get(model_id, 0))
         if model_id in self.refusals:
             status, code = self.refusals[model_id]
-            return status, {"X-Error-Code": code} if code else {}, b"{}"
-        if model_id not in self.files:  # the client asks for more than models
-            return 404, {}, b"{}"
-        files = self.files[model_id]
-        match rest.split("/", 2):
-            case ["resolve", _, file] if file in files:
-                etag = hashlib.sha256(files[file]).hexdigest()
-                size = self.sizes.get((model_id, file), len(files[file]))
-                headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.commit, "Content-Length": str(size)}
-                return 200, headers, files[file]
-            case ["resolve", *_]:
-                return 404, {"X-Error-Code": "EntryNotFound"}, b""
-            case ["tree", *_]:
-                entries = [
-                    {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324
-                    for file, content in files.items()
-                ]
-                return 200, {}, json.dumps(entries).encode()
-        siblings = [{"rfilename": file} for file in files]
-        return 200, {}, json.dumps({"id": model_id, "sha": self.commit, "siblings": siblings}).encode()
+            return Answer(status, {"X-Error-Code": code} if code else {}, b"{}")
+        if model_id not in self.repositories:  # the client asks for more than models
+            return Answer(404, {}, b"{}")
+        repository = self.repositories[model_id]
+        if repository.token not in (None, asked.token):
+            return Answer(401, {"X-Error-Code": "GatedRepo"}, b"{}")
+        return self._of_repository(model_id, repository, rest, asked)
 
-    def note_download(self, path: str) -> None:
-        owner, name, _, _, file = path.partition("?")[0].removeprefix("/").split("/", 4)
-        self.fetched.append((f"{owner}/{name}", file))
+    def _of_repository(self, model_id: str, repository: Repository, rest: str, asked: Asked) -> Answer:
+        kind, _, rest = rest.partition("/")
+        revision, _, file = rest.partition("/")
+        revision = unquote(revision) or "main"
+        commit = repository.branches.get(revision, revision)
+        if commit not in repository.commits:
+            return Answer(404, {"X-Error-Code": "RevisionNotFound"}, b"{}")
+        files = repository.commits[commit]
+        if kind == "resolve":
+            if file not in files:
+                return Answer(404, {"X-Error-Code": "EntryNotFound"})
+            return self._content(model_id, commit, file, files[file], asked)
+        if kind == "tree":
+            entries = [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324
+                for name, content in files.items()
+            ]
+            return Answer(200, {}, json.dumps(entries).encode())
+        siblings = [{"rfilename": name, "size": len(content), "blobId": "0"} for name, content in files.items()]
+        return Answer(200, {}, json.dumps({"id": model_id, "sha": commit, "siblings": siblings}).encode())
+
+    def _content(self, model_id: str, commit: str, file: str, content: bytes, asked: Asked) -> Answer:
+        etag = hashlib.sha256(content).hexdigest()
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        found = _RANGE.fullmatch(asked.range or "")
+        if found:
+            part = content[int(found[1]) : int(found[2] or len(content)) + 1]
+            headers["Content-Range"] = f"bytes {found[1]}-{int(found[1]) + len(part) - 1}/{len(content)}"
+            return Answer(206, headers | {"Content-Length": str(len(part))}, part)
+        size = self.sizes.get((model_id, file), len(content))
+        if asked.method == "GET":
+            self.fetched.append((model_id, file))
+        if asked.method == "GET" and file.endswith(".safetensors") and self.cuts.get(model_id, 0) > 0:
+            self.cuts[model_id] -= 1
+            content = content[: len(content) // 2]
+        return Answer(200, headers | {"Content-Length": str(size)}, content)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
@@ -85,15 +150,19 @@ class TinyHub:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                status, headers, body = hub.answer(self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
+                asked = Asked(self.command, self.path, self.headers.get("Range"), token)
+                hub.asked.append(asked)
+                answer = hub.answer(asked)
+                self.send_response(answer.status)
+                for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    self.wfile.write(body)
-                    if "/resolve/" in self.path:
-                        hub.note_download(self.path)
+                    self.wfile.write(answer.body)
+                    self.close_connection = self.close_connection or len(answer.body) < int(
+                        answer.headers.get("Content-Length", 0)
+                    )
 
             do_HEAD = do_GET  # noqa: N815
 

@@ -1,0 +1,51 @@
+"""`dsnot jobs plan`: what a job would be, with the options of `dsnot jobs submit`."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from service.commands import job_body
+from service.commands.output import CommandFailed, note, print_fields, print_json, size
+
+_OF_SUBMIT_ONLY = {"follow"}
+
+
+def planning(submit: Callable[..., None]) -> Callable[..., None]:
+    """The command that plans what `submit` would ask for. It has the same options, which are described once."""
+
+    def plan(**options: Any) -> None:
+        """Tell what a job would be, without asking for it. Exit status: 0 it would be accepted, 1 refused."""
+        from service.client import DsnotClient
+
+        body = job_body.of_options(options)
+        if "model" not in body:
+            raise CommandFailed("name a model, or give --spec a file that does", 2)
+        with DsnotClient(patience=2) as client:
+            found = client.plan(body)
+        if options["as_json"]:
+            print_json(found)
+            return
+        print_fields(_facts(found))
+        for warning in found["warnings"]:
+            note(warning)
+
+    signature = inspect.signature(submit)
+    kept = [option for name, option in signature.parameters.items() if name not in _OF_SUBMIT_ONLY]
+    plan.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    plan.__annotations__ = {name: note for name, note in submit.__annotations__.items() if name not in _OF_SUBMIT_ONLY}
+    return plan
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    model, queue = found["model"] or {}, found["queue"]
+    return [
+        ("model", str(found["spec"]["model"]["id"])),
+        ("revision", found["spec"]["model"].get("revision") or ""),
+        ("architecture", model.get("architecture") or ""),
+        ("prunable", f"{model['prunable_share']:.1%} of {model['parameters']:,} parameters" if model else ""),
+        ("blocks", str(model.get("blocks", ""))),
+        ("artifact", size(found["artifact_bytes"]) if found["artifact_bytes"] else ""),
+        ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
+        ("calibration", f"{found['calibration_tokens']:,} tokens"),
+        ("queue", f"place {queue['position']}; {queue['able_workers']} workers could take it, {queue['idle_workers']} idle"),
+    ]

@@ -1,0 +1,111 @@
+"""From the bytes of an upload to its documents, a piece at a time; where the pieces were cut makes no difference.
+
+`text/plain`: documents are separated by blank lines. JSON Lines: one document a line, the string `text` of an object; what else
+the object holds is left out. Lines end with LF or CRLF. In both, a document of white space alone is none.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+from service.bodies import loads
+from service.errors import InvalidInput
+
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024
+"""Also of a document in plain text."""
+_BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class Format(StrEnum):
+    """How an upload holds its documents."""
+
+    TEXT = "text"
+    JSON_LINES = "jsonl"
+
+
+class Reader:
+    """Takes the pieces of one upload and gives its documents as soon as they are complete.
+
+    Its methods raise InvalidInput, which names the line.
+    """
+
+    def __init__(self, form: Format) -> None:
+        self._line = self._line_of_text if form is Format.TEXT else self._line_of_json
+        self._number = 0
+        self._rest = bytearray()
+        self._paragraph: list[str] = []
+        self._paragraph_size = 0
+
+    def feed(self, piece: bytes) -> Iterator[str]:
+        """The documents that end in this piece."""
+        *lines, rest = piece.split(b"\n")
+        for line in lines:
+            yield from self._complete(line)
+        self._grow(rest)
+
+    def end(self) -> Iterator[str]:
+        """The documents that end with the upload."""
+        yield from self._complete(b"")
+        yield from self._end_of_paragraph()
+
+    def _complete(self, last: bytes) -> Iterator[str]:
+        self._grow(last)
+        line = bytes(self._rest)
+        self._rest.clear()
+        self._number += 1
+        yield from self._line(self._decoded(line.removesuffix(b"\r")))
+
+    def _grow(self, more: bytes) -> None:
+        if len(self._rest) + len(more) > MAX_LINE_BYTES:
+            self._number += 1
+            raise self._flaw(f"has more than {MAX_LINE_BYTES} bytes; make several lines of it")
+        self._rest += more
+
+    def _decoded(self, line: bytes) -> str:
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise self._flaw(f"is not UTF-8 from its byte {error.start + 1} on; convert the text to UTF-8") from None
+        return self._storable(text.removeprefix(_BYTE_ORDER_MARK) if self._number == 1 else text)
+
+    def _storable(self, text: str) -> str:
+        if "\0" in text:
+            raise self._flaw("holds a NUL character; remove it")
+        return text
+
+    def _line_of_text(self, line: str) -> Iterator[str]:
+        if not line.strip():
+            yield from self._end_of_paragraph()
+            return
+        self._paragraph_size += len(line) + 1
+        if self._paragraph_size > MAX_LINE_BYTES:
+            detail = f"belongs to a document of more than {MAX_LINE_BYTES} characters"
+            raise self._flaw(f"{detail}; separate documents by blank lines, or send JSON Lines")
+        self._paragraph.append(line)
+
+    def _end_of_paragraph(self) -> Iterator[str]:
+        if self._paragraph:
+            yield "\n".join(self._paragraph)
+        self._paragraph, self._paragraph_size = [], 0
+
+    def _line_of_json(self, line: str) -> Iterator[str]:
+        if not line.strip():
+            return
+        try:
+            value = loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise self._flaw(f"is not JSON ({reason}); write one object a line") from None
+        text = value.get("text") if isinstance(value, dict) else None
+        if not isinstance(text, str):
+            raise self._flaw('must be an object with a string "text", such as {"text": "A document."}')
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self._flaw("holds half of a surrogate pair (\\ud800 to \\udfff); remove it") from None
+        if self._storable(text).strip():
+            yield text
+
+    def _flaw(self, what: str) -> InvalidInput:
+        detail = f"line {self._number} {what}"
+        return InvalidInput(detail, errors=[{"pointer": "", "detail": detail}])

@@ -1,0 +1,178 @@
+"""What callers do with data sets, and why it may be refused."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from service.artifacts.store import ArtifactStore
+from service.contract import DATASETS, Dataset, JobSpec, is_upload, upload_prefix
+from service.cursor import Cursor
+from service.database import Database, Session
+from service.datasets import repository
+from service.datasets.intake import Contents, Intake
+from service.datasets.tables import UploadedDataset
+from service.errors import Conflict, InvalidInput, NotFound, Problem
+from service.logging import get_logger
+from service.settings import Settings
+
+log = get_logger(__name__)
+
+
+class DatasetNotFound(NotFound):
+    """Also what another tenant's data set looks like."""
+
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(f"there is no data set {dataset_id}")
+
+
+class DatasetQuotaExceeded(Problem):
+    """Unlike the quota of waiting jobs, time alone does not change it."""
+
+    status, type, title = 409, "dataset-quota-exceeded", "The data sets are too large together"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A data set of the tenant's."""
+
+    dataset: UploadedDataset
+    used_by_jobs: int = 0
+    """That have not ended."""
+    is_new: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of the list, and where the next part begins; None at the end."""
+
+    built_in: list[Dataset]
+    uploads: list[Upload]
+    next_cursor: str | None
+
+
+def keep(
+    database: Database, settings: Settings, store: ArtifactStore, intake: Intake, *, name: str | None, tenant: str
+) -> Upload:
+    """Put an upload into the store, and then write down that it is there. A text that is there already stays as it is.
+
+    Whatever fails in between leaves at most a file that no row names, which is swept.
+
+    Raises:
+        InvalidInput: something is wrong with its last line, or there is no document in it.
+        DatasetQuotaExceeded: there would be too much.
+        StoreUnavailable: the store does not take it.
+    """
+    contents = intake.finish()
+    with database.begin() as session:
+        known = _known(session, contents, settings, tenant)
+    if known is not None:
+        return known
+    path = f"{upload_prefix(tenant, contents.id)}/{contents.sha256}-{uuid4().hex[:8]}.jsonl"
+    store.put(path, intake.spool)
+    with database.begin() as session:
+        repository.lock_tenant(session, tenant)
+        known = _known(session, contents, settings, tenant)
+        if known is not None:  # another has come first; the file of this one is swept
+            return known
+        values = {"id": contents.id, "name": name or contents.id, "tenant": tenant, "path": path}
+        made = repository.add(session, UploadedDataset(**values, **vars(contents)))
+    log.info("dataset_uploaded", dataset=made.id, bytes=made.bytes)
+    return Upload(made, is_new=True)
+
+
+def _known(session: Session, contents: Contents, settings: Settings, tenant: str) -> Upload | None:
+    """The same text, if it is there; if not, there must be room for it."""
+    known = repository.get(session, contents.id, tenant=tenant)
+    if known is not None:
+        if known.sha256 != contents.sha256:  # the ids of 2³² texts may meet once; nobody's text is exchanged for another
+            raise Conflict(f"another text has the id {contents.id}; change something in this one")
+        return _counted(session, [known])[0]
+    most, there = settings.max_datasets_bytes, repository.bytes_of(session, tenant)
+    if there + contents.bytes > most:
+        raise DatasetQuotaExceeded(
+            f"this data set has {contents.bytes} bytes and the others {there}; {most} are allowed together: delete some"
+        )
+    return None
+
+
+def list_all(database: Database, *, cursor: str | None, limit: int, tenant: str) -> Page:
+    """The built-in ones, then the tenant's, newest first. Raises InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    built_in = [each for each in DATASETS.values() if before is None or _is_behind(_place(each), before)][: limit + 1]
+    room = limit + 1 - len(built_in)
+    with database.begin() as session:
+        found = list(repository.newest(session, tenant=tenant, before=before, limit=room)) if room else []
+        uploads = _counted(session, found)
+    places = [_place(each) for each in built_in] + [Cursor(each.created_at, each.upload_id) for each in found]
+    following = places[limit - 1].encode() if len(places) > limit else None
+    return Page(built_in[:limit], uploads[: max(limit - len(built_in), 0)], following)
+
+
+def get(database: Database, dataset_id: str, *, tenant: str) -> Dataset | Upload:
+    """Raises DatasetNotFound."""
+    if dataset_id in DATASETS:
+        return DATASETS[dataset_id]
+    with database.begin() as session:
+        return _counted(session, [_found(session, dataset_id, tenant)])[0]
+
+
+def delete(database: Database, dataset_id: str, *, tenant: str) -> None:
+    """Nobody sees it any more; its file goes with the next sweep.
+
+    Raises:
+        DatasetNotFound
+        Conflict: it is built in, or a job that has not ended uses it.
+    """
+    if dataset_id in DATASETS:
+        raise Conflict(f"{dataset_id} is built in; only uploads can be deleted")
+    with database.begin() as session:
+        upload_id = _found(session, dataset_id, tenant, lock=True).upload_id
+        job_id = repository.user_of(session, upload_id)
+        if job_id is not None:
+            raise Conflict(f"the job {job_id} uses it; wait until it has ended, or cancel it")
+        repository.mark_deleted(session, upload_id)
+
+
+def hold(session: Session, spec: JobSpec, *, tenant: str) -> list[UUID]:
+    """The uploads that a spec names. None of them is deleted until the transaction ends. Raises InvalidInput."""
+    wanted = spec.uploads()
+    held = repository.held(session, set(wanted.values()), tenant=tenant) if wanted else {}
+    errors = [
+        {"pointer": pointer, "detail": f"there is no data set {dataset_id}; upload it, or see GET /v1/datasets"}
+        for pointer, dataset_id in wanted.items()
+        if dataset_id not in held
+    ]
+    if errors:
+        raise InvalidInput("; ".join(f"{each['pointer']}: {each['detail']}" for each in errors), errors=errors)
+    return list(held.values())
+
+
+def use(session: Session, spec: JobSpec, job_id: UUID, *, tenant: str) -> None:
+    """Keep the uploads that a new job names from being deleted before it has ended. Raises InvalidInput."""
+    repository.use(session, job_id, hold(session, spec, tenant=tenant))
+
+
+def _found(session: Session, dataset_id: str, tenant: str, *, lock: bool = False) -> UploadedDataset:
+    found = repository.get(session, dataset_id, tenant=tenant, lock=lock) if is_upload(dataset_id) else None
+    if found is None:
+        raise DatasetNotFound(dataset_id)
+    return found
+
+
+def _counted(session: Session, found: list[UploadedDataset]) -> list[Upload]:
+    jobs = repository.using(session, [each.upload_id for each in found]) if found else {}
+    return [Upload(each, jobs.get(each.upload_id, 0)) for each in found]
+
+
+_AFTER_ALL: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def _place(built_in: Dataset) -> Cursor:
+    """Where it is in the list: as if all of them had been made after everything else, the last one first."""
+    number = list(DATASETS).index(built_in.name)
+    return Cursor(_AFTER_ALL, UUID(int=len(DATASETS) - number))
+
+
+def _is_behind(place: Cursor, before: Cursor) -> bool:
+    return (place.created_at, place.id) < (before.created_at, before.id)

@@ -1,0 +1,112 @@
+"""SQL of uploaded data sets."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.cursor import Cursor
+from service.datasets.tables import JobDataset, UploadedDataset
+from service.jobs.tables import Job
+
+_BATCH: Final = 100
+_BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
+_LIVES: Final = UploadedDataset.deleted_at.is_(None)
+
+
+def add(session: Session, made: UploadedDataset) -> UploadedDataset:
+    session.add(made)
+    session.flush()
+    session.refresh(made)
+    return made
+
+
+def get(session: Session, dataset_id: str, *, tenant: str, lock: bool = False) -> UploadedDataset | None:
+    statement = select(UploadedDataset).where(UploadedDataset.id == dataset_id, UploadedDataset.tenant == tenant, _LIVES)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[UploadedDataset]:
+    """Up to `limit` of the tenant's uploads, newest first, from behind the cursor on."""
+    statement = select(UploadedDataset).where(UploadedDataset.tenant == tenant, _LIVES)
+    if before is not None:
+        place = tuple_(UploadedDataset.created_at, UploadedDataset.upload_id)
+        statement = statement.where(place < (before.created_at, before.id))
+    ordered = statement.order_by(UploadedDataset.created_at.desc(), UploadedDataset.upload_id.desc())
+    return session.scalars(ordered.limit(limit)).all()
+
+
+def lock_tenant(session: Session, tenant: str) -> None:
+    """Let one transaction at a time add data sets for the tenant, so that none passes the quota unseen."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"datasets {tenant}", 0))))
+
+
+def bytes_of(session: Session, tenant: str) -> int:
+    """Of all the tenant's uploads together."""
+    total = select(func.coalesce(func.sum(UploadedDataset.bytes), 0)).where(UploadedDataset.tenant == tenant, _LIVES)
+    return int(session.execute(total).scalar_one())
+
+
+def held(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict[str, UUID]:
+    """Those of them that there are, with their uploads; none of them is deleted until the transaction ends."""
+    statement = (
+        select(UploadedDataset.id, UploadedDataset.upload_id)
+        .where(UploadedDataset.id.in_(dataset_ids), UploadedDataset.tenant == tenant, _LIVES)
+        .order_by(UploadedDataset.id)
+        .with_for_update(read=True)
+    )
+    return dict(session.execute(statement).tuples().all())
+
+
+def use(session: Session, job_id: UUID, upload_ids: Collection[UUID]) -> None:
+    """Note that the job needs these."""
+    session.add_all(JobDataset(job_id=job_id, upload_id=each) for each in upload_ids)
+    session.flush()
+
+
+def using(session: Session, upload_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many jobs that have not ended use each of these; those that none uses are left out."""
+    statement = (
+        select(JobDataset.upload_id, func.count())
+        .join(Job, Job.id == JobDataset.job_id)
+        .where(JobDataset.upload_id.in_(upload_ids), Job.finished_at.is_(None))
+        .group_by(JobDataset.upload_id)
+    )
+    return dict(session.execute(statement).tuples().all())
+
+
+def user_of(session: Session, upload_id: UUID) -> UUID | None:
+    """A job that has not ended and uses it."""
+    statement = (
+        select(Job.id)
+        .join(JobDataset, JobDataset.job_id == Job.id)
+        .where(JobDataset.upload_id == upload_id, Job.finished_at.is_(None))
+        .order_by(Job.created_at)
+        .limit(1)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def mark_deleted(session: Session, upload_id: UUID) -> None:
+    """Hide it; its file is swept, and then the row goes."""
+    gone = update(UploadedDataset).where(UploadedDataset.upload_id == upload_id).values(deleted_at=func.now())
+    session.execute(gone, execution_options=_BLIND)
+
+
+def deleted(session: Session) -> Sequence[tuple[UUID, str]]:
+    """Uploads that nobody sees any more, and the paths of their files."""
+    statement = select(UploadedDataset.upload_id, UploadedDataset.path).where(UploadedDataset.deleted_at.is_not(None))
+    return session.execute(statement.limit(_BATCH)).tuples().all()
+
+
+def forget(session: Session, upload_id: UUID) -> None:
+    """Remove the record of a deleted data set, whose file is gone."""
+    gone = UploadedDataset.upload_id == upload_id, UploadedDataset.deleted_at.is_not(None)
+    session.execute(delete(UploadedDataset).where(*gone), execution_options=_BLIND)
+
+
+def named(session: Session, paths: Collection[str]) -> set[str]:
+    """Those of the paths that a row names."""
+    return set(session.scalars(select(UploadedDataset.path).where(UploadedDataset.path.in_(paths))))

@@ -1,0 +1,91 @@
+"""Data sets as the API shows them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract import Dataset, dataset_of
+from service.datasets.tables import UploadedDataset
+
+
+class DatasetKind(StrEnum):
+    """Where a data set comes from."""
+
+    BUILT_IN = "built-in"
+    UPLOAD = "upload"
+
+
+class DatasetView(BaseModel):
+    """A data set that jobs may name, as `id` or `id:split`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ds-9f86d081884c7d65",
+                    "name": "support tickets",
+                    "kind": "upload",
+                    "summary": "1200 documents, 3400000 characters",
+                    "splits": ["train", "test", "all"],
+                    "calibration": "train",
+                    "evaluation": "test",
+                    "bytes": 3512345,
+                    "documents": 1200,
+                    "characters": 3400000,
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "created_at": "2026-11-26T09:30:00Z",
+                    "used_by_jobs": 0,
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str = Field(description="for people")
+    kind: DatasetKind
+    summary: str
+    splits: list[str] = Field(description="of an upload: its first 90 %, the rest, and both together")
+    calibration: str = Field(description="the split that calibration takes unless told otherwise")
+    evaluation: str = Field(description="the split that evaluation takes unless told otherwise")
+    bytes: int | None = Field(None, description="of an upload, as it is stored")
+    documents: int | None = Field(None, description="of an upload; a repeated one counts each time here, and is used once")
+    characters: int | None = Field(None, description="of an upload, in all its documents")
+    sha256: str | None = Field(None, description='of an upload, over the lines `{"text":"…"}` that its documents are stored as')
+    created_at: datetime | None = Field(None, description="null: it has always been there")
+    used_by_jobs: int | None = Field(None, description="of an upload: how many jobs that have not ended use it")
+
+    @classmethod
+    def built_in(cls, known: Dataset) -> Self:
+        return cls(id=known.name, name=known.name, kind=DatasetKind.BUILT_IN, **_use(known))
+
+    @classmethod
+    def upload(cls, made: UploadedDataset, used_by_jobs: int) -> Self:
+        known = dataset_of(made.id)
+        assert known is not None
+        counted = {name: getattr(made, name) for name in ("bytes", "documents", "characters", "sha256", "created_at")}
+        return cls(
+            id=made.id,
+            name=made.name,
+            kind=DatasetKind.UPLOAD,
+            used_by_jobs=used_by_jobs,
+            **_use(known) | {"summary": f"{made.documents} documents, {made.characters} characters"},
+            **counted,
+        )
+
+
+def _use(known: Dataset) -> dict[str, Any]:
+    return {
+        "summary": known.summary,
+        "splits": list(known.splits),
+        "calibration": known.calibration,
+        "evaluation": known.evaluation,
+    }
+
+
+class DatasetPage(BaseModel):
+    """The built-in data sets, then the tenant's uploads, newest first."""
+
+    items: list[DatasetView]
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

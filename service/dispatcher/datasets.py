@@ -1,0 +1,49 @@
+"""Files of data sets that are of no use any more: of deleted ones, and of uploads that ended before a row named them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from service.artifacts.store import ArtifactStore
+from service.database import Database
+from service.datasets import repository
+from service.dispatcher.metrics import FILES_SWEPT, UPLOADS_ABORTED
+from service.logging import get_logger
+from service.storage.open_uploads import OpenUploads
+
+log = get_logger(__name__)
+
+_PREFIX: Final = "datasets"
+_GRACE: Final = timedelta(hours=1)
+"""Between a file and its row lies one transaction. The rest is for clocks that differ."""
+
+
+def sweep_deleted(database: Database, store: ArtifactStore) -> int:
+    """Remove the files of some deleted data sets, and then their rows; how many there were."""
+    with database.begin() as session:
+        found = repository.deleted(session)
+    for upload_id, path in found:
+        store.delete(path)
+        with database.begin() as session:
+            repository.forget(session, upload_id)
+        FILES_SWEPT.labels("dataset").inc()
+        log.info("dataset_swept", path=path)
+    return len(found)
+
+
+def sweep_strays(database: Database, store: ArtifactStore, uploads: OpenUploads) -> int:
+    """Remove what uploads have left that died on their way; how many files there were."""
+    before = datetime.now(UTC) - _GRACE
+    for upload in [each for each in uploads.below(_PREFIX) if each.began < before]:
+        uploads.abort(upload)
+        UPLOADS_ABORTED.inc()
+    count = store.remove_dead_parts(_PREFIX, before=before)
+    for paths in store.files_below(_PREFIX, before=before):
+        with database.begin() as session:
+            named = repository.named(session, paths)
+        for path in set(paths) - named:
+            store.delete(path)
+            count += 1
+    FILES_SWEPT.labels("dataset").inc(count)
+    if count:
+        log.info("stray_datasets_swept", files=count)
+    return count

@@ -1,0 +1,146 @@
+"""What a checkpoint is, told from its config and the names and shapes of its tensors: no weights, and no model built.
+
+The engine builds the model to know it and has the last word; a test holds the two against each other on every family it knows.
+
+Words:   block     one decoder layer: what stands below a number in the outermost numbered list that holds most weights
+         matrix    a weight that a block multiplies its tokens by; routers, norms, embeddings, convolutions are none
+         coverage  weights of matrices / parameters of blocks, 0 to 1
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+from service.models.checkpoint import CheckpointHeaders, TensorHeader
+from service.models.config import max_sequence_length, sizes_of, texts
+
+_FLOATS: Final = {
+    "F64": ("float64", 8),
+    "F32": ("float32", 4),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "F8_E4M3": ("float8_e4m3fn", 1),
+    "F8_E5M2": ("float8_e5m2", 1),
+}
+"""Types of parameters: the name and the bytes of each."""
+_NUMBERED: Final = re.compile(r"^(?:(.*?)\.)?(\d+)\.(.+)$")
+_BESIDE: Final = re.compile("vision|visual|image|audio|video|embed")
+_UNUSED: Final = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
+_BUFFER: Final = re.compile(
+    r"(^|\.)(inv_freq|masked_bias|attn\.bias|attention\.bias|num_batches_tracked|global_(mean|invstd)|layer_scalar|slope_rate"
+    r"|(query|key|diagonal)_decay|e_score_correction_bias|expert_bias|balancing_biases|act_fn\.(beta|eps))$"
+)
+"""What families save beside their parameters, and load as buffers."""
+_NO_MATRIX: Final = re.compile(
+    r"(^|\.)(gate|router|shared_expert_gate)\.|(norm|embed|conv|relative_attention_bias)[^.]*\.weight$|(^|\.)\w*adapter_list\."
+    r"|_(bias|scale|scales|blocks)$|\.bias$"
+)
+_EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_linear\.weight$")
+
+
+@dataclass(frozen=True)
+class ModelOutline:
+    """Sizes in numbers of weights, unless they say bytes."""
+
+    model_type: str | None
+    architecture: str | None
+    parameters: int
+    block_parameters: int
+    prunable_parameters: int
+    blocks: int
+    matrices: int
+    """In all blocks."""
+    largest_block: int
+    """Parameters of it."""
+    widest_input: int
+    """Of any matrix."""
+    matrix_rows: int
+    """Outputs of all matrices of the largest block together."""
+    hidden_size: int | None
+    vocab_size: int | None
+    max_sequence_length: int | None
+    dtype: str
+    """Of most of its weights: `bfloat16`, …"""
+    bytes_per_parameter: int
+    weight_bytes: int
+    """Of the safetensors files."""
+
+    @property
+    def coverage(self) -> float:
+        return self.prunable_parameters / self.block_parameters if self.block_parameters else 0.0
+
+
+def outline(headers: CheckpointHeaders) -> ModelOutline:
+    """What the checkpoint is, as far as names and shapes tell."""
+    config, tensors = headers.config, {name: t for name, t in headers.tensors.items() if _counts(name, t)}
+    blocks = _blocks(tensors, sizes_of(config, ("num_hidden_layers", "n_layer", "n_layers", "num_layers")))
+    counts = {number: sum(prod(t.shape) for t in block.values()) for number, block in blocks.items()}
+    matrices = {number: [_matrix(t) for name, t in block.items() if _is_matrix(name, t)] for number, block in blocks.items()}
+    largest = max(counts, key=lambda number: counts[number], default=None)
+    dtype = _main_dtype(tensors)
+    return ModelOutline(
+        model_type=_text(config.get("model_type")),
+        architecture=next(iter(texts(config.get("architectures"))), None),
+        parameters=sum(prod(t.shape) for t in tensors.values()),
+        block_parameters=sum(counts.values()),
+        prunable_parameters=sum(out * width for block in matrices.values() for out, width in block),
+        blocks=len(blocks),
+        matrices=sum(map(len, matrices.values())),
+        largest_block=counts[largest] if largest is not None else 0,
+        widest_input=max((width for block in matrices.values() for _, width in block), default=0),
+        matrix_rows=sum(out for out, _ in matrices[largest]) if largest is not None else 0,
+        hidden_size=next(iter(sizes_of(config, ("hidden_size", "n_embd", "d_model")).values()), None),
+        vocab_size=next(iter(sizes_of(config, ("vocab_size",)).values()), None),
+        max_sequence_length=max_sequence_length(config),
+        dtype=_FLOATS[dtype][0],
+        bytes_per_parameter=_FLOATS[dtype][1],
+        weight_bytes=sum(headers.shards.values()),
+    )
+
+
+def _counts(name: str, tensor: TensorHeader) -> bool:
+    """Whether it is a parameter, and not a buffer that a family once saved beside them."""
+    return tensor.dtype in _FLOATS and not _BUFFER.search(name)
+
+
+def _blocks(tensors: Mapping[str, TensorHeader], known: Mapping[str, int]) -> dict[int, dict[str, TensorHeader]]:
+    """The tensors of every block by their names within it; layers beyond those that the config counts are never run."""
+    lists: defaultdict[str, defaultdict[int, dict[str, TensorHeader]]] = defaultdict(lambda: defaultdict(dict))
+    for name, tensor in tensors.items():
+        found = _NUMBERED.match(name)
+        if found and not _BESIDE.search(found[1] or ""):
+            lists[found[1] or ""][int(found[2])][found[3]] = tensor
+    if not lists:
+        return {}
+    most = max(lists.values(), key=lambda blocks: sum(prod(t.shape) for block in blocks.values() for t in block.values()))
+    limit = next(iter(known.values()), len(most))
+    used = {number: block for number, block in sorted(most.items()) if number < limit}
+    return {number: {name: t for name, t in block.items() if not _UNUSED.search(name)} for number, block in used.items()}
+
+
+def _is_matrix(name: str, tensor: TensorHeader) -> bool:
+    if _NO_MATRIX.search(name) or len(tensor.shape) not in (2, 3):
+        return False
+    return bool(_EXPERTS.search(name)) or (name.endswith(".weight") and len(tensor.shape) == 2)
+
+
+def _matrix(tensor: TensorHeader) -> tuple[int, int]:
+    """Outputs and inputs. A stack counts as one with the outputs of all, as wide as its matrices may be."""
+    if len(tensor.shape) == 2:
+        return tensor.shape[0], tensor.shape[1]
+    width = max(tensor.shape[1:])
+    return prod(tensor.shape) // max(width, 1), width
+
+
+def _main_dtype(tensors: Mapping[str, TensorHeader]) -> str:
+    sums: defaultdict[str, int] = defaultdict(int)
+    for tensor in tensors.values():
+        sums[tensor.dtype] += prod(tensor.shape)
+    return max(sums, key=lambda dtype: sums[dtype], default="F32")
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,80 @@
+"""Models as the API shows them."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract import ModelSpec
+from service.models.operations import Inspection
+
+
+class InspectionView(BaseModel):
+    """What can be known of a model without its weights."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "model": {"source": "hub", "id": "org/model", "revision": "0" * 40, "token": None},
+                "can_be_pruned": True,
+                "why_not": None,
+                "model_type": "llama",
+                "architecture": "LlamaForCausalLM",
+                "dtype": "bfloat16",
+                "parameters": 8030261248,
+                "block_parameters": 6979584000,
+                "prunable_parameters": 6979321856,
+                "prunable_share": 0.869,
+                "coverage": 0.99996,
+                "blocks": 32,
+                "weight_bytes": 16060522496,
+                "hidden_size": 4096,
+                "vocab_size": 128256,
+                "max_sequence_length": 131072,
+                "license": "llama3.1",
+                "warnings": [],
+            }
+        }
+    )
+
+    model: ModelSpec = Field(description="with its revision pinned")
+    can_be_pruned: bool
+    why_not: str | None
+    model_type: str | None
+    architecture: str | None
+    dtype: str = Field(description="of most of its weights")
+    parameters: int
+    block_parameters: int = Field(description="of the decoder's blocks")
+    prunable_parameters: int = Field(description="in matrices that can be pruned")
+    prunable_share: float = Field(description="of all parameters")
+    coverage: float = Field(description="prunable share of the blocks' parameters; below 0.95 a job says so")
+    blocks: int
+    weight_bytes: int
+    hidden_size: int | None
+    vocab_size: int | None
+    max_sequence_length: int | None
+    license: str | None = Field(description="as the hub's model card states it")
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, found: Inspection) -> Self:
+        outline = found.outline
+        return cls(
+            model=found.model,
+            can_be_pruned=found.why_not is None,
+            why_not=found.why_not,
+            model_type=outline.model_type,
+            architecture=outline.architecture,
+            dtype=outline.dtype,
+            parameters=outline.parameters,
+            block_parameters=outline.block_parameters,
+            prunable_parameters=outline.prunable_parameters,
+            prunable_share=round(outline.prunable_parameters / max(outline.parameters, 1), 6),
+            coverage=round(outline.coverage, 6),
+            blocks=outline.blocks,
+            weight_bytes=outline.weight_bytes,
+            hidden_size=outline.hidden_size,
+            vocab_size=outline.vocab_size,
+            max_sequence_length=outline.max_sequence_length,
+            license=found.license,
+            warnings=found.warnings,
+        )

@@ -1,0 +1,134 @@
+"""Plans: what a job would be, without making it; and where a job waits."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from service.attempts.repository import claim_next
+from service.contract import DeviceClass
+from service.contract.recipe import RecipeSpec
+from service.database import Database, Session
+from service.jobs.tables import Job
+from service.plans.operations import fits_tokens
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
+from tests.integration.serving import BODY, problem
+from tests.integration.tiny_model import save_model
+from worker.engine import Recipe
+from worker.engine.pruning import needs_gram
+
+TINY: dict[str, Any] = {
+    "model": {"source": "local", "id": "tiny"},
+    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 16},
+}
+
+
+@pytest.fixture
+def model(settings: Settings) -> Path:
+    return save_model(settings.model_root / "tiny")
+
+
+def planned(api: httpx.Client, body: dict[str, Any]) -> httpx.Response:
+    return api.post("/v1/jobs", params={"validate_only": "true"}, json=body)
+
+
+def introduce(
+    database: Database, *, host_bytes: int = 2**34, disk_bytes: int = 2**40, device: DeviceClass = DeviceClass.CPU
+) -> None:
+    identity = Identity(f"host:{host_bytes}", "host", device, "a processor", None, host_bytes, {})
+    with database.begin() as session:
+        workers.started(session, identity, Usage(1, disk_bytes))
+
+
+def jobs_in(database: Database) -> int:
+    with database.begin() as session:
+        return session.execute(select(func.count()).select_from(Job)).scalar_one()
+
+
+def test_a_plan_tells_what_the_job_would_be_and_stores_nothing(api: httpx.Client, database: Database, model: Path) -> None:
+    introduce(database)
+    answer = planned(api, TINY)
+    assert answer.status_code == 200
+    plan = answer.json()
+    assert jobs_in(database) == 0
+    weights = (model / "model.safetensors").stat().st_size
+    assert plan["artifact_bytes"] == weights
+    assert weights < plan["disk_bytes"] < 2 * weights
+    assert (plan["model"]["blocks"], plan["model"]["architecture"]) == (2, "LlamaForCausalLM")
+    assert plan["queue"] == {"position": 1, "queued_jobs": 0, "able_workers": 1, "idle_workers": 1}
+    assert plan["calibration_tokens"] == 32
+    made = api.post("/v1/jobs", json=TINY).json()
+    assert made["spec"] == plan["spec"]
+
+
+def test_a_plan_warns_of_what_would_be_regretted(api: httpx.Client, database: Database, model: Path) -> None:
+    [calibration, worker] = planned(api, TINY).json()["warnings"]
+    assert "4 calibration samples instead of 2" in calibration
+    assert worker.startswith("No worker is online")
+    introduce(database, disk_bytes=10)
+    assert "of a worker's disk" in planned(api, TINY).json()["warnings"][1]
+    on_gpu = planned(api, TINY | {"device": "gpu"}).json()
+    assert on_gpu["queue"]["able_workers"] == 0
+    assert on_gpu["warnings"][1].startswith("No worker with a GPU is online")
+    enough = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 4, "sequence_length": 16}}
+    assert len(planned(api, enough).json()["warnings"]) == 1
+
+
+def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database: Database, model: Path) -> None:
+    for wrong in (
+        TINY | {"model": {"source": "local", "id": "nowhere"}},
+        TINY | {"calibration": {"dataset": "ds-0123456789abcdef"}},
+    ):
+        refused = [planned(api, wrong), api.post("/v1/jobs", json=wrong)]
+        assert problem(refused[0]) == problem(refused[1])
+        assert refused[0].status_code == 422
+    introduce(database, host_bytes=1000)
+    refusal = planned(api, TINY)
+    assert problem(refusal) == (422, "model-does-not-fit", ["/model/id"])
+    assert "GiB" in refusal.json()["detail"]
+
+
+def test_what_is_unknown_of_a_model_is_null_and_said(api: httpx.Client) -> None:
+    plan = planned(api, BODY).json()
+    assert (plan["model"], plan["artifact_bytes"], plan["disk_bytes"]) == (None, None, None)
+    assert "not pinned" in plan["warnings"][0]
+
+
+@pytest.mark.parametrize("device", [DeviceClass.CPU, DeviceClass.GPU])
+def test_jobs_are_claimed_in_the_order_of_their_positions(api: httpx.Client, database: Database, device: DeviceClass) -> None:
+    wishes = [(0, "any"), (9, "any"), (4, device), (9, device), (0, device), (4, "any")]
+    made = [api.post("/v1/jobs", json=BODY | {"priority": priority, "device": str(wish)}).json() for priority, wish in wishes]
+    shown = {job["id"]: api.get(f"/v1/jobs/{job['id']}").json()["queue_position"] for job in made}
+    with database.begin() as session:
+        claimed = [claim(session, device) for _ in made]
+    assert [shown[job_id] for job_id in claimed] == [1, 2, 3, 4, 5, 6]
+    assert api.get(f"/v1/jobs/{claimed[0]}").json()["queue_position"] is None
+
+
+def claim(session: Session, device: DeviceClass) -> str:
+    found = claim_next(session, worker="w", device=device, lease_seconds=60)
+    assert found is not None
+    return str(found.job_id)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"preset": "fast"},
+        {"preset": "balanced"},
+        {"preset": "best"},
+        {"preset": "dsnot-paper"},
+        {"criterion": "obs", "refinement": {"method": "none"}},
+        {"criterion": "magnitude", "refinement": {"method": "none"}},
+        {"update": {"method": "least_squares"}},
+    ],
+)
+def test_when_tokens_have_to_suffice_is_the_rule_of_the_engine(recipe: dict[str, Any]) -> None:
+    spec = RecipeSpec.model_validate(recipe)
+    assert fits_tokens(spec) == needs_gram(Recipe.from_dict(spec.model_dump(mode="json")))
