@@ -46,9 +46,6 @@ def _authenticate_sender(
     database: TheDatabase,
     body: RawBody,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    _secret: Annotated[str | None, Security(_secret)],
-    _mlflow: Annotated[str | None, Security(_mlflow)],
-    _standard: Annotated[str | None, Security(_standard)],
 ) -> Caller:
     """The caller. A wrong secret and an unknown trigger look the same; a key decides alone where there is one."""
     if credentials is not None or not proofs.is_given(request.headers):
@@ -68,5 +65,8 @@ def _uuid(text: str) -> UUID | None:
     except ValueError:
         return None
 
+
+PROOFS: Final = [Security(_secret), Security(_mlflow), Security(_standard)]
+"""What the OpenAPI document names beside the key. They go by no scope, so they are no part of what `Sender` depends on."""
 
 Sender = Annotated[Caller, Security(_authenticate_sender, scopes=[Scope.JOBS_WRITE])]

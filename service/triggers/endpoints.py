@@ -16,7 +16,7 @@ from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
 from service.resources import TheDatabase, TheModels, TheSettings
 from service.triggers import operations
-from service.triggers.authentication import RawBody, Sender
+from service.triggers.authentication import PROOFS, RawBody, Sender
 from service.triggers.events import message_of
 from service.triggers.firing import Fired, Firer
 from service.triggers.schemas import (
@@ -124,6 +124,7 @@ def rotate_trigger_secret(
     "/{trigger_id}/fire",
     status_code=201,
     response_model=FiredView | FiringPlan,
+    dependencies=PROOFS,
     openapi_extra=_EVENT,
     responses={
         200: {
