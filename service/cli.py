@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, up, webhooks, workers
+from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, triggers, up, webhooks, workers
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(triggers.app, name="triggers")
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from service.client.datasets import DatasetCalls
 from service.client.download import Received, fetch_all
 from service.client.events import Event, follow
 from service.client.transport import Transport, pages
+from service.client.triggers import TriggerCalls
 from service.client.webhooks import WebhookCalls
 from service.contract import JobSpec, Manifest
 
@@ -49,6 +50,7 @@ class DsnotClient:
         self._transport = Transport(url, key, patience, transport)
         self.webhooks = WebhookCalls(self._transport)
         self.datasets = DatasetCalls(self._transport)
+        self.triggers = TriggerCalls(self._transport)
 
     def __enter__(self) -> "DsnotClient":
         return self

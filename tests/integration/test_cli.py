@@ -222,3 +222,27 @@ def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
     refused = dsnot(stack.home, "jobs", "plan", "nowhere", "--source", "local")
     assert (refused.returncode, "there is no local model nowhere" in refused.stderr) == (1, True)
     assert len(_json_lines(stack, "jobs", "list")) == before
+
+
+def test_a_trigger_is_made_tried_fired_and_looked_at(stack: Up, tmp_path: Path) -> None:
+    template, event = tmp_path / "template.json", tmp_path / "event.json"
+    body = {
+        "model": {"source": "local", "id": "${{ data.model }}"},
+        **{part: SPEC[part] for part in ("calibration", "evaluation")},
+    }
+    template.write_text(json.dumps(body))
+    event.write_text(json.dumps({"id": "run-1", "model": "tiny"}))
+    made = _json(stack, "triggers", "create", "nightly", "--template", str(template), "--filter", "data.model")
+    assert made["secret"].startswith("whsec_")
+    assert _json(stack, "triggers", "fire", made["id"], str(event), "--dry-run")["spec"]["model"]["id"] == "tiny"
+    first, again = (_json(stack, "triggers", "fire", made["id"], str(event)) for _ in range(2))
+    assert first["outcome"] == "fired"
+    assert first["job_id"] == again["job_id"] is not None
+    assert {each["outcome"] for each in _json_lines(stack, "triggers", "firings", made["id"])} == {"fired", "duplicate"}
+    assert "run-1" in dsnot(stack.home, "triggers", "firings", made["id"]).stdout
+    another = _json(stack, "triggers", "replay", made["id"], first["id"])
+    assert another["job_id"] not in (None, first["job_id"])
+    assert "nightly" in dsnot(stack.home, "triggers", "list").stdout
+    assert _json(stack, "triggers", "rotate", made["id"])["secret"] != made["secret"]
+    assert dsnot(stack.home, "triggers", "delete", made["id"]).returncode == 0
+    assert _json_lines(stack, "triggers", "list") == []
