@@ -1,7 +1,10 @@
 """Who may do what: every route of the OpenAPI document against every kind of key."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -11,7 +14,8 @@ from service.database import Database
 from service.errors import NotFound
 from service.keys.operations import create_key, find_key, list_keys, revoke_key
 from service.keys.tables import ApiKey
-from tests.integration.serving import BODY, insert_job, key_for
+from tests.integration.serving import client, insert_job, key_for
+from tests.integration.uploading import upload
 
 OPEN_ROUTES = {("get", "/livez"), ("get", "/readyz")}
 
@@ -27,10 +31,40 @@ def routes(api: httpx.Client) -> dict[tuple[str, str], str | None]:
     return found
 
 
-def call(api: httpx.Client, method: str, path: str, job_id: UUID, key: str | None) -> httpx.Response:
-    address = path.replace("{job_id}", str(job_id)).replace("{path}", "config.json")
-    headers = {"Authorization": f"Bearer {key}"} if key else {"Authorization": ""}
-    return api.request(method, address, headers=headers, json=BODY if (method, path) == ("post", "/v1/jobs") else None)
+def belongings(database: Database, url: str, tenant: str) -> dict[str, str]:
+    """An object of the tenant for each parameter of a path. A new parameter gets a line here."""
+    with client(url, key_for(database, Scope.ADMIN, tenant=tenant)) as owner:
+        webhook = owner.post("/v1/webhooks", json={"url": "https://sink.example/hook"}).json()["id"]
+        return {
+            "job_id": str(insert_job(database, tenant=tenant, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1")),
+            "path": "config.json",
+            "webhook_id": webhook,
+            "delivery_id": owner.post(f"/v1/webhooks/{webhook}/test").json()["id"],
+            "dataset_id": upload(owner, f"A text of {tenant}.")["id"],
+        }
+
+
+def body_of(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
+    """The first body that the document gives as an example, as arguments of a request."""
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        schema = content.get("schema", {})
+        named = [option["$ref"] for option in [schema, *schema.get("anyOf", [])] if "$ref" in option]
+        schema = document["components"]["schemas"][named[0].rsplit("/", 1)[1]] if named else schema
+        examples = [each["value"] for each in content.get("examples", {}).values()]
+        examples += [content["example"]] if "example" in content else schema.get("examples", [])
+        assert examples, f"give {operation['operationId']} an example of its body in the document"
+        text = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+        return {"content": text, "headers": {"Content-Type": media_type}}
+    return {"headers": {}}
+
+
+def call(api: httpx.Client, method: str, path: str, objects: dict[str, str], key: str | None) -> httpx.Response:
+    unknown = set(re.findall(r"{(\w+)}", path)) - objects.keys()
+    assert not unknown, f"register what {unknown} in {path} stands for in belongings()"
+    document = api.get("/openapi.json").json()
+    arguments = body_of(document, document["paths"][path][method])
+    arguments["headers"]["Authorization"] = f"Bearer {key}" if key else ""
+    return api.request(method, path.format(**objects), **arguments)
 
 
 def test_every_route_needs_a_key_except_those_for_the_platform(api: httpx.Client) -> None:
@@ -38,7 +72,7 @@ def test_every_route_needs_a_key_except_those_for_the_platform(api: httpx.Client
 
 
 def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Database) -> None:
-    job_id = insert_job(database)
+    objects = belongings(database, str(api.base_url), "acme")
     key = key_for(database, Scope.ADMIN)
     prefix, key_id, secret = key.split("_", 2)
     other_id = key_for(database, Scope.ADMIN).split("_", 2)[1]
@@ -55,10 +89,10 @@ def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Databa
     }
     for method, path in routes(api).keys() - OPEN_ROUTES:
         for kind in ("none", "another secret"):
-            response = call(api, method, path, job_id, wrong[kind])
+            response = call(api, method, path, objects, wrong[kind])
             assert (response.status_code, response.json()["type"]) == (401, "urn:dsnot:problem:unauthenticated"), (kind, path)
             assert response.headers["www-authenticate"].startswith("Bearer")
-    assert {kind: call(api, "get", "/v1/jobs", job_id, given).status_code for kind, given in wrong.items()} == dict.fromkeys(
+    assert {kind: call(api, "get", "/v1/jobs", objects, given).status_code for kind, given in wrong.items()} == dict.fromkeys(
         wrong, 401
     )
     assert api.get("/v1/jobs", headers={"Authorization": f"Basic {key}"}).status_code == 401
@@ -66,25 +100,33 @@ def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Databa
 
 
 def test_a_key_opens_the_routes_of_its_scopes_and_no_others(api: httpx.Client, database: Database) -> None:
-    keys = {scope: key_for(database, scope) for scope in Scope}
     for (method, path), needed in routes(api).items():
         if needed is None:
             continue
-        for scope, key in keys.items():
-            response = call(api, method, path, insert_job(database), key)
+        for scope in Scope:
+            tenant = uuid4().hex
+            objects = belongings(database, str(api.base_url), tenant)
+            response = call(api, method, path, objects, key_for(database, scope, tenant=tenant))
             if scope in (needed, Scope.ADMIN):
                 assert response.status_code not in (401, 403), (method, path, scope)
             else:
                 assert (response.status_code, response.json()["type"]) == (403, "urn:dsnot:problem:forbidden"), (path, scope)
 
 
-def test_the_jobs_of_another_tenant_do_not_exist(api: httpx.Client, database: Database) -> None:
-    job_id = insert_job(database, tenant="other", state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1")
+def test_what_belongs_to_another_tenant_does_not_exist(api: httpx.Client, database: Database) -> None:
+    objects = belongings(database, str(api.base_url), "other")
     key = key_for(database, Scope.ADMIN)
-    for method, path in routes(api):
-        if "{job_id}" in path:
-            assert call(api, method, path, job_id, key).status_code == 404, (method, path)
-    assert api.get("/v1/jobs").json()["items"] == []
+    found = {(method, path): call(api, method, path, objects, key) for method, path in routes(api) if "{" in path}
+    assert {route: answer.status_code for route, answer in found.items()} == dict.fromkeys(found, 404)
+
+
+def test_no_list_shows_what_belongs_to_another_tenant(api: httpx.Client, database: Database) -> None:
+    objects = belongings(database, str(api.base_url), "other")
+    for method, path in routes(api).keys() - OPEN_ROUTES:
+        if method == "get" and "{" not in path:
+            shown = api.get(path).text
+            assert [name for name, given in objects.items() if name.endswith("_id") and given in shown] == [], path
+    assert api.get("/v1/jobs").json()["items"] == api.get("/v1/webhooks").json()["items"] == []
 
 
 def test_a_key_works_until_it_is_revoked(api: httpx.Client, database: Database) -> None:
