@@ -57,6 +57,8 @@ def _start_service(home: Path, database_url: str, broker_url: str, max_queued_jo
         "DSNOT_MODEL_ROOT": str(home / "models"),
         "DSNOT_CACHE_DIR": str(home / "cache"),
         "DSNOT_MAX_QUEUED_JOBS": str(max_queued_jobs),
+        "DSNOT_READS_PER_MINUTE": "0",
+        "DSNOT_WRITES_PER_MINUTE": "0",
     }
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, triggers, up, webhooks, workers
+from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, quotas, triggers, up, webhooks, workers
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(keys.app, name="keys")
+app.add_typer(quotas.app, name="quotas")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(triggers.app, name="triggers")
 

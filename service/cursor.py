@@ -2,35 +2,55 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Generic
 from uuid import UUID
+
+from typing_extensions import TypeVar
 
 from service.errors import InvalidInput
 
+Id = TypeVar("Id", UUID, str, default=UUID)
+
 
 @dataclass(frozen=True)
-class Cursor:
+class Cursor(Generic[Id]):
     """The creation time and id of a page's last item."""
 
     created_at: datetime
-    id: UUID
+    id: Id
 
     def encode(self) -> str:
         return base64.urlsafe_b64encode(json.dumps([self.created_at.isoformat(), str(self.id)]).encode()).decode()
 
-    @classmethod
-    def decode(cls, text: str) -> Self:
+    @staticmethod
+    def decode(text: str) -> "Cursor[UUID]":
         """Raises InvalidInput if we have not made it."""
-        try:
-            created_at, job_id = json.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
-            cursor = cls(datetime.fromisoformat(created_at), UUID(job_id))
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            raise _refused() from None
-        if cursor.created_at.tzinfo is None:
-            raise _refused()
-        return cursor
+        return _decode(text, UUID)
+
+    @staticmethod
+    def decode_named(text: str) -> "Cursor[str]":
+        """For lists whose items have a word as their id. Raises InvalidInput if we have not made it."""
+        return _decode(text, _word)
+
+
+def _decode(text: str, id_of: Callable[[str], Id]) -> Cursor[Id]:
+    try:
+        created_at, item_id = json.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        cursor = Cursor(datetime.fromisoformat(created_at), id_of(item_id))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise _refused() from None
+    if cursor.created_at.tzinfo is None:
+        raise _refused()
+    return cursor
+
+
+def _word(text: str) -> str:
+    if not (text.isascii() and text.isalnum()):
+        raise ValueError(text)
+    return text
 
 
 def _refused() -> InvalidInput:

@@ -8,14 +8,14 @@ from typing import Any, Final
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, event, func
+from sqlalchemy import ColumnElement, DateTime, MetaData, create_engine, event, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds"]
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "commit_soon", "database_dsn", "in_seconds"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """What the database raises when it is away, restarting or read-only after a failover."""
@@ -54,6 +54,11 @@ def database_dsn(database_url: str) -> URL:
 def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
     """The database's own time so many seconds after the transaction began; NULL where `seconds` is."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def commit_soon(session: Session) -> None:
+    """Have the transaction not wait for the disk: the next one that does makes this one last, too."""
+    session.execute(text("SET LOCAL synchronous_commit = off"))
 
 
 class _Connection(psycopg.Connection[Any]):

@@ -15,30 +15,36 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
+import service.audit.endpoints
 import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
 import service.jobs.endpoints
+import service.keys.endpoints
 import service.metrics.endpoints
 import service.models.endpoints
+import service.quotas.endpoints
 import service.recipes.endpoints
 import service.triggers.endpoints
 import service.webhooks.endpoints
 import service.workers.endpoints
 from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
+from service.audit.trail import AuditTrail
 from service.bodies import BodyGuard
 from service.database import Database
 from service.errors import InvalidInput, Unavailable
 from service.events.wakeups import Wakeups
 from service.health.operations import readiness_of
 from service.jobs.parameters import only_known_parameters
-from service.keys.authentication import Forbidden, Unauthenticated
+from service.keys.authentication import Forbidden, Unauthenticated, identify
 from service.metrics.collector import DatabaseCollector
 from service.metrics.requests import RequestMetrics
 from service.models.sources import ModelSources
 from service.problems import ProblemView, problem_responses
 from service.queue import Queue
+from service.rates.headers import RateHeaders
+from service.rates.limiter import RateLimited, RateLimiter
 from service.request_log import RequestLog
 from service.resources import Resources
 from service.settings import Settings
@@ -58,6 +64,9 @@ _V1 = (
     service.workers.endpoints,
     service.webhooks.endpoints,
     service.triggers.endpoints,
+    service.keys.endpoints,
+    service.audit.endpoints,
+    service.quotas.endpoints,
 )
 
 
@@ -70,14 +79,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for subject in _V1:
         app.include_router(
             subject.router,
-            dependencies=[Depends(only_known_parameters)],
-            responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, Unavailable),
+            dependencies=[Depends(identify), Depends(only_known_parameters)],
+            responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, RateLimited, Unavailable),
         )
     app.include_router(service.health.endpoints.router)
     app.include_router(service.metrics.endpoints.router)
     problems.install(app)
     app.state.metrics = CollectorRegistry()
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=service.datasets.endpoints.STREAMED)
+    app.add_middleware(RateHeaders)
+    app.add_middleware(AuditTrail)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
     tracing.observe(app)
@@ -95,7 +106,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
         models, uploads = ModelSources(settings, database, store), Places(settings.max_uploads)
-        app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads)
+        rates = RateLimiter(settings.broker_url.get_secret_value())
+        app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
         listener = asyncio.create_task(wakeups.run())

@@ -88,18 +88,23 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(away, _database_away)
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
+def _answered(request: Request, problem: Problem) -> Response:
+    request.state.problem = problem.type
+    return render(problem)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return render(error)
+    return _answered(request, error)
 
 
-async def _invalid(_request: Request, error: Exception) -> Response:
+async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(entry["loc"][0] == "path" for entry in found):
-        return render(NotFound("no such address: an id in it is malformed"))
+        return _answered(request, NotFound("no such address: an id in it is malformed"))
     errors = [{"pointer": _pointer(entry, error.body), "detail": _detail(entry)} for entry in found[:_MAX_ERRORS]]
-    return render(InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
+    return _answered(request, InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
 
 
 def _pointer(entry: dict[str, Any], body: object) -> str:
@@ -127,13 +132,13 @@ def _sentence(entry: dict[str, str]) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
-        return render(NotFound(f"there is nothing at {request.url.path}"))
+        return _answered(request, NotFound(f"there is nothing at {request.url.path}"))
     if error.status_code == MethodNotAllowed.status:
         allowed = dict(error.headers or {})
-        return render(MethodNotAllowed(f"{request.method} is not possible at {request.url.path}", headers=allowed))
-    return render(Refused(str(error.detail)))
+        return _answered(request, MethodNotAllowed(f"{request.method} is not possible at {request.url.path}", headers=allowed))
+    return _answered(request, Refused(str(error.detail)))
 
 
-async def _database_away(_request: Request, error: Exception) -> Response:
+async def _database_away(request: Request, error: Exception) -> Response:
     log.warning("database_unavailable", error=type(error).__name__, detail=str(getattr(error, "orig", error)).strip())
-    return render(Unavailable("the database does not answer; try again shortly"))
+    return _answered(request, Unavailable("the database does not answer; try again shortly"))

@@ -10,6 +10,7 @@ from service.database import Database
 from service.events.wakeups import Wakeups
 from service.health.operations import Readiness
 from service.models.sources import ModelSources
+from service.rates.limiter import RateLimiter
 from service.settings import Settings
 from service.streams import Places
 
@@ -25,6 +26,7 @@ class Resources:
     readiness: Readiness
     models: ModelSources
     uploads: Places
+    rates: RateLimiter
 
 
 # `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
@@ -53,6 +55,10 @@ async def _uploads(resources: Annotated[Resources, Depends(_resources)]) -> Plac
     return resources.uploads
 
 
+async def _rates(resources: Annotated[Resources, Depends(_resources)]) -> RateLimiter:
+    return resources.rates
+
+
 async def _readiness(resources: Annotated[Resources, Depends(_resources)]) -> Readiness:
     return resources.readiness
 
@@ -69,3 +75,4 @@ TheWakeups = Annotated[Wakeups, Depends(_wakeups)]
 TheReadiness = Annotated[Readiness, Depends(_readiness)]
 TheModels = Annotated[ModelSources, Depends(_models)]
 TheUploads = Annotated[Places, Depends(_uploads)]
+TheRates = Annotated[RateLimiter, Depends(_rates)]

@@ -10,12 +10,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, String, Table, create_engine, pool, text
 
 import service.attempts.tables
+import service.audit.tables
 import service.datasets.tables
 import service.events.tables
 import service.idempotency.tables
 import service.jobs.tables
 import service.keys.tables
 import service.outbox.tables
+import service.quotas.tables
 import service.triggers.tables
 import service.webhooks.tables
 import service.workers.tables  # noqa: F401  # imported so that the metadata is complete

@@ -78,6 +78,15 @@ class Settings(BaseSettings):
     """How long the log of a trigger goes back, and how long an event is known as one that has started a job."""
     max_triggers: int = Field(100, ge=1)
     """Per tenant."""
+    max_webhooks: int = Field(20, ge=1)
+    """Per tenant."""
+
+    reads_per_minute: int = Field(6000, ge=0)
+    """Per API key; 0: as many as they like."""
+    writes_per_minute: int = Field(1200, ge=0)
+    """Per API key; 0: as many as they like."""
+    keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
+    """How long the audit log goes back."""
 
     max_body_bytes: int = 64 * 1024
     max_dataset_bytes: int = Field(64 * 1024**2, ge=1)

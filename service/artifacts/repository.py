@@ -67,6 +67,12 @@ def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
     return _let_go(session, Job.id.in_(beyond), "quota")
 
 
+def bytes_of(session: Session, tenant: str) -> int:
+    """Of all the tenant's artifacts that are kept."""
+    total = select(func.coalesce(func.sum(Job.artifact_bytes), 0)).where(Job.tenant == tenant, *_KEPT)
+    return int(session.execute(total).scalar_one() or 0)
+
+
 def _let_go(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
     user = aliased(Job)
     is_used = select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()

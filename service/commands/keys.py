@@ -1,25 +1,23 @@
 """`dsnot keys …`: API keys. Works on the database itself, so that whoever runs the service can make the first one."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.commands.databases import the_database
 from service.commands.output import AsJson, CommandFailed, local_time, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from service.database import Database
     from service.keys.tables import ApiKey
 
 app = typer.Typer(
-    help="Make, list and revoke API keys, in the database of $DSNOT_DATABASE_URL or of this home's running stack.",
+    help="Make, list, rotate and revoke API keys, in the database of $DSNOT_DATABASE_URL or of this home's running stack.",
     no_args_is_help=True,
 )
 
 Tenant = Annotated[str, typer.Option(help="Whose jobs it is about.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The middle part of dsnot_<id>_<secret>.")]
 
 
 @app.command()
@@ -31,6 +29,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once: only its hash is kept."""
+    from service.audit.operations import note_command
     from service.contract import Scope
     from service.keys import operations
 
@@ -38,15 +37,12 @@ def create(
     if unknown:
         raise CommandFailed(f"there is no scope {unknown[0]!r}; known are {', '.join(Scope)}", 2)
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    with _database() as database:
+    with the_database() as database:
         key, plaintext = operations.create_key(
             database, tenant=tenant, name=name, scopes=[Scope(each) for each in scope], expires_at=expires_at
         )
-    if as_json:
-        print_json(_document(key) | {"key": plaintext})
-    else:
-        typer.echo(plaintext)
-        note("it cannot be shown again; send it as `Authorization: Bearer …`, or set DSNOT_API_KEY to it")
+        note_command(database, tenant=key.tenant, action="create_key", path=f"/v1/keys/{key.id}")
+    _show(key, plaintext, as_json=as_json)
 
 
 @app.command("list")
@@ -54,56 +50,56 @@ def list_(tenant: Tenant = "default", as_json: AsJson = False) -> None:
     """List a tenant's keys, the newest first. With --json: one line for each."""
     from service.keys import operations
 
-    with _database() as database:
+    with the_database() as database:
         keys = operations.list_keys(database, tenant)
     if as_json:
         for key in keys:
             print_json(_document(key))
         return
-    rows = [(key.id, key.name, " ".join(key.scopes), local_time(key.created_at), _ends(key)) for key in keys]
-    print_table(("id", "name", "scopes", "created", "ends"), rows)
+    rows = [
+        (key.id, key.name, " ".join(key.scopes), local_time(key.created_at), local_time(key.last_used_at), _ends(key))
+        for key in keys
+    ]
+    print_table(("id", "name", "scopes", "created", "last used", "ends"), rows)
 
 
 @app.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The middle part of dsnot_<id>_<secret>.")], as_json: AsJson = False
+def rotate(
+    key_id: KeyId,
+    overlap: Annotated[float, typer.Option(min=0, max=720, metavar="HOURS", help="For how long the old secret opens, too.")] = 24,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a key useless from the next request on."""
-    from service.errors import NotFound
+    """Give a key a new secret and show it, once. For a while the old one opens as well."""
+    from service.audit.operations import note_command
     from service.keys import operations
 
-    with _database() as database:
-        try:
-            key = operations.revoke_key(database, key_id)
-        except NotFound as error:
-            raise CommandFailed(error.detail) from error
+    with the_database() as database:
+        key, plaintext = operations.rotate_key(database, key_id, overlap_seconds=overlap * 3600)
+        note_command(database, tenant=key.tenant, action="rotate_key", path=f"/v1/keys/{key.id}/rotate")
+    _show(key, plaintext, as_json=as_json)
+
+
+@app.command()
+def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
+    """Make a key useless from the next request on."""
+    from service.audit.operations import note_command
+    from service.keys import operations
+
+    with the_database() as database:
+        key = operations.revoke_key(database, key_id)
+        note_command(database, tenant=key.tenant, action="revoke_key", path=f"/v1/keys/{key.id}/revoke")
     if as_json:
         print_json(_document(key))
     else:
         typer.echo(f"key {key.id} ({key.name}) is revoked")
 
 
-@contextmanager
-def _database() -> Iterator["Database"]:
-    from sqlalchemy.exc import OperationalError, ProgrammingError
-
-    from service.client.discovery import running_stack
-    from service.database import Database
-    from service.settings import HomeSettings
-
-    url = os.environ.get("DSNOT_DATABASE_URL") or running_stack(HomeSettings().home).database_url
-    try:
-        database = Database(url, pool_size=1)
-    except ValueError as error:
-        raise CommandFailed(str(error)) from error
-    try:
-        yield database
-    except OperationalError as error:
-        raise CommandFailed("the database does not answer; is DSNOT_DATABASE_URL right?") from error
-    except ProgrammingError as error:
-        raise CommandFailed("the database has not the tables of this service; bring it up to date first") from error
-    finally:
-        database.close()
+def _show(key: "ApiKey", plaintext: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(key) | {"key": plaintext})
+    else:
+        typer.echo(plaintext)
+        note("it cannot be shown again; send it as `Authorization: Bearer …`, or set DSNOT_API_KEY to it")
 
 
 def _ends(key: "ApiKey") -> str:
@@ -112,6 +108,6 @@ def _ends(key: "ApiKey") -> str:
 
 def _document(key: "ApiKey") -> dict[str, Any]:
     """All but the hash of the secret."""
-    names = ("id", "tenant", "name", "scopes", "created_at", "expires_at", "revoked_at")
+    names = ("id", "tenant", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at", "old_secret_until")
     values = {name: getattr(key, name) for name in names}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

@@ -14,6 +14,7 @@ from service.datasets.intake import Contents, Intake
 from service.datasets.tables import UploadedDataset
 from service.errors import Conflict, InvalidInput, NotFound, Problem
 from service.logging import get_logger
+from service.quotas import operations as quotas
 from service.settings import Settings
 
 log = get_logger(__name__)
@@ -88,7 +89,7 @@ def _known(session: Session, contents: Contents, settings: Settings, tenant: str
         if known.sha256 != contents.sha256:  # the ids of 2³² texts may meet once; nobody's text is exchanged for another
             raise Conflict(f"another text has the id {contents.id}; change something in this one")
         return _counted(session, [known])[0]
-    most, there = settings.max_datasets_bytes, repository.bytes_of(session, tenant)
+    most, there = quotas.limits_in(session, settings, tenant).max_datasets_bytes, repository.bytes_of(session, tenant)
     if there + contents.bytes > most:
         raise DatasetQuotaExceeded(
             f"this data set has {contents.bytes} bytes and the others {there}; {most} are allowed together: delete some"

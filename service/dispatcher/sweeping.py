@@ -1,5 +1,5 @@
 """What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs and data sets, workers
-that are long gone, the logs of webhooks and triggers, old idempotency keys.
+that are long gone, the logs of webhooks, triggers and requests, old idempotency keys.
 
 It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
 """
@@ -11,6 +11,7 @@ from typing import Final
 
 from service.artifacts import repository
 from service.artifacts.store import ArtifactStore, StoreUnavailable
+from service.audit import repository as audit
 from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database import TRANSIENT, Database
 from service.dispatcher.datasets import sweep_deleted, sweep_strays
@@ -67,6 +68,7 @@ class Sweeper:
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
             triggers.forget(session, keep_seconds=self._settings.keep_firings_seconds)
             idempotency.forget(session)
+            audit.forget(session, keep_seconds=self._settings.keep_audit_seconds)
 
     def _let_artifacts_go(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes

@@ -20,6 +20,7 @@ from service.logging import get_logger
 from service.models.artifact import usable
 from service.models.sources import ModelSources
 from service.outbox import repository as outbox
+from service.quotas import operations as quotas
 from service.settings import Settings
 
 log = get_logger(__name__)
@@ -88,8 +89,9 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
     outbox.add_job(session, job.id, job.device)
     session.flush()
     repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
-    if repository.count_queued(session, tenant) > settings.max_queued_jobs:
-        raise QuotaExceeded(f"{settings.max_queued_jobs} jobs are queued; wait until some have started, or cancel some")
+    most = quotas.limits_in(session, settings, tenant).max_queued_jobs
+    if repository.count_queued(session, tenant) > most:
+        raise QuotaExceeded(f"{most} jobs are queued; wait until some have started, or cancel some")
     log.info("job_accepted", job_id=str(job.id))  # beside the request's id, which is in every line of a request
     return job
 

@@ -1,15 +1,27 @@
-"""Who calls, and what they may do: FastAPI dependencies that endpoints name in their signatures."""
+"""Who calls, and what they may do.
+
+`identify` comes before everything else that looks at a request: it finds the key's holder, counts the request and opens its entry
+in the audit log. `authenticate` is the dependency that endpoints name in their signatures, with the scope that they need.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import HTTPBearer, SecurityScopes
 
+from service.audit import trail
 from service.contract import Scope
+from service.database import commit_soon
 from service.errors import Problem
-from service.keys import operations
-from service.resources import TheDatabase
+from service.keys import operations, repository
+from service.keys.secrets import parts_of
+from service.quotas.operations import Limits, limits_of
+from service.rates.limiter import Kind, RateLimited, RateLimiter
+from service.resources import TheDatabase, TheRates, TheSettings
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_SCHEME: Final = "bearer "
 
 
 class Unauthenticated(Problem):
@@ -35,23 +47,73 @@ class Caller:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-_bearer: Final = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `dsnot_<id>_<secret>`")
+def identify(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> None:
+    """Find out who calls, if they send a key.
+
+    Raises:
+        Unauthenticated: the key does not work.
+        RateLimited: it has been used too often within a minute.
+    """
+    plaintext = key_in(request)
+    if plaintext is None:
+        return
+    parts = parts_of(plaintext)
+    if parts is None:
+        raise _unknown()
+    is_write = request.method not in _SAFE
+    with database.begin() as session:
+        found = operations.find(session, *parts)
+        if found is None:
+            raise _unknown()
+        caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
+        request.state.caller = caller
+        count(request, rates, caller.key_id, limits_of(settings, found.quota))
+        if is_write or not found.was_used_lately:
+            commit_soon(session)
+        if not found.was_used_lately:
+            repository.note_use(session, caller.key_id)
+        if is_write:
+            trail.open_entry(session, request, tenant=caller.tenant, key_id=caller.key_id)
 
 
-def authenticate(
-    request: Request,
-    needed: SecurityScopes,
-    database: TheDatabase,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-) -> Caller:
+def _unknown() -> Unauthenticated:
+    challenge = 'Bearer error="invalid_token"'
+    return Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
+
+
+def key_in(request: Request) -> str | None:
+    """What the request sends as its key."""
+    given = request.headers.get("authorization", "")
+    return given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else None
+
+
+def count(request: Request, rates: RateLimiter, holder: str, limits: Limits) -> None:
+    """Raises RateLimited if `holder` has sent too many requests of this one's kind."""
+    kind = Kind.READS if request.method in _SAFE else Kind.WRITES
+    limit = limits.reads_per_minute if kind is Kind.READS else limits.writes_per_minute
+    if not limit:
+        return
+    standing, is_within = rates.count(kind, holder, limit=limit)
+    request.state.standing = standing
+    if not is_within:
+        detail = f"{limit} {kind} a minute are allowed for one key; try again in {standing.reset_seconds} s"
+        raise RateLimited(detail, retry_after=standing.reset_seconds)
+
+
+bearer: Final = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `dsnot_<id>_<secret>`")
+"""For the OpenAPI document, which is to say how the key is sent."""
+
+
+async def authenticate(request: Request, needed: SecurityScopes, _declared: Annotated[Any, Security(bearer)]) -> Caller:
     """The caller, who holds a valid key with every scope that is needed."""
-    if credentials is None:
+    return caller_of(request, needed)
+
+
+def caller_of(request: Request, needed: SecurityScopes) -> Caller:
+    """Raises Unauthenticated, Forbidden."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:
         raise Unauthenticated("send an API key: Authorization: Bearer dsnot_…")
-    key = operations.find_key(database, credentials.credentials)
-    if key is None:
-        raise Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge='Bearer error="invalid_token"')
-    caller = Caller(key.tenant, key.id, frozenset(key.scopes))
-    request.state.caller = caller
     for scope in needed.scopes:
         if not caller.may(scope):
             raise Forbidden(f"this needs a key with the scope {scope}")
@@ -61,3 +123,4 @@ def authenticate(
 JobReader = Annotated[Caller, Security(authenticate, scopes=[Scope.JOBS_READ])]
 JobWriter = Annotated[Caller, Security(authenticate, scopes=[Scope.JOBS_WRITE])]
 ArtifactReader = Annotated[Caller, Security(authenticate, scopes=[Scope.ARTIFACTS_READ])]
+Admin = Annotated[Caller, Security(authenticate, scopes=[Scope.ADMIN])]

@@ -1,17 +1,17 @@
 """Who may fire a trigger: a key of its tenant, or whoever knows its secret."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import APIKeyHeader, SecurityScopes
 
 from service.contract import Scope
-from service.keys.authentication import Caller, Unauthenticated, authenticate
-from service.resources import TheDatabase, TheSettings
+from service.keys.authentication import Caller, Unauthenticated, bearer, caller_of, count, key_in
+from service.quotas.operations import tenant_limits
+from service.resources import TheDatabase, TheRates, TheSettings
 from service.triggers import operations, proofs
 
-_bearer: Final = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `dsnot_<id>_<secret>`")
 _secret: Final = APIKeyHeader(
     name="X-Webhook-Secret",
     auto_error=False,
@@ -44,18 +44,20 @@ def _authenticate_sender(
     needed: SecurityScopes,
     settings: TheSettings,
     database: TheDatabase,
+    rates: TheRates,
     body: RawBody,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    _declared: Annotated[Any, Security(bearer)],
 ) -> Caller:
     """The caller. A wrong secret and an unknown trigger look the same; a key decides alone where there is one."""
-    if credentials is not None or not proofs.is_given(request.headers):
-        return authenticate(request, needed, database, credentials)
+    if key_in(request) is not None or not proofs.is_given(request.headers):
+        return caller_of(request, needed)
     trigger_id = _uuid(request.path_params["trigger_id"])
     tenant = trigger_id and operations.tenant_of_sender(database, settings, trigger_id, request.headers, body)
     if not tenant:
         raise Unauthenticated("the trigger's secret is wrong, or the signature made with it is wrong or older than five minutes")
     caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
     request.state.caller = caller
+    count(request, rates, caller.key_id, tenant_limits(database, settings, tenant))
     return caller
 
 

@@ -10,6 +10,7 @@ from service.cursor import Cursor
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
 from service.jobs.operations import Page
+from service.quotas import operations as quotas
 from service.settings import Settings
 from service.triggers import expressions, proofs, repository, templates
 from service.triggers.schemas import NewTrigger, TriggerChange
@@ -34,8 +35,9 @@ def create(database: Database, settings: Settings, wanted: NewTrigger, *, tenant
     templates.check(wanted.template, trigger_id)
     _check_filter(wanted.filter)
     with database.begin() as session:
-        if repository.count(session, tenant) >= settings.max_triggers:
-            raise Conflict(f"there are {settings.max_triggers} triggers already; delete one")
+        most = quotas.limits_in(session, settings, tenant).max_triggers
+        if repository.count(session, tenant) >= most:
+            raise Conflict(f"there are {most} triggers already; delete one")
         made = repository.add(session, Trigger(id=trigger_id, tenant=tenant, **wanted.model_dump()))
     return made, _secret(settings, made)
 

@@ -3,22 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from service.contract import TEST_EVENT, DeliveryState
 from service.cursor import Cursor
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
+from service.quotas import operations as quotas
 from service.settings import Settings
 from service.webhooks import repository
 from service.webhooks.schemas import NewWebhook, WebhookChange
 from service.webhooks.signing import secret_of
 from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
 from service.webhooks.targets import TargetRefused, check_url
-
-_MOST: Final = 20
-"""Webhooks of one tenant."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,9 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
     _check(wanted.url, settings)
     events = [str(event) for event in dict.fromkeys(wanted.events)]
     with database.begin() as session:
-        if len(repository.of_tenant(session, tenant)) >= _MOST:
-            raise Conflict(f"there are {_MOST} webhooks already; delete one")
+        most = quotas.limits_in(session, settings, tenant).max_webhooks
+        if repository.count(session, tenant) >= most:
+            raise Conflict(f"there are {most} webhooks already; delete one")
         made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
         repository.add(session, made)
     return made, secret_of(master, made.id, made.secret_number)

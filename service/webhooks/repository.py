@@ -43,6 +43,10 @@ def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
     return session.scalars(select(Webhook).where(Webhook.tenant == tenant).order_by(Webhook.created_at, Webhook.id)).all()
 
 
+def count(session: Session, tenant: str) -> int:
+    return session.execute(select(func.count()).select_from(Webhook).where(Webhook.tenant == tenant)).scalar_one()
+
+
 def remove(session: Session, webhook: Webhook) -> None:
     """With its deliveries and their log."""
     session.delete(webhook)

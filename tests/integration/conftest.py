@@ -71,6 +71,8 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "cache_dir": tmp_path / "cache",
             "device": "cpu",
             "hub_from_service": False,
+            "reads_per_minute": 0,
+            "writes_per_minute": 0,
             "secret_key": "a secret of the tests, which is long enough",
             "lease_seconds": 3.0,
             "heartbeat_seconds": 0.5,

@@ -167,6 +167,29 @@ def test_keys_are_made_listed_and_revoked(stack: Up) -> None:
     assert dsnot(stack.home, "keys", "revoke", "nothing").returncode == 1
 
 
+def test_a_key_gets_a_new_secret(stack: Up) -> None:
+    made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
+    again = _json(stack, "keys", "rotate", made["id"], "--overlap", "0")
+    assert again["id"] == made["id"]
+    assert dsnot(stack.home, "jobs", "list", DSNOT_URL=stack.url, DSNOT_API_KEY=made["key"]).returncode == 1
+    assert dsnot(stack.home, "jobs", "list", DSNOT_URL=stack.url, DSNOT_API_KEY=again["key"]).returncode == 0
+    listed = next(key for key in _json_lines(stack, "keys", "list") if key["id"] == made["id"])
+    assert listed["last_used_at"]
+    _json(stack, "keys", "revoke", made["id"])
+    assert "make a new one" in dsnot(stack.home, "keys", "rotate", made["id"]).stderr
+
+
+def test_a_tenant_gets_limits_of_its_own(stack: Up) -> None:
+    assert _json(stack, "quotas", "show", "--tenant", "small") == {}
+    assert _json(stack, "quotas", "set", "--tenant", "small", "--max-queued-jobs", "2") == {"max_queued_jobs": 2}
+    both = {"max_queued_jobs": 2, "writes_per_minute": 10}
+    assert _json(stack, "quotas", "set", "--tenant", "small", "--writes-per-minute", "10") == both
+    assert "max queued jobs" in dsnot(stack.home, "quotas", "show", "--tenant", "small").stdout
+    assert dsnot(stack.home, "quotas", "set", "--tenant", "small").returncode == 2
+    assert dsnot(stack.home, "quotas", "reset", "--tenant", "small").returncode == 0
+    assert _json(stack, "quotas", "show", "--tenant", "small") == {}
+
+
 def test_a_model_is_imported_once_and_then_known(stack: Up, tmp_path: Path) -> None:
     source = save_model(tmp_path / "another")
     answer = _json(stack, "models", "import", str(source))

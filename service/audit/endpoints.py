@@ -1,0 +1,34 @@
+"""HTTP of the audit log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, StringConstraints
+
+from service.audit import operations
+from service.audit.repository import EntryFilter
+from service.audit.schemas import AuditPage, AuditView
+from service.keys.authentication import Admin
+from service.keys.schemas import KeyId
+from service.resources import TheDatabase
+
+router = APIRouter(prefix="/v1/audit", tags=["keys"])
+
+_Action = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")]
+
+
+@router.get("", response_model=AuditPage)
+def list_audit(
+    caller: Admin,
+    database: TheDatabase,
+    key_id: Annotated[KeyId | None, Query(description="only what was done with this key")] = None,
+    action: Annotated[_Action | None, Query(description="only this operation, such as `cancel_job`")] = None,
+    created_after: Annotated[AwareDatetime | None, Query()] = None,
+    created_before: Annotated[AwareDatetime | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+) -> AuditPage:
+    """Who did what in the tenant's name, newest first: every request but reads, those that were refused included."""
+    wanted = EntryFilter(key_id, action, created_after, created_before)
+    page = operations.list_newest(database, wanted, tenant=caller.tenant, cursor=cursor, limit=limit)
+    return AuditPage(items=[AuditView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)

@@ -1,0 +1,38 @@
+"""Keeping and reading the record of who did what."""
+
+from uuid import UUID
+
+from service.audit import repository
+from service.audit.repository import EntryFilter
+from service.audit.tables import AuditEntry
+from service.cursor import Cursor
+from service.database import TRANSIENT, Database, commit_soon
+from service.jobs.operations import Page
+from service.logging import get_logger
+
+log = get_logger(__name__)
+
+
+def complete(database: Database, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
+    """Note what came of it. What has been done stays done, also where this cannot be noted."""
+    try:
+        with database.begin() as session:
+            commit_soon(session)
+            repository.complete(session, entry_id, status=status, problem=problem, created=created)
+    except TRANSIENT as error:
+        log.warning("audit_entry_incomplete", entry=str(entry_id), status=status, error=type(error).__name__)
+
+
+def note_command(database: Database, *, tenant: str, action: str, path: str) -> None:
+    """What whoever runs the service has done past the API."""
+    with database.begin() as session:
+        repository.add(session, AuditEntry(tenant=tenant, action=action, path=path))
+
+
+def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[AuditEntry]:
+    """Raises InvalidInput for a cursor that is none."""
+    before = Cursor.decode(cursor) if cursor else None
+    with database.begin() as session:
+        found = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
+    page = found[:limit]
+    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)

@@ -1,0 +1,57 @@
+"""SQL of the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.audit.tables import AuditEntry
+from service.cursor import Cursor
+from service.database import in_seconds
+
+_FORGET_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """Which entries; None: whatever it is."""
+
+    key_id: str | None = None
+    action: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def add(session: Session, entry: AuditEntry) -> UUID:
+    session.add(entry)
+    session.flush()
+    return entry.id
+
+
+def complete(session: Session, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
+    values = {"status": status, "problem": problem, "created": created}
+    session.execute(update(AuditEntry).where(AuditEntry.id == entry_id).values(values))
+
+
+def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:
+    statement = select(AuditEntry).where(AuditEntry.tenant == tenant)
+    if wanted.key_id is not None:
+        statement = statement.where(AuditEntry.key_id == wanted.key_id)
+    if wanted.action is not None:
+        statement = statement.where(AuditEntry.action == wanted.action)
+    if wanted.created_after is not None:
+        statement = statement.where(AuditEntry.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(AuditEntry.created_at < wanted.created_before)
+    if before is not None:
+        statement = statement.where(tuple_(AuditEntry.created_at, AuditEntry.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(AuditEntry.created_at.desc(), AuditEntry.id.desc()).limit(limit)).all()
+
+
+def forget(session: Session, *, keep_seconds: float) -> int:
+    """Remove some of the entries that are older; how many."""
+    old = select(AuditEntry.id).where(AuditEntry.created_at < in_seconds(-keep_seconds)).limit(_FORGET_AT_ONCE)
+    return len(session.scalars(delete(AuditEntry).where(AuditEntry.id.in_(old)).returning(AuditEntry.id)).all())

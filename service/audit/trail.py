@@ -1,0 +1,58 @@
+"""The audit log's entries are completed before their requests are answered."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.audit import operations, repository
+from service.audit.tables import AuditEntry
+from service.database import Session
+from service.logging import request_id
+from service.problems import Internal
+
+_LONGEST_PATH: Final = 512
+
+
+def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) -> None:
+    """Note what a request is about to do, as part of a transaction that ends before it does it."""
+    entry = AuditEntry(
+        tenant=tenant,
+        key_id=key_id,
+        action=request.scope["route"].name,
+        path=request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH],  # still escaped: no character can do harm
+        request_id=request_id(),
+        address=request.client.host if request.client else None,
+    )
+    request.state.audit_entry = repository.add(session, entry)
+
+
+class AuditTrail:
+    """ASGI middleware: writes down what came of each request whose entry was opened."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_after_noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await _complete(scope, message["status"], Headers(raw=message["headers"]).get("location"))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_after_noting)
+        except Exception:
+            await _complete(scope, Internal.status, None)
+            raise
+
+
+async def _complete(scope: Scope, status: int, created: str | None) -> None:
+    state: dict[str, Any] = scope.get("state", {})
+    entry_id: UUID | None = state.pop("audit_entry", None)  # once: an answer may break after it has begun
+    if entry_id is not None:
+        problem = Internal.type if status == Internal.status else state.get("problem")
+        database = scope["app"].state.resources.database
+        await run_in_threadpool(operations.complete, database, entry_id, status=status, problem=problem, created=created)

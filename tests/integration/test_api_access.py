@@ -1,0 +1,367 @@
+"""Keys, quotas, rate limits and the audit log, as those who administer a tenant use them."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text, update
+
+from service.audit.operations import note_command
+from service.audit.tables import AuditEntry
+from service.contract import Scope
+from service.database import Database
+from service.dispatcher.sweeping import Sweeper
+from service.embedded import valkey
+from service.keys.operations import create_key
+from service.keys.tables import ApiKey
+from service.quotas import operations as quotas
+from service.settings import Settings
+from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
+from tests.integration.uploading import upload
+
+NEW = {"name": "pipeline", "scopes": ["jobs:read"]}
+
+
+def bearer(plaintext: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {plaintext}"}
+
+
+def reads(api: httpx.Client, plaintext: str) -> int:
+    return api.get("/v1/jobs", headers=bearer(plaintext)).status_code
+
+
+def make(api: httpx.Client, **changes: Any) -> dict[str, Any]:
+    response = api.post("/v1/keys", json=NEW | changes)
+    assert response.status_code == 201, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
+def audit(api: httpx.Client, **wanted: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = api.get("/v1/audit", params=wanted).json()["items"]
+    return entries
+
+
+# keys
+
+
+def test_a_key_that_is_made_opens_what_it_was_made_for(api: httpx.Client) -> None:
+    response = api.post("/v1/keys", json=NEW)
+    made = response.json()
+    assert response.headers["location"] == f"/v1/keys/{made['id']}"
+    assert response.headers["cache-control"] == "no-store"
+    assert made["key"].startswith(f"dsnot_{made['id']}_")
+    assert (made["tenant"], made["scopes"]) == ("acme", ["jobs:read"])
+    assert reads(api, made["key"]) == 200
+    assert problem(api.post("/v1/jobs", json=BODY, headers=bearer(made["key"])))[:2] == (403, "forbidden")
+    shown = api.get(response.headers["location"]).json()
+    assert shown == {name: value for name, value in made.items() if name != "key"} | {"last_used_at": shown["last_used_at"]}
+
+
+def test_a_new_secret_opens_at_once_and_the_old_one_for_a_while(api: httpx.Client, database: Database) -> None:
+    old = make(api)
+    new = api.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
+    assert new["id"] == old["id"]
+    assert new["key"] != old["key"]
+    assert (reads(api, old["key"]), reads(api, new["key"])) == (200, 200)
+    end = datetime.fromisoformat(new["old_secret_until"])
+    assert abs(end - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
+    with database.begin() as session:
+        session.execute(update(ApiKey).where(ApiKey.id == old["id"]).values(old_secret_until=text("now()")))
+    assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 200)
+
+
+def test_a_secret_that_got_out_is_closed_by_a_rotation_without_overlap(api: httpx.Client) -> None:
+    old = make(api)
+    new = api.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_seconds": 0}).json()
+    assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 200)
+    newer = api.post(f"/v1/keys/{old['id']}/rotate").json()  # by default there is a day
+    assert [reads(api, each["key"]) for each in (old, new, newer)] == [401, 200, 200]
+
+
+def test_a_revoked_key_opens_nothing_with_either_secret_and_is_not_rotated(api: httpx.Client) -> None:
+    old = make(api)
+    new = api.post(f"/v1/keys/{old['id']}/rotate").json()
+    first = api.post(f"/v1/keys/{old['id']}/revoke").json()
+    assert first["revoked_at"] is not None
+    assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 401)
+    assert api.post(f"/v1/keys/{old['id']}/revoke").json() == first
+    assert problem(api.post(f"/v1/keys/{old['id']}/rotate"))[:2] == (409, "conflict")
+    assert old["id"] in [each["id"] for each in api.get("/v1/keys").json()["items"]]
+
+
+def test_the_last_key_that_can_make_keys_stays(api: httpx.Client, database: Database) -> None:
+    own = api.get("/v1/keys").json()["items"][0]["id"]
+    expired = create_key(
+        database, tenant="acme", name="x", scopes=[Scope.ADMIN], expires_at=datetime.now(UTC) - timedelta(seconds=1)
+    )
+    create_key(database, tenant="other", name="x", scopes=[Scope.ADMIN])
+    make(api)
+    assert problem(api.post(f"/v1/keys/{own}/revoke"))[:2] == (409, "conflict")
+    assert api.post(f"/v1/keys/{expired[0].id}/revoke").status_code == 200
+    other = make(api, scopes=["admin"])
+    assert api.post(f"/v1/keys/{own}/revoke").status_code == 200
+    assert reads(api, other["key"]) == 200
+
+
+def test_of_two_admins_who_revoke_each_other_one_stays(api: httpx.Client, database: Database) -> None:
+    tenant = "duel"
+    keys = [create_key(database, tenant=tenant, name="x", scopes=[Scope.ADMIN]) for _ in range(2)]
+    answers: list[int] = []
+
+    def revoke(own: str, other: str) -> None:
+        answers.append(api.post(f"/v1/keys/{other}/revoke", headers=bearer(own)).status_code)
+
+    duel = [threading.Thread(target=revoke, args=(keys[mine][1], keys[1 - mine][0].id)) for mine in (0, 1)]
+    for each in duel:
+        each.start()
+    for each in duel:
+        each.join()
+    assert sorted(answers) in ([200, 401], [200, 409])
+    assert sorted(reads(api, plaintext) for _, plaintext in keys) == [200, 401]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"scopes": []}, "/scopes"),
+        ({"scopes": ["everything"]}, "/scopes/0"),
+        ({"name": ""}, "/name"),
+        ({"name": "two\nlines"}, "/name"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "/expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59Z"}, "/expires_at"),
+        ({"expires_at": "2030-01-01T00:00:00"}, "/expires_at"),
+        ({"tenant": "other"}, "/tenant"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(api: httpx.Client, wrong: dict[str, Any], pointer: str) -> None:
+    assert problem(api.post("/v1/keys", json=NEW | wrong)) == (422, "invalid-input", [pointer])
+    assert len(api.get("/v1/keys").json()["items"]) == 1
+
+
+def test_keys_are_listed_by_pages_newest_first(api: httpx.Client) -> None:
+    made = [make(api, name=str(number))["id"] for number in range(5)]
+    found, cursor = [], None
+    while True:
+        page = api.get("/v1/keys", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        found += [each["id"] for each in page["items"]]
+        if not found[1:] or (cursor := page["next_cursor"]) is None:
+            break
+    assert found[:5] == made[::-1]
+    assert len(found) == 6
+    assert problem(api.get("/v1/keys", params={"cursor": "e30="})) == (422, "invalid-input", ["cursor"])
+
+
+def test_the_last_use_of_a_key_is_known(api: httpx.Client, database: Database) -> None:
+    made = make(api)
+    assert made["last_used_at"] is None
+    reads(api, made["key"])
+    first = api.get(f"/v1/keys/{made['id']}").json()["last_used_at"]
+    assert abs(datetime.fromisoformat(first) - datetime.now(UTC)) < timedelta(minutes=1)
+    reads(api, made["key"])
+    assert api.get(f"/v1/keys/{made['id']}").json()["last_used_at"] == first  # to the minute
+    with database.begin() as session:
+        session.execute(update(ApiKey).where(ApiKey.id == made["id"]).values(last_used_at=text("now() - interval '61 seconds'")))
+    reads(api, made["key"])
+    assert api.get(f"/v1/keys/{made['id']}").json()["last_used_at"] >= first
+
+
+# the audit log
+
+
+def test_what_is_done_is_written_down_with_who_did_it_and_what_came_of_it(api: httpx.Client) -> None:
+    made = make(api, scopes=["jobs:write", "jobs:read"])
+    headers = bearer(made["key"]) | {"X-Request-ID": "run-4711"}
+    job = api.post("/v1/jobs", json=BODY, headers=headers)
+    api.post(f"{job.headers['location']}/cancel", headers=headers)
+    api.post("/v1/keys", json=NEW, headers=headers)
+    api.get("/v1/jobs", headers=headers)
+    entries = audit(api, key_id=made["id"])
+    found = [(each["action"], each["path"], each["status"], each["problem"]) for each in reversed(entries)]
+    assert found == [
+        ("create_job", "/v1/jobs", 201, None),
+        ("cancel_job", f"{job.headers['location']}/cancel", 200, None),
+        ("create_key", "/v1/keys", 403, "forbidden"),
+    ]
+    assert entries[-1]["created"] == job.headers["location"]
+    assert {(each["request_id"], each["address"]) for each in entries} == {("run-4711", "127.0.0.1")}
+    assert made["key"] not in api.get("/v1/audit").text
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "why"),
+    [
+        (lambda api: api.post("/v1/jobs", json=BODY | {"x": 1}), 422, "invalid-input"),
+        (lambda api: api.post("/v1/jobs?y=1", json=BODY), 422, "invalid-input"),
+        (lambda api: api.post("/v1/jobs/00000000-0000-0000-0000-000000000000/cancel"), 404, "not-found"),
+        (lambda api: api.delete("/v1/datasets/c4-sample"), 409, "conflict"),
+        (lambda api: api.post("/v1/jobs?validate_only=true", json=BODY), 200, None),
+    ],
+)
+def test_also_what_was_refused_is_written_down(
+    api: httpx.Client, ask: Callable[[httpx.Client], httpx.Response], status: int, why: str | None
+) -> None:
+    assert ask(api).status_code == status
+    assert [(each["status"], each["problem"]) for each in audit(api)] == [(status, why)]
+
+
+def test_nothing_is_done_that_cannot_be_written_down(api: httpx.Client, database: Database) -> None:
+    with database.begin() as session:
+        session.execute(text("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE"))
+        assert problem(api.post("/v1/jobs", json=BODY))[:2] == (503, "unavailable")
+        assert api.get("/v1/jobs").json()["items"] == []  # reads need no entry
+
+
+def test_who_is_let_in_by_a_trigger_s_secret_or_not_at_all_leaves_no_entry(api: httpx.Client) -> None:
+    trigger = api.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()
+    secret = {"X-Webhook-Secret": trigger["secret"], "Authorization": ""}
+    assert api.post(f"/v1/triggers/{trigger['id']}/fire", json={"id": "1"}, headers=secret).status_code == 201
+    assert api.post("/v1/jobs", json=BODY, headers=bearer("nonsense")).status_code == 401
+    assert [each["action"] for each in audit(api)] == ["create_trigger"]
+
+
+def test_the_log_is_read_by_pages_and_filters(api: httpx.Client, database: Database) -> None:
+    for _ in range(3):
+        make(api)
+    note_command(database, tenant="acme", action="set_quota", path="/v1/quota")
+    note_command(database, tenant="other", action="set_quota", path="/v1/quota")
+    first = api.get("/v1/audit", params={"limit": 2}).json()
+    rest = api.get("/v1/audit", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [each["action"] for each in first["items"] + rest["items"]] == ["set_quota"] + ["create_key"] * 3
+    assert rest["next_cursor"] is None
+    assert [each["key_id"] for each in audit(api, action="set_quota")] == [None]
+    moment = first["items"][1]["created_at"]
+    assert len(audit(api, created_after=moment)) == 1
+    assert len(audit(api, created_before=moment)) == 2
+    assert problem(api.get("/v1/audit", params={"action": "DROP TABLE"})) == (422, "invalid-input", ["action"])
+
+
+def test_the_log_goes_back_as_far_as_it_is_to(api: httpx.Client, database: Database, settings: Settings) -> None:
+    make(api)
+    make(api)
+    newest = audit(api)[0]["id"]
+    with database.begin() as session:
+        old = update(AuditEntry).where(AuditEntry.id != newest).values(created_at=text("now() - interval '366 days'"))
+        session.execute(old)
+    Sweeper(settings).sweep()
+    assert [each["id"] for each in audit(api)] == [newest]
+
+
+# quotas
+
+
+def test_a_tenant_learns_what_it_may_have_and_has(api: httpx.Client, database: Database) -> None:
+    insert_job(database, artifact_prefix="jobs/x/1", artifact_bytes=1000)
+    insert_job(database, tenant="other")
+    text_bytes = upload(api, "A text.")["bytes"]
+    api.post("/v1/webhooks", json={"url": "https://sink.example/hook"})
+    assert api.get("/v1/quota").json() == {
+        "queued_jobs": {"used": 1, "limit": 1000},
+        "datasets_bytes": {"used": text_bytes, "limit": 10 * 1024**3},
+        "triggers": {"used": 0, "limit": 100},
+        "webhooks": {"used": 1, "limit": 20},
+        "artifacts_bytes": {"used": 1000, "limit": None},
+        "reads_per_minute": None,
+        "writes_per_minute": None,
+    }
+
+
+def test_a_tenant_s_own_limits_hold_for_it_alone(api: httpx.Client, database: Database) -> None:
+    none_at_all = dict.fromkeys(("max_queued_jobs", "max_datasets_bytes", "max_triggers", "max_webhooks"), 0)
+    quotas.set_limits(database, "acme", none_at_all)
+
+    def ask(headers: dict[str, str] | None = None) -> list[int]:
+        answers = [
+            api.post("/v1/jobs", json=BODY, headers=headers),
+            api.post("/v1/datasets", content="A text.", headers={"Content-Type": "text/plain"} | (headers or {})),
+            api.post("/v1/triggers", json={"name": "x", "template": BODY}, headers=headers),
+            api.post("/v1/webhooks", json={"url": "https://sink.example/hook"}, headers=headers),
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert ask() == [429, 409, 409, 409]
+    assert ask(bearer(key_for(database, Scope.ADMIN, tenant="other"))) == [201, 201, 201, 201]
+    assert api.get("/v1/quota").json()["queued_jobs"] == {"used": 0, "limit": 0}
+    quotas.set_limits(database, "acme", {"max_queued_jobs": 1})
+    assert ask() == [201, 409, 409, 409]
+    quotas.set_limits(database, "acme", None)
+    assert ask() == [201, 201, 201, 201]
+
+
+# rate limits
+
+
+@pytest.fixture
+def limited(settings: Settings, database: Database) -> Iterator[httpx.Client]:
+    """Of a service that takes five reads and three writes a minute."""
+    changes = {"reads_per_minute": 5, "writes_per_minute": 3}
+    with serving(settings.model_copy(update=changes)) as url, client(url, key_for(database, Scope.ADMIN)) as opened:
+        yield opened
+
+
+def test_a_key_that_asks_too_often_is_told_to_wait(limited: httpx.Client) -> None:
+    answers = [limited.get("/v1/quota") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
+    assert left == ['"reads";r=4', '"reads";r=3', '"reads";r=2', '"reads";r=1', '"reads";r=0', '"reads";r=0']
+    assert answers[0].headers["ratelimit-policy"] == '"reads";q=5;w=60'
+    assert problem(answers[-1])[:2] == (429, "rate-limited")
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+    assert limited.post("/v1/keys", json=NEW).status_code == 201  # writes are counted apart
+    assert limited.get("/livez").status_code == 200
+
+
+def test_what_was_sent_away_is_not_done_and_not_written_down(limited: httpx.Client, database: Database) -> None:
+    assert [limited.post("/v1/jobs", json=BODY).status_code for _ in range(5)] == [201] * 3 + [429] * 2
+    assert len(limited.get("/v1/jobs").json()["items"]) == 3
+    assert len(audit(limited)) == 3
+
+
+def test_keys_are_counted_apart_and_processes_together(limited: httpx.Client, settings: Settings, database: Database) -> None:
+    for _ in range(5):
+        limited.get("/v1/quota")
+    other = key_for(database, Scope.ADMIN)
+    assert limited.get("/v1/quota", headers=bearer(other)).status_code == 200
+    assert limited.get("/v1/quota").status_code == 429
+    changes = {"reads_per_minute": 5, "writes_per_minute": 3}
+    with serving(settings.model_copy(update=changes)) as url, client(url, None) as beside:
+        assert beside.get("/v1/quota", headers=dict(limited.headers)).status_code == 429
+        assert beside.get("/v1/quota", headers=bearer(other)).status_code == 200
+
+
+def test_a_tenant_may_have_a_rate_of_its_own(limited: httpx.Client, database: Database) -> None:
+    quotas.set_limits(database, "acme", {"reads_per_minute": 0, "writes_per_minute": 1})
+    assert {limited.get("/v1/quota").status_code for _ in range(10)} == {200}
+    assert [limited.post("/v1/keys", json=NEW).status_code for _ in range(2)] == [201, 429]
+    assert limited.get("/v1/quota").json()["writes_per_minute"] == 1
+
+
+def test_a_sender_with_a_trigger_s_secret_is_counted_as_that_trigger(limited: httpx.Client) -> None:
+    trigger = limited.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()
+    secret = {"X-Webhook-Secret": trigger["secret"], "Authorization": ""}
+    path = f"/v1/triggers/{trigger['id']}/fire"
+    answers = [limited.post(path, json={"id": str(number)}, headers=secret).status_code for number in range(5)]
+    assert answers == [201, 201, 201, 429, 429]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_while_valkey_is_away_each_process_counts_for_itself(
+    settings: Settings, database: Database, tmp_path_factory: pytest.TempPathFactory, how: signal.Signals
+) -> None:
+    server, url = valkey.start(tmp_path_factory.mktemp("another-valkey"))
+    changes = settings.model_dump() | {"broker_url": url, "reads_per_minute": 5}
+    with serving(Settings.model_validate(changes)) as address, client(address, key_for(database, Scope.ADMIN)) as api:
+        try:
+            assert [api.get("/v1/quota").status_code for _ in range(3)] == [200] * 3
+            server.process.send_signal(how)
+            began = time.monotonic()
+            assert [api.get("/v1/quota").status_code for _ in range(6)] == [200] * 5 + [429]
+            assert time.monotonic() - began < 5  # one of them waited for Valkey, briefly
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+            server.stop(5)
