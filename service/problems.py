@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from service.contract.parts import FieldError
 from service.database import TRANSIENT
@@ -134,9 +136,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     if error.status_code == NotFound.status:
         return _answered(request, NotFound(f"there is nothing at {request.url.path}"))
     if error.status_code == MethodNotAllowed.status:
-        allowed = dict(error.headers or {})
-        return _answered(request, MethodNotAllowed(f"{request.method} is not possible at {request.url.path}", headers=allowed))
+        detail = f"{request.method} is not possible at {request.url.path}"
+        return _answered(request, MethodNotAllowed(detail, headers={"Allow": _allowed(request)}))
     return _answered(request, Refused(str(error.detail)))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at this address; the framework names those of the first one."""
+    here = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 
 async def _database_away(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from service.contract import EventKind, FiringOutcome, TriggerSource
 from service.jobs.schemas import JobView
@@ -43,7 +43,7 @@ class NewTrigger(BaseModel):
     template: dict[str, Any] = Field(description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource = Field(TriggerSource.ANY, description=_SOURCE)
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class TriggerChange(BaseModel):
@@ -56,7 +56,7 @@ class TriggerChange(BaseModel):
     template: dict[str, Any] | None = Field(None, description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource | None = Field(None, description=_SOURCE)
-    enabled: bool | None = Field(None, description="false: events are answered 409")
+    enabled: StrictBool | None = Field(None, description="false: events are answered 409")
 
 
 class TriggerView(BaseModel):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from service.contract import ENDS, DeliveryState, WebhookEvent
 from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
@@ -37,7 +37,7 @@ class WebhookChange(BaseModel):
     url: _Url | None = Field(None, description=_URL_TEXT)
     events: _Events | None = None
     description: _Description | None = None
-    enabled: bool | None = Field(None, description="false: tell it nothing; true: tell it of what happens from now on")
+    enabled: StrictBool | None = Field(None, description="false: tell it nothing; true: tell it of what happens from now on")
 
 
 class Rotation(BaseModel):
@@ -45,7 +45,9 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
-    overlap_seconds: int = Field(86_400, ge=0, le=604_800, description="for how long messages are signed with the old one, too")
+    overlap_seconds: StrictInt = Field(
+        86_400, ge=0, le=604_800, description="for how long messages are signed with the old one, too"
+    )
 
 
 class WebhookView(BaseModel):

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,7 +191,44 @@ def test_addresses_and_methods_that_do_not_exist_answer_problems(api: httpx.Clie
     assert problem(api.get("/v1/jobs/"))[:2] == (404, "not-found")
     refused = api.put("/v1/jobs", json=BODY)
     assert problem(refused)[:2] == (405, "method-not-allowed")
-    assert set(refused.headers["allow"].replace(" ", "").split(",")) <= {"GET", "POST"}
+    assert refused.headers["allow"] == "GET, POST"
+
+
+def test_a_method_that_is_not_possible_is_answered_with_all_that_are(api: httpx.Client) -> None:
+    """However many routes lie at an address."""
+    document = api.get("/openapi.json").json()
+    some_id = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
+    for path, operations in document["paths"].items():
+        refused = api.request("TRACE", re.sub(r"{\w+}", some_id, path))
+        assert problem(refused)[:2] == (405, "method-not-allowed"), path
+        allowed = set(refused.headers["allow"].split(", "))
+        assert allowed - {"HEAD"} == {method.upper() for method in operations}, path
+
+
+NOT_QUITE: list[tuple[str, str, dict[str, Any], str]] = [
+    ("patch", "webhook", {"enabled": "yes"}, "/enabled"),
+    ("patch", "webhook", {"enabled": 1}, "/enabled"),
+    ("post", "webhook/rotate-secret", {"overlap_seconds": True}, "/overlap_seconds"),
+    ("post", "webhook/rotate-secret", {"overlap_seconds": "60"}, "/overlap_seconds"),
+    ("patch", "trigger", {"enabled": "yes"}, "/enabled"),
+    ("patch", "trigger", {"enabled": 0}, "/enabled"),
+    ("post", "trigger/rotate-secret", {"overlap_seconds": True}, "/overlap_seconds"),
+    ("post", "triggers", {"name": "nightly", "template": BODY, "enabled": "on"}, "/enabled"),
+]
+
+
+def test_a_number_is_no_truth_and_a_word_is_neither(api: httpx.Client) -> None:
+    webhook = api.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()["id"]
+    trigger = api.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()["id"]
+    places = {"webhook": f"/v1/webhooks/{webhook}", "trigger": f"/v1/triggers/{trigger}", "triggers": "/v1/triggers"}
+
+    def refusal(method: str, place: str, body: dict[str, Any]) -> tuple[int, str, list[str]]:
+        of, slash, rest = place.partition("/")
+        return problem(api.request(method, places[of] + slash + rest, json=body))
+
+    assert [refusal(method, place, body) for method, place, body, _ in NOT_QUITE] == [
+        (422, "invalid-input", [spot]) for *_, spot in NOT_QUITE
+    ]
 
 
 @pytest.fixture
