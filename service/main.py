@@ -7,11 +7,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
+from operator import attrgetter
 from types import FrameType
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
@@ -41,7 +41,8 @@ from service.keys.authentication import Forbidden, Unauthenticated, identify
 from service.metrics.collector import DatabaseCollector
 from service.metrics.requests import RequestMetrics
 from service.models.sources import ModelSources
-from service.problems import ProblemView, problem_responses
+from service.openapi import document_of
+from service.problems import problem_responses
 from service.queue import Queue
 from service.rates.headers import RateHeaders
 from service.rates.limiter import RateLimited, RateLimiter
@@ -75,7 +76,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         settings = startup.prepared("service")
         _take_logs_of_server()
-    app = FastAPI(title="DSnoT", version=version("dsnot"), summary=_SUMMARY, lifespan=_lifespan(settings), redirect_slashes=False)
+    app = FastAPI(
+        title="DSnoT",
+        version=version("dsnot"),
+        summary=_SUMMARY,
+        lifespan=_lifespan(settings),
+        redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),
+    )
     for subject in _V1:
         app.include_router(
             subject.router,
@@ -92,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog)
     tracing.observe(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
 
 
@@ -153,18 +161,6 @@ def _at_stop_signal(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in server.items():
             signal.signal(number, handler)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once, with the problem document among its schemas."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        schema = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = document["components"]["schemas"]
-        schemas |= schema.pop("$defs")
-        schemas["ProblemView"] = schema
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 def _take_logs_of_server() -> None:

@@ -5,7 +5,7 @@ The docstring of an option and the description of a setting are what `GET /v1/re
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from service.contract.parts import FieldError, Part
 from service.contract.presets import fill
@@ -114,21 +114,38 @@ SUMMARIES: Final[dict[str, dict[str, str]]] = {
 """What the values of the plain choices mean, a sentence each."""
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What stands in a schema as a default, generated clients send along; it would win over the preset that a caller names."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class RecipeSpec(Part):
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
     preset: Literal["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"] | None = Field(
         None, description="a named recipe that fills in the rest; fields given beside it win"
     )
-    pattern: Annotated[Unstructured | NofM, Field(discriminator="type", description="where zeros may stand")] = Unstructured()
-    criterion: Literal["magnitude", "wanda", "ria", "obs"] = Field("wanda", description="how much a weight matters")
-    allocation: Literal["uniform", "owl", "arithmetic"] = Field("uniform", description="how sparse each block becomes")
-    objective: Literal["layerwise", "propagated"] = Field("layerwise", description="what every matrix is to imitate")
+    pattern: Annotated[
+        Unstructured | NofM,
+        Field(discriminator="type", description="where zeros may stand; by default anywhere, in half of each row's places"),
+    ] = Unstructured()
+    criterion: Literal["magnitude", "wanda", "ria", "obs"] = Field(
+        "wanda", description="how much a weight matters; by default `wanda`"
+    )
+    allocation: Literal["uniform", "owl", "arithmetic"] = Field(
+        "uniform", description="how sparse each block becomes; by default all alike"
+    )
+    objective: Literal["layerwise", "propagated"] = Field(
+        "layerwise", description="what every matrix is to imitate; by default `layerwise`"
+    )
     refinement: Annotated[
         NoRefinement | DsnotRefinement | SwapsRefinement,
-        Field(discriminator="method", description="how the first mask is improved; beside an update `none` unless given"),
+        Field(discriminator="method", description="how the first mask is improved; by default `dsnot`, beside an update `none`"),
     ] = DsnotRefinement()
     update: Annotated[
         NoUpdate | ObsUpdate | LeastSquaresUpdate | AdmmUpdate,
-        Field(discriminator="method", description="what the kept weights become"),
+        Field(discriminator="method", description="what the kept weights become; by default they stay as they are"),
     ] = NoUpdate()
 
     @model_validator(mode="before")

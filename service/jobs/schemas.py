@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.attempts.tables import Attempt
-from service.contract import AttemptOutcome, Failure, JobState, Stage
+from service.contract import AttemptOutcome, Failure, JobSpec, JobState, Stage
 from service.jobs.tables import Job, Layer
 
 SPEC_EXAMPLES: Final[dict[str, Any]] = {
@@ -64,12 +64,30 @@ class Links(BaseModel):
         return cls.model_validate({"self": path, **{part: f"{path}/{part}" for part in parts}})
 
 
+_EXAMPLE_ID: Final = UUID("0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11")
+_EXAMPLE: Final[dict[str, Any]] = {
+    "id": str(_EXAMPLE_ID),
+    "state": "running",
+    "stage": "pruning",
+    "progress": {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 54.2},
+    "attempt": 1,
+    "spec": JobSpec.model_validate(SPEC_EXAMPLES["offline"]["value"]).model_dump(mode="json"),
+    "labels": {"team": "search"},
+    "created_at": "2026-01-31T12:00:00Z",
+    "started_at": "2026-01-31T12:00:02Z",
+    "finished_at": None,
+    "updated_at": "2026-01-31T12:00:40Z",
+    "timings": {},
+    "metrics": None,
+    "error": None,
+    "links": Links.of(_EXAMPLE_ID).model_dump(),
+}
+
+
 class JobView(BaseModel):
     """A job."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"id": "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", "state": "running", "stage": "pruning"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: UUID
     state: JobState

@@ -43,9 +43,12 @@ _EVENT: Final[dict[str, Any]] = {
         "description": "An event: any JSON object, the payload of a webhook of the Hub or of MLflow, a structured CloudEvent, or "
         "the data of a binary one, whose attributes are the headers `ce-*`.",
         "content": {
-            "application/json": {"schema": {"type": "object"}, "example": {"id": "run-1", "model": "facebook/opt-125m"}},
+            "application/json": {
+                "schema": {"title": "Event", "type": "object"},
+                "example": {"id": "run-1", "model": "facebook/opt-125m"},
+            },
             "application/cloudevents+json": {
-                "schema": {"type": "object", "required": ["specversion", "id", "source", "type"]},
+                "schema": {"title": "CloudEvent", "type": "object", "required": ["specversion", "id", "source", "type"]},
                 "example": {
                     "specversion": "1.0",
                     "id": "1",

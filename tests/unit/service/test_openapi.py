@@ -1,9 +1,12 @@
 """The OpenAPI document: complete, consistent, and with examples that work."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from service.contract import JobSpec
 from service.datasets.documents import Format
@@ -47,22 +50,79 @@ def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
     assert references(document) <= known
 
 
+def needed(path: str, operation: dict[str, Any]) -> set[str]:
+    """The errors that an operation can give by what it takes."""
+    if not path.startswith("/v1/"):
+        return set()
+    body = {"400", "413", "415"} if "requestBody" in operation else set()
+    return {"401", "403", "422", "503"} | body | ({"404"} if "{" in path else set())
+
+
 def test_every_error_is_declared_as_a_problem(document: dict[str, Any]) -> None:
-    for name, operation in operations(document):
-        if "/v1/" not in name:
-            continue
-        errors = {status: entry for status, entry in operation["responses"].items() if status >= "400"}
-        assert errors.keys() >= {"401", "403", "422", "503"}, name
-        assert "404" in errors or "{job_id}" not in name, name
-        for status, entry in errors.items():
-            assert list(entry["content"]) == ["application/problem+json"], (name, status)
-            assert entry["content"]["application/problem+json"]["example"]["status"] == int(status)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            errors = {status: entry for status, entry in operation["responses"].items() if status >= "400"}
+            assert errors.keys() >= needed(path, operation), (method, path)
+            for status, entry in errors.items() if path.startswith("/v1/") else ():
+                assert entry["description"]
+                assert list(entry["content"]) == ["application/problem+json"], (method, path, status)
+                content = entry["content"]["application/problem+json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/ProblemView"}
+                assert content["example"]["status"] == int(status)
 
 
-def test_every_operation_says_what_it_does_and_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+def test_every_operation_but_those_for_the_platform_says_that_it_needs_a_key(document: dict[str, Any]) -> None:
+    assert {name.split()[1] for name, each in operations(document) if not each.get("security")} == {"/livez", "/readyz"}
+
+
+def test_every_operation_says_what_it_does_under_a_name_that_can_be_said(document: dict[str, Any]) -> None:
     found = operations(document)
-    assert all(operation["description"].strip() for _, operation in found)
-    assert len({operation["operationId"] for _, operation in found}) == len(found)
+    assert all(operation["description"].strip() and operation["summary"].strip() for _, operation in found)
+    names = [operation["operationId"] for _, operation in found]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+){0,3}", name)] == []
+    assert {"create_job", "get_job", "upload_dataset", "fire_trigger"} <= set(names)
+
+
+def schemas_with_examples(value: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Where each example is, the schema that it is an example of, and the example."""
+    if isinstance(value, list):
+        for position, member in enumerate(value):
+            yield from schemas_with_examples(member, f"{place}/{position}")
+    if not isinstance(value, dict):
+        return
+    schema = value.get("schema", value)  # of a parameter, a header or a body; else it is a schema itself
+    if "example" in value:
+        yield place, schema, value["example"]
+    given = value.get("examples", ())
+    for example in [each["value"] for each in given.values()] if isinstance(given, dict) else given:
+        yield place, schema, example
+    for name, member in value.items():
+        if name not in ("example", "examples"):
+            yield from schemas_with_examples(member, f"{place}/{name}")
+
+
+def test_every_example_is_valid_against_its_schema(document: dict[str, Any]) -> None:
+    found = list(schemas_with_examples(document))
+    wrong = []
+    for place, schema, example in found:
+        whole = {**schema, "components": document["components"]}
+        checker = Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        wrong += [(place, error.json_path, error.message) for error in checker.iter_errors(example)]
+    assert wrong == []
+    assert len(found) > 100
+
+
+def test_every_schema_is_one(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_body_and_every_answer_has_an_example(document: dict[str, Any]) -> None:
+    """Those that are more than a name and a number."""
+    with_examples = {place for place, _, _ in schemas_with_examples(document)}
+    for name in ("JobView", "DatasetView", "WorkerView", "InspectionView", "EventView", "PlanView", "NewWebhook", "NewTrigger"):
+        assert f"/components/schemas/{name}" in with_examples, name
 
 
 def test_every_creation_says_where_the_new_thing_is(document: dict[str, Any]) -> None:
