@@ -1,21 +1,69 @@
 """The Python client: everything the HTTP API can do, typed. It imports the contract and httpx only."""
 
-from service.client.answers import Attempt, Job, Layer, Progress
-from service.client.api import DsnotClient
-from service.client.errors import ApiError, ClientError, DownloadRefused, NotConfigured, StoreRefused, Unreachable
+from service.client.answers import Attempt, Job, Layer, Metrics, ModelInfo, Plan, Progress, Worker
+from service.client.api import AsyncDsnotClient, DsnotClient
+from service.client.datasets import Dataset
+from service.client.errors import (
+    ApiError,
+    BodyRefused,
+    ClientError,
+    Conflict,
+    DownloadRefused,
+    Forbidden,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InternalError,
+    InvalidInput,
+    ModelRefused,
+    NotConfigured,
+    NotFound,
+    PreconditionFailed,
+    QuotaExceeded,
+    RateLimited,
+    ServiceUnavailable,
+    StoreRefused,
+    Unauthenticated,
+    Unreachable,
+)
 from service.client.events import Event
+from service.client.triggers import Firing, Trigger
+from service.client.webhooks import Delivery, Webhook
 
 __all__ = [
     "ApiError",
+    "AsyncDsnotClient",
     "Attempt",
+    "BodyRefused",
     "ClientError",
+    "Conflict",
+    "Dataset",
+    "Delivery",
     "DownloadRefused",
     "DsnotClient",
     "Event",
+    "Firing",
+    "Forbidden",
+    "IdempotencyInFlight",
+    "IdempotencyKeyReused",
+    "InternalError",
+    "InvalidInput",
     "Job",
     "Layer",
+    "Metrics",
+    "ModelInfo",
+    "ModelRefused",
     "NotConfigured",
+    "NotFound",
+    "Plan",
+    "PreconditionFailed",
     "Progress",
+    "QuotaExceeded",
+    "RateLimited",
+    "ServiceUnavailable",
     "StoreRefused",
+    "Trigger",
+    "Unauthenticated",
     "Unreachable",
+    "Webhook",
+    "Worker",
 ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import TERMINAL_STATES, AttemptOutcome, Failure, JobState, Stage
 
@@ -35,6 +35,8 @@ class Job(Answer):
     finished_at: datetime | None = None
     metrics: dict[str, Any] | None = None
     error: Failure | None = None
+    etag: str | None = Field(default=None, exclude=True)
+    """The version, for `if_match`, where the job was read alone."""
 
     @property
     def has_ended(self) -> bool:
@@ -102,3 +104,69 @@ class Layer(Answer):
     stops: dict[str, int] | None = None
     tokens: int | None = None
     seconds: float
+
+
+class Queue(Answer):
+    """Where a job would wait."""
+
+    position: int
+    """1: the next one to be claimed."""
+    queued_jobs: int
+    able_workers: int
+    idle_workers: int
+
+
+class Plan(Answer):
+    """What a job would be."""
+
+    spec: dict[str, Any]
+    model: ModelInfo | None = None
+    """None where the model cannot be seen from the service, or not now."""
+    artifact_bytes: int | None = None
+    disk_bytes: int | None = None
+    calibration_tokens: int
+    queue: Queue
+    warnings: list[str] = []
+
+
+class Perplexity(Answer):
+    """One measurement."""
+
+    dataset: str
+    perplexity: float
+    mean_nll: float
+    """Nats per token."""
+    tokens: int
+    windows: int
+
+
+class Quality(Answer):
+    """What was measured of one checkpoint."""
+
+    perplexity: list[Perplexity] = []
+
+
+class LayerError(Answer):
+    """The relative error of all pruned matrices together, by how far pruning has come."""
+
+    start: float
+    mask: float | None = None
+    final: float
+
+
+class Metrics(Answer):
+    """What is measured so far; nothing before the job's first measurement."""
+
+    dense: Quality | None = None
+    pruned: Quality | None = None
+    sparsity: float | None = None
+    """Of the matrices that were pruned."""
+    coverage: float | None = None
+    """Share of the blocks' parameters that lie in such matrices."""
+    layer_error: LayerError | None = None
+    warnings: list[str] = []
+    bytes: int | None = None
+    """Of the artifact."""
+    seconds: dict[str, float] = {}
+    """Of each stage."""
+    peak_memory_bytes: dict[str, int | None] = {}

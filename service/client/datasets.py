@@ -1,14 +1,14 @@
 """Calls about data sets: `client.datasets`."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
+from typing import Final, Generic
 
 from service.client.answers import Answer
+from service.client.asking import asking, listing
+from service.client.call import Call, Page, Repeat, as_one, as_page, nothing, path_to, said
 from service.client.errors import ClientError
-from service.client.transport import Transport, pages
+from service.client.methods import Calls, Driver, Iteration, Method
 
 _MEDIA_TYPES: Final = {".jsonl": "application/jsonl", ".ndjson": "application/x-ndjson", ".txt": "text/plain"}
 
@@ -27,36 +27,42 @@ class Dataset(Answer):
     created_at: datetime | None = None
 
 
-class DatasetCalls:
+def upload(file: Path, *, name: str | None = None) -> Call[Dataset]:
+    """Bring a text (`.txt`: documents separated by blank lines) or JSON Lines (`.jsonl`: objects with a string `text`).
+
+    The same documents again are the same data set, so that lost answers do no harm.
+
+    Raises:
+        ClientError: the file's name does not tell which it is.
+    """
+    media_type = _MEDIA_TYPES.get(file.suffix.lower())
+    if media_type is None:
+        raise ClientError(f"{file.name} should end in {', '.join(_MEDIA_TYPES)}, which tells what is in it")
+    headers = {"Content-Type": media_type}
+    return Call(
+        "POST", path_to("datasets"), as_one(Dataset.model_validate), query=said(name=name or None), headers=headers, file=file
+    )
+
+
+def list_all() -> Call[Page[Dataset]]:
+    """The built-in ones, then the tenant's, newest first; pages are fetched as they are needed."""
+    return Call("GET", path_to("datasets"), as_page(Dataset.model_validate))
+
+
+def get(dataset_id: str) -> Call[Dataset]:
+    """One data set, built in or the tenant's own."""
+    return Call("GET", path_to("datasets", dataset_id), as_one(Dataset.model_validate))
+
+
+def delete(dataset_id: str) -> Call[None]:
+    """Remove one that no job needs."""
+    return Call("DELETE", path_to("datasets", dataset_id), nothing, repeat=Repeat.UNDONE)
+
+
+class DatasetCalls(Calls[Driver], Generic[Driver]):
     """Text for calibration and evaluation."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def upload(self, file: Path, *, name: str | None = None) -> Dataset:
-        """Bring a text (`.txt`: documents separated by blank lines) or JSON Lines (`.jsonl`: objects with a string `text`).
-
-        The same documents again are the same data set, so that lost answers do no harm.
-
-        Raises:
-            ClientError: the file's name does not tell which it is.
-        """
-        media_type = _MEDIA_TYPES.get(file.suffix.lower())
-        if media_type is None:
-            raise ClientError(f"{file.name} should end in {', '.join(_MEDIA_TYPES)}, which tells what is in it")
-        return Dataset.model_validate(self._transport.upload("/v1/datasets", file, media_type, {"name": name} if name else {}))
-
-    def list(self) -> Iterator[Dataset]:
-        """The built-in ones, then the tenant's, newest first; pages are fetched as they are needed."""
-        return map(Dataset.model_validate, pages(self._transport, "/v1/datasets"))
-
-    def get(self, dataset_id: str) -> Dataset:
-        return Dataset.model_validate(self._transport.read(_path(dataset_id)))
-
-    def delete(self, dataset_id: str) -> None:
-        """Remove one that no job needs."""
-        self._transport.delete(_path(dataset_id))
-
-
-def _path(dataset_id: str) -> str:
-    return f"/v1/datasets/{quote(dataset_id, safe='')}"
+    upload = Method(asking(upload))
+    list = Iteration(listing(list_all))
+    get = Method(asking(get))
+    delete = Method(asking(delete))

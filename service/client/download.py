@@ -2,13 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
+from typing import Any
 
 import httpx
 
+from service.client.asking import ask, open_body
+from service.client.call import Call, as_one, nothing, path_to
 from service.client.errors import ApiError, DownloadRefused, StoreRefused, Unreachable
-from service.client.transport import Patience, Transport
+from service.client.flow import Aside, Flow, Pause, Take, Terms
+from service.client.patience import Patience, Trouble
 from service.contract import Manifest, ManifestFile
 
 _CHUNK = 1 << 20
@@ -17,18 +21,23 @@ Received = Callable[[str, int], None]
 """Told the path of a file and how many of its bytes are there now."""
 
 
-def fetch_all(transport: Transport, job_id: str, manifest: Manifest, destination: Path, received: Received) -> None:
-    """Bring every file of the manifest below `destination`; what is there already and right is not fetched again.
+def download(terms: Terms, job_id: str, destination: Path, received: Received = lambda _path, _size: None) -> Flow[Manifest]:
+    """Bring the artifact below `destination`, each file checked against the manifest's SHA-256.
+
+    What is there already and right is not fetched again, and a file that was cut off is completed.
 
     Raises:
         DownloadRefused: a path leaves the destination, or a file is not what the manifest says. Nothing wrong keeps its name.
     """
+    listed = Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
+    manifest = yield from ask(terms, listed)
     targets = [(file, _inside(destination, file.path)) for file in manifest.files]
     for file, target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not _is_there(target, file):
-            _fetch(transport, f"/v1/jobs/{job_id}/artifacts/{quote(file.path)}", file, target, received)
+        if not (yield Aside(partial(_is_there, target, file))):
+            yield from _fetch(terms, job_id, file, target, received)
         received(file.path, file.bytes)
+    return manifest
 
 
 def _inside(destination: Path, path: str) -> Path:
@@ -77,12 +86,12 @@ class _Part:
         self._digest.update(chunk)
 
 
-def _fetch(transport: Transport, url: str, file: ManifestFile, target: Path, received: Received) -> None:
+def _fetch(terms: Terms, job_id: str, file: ManifestFile, target: Path, received: Received) -> Flow[None]:
     """Fetch one file, going on where an earlier try stopped; an old part that turns out wrong is forgotten once."""
-    part = _Part(target)
+    part: _Part = yield Aside(partial(_Part, target))
     second_chance = part.size > 0
     while True:
-        _complete(transport, url, file, part, received)
+        yield from _complete(terms, job_id, file, part, received)
         if part.size == file.bytes and part.sha256 == file.sha256:
             part.append(b"")  # so that an empty file exists, too
             part.path.replace(target)
@@ -93,30 +102,36 @@ def _fetch(transport: Transport, url: str, file: ManifestFile, target: Path, rec
         second_chance = False
 
 
-def _complete(transport: Transport, url: str, file: ManifestFile, part: _Part, received: Received) -> None:
+def _complete(terms: Terms, job_id: str, file: ManifestFile, part: _Part, received: Received) -> Flow[None]:
     """Append to the part until it has the size that the manifest says, or more."""
-    patience = Patience(transport.patience)
+    patience = Patience(terms.patience)
     while part.size < file.bytes:
         before = part.size
         try:
-            _append(transport, url, file, part, received)
+            yield from _append(job_id, file, part, received)
             if part.size <= before:
                 return
+            continue
         except httpx.TransportError as error:
             if part.size > before:
                 patience.restart()
-            patience(Unreachable(transport.url, error))
+            trouble: Trouble = Unreachable(terms.url, error)
         except (ApiError, StoreRefused) as error:  # the service gives a fresh address to the store each time
-            patience(error)
+            trouble = error
+        yield Pause(patience.pause_after(trouble))
 
 
-def _append(transport: Transport, url: str, file: ManifestFile, part: _Part, received: Received) -> None:
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={part.size}-"} if part.size else {})
-    with transport.stream(url, headers) as response:
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
-            part.discard()
-        for chunk in response.iter_bytes():
-            part.append(chunk)
-            received(file.path, part.size)
-            if part.size > file.bytes:
-                return
+def _append(job_id: str, file: ManifestFile, part: _Part, received: Received) -> Flow[None]:
+    body = yield from open_body(_rest_of(job_id, file, part.size))
+    if body.response.status_code != httpx.codes.PARTIAL_CONTENT:
+        part.discard()
+    while (piece := (yield Take(body))) is not None:
+        yield Aside(partial(part.append, piece))
+        received(file.path, part.size)
+        if part.size > file.bytes:
+            return
+
+
+def _rest_of(job_id: str, file: ManifestFile, start: int) -> Call[Any]:
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    return Call("GET", path_to("jobs", job_id, "artifacts", *file.path.split("/")), nothing, headers=headers)

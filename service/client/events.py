@@ -1,15 +1,18 @@
 """The live stream of a job's events (Server-Sent Events), which survives lost connections and restarts of the service."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import httpx
 
+from service.client.asking import open_body
+from service.client.call import Call, nothing, path_to
 from service.client.errors import ApiError, Unreachable
-from service.client.transport import Patience, Transport
+from service.client.flow import Give, Pause, Stream, Take, Terms
+from service.client.patience import Patience, Trouble
 
 _END: Final = "end"
 _SECONDS_AWAY: Final = 60.0
@@ -35,55 +38,69 @@ class Message:
     id: str | None
 
 
-def follow(transport: Transport, job_id: str, after: int = 0) -> Iterator[Event]:
-    """Every event with a number above `after`, each once, in order, until the job has ended."""
+def follow(terms: Terms, job_id: str, after: int = 0) -> Stream[Event]:
+    """Every event above number `after`, live, each once and in order, until the job has ended.
+
+    Lost connections are taken up again.
+    """
     patience = Patience(_SECONDS_AWAY)
     while True:
         try:
-            for message in _messages(transport, job_id, after):
-                patience.restart()
-                if message.event == _END:
-                    return
-                event = _event(message)
-                if event.seq > after:
-                    after = event.seq
-                    yield event
-            patience(Unreachable(transport.url, "the stream ended early"))
+            body = yield from open_body(_stream_of(job_id, after))
+            messages = Messages()
+            while (piece := (yield Take(body))) is not None:
+                for message in messages.feed(piece):
+                    patience.restart()
+                    if message.event == _END:
+                        return
+                    event = event_of(json.loads(message.data))
+                    if event.seq > after:
+                        after = event.seq
+                        yield Give(event)
+            trouble: Trouble = Unreachable(terms.url, "the stream ended early")
         except httpx.TransportError as error:
-            patience(Unreachable(transport.url, error))
+            trouble = Unreachable(terms.url, error)
         except ApiError as error:
-            patience(error)
+            trouble = error
+        yield Pause(patience.pause_after(trouble))
 
 
-def parse(lines: Iterable[str]) -> Iterator[Message]:
-    """The messages in the lines of a stream; comments keep the connection alive and are dropped."""
-    event, data, identity = "message", list[str](), None
-    for line in lines:
+def event_of(document: dict[str, Any]) -> Event:
+    return Event(document["seq"], document["type"], document["data"], datetime.fromisoformat(document["created_at"]))
+
+
+class Messages:
+    """The messages in a stream that arrives in pieces; comments keep the connection alive and are dropped."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._clear()
+        self._id: str | None = None
+
+    def feed(self, piece: bytes) -> Iterator[Message]:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip(b"\r"):
+                self._take(line.decode().rstrip("\r"))
+            else:
+                if self._data:
+                    yield Message(self._event, "\n".join(self._data), self._id)
+                self._clear()
+
+    def _take(self, line: str) -> None:
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
-        if not line:
-            if data:
-                yield Message(event, "\n".join(data), identity)
-            event, data, identity = "message", [], None
-        elif field == "event":
-            event = value
+        if field == "event":
+            self._event = value
         elif field == "data":
-            data.append(value)
+            self._data.append(value)
         elif field == "id":
-            identity = value
+            self._id = value
+
+    def _clear(self) -> None:
+        self._event, self._data = "message", list[str]()
 
 
-def _messages(transport: Transport, job_id: str, after: int) -> Iterator[Message]:
+def _stream_of(job_id: str, after: int) -> Call[Any]:
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
-    with transport.stream(f"/v1/jobs/{job_id}/events", headers) as response:
-        yield from parse(response.iter_lines())
-
-
-def _event(message: Message) -> Event:
-    document = json.loads(message.data)
-    return Event(
-        int(message.id or document["seq"]),
-        message.event,
-        document["data"],
-        datetime.fromisoformat(document["created_at"]),
-    )
+    return Call("GET", path_to("jobs", job_id, "events"), nothing, headers=headers)

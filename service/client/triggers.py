@@ -1,12 +1,13 @@
 """Calls about triggers: `client.triggers`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Generic
 
 from service.client.answers import Answer
-from service.client.transport import Transport, pages
+from service.client.asking import asking, listing
+from service.client.call import Call, Page, Repeat, as_one, as_page, nothing, path_to, said
+from service.client.methods import Calls, Driver, Iteration, Method
 
 
 class Trigger(Answer):
@@ -36,47 +37,83 @@ class Firing(Answer):
     created_at: datetime
 
 
-class TriggerCalls:
+class FiringDetail(Firing):
+    """A firing with its event, as placeholders see it."""
+
+    event: dict[str, Any] | None = None
+
+
+def create(name: str, template: Mapping[str, Any], **more: Any) -> Call[Trigger]:
+    """Describe a job; `more`: filter, source, description, enabled. The answer's `secret` is shown once."""
+    body = {"name": name, "template": dict(template)} | said(**more)
+    return Call("POST", path_to("triggers"), as_one(Trigger.model_validate), body=body, repeat=Repeat.UNDONE)
+
+
+def list_all() -> Call[Page[Trigger]]:
+    """Newest first; pages are fetched as they are needed."""
+    return Call("GET", path_to("triggers"), as_page(Trigger.model_validate))
+
+
+def get(trigger_id: str) -> Call[Trigger]:
+    """One trigger."""
+    return Call("GET", path_to("triggers", trigger_id), as_one(Trigger.model_validate))
+
+
+def change(trigger_id: str, **changes: Any) -> Call[Trigger]:
+    """Another name, template, filter, source, description, or `enabled`; `filter=None` lets everything through."""
+    return Call("PATCH", path_to("triggers", trigger_id), as_one(Trigger.model_validate), body=changes)
+
+
+def delete(trigger_id: str) -> Call[None]:
+    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    return Call("DELETE", path_to("triggers", trigger_id), nothing, repeat=Repeat.UNDONE)
+
+
+def rotate_secret(trigger_id: str, *, overlap_seconds: int = 86_400) -> Call[Trigger]:
+    """A new secret; for `overlap_seconds` the old one holds, too."""
+    body = {"overlap_seconds": overlap_seconds}
+    return Call(
+        "POST", path_to("triggers", trigger_id, "rotate-secret"), as_one(Trigger.model_validate), body=body, repeat=Repeat.UNDONE
+    )
+
+
+def fire(trigger_id: str, event: Mapping[str, Any]) -> Call[Firing]:
+    """Bring an event, a JSON object. The same event again starts nothing, so that lost answers do no harm."""
+    return Call("POST", path_to("triggers", trigger_id, "fire"), as_one(Firing.model_validate), body=dict(event))
+
+
+def plan(trigger_id: str, event: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """What an event would do; nothing is started."""
+    return Call("POST", path_to("triggers", trigger_id, "fire"), as_one(dict), query={"validate_only": "true"}, body=dict(event))
+
+
+def firings(trigger_id: str, *, outcome: str | None = None) -> Call[Page[Firing]]:
+    """Newest first; pages are fetched as they are needed."""
+    return Call("GET", path_to("triggers", trigger_id, "firings"), as_page(Firing.model_validate), query=said(outcome=outcome))
+
+
+def get_firing(trigger_id: str, firing_id: str) -> Call[FiringDetail]:
+    """One firing, with its event."""
+    return Call("GET", path_to("triggers", trigger_id, "firings", firing_id), as_one(FiringDetail.model_validate))
+
+
+def replay(trigger_id: str, firing_id: str) -> Call[Firing]:
+    """Start one more job of a logged event."""
+    path = path_to("triggers", trigger_id, "firings", firing_id, "replay")
+    return Call("POST", path, as_one(Firing.model_validate), repeat=Repeat.UNDONE)
+
+
+class TriggerCalls(Calls[Driver], Generic[Driver]):
     """What is started by which events."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def create(self, name: str, template: Mapping[str, Any], **more: Any) -> Trigger:
-        """Describe a job; `more`: filter, source, description, enabled. The answer's `secret` is shown once."""
-        body = {"name": name, "template": dict(template)} | {key: value for key, value in more.items() if value is not None}
-        return Trigger.model_validate(self._transport.write("/v1/triggers", body))
-
-    def list(self) -> Iterator[Trigger]:
-        """Newest first; pages are fetched as they are needed."""
-        return map(Trigger.model_validate, pages(self._transport, "/v1/triggers"))
-
-    def delete(self, trigger_id: str) -> None:
-        self._transport.delete(_path(trigger_id))
-
-    def rotate_secret(self, trigger_id: str, *, overlap_seconds: int = 86_400) -> Trigger:
-        """A new secret; for `overlap_seconds` the old one holds, too."""
-        body = {"overlap_seconds": overlap_seconds}
-        return Trigger.model_validate(self._transport.write(f"{_path(trigger_id)}/rotate-secret", body))
-
-    def fire(self, trigger_id: str, event: Mapping[str, Any]) -> Firing:
-        """Bring an event, a JSON object. The same event again starts nothing, so that lost answers do no harm."""
-        return Firing.model_validate(self._transport.write_once(f"{_path(trigger_id)}/fire", dict(event)))
-
-    def plan(self, trigger_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
-        """What an event would do; nothing is started."""
-        return dict(self._transport.write_once(f"{_path(trigger_id)}/fire?validate_only=true", dict(event)))
-
-    def firings(self, trigger_id: str, *, outcome: str | None = None) -> Iterator[Firing]:
-        """Newest first; pages are fetched as they are needed."""
-        wanted = {"outcome": outcome} if outcome else {}
-        return map(Firing.model_validate, pages(self._transport, f"{_path(trigger_id)}/firings", wanted))
-
-    def replay(self, trigger_id: str, firing_id: str) -> Firing:
-        """Start one more job of a logged event."""
-        path = f"{_path(trigger_id)}/firings/{quote(firing_id, safe='')}/replay"
-        return Firing.model_validate(self._transport.write(path))
-
-
-def _path(trigger_id: str) -> str:
-    return f"/v1/triggers/{quote(trigger_id, safe='')}"
+    create = Method(asking(create))
+    list = Iteration(listing(list_all))
+    get = Method(asking(get))
+    change = Method(asking(change))
+    delete = Method(asking(delete))
+    rotate_secret = Method(asking(rotate_secret))
+    fire = Method(asking(fire))
+    plan = Method(asking(plan))
+    firings = Iteration(listing(firings))
+    get_firing = Method(asking(get_firing))
+    replay = Method(asking(replay))

@@ -1,12 +1,13 @@
 """Calls about webhooks: `client.webhooks`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Generic
 
 from service.client.answers import Answer
-from service.client.transport import Transport, pages
+from service.client.asking import asking, listing
+from service.client.call import Call, Page, Repeat, as_list, as_one, as_page, nothing, path_to, said
+from service.client.methods import Calls, Driver, Iteration, Method
 
 
 class Webhook(Answer):
@@ -41,42 +42,73 @@ class Delivery(Answer):
     attempts: list[DeliveryAttempt]
 
 
-class WebhookCalls:
+def create(url: str, *, events: Sequence[str] = (), description: str = "") -> Call[Webhook]:
+    """Have an address told; of how jobs end, unless `events` says of what. The answer's `secret` is shown once."""
+    body: dict[str, Any] = {"url": url, "description": description} | ({"events": list(events)} if events else {})
+    return Call("POST", path_to("webhooks"), as_one(Webhook.model_validate), body=body, repeat=Repeat.UNDONE)
+
+
+def list_all() -> Call[list[Webhook]]:
+    """The tenant's webhooks, oldest first."""
+    return Call("GET", path_to("webhooks"), as_list(Webhook.model_validate))
+
+
+def get(webhook_id: str) -> Call[Webhook]:
+    """One webhook."""
+    return Call("GET", path_to("webhooks", webhook_id), as_one(Webhook.model_validate))
+
+
+def change(
+    webhook_id: str,
+    *,
+    url: str | None = None,
+    events: Sequence[str] | None = None,
+    description: str | None = None,
+    enabled: bool | None = None,
+) -> Call[Webhook]:
+    """Another address, other events, or nothing for a while; what is None stays as it is."""
+    body = said(url=url, events=events and list(events), description=description, enabled=enabled)
+    return Call("PATCH", path_to("webhooks", webhook_id), as_one(Webhook.model_validate), body=body)
+
+
+def delete(webhook_id: str) -> Call[None]:
+    """Tell it nothing more, and forget what it was told."""
+    return Call("DELETE", path_to("webhooks", webhook_id), nothing, repeat=Repeat.UNDONE)
+
+
+def rotate_secret(webhook_id: str, *, overlap_seconds: int = 86_400) -> Call[Webhook]:
+    """A new secret; for `overlap_seconds` messages are signed with the old one, too."""
+    body = {"overlap_seconds": overlap_seconds}
+    return Call(
+        "POST", path_to("webhooks", webhook_id, "rotate-secret"), as_one(Webhook.model_validate), body=body, repeat=Repeat.UNDONE
+    )
+
+
+def test(webhook_id: str) -> Call[Delivery]:
+    """Have a message of the type `webhook.test` sent."""
+    return Call("POST", path_to("webhooks", webhook_id, "test"), as_one(Delivery.model_validate), repeat=Repeat.UNDONE)
+
+
+def deliveries(webhook_id: str, *, state: str | None = None) -> Call[Page[Delivery]]:
+    """Newest first; pages are fetched as they are needed."""
+    return Call("GET", path_to("webhooks", webhook_id, "deliveries"), as_page(Delivery.model_validate), query=said(state=state))
+
+
+def replay(webhook_id: str, delivery_id: str) -> Call[Delivery]:
+    """Have a message sent once more, under its old id."""
+    path = path_to("webhooks", webhook_id, "deliveries", delivery_id, "replay")
+    return Call("POST", path, as_one(Delivery.model_validate), repeat=Repeat.UNDONE)
+
+
+class WebhookCalls(Calls[Driver], Generic[Driver]):
     """Who is told of what."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def create(self, url: str, *, events: Sequence[str] = (), description: str = "") -> Webhook:
-        """Have an address told; of how jobs end, unless `events` says of what. The answer's `secret` is shown once."""
-        body: dict[str, Any] = {"url": url, "description": description} | ({"events": list(events)} if events else {})
-        return Webhook.model_validate(self._transport.write("/v1/webhooks", body))
-
-    def list(self) -> "list[Webhook]":
-        return [Webhook.model_validate(item) for item in pages(self._transport, "/v1/webhooks")]
-
-    def delete(self, webhook_id: str) -> None:
-        self._transport.delete(_path(webhook_id))
-
-    def rotate_secret(self, webhook_id: str, *, overlap_seconds: int = 86_400) -> Webhook:
-        """A new secret; for `overlap_seconds` messages are signed with the old one, too."""
-        body = {"overlap_seconds": overlap_seconds}
-        return Webhook.model_validate(self._transport.write(f"{_path(webhook_id)}/rotate-secret", body))
-
-    def test(self, webhook_id: str) -> Delivery:
-        """Have a message of the type `webhook.test` sent."""
-        return Delivery.model_validate(self._transport.write(f"{_path(webhook_id)}/test"))
-
-    def deliveries(self, webhook_id: str, *, state: str | None = None) -> Iterator[Delivery]:
-        """Newest first; pages are fetched as they are needed."""
-        wanted = {"state": state} if state else {}
-        return map(Delivery.model_validate, pages(self._transport, f"{_path(webhook_id)}/deliveries", wanted))
-
-    def replay(self, webhook_id: str, delivery_id: str) -> Delivery:
-        """Have a message sent once more, under its old id."""
-        path = f"{_path(webhook_id)}/deliveries/{quote(delivery_id, safe='')}/replay"
-        return Delivery.model_validate(self._transport.write(path))
-
-
-def _path(webhook_id: str) -> str:
-    return f"/v1/webhooks/{quote(webhook_id, safe='')}"
+    create = Method(asking(create))
+    list = Method(asking(list_all))
+    get = Method(asking(get))
+    change = Method(asking(change))
+    delete = Method(asking(delete))
+    rotate_secret = Method(asking(rotate_secret))
+    test = Method(asking(test))
+    deliveries = Iteration(listing(deliveries))
+    replay = Method(asking(replay))

@@ -21,7 +21,7 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         if "model" not in body:
             raise CommandFailed("name a model, or give --spec a file that does", 2)
         with DsnotClient(patience=2) as client:
-            found = client.plan(body)
+            found = client.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)
             return

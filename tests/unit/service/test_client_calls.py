@@ -1,5 +1,7 @@
 """Calls of the client: problems become errors, what passes is waited for, pages are joined."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -7,6 +9,7 @@ import pytest
 
 from service.client import ApiError, DsnotClient, NotConfigured, Unreachable
 from service.contract import JobState
+from tests.unit.service.clients import KINDS, client_on
 
 _JOB = {
     "id": "11111111-2222-3333-4444-555555555555",
@@ -24,7 +27,15 @@ _PROBLEM = {
 }
 
 
-def client_of(*answers: httpx.Response | Exception, patience: float = 2) -> tuple[DsnotClient, list[httpx.Request]]:
+Made = tuple[DsnotClient, list[httpx.Request]]
+
+
+@pytest.fixture(params=KINDS)
+def client_of(request: pytest.FixtureRequest) -> Callable[..., Made]:
+    return partial(_client_of, request.param)
+
+
+def _client_of(kind: str, *answers: httpx.Response | Exception, patience: float = 2) -> Made:
     """A client whose requests are answered in turn, and the list of them."""
     seen: list[httpx.Request] = []
     left = iter(answers)
@@ -34,12 +45,12 @@ def client_of(*answers: httpx.Response | Exception, patience: float = 2) -> tupl
         item = next(left)
         if isinstance(item, Exception):
             raise item
-        return item
+        return httpx.Response(item.status_code, headers=item.headers, content=item.content)  # one of its own for each client
 
-    return DsnotClient("http://service/", "dsnot_key", patience=patience, transport=httpx.MockTransport(answer)), seen
+    return client_on(kind, answer, url="http://service/", patience=patience), seen
 
 
-def test_a_problem_document_becomes_an_error_with_its_pointers() -> None:
+def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(422, json=_PROBLEM))
     with pytest.raises(ApiError) as caught:
         client.create_job({"model": {"id": "org/model"}})
@@ -49,20 +60,20 @@ def test_a_problem_document_becomes_an_error_with_its_pointers() -> None:
     assert str(caught.value) == "The request does not fit:\n  /recipe/pattern/sparsity: Input should be less than 1"
 
 
-def test_an_answer_that_is_no_problem_document_is_named_by_its_status() -> None:
+def test_an_answer_that_is_no_problem_document_is_named_by_its_status(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(502, text="<html>"))
     with pytest.raises(ApiError, match="status 502"):
         client.get_job("1")
 
 
 @pytest.mark.parametrize("trouble", [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "0"})])
-def test_reads_are_tried_again_where_that_can_help(trouble: httpx.Response | Exception) -> None:
+def test_reads_are_tried_again_where_that_can_help(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(200, json=_JOB))
     assert client.get_job(str(_JOB["id"])).state == JobState.QUEUED
     assert len(seen) == 2
 
 
-def test_a_retry_that_would_take_too_long_is_not_waited_for() -> None:
+def test_a_retry_that_would_take_too_long_is_not_waited_for(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "3600"}))
     with pytest.raises(ApiError, match="away") as caught:
         client.get_job("1")
@@ -82,7 +93,7 @@ _IN_FLIGHT = {"type": "urn:dsnot:problem:idempotency-in-flight", "title": "", "s
         httpx.Response(409, json=_IN_FLIGHT, headers={"Retry-After": "0"}),
     ],
 )
-def test_a_creation_is_repeated_under_one_key(trouble: httpx.Response | Exception) -> None:
+def test_a_creation_is_repeated_under_one_key(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(201, json=_JOB), httpx.Response(201, json=_JOB))
     client.create_job({"model": {"id": "org/model"}})
     client.create_job({"model": {"id": "org/model"}})
@@ -90,39 +101,39 @@ def test_a_creation_is_repeated_under_one_key(trouble: httpx.Response | Exceptio
     assert first == again != other
 
 
-def test_a_key_of_the_callers_own_is_sent() -> None:
+def test_a_key_of_the_callers_own_is_sent(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(201, json=_JOB))
     client.create_job({"model": {"id": "org/model"}}, idempotency_key="run-17")
     assert seen[0].headers["Idempotency-Key"] == "run-17"
 
 
-def test_writes_that_may_not_arrive_twice_are_sent_once() -> None:
+def test_writes_that_may_not_arrive_twice_are_sent_once(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.ConnectError("refused"), httpx.Response(201, json=_JOB))
     with pytest.raises(Unreachable, match="http://service does not answer"):
         client.webhooks.test("1")
     assert len(seen) == 1
 
 
-def test_waiting_is_left_to_the_service() -> None:
+def test_waiting_is_left_to_the_service(client_of: Callable[..., Made]) -> None:
     ended = _JOB | {"state": "succeeded"}
     client, seen = client_of(httpx.Response(200, json=_JOB), httpx.Response(200, json=ended))
     assert client.wait("1").has_ended
     assert [request.headers["Prefer"] for request in seen] == ["wait=30"] * 2
 
 
-def test_patience_ends() -> None:
+def test_patience_ends(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(*[httpx.ConnectError("refused")] * 10, patience=0.5)
     with pytest.raises(Unreachable):
         client.get_job("1")
     assert 1 < len(seen) < 10
 
 
-def test_fields_of_a_newer_service_are_kept() -> None:
+def test_fields_of_a_newer_service_are_kept(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(200, json=_JOB))
     assert client.get_job("1").model_dump(mode="json")["something_new"] == 1
 
 
-def test_pages_are_joined_and_filters_sent_with_each() -> None:
+def test_pages_are_joined_and_filters_sent_with_each(client_of: Callable[..., Made]) -> None:
     pages: list[dict[str, Any]] = [{"items": [_JOB], "next_cursor": "c1"}, {"items": [_JOB, _JOB], "next_cursor": None}]
     client, seen = client_of(*(httpx.Response(200, json=page) for page in pages))
     assert len(list(client.list_jobs(state="queued", labels={"team": "search"}))) == 3
@@ -132,7 +143,7 @@ def test_pages_are_joined_and_filters_sent_with_each() -> None:
     ]
 
 
-def test_an_id_cannot_change_the_address() -> None:
+def test_an_id_cannot_change_the_address(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(404, json={"detail": "no"}))
     with pytest.raises(ApiError):
         client.get_job("../keys?x=1#")

@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -10,12 +11,13 @@ import pytest
 
 from service.client import DownloadRefused, DsnotClient
 from service.contract import Manifest, ManifestFile
+from tests.unit.service.clients import KINDS, Answer, Broken, client_on
 
 _JOB = "11111111-2222-3333-4444-555555555555"
 _WEIGHTS = random.Random(1).randbytes(3_000_000)
 _FILES = {"config.json": b"{}", "nested/model.safetensors": _WEIGHTS, "empty": b""}
 
-Answer = Callable[[httpx.Request], httpx.Response]
+ClientOf = Callable[[Answer], DsnotClient]
 
 
 class Store:
@@ -41,39 +43,31 @@ class Store:
         content = data[start:]
         if self.cut_after is not None:
             content, self.cut_after = content[: self.cut_after], None
-            return httpx.Response(206 if wanted else 200, stream=_Broken(content))
+            return httpx.Response(206 if wanted else 200, stream=Broken(content, httpx.ReadError("the connection broke")))
         return httpx.Response(206 if wanted else 200, content=content)
-
-
-class _Broken(httpx.SyncByteStream):
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        yield self._content
-        raise httpx.ReadError("the connection broke")
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def client_of(answer: Answer) -> DsnotClient:
-    return DsnotClient("http://service", "dsnot_key", patience=2, transport=httpx.MockTransport(answer))
+@pytest.fixture(params=KINDS)
+def client_of(request: pytest.FixtureRequest) -> ClientOf:
+    return partial(client_on, request.param)
 
 
 def on_disk(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_file_of_the_manifest_arrives(tmp_path: Path) -> None:
+def test_every_file_of_the_manifest_arrives(client_of: ClientOf, tmp_path: Path) -> None:
     sizes: dict[str, int] = {}
     client_of(Store(_FILES)).download(_JOB, tmp_path / "out", sizes.__setitem__)
     assert on_disk(tmp_path / "out") == _FILES
     assert sizes == {path: len(data) for path, data in _FILES.items()}
 
 
-def test_what_is_there_and_right_is_not_fetched_again(tmp_path: Path) -> None:
+def test_what_is_there_and_right_is_not_fetched_again(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store(_FILES)
     client = client_of(store)
     client.download(_JOB, tmp_path)
@@ -84,7 +78,7 @@ def test_what_is_there_and_right_is_not_fetched_again(tmp_path: Path) -> None:
     assert on_disk(tmp_path) == _FILES
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path) -> None:
+def test_a_broken_connection_is_taken_up_where_it_broke(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     store.cut_after = 2_000_000
     client_of(store).download(_JOB, tmp_path)
@@ -92,7 +86,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path) -> None:
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
 
-def test_a_part_left_by_an_earlier_run_is_completed(tmp_path: Path) -> None:
+def test_a_part_left_by_an_earlier_run_is_completed(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(_WEIGHTS[:1234])
     client_of(store).download(_JOB, tmp_path)
@@ -101,14 +95,14 @@ def test_a_part_left_by_an_earlier_run_is_completed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [b"x" * 1234, b"x" * len(_WEIGHTS), b"x" * (len(_WEIGHTS) + 1)])
-def test_a_part_of_something_else_is_forgotten(tmp_path: Path, part: bytes) -> None:
+def test_a_part_of_something_else_is_forgotten(client_of: ClientOf, tmp_path: Path, part: bytes) -> None:
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(part)
     client_of(Store({"model.safetensors": _WEIGHTS})).download(_JOB, tmp_path)
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
 
 @pytest.mark.parametrize("wrong", [bytes([_WEIGHTS[0] ^ 1]) + _WEIGHTS[1:], _WEIGHTS[:-1], _WEIGHTS + b"x", b""])
-def test_a_file_that_is_not_what_was_promised_is_refused_and_not_kept(tmp_path: Path, wrong: bytes) -> None:
+def test_a_file_that_is_not_what_was_promised_is_refused_and_not_kept(client_of: ClientOf, tmp_path: Path, wrong: bytes) -> None:
     store = Store({"model.safetensors": wrong}, promised={"model.safetensors": _WEIGHTS})
     with pytest.raises(DownloadRefused, match=r"model\.safetensors is not what the manifest promises"):
         client_of(store).download(_JOB, tmp_path)
@@ -116,7 +110,9 @@ def test_a_file_that_is_not_what_was_promised_is_refused_and_not_kept(tmp_path: 
 
 
 @pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/etc/evil", "a\\..\\evil", "", ".", "a\0b"])
-def test_a_path_that_leaves_the_destination_is_refused_before_anything_is_written(tmp_path: Path, path: str) -> None:
+def test_a_path_that_leaves_the_destination_is_refused_before_anything_is_written(
+    client_of: ClientOf, tmp_path: Path, path: str
+) -> None:
     destination = tmp_path / "out"
     destination.mkdir()
     with pytest.raises(DownloadRefused, match="outside"):
@@ -124,7 +120,7 @@ def test_a_path_that_leaves_the_destination_is_refused_before_anything_is_writte
     assert on_disk(tmp_path) == {}
 
 
-def test_a_link_does_not_lead_out_of_the_destination(tmp_path: Path) -> None:
+def test_a_link_does_not_lead_out_of_the_destination(client_of: ClientOf, tmp_path: Path) -> None:
     destination = tmp_path / "out"
     destination.mkdir()
     (destination / "link").symlink_to(tmp_path)
@@ -133,7 +129,7 @@ def test_a_link_does_not_lead_out_of_the_destination(tmp_path: Path) -> None:
     assert on_disk(tmp_path) == {}
 
 
-def test_the_key_stays_behind_when_the_store_is_elsewhere(tmp_path: Path) -> None:
+def test_the_key_stays_behind_when_the_store_is_elsewhere(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"config.json": b"{}"})
     seen: list[httpx.Request] = []
 

@@ -1,7 +1,8 @@
 """The event stream: each event once, in order, however often the connection breaks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -9,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.client import ApiError, DsnotClient
-from service.client.events import Message, parse
+from service.client.events import Message, Messages
+from tests.unit.service.clients import KINDS, Answer, Broken, client_on
+
+ClientOf = Callable[[Answer], DsnotClient]
 
 _TYPES = ["created", "attempt_started", "stage_started", "block_pruned", "succeeded"]
 
@@ -35,48 +39,47 @@ class Service:
         frames = [_frame(seq) for seq in range(int(last or 0) + 1, len(_TYPES) + 1)] + [_END]
         text = ": ping\n\n" + "".join(frames)
         if self._breaks:
-            return httpx.Response(200, stream=_Breaking(text[: self._breaks.pop(0)]))
+            return httpx.Response(200, stream=Broken(text[: self._breaks.pop(0)].encode(), httpx.RemoteProtocolError("gone")))
         return httpx.Response(200, text=text)
 
 
-class _Breaking(httpx.SyncByteStream):
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._text.encode()
-        raise httpx.RemoteProtocolError("gone")
+@pytest.fixture(params=KINDS)
+def client_of(request: pytest.FixtureRequest) -> ClientOf:
+    return partial(client_on, request.param)
 
 
-def _client(answer: object) -> DsnotClient:
-    return DsnotClient("http://service", "key", transport=httpx.MockTransport(answer))  # type: ignore[arg-type]
-
-
-def test_events_arrive_in_order_and_the_stream_ends_by_itself() -> None:
-    events = list(_client(Service()).events("1"))
+def test_events_arrive_in_order_and_the_stream_ends_by_itself(client_of: ClientOf) -> None:
+    events = list(client_of(Service()).events("1"))
     assert [(event.seq, event.type, event.data) for event in events] == [(n, _TYPES[n - 1], {"n": n}) for n in range(1, 6)]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 60, 170, 171, 300, 400])
-def test_a_lost_connection_neither_repeats_nor_skips(cut: int) -> None:
+def test_a_lost_connection_neither_repeats_nor_skips(client_of: ClientOf, cut: int) -> None:
     service = Service(cut)
-    assert [event.seq for event in _client(service).events("1")] == [1, 2, 3, 4, 5]
+    assert [event.seq for event in client_of(service).events("1")] == [1, 2, 3, 4, 5]
     assert len(service.resumed_after) == 2
 
 
-def test_it_starts_after_the_number_asked_for() -> None:
+def test_it_starts_after_the_number_asked_for(client_of: ClientOf) -> None:
     service = Service()
-    assert [event.seq for event in _client(service).events("1", after=3)] == [4, 5]
+    assert [event.seq for event in client_of(service).events("1", after=3)] == [4, 5]
     assert service.resumed_after == ["3"]
 
 
-def test_a_refusal_is_not_retried() -> None:
-    client = _client(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
+def test_a_refusal_is_not_retried(client_of: ClientOf) -> None:
+    client = client_of(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
     with pytest.raises(ApiError, match="no such job"):
         list(client.events("1"))
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["C"]), min_size=1), min_size=1))
-def test_what_is_framed_is_parsed_back(texts: list[str]) -> None:
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["C"]), min_size=1), min_size=1),
+    st.integers(1, 20),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_is_framed_is_parsed_back_in_whatever_pieces_it_arrives(texts: list[str], size: int, newline: str) -> None:
     lines = [line for number, text in enumerate(texts) for line in (f"id: {number}", "event: e", f"data: {text}", ": x", "")]
-    assert list(parse(lines)) == [Message("e", text, str(number)) for number, text in enumerate(texts)]
+    sent = "".join(line + newline for line in lines).encode()
+    messages = Messages()
+    found = [each for start in range(0, len(sent), size) for each in messages.feed(sent[start : start + size])]
+    assert found == [Message("e", text, str(number)) for number, text in enumerate(texts)]

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from service.contract import JobSpec
@@ -13,25 +11,6 @@ from service.datasets.documents import Format
 from service.datasets.intake import Intake
 from service.datasets.schemas import DatasetView
 from service.jobs.schemas import SPEC_EXAMPLES
-from service.main import create_app
-from service.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    nowhere = tmp_path_factory.mktemp("nowhere")
-    settings = Settings.model_validate(
-        {
-            "database_url": "postgresql://u:p@127.0.0.1:1/d",
-            "broker_url": "redis://127.0.0.1:1/0",
-            "artifact_url": (nowhere / "artifacts").as_uri(),
-            "model_root": nowhere,
-            "cache_dir": nowhere,
-        }
-    )
-    made: dict[str, Any] = create_app(settings).openapi()
-    assert list(Path(nowhere).iterdir()) == [], "describing the service opens nothing"
-    return made
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

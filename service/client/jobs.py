@@ -1,0 +1,177 @@
+"""Calls about jobs: asking for them, looking at them, changing their course."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Generic
+from uuid import uuid4
+
+import httpx
+
+from service.client.answers import Attempt, Job, Layer, Metrics, Plan
+from service.client.asking import ask, asking, listing
+from service.client.call import Call, Page, Repeat, as_list, as_one, as_page, nothing, path_to, said
+from service.client.download import download
+from service.client.events import Event, event_of, follow
+from service.client.flow import Flow, Pause, Terms
+from service.client.methods import Calls, Driver, Iteration, Method
+from service.contract import JobSpec, JobState, Manifest
+
+_WAIT_SECONDS: Final = 30.0
+_LEAST_SECONDS: Final = 1.0
+"""Between two looks at a job that the service did not wait for."""
+_ANSWER_SECONDS: Final = 30.0
+"""How long an answer may take beyond the wait that was asked for."""
+
+Spec = JobSpec | Mapping[str, Any]
+
+
+def create_job(spec: Spec, *, idempotency_key: str | None = None) -> Call[Job]:
+    """Ask for a job; all fields but `model` have defaults. Lost answers and restarts make no second one.
+
+    `idempotency_key`: the caller's own, such as the id of a pipeline's run: several calls within a day make one job.
+    """
+    headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+    return Call("POST", path_to("jobs"), _job_in, body=_body(spec), headers=headers)
+
+
+def plan(spec: Spec) -> Call[Plan]:
+    """What a job would be: its model, what it needs, its place in the queue, and warnings. Nothing is stored."""
+    return Call("POST", path_to("jobs"), as_one(Plan.model_validate), query={"validate_only": "true"}, body=_body(spec))
+
+
+def get_job(job_id: str) -> Call[Job]:
+    """One job as it is now."""
+    return Call("GET", path_to("jobs", job_id), _job_in)
+
+
+def list_jobs(
+    *,
+    state: JobState | str | Sequence[str] | None = None,
+    model: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+) -> Call[Page[Job]]:
+    """Newest first; pages are fetched as they are needed."""
+    times = {"created_after": created_after, "created_before": created_before}
+    query = {name: moment.astimezone().isoformat() for name, moment in times.items() if moment is not None}
+    named = {f"label.{name}": value for name, value in (labels or {}).items()}
+    return Call(
+        "GET",
+        path_to("jobs"),
+        as_page(Job.model_validate),
+        query={**said(state=state or None, model=model or None), **named, **query},
+    )
+
+
+def cancel_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
+    """End the job. `if_match`: only if it is still of the version whose `etag` that is; so with the other changes."""
+    return _change(job_id, "cancel", if_match)
+
+
+def pause_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
+    """Have the job wait; what it has finished is kept."""
+    return _change(job_id, "pause", if_match)
+
+
+def resume_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
+    """Queue a paused job again; it goes on after its last finished block."""
+    return _change(job_id, "resume", if_match)
+
+
+def retry_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
+    """The job that tries this one, which has ended without success, again."""
+    return _change(job_id, "retry", if_match)
+
+
+def delete_job(job_id: str, *, if_match: str | None = None) -> Call[None]:
+    """Forget a job that has ended, its artifact included."""
+    return Call("DELETE", path_to("jobs", job_id), nothing, headers=_only(if_match), repeat=Repeat.UNDONE)
+
+
+def list_events(job_id: str, *, after: int = 0) -> Call[Page[Event]]:
+    """The events above number `after` that have happened so far."""
+    return Call("GET", path_to("jobs", job_id, "events"), as_page(event_of), query={"after": after})
+
+
+def attempts(job_id: str) -> Call[list[Attempt]]:
+    """Who worked on the job, and how that ended."""
+    return Call("GET", path_to("jobs", job_id, "attempts"), as_list(Attempt.model_validate))
+
+
+def layers(job_id: str) -> Call[Page[Layer]]:
+    """What pruning did to each matrix, in the order of the model."""
+    return Call("GET", path_to("jobs", job_id, "layers"), as_page(Layer.model_validate))
+
+
+def metrics(job_id: str) -> Call[Metrics]:
+    """Dense and pruned quality, sizes, timings, peak memory: what is measured so far."""
+    return Call("GET", path_to("jobs", job_id, "metrics"), as_one(Metrics.model_validate))
+
+
+def manifest(job_id: str) -> Call[Manifest]:
+    """The files of the job's artifact."""
+    return Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
+
+
+def wait(terms: Terms, job_id: str, timeout: float | None = None) -> Flow[Job]:
+    """The job once it has ended.
+
+    Raises:
+        TimeoutError: it has not within `timeout` seconds; it goes on.
+    """
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        left = max(0.0, end - time.monotonic())
+        began = time.monotonic()
+        job = yield from ask(terms, _job_within(job_id, math.ceil(min(left, _WAIT_SECONDS))))
+        if job.has_ended:
+            return job
+        if time.monotonic() >= end:
+            raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
+        yield Pause(max(0.0, min(_LEAST_SECONDS, left) - (time.monotonic() - began)))  # it may have had no room for waiting
+
+
+class JobCalls(Calls[Driver], Generic[Driver]):
+    create_job = Method(asking(create_job))
+    plan = Method(asking(plan))
+    get_job = Method(asking(get_job))
+    list_jobs = Iteration(listing(list_jobs))
+    cancel_job = Method(asking(cancel_job))
+    pause_job = Method(asking(pause_job))
+    resume_job = Method(asking(resume_job))
+    retry_job = Method(asking(retry_job))
+    delete_job = Method(asking(delete_job))
+    wait = Method(wait)
+    events = Iteration(follow)
+    list_events = Iteration(listing(list_events))
+    attempts = Method(asking(attempts))
+    layers = Iteration(listing(layers))
+    metrics = Method(asking(metrics))
+    manifest = Method(asking(manifest))
+    download = Method(download)
+
+
+def _job_within(job_id: str, seconds: int) -> Call[Job]:
+    """The job when it has ended, or after so many seconds."""
+    headers = {"Prefer": f"wait={seconds}"}
+    return Call("GET", path_to("jobs", job_id), _job_in, headers=headers, seconds=seconds + _ANSWER_SECONDS)
+
+
+def _change(job_id: str, change: str, if_match: str | None) -> Call[Job]:
+    return Call("POST", path_to("jobs", job_id, change), _job_in, headers=_only(if_match))
+
+
+def _only(if_match: str | None) -> dict[str, str]:
+    return said(**{"If-Match": if_match})
+
+
+def _body(spec: Spec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
+
+
+def _job_in(response: httpx.Response) -> Job:
+    """With its version, which is said in a header."""
+    return Job.model_validate(response.json() | {"etag": response.headers.get("ETag")})

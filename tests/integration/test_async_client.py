@@ -1,0 +1,133 @@
+"""The asynchronous client against the real HTTP service; that it asks as the blocking one does, the unit tests show."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.client import AsyncDsnotClient, Event, NotFound
+from service.contract import EventType, JobState, Scope
+from service.database import Database
+from service.events import repository as events
+from service.settings import Settings
+from tests.integration.serving import BODY, insert_job, key_for, serving, set_job
+from tests.integration.test_api_artifacts import FILES, publish
+
+Scene = Callable[[AsyncDsnotClient], Awaitable[None]]
+Play = Callable[[Scene], None]
+
+
+@pytest.fixture
+def play(settings: Settings, database: Database) -> Iterator[Play]:
+    """Runs a function with a client of a running service."""
+    key = key_for(database, Scope.ADMIN)
+    with serving(settings) as url:
+
+        async def with_client(scene: Scene) -> None:
+            async with AsyncDsnotClient(url, key) as client:
+                await scene(client)
+
+        yield lambda scene: asyncio.run(with_client(scene))
+
+
+def test_what_is_asked_for_comes_back_and_lists_are_whole(play: Play, database: Database) -> None:
+    made = {str(insert_job(database)) for _ in range(45)}
+
+    async def scene(client: AsyncDsnotClient) -> None:
+        job = await client.create_job(BODY | {"labels": {"team": "search"}})
+        assert job.labels == {"team": "search"}
+        assert [found.id async for found in client.list_jobs(labels={"team": "search"})] == [job.id]
+        assert {found.id async for found in client.list_jobs()} == made | {job.id}
+        assert (await client.plan(BODY)).queue.position == 47
+        assert (await client.recipes())["presets"]
+        with pytest.raises(NotFound):
+            await client.manifest(job.id)
+
+    play(scene)
+
+
+def test_one_client_follows_waits_and_asks_at_the_same_time(play: Play, database: Database) -> None:
+    async def collect(client: AsyncDsnotClient, job_id: str) -> list[Event]:
+        return [event async for event in client.events(job_id)]
+
+    async def scene(client: AsyncDsnotClient) -> None:
+        jobs = [await client.create_job(BODY) for _ in range(5)]
+        following = [asyncio.create_task(collect(client, job.id)) for job in jobs]
+        waiting = [asyncio.create_task(client.wait(job.id, timeout=30)) for job in jobs]
+        await asyncio.sleep(0.3)
+        with database.begin() as session:
+            for number in range(20):
+                events.append(session, UUID(jobs[0].id), EventType.BLOCK_PRUNED, {"n": number})
+        for job in jobs:
+            await client.cancel_job(job.id)
+        seen = await asyncio.wait_for(asyncio.gather(*following), 20)
+        assert [event.seq for event in seen[0]] == list(range(1, len(seen[0]) + 1))
+        assert [event.data["n"] for event in seen[0] if event.type == EventType.BLOCK_PRUNED] == list(range(20))
+        assert {each[-1].type for each in seen} == {EventType.CANCELLED}
+        assert {job.state for job in await asyncio.gather(*waiting)} == {JobState.CANCELLED}
+
+    play(scene)
+
+
+def test_a_stream_may_be_left_early(play: Play, settings: Settings) -> None:
+    async def scene(client: AsyncDsnotClient) -> None:
+        job = await client.create_job(BODY)
+        for _ in range(settings.max_event_streams + 1):
+            async with aclosing(client.events(job.id)) as stream:
+                assert (await anext(stream)).type == EventType.CREATED
+
+    play(scene)
+
+
+def test_waiting_ends_with_the_job_or_with_patience(play: Play, database: Database) -> None:
+    async def scene(client: AsyncDsnotClient) -> None:
+        job = await client.create_job(BODY)
+        with pytest.raises(TimeoutError, match="still queued"):
+            await client.wait(job.id, timeout=0)
+        set_job(database, job.id, state=JobState.CANCELLED)
+        assert (await client.wait(job.id, timeout=10)).state == JobState.CANCELLED
+
+    play(scene)
+
+
+def test_an_artifact_arrives_whole_and_is_completed_after_a_break(
+    play: Play, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    job_id, folder = str(publish(settings, database)), tmp_path / "got"
+    folder.mkdir()
+    (folder / "model.safetensors.dsnot-part").write_bytes(FILES["model.safetensors"][:1000])
+
+    async def scene(client: AsyncDsnotClient) -> None:
+        manifest = await client.download(job_id, folder)
+        assert {file.path for file in manifest.files} == set(FILES)
+
+    play(scene)
+    assert {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == FILES
+
+
+def test_text_webhooks_and_triggers_are_there_too(play: Play, tmp_path: Path) -> None:
+    text = tmp_path / "tickets.txt"
+    text.write_text("It does not work.\n\nNow it does.\n" * 50_000)
+
+    async def scene(client: AsyncDsnotClient) -> None:
+        dataset = await client.datasets.upload(text, name="tickets")
+        assert (dataset.name, dataset.documents) == ("tickets", 50_001)
+        assert dataset.id in {each.id async for each in client.datasets.list()}
+        await client.datasets.delete(dataset.id)
+        webhook = await client.webhooks.create("https://example.com/hook")
+        changed = await client.webhooks.change(webhook.id, enabled=False, events=["job.failed"])
+        assert (changed.enabled, changed.events) == (False, ["job.failed"])
+        assert await client.webhooks.list() == [await client.webhooks.get(webhook.id)]
+        trigger = await client.triggers.create("nightly", {"model": {"id": "${{ data.model }}"}})
+        event = {"id": "1", "model": BODY["model"]["id"]}
+        fired, again = await client.triggers.fire(trigger.id, event), await client.triggers.fire(trigger.id, event)
+        assert fired.job_id == again.job_id is not None
+        detail = await client.triggers.get_firing(trigger.id, fired.id)
+        assert detail.event is not None
+        assert detail.event["data"] == event
+        assert not (await client.triggers.change(trigger.id, enabled=False)).enabled
+
+    play(scene)

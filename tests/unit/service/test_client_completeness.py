@@ -1,0 +1,97 @@
+"""The two clients can do all that the API can, and the same."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.client import ApiError, DsnotClient
+from service.client.methods import Iteration, Method
+from service.contract import Manifest, ManifestFile
+from tests.unit.service.clients import KINDS, client_on
+
+SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers"}
+"""What is asked for by callers; keys and what else is the administrator's has commands of its own."""
+
+ID = "11111111-2222-3333-4444-555555555555"
+MANIFEST = Manifest(job_id=ID, fence=1, files=[ManifestFile(path="config.json", bytes=2, sha256="0" * 64)])
+
+
+def methods(calls: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every call of a client, those of `client.webhooks` and the like included."""
+    for attribute, found in inspect.getmembers(type(calls)):
+        if isinstance(found, Method | Iteration):
+            yield name + attribute, getattr(calls, attribute)
+    for attribute in ("webhooks", "datasets", "triggers") if not name else ():
+        yield from methods(getattr(calls, attribute), f"{attribute}.")
+
+
+def arguments(method: Any, file: Path) -> list[Any]:
+    """Something for each argument that has to be given."""
+    values = {"spec": {"model": {"id": "a"}}, "template": {}, "event": {}, "file": file, "destination": file.parent}
+    needed = [each.name for each in inspect.signature(method).parameters.values() if each.default is each.empty]
+    positional = [each for each in needed if each not in ("more", "changes")]
+    return [values.get(each, "https://sink.example/" if each == "url" else ID) for each in positional]
+
+
+Sent = tuple[str, str, dict[str, str], bytes]
+TOLD = ("accept", "content-type", "content-length", "prefer", "last-event-id", "authorization", "user-agent")
+"""Headers that both clients have to send alike; an idempotency key is another one every time."""
+
+
+def asked_by(kind: str, file: Path) -> dict[str, list[Sent]]:
+    """What each call sends."""
+    seen: list[Sent] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {name: value for name, value in request.headers.items() if name in TOLD}
+        seen.append((request.method, request.url.raw_path.decode(), headers, request.content))
+        if request.url.path.endswith("/artifacts"):
+            return httpx.Response(200, json=MANIFEST.model_dump())
+        return httpx.Response(418, json={"type": "urn:dsnot:problem:teapot"})
+
+    client, asked = client_on(kind, answer), {}
+    for name, method in methods(DsnotClient("http://service", "key")):
+        seen.clear()
+        with suppress(ApiError):
+            tuple(attrgetter(name)(client)(*arguments(method, file)) or ())
+        asked[name] = list(seen)
+    return asked
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "text.txt").write_text("One.\n\nTwo.\n")
+    return tmp_path / "text.txt"
+
+
+def test_both_clients_have_the_same_calls_and_send_the_same(file: Path) -> None:
+    blocking, asynchronous = (asked_by(kind, file) for kind in KINDS)
+    assert blocking == asynchronous
+    assert all(blocking.values())
+    assert len(blocking) > 35
+
+
+def test_the_client_can_do_all_that_the_document_describes(document: dict[str, Any], file: Path) -> None:
+    described = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if SUBJECTS & set(operation["tags"])
+    }
+    templates = {path: re.compile(re.sub(r"{\w+}", "[^/]+", path)) for _, path in described}
+    asked = {
+        (method, path)
+        for sent in asked_by("blocking", file).values()
+        for method, address, _, _ in sent
+        for path, pattern in templates.items()
+        if pattern.fullmatch(address.partition("?")[0])
+    }
+    assert described - asked == set()
+    assert len(described) > 35

@@ -1,0 +1,126 @@
+"""Problems of the service as exceptions: each has its kind, and the service has no problem that was forgotten."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import httpx
+import pytest
+
+import service.main  # noqa: F401  # so that every problem is known
+from service.bodies import MalformedBody
+from service.client import (
+    ApiError,
+    AsyncDsnotClient,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    ServiceUnavailable,
+    Unreachable,
+)
+from service.client.errors import problem_in
+from service.errors import Problem
+from tests.unit.service.clients import KINDS, client_on
+
+OF_THE_PROTOCOL = {"method-not-allowed", "bad-request", "range-not-satisfiable"}
+"""The client never asks for what leads to these."""
+
+
+def subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def answer(problem: Mapping[str, object], status: int = 400, **headers: str) -> httpx.Response:
+    return httpx.Response(status, json=problem, headers=headers)
+
+
+def test_every_problem_of_the_service_has_a_kind_of_exception() -> None:
+    known = {each.type for each in subclasses(Problem) if hasattr(each, "type")}
+    kinds = {name: type(problem_in(answer({"type": f"urn:dsnot:problem:{name}"}))) for name in known}
+    assert {name for name, kind in kinds.items() if kind is ApiError} <= OF_THE_PROTOCOL
+    assert len(known) > 20
+    assert kinds["not-found"] is NotFound
+    assert kinds[MalformedBody.type].__name__ == "BodyRefused"
+
+
+def test_a_problem_that_is_not_known_yet_is_told_all_the_same() -> None:
+    error = problem_in(answer({"type": "urn:dsnot:problem:brand-new", "title": "New", "detail": "something new"}, 409))
+    assert type(error) is ApiError
+    assert (error.status, error.type, str(error)) == (409, "urn:dsnot:problem:brand-new", "something new")
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', '{"type": 1, "errors": null}'])
+def test_an_answer_that_is_no_problem_document_is_an_error_still(text: str) -> None:
+    assert type(problem_in(httpx.Response(502, text=text))) is ApiError
+
+
+def test_bad_input_is_pointed_at() -> None:
+    errors = [{"pointer": "/model/id", "detail": "is required"}]
+    error = problem_in(answer({"type": "urn:dsnot:problem:invalid-input", "title": "It does not fit", "errors": errors}, 422))
+    assert isinstance(error, InvalidInput)
+    assert error.errors == errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "status"),
+    [(QuotaExceeded, "quota-exceeded", 429), (RateLimited, "rate-limited", 429), (ServiceUnavailable, "unavailable", 503)],
+)
+@pytest.mark.parametrize("client", KINDS)
+def test_what_passes_later_than_patience_lasts_says_when(client: str, kind: type[ApiError], name: str, status: int) -> None:
+    problem = {"type": f"urn:dsnot:problem:{name}", "detail": "later"}
+    with pytest.raises(kind) as caught:
+        client_on(client, lambda _: answer(problem, status, **{"Retry-After": "60"})).get_job("1")
+    assert caught.value.retry_after == 60
+
+
+def in_turn(*answers: httpx.Response) -> Callable[[httpx.Request], httpx.Response]:
+    left = iter(answers)
+    return lambda _: next(left)
+
+
+DELIVERY = {"id": "1", "type": "webhook.test", "state": "pending", "created_at": "2026-01-31T12:00:00Z", "attempts": []}
+
+
+@pytest.mark.parametrize("client", KINDS)
+def test_what_was_turned_away_at_the_door_is_sent_again_even_if_it_may_not_arrive_twice(client: str) -> None:
+    limited = answer({"type": "urn:dsnot:problem:rate-limited"}, 429, **{"Retry-After": "0"})
+    assert client_on(client, in_turn(limited, answer(DELIVERY, 202))).webhooks.test("1").id == "1"
+
+
+@pytest.mark.parametrize("client", KINDS)
+def test_what_may_have_been_done_is_not_sent_again(client: str) -> None:
+    away = answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "0"})
+    with pytest.raises(ServiceUnavailable):
+        client_on(client, in_turn(away, answer(DELIVERY, 202))).webhooks.test("1")
+
+
+@pytest.mark.parametrize("client", KINDS)
+def test_the_reason_of_silence_is_kept(client: str) -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(Unreachable) as caught:
+        client_on(client, refuse, patience=0).get_job("1")
+    assert isinstance(caught.value.__cause__, httpx.ConnectError)
+
+
+def test_those_who_wait_wait_at_the_same_time() -> None:
+    """Twenty calls that are told to come back in a second take little more than one."""
+    turned_away: set[str] = set()
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        if request.url.path in turned_away:
+            return answer({"items": [], "next_cursor": None}, 200)
+        turned_away.add(request.url.path)
+        return answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "1"})
+
+    async def all_at_once() -> float:
+        client, began = AsyncDsnotClient("http://service", "key", transport=httpx.MockTransport(reply)), time.monotonic()
+        await asyncio.gather(*(client.attempts(str(number)) for number in range(20)))
+        return time.monotonic() - began
+
+    assert 1 <= asyncio.run(all_at_once()) < 5
+    assert len(turned_away) == 20
