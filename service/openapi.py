@@ -17,14 +17,17 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         schemas |= schema.pop("$defs")
         schemas["ProblemView"] = schema
         for each in schemas.values():
-            _put_nulls_back(each)
+            for example in [*each.get("examples", ()), *([each["example"]] if "example" in each else ())]:
+                _put_nulls_back(example, each, schemas)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _put_nulls_back(schema: dict[str, Any]) -> None:
+def _put_nulls_back(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
     """The framework drops whatever is null, out of examples as well, which have to have every required field."""
-    for example in [*schema.get("examples", ()), *([schema["example"]] if "example" in schema else ())]:
-        for name in schema.get("required", ()):
-            if {"type": "null"} in schema["properties"][name].get("anyOf", ()):
-                example.setdefault(name, None)
+    schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, field in schema.get("properties", {}).items() if isinstance(example, dict) else ():
+        if name in example:
+            _put_nulls_back(example[name], field, schemas)
+        elif name in schema.get("required", ()) and {"type": "null"} in field.get("anyOf", ()):
+            example[name] = None
