@@ -24,6 +24,10 @@ Refinement = Annotated[str | None, typer.Option(metavar="none|dsnot|swaps", help
 Update = Annotated[
     str | None, typer.Option(metavar="none|obs|least_squares|admm", help="What the kept weights become; --spec takes settings.")
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Such as the id of a pipeline's run: submitted again with it within a day, it is one job."),
+]
 
 
 @app.command()
@@ -50,24 +54,25 @@ def submit(
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,
     spec: Annotated[str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for stdin; options win.")] = None,
+    idempotency_key: IdempotencyKey = None,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
-    _submit(job_body.of_options(locals()), follow, as_json)  # every option under its name
+    _submit(job_body.of_options(locals()), idempotency_key, follow, as_json)  # every option under its name
 
 
 app.command("plan")(planning(submit))
 
 
-def _submit(body: dict[str, Any], follow: bool, as_json: bool) -> None:
+def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
     from service.client import DsnotClient
     from service.commands.watching import watch_to_end
 
     if "model" not in body:
         raise CommandFailed("name a model, or give --spec a file that does", 2)
     with DsnotClient(patience=2) as client:
-        job = client.create_job(body)
+        job = client.create_job(body, idempotency_key=key)
         if follow:
             note(f"job {job.id} is queued")
             watch_to_end(client, job.id, as_json)

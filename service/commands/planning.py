@@ -7,7 +7,7 @@ from typing import Any
 from service.commands import job_body
 from service.commands.output import CommandFailed, note, print_fields, print_json, size
 
-_OF_SUBMIT_ONLY = {"follow"}
+_OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
 
 
 def planning(submit: Callable[..., None]) -> Callable[..., None]:
