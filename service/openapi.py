@@ -19,6 +19,10 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         for each in schemas.values():
             for example in [*each.get("examples", ()), *([each["example"]] if "example" in each else ())]:
                 _put_nulls_back(example, each, schemas)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"] = _not_null(parameter["schema"])
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -31,3 +35,11 @@ def _put_nulls_back(example: Any, schema: dict[str, Any], schemas: dict[str, Any
             _put_nulls_back(example[name], field, schemas)
         elif name in schema.get("required", ()) and {"type": "null"} in field.get("anyOf", ()):
             example[name] = None
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What may be left out of a query or a header is described as a null there, which neither can hold."""
+    options: list[dict[str, Any]] = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name != "anyOf"} | options[0]

@@ -3,13 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import StringConstraints
 
 from service.audit import operations
 from service.audit.repository import EntryFilter
 from service.audit.schemas import AuditPage, AuditView
 from service.keys.authentication import Admin
 from service.keys.schemas import KeyId
+from service.moments import Moment
 from service.resources import TheDatabase
 
 router = APIRouter(prefix="/v1/audit", tags=["keys"])
@@ -23,8 +24,8 @@ def list_audit(
     database: TheDatabase,
     key_id: Annotated[KeyId | None, Query(description="only what was done with this key")] = None,
     action: Annotated[_Action | None, Query(description="only this operation, such as `cancel_job`")] = None,
-    created_after: Annotated[AwareDatetime | None, Query()] = None,
-    created_before: Annotated[AwareDatetime | None, Query()] = None,
+    created_after: Annotated[Moment | None, Query()] = None,
+    created_before: Annotated[Moment | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
 ) -> AuditPage:

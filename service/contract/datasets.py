@@ -77,6 +77,14 @@ def default_split(name: str, use: Use) -> str:
     return f"{name}:{known.calibration if use == 'calibration' else known.evaluation}"
 
 
+def reference_pattern() -> str:
+    """What a reference looks like, as a regular expression for the OpenAPI document."""
+    known = {name: dataset.splits for name, dataset in DATASETS.items()}
+    known[_UPLOAD.pattern] = ("train", "test", WHOLE)
+    options = [f"{name}(:({'|'.join(splits)}))?" for name, splits in known.items()]
+    return f"^({'|'.join(options)})$"
+
+
 def canonical(use: Use) -> Callable[[str], str]:
     """A validator that completes a reference to `name:split`, or raises ValueError naming what there is."""
 

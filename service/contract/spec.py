@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from service.contract.datasets import canonical, default_split, is_upload, share_text
+from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
 from service.contract.parts import FieldError, Part
 from service.contract.recipe import RecipeSpec
 
@@ -18,6 +18,7 @@ _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Z
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
+"""Patterns in the document are for those who read it; what does not fit is refused in words of our own."""
 
 
 class ModelSpec(Part):
@@ -25,10 +26,13 @@ class ModelSpec(Part):
         "hub", description="`hub`, `local`: a folder below the server's model root, or `job`: what an earlier job made"
     )
     id: str = Field(
-        max_length=256, description="of the hub's model, the folder, or the job", examples=["meta-llama/Llama-3.1-8B"]
+        max_length=256,
+        description="of the hub's model, the folder, or the job",
+        examples=["meta-llama/Llama-3.1-8B"],
+        json_schema_extra={"pattern": f"^{_LOCAL_ID.pattern}$"},
     )
-    revision: str | None = Field(
-        None, max_length=128, description="hub: branch, tag or commit; stored as the commit. job: filled in by the service"
+    revision: Annotated[str, Field(max_length=128, json_schema_extra={"pattern": f"^{_REVISION.pattern}$"})] | None = Field(
+        None, description="hub: branch, tag or commit; stored as the commit. job: filled in by the service"
     )
     token: str | None = Field(
         None,
@@ -70,6 +74,7 @@ class CalibrationSpec(Part):
         max_length=128,
         examples=["c4-sample"],
         description="a built-in data set or an upload's id, `ds-…`; `:split` chooses another split than the usual one",
+        json_schema_extra={"pattern": reference_pattern()},
     )
     num_samples: int = Field(128, ge=1, le=65_536)
     sequence_length: int = Field(2048, ge=8, le=1_048_576)
@@ -80,13 +85,22 @@ def _no_task(name: str) -> str:
     raise ValueError(f"zero-shot tasks such as {name} are not offered yet; leave `tasks` empty")
 
 
+_Evaluated = Annotated[
+    str,
+    Field(max_length=128, json_schema_extra={"pattern": reference_pattern()}),
+    AfterValidator(canonical("evaluation")),
+]
+
+
 class EvaluationSpec(Part):
-    perplexity: list[Annotated[str, Field(max_length=128), AfterValidator(canonical("evaluation"))]] = Field(
+    perplexity: list[_Evaluated] = Field(
         default=[default_split("wikitext2", "evaluation")], max_length=8, examples=[["wiki-sample"]]
     )
     sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
     max_windows: int | None = Field(None, ge=1, description="the first windows only; null takes the whole split")
-    tasks: list[Annotated[str, AfterValidator(_no_task)]] = Field(default=[], max_length=64, description="none yet")
+    tasks: list[Annotated[str, AfterValidator(_no_task)]] = Field(
+        default=[], max_length=64, description="none yet", json_schema_extra={"maxItems": 0}
+    )
     baseline: bool = Field(True, description="measure the dense model, too")
 
 
@@ -107,7 +121,7 @@ class JobSpec(Part):
     evaluation: EvaluationSpec = EvaluationSpec()
     output: OutputSpec = OutputSpec()
     labels: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")], Label] = Field(
-        default={}, max_length=32
+        default={}, max_length=32, json_schema_extra={"additionalProperties": False}
     )
     device: Literal["any", "gpu", "cpu"] = Field("any", description="which workers may take the job")
     priority: int = Field(0, ge=0, le=9, description="9 is served first")

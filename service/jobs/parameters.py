@@ -4,13 +4,14 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from service.contract import JobState
 from service.errors import InvalidInput
 from service.headers import HeaderText
 from service.jobs.repository import JobFilter
+from service.moments import Moment
 
 _LABEL: Final = "label."
 _ETAG: Final = re.compile(r'"(\d{1,9})"')
@@ -21,7 +22,7 @@ LABEL_PARAMETER: Final[dict[str, Any]] = {
     "description": "`label.<name>=<value>`: only jobs with this label; may be given several times",
     "style": "form",
     "explode": True,
-    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": r"^label\..+$"}},
     "example": {"label.team": "search"},
 }
 
@@ -32,8 +33,8 @@ async def _job_filter(
     request: Request,
     state: Annotated[list[JobState], Query(description="may be given several times")] = [],  # noqa: B006  # FastAPI copies it
     model: Annotated[_Text | None, Query(description="the model's id")] = None,
-    created_after: Annotated[AwareDatetime | None, Query()] = None,
-    created_before: Annotated[AwareDatetime | None, Query()] = None,
+    created_after: Annotated[Moment | None, Query()] = None,
+    created_before: Annotated[Moment | None, Query()] = None,
 ) -> JobFilter:
     given = request.query_params.multi_items()
     labels = {name.removeprefix(_LABEL): value for name, value in given if name.startswith(_LABEL)}

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from service.contract import Scope
 from service.keys.tables import ApiKey
+from service.moments import Moment
 
 KeyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{12}$")]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -32,7 +33,7 @@ class NewKey(BaseModel):
 
     name: _Name = Field(description="what it is for; for people")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
-    expires_at: AwareDatetime | None = Field(None, description="within ten years; null: it works until it is revoked")
+    expires_at: Moment | None = Field(None, description="within ten years; null: it works until it is revoked")
 
 
 class KeyRotation(BaseModel):

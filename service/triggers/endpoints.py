@@ -37,6 +37,21 @@ router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
 _BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 _Cursor = Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")]
+_CLOUDEVENT: Final[dict[str, Any]] = {
+    "title": "CloudEvent",
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1, "pattern": r"^\S+$"},
+        "type": {"type": "string", "minLength": 1},
+        "subject": {"type": ["string", "null"], "minLength": 1},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"], "pattern": r"^[^;]*[/+][Jj][Ss][Oo][Nn]\s*(;.*)?$"},
+        "dataschema": {"type": ["string", "null"], "minLength": 1},
+    },
+}
 _EVENT: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -48,7 +63,7 @@ _EVENT: Final[dict[str, Any]] = {
                 "example": {"id": "run-1", "model": "facebook/opt-125m"},
             },
             "application/cloudevents+json": {
-                "schema": {"title": "CloudEvent", "type": "object", "required": ["specversion", "id", "source", "type"]},
+                "schema": _CLOUDEVENT,
                 "example": {
                     "specversion": "1.0",
                     "id": "1",

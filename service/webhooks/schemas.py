@@ -10,7 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 from service.contract import ENDS, DeliveryState, WebhookEvent
 from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
 
-_Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_Url = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2048),
+    Field(json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[^\s\\]+$"}),
+]
+"""The pattern is for the document; `service.webhooks.targets` says what it refuses in words of its own."""
 _Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))]
 _URL_TEXT = "https address that answers 2xx within 15 s; redirects are not followed"
