@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench soak lock
+.PHONY: help setup demo test lint check bench fuzz soak lock
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -58,6 +58,9 @@ check: lint test ## lint, then test
 
 bench: $(READY) ## list what can be measured, and how
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
+
+fuzz: $(READY) ## made-up requests by the OpenAPI document, for FUZZ_SECONDS (600) from FUZZ_SEED on
+	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "fuzz: FUZZ_SEED=$$seed"; FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$seed $(BIN)/pytest -q tests/integration/test_fuzz.py
 
 soak: $(READY) $(SWIFT_READY) ## half an hour of random faults under 200 small jobs
 	@$(BIN)/python -m tests.faults.soak
