@@ -1,0 +1,122 @@
+"""A service under bodies that trickle and bodies that are broken goes on answering everybody else."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from service.contract import Scope
+from service.database import Database
+from service.embedded.processes import free_port
+from service.settings import Settings
+from tests.integration.conftest import environment
+from tests.integration.serving import client, insert_job, key_for
+from tests.integration.test_api_events import wait_for
+
+SECONDS = 10.0
+BOUND = 5.0
+"""An order of magnitude above what it takes on a busy machine, and far below what a caller would call hanging."""
+TRICKLES = 200
+BROKEN = {
+    "broken": (b'{"model": {"id": "a"', 400),
+    "deep": (b'{"model":' * 6000 + b"1" + b"}" * 6000, 400),
+    "very deep": (b"[" * 60_000, 400),
+    "huge number": (b'{"model": {"id": "a"}, "priority": ' + b"9" * 60_000 + b"}", 400),
+    "huge exponent": (b'{"model": {"id": "a"}, "priority": 1e999999999}', 422),
+    "duplicate keys": (b'{"model": {"id": "a"}, ' + b'"model": {"id": "a"}, ' * 2500 + b'"priority": 1}', 400),
+    "many names": (b'{"model": {"id": "a"}, ' + b", ".join(b'"%05d": 1' % number for number in range(5000)) + b"}", 422),
+    "many labels": (b'{"model": {"id": "a"}, "labels": {' + b", ".join(b'"%05d": "x"' % n for n in range(4000)) + b"}}", 422),
+}
+
+
+@pytest.fixture
+def served(settings: Settings, database: Database) -> Iterator[str]:
+    """The address of a service in a process of its own, which shares nothing with those who flood it."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
+    try:
+        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
+            wait_for(api)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def trickling(url: str, key: str) -> Iterator[list[int]]:
+    """So many connections whose bodies come a byte a second; how many bytes each has sent."""
+    sent, stopped = [0] * TRICKLES, threading.Event()
+    host, port = url.removeprefix("http://").split(":")
+    lines = ("POST /v1/jobs HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json")
+    head = "\r\n".join((*lines, "Content-Length: 60000", "", ""))
+
+    async def one(number: int) -> None:
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode())
+        while not stopped.is_set():
+            writer.write(b" ")
+            await writer.drain()
+            sent[number] += 1
+            await asyncio.sleep(1)
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one(number) for number in range(TRICKLES)))
+
+    thread = threading.Thread(target=asyncio.run, args=(all_of_them(),))
+    thread.start()
+    yield sent
+    stopped.set()
+    thread.join(15)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def flooding(url: str, key: str) -> Iterator[dict[str, list[int]]]:
+    """Each kind of broken body, again and again; what each was answered."""
+    answers: dict[str, list[int]] = {kind: [] for kind in BROKEN}
+    stopped = threading.Event()
+
+    def send(kind: str) -> None:
+        with client(url, key) as api:
+            while not stopped.is_set():
+                answer = api.post("/v1/jobs", content=BROKEN[kind][0], headers={"Content-Type": "application/json"})
+                answers[kind].append(answer.status_code)
+
+    threads = [threading.Thread(target=send, args=(kind,)) for kind in BROKEN]
+    for thread in threads:
+        thread.start()
+    yield answers
+    stopped.set()
+    for thread in threads:
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def slowest(api: httpx.Client, path: str) -> float:
+    began = time.monotonic()
+    assert api.get(path).status_code == 200
+    return time.monotonic() - began
+
+
+def test_others_are_answered_while_bodies_trickle_and_break(served: str, database: Database) -> None:
+    for _ in range(20):
+        insert_job(database)
+    key, took = key_for(database, Scope.ADMIN), dict[str, list[float]](alive=[], listed=[])
+    with trickling(served, key) as sent, flooding(served, key) as answers, client(served, key) as api:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            took["alive"].append(slowest(api, "/livez"))
+            took["listed"].append(slowest(api, "/v1/jobs"))
+    assert max(took["alive"]) < BOUND
+    assert max(took["listed"]) < BOUND
+    assert {kind: set(found) for kind, found in answers.items()} == {kind: {status} for kind, (_, status) in BROKEN.items()}
+    assert min(sent) >= SECONDS / 2, "the bodies were trickling all the while"
