@@ -8,7 +8,21 @@ import sys
 
 import typer
 
-from service.commands import artifacts, datasets, doctor, jobs, keys, migrate, models, quotas, triggers, up, webhooks, workers
+from service.commands import (
+    artifacts,
+    audit,
+    datasets,
+    doctor,
+    jobs,
+    keys,
+    migrate,
+    models,
+    quotas,
+    triggers,
+    up,
+    webhooks,
+    workers,
+)
 from service.commands.output import CommandFailed, note
 
 app = typer.Typer(
@@ -23,6 +37,7 @@ app.command("up")(up.up)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("workers")(workers.workers)
+app.command("audit")(audit.audit)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(models.app, name="models")

@@ -1,5 +1,6 @@
 """The Python client: everything the HTTP API can do, typed. It imports the contract and httpx only."""
 
+from service.client.access import AuditEntry, Key, Quota
 from service.client.answers import Attempt, Job, Layer, Metrics, ModelInfo, Plan, Progress, Worker
 from service.client.api import AsyncDsnotClient, DsnotClient
 from service.client.datasets import Dataset
@@ -33,6 +34,7 @@ __all__ = [
     "ApiError",
     "AsyncDsnotClient",
     "Attempt",
+    "AuditEntry",
     "BodyRefused",
     "ClientError",
     "Conflict",
@@ -48,6 +50,7 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "Job",
+    "Key",
     "Layer",
     "Metrics",
     "ModelInfo",
@@ -57,6 +60,7 @@ __all__ = [
     "Plan",
     "PreconditionFailed",
     "Progress",
+    "Quota",
     "QuotaExceeded",
     "RateLimited",
     "ServiceUnavailable",

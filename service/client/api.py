@@ -14,6 +14,7 @@ from typing import Generic, Self
 import httpx
 
 from service.client import discovery
+from service.client.access import AccessCalls, KeyCalls
 from service.client.catalogue import CatalogueCalls
 from service.client.datasets import DatasetCalls
 from service.client.drivers import Awaiting, Blocking, connection
@@ -24,7 +25,7 @@ from service.client.triggers import TriggerCalls
 from service.client.webhooks import WebhookCalls
 
 
-class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], Generic[Driver]):
+class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], AccessCalls[Driver], Generic[Driver]):
     """Every call raises ApiError, or the kind of it that the service's problem is, or Unreachable."""
 
     def __init__(self, driver: Driver, terms: Terms) -> None:
@@ -32,6 +33,7 @@ class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], Generic[Driver]):
         self.webhooks = WebhookCalls(driver, terms)
         self.datasets = DatasetCalls(driver, terms)
         self.triggers = TriggerCalls(driver, terms)
+        self.keys = KeyCalls(driver, terms)
 
     @property
     def url(self) -> str:

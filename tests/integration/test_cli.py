@@ -179,6 +179,21 @@ def test_a_key_gets_a_new_secret(stack: Up) -> None:
     assert "make a new one" in dsnot(stack.home, "keys", "rotate", made["id"]).stderr
 
 
+def test_who_did_what_is_listed(stack: Up, done_job: dict[str, Any]) -> None:
+    made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
+    entries = _json_lines(stack, "audit")
+    newest = next(each for each in entries if each["action"] == "create_key")
+    assert (newest["key_id"], newest["path"]) == (
+        None,
+        f"/v1/keys/{made['id']}",
+    )
+    asked = next(
+        each for each in _json_lines(stack, "audit", "--action", "create_job") if done_job["id"] in (each["created"] or "")
+    )
+    assert (asked["status"], asked["path"]) == (201, "/v1/jobs")
+    assert done_job["id"] in dsnot(stack.home, "audit", "--action", "create_job").stdout
+
+
 def test_a_tenant_gets_limits_of_its_own(stack: Up) -> None:
     assert _json(stack, "quotas", "show", "--tenant", "small") == {}
     assert _json(stack, "quotas", "set", "--tenant", "small", "--max-queued-jobs", "2") == {"max_queued_jobs": 2}

@@ -40,7 +40,10 @@ def test_what_the_page_shows_works(settings: Settings, database: Database, tmp_p
 
 
 def test_the_page_names_every_call_and_every_error() -> None:
-    calls = [DsnotClient, *(type(getattr(DsnotClient("http://a", "b"), name)) for name in ("webhooks", "datasets", "triggers"))]
+    calls = [
+        DsnotClient,
+        *(type(getattr(DsnotClient("http://a", "b"), name)) for name in ("webhooks", "datasets", "triggers", "keys")),
+    ]
     named = {name for each in calls for name in dir(each) if isinstance(getattr(each, name), Method | Iteration)}
     errors = {
         name for name in package.__all__ if isinstance(found := getattr(package, name), type) and issubclass(found, Exception)

@@ -16,8 +16,8 @@ from service.client.methods import Iteration, Method
 from service.contract import Manifest, ManifestFile
 from tests.unit.service.clients import KINDS, client_on
 
-SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers"}
-"""What is asked for by callers; keys and what else is the administrator's has commands of its own."""
+SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers", "keys"}
+"""All that callers ask for; the rest is the platform's."""
 
 ID = "11111111-2222-3333-4444-555555555555"
 MANIFEST = Manifest(job_id=ID, fence=1, files=[ManifestFile(path="config.json", bytes=2, sha256="0" * 64)])
@@ -28,7 +28,7 @@ def methods(calls: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     for attribute, found in inspect.getmembers(type(calls)):
         if isinstance(found, Method | Iteration):
             yield name + attribute, getattr(calls, attribute)
-    for attribute in ("webhooks", "datasets", "triggers") if not name else ():
+    for attribute in ("webhooks", "datasets", "triggers", "keys") if not name else ():
         yield from methods(getattr(calls, attribute), f"{attribute}.")
 
 
