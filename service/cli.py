@@ -69,10 +69,11 @@ def sentence(error: Exception) -> str:
 
     from service.client.errors import ClientError, Unreachable
     from service.embedded.processes import ServerError
+    from service.packing.errors import PackingError
 
     if isinstance(error, Unreachable):
         return f"{error}; start one with `dsnot up`, or set DSNOT_URL and DSNOT_API_KEY to a running one"
-    if isinstance(error, ClientError | ServerError):
+    if isinstance(error, ClientError | ServerError | PackingError):
         return str(error)
     if isinstance(error, ValidationError):
         return f"the answer is not what this version of dsnot expects: {error.errors()[0]['msg']}"

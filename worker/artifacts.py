@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import MANIFEST_NAME, JobSpec, Manifest, ManifestFile, artifact_prefix
+from service.contract import MANIFEST_NAME, SUMS_NAME, Format, JobSpec, Manifest, ManifestFile, WeightSizes, artifact_prefix
 from service.logging import get_logger
 from service.settings import Settings
 from service.storage.addresses import StoreNotUsable
@@ -34,10 +35,17 @@ from worker.transfers import Sent, Tick, chunks, read_back, refused, settle, sto
 log = get_logger(__name__)
 
 _TRIES = 3  # of one file; each request within has its own
-SUMS_NAME = "SHA256SUMS"
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the manifest says of the weights: in which formats they are here, and how large they are in each."""
+
+    formats: Sequence[Format] = ("dense",)
+    bytes: WeightSizes | None = None
 
 
 def describe(
@@ -48,16 +56,18 @@ def describe(
     report: SparsityReport,
     dense: Sequence[PerplexityMetric],
     pruned: Sequence[PerplexityMetric],
+    sizes: WeightSizes,
     tick: Tick = lambda: None,
 ) -> None:
-    """Write README.md, recipe.json, sparsity_report.json and SHA256SUMS into the pruned checkpoint's folder.
+    """Write README.md, recipe.json, sparsity_report.json and SHA256SUMS into the folder of the pruned weights in their formats.
 
     The source's README.md, which describes another model, is kept as README.source.md.
     """
     source_card = model.path / "README.md"
     if source_card.is_file():
         shutil.copyfile(source_card, folder / SOURCE_CARD)
-    card = render_card(spec=spec, model=model, report=report, dense=dense, pruned=pruned, has_source_card=source_card.is_file())
+    has_card = source_card.is_file()
+    card = render_card(spec=spec, model=model, report=report, dense=dense, pruned=pruned, sizes=sizes, has_source_card=has_card)
     (folder / "README.md").write_text(card, encoding="utf-8")
     _write_json(folder / "recipe.json", _recipe(spec, model))
     _write_json(folder / "sparsity_report.json", report.to_dict())
@@ -83,7 +93,16 @@ def open_store(settings: Settings) -> ObjectStore:
             raise refused("The worker cannot open the artifact store; its log says why.") from error
 
 
-def publish(folder: Path, store: ObjectStore, *, job_id: str, fence: int, progress: Progress, tick: Tick) -> Manifest:
+def publish(
+    folder: Path,
+    store: ObjectStore,
+    *,
+    job_id: str,
+    fence: int,
+    progress: Progress,
+    tick: Tick,
+    weights: Weights = Weights(),
+) -> Manifest:
     """Upload the folder under the attempt's prefix, read it back, and only then write the manifest.
 
     `progress` is told the bytes that are done and all bytes, a file's only half for being sent and half for having been read
@@ -99,7 +118,7 @@ def publish(folder: Path, store: ObjectStore, *, job_id: str, fence: int, progre
     names = _files(folder)
     counted = _counting(2 * sum((folder / name).stat().st_size for name in names), progress, tick)
     files = [_transfer(store, f"{prefix}/{name}", folder / name, name, counted) for name in names]
-    manifest = Manifest(job_id=job_id, fence=fence, files=files)
+    manifest = Manifest(job_id=job_id, fence=fence, files=files, formats=list(weights.formats), weight_bytes=weights.bytes)
     _abort_open_uploads(store, prefix)
     tick()
     _put_manifest(store, f"{prefix}/{MANIFEST_NAME}", manifest.model_dump_json(indent=1).encode())

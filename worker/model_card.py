@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from textwrap import dedent
 
-from service.contract import JobSpec
+from service.contract import JobSpec, WeightSizes
 from service.contract.parts import Part
 from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
+from worker.format_card import formats_section
 from worker.models import Model
 
 SOURCE_CARD = "README.source.md"
@@ -35,11 +36,11 @@ _NOTES = """\
 
     ## What the zeros give, and what they do not
 
-    The weights are stored densely, zeros included, under the names and in the types of the original. So this checkpoint
-    loads wherever the original does, and the zeros alone make it neither smaller nor faster: same files, same memory, same
-    speed. Sparsity pays where something makes use of it: a runtime with sparse kernels (2:4 on NVIDIA GPUs since Ampere,
-    for example), a format that leaves zeros out, or compression. Quality was measured as the table says and not otherwise;
-    check it on your own task before you rely on it.
+    As they are loaded, the weights are dense, zeros included, under the names and in the types of the original. So this
+    checkpoint loads wherever the original does, and the zeros alone make it neither smaller nor faster: same safetensors
+    files, same memory, same speed. Sparsity pays where something makes use of it: a runtime with sparse kernels (2:4 on
+    NVIDIA GPUs since Ampere, for example), a format that leaves zeros out, or compression. Quality was measured as the
+    table says and not otherwise; check it on your own task before you rely on it.
 
     `sparsity_report.json` has the figures of every matrix, `recipe.json` the settings that repeat this and `SHA256SUMS` the
     checksums of all files (`sha256sum -c SHA256SUMS`).
@@ -53,6 +54,7 @@ def render_card(
     report: SparsityReport,
     dense: Sequence[PerplexityMetric],
     pruned: Sequence[PerplexityMetric],
+    sizes: WeightSizes,
     has_source_card: bool,
 ) -> str:
     """The whole text of README.md. `dense` may be empty; what it has is matched to `pruned` by data set."""
@@ -67,6 +69,7 @@ def render_card(
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
         "## Quality\n\n" + _metrics_table({metric.dataset: metric for metric in dense}, pruned),
+        formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"

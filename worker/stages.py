@@ -15,11 +15,12 @@ from torch import Tensor
 
 from service.contract import FailureCode, JobSpec, Manifest, Stage
 from service.settings import Settings
-from worker.artifacts import describe, publish
+from worker.artifacts import Weights, describe, publish
 from worker.blocks import Blocks
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.evaluation.perplexity import PerplexityMetric, evaluate
 from worker.failures import JobFailure
+from worker.formats import disk_bytes, write_formats
 from worker.memory import PeakMemory
 from worker.models import Model, resolve
 from worker.reporter import EvaluationProgress, Reporter
@@ -77,6 +78,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         **{which: _perplexity(metrics) if metrics else None for which, metrics in vars(quality).items()},
         **known,
         "bytes": sum(file.bytes for file in manifest.files),
+        "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
         "seconds": dict(run.reporter.seconds),
         "engine_seconds": {part: round(seconds, 3) for part, seconds in report.seconds.items()},
         "peak_memory_bytes": run.memory.read(),
@@ -96,13 +98,14 @@ def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
 
 
 def _check_disk(run: Run, model: Model, plan: Outline) -> None:
-    """Refuse what cannot be written before anything is computed: a copy of the checkpoint and, beside it, its finished blocks."""
+    """Refuse what cannot be written before anything is computed: a copy of the checkpoint, its finished blocks, its formats."""
     copy = sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
-    needed = copy + round(copy * plan.prunable_parameters / plan.parameters)
+    prunable = round(copy * plan.prunable_parameters / plan.parameters)
+    needed = copy + prunable + disk_bytes(run.spec, weights=copy, prunable=prunable)
     free = shutil.disk_usage(run.folder).free
     if needed > free:
         detail = (
-            f"The pruned checkpoint and its finished blocks need {needed / 2**30:.1f} GiB of the worker's disk, "
+            f"The pruned checkpoint in its formats and its finished blocks need {needed / 2**30:.1f} GiB of the worker's disk, "
             f"and {free / 2**30:.1f} GiB are free."
         )
         raise JobFailure(FailureCode.DISK_FULL, detail)
@@ -165,8 +168,12 @@ def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Q
 def _publish(run: Run, model: Model, report: SparsityReport, quality: _Quality, pruned: Path) -> Manifest:
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
-    describe(pruned, spec=run.spec, model=model, report=report, dense=quality.dense, pruned=quality.pruned, tick=tick)
-    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, progress=progress, tick=tick)
+    sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
+    describe(
+        pruned, spec=run.spec, model=model, report=report, dense=quality.dense, pruned=quality.pruned, sizes=sizes, tick=tick
+    )
+    weights = Weights(run.spec.output.formats, sizes)
+    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
     run.reporter.end_stage()
     return manifest
 

@@ -1,28 +1,29 @@
-"""`dsnot artifacts …`: fetching what came out."""
+"""`dsnot artifacts …`: fetching what came out, and what can be done with it on one's own disk."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.commands.output import AsJson, note, print_json, size
+from service.commands.output import AsJson, CommandFailed, note, print_json, size
 
 if TYPE_CHECKING:
     from service.client import DsnotClient
     from service.contract import Manifest
+    from service.packing.header import FileFacts
 
-app = typer.Typer(help="Download pruned checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="Download, unpack and verify pruned checkpoints.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """Keep `download` a subcommand although it is the only one."""
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="An artifact, as `dsnot artifacts download` leaves it.")]
 
 
 @app.command()
 def download(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to; a folder named after the job by default.")] = None,
+    unpacking: Annotated[bool, typer.Option("--unpack", help="Unpack packed weights, too, as `unpack` does.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Download a job's checkpoint; every file is checked against its SHA-256 and appears whole or not at all.
@@ -30,17 +31,106 @@ def download(
     Repeated, it goes on where it stopped. Exit status: 0 everything is there and right, 1 it is not.
     """
     from service.client import DsnotClient
+    from service.contract import MANIFEST_NAME
 
     folder = to or Path(f"dsnot-{job_id}")
     with DsnotClient(patience=10) as client:
         manifest = _download(client, job_id, folder)
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1), "utf-8")
+    if unpacking:
+        _unpack(folder, None)
     if as_json:
         print_json({"folder": str(folder.absolute()), "files": [file.model_dump() for file in manifest.files]})
     else:
         typer.echo(str(folder))
         total = size(sum(file.bytes for file in manifest.files))
-        note(f"{len(manifest.files)} files, {total}, all as the manifest says; load it with")
-        note(f"  AutoModelForCausalLM.from_pretrained({str(folder)!r})")
+        note(f"{len(manifest.files)} files, {total}, all as the manifest says; {_next(folder, manifest, unpacking)}")
+
+
+@app.command()
+def unpack(
+    folder: Folder,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Make a complete checkpoint there; else beside them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the safetensors files of packed weights, bit for bit those of the dense artifact. Exit status: 0 done, 1 refused."""
+    _tell(to or folder, _unpack(folder, to), as_json)
+
+
+@app.command("apply-mask")
+def apply_mask(
+    folder: Folder,
+    base: Annotated[Path, typer.Option(metavar="MODEL", help="The folder of the model that was pruned, in that revision.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to make the complete checkpoint.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the pruned checkpoint of a mask and the model that it was made of. Exit status: 0 done, 1 refused."""
+    from service import packing
+
+    with _bar() as told:
+        files = packing.apply_mask(folder, base, to, told)
+    _tell(to, files, as_json)
+
+
+@app.command()
+def verify(folder: Folder, as_json: AsJson = False) -> None:
+    """Check a folder against its manifest and checksums, and its packed files and masks against themselves.
+
+    Exit status: 0 all is as it was published, 1 something is not, and each fault is told.
+    """
+    from service import packing
+
+    with _bar() as told:
+        found = packing.verify(folder, told)
+    if as_json:
+        faults = [{"path": fault.path, "type": fault.type, "detail": str(fault)} for fault in found.faults]
+        print_json({"folder": str(folder.absolute()), "files": found.files, "faults": faults})
+    for fault in found.faults:
+        note(str(fault))
+    if found.faults:
+        raise CommandFailed(f"{len(found.faults)} of {len(found.files)} files are not as they were published")
+    note(f"{len(found.files)} files, all as they were published")
+
+
+def _unpack(folder: Path, to: Path | None) -> "Sequence[FileFacts]":
+    from service import packing
+
+    with _bar() as told:
+        return packing.unpack(folder, to, told)
+
+
+def _tell(folder: Path, files: "Sequence[FileFacts]", as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(folder.absolute()), "files": [file.model_dump() for file in files]})
+    else:
+        typer.echo(str(folder))
+        note(f"{len(files)} safetensors files, {size(sum(file.bytes for file in files))}; {_loading(folder)}")
+
+
+def _loading(folder: Path) -> str:
+    return f"load it with\n  AutoModelForCausalLM.from_pretrained({str(folder)!r})"
+
+
+def _next(folder: Path, manifest: "Manifest", unpacked: bool) -> str:
+    """What to do with what was downloaded."""
+    if "dense" in manifest.formats or unpacked:
+        return _loading(folder)
+    if "packed" in manifest.formats:
+        return f"unpack it with\n  dsnot artifacts unpack {folder}"
+    return f"apply the mask with\n  dsnot artifacts apply-mask {folder} --base MODEL --to DIR"
+
+
+@contextmanager
+def _bar() -> "Iterator[Callable[[int], None]]":
+    """What is told of bytes shows how many they are, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda count: bar.advance(task, count)
 
 
 def _download(client: "DsnotClient", job_id: str, folder: Path) -> "Manifest":

@@ -50,6 +50,10 @@ def submit(
     evaluate: Annotated[
         list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,

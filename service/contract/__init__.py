@@ -1,9 +1,18 @@
 """The vocabulary that service and worker share; pydantic and the standard library only."""
 
-from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix, blocks_prefix, job_prefix
+from service.contract.artifacts import (
+    MANIFEST_NAME,
+    SUMS_NAME,
+    Manifest,
+    ManifestFile,
+    artifact_prefix,
+    blocks_prefix,
+    job_prefix,
+)
 from service.contract.datasets import DATASETS, Dataset, dataset_of, is_upload, upload_id, upload_prefix
 from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, queues_of, wants_served_by
 from service.contract.failures import Failure, FailureCode
+from service.contract.formats import FORMATS, Format, WeightSizes
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
 from service.contract.scopes import Scope
@@ -26,11 +35,13 @@ __all__ = [
     "DATASETS",
     "ENDS",
     "EVENTS_CHANNEL",
+    "FORMATS",
     "MANIFEST_NAME",
     "PRESETS",
     "PRUNE_TASK",
     "QUEUE",
     "QUEUES",
+    "SUMS_NAME",
     "TERMINAL_STATES",
     "TEST_EVENT",
     "TRANSITIONS",
@@ -44,6 +55,7 @@ __all__ = [
     "Failure",
     "FailureCode",
     "FiringOutcome",
+    "Format",
     "JobSpec",
     "JobState",
     "Manifest",
@@ -54,6 +66,7 @@ __all__ = [
     "Stage",
     "TriggerSource",
     "WebhookEvent",
+    "WeightSizes",
     "Wish",
     "artifact_prefix",
     "blocks_prefix",

@@ -4,6 +4,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.contract.formats import Format, WeightSizes
+
 
 class ManifestFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -14,16 +16,22 @@ class ManifestFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`: the files of one artifact. Written last and only if absent; what it does not list does not exist."""
+    """`manifest.json`: the files of one artifact. Written last and only if absent; what it does not list does not exist.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What a newer service says of it beside that is passed over, so that older clients can still fetch it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     job_id: str
     fence: int
     files: list[ManifestFile]
+    formats: list[Format] = Field(["dense"], description="in which the weights are among the files")
+    weight_bytes: WeightSizes | None = Field(None, description="null in artifacts of earlier versions")
 
 
 MANIFEST_NAME: Final = "manifest.json"
+SUMS_NAME: Final = "SHA256SUMS"
 
 
 def job_prefix(job_id: object) -> str:

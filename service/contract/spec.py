@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
+from service.contract.formats import Format
 from service.contract.parts import FieldError, Part
 from service.contract.recipe import RecipeSpec
 
@@ -104,8 +105,21 @@ class EvaluationSpec(Part):
     baseline: bool = Field(True, description="measure the dense model, too")
 
 
+def _once_each(formats: list[Format]) -> list[Format]:
+    if len(set(formats)) < len(formats):
+        raise ValueError("names a format twice; once each is enough")
+    return formats
+
+
 class OutputSpec(Part):
-    formats: list[Literal["dense"]] = Field(default=["dense"], min_length=1, max_length=1)
+    formats: Annotated[list[Format], AfterValidator(_once_each)] = Field(
+        default=["dense"],
+        min_length=1,
+        max_length=3,
+        json_schema_extra={"uniqueItems": True},
+        examples=[["packed"]],
+        description="`dense` loads everywhere, `packed` leaves the zeros out, `mask` tells only where they are",
+    )
     dtype: Literal["source"] = "source"
 
 
@@ -137,6 +151,16 @@ class JobSpec(Part):
                     "/evaluation/perplexity",
                     f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _mask_tells_all(self) -> "JobSpec":
+        if "mask" in self.output.formats and self.recipe.update.method != "none":
+            raise FieldError(
+                "/output/formats",
+                f"a mask tells only which weights became zero, and {self.recipe.update.method} changes the others; "
+                "ask for dense or packed, or give no update",
+            )
         return self
 
     def uploads(self) -> dict[str, str]:

@@ -41,6 +41,13 @@ def usable(job: Job | None, job_id: UUID) -> Job:
         raise ModelNotFound(f"job {job_id} has no artifact; it is {job.state}")
     if job.artifact_removed_at is not None:
         raise ModelNotFound(f"the artifact of job {job_id} was removed on {job.artifact_removed_at:%Y-%m-%d}")
+    formats = job.spec["output"]["formats"]
+    if "dense" not in formats:
+        has = " and ".join(formats)
+        raise ModelNotFound(
+            f"job {job_id} has published its weights as {has} only, and jobs begin with dense ones; "
+            "repeat it with `dense` among its output.formats"
+        )
     return job
 
 

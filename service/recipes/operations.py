@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from service.contract import DATASETS, PRESETS, JobSpec
+from service.contract import DATASETS, FORMATS, PRESETS, JobSpec
 from service.contract.recipe import SUMMARIES, RecipeSpec
 from service.recipes.schemas import ChoiceView, DatasetChoiceView, RecipesView
 
@@ -20,6 +20,7 @@ def describe() -> RecipesView:
         patterns=_kinds("pattern", "type"),
         refinements=_kinds("refinement", "method"),
         updates=_kinds("update", "method"),
+        formats=[ChoiceView(name=name, summary=summary, options={}) for name, summary in FORMATS.items()],
         datasets=[DatasetChoiceView(**asdict(dataset)) for dataset in DATASETS.values()],
         defaults=_defaults(),
     )

@@ -29,7 +29,7 @@ class DatasetChoiceView(BaseModel):
 
 
 class RecipesView(BaseModel):
-    """The vocabulary of a job's `recipe`, `calibration` and `evaluation`."""
+    """The vocabulary of a job's `recipe`, `calibration`, `evaluation` and `output`."""
 
     presets: list[Preset]
     criteria: list[ChoiceView]
@@ -38,5 +38,6 @@ class RecipesView(BaseModel):
     patterns: list[ChoiceView]
     refinements: list[ChoiceView]
     updates: list[ChoiceView]
+    formats: list[ChoiceView] = Field(description="in which the weights can be published; a job names one or more")
     datasets: list[DatasetChoiceView]
     defaults: dict[str, Any] = Field(description="a job's body as far as it has defaults")

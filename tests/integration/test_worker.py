@@ -323,7 +323,7 @@ def test_a_disk_without_room_is_told_with_the_numbers_and_finished_blocks_stay(
         eventually(lambda: work(settings, threading.Event()))
     (_, attempt) = attempts_of(database, job_id)
     assert attempt.detail is not None
-    assert "disk-full: The pruned checkpoint and its finished blocks need" in attempt.detail
+    assert "disk-full: The pruned checkpoint in its formats and its finished blocks need" in attempt.detail
     assert job_row(database, job_id).state == JobState.QUEUED
     assert stored_blocks(settings, job_id) == kept
     assert any(finish(settings, database, job_id))

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from service.contract import FailureCode, JobSpec, Manifest
+from service.contract import FailureCode, JobSpec, Manifest, WeightSizes
 from tests.unit.worker import checkpoints
 from worker import artifacts, transfers
 from worker.artifacts import describe, open_store, publish, sweep
@@ -27,6 +27,7 @@ MATRIX = MatrixReport(
     "a.weight", (4, 8), 0.5, error_start=0.2, error_mask=0.1, error=float("nan"), swaps=3, stops={}, tokens=64, seconds=0.1
 )
 REPORT = replace(SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}), warnings=("64 tokens are few.",))
+SIZES = WeightSizes(dense=2000, packed=1100, zstd=1200)
 JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1
 
 
@@ -62,7 +63,7 @@ def _model(source: Path, **changes: object) -> Model:
 
 
 def _describe(folder: Path, model: Model, spec: JobSpec = SPEC) -> str:
-    describe(folder, spec=spec, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)])
+    describe(folder, spec=spec, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)], sizes=SIZES)
     return (folder / "README.md").read_text()
 
 

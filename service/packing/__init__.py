@@ -1,0 +1,46 @@
+"""Pruned weights without their zeros: packed files and masks, written by workers and read by whoever has an artifact.
+
+`unpack(folder)` and `apply_mask(folder, base, to)` give back the safetensors files of the dense artifact, byte for byte;
+`verify(folder)` says whether an artifact is what was published. docs/packed-format.md specifies the files.
+"""
+
+from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told
+from service.packing.errors import (
+    Altered,
+    KeptWeightChanged,
+    Missing,
+    NewerVersion,
+    NotAContainer,
+    NothingToDo,
+    PackingError,
+    Truncated,
+    WrongBase,
+)
+from service.packing.folders import apply_mask, unpack
+from service.packing.header import Origin
+from service.packing.masking import make_mask
+from service.packing.packing import pack, packed_bytes
+from service.packing.verifying import Verified, verify
+
+__all__ = [
+    "MASK_SUFFIX",
+    "PACKED_SUFFIX",
+    "Altered",
+    "KeptWeightChanged",
+    "Missing",
+    "NewerVersion",
+    "NotAContainer",
+    "NothingToDo",
+    "Origin",
+    "PackingError",
+    "Told",
+    "Truncated",
+    "Verified",
+    "WrongBase",
+    "apply_mask",
+    "make_mask",
+    "pack",
+    "packed_bytes",
+    "unpack",
+    "verify",
+]

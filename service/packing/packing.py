@@ -1,0 +1,72 @@
+"""From a safetensors file to its packed file. In memory are a chunk of a tensor and the tensor's bits."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from service.packing import bitmask
+from service.packing.container import ALIGNMENT, Told, Writer, appearing
+from service.packing.header import FileFacts, Header, Plain, Sparse
+from service.packing.shards import Shard, StoredTensor
+
+
+def quiet(_bytes: int) -> None:
+    """Nobody follows."""
+
+
+def pack(source: Path, target: Path, told: Told = quiet) -> None:
+    """Write the packed file of a safetensors file, whose bytes it gives back. Raises Altered: the source is none."""
+    shard = Shard.open(source)
+    whole = hashlib.sha256(shard.head)
+    with appearing(target) as output, source.open("rb") as file:
+        writer = Writer(output)
+        head = writer.head(shard.head)
+        tensors = tuple(_pack(writer, file, tensor, whole.update, told) for tensor in shard.tensors)
+        facts = FileFacts(name=source.name, bytes=shard.size, sha256=whole.hexdigest())
+        writer.finish(Header(kind="packed", file=facts, head=head, tensors=tensors))
+
+
+def packed_bytes(source: Path, told: Told = quiet) -> int:
+    """What `pack` would write, without its header and what fills sections up. Raises Altered."""
+    shard = Shard.open(source)
+    with source.open("rb") as file:
+        return ALIGNMENT + len(shard.head) + sum(_least(file, tensor, told) for tensor in shard.tensors)
+
+
+def watched(chunks: Iterable[bytes], *watchers: Callable[[bytes], None]) -> Iterator[bytes]:
+    """The chunks, each of which is shown to the watchers on its way."""
+    for chunk in chunks:
+        for watch in watchers:
+            watch(chunk)
+        yield chunk
+
+
+def _pack(writer: Writer, file: BinaryIO, tensor: StoredTensor, whole: Callable[[bytes], None], told: Told) -> Plain | Sparse:
+    digest = hashlib.sha256()
+    is_plain = _least(file, tensor, told) == tensor.size
+    content = watched(tensor.chunks(file), digest.update, whole, lambda chunk: told(len(chunk)))
+    if is_plain:
+        data = writer.section(content)
+        return Plain(**tensor.described, data=data, sha256=digest.hexdigest())
+    bits = bytearray()
+    values = writer.section(_values(content, tensor.width or 1, bits))
+    return Sparse(**tensor.described, values=values, bits=writer.section([bits]), sha256=digest.hexdigest())
+
+
+def _values(content: Iterable[bytes], width: int, bits: bytearray) -> Iterator[bytes]:
+    """What is not zero of each chunk; the bits are put behind those that are there."""
+    for chunk in content:
+        more, values = bitmask.split(bitmask.elements(chunk, width))
+        bits += more
+        yield values
+
+
+def _least(file: BinaryIO, tensor: StoredTensor, told: Told) -> int:
+    """Bytes of the tensor, packed or plain, whichever are fewer."""
+    if tensor.width is None:
+        return tensor.size
+    kept = 0
+    for chunk in watched(tensor.chunks(file), lambda _: told(0)):
+        kept += bitmask.count(bitmask.elements(chunk, tensor.width))
+    return min(tensor.size, kept * tensor.width + bitmask.size(tensor.elements))

@@ -1,0 +1,129 @@
+"""From packed files and masks back to safetensors files, byte for byte; every tensor is held against its SHA-256."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from math import prod
+from pathlib import Path
+
+from service.packing import bitmask
+from service.packing.container import Container, Told, appearing, opened
+from service.packing.errors import Altered, NothingToDo, WrongBase
+from service.packing.header import Entry, FileFacts, Masked, Plain, Sparse, Unchanged
+from service.packing.packing import quiet
+from service.packing.shards import CHUNK, WIDTHS, Shard, StoredTensor
+
+Contents = Callable[[Container, Entry], Iterator[bytes]]
+"""The bytes of a tensor, a chunk at a time."""
+
+
+class BaseFolder:
+    """The tensors of a base model, wherever among the folder's safetensors files they lie."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises NothingToDo: no weights are there. Altered: a file is no sound safetensors file."""
+        self._tensors = {
+            tensor.name: tensor for path in sorted(folder.glob("*.safetensors")) for tensor in Shard.open(path).tensors
+        }
+        if not self._tensors:
+            raise NothingToDo(folder, "has no safetensors files; name the folder of the base model")
+
+    def masked(self, container: Container, entry: Entry) -> Iterator[bytes]:
+        """What the mask makes of the base's tensor. Raises WrongBase: it is not the one that the mask was made of."""
+        assert isinstance(entry, Masked | Unchanged)
+        place, digest = self._find(container, entry), hashlib.sha256()
+        bits = _checked_bits(container, entry) if isinstance(entry, Masked) else None
+        with place.path.open("rb") as file:
+            for number, chunk in enumerate(place.chunks(file)):
+                digest.update(chunk)
+                yield chunk if bits is None else _select(bits, number, bitmask.elements(chunk, WIDTHS[entry.dtype]))
+        if digest.hexdigest() != (entry.sha256 if bits is None else entry.base_sha256):  # type: ignore[union-attr]
+            raise _wrong_base(container, f"the values of {entry.name} differ")
+
+    def _find(self, container: Container, entry: Entry) -> StoredTensor:
+        place = self._tensors.get(entry.name)
+        if place is None or (place.dtype, list(place.shape)) != (entry.dtype, entry.shape):
+            raise _wrong_base(container, f"there is no {entry.name} of this type and shape")
+        return place
+
+
+def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) -> FileFacts:
+    """Write the safetensors file of a container into the folder, unless it is there; it gets its name when it is right.
+
+    Raises:
+        NotAContainer, NewerVersion, Truncated, Altered, WrongBase
+    """
+    with opened(path) as container:
+        facts = container.header.file
+        target = folder / facts.name
+        if is_there(target, facts):
+            told(facts.bytes)
+            return facts
+        with appearing(target) as output:
+            output.write(container.head)
+            read(container, contents, output.write, told)
+    return facts
+
+
+def read(container: Container, contents: Contents, write: Callable[[bytes], object], told: Told = quiet) -> None:
+    """Give all tensors to `write`, a chunk at a time. Raises Altered: one is not what it was; WrongBase."""
+    for entry in container.header.tensors:
+        digest = hashlib.sha256()
+        for chunk in contents(container, entry):
+            digest.update(chunk)
+            write(chunk)
+            told(len(chunk))
+        if digest.hexdigest() != entry.sha256:
+            raise Altered(container.path, f"{entry.name} has another SHA-256")
+
+
+def unpacked(container: Container, entry: Entry) -> Iterator[bytes]:
+    """A tensor of a packed file. Raises Altered: bits and values do not fit together."""
+    if isinstance(entry, Plain):
+        start, end = entry.data
+        for first in range(start, end, CHUNK):
+            yield container.read((first, min(first + CHUNK, end)))
+        return
+    assert isinstance(entry, Sparse)
+    width, elements, (bits, _), (start, end) = WIDTHS[entry.dtype], prod(entry.shape), entry.bits, entry.values
+    for first in range(0, elements, CHUNK):
+        count = min(CHUNK, elements - first)
+        kept = bitmask.unpack_bits(container.read((bits + first // 8, bits + bitmask.size(first + count))), count)
+        after = start + bitmask.count(kept) * width
+        if after > end:
+            raise Altered(container.path, f"{entry.name} has more bits than values")
+        yield bitmask.join(kept, bitmask.elements(container.read((start, after)), width)).tobytes()
+        start = after
+    if start != end:
+        raise Altered(container.path, f"{entry.name} has more values than bits")
+
+
+def check_masks(container: Container, told: Told = quiet) -> None:
+    """As much of a mask as can be checked without its base. Raises Altered."""
+    for entry in container.header.tensors:
+        if isinstance(entry, Masked):
+            told(len(_checked_bits(container, entry)))
+
+
+def is_there(target: Path, facts: FileFacts) -> bool:
+    """Whether the file is there, and right."""
+    if not target.is_file() or target.stat().st_size != facts.bytes:
+        return False
+    with target.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == facts.sha256
+
+
+def _checked_bits(container: Container, entry: Masked) -> bytes:
+    bits = container.read(entry.bits)
+    if hashlib.sha256(bits).hexdigest() != entry.bits_sha256:
+        raise Altered(container.path, f"the bits of {entry.name} have another SHA-256")
+    return bits
+
+
+def _select(bits: bytes, number: int, chunk: bitmask.Elements) -> bytes:
+    """What the bits leave of the base's chunk of this number."""
+    first = number * CHUNK // 8
+    return bitmask.select(bitmask.unpack_bits(bits[first : first + bitmask.size(chunk.size)], chunk.size), chunk).tobytes()
+
+
+def _wrong_base(container: Container, what: str) -> WrongBase:
+    return WrongBase(container.path, str(container.header.base), what)

@@ -1,0 +1,104 @@
+"""Is an artifact's folder what was published? By manifest, SHA256SUMS, and what packed files and masks say of themselves."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from service.contract import MANIFEST_NAME, Manifest
+from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told, opened
+from service.packing.errors import Altered, Missing, NothingToDo, PackingError, Truncated
+from service.packing.folders import sums
+from service.packing.header import FileFacts
+from service.packing.packing import quiet
+from service.packing.restoring import check_masks, read, unpacked
+
+_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The files that were looked at, and what is wrong, at most one thing of each file."""
+
+    files: list[str]
+    faults: list[PackingError]
+
+
+def verify(folder: Path, told: Told = quiet) -> Verified:
+    """Check everything that something is known of. Faults are collected and not raised.
+
+    Raises:
+        NothingToDo: it is no artifact's folder.
+        Altered: manifest or SHA256SUMS cannot be read.
+    """
+    expected = _expected(folder)
+    containers = {path.name for suffix in (PACKED_SUFFIX, MASK_SUFFIX) for path in folder.glob(f"*{suffix}")}
+    if not expected and not containers:
+        raise NothingToDo(folder, "has no manifest.json, no SHA256SUMS and no packed files; name an artifact's folder")
+    checking = _Checking(folder, told)
+    for name in sorted(containers):
+        checking.container(name)
+    for name, (size, digest) in sorted((checking.restored | expected).items()):
+        checking.file(name, size, digest)
+    return Verified(sorted(containers | expected.keys() | checking.restored.keys()), list(checking.faults.values()))
+
+
+class _Checking:
+    def __init__(self, folder: Path, told: Told) -> None:
+        self._folder, self._told = folder, told
+        self.faults: dict[str, PackingError] = {}
+        self.restored: dict[str, tuple[int | None, str]] = {}
+        """Safetensors files that packed files and masks give, where these are there."""
+
+    def container(self, name: str) -> None:
+        """Look a packed file or a mask over."""
+        try:
+            with opened(self._folder / name) as container:
+                if container.header.kind == "mask":
+                    check_masks(container, self._told)
+                else:
+                    read(container, unpacked, lambda _: None, self._told)
+                self._note_restored(container.header.file)
+        except PackingError as fault:
+            self.faults[name] = fault
+
+    def _note_restored(self, facts: FileFacts) -> None:
+        if (self._folder / facts.name).is_file():
+            self.restored[facts.name] = (facts.bytes, facts.sha256)
+
+    def file(self, name: str, size: int | None, digest: str) -> None:
+        """Hold a file against what is known of it, if nothing is wrong with it yet."""
+        if name in self.faults:
+            return
+        path = self._folder / name
+        if not path.is_file():
+            self.faults[name] = Missing(name)
+        elif size is not None and path.stat().st_size < size:
+            self.faults[name] = Truncated(path)
+        elif self._digest(path) != digest:
+            self.faults[name] = Altered(name, "it has another SHA-256")
+
+    def _digest(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_BYTES):
+                digest.update(chunk)
+                self._told(len(chunk))
+        return digest.hexdigest()
+
+
+def _expected(folder: Path) -> dict[str, tuple[int | None, str]]:
+    """Bytes, where they are known, and SHA-256 of every file that is named; the manifest knows best."""
+    named: dict[str, tuple[int | None, str]] = {name: (None, digest) for name, digest in sums(folder).items()}
+    path = folder / MANIFEST_NAME
+    if path.is_file():
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise Altered(path, "it is no manifest of an artifact") from None
+        named |= {file.path: (file.bytes, file.sha256) for file in manifest.files}
+    for name in named:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+            raise Altered(folder, f"it names {name!r}, which lies elsewhere")
+    return named
