@@ -130,11 +130,32 @@ def test_an_artifact_is_downloaded_whole_and_loads(stack: Up, done_job: dict[str
     answer = _json(stack, "artifacts", "download", done_job["id"], "--to", str(tmp_path / "pruned"))
     assert Path(answer["folder"]) == tmp_path / "pruned"
     on_disk = {str(path.relative_to(tmp_path / "pruned")) for path in (tmp_path / "pruned").rglob("*") if path.is_file()}
-    assert on_disk == {file["path"] for file in answer["files"]}
+    assert on_disk == {file["path"] for file in answer["files"]} | {"manifest.json"}
+    assert _json(stack, "artifacts", "verify", str(tmp_path / "pruned"))["faults"] == []
     sums = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path / "pruned", check=False)
     assert sums.returncode == 0
     weight = AutoModelForCausalLM.from_pretrained(tmp_path / "pruned").model.layers[0].mlp.up_proj.weight
     assert float((weight == 0).float().mean()) == pytest.approx(0.5)
+
+
+def test_packed_weights_are_asked_for_downloaded_unpacked_and_verified(stack: Up, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    done = dsnot(stack.home, "jobs", "submit", *_TINY, "--evaluate", "wiki-sample", "--format", "packed", "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    job_id = json.loads(done.stdout.splitlines()[-1])["job"]["id"]
+    folder = tmp_path / "pruned"
+    told = dsnot(stack.home, "artifacts", "download", job_id, "--to", str(folder))
+    assert f"dsnot artifacts unpack {folder}" in told.stderr
+    assert not list(folder.glob("*.safetensors"))
+    _json(stack, "artifacts", "download", job_id, "--to", str(folder), "--unpack")
+    assert "model.safetensors" in _json(stack, "artifacts", "verify", str(folder))["files"]
+    weight = AutoModelForCausalLM.from_pretrained(folder).model.layers[0].mlp.up_proj.weight
+    assert float((weight == 0).float().mean()) == pytest.approx(0.5)
+    body = json.dumps({"model": {"source": "job", "id": job_id}})
+    refused = dsnot(stack.home, "jobs", "submit", "--spec", "-", stdin=body)
+    assert refused.returncode == 1
+    assert "repeat it with `dense`" in refused.stderr
 
 
 def test_a_file_altered_in_the_store_is_refused_and_not_kept(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.contract import JobState, Scope
+from service.contract import JobSpec, JobState, Scope
 from service.database import Database
 from service.settings import Settings
 from tests.integration.job_rows import job_row
-from tests.integration.serving import client, insert_job, key_for, problem, serving
+from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
 from tests.integration.tiny_model import save_model
 from tests.unit.worker.tiny_hub import TinyHub
 
@@ -195,7 +195,11 @@ def test_an_earlier_job_without_an_artifact_is_no_model(api: httpx.Client, datab
     waiting = insert_job(database)
     foreign = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1", tenant="other")
     lost = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/lost/1")
-    for job_id in (waiting, foreign, lost, "00000000-0000-0000-0000-000000000000"):
+    packed_spec = JobSpec.model_validate(BODY | {"output": {"formats": ["packed", "mask"]}}).model_dump(mode="json")
+    packed = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1", spec=packed_spec)
+    refused = api.post("/v1/jobs", json={"model": {"source": "job", "id": str(packed)}, **SHORT})
+    assert "repeat it with `dense` among its output.formats" in refused.json()["detail"]
+    for job_id in (waiting, foreign, lost, packed, "00000000-0000-0000-0000-000000000000"):
         body = {"model": {"source": "job", "id": str(job_id)}, **SHORT}
         assert problem(api.post("/v1/jobs", json=body)) == (422, "model-not-found", ["/model/id"]), job_id
 

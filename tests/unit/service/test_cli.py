@@ -27,14 +27,24 @@ def dsnot(*arguments: str, home: Path, stdin: str = "", **environment: str) -> s
 
 
 @pytest.mark.parametrize(
-    "path", [[], ["up"], ["jobs"], ["jobs", "submit"], ["jobs", "watch"], ["artifacts", "download"], ["keys", "create"]]
+    "path",
+    [
+        [],
+        ["up"],
+        ["jobs"],
+        ["jobs", "submit"],
+        ["jobs", "watch"],
+        ["artifacts", "download"],
+        ["artifacts", "verify"],
+        ["keys", "create"],
+    ],
 )
 def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from service.cli import app\n"
         f"try: app({[*path, '--help']!r})\n"
         "except SystemExit: pass\n"
-        "slow = {'torch', 'httpx', 'sqlalchemy', 'psycopg', 'alembic', 'fastapi'} & set(sys.modules)\n"
+        "slow = {'torch', 'numpy', 'httpx', 'sqlalchemy', 'psycopg', 'alembic', 'fastapi'} & set(sys.modules)\n"
         "sys.exit(str(slow) if slow else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
@@ -118,6 +128,7 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             update="least_squares",
             sparsity=0.6,
             label=["team=x"],
+            formats=["packed", "dense"],
         )
     )
     assert body == {
@@ -131,6 +142,7 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             "refinement": {"method": "swaps"},
             "update": {"method": "least_squares"},
         },
+        "output": {"formats": ["packed", "dense"]},
         "labels": {"team": "x"},
     }
     JobSpec.model_validate(body)
@@ -141,11 +153,11 @@ def test_options_that_are_not_given_are_left_to_the_service() -> None:
     assert job_body.of_options(_options()) == {}
 
 
-@pytest.mark.parametrize("field", ["preset", "criterion", "allocation", "objective", "refinement", "update"])
+@pytest.mark.parametrize("field", ["preset", "criterion", "allocation", "objective", "refinement", "update", "formats"])
 def test_the_help_names_all_that_the_contract_takes(field: str) -> None:
     shown = inspect.signature(submit).parameters[field].annotation.__metadata__[0].metavar.split("|")
     listed = describe()
-    choices = listed.criteria if field == "criterion" else getattr(listed, f"{field}s")
+    choices = listed.criteria if field == "criterion" else getattr(listed, f"{field.removesuffix('s')}s")
     assert shown == [choice.name for choice in choices]
 
 

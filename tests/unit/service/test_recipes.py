@@ -25,6 +25,9 @@ def test_every_listed_name_is_accepted() -> None:
         assert accepted(allocation=choice.name)["allocation"] == choice.name
     for choice in listed.objectives:
         assert accepted(objective=choice.name, refinement={"method": "swaps"})["objective"] == choice.name
+    for choice in listed.formats:
+        stored = JobSpec.model_validate(MODEL | {"output": {"formats": [choice.name]}})
+        assert stored.output.formats == [choice.name]
     for preset in listed.presets:
         assert accepted(preset=preset.name)["preset"] == preset.name
 
@@ -36,6 +39,7 @@ def test_everything_that_can_be_chosen_is_listed() -> None:
     assert [choice.name for choice in listed.objectives] == ["layerwise", "propagated"]
     assert [choice.name for choice in listed.patterns] == ["unstructured", "n:m"]
     assert [choice.name for choice in listed.refinements] == ["none", "dsnot", "swaps"]
+    assert [choice.name for choice in listed.formats] == ["dense", "packed", "mask"]
     assert [choice.name for choice in listed.updates] == ["none", "obs", "least_squares", "admm"]
     assert [preset.name for preset in listed.presets] == ["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"]
 

@@ -121,6 +121,18 @@ def test_a_filled_spec_validates_to_itself(recipe: dict[str, Any], dataset: str 
     assert JobSpec.model_validate(once).model_dump(mode="json") == once
 
 
+@pytest.mark.parametrize("formats", [["dense"], ["packed"], ["mask", "dense"], ["dense", "packed", "mask"]])
+def test_any_set_of_formats_is_taken_as_it_is(formats: list[str]) -> None:
+    assert filled(output={"formats": formats})["output"]["formats"] == formats
+
+
+@pytest.mark.parametrize("update", ["obs", "least_squares", "admm"])
+def test_a_mask_is_refused_where_the_kept_weights_change(update: str) -> None:
+    with pytest.raises(ValidationError, match=f"{update} changes the others; ask for dense or packed"):
+        filled(recipe={"update": {"method": update}}, output={"formats": ["mask"]})
+    assert filled(recipe={"update": {"method": update}}, output={"formats": ["packed", "dense"]})
+
+
 @given(recipes)
 def test_what_is_given_beside_a_preset_wins(recipe: dict[str, Any]) -> None:
     got = filled(recipe=recipe)["recipe"]

@@ -1,0 +1,151 @@
+"""What is packed or masked comes back bit for bit."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from service.packing import KeptWeightChanged, Origin, apply_mask, make_mask, pack, packed_bytes, unpack
+from service.packing.shards import CHUNK
+from tests.unit.service.packing.shard_files import (
+    NAN,
+    NEGATIVE_ZERO,
+    ONE,
+    WIDTHS,
+    ZERO,
+    Stored,
+    bfloat16,
+    pruned,
+    random_bits,
+    write,
+)
+
+ORIGIN = Origin(source="hub", id="organisation/model", revision="ab" * 20)
+SHAPES = st.lists(st.integers(0, 9), max_size=3).map(tuple)
+TENSORS = st.lists(st.tuples(st.sampled_from(sorted(WIDTHS)), SHAPES, st.sampled_from([0, 0.4, 0.6, 0.97, 1])), max_size=5)
+MARGIN = CHUNK - 3
+"""Elements, so that a tensor of one more than a chunk and one of one less are near."""
+
+
+def round_trip(tensors: dict[str, Stored], folder: Path) -> tuple[bytes, bytes]:
+    source = write(folder / "model.safetensors", tensors, padding=3)
+    pack(source, folder / "packed" / "model.packed")
+    unpack(folder / "packed")
+    return source.read_bytes(), (folder / "packed" / "model.safetensors").read_bytes()
+
+
+@given(TENSORS)
+@settings(deadline=None)
+@example([("BF16", (MARGIN,), 0.6), ("U8", (), 0), ("BF16", (MARGIN + 7,), 0.6), ("F32", (0, 4), 0)])
+def test_any_safetensors_file_comes_back_byte_for_byte(chosen: list[tuple[str, tuple[int, ...], float]]) -> None:
+    tensors = {f"t{n}": random_bits(dtype, shape, zeros=zeros, seed=n) for n, (dtype, shape, zeros) in enumerate(chosen)}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "packed").mkdir()
+        before, after = round_trip(tensors, Path(folder))
+    assert after == before
+
+
+@given(TENSORS, st.sampled_from([0, 0.5, 1]))
+@settings(deadline=None)
+@example([("BF16", (MARGIN + 7,), 0.1), ("F64", (3, 3), 0)], 0.6)
+def test_a_mask_and_its_base_give_what_was_pruned(chosen: list[tuple[str, tuple[int, ...], float]], share: float) -> None:
+    base = {f"t{n}": random_bits(dtype, shape, zeros=zeros, seed=n) for n, (dtype, shape, zeros) in enumerate(chosen)}
+    base["kept"] = random_bits("BF16", (5, 5), zeros=0.1)
+    after = {name: tensor if name == "kept" else pruned(tensor, share=share) for name, tensor in base.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "artifact").mkdir()
+        dense = write(folder / "model.safetensors", after)
+        source = write(folder / "base" / "model.safetensors", base)
+        make_mask(dense, source, folder / "artifact" / "model.mask", origin=ORIGIN)
+        apply_mask(folder / "artifact", folder / "base", folder / "made")
+        assert (folder / "made" / "model.safetensors").read_bytes() == dense.read_bytes()
+
+
+def test_only_elements_without_a_single_bit_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    sparse = bfloat16([ZERO, NEGATIVE_ZERO, ZERO, ZERO, NAN, ZERO, ZERO, ONE] * 8)
+    before, after = round_trip({"t": sparse}, tmp_path)
+    assert after == before
+    packed = (tmp_path / "packed" / "model.packed").read_bytes()
+    assert np.array([NEGATIVE_ZERO, NAN, ONE] * 8, dtype="<u2").tobytes() + bytes(16) in packed  # the values, filled up to 64
+    assert bytes([0b10010010] * 8) in packed  # element i is bit i % 8 of byte i // 8
+
+
+def test_a_kept_negative_zero_survives_a_mask_and_a_pruned_one_does_not(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    base = write(tmp_path / "base" / "model.safetensors", {"t": bfloat16([NEGATIVE_ZERO, NEGATIVE_ZERO, ZERO, NAN])})
+    dense = write(tmp_path / "model.safetensors", {"t": bfloat16([NEGATIVE_ZERO, ZERO, ZERO, NAN])})
+    make_mask(dense, base, tmp_path / "artifact" / "model.mask", origin=ORIGIN)
+    apply_mask(tmp_path / "artifact", tmp_path / "base", tmp_path / "made")
+    assert (tmp_path / "made" / "model.safetensors").read_bytes() == dense.read_bytes()
+
+
+def test_a_mask_is_not_made_of_weights_that_changed(tmp_path: Path) -> None:
+    base = write(tmp_path / "base" / "model.safetensors", {"t": bfloat16([ONE, ONE, ZERO])})
+    dense = write(tmp_path / "model.safetensors", {"t": bfloat16([ZERO, ONE, ONE])})
+    with pytest.raises(KeptWeightChanged, match="keeps weights of t that are not"):
+        make_mask(dense, base, tmp_path / "model.mask", origin=ORIGIN)
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "model.safetensors"}
+
+
+def test_types_with_elements_of_no_whole_bytes_are_stored_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    before, after = round_trip({"t": ("F4", (16,), bytes(8)), "u": bfloat16([ZERO] * 64)}, tmp_path)
+    assert after == before
+
+
+def test_what_would_not_become_smaller_is_stored_plain(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    dense = random_bits("BF16", (64, 64), zeros=0.01)
+    source = write(tmp_path / "model.safetensors", {"t": dense})
+    pack(source, tmp_path / "model.packed")
+    size = (tmp_path / "model.packed").stat().st_size
+    assert source.stat().st_size < size < source.stat().st_size + 1000
+    assert dense[2] in (tmp_path / "model.packed").read_bytes()
+
+
+@pytest.mark.parametrize(("zeros", "limit"), [(0.6, 0.4625), (0.5, 0.5625)])
+def test_sizes_are_what_the_bits_and_the_values_take(tmp_path: Path, zeros: float, limit: float) -> None:
+    base = {f"t{n}": random_bits("BF16", (512, 512), zeros=0, seed=n) for n in range(4)}
+    source = write(tmp_path / "base" / "model.safetensors", base)
+    dense = write(tmp_path / "model.safetensors", {n: pruned(t, share=zeros, seed=int(n[1])) for n, t in base.items()})
+    pack(dense, tmp_path / "model.packed")
+    make_mask(dense, source, tmp_path / "model.mask", origin=ORIGIN)
+    size = dense.stat().st_size
+    assert (tmp_path / "model.packed").stat().st_size / size == pytest.approx(limit, abs=0.003)
+    assert (tmp_path / "model.mask").stat().st_size / size == pytest.approx(1 / 16, abs=0.003)
+    assert packed_bytes(dense) == pytest.approx((tmp_path / "model.packed").stat().st_size, rel=0.003)
+
+
+def test_a_base_may_lie_in_other_files_than_the_one_the_mask_was_made_of(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    base = {name: torch.randn(8, 8).bfloat16() for name in ("a", "b")}
+    after = {name: tensor.masked_fill(tensor > 0, 0) for name, tensor in base.items()}
+    (tmp_path / "split").mkdir()
+    save_file(base, tmp_path / "base.safetensors")
+    save_file(after, tmp_path / "model.safetensors")
+    for name, tensor in base.items():
+        save_file({name: tensor}, tmp_path / "split" / f"model-{name}.safetensors")
+    make_mask(tmp_path / "model.safetensors", tmp_path / "base.safetensors", tmp_path / "artifact" / "model.mask", origin=ORIGIN)
+    apply_mask(tmp_path / "artifact", tmp_path / "split", tmp_path / "made")
+    made = load_file(tmp_path / "made" / "model.safetensors")
+    assert all(torch.equal(made[name], tensor) for name, tensor in after.items())
+
+
+def test_a_mask_names_the_base_and_holds_no_weights(tmp_path: Path) -> None:
+    base = {"t": random_bits("F32", (64, 64), zeros=0), "u": random_bits("F32", (64, 64), zeros=0, seed=1)}
+    source = write(tmp_path / "base" / "model.safetensors", base)
+    dense = write(tmp_path / "model.safetensors", base | {"t": pruned(base["t"], share=0.5)})
+    make_mask(dense, source, tmp_path / "model.mask", origin=ORIGIN)
+    content = (tmp_path / "model.mask").read_bytes()
+    header = json.loads(content[content.rindex(b'{"kind"') :])
+    assert (header["base"]["id"], header["base"]["revision"]) == (ORIGIN.id, ORIGIN.revision)
+    assert [tensor["encoding"] for tensor in header["tensors"]] == ["masked", "unchanged"]
+    assert len(content) < 4096 / 8 + 3000
