@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,18 @@ def test_a_mask_and_its_base_give_what_was_pruned(chosen: list[tuple[str, tuple[
         make_mask(dense, source, folder / "artifact" / "model.mask", origin=ORIGIN)
         apply_mask(folder / "artifact", folder / "base", folder / "made")
         assert (folder / "made" / "model.safetensors").read_bytes() == dense.read_bytes()
+
+
+def test_no_tensor_is_held_in_memory_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    source = write(tmp_path / "model.safetensors", {"t": random_bits("BF16", (4096, 4096), zeros=0.6)})
+    tracemalloc.start()
+    pack(source, tmp_path / "packed" / "model.packed")
+    unpack(tmp_path / "packed")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    bits = 4096 * 4096 // 8
+    assert peak < 2 * bits + 8_000_000 < source.stat().st_size / 2
 
 
 def test_only_elements_without_a_single_bit_are_left_out(tmp_path: Path) -> None:
