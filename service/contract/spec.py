@@ -18,6 +18,8 @@ _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-
 _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}")
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HUB_TOKEN: Final = re.compile(r"(hf|api_org)_[A-Za-z0-9]{20,}")
+"""Of those who mistake the name of a token for the token: specs are stored and shown."""
 _FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
 """Patterns in the document are for those who read it; what does not fit is refused in words of our own."""
 
@@ -59,6 +61,10 @@ class ModelSpec(Part):
     def _fits_its_source(self) -> None:
         if self.token is not None and self.source != "hub":
             raise FieldError("/token", "applies to hub models only; leave it out")
+        if self.token is not None and _HUB_TOKEN.fullmatch(self.token):
+            raise FieldError(
+                "/token", "is a token itself; give the name under which the operator keeps it, and withdraw this one"
+            )
         if self.revision is None:
             return
         if self.source == "local":

@@ -289,3 +289,10 @@ def test_ids_that_could_lead_elsewhere_are_refused(model_id: str, source: str) -
 @pytest.mark.parametrize("target", JobState)
 def test_sources_are_the_transitions_read_backwards(target: JobState) -> None:
     assert set(sources_of(target)) == {source for source in JobState if target in TRANSITIONS[source]}
+
+
+def test_a_token_in_place_of_its_name_is_refused_and_not_repeated() -> None:
+    token = f"hf_{'a1' * 17}"
+    with pytest.raises(ValidationError, match="is a token itself") as refused:
+        filled(model={"id": "org/model", "token": token})
+    assert all(token not in str(each.get("ctx", {}).get("error")) for each in refused.value.errors())
