@@ -1,11 +1,11 @@
-"""Where a page of a list ended: opaque to callers, and true however much is added meanwhile, for it names a place."""
+"""Pages of lists, newest first, and where each ended: opaque to callers, and true however much is added meanwhile."""
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic
+from typing import Any, Generic
 from uuid import UUID
 
 from typing_extensions import TypeVar
@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from service.errors import InvalidInput
 
 Id = TypeVar("Id", UUID, str, default=UUID)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,20 @@ class Cursor(Generic[Id]):
     def decode_named(text: str) -> "Cursor[str]":
         """For lists whose items have a word as their id. Raises InvalidInput if we have not made it."""
         return _decode(text, _word)
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Part of a list, and where the next part begins; None at the end."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+def page_of(found: Sequence[Any], limit: int) -> Page[Any]:
+    """The first `limit` rows, each with `created_at` and `id`. Whoever asks for one row more learns that there is a next page."""
+    items = found[:limit]
+    return Page(items, Cursor(items[-1].created_at, items[-1].id).encode() if len(found) > limit else None)
 
 
 def _decode(text: str, id_of: Callable[[str], Id]) -> Cursor[Id]:

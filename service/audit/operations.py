@@ -5,9 +5,8 @@ from uuid import UUID
 from service.audit import repository
 from service.audit.repository import EntryFilter
 from service.audit.tables import AuditEntry
-from service.cursor import Cursor
+from service.cursor import Cursor, Page, page_of
 from service.database import TRANSIENT, Database, commit_soon
-from service.jobs.operations import Page
 from service.logging import get_logger
 
 log = get_logger(__name__)
@@ -34,5 +33,4 @@ def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor:
     before = Cursor.decode(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+    return page_of(found, limit)

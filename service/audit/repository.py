@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_, update
@@ -12,7 +13,7 @@ from service.audit.tables import AuditEntry
 from service.cursor import Cursor
 from service.database import in_seconds
 
-_FORGET_AT_ONCE = 10_000
+_FORGET_AT_ONCE: Final = 10_000
 
 
 @dataclass(frozen=True)

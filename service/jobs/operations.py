@@ -1,13 +1,11 @@
 """What callers do with jobs, and why it may be refused."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
 from uuid import UUID
 
 from service.attempts.tables import Attempt
 from service.contract import JobSpec, JobState
-from service.cursor import Cursor
+from service.cursor import Cursor, Page, page_of
 from service.database import Database, Session
 from service.datasets import operations as datasets
 from service.errors import Later, NotFound
@@ -25,8 +23,6 @@ from service.settings import Settings
 
 log = get_logger(__name__)
 
-Item = TypeVar("Item")
-
 
 class JobNotFound(NotFound):
     """Also what another tenant's job looks like."""
@@ -37,14 +33,6 @@ class JobNotFound(NotFound):
 
 class QuotaExceeded(Later):
     status, type, title, retry_after = 429, "quota-exceeded", "Too many jobs are waiting", 60
-
-
-@dataclass(frozen=True)
-class Page(Generic[Item]):
-    """Part of a list, and where the next part begins; None at the end."""
-
-    items: Sequence[Item]
-    next_cursor: str | None
 
 
 def create(
@@ -118,8 +106,7 @@ def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: s
     before = Cursor.decode(cursor) if cursor else None
     with database.begin() as session:
         jobs = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
-    page = jobs[:limit]
-    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(jobs) > limit else None)
+    return page_of(jobs, limit)
 
 
 def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attempt]:

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.contract import Scope
-from service.cursor import Cursor
+from service.cursor import Cursor, Page, page_of
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound
-from service.jobs.operations import Page
 from service.keys import repository, secrets
 from service.keys.repository import Found
 from service.keys.tables import ApiKey
@@ -116,8 +115,7 @@ def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: i
     before = Cursor.decode_named(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, tenant, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+    return page_of(found, limit)
 
 
 def find_key(database: Database, plaintext: str) -> ApiKey | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import ColumnElement, any_, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
@@ -12,7 +13,7 @@ from service.database import in_seconds
 from service.keys.tables import ApiKey
 from service.quotas.tables import TenantQuota
 
-_USED_AGAIN_SECONDS = 60.0
+_USED_AGAIN_SECONDS: Final = 60.0
 
 
 def add(session: Session, key: ApiKey) -> ApiKey:

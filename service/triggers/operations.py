@@ -6,10 +6,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from service.contract import FiringOutcome
-from service.cursor import Cursor
+from service.cursor import Cursor, Page, page_of
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
-from service.jobs.operations import Page
 from service.quotas import operations as quotas
 from service.settings import Settings
 from service.triggers import expressions, proofs, repository, templates
@@ -47,8 +46,7 @@ def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: i
     before = Cursor.decode(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, tenant=tenant, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+    return page_of(found, limit)
 
 
 def get(database: Database, trigger_id: UUID, *, tenant: str) -> Trigger:
@@ -115,8 +113,7 @@ def log(
     before = Cursor.decode(cursor) if cursor else None
     with held(database, trigger_id, tenant) as (session, _):
         found = repository.firings(session, trigger_id, outcome=outcome, before=before, limit=limit + 1)
-    page = found[:limit]
-    return Page(page, Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None)
+    return page_of(found, limit)
 
 
 def get_firing(database: Database, trigger_id: UUID, firing_id: UUID, *, tenant: str) -> Firing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.contract import TEST_EVENT, DeliveryState
-from service.cursor import Cursor
+from service.cursor import Cursor, page_of
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
 from service.quotas import operations as quotas
@@ -104,10 +104,9 @@ def log(database: Database, webhook_id: UUID, *, state: DeliveryState | None, cu
     before = Cursor.decode(cursor) if cursor else None
     with _held(database, webhook_id, tenant) as (session, _):
         found = repository.deliveries(session, webhook_id, state=state, before=before, limit=limit + 1)
-        page = list(found[:limit])
-        attempts = list(repository.attempts(session, [each.id for each in page]))
-    following = Cursor(page[-1].created_at, page[-1].id).encode() if len(found) > limit else None
-    return Log(page, attempts, following)
+        page = page_of(found, limit)
+        attempts = list(repository.attempts(session, [each.id for each in page.items]))
+    return Log(list(page.items), attempts, page.next_cursor)
 
 
 def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
