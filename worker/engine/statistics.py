@@ -18,6 +18,7 @@ from worker.engine.linear import product
 
 _STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are their mirror images
 _NARROWEST = 128  # below that a product is no faster for being smaller
+_ROOM = 1280  # examples for which there is room at once: as many as are usual, and what rounding up adds to them
 
 
 class InputStatistics:
@@ -33,7 +34,8 @@ class InputStatistics:
         self._gram = torch.zeros(width, width, device=device) if with_gram else None
         self._is_mirrored = True  # if not, only what lies right of the diagonal, or near it, is up to date in _gram
         self._examples_per_sample = examples_per_sample
-        self._examples: list[Tensor] = []
+        self._examples = torch.empty(0, width, device=device)  # has room for more than the `_kept` first rows
+        self._kept = 0
 
     def add(self, x: Tensor) -> list[Tensor]:
         """Take in a batch, (samples, tokens, in), of any floating type.
@@ -53,12 +55,22 @@ class InputStatistics:
         self._within += squares / count
         self.tokens, self.samples = total, self.samples + 1
         if self._examples_per_sample:
-            self._examples.append(x[:: -(-count // self._examples_per_sample)].clone())
+            self._keep(x[:: -(-count // self._examples_per_sample)])
         if self._gram is None:
             return None
         turned = x.t().contiguous()
         self._add_products(self._gram, turned)
         return turned
+
+    def _keep(self, x: Tensor) -> None:
+        """Rows of their own would lie among the temporaries of every batch, whose memory could then not be given back."""
+        end = self._kept + len(x)
+        if end > len(self._examples):
+            room = torch.empty(max(_ROOM, 2 * end), x.shape[1], device=x.device)
+            room[: self._kept] = self._examples[: self._kept]
+            self._examples = room
+        self._examples[self._kept : end] = x
+        self._kept = end
 
     def _add_products(self, gram: Tensor, x: Tensor) -> None:
         """Add x xᵀ, x (in, tokens), stripe by stripe from the diagonal to the right."""
@@ -98,4 +110,4 @@ class InputStatistics:
     @property
     def examples(self) -> Tensor | None:
         """The tokens that were kept, (examples, in) float32, if any were asked for."""
-        return torch.cat(self._examples) if self._examples else None
+        return self._examples[: self._kept] if self._kept else None

@@ -51,6 +51,15 @@ def test_examples_are_tokens_of_every_sample() -> None:
     assert all((x == example).all(dim=2).any() for example in examples)
 
 
+def test_more_examples_than_there_is_room_for_at_once_are_all_kept_in_order() -> None:
+    x = torch.arange(3000.0).reshape(50, 60, 1)
+    kept = InputStatistics(1, device=torch.device("cpu"), with_gram=False, examples_per_sample=60)
+    for sample in x:
+        kept.add(sample[None])
+    assert kept.examples is not None
+    assert torch.equal(kept.examples, x.reshape(3000, 1))
+
+
 def test_lower_precision_is_summed_in_float32_or_better() -> None:
     x = inputs().bfloat16()
     np.testing.assert_allclose(measured(x).mean, x.double().mean(dim=(0, 1)), rtol=1e-5, atol=1e-6)
