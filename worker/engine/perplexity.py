@@ -26,6 +26,7 @@ from worker.engine.errors import NumericalFailure
 from worker.engine.loading import choose_device, loaded_block, loaded_surroundings
 from worker.engine.meta_models import text_config
 from worker.engine.report import Observer, Silent
+from worker.engine.shelf import give_back_memory
 from worker.engine.streams import Stream
 
 _LOGITS = 1 << 24  # numbers of logits at a time
@@ -63,7 +64,10 @@ def perplexity(
     def measure(tokens_per_batch: int) -> Perplexity:
         return _measure(take_apart(source), windows, target, watching, tokens_per_batch, scratch)
 
-    return with_less_if_need_be(measure, target)
+    try:
+        return with_less_if_need_be(measure, target)
+    finally:
+        give_back_memory()
 
 
 def _measure(

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 _C = ctypes.CDLL(None)
 _LARGE = 1 << 27  # bytes of a block
+_SLAB = 1 << 26  # bytes: more than what the allocator keeps to use again, and only resident where it is used
+_ALIGNED = 64  # bytes
 _SHARE = 0.5  # of the host's free memory
 _Kind = tuple[tuple[int, ...], torch.dtype]
 
@@ -34,6 +36,7 @@ class Shelf:
         self._scratch = scratch
         self._pinned = pinned
         self._waiting: dict[_Kind, list[Tensor]] = defaultdict(list)
+        self._slab = torch.empty(0, dtype=torch.uint8)  # what is left of it
 
     def put(self, x: Tensor) -> Tensor:
         """A copy of a tensor, from whatever device. OSError if it has to go into a file and the disk is full."""
@@ -58,7 +61,17 @@ class Shelf:
             self.in_files += size
             return _mapped(size, self._scratch).view(x.dtype).view(x.shape)
         self.in_memory += size
-        return torch.empty(x.shape, dtype=x.dtype, pin_memory=self._pinned)
+        if self._pinned:
+            return torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+        return self._cut(size).view(x.dtype).view(x.shape)
+
+    def _cut(self, size: int) -> Tensor:
+        """Bytes of a slab. Alone they would lie among the temporaries of the passes, which could then not be given back."""
+        taken = -(-size // _ALIGNED) * _ALIGNED
+        if taken > len(self._slab):
+            self._slab = torch.empty(max(taken, _SLAB), dtype=torch.uint8)
+        piece, self._slab = self._slab[:size], self._slab[taken:]
+        return piece
 
 
 def free_memory() -> int:
@@ -68,12 +81,12 @@ def free_memory() -> int:
     return free if limit is None or used is None else max(0, min(free, limit - used))
 
 
-def give_back_memory(block: nn.Module) -> None:
-    """Return to the kernel what the allocator keeps of a large block's temporaries: it would grow from block to block.
+def give_back_memory(block: nn.Module | None = None) -> None:
+    """Return to the kernel what the allocator keeps of temporaries: of a large block, where it would grow from block to block.
 
-    With small blocks that costs more than it saves.
+    With small blocks that costs more than it saves. Without a block: of a whole pass, so that the next one does not come on top.
     """
-    size = sum(parameter.numel() * parameter.element_size() for parameter in block.parameters())
+    size = _LARGE if block is None else sum(parameter.nbytes for parameter in block.parameters())
     if size >= _LARGE and hasattr(_C, "malloc_trim"):
         _C.malloc_trim(0)
 

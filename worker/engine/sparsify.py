@@ -78,7 +78,10 @@ def sparsify(
             places = (source, destination, scratch)
             return _Run(places, recipe, calibration_tokens, target, observer, journal, tokens_per_batch).report()
 
-        return with_less_if_need_be(attempt, target)
+        try:
+            return with_less_if_need_be(attempt, target)
+        finally:
+            give_back_memory()
 
 
 class _Run:
