@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from service.models.checkpoint import CheckpointHeaders, TensorHeader
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -57,6 +59,22 @@ def write(folder: Path, shape: Shape, blocks: int, dtype: torch.dtype = torch.bf
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     (folder / "config.json").write_text(json.dumps(_config(shape, blocks, dtype)))
     return folder
+
+
+def headers(shape: Shape, blocks: int, dtype: torch.dtype = torch.bfloat16) -> CheckpointHeaders:
+    """What `write` would write, as its headers tell it."""
+
+    def matrix(rows: int, columns: int) -> Tensor:
+        return torch.empty(rows, columns, dtype=dtype, device="meta")
+
+    tensors = {"model.embed_tokens.weight": matrix(shape.vocabulary, shape.width)}
+    tensors["model.norm.weight"] = torch.empty(shape.width, dtype=dtype, device="meta")
+    for index in range(blocks):
+        tensors |= _block(f"model.layers.{index}.", shape, matrix, dtype)
+    kind = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}[dtype]
+    described = {name: TensorHeader(kind, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    return CheckpointHeaders(_config(shape, blocks, dtype), described, {"model.safetensors": size}, None)
 
 
 def _block(prefix: str, shape: Shape, matrix: MatrixMaker, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -42,6 +42,24 @@ _EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_li
 
 
 @dataclass(frozen=True)
+class MatrixOutline:
+    """A matrix of a block, or so many alike in one tensor: the experts of a mixture."""
+
+    name: str
+    """Within its block."""
+    rows: int
+    """Outputs."""
+    columns: int
+    """Inputs; of an expert in a stack the larger side, as names and shapes do not tell which it is."""
+    copies: int
+    is_expert: bool
+
+    @property
+    def weights(self) -> int:
+        return self.rows * self.columns * self.copies
+
+
+@dataclass(frozen=True)
 class ModelOutline:
     """Sizes in numbers of weights, unless they say bytes."""
 
@@ -59,6 +77,8 @@ class ModelOutline:
     """Of any matrix."""
     matrix_rows: int
     """Outputs of all matrices of the largest block together."""
+    largest_matrices: tuple[MatrixOutline, ...]
+    """Of the largest block."""
     hidden_size: int | None
     vocab_size: int | None
     max_sequence_length: int | None
@@ -78,7 +98,9 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
     config, tensors = headers.config, {name: t for name, t in headers.tensors.items() if _counts(name, t)}
     blocks = _blocks(tensors, sizes_of(config, ("num_hidden_layers", "n_layer", "n_layers", "num_layers")))
     counts = {number: sum(prod(t.shape) for t in block.values()) for number, block in blocks.items()}
-    matrices = {number: [_matrix(t) for name, t in block.items() if _is_matrix(name, t)] for number, block in blocks.items()}
+    matrices = {
+        number: [_matrix(name, t) for name, t in block.items() if _is_matrix(name, t)] for number, block in blocks.items()
+    }
     largest = max(counts, key=lambda number: counts[number], default=None)
     dtype = _main_dtype(tensors)
     return ModelOutline(
@@ -86,12 +108,13 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
         architecture=next(iter(texts(config.get("architectures"))), None),
         parameters=sum(prod(t.shape) for t in tensors.values()),
         block_parameters=sum(counts.values()),
-        prunable_parameters=sum(out * width for block in matrices.values() for out, width in block),
+        prunable_parameters=sum(matrix.weights for block in matrices.values() for matrix in block),
         blocks=len(blocks),
         matrices=sum(map(len, matrices.values())),
         largest_block=counts[largest] if largest is not None else 0,
-        widest_input=max((width for block in matrices.values() for _, width in block), default=0),
-        matrix_rows=sum(out for out, _ in matrices[largest]) if largest is not None else 0,
+        widest_input=max((matrix.columns for block in matrices.values() for matrix in block), default=0),
+        matrix_rows=sum(matrix.rows * matrix.copies for matrix in matrices[largest]) if largest is not None else 0,
+        largest_matrices=tuple(matrices[largest]) if largest is not None else (),
         hidden_size=next(iter(sizes_of(config, ("hidden_size", "n_embd", "d_model")).values()), None),
         vocab_size=next(iter(sizes_of(config, ("vocab_size",)).values()), None),
         max_sequence_length=max_sequence_length(config),
@@ -127,12 +150,13 @@ def _is_matrix(name: str, tensor: TensorHeader) -> bool:
     return bool(_EXPERTS.search(name)) or (name.endswith(".weight") and len(tensor.shape) == 2)
 
 
-def _matrix(tensor: TensorHeader) -> tuple[int, int]:
-    """Outputs and inputs. A stack counts as one with the outputs of all, as wide as its matrices may be."""
+def _matrix(name: str, tensor: TensorHeader) -> MatrixOutline:
+    """A stack holds matrices as wide as they may be."""
+    is_expert = bool(_EXPERTS.search(name))
     if len(tensor.shape) == 2:
-        return tensor.shape[0], tensor.shape[1]
-    width = max(tensor.shape[1:])
-    return prod(tensor.shape) // max(width, 1), width
+        return MatrixOutline(name, *tensor.shape, copies=1, is_expert=is_expert)
+    copies, width = tensor.shape[0], max(tensor.shape[1:])
+    return MatrixOutline(name, min(tensor.shape[1:]), width, copies=copies, is_expert=is_expert)
 
 
 def _main_dtype(tensors: Mapping[str, TensorHeader]) -> str:

@@ -1,0 +1,149 @@
+"""Hold the memory that a plan predicts against what a run takes, on Llama-shaped checkpoints with random weights.
+
+    python -m benchmarks.plans --out benchmarks/results/plans
+
+Every case runs in a process of its own that has imported what a worker's child has, in the order of a job: prune with a
+journal, then evaluate dense and pruned. Used is the kernel's high-water mark, as in a job's metrics. Finished cases are kept
+in OUT.json and not run again; the prediction is made anew each time. CPU only: nothing here says anything of a GPU.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import torch
+
+import worker.runner  # noqa: F401 - what an idle child has imported counts as idle
+from benchmarks._machine import about
+from benchmarks._synthetic import SHAPES, Shape, headers, write
+from service.contract import DeviceClass, JobSpec
+from service.models.outline import outline
+from service.plans.memory import IDLE_PROCESS, Peak, TextTokens, peak
+from worker.engine import Recipe, perplexity, sparsify
+from worker.engine.journal import Journal
+from worker.memory import PeakMemory
+
+SIZES: Final = SHAPES | {
+    "60M": Shape(512, 1376, 8, 8, 32000),
+    "350M": Shape(1024, 2816, 16, 8, 32000),
+}
+TOLERANCE: Final = 0.15
+PRESETS: Final = ("dsnot-paper", "fast", "balanced", "best")
+CASES: Final = [  # shape, type, blocks, preset, windows, tokens of a window, windows of the evaluation
+    *[("60M", "bfloat16", 2, preset, 16, 256, 8) for preset in PRESETS],
+    *[("135M", "bfloat16", blocks, "dsnot-paper", 64, 1024, 12) for blocks in (2, 4)],
+    *[("135M", "bfloat16", 2, preset, 16, 512, 12) for preset in PRESETS],
+    *[("135M", "bfloat16", 2, preset, 64, 1024, 12) for preset in ("balanced", "best")],
+    ("135M", "float32", 2, "dsnot-paper", 16, 1024, 12),
+    *[("350M", "bfloat16", 2, preset, 32, 512, 8) for preset in ("dsnot-paper", "balanced", "best")],
+    *[("1B", "bfloat16", 2, preset, 8, 512, 4) for preset in PRESETS],
+]
+Case = tuple[str, str, int, str, int, int, int]
+
+
+def main() -> None:
+    """Run what is missing; with --case, one case in this process."""
+    options = _options()
+    if options.case:
+        print(json.dumps(measure(tuple(json.loads(options.case)))))
+        return
+    target = options.out.with_suffix(".json")
+    known: list[dict[str, Any]] = json.loads(target.read_text())["cases"] if target.is_file() else []
+    done = {tuple(found["case"]) for found in known}
+    for case in CASES:
+        if case not in done and not options.report:
+            known.append({"case": list(case), **_in_process(case)})
+            print(known[-1], flush=True)
+        write_results(options.out, known)
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Seconds, and bytes at the peak: `pruning` above the idle process, `host` of all, `host_total` with the idle process."""
+    shape, dtype, blocks, preset, windows, length, evaluated = case
+    sizes, generator = SIZES[shape], torch.Generator().manual_seed(0)
+    tokens = torch.randint(sizes.vocabulary, (windows, length), generator=generator)
+    text = torch.randint(sizes.vocabulary, (evaluated, length), generator=generator)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        source = write(folder / "source", sizes, blocks, getattr(torch, dtype))
+        memory, started = PeakMemory.start(), perf_counter()
+        recipe, journal = Recipe.from_dict({"preset": preset}), Journal(folder / "blocks")
+        sparsify(source, folder / "target", recipe, tokens, journal=journal, scratch=folder / "scratch")
+        pruning = memory.read()["host"]
+        for place in (source, folder / "target"):
+            perplexity(place, text)
+        return {"seconds": round(perf_counter() - started, 1), "pruning": pruning, **memory.read()}
+
+
+def predicted(case: Case) -> Peak:
+    """What a plan says of the job that a case stands for."""
+    shape, dtype, blocks, preset, windows, length, evaluated = case
+    spec = JobSpec.model_validate(
+        {
+            "model": {"source": "local", "id": "synthetic"},
+            "recipe": {"preset": preset},
+            "calibration": {"num_samples": windows, "sequence_length": length},
+            "evaluation": {"perplexity": ["wikitext2"], "sequence_length": length, "max_windows": evaluated},
+        }
+    )
+    model = outline(headers(SIZES[shape], blocks, getattr(torch, dtype)))
+    return peak(model, spec, DeviceClass.CPU, TextTokens(longest=0, evaluated=evaluated * length))
+
+
+def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
+    """OUT.json and OUT.md."""
+    facts = about()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps({"about": facts, "cases": cases}, indent=1) + "\n")
+    rows = [(case, predicted(tuple(case["case"])).host.bytes) for case in cases]
+    ratios = [guess / case["host_total"] for case, guess in rows]
+    close = sum(abs(ratio - 1) <= TOLERANCE for ratio in ratios)
+    lines = [
+        "# Memory: what a plan predicts against what a run takes",
+        "",
+        f"Random checkpoints of Llama's shape, 50 %, pruned and evaluated on a CPU; {', '.join(facts.values())}.",
+        "MiB of the process at its peak, and of that above what an idle worker holds; nothing was measured on a GPU.",
+        "",
+        f"Within {TOLERANCE:.0%} of the whole: {close} of {len(ratios)}. Ratios: {min(ratios):.2f} to {max(ratios):.2f}.",
+        "",
+        "| shape | blocks | preset | tokens | evaluated | used | predicted | ratio | above idle | predicted | ratio |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for (case, guess), ratio in zip(rows, ratios, strict=True):
+        shape, dtype, blocks, preset, windows, length, evaluated = case["case"]
+        above = guess - IDLE_PROCESS
+        figures = [_mib(case["host_total"]), _mib(guess), f"{ratio:.2f}"]
+        figures += [_mib(case["host"]), _mib(above), f"{above / case['host']:.2f}"]
+        about_case = f"{shape} {dtype} | {blocks} | {preset} | {windows} x {length} | {evaluated} x {length}"
+        lines.append(f"| {about_case} | {' | '.join(figures)} |")
+    out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f}"
+
+
+def _in_process(case: Case) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.plans", "--case", json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{case}: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--report", action="store_true", help="run nothing; predict anew for what has been measured")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/plans"), help="where to write, without a suffix")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

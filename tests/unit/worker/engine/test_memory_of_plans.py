@@ -1,0 +1,146 @@
+"""The terms of a plan's memory, which the service counts from headers, held against the tensors that the engine really makes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.contract import DeviceClass, JobSpec
+from service.contract.recipe import RecipeSpec
+from service.models.folder import FolderFiles
+from service.models.headers import read_headers
+from service.models.outline import ModelOutline, outline
+from service.plans.holdings import Holdings, fits_tokens
+from service.plans.memory import TOKENS_PER_BATCH, Phase, TextTokens, peak
+from tests.unit.worker.engine import families
+from worker.engine import Recipe, device_memory, sparsify
+from worker.engine.architectures import take_apart
+from worker.engine.calibration import record
+from worker.engine.loading import loaded_block
+from worker.engine.measuring import measure
+from worker.engine.perplexity import _LOGITS as LOGITS_OF_ENGINE
+from worker.engine.pruning import needs_gram
+from worker.engine.report import Stopwatch
+from worker.engine.shelf import Shelf
+
+CPU = torch.device("cpu")
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"preset": "fast"},
+    {"preset": "balanced"},
+    {"preset": "best"},
+    {"preset": "dsnot-paper"},
+    {"criterion": "obs", "refinement": {"method": "none"}},
+    {"criterion": "magnitude", "refinement": {"method": "none"}},
+    {"update": {"method": "least_squares"}},
+]
+
+
+@pytest.fixture
+def folder(checkpoint: Callable[[str], Path]) -> Path:
+    return checkpoint("llama")
+
+
+def outlined(folder: Path) -> ModelOutline:
+    return outline(read_headers(FolderFiles(folder), None))
+
+
+def holdings(folder: Path, recipe: dict[str, Any]) -> Holdings:
+    return Holdings(outlined(folder), RecipeSpec.model_validate(recipe), DeviceClass.CPU)
+
+
+def spec(**calibration: int) -> JobSpec:
+    asked = {"num_samples": 8, "sequence_length": 64} | calibration
+    return JobSpec.model_validate({"model": {"id": "m"}, "recipe": {"preset": "balanced"}, "calibration": asked})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_when_tokens_have_to_suffice_is_the_rule_of_the_engine(recipe: dict[str, Any]) -> None:
+    parsed = RecipeSpec.model_validate(recipe)
+    assert fits_tokens(parsed) == needs_gram(Recipe.from_dict(parsed.model_dump(mode="json")))
+
+
+def test_a_block_is_its_parameters_in_the_type_that_is_computed_in(folder: Path) -> None:
+    arch = take_apart(folder)
+    with loaded_block(arch, arch.blocks[0], CPU) as layer:
+        assert holdings(folder, {}).block == sum(parameter.nbytes for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("family", ["llama", "phi3", "opt"])
+def test_gram_matrices_are_those_that_the_engine_sums(checkpoint: Callable[[str], Path], family: str) -> None:
+    folder = checkpoint(family)
+    arch = take_apart(folder)
+    stream = record(arch, families.tokens(), CPU, lambda: None)
+    block = arch.blocks[0]
+    with loaded_block(arch, block, CPU):
+        found = measure(block, 0, stream, matrices=block.matrices, with_gram=True, watch=Stopwatch(), tick=lambda: None)
+    grams = {id(inputs): inputs.gram.nbytes for inputs in found.values() if inputs.gram is not None}
+    assert holdings(folder, {"preset": "fast"}).statistics == sum(grams.values())
+
+
+@pytest.mark.parametrize("preset", ["dsnot-paper", "fast", "balanced", "best"])
+@pytest.mark.parametrize("family", ["llama", "phi3"])
+def test_activations_are_what_lies_on_the_shelf(
+    checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preset: str, family: str
+) -> None:
+    """But for the inputs of sums in the first batch, of which nobody knows yet that they are not needed."""
+    folder, tokens, shelves = checkpoint(family), families.tokens().repeat(16, 1), list[Shelf]()
+    start = Shelf.__init__
+
+    def noted(shelf: Shelf, **options: Any) -> None:
+        start(shelf, **options)
+        shelves.append(shelf)
+
+    monkeypatch.setattr(Shelf, "__init__", noted)
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", families.LENGTH)
+    sparsify(folder, tmp_path / "pruned", Recipe.from_dict({"preset": preset}), tokens)
+    told = holdings(folder, {"preset": preset}).of_tokens()
+    [shelf] = shelves
+    first_batch = shelf.in_memory - told * tokens.numel()
+    assert 0 <= first_batch <= 2 * families.LENGTH * told
+
+
+def test_the_engine_takes_the_batches_and_stretches_that_are_reckoned_with() -> None:
+    assert device_memory.TOKENS_PER_BATCH == TOKENS_PER_BATCH
+    logits = peak_of(vocab_size=32_000, sequence_length=4096)
+    assert logits == LOGITS_OF_ENGINE * (2 + 4 + 4 + 4)
+
+
+def peak_of(*, vocab_size: int, sequence_length: int) -> int:
+    """The logits of a bfloat16 model, on their way to a loss: as they are, in float32, turned, and their logarithms."""
+    need = peak(llama(vocab_size), evaluating(sequence_length), DeviceClass.CPU, TextTokens(0, 10**6)).host
+    assert need.phase is Phase.SCORING
+    return need.terms["logits"]
+
+
+def evaluating(sequence_length: int) -> JobSpec:
+    tiny = {"num_samples": 1, "sequence_length": 8}
+    evaluation = {"sequence_length": sequence_length, "max_windows": 1}
+    return JobSpec.model_validate({"model": {"id": "m"}, "calibration": tiny, "evaluation": evaluation})
+
+
+def llama(vocabulary: int, blocks: int = 2) -> ModelOutline:
+    from benchmarks._synthetic import Shape, headers
+
+    return outline(headers(Shape(256, 512, 4, 4, vocabulary), blocks))
+
+
+def test_memory_does_not_grow_with_the_number_of_blocks_and_does_with_the_samples() -> None:
+    texts = TextTokens(0, 0)
+    few, many = (peak(llama(100, blocks), spec(), DeviceClass.CPU, texts).host.bytes for blocks in (2, 50))
+    assert few == many
+    more = peak(llama(100), spec(num_samples=16_000), DeviceClass.CPU, texts).host
+    assert more.terms["activations"] == 2000 * peak(llama(100), spec(), DeviceClass.CPU, texts).host.terms["activations"]
+
+
+@pytest.mark.parametrize("device", DeviceClass)
+def test_the_least_is_less_and_terms_are_all_there_is(device: DeviceClass) -> None:
+    texts = TextTokens(0, 10**5)
+    most, least = (peak(llama(32_000), spec(num_samples=4096), device, texts, least=least) for least in (False, True))
+    for need in (most.host, least.host, most.computing, least.computing):
+        assert need.bytes == sum(need.terms.values())
+    assert least.computing.bytes < most.computing.bytes or device is DeviceClass.GPU
+    assert least.host.bytes < most.host.bytes
+    assert (most.device is None) == (device is DeviceClass.CPU)
