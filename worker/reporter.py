@@ -15,6 +15,7 @@ from service import tracing
 from service.attempts import repository
 from service.attempts.repository import Claim, MatrixMeasures, StaleFence
 from service.contract import Stage
+from service.contract.work import Work
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from worker.lease import ClaimLost, Lease
@@ -105,6 +106,9 @@ class Reporter:
 
     def model_resolved(self, revision: str) -> None:
         self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
+
+    def sized(self, work: Work) -> None:
+        self.write(lambda session: repository.sized(session, self._claim.job_id, self._claim.fence, work))
 
     def evaluated(self, which: str, metrics: dict[str, Any]) -> None:
         """Publish the metrics so far, of which the part `which` is new."""

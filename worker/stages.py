@@ -14,10 +14,12 @@ from obstore.store import ObjectStore
 from torch import Tensor
 
 from service.contract import FailureCode, JobSpec, Manifest, Stage
+from service.contract.work import Work
 from service.settings import Settings
 from worker.artifacts import Weights, describe, publish
 from worker.blocks import Blocks
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
+from worker.engine.shelf import give_back_memory
 from worker.evaluation.perplexity import PerplexityMetric, evaluate
 from worker.failures import JobFailure
 from worker.formats import disk_bytes, write_formats
@@ -99,7 +101,7 @@ def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
 
 def _check_disk(run: Run, model: Model, plan: Outline) -> None:
     """Refuse what cannot be written before anything is computed: a copy of the checkpoint, its finished blocks, its formats."""
-    copy = sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
+    copy = _bytes_of(model)
     prunable = round(copy * plan.prunable_parameters / plan.parameters)
     needed = copy + prunable + disk_bytes(run.spec, weights=copy, prunable=prunable)
     free = shutil.disk_usage(run.folder).free
@@ -109,6 +111,10 @@ def _check_disk(run: Run, model: Model, plan: Outline) -> None:
             f"and {free / 2**30:.1f} GiB are free."
         )
         raise JobFailure(FailureCode.DISK_FULL, detail)
+
+
+def _bytes_of(model: Model) -> int:
+    return sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
 
 
 def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
@@ -121,13 +127,27 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
     calibrated = run.texts.read(calibration.dataset)
     stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
-    warnings = []
+    warnings, evaluated_tokens = [], 0
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
-        evaluation_windows(tokens_of(model.path, evaluated), evaluation.sequence_length, evaluation.max_windows)
+        windows = evaluation_windows(tokens_of(model.path, evaluated), evaluation.sequence_length, evaluation.max_windows)
+        evaluated_tokens += windows.numel()
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
+    run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
+    del stream, calibrated
+    give_back_memory()  # of the texts and what their tokenizer made of them, before the activations come
     return tokens, [warning for warning in warnings if warning]
+
+
+def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) -> Work:
+    return Work(
+        parameters=plan.parameters,
+        block_parameters=plan.block_parameters,
+        calibration_tokens=tokens.numel(),
+        evaluated_tokens=evaluated_tokens,
+        bytes=_bytes_of(model),
+    )
 
 
 def _check_length(use: str, length: int, plan: Outline) -> None:

@@ -17,6 +17,7 @@ from service.database import in_seconds
 from service.events import repository as events
 from service.jobs.tables import Job
 from service.outbox import repository as outbox
+from service.speeds import repository as speeds
 
 _FINAL_EVENT = {
     JobState.SUCCEEDED: EventType.SUCCEEDED,
@@ -47,6 +48,7 @@ def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, An
     if _has_succeeded(session, job_id, fence):
         return
     job = _lock(session, job_id, fence)
+    speeds.learn(session, job_id, metrics)
     _close_attempt(session, job, AttemptOutcome.SUCCEEDED)
     done = {"metrics": metrics, "artifact_prefix": artifact_prefix, "artifact_bytes": metrics.get("bytes")}
     done |= {"stage": None, "progress": None}

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from service.attempts.tables import Attempt
 from service.contract import DeviceClass, EventType, JobState, Stage, Wish, sources_of, wants_served_by
+from service.contract.work import Work
 from service.database import in_seconds
 from service.events import repository as events
 from service.jobs.tables import Job, Layer
@@ -174,6 +175,11 @@ def model_resolved(session: Session, job_id: UUID, fence: int, revision: str) ->
     """Store the commit that the revision asked for stands for, so that the job can be repeated."""
     spec = func.jsonb_set(Job.spec, cast(["model", "revision"], ARRAY(Text)), cast(revision, JSONB))
     _write(session, job_id, fence, spec=spec)
+
+
+def sized(session: Session, job_id: UUID, fence: int, work: Work) -> None:
+    """Store how much there is to do, by which the time that is left is told."""
+    _write(session, job_id, fence, work=work.model_dump(mode="json"))
 
 
 def block_pruned(

@@ -47,6 +47,8 @@ class Job(Base):
 
     progress: Mapped[dict[str, Any] | None]
     metrics: Mapped[dict[str, Any] | None]
+    work: Mapped[dict[str, Any] | None]
+    """How much there is to do, `service.contract.work`, once an attempt has loaded what it needs."""
     error: Mapped[dict[str, Any] | None]
     artifact_prefix: Mapped[str | None]
     """Where the manifest that readers trust lies; set by the attempt that succeeded."""
