@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from service.contract import JobSpec, WeightSizes
-from service.contract.recipe import NofM
 from service.packing import MASK_SUFFIX, PACKED_SUFFIX, Origin, make_mask, pack, packed_bytes
 from worker.engine.checkpoint import Checkpoint
 from worker.models import Model
@@ -19,8 +18,6 @@ _PIECE: Final = 1 << 24
 """Bytes that are compressed at once."""
 _PIECES: Final = 256
 """Of all weights at the most; beyond 4 GiB the time would be felt, and the share is the same."""
-_BITS: Final = 1 / 8
-"""Bytes of a weight's bit for each byte of the weight, at the most."""
 
 
 def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> WeightSizes:
@@ -45,14 +42,6 @@ def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> W
         zstd=round(compressed * dense / measured) if measured else 0,
         zstd_share_measured=measured / dense if dense else 1.0,
     )
-
-
-def disk_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
-    """What packed files and masks take at the most, of `weights` bytes of which `prunable` can be pruned."""
-    pattern, formats = spec.recipe.pattern, spec.output.formats
-    zeros = 1 - pattern.n / pattern.m if isinstance(pattern, NofM) else pattern.sparsity
-    packed = weights - prunable * max(0.0, zeros - _BITS)
-    return round((packed if "packed" in formats else 0) + (prunable * _BITS if "mask" in formats else 0))
 
 
 def _packed(shard: Path, wanted: bool, tick: Tick) -> int:

@@ -14,6 +14,7 @@ from obstore.store import ObjectStore
 from torch import Tensor
 
 from service.contract import FailureCode, JobSpec, Manifest, Stage
+from service.contract.disk import written_bytes
 from service.contract.work import Work
 from service.settings import Settings
 from worker.artifacts import Weights, describe, publish
@@ -22,7 +23,7 @@ from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.engine.shelf import give_back_memory
 from worker.evaluation.perplexity import PerplexityMetric, evaluate
 from worker.failures import JobFailure
-from worker.formats import disk_bytes, write_formats
+from worker.formats import write_formats
 from worker.memory import PeakMemory
 from worker.models import Model, resolve
 from worker.reporter import EvaluationProgress, Reporter
@@ -103,7 +104,7 @@ def _check_disk(run: Run, model: Model, plan: Outline) -> None:
     """Refuse what cannot be written before anything is computed: a copy of the checkpoint, its finished blocks, its formats."""
     copy = _bytes_of(model)
     prunable = round(copy * plan.prunable_parameters / plan.parameters)
-    needed = copy + prunable + disk_bytes(run.spec, weights=copy, prunable=prunable)
+    needed = written_bytes(run.spec, weights=copy, prunable=prunable)
     free = shutil.disk_usage(run.folder).free
     if needed > free:
         detail = (

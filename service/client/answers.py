@@ -21,6 +21,14 @@ class Progress(Answer):
     eta_seconds: float | None = None
 
 
+class Eta(Answer):
+    """When a job is expected to start and to end; None where nobody can tell."""
+
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    basis_jobs: int = 0
+
+
 class Job(Answer):
     """One request to prune one model."""
 
@@ -28,6 +36,8 @@ class Job(Answer):
     state: JobState
     stage: Stage | None = None
     progress: Progress | None = None
+    queue_position: int | None = None
+    eta: Eta | None = None
     spec: dict[str, Any]
     labels: dict[str, str] = {}
     created_at: datetime
@@ -112,8 +122,39 @@ class Queue(Answer):
     position: int
     """1: the next one to be claimed."""
     queued_jobs: int
+    max_queued_jobs: int | None = None
     able_workers: int
     idle_workers: int
+
+
+class Memory(Answer):
+    """What a worker with a device of this class needs, predicted: at the peak, and at the least."""
+
+    device: str
+    host_bytes: int
+    device_bytes: int | None = None
+    least_host_bytes: int
+    least_device_bytes: int | None = None
+    phase: str
+    """In which what is computed takes most."""
+    terms: dict[str, int]
+    """What that peak is made of."""
+
+
+class Basis(Answer):
+    """What an estimate is told from."""
+
+    jobs: int
+    same_recipe: bool | None = None
+    devices: list[str] = []
+
+
+class Estimate(Answer):
+    """Seconds; None where nothing is known to tell them from."""
+
+    run_seconds: float | None = None
+    starts_in_seconds: float | None = None
+    basis: Basis
 
 
 class Plan(Answer):
@@ -124,6 +165,9 @@ class Plan(Answer):
     """None where the model cannot be seen from the service, or not now."""
     artifact_bytes: int | None = None
     disk_bytes: int | None = None
+    memory: list[Memory] = []
+    estimate: Estimate | None = None
+    """None of a service that does not estimate yet."""
     calibration_tokens: int
     queue: Queue
     warnings: list[str] = []

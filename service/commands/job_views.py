@@ -38,6 +38,7 @@ def print_job(job: Job) -> None:
             ("labels", ", ".join(f"{name}={value}" for name, value in job.spec.get("labels", {}).items())),
             ("created", local_time(job.created_at)),
             ("started", local_time(job.started_at)),
+            ("expected", expected(job)),
             ("ended", local_time(job.finished_at)),
             ("took", _took(job)),
         ]
@@ -57,6 +58,15 @@ def print_outcome(job: Job) -> None:
         note(failure(job))
     else:
         note(f"job {job.id} {job.state}")
+
+
+def expected(job: Job) -> str:
+    """`place 3, starts 14:02, ends 14:31`, as far as anybody can tell."""
+    place = f"place {job.queue_position}" if job.queue_position else ""
+    starts = job.eta.starts_at if job.eta and job.state == JobState.QUEUED else None
+    ends = job.eta.ends_at if job.eta else None
+    parts = (place, f"starts {local_time(starts)}" if starts else "", f"ends {local_time(ends)}" if ends else "")
+    return ", ".join(part for part in parts if part)
 
 
 def failure(job: Job) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from service.commands import job_body
-from service.commands.output import CommandFailed, note, print_fields, print_json, size
+from service.commands.output import CommandFailed, duration, note, print_fields, print_json, size
 
 _OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
 
@@ -37,7 +37,7 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    model, queue = found["model"] or {}, found["queue"]
+    model, queue, estimate = found["model"] or {}, found["queue"], found["estimate"]
     return [
         ("model", str(found["spec"]["model"]["id"])),
         ("revision", found["spec"]["model"].get("revision") or ""),
@@ -46,6 +46,28 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("blocks", str(model.get("blocks", ""))),
         ("artifact", size(found["artifact_bytes"]) if found["artifact_bytes"] else ""),
         ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
+        *(_memory(each) for each in found["memory"]),
         ("calibration", f"{found['calibration_tokens']:,} tokens"),
         ("queue", f"place {queue['position']}; {queue['able_workers']} workers could take it, {queue['idle_workers']} idle"),
+        ("quota", f"{queue['queued_jobs']} of {queue['max_queued_jobs']} jobs queued"),
+        ("starts", _in(estimate["starts_in_seconds"])),
+        ("takes", _takes(estimate)),
     ]
+
+
+def _memory(needed: dict[str, Any]) -> tuple[str, str]:
+    device = f"{size(needed['device_bytes'])} of the GPU's and " if needed["device_bytes"] else ""
+    return f"memory ({needed['device']})", f"{device}{size(needed['host_bytes'])} of the host's, most while {needed['phase']}"
+
+
+def _in(seconds: float | None) -> str:
+    if seconds is None:
+        return "nobody can tell"
+    return f"in about {duration(seconds)}" if seconds else "at once"
+
+
+def _takes(estimate: dict[str, Any]) -> str:
+    basis = estimate["basis"]
+    told = f" (told from {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""
+    seconds = estimate["run_seconds"]
+    return "nobody can tell" if seconds is None else f"about {duration(seconds)}{told}"

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -132,7 +133,7 @@ class _Bar:
             completed=progress.done if progress else 0,
             total=progress.total if progress else None,
             how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
-            left=_left(job),
+            left=left(job),
         )
 
 
@@ -155,9 +156,19 @@ class _Lines:
         how_far = f" {counted(progress.done, progress.total, progress.unit)}" if progress else ""
         if (line := f"{job.stage or job.state}{how_far}") != self._last:
             self._last = line
-            note(f"{line}  {_left(job)}".rstrip())
+            note(f"{line}  {left(job)}".rstrip())
 
 
-def _left(job: Job) -> str:
-    seconds = job.progress.eta_seconds if job.progress else None
-    return f"about {duration(seconds)} left" if seconds else ""
+def left(job: Job) -> str:
+    """Of the job where that can be told, else of its stage."""
+    stage = job.progress.eta_seconds if job.progress else None
+    if job.state == JobState.QUEUED and job.queue_position:
+        starts = _until(job.eta.starts_at) if job.eta else None
+        return f"place {job.queue_position}" + (f", starts in about {duration(starts)}" if starts else "")
+    if job.eta and (whole := _until(job.eta.ends_at)):
+        return f"about {duration(whole)} left"
+    return f"about {duration(stage)} left of {job.stage}" if stage else ""
+
+
+def _until(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -60,6 +60,13 @@ def held(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict
     return dict(session.execute(statement).tuples().all())
 
 
+def characters(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict[str, int]:
+    """Of those of the data sets that there are."""
+    statement = select(UploadedDataset.id, UploadedDataset.characters)
+    statement = statement.where(UploadedDataset.id.in_(dataset_ids), UploadedDataset.tenant == tenant, _LIVES)
+    return dict(session.execute(statement).tuples().all())
+
+
 def use(session: Session, job_id: UUID, upload_ids: Collection[UUID]) -> None:
     """Note that the job needs these."""
     session.add_all(JobDataset(job_id=job_id, upload_id=each) for each in upload_ids)

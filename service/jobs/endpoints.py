@@ -20,11 +20,12 @@ from service.jobs import lifecycle, operations
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.jobs.parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, WantedJobs, is_known
-from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, JobPage, JobView, LayerPage, LayerView
+from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage, LayerView
 from service.jobs.tables import Job
 from service.jobs.waiting import VARY, WAITED, ToWait, Waiting
 from service.keys.authentication import JobReader, JobWriter
 from service.plans import operations as plans
+from service.plans import outlook
 from service.plans.schemas import PlanView
 from service.problems import problem_responses
 from service.resources import TheDatabase, TheModels, TheSettings
@@ -107,7 +108,13 @@ _READ: dict[int | str, dict[str, Any]] = {
 
 @router.get("/{job_id}", response_model=JobView, responses=_READ)
 async def get_job(
-    job_id: UUID, caller: JobReader, database: TheDatabase, waiting: ToWait, response: Response, if_none_match: IfNoneMatch
+    job_id: UUID,
+    caller: JobReader,
+    settings: TheSettings,
+    database: TheDatabase,
+    waiting: ToWait,
+    response: Response,
+    if_none_match: IfNoneMatch,
 ) -> JobView | Response:
     """One job. With `Prefer: wait=n` once it has ended, and with `If-None-Match` only if it has changed."""
     waited = await waiting.until_ended(job_id, tenant=caller.tenant)
@@ -115,7 +122,9 @@ async def get_job(
         return Response(status_code=304, headers=_etag(waited.job) | waited.headers)
     response.headers.update(waited.headers)
     position = await run_in_threadpool(operations.queue_position, database, waited.job)
-    return _shown(waited.job, response).model_copy(update={"queue_position": position})
+    expected = await run_in_threadpool(outlook.eta, database, settings, waited.job)
+    eta = EtaView.model_validate(expected) if expected else None
+    return _shown(waited.job, response).model_copy(update={"queue_position": position, "eta": eta})
 
 
 _CHANGE: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, String, cast, func, select, tuple_, update
@@ -18,6 +18,7 @@ from service.events.tables import JobEvent
 from service.jobs.tables import Job, Layer
 from service.logging import request_id
 
+_LAST: Final = 50
 _Uuid = InstrumentedAttribute[UUID] | UUID
 _Text = InstrumentedAttribute[str] | str
 
@@ -78,6 +79,25 @@ def _ahead(session: Session, device: str, is_before: ColumnElement[bool]) -> int
     if device != ANY_DEVICE:
         statement = statement.where(Job.device.in_((ANY_DEVICE, device)))
     return session.execute(statement).scalar_one()
+
+
+def now(session: Session) -> datetime:
+    """The database's."""
+    return session.execute(select(func.now())).scalar_one()
+
+
+def work_of_model(session: Session, job: Job) -> dict[str, Any] | None:
+    """How much there was to do in the tenant's newest job with the same model, as far as one of the last has found out."""
+    last = (
+        select(Job.work, Job.created_at)
+        .where(Job.tenant == job.tenant, Job.model == job.model)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(_LAST)
+        .subquery()
+    )
+    return session.scalars(
+        select(last.c.work).where(last.c.work.is_not(None)).order_by(last.c.created_at.desc()).limit(1)
+    ).one_or_none()
 
 
 def count_queued(session: Session, tenant: str) -> int:

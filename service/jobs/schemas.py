@@ -80,8 +80,19 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "timings": {},
     "metrics": None,
     "error": None,
+    "eta": {"starts_at": "2026-01-31T12:00:02Z", "ends_at": "2026-01-31T12:03:00Z", "basis_jobs": 4},
     "links": Links.of(_EXAMPLE_ID).model_dump(),
 }
+
+
+class EtaView(BaseModel):
+    """When a job is expected to start and to end, told from what jobs took on the same devices."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    starts_at: datetime | None = Field(description="of one that runs: when it did; null where nobody can tell")
+    ends_at: datetime | None = Field(description="with evaluation and publishing; null where nobody can tell")
+    basis_jobs: int = Field(description="how many jobs tell the speed; 0: none, and then not much can be told")
 
 
 class JobView(BaseModel):
@@ -106,6 +117,9 @@ class JobView(BaseModel):
     error: Failure | None = Field(description="why it failed")
     queue_position: int | None = Field(
         None, description="while it is queued, of a job that is read alone: 1 is claimed next. The `ETag` does not tell of it"
+    )
+    eta: EtaView | None = Field(
+        None, description="while it is queued or running, of a job that is read alone. The `ETag` does not tell of it"
     )
     artifact_removed_at: datetime | None = Field(None, description="when the artifact had been kept for as long as was set")
     links: Links

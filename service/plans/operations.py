@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 
-from service.contract import DeviceClass, JobSpec, wants_served_by
-from service.contract.recipe import DsnotRefinement, RecipeSpec, SwapsRefinement
+from service.contract import JobSpec
+from service.contract.disk import written_bytes
+from service.contract.work import Work
 from service.database import Database
 from service.datasets import operations as datasets
-from service.errors import Problem
+from service.datasets import repository as uploads
 from service.jobs import admission
 from service.jobs import repository as jobs
 from service.models import operations as models_seen
@@ -16,13 +16,23 @@ from service.models.operations import Inspection
 from service.models.outline import ModelOutline
 from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
+from service.plans import fitting, warnings
+from service.plans.estimates import Estimator
+from service.plans.outlook import Outlook, outlook, tokens_of
+from service.plans.texts import text_tokens
+from service.quotas import operations as quotas
 from service.settings import Settings
-from service.workers import repository as workers
-from service.workers.tables import Worker
 
 
-class DoesNotFit(Problem):
-    status, type, title = 422, "model-does-not-fit", "No worker has the memory for the model"
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds; None where nothing is known to tell them from."""
+
+    run_seconds: float | None
+    starts_in_seconds: float | None
+    rates: Estimator | None
+    """What they are told from."""
+    device_names: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -34,10 +44,14 @@ class Plan:
     """None: its place cannot be seen from here, or not now."""
     artifact_bytes: int | None
     disk_bytes: int | None
-    """On the worker's disk at the most: what is fetched, its pruned copy, and the finished blocks."""
+    """On the worker's disk at the most: what is fetched, its pruned copy, finished blocks and formats."""
+    memory: Sequence[fitting.Memory]
+    """One for each class of device that may take the job; of those online, where any are."""
+    estimate: Estimate
     calibration_tokens: int
     queue_position: int
     queued_jobs: int
+    max_queued_jobs: int
     able_workers: int
     idle_workers: int
     warnings: list[str]
@@ -57,24 +71,30 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
     with database.begin() as session:
         datasets.hold(session, admitted, tenant=tenant)
         ahead = jobs.ahead_of_new(session, priority=spec.priority, device=spec.device)
-        queued = jobs.count_queued(session, tenant)
-        known = workers.occupations(session, silent_seconds=settings.lease_seconds)
-    able = [each for each in known if each.is_alive and spec.device in wants_served_by(DeviceClass(each.worker.device))]
-    needed = None if model is None else _disk(admitted, model.outline)
-    online = [each.worker for each in able]
-    if model is not None:
-        _check_memory(model.outline, online)
+        queued, limit = jobs.count_queued(session, tenant), quotas.limits_in(session, settings, tenant).max_queued_jobs
+        uploaded = uploads.characters(session, set(spec.uploads().values()), tenant=tenant)
+        seen = outlook(session, settings, spec.device)
+    online = [each.worker for each in seen.able]
+    disk = None if model is None else _disk(admitted, model.outline)
+    memory = [] if model is None else fitting.memory_of(model.outline, admitted, online, text_tokens(spec, uploaded))
+    fitting.check(memory, online)
+    estimate = _estimate(seen, admitted, model, ahead, uploaded)
+    told = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
+    told += [*warnings.of_workers(admitted, online, disk), *fitting.warnings_of(memory, online), *_of_estimate(estimate)]
     return Plan(
         spec=admitted,
         model=model,
         artifact_bytes=None if model is None else model.outline.weight_bytes,
-        disk_bytes=needed,
+        disk_bytes=disk,
+        memory=memory,
+        estimate=estimate,
         calibration_tokens=spec.calibration.num_samples * spec.calibration.sequence_length,
         queue_position=ahead + 1,
         queued_jobs=queued,
-        able_workers=len(able),
-        idle_workers=sum(each.job_id is None for each in able),
-        warnings=[*missing, *(_warnings(admitted, model) if model else ()), *_of_workers(spec, online, needed)],
+        max_queued_jobs=limit,
+        able_workers=len(online),
+        idle_workers=sum(each.job_id is None for each in seen.able),
+        warnings=told,
     )
 
 
@@ -91,46 +111,24 @@ def _inspected(models: ModelSources, spec: JobSpec, tenant: str) -> tuple[Inspec
 def _disk(spec: JobSpec, model: ModelOutline) -> int:
     copy = model.weight_bytes
     fetched = 0 if spec.model.source == "local" else copy
-    return fetched + copy + round(copy * model.prunable_parameters / max(model.parameters, 1))
+    prunable = round(copy * model.prunable_parameters / max(model.parameters, 1))
+    return fetched + written_bytes(spec, weights=copy, prunable=prunable)
 
 
-def _check_memory(model: ModelOutline, online: Sequence[Worker]) -> None:
-    """Refuse what is certain not to fit: one block of weights is in memory at the least."""
-    needed = model.largest_block * model.bytes_per_parameter
-    most = max((worker.device_memory_bytes or worker.host_memory_bytes for worker in online), default=None)
-    if most is not None and needed > most:
-        detail = f"one block of the model takes {_gib(needed)}, and no worker online has more memory than {_gib(most)}"
-        raise DoesNotFit(detail, errors=[{"pointer": "/model/id", "detail": detail}])
+def _estimate(seen: Outlook, spec: JobSpec, model: Inspection | None, ahead: int, uploaded: dict[str, int]) -> Estimate:
+    rates, names = seen.rates(spec.model_dump(mode="json")), sorted({each.worker.device_name for each in seen.able})
+    run_seconds = None
+    if model is not None and rates is not None:
+        outline = model.outline
+        sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
+        run_seconds = rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
+    return Estimate(run_seconds, seen.starts_in(ahead), rates, names)
 
 
-def _warnings(spec: JobSpec, model: Inspection) -> Iterator[str]:
-    yield from model.warnings
-    tokens, widest = spec.calibration.num_samples * spec.calibration.sequence_length, model.outline.widest_input
-    if fits_tokens(spec.recipe) and tokens < widest:
-        enough = ceil(widest / spec.calibration.sequence_length)
-        yield (
-            f"Calibration has {tokens} tokens, and the model's widest matrix {widest} inputs: the recipe would fit it to these "
-            f"tokens and not to the language. {enough} calibration samples instead of {spec.calibration.num_samples} would do."
-        )
-
-
-def fits_tokens(recipe: RecipeSpec) -> bool:
-    """Whether Gram matrices decide anything, which takes as many tokens as a matrix has inputs; the engine's own rule."""
-    refinement = recipe.refinement
-    checks_rows = isinstance(refinement, DsnotRefinement) and refinement.accept == "if_better"
-    is_weighed = recipe.update.method != "none" or recipe.objective == "propagated"
-    return checks_rows or is_weighed or isinstance(refinement, SwapsRefinement) or recipe.criterion == "obs"
-
-
-def _of_workers(spec: JobSpec, online: Sequence[Worker], needed: int | None) -> Iterator[str]:
-    kind = "" if spec.device == "any" else f" with a {spec.device.upper()}"
-    if not online:
-        yield f"No worker{kind} is online now; the job would wait for one."
+def _of_estimate(estimate: Estimate) -> Iterator[str]:
+    if not estimate.device_names:
         return
-    most = max(worker.free_disk_bytes for worker in online)
-    if needed is not None and needed > most:
-        yield f"The job needs up to {_gib(needed)} of a worker's disk, and none has more than {_gib(most)} free now."
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
+    if estimate.rates is None:
+        yield "No job has succeeded on the devices of the workers online yet, so that nothing tells how long this one takes."
+    elif not estimate.rates.is_same_recipe:
+        yield "No job with a recipe of this kind has succeeded on these devices yet: the time is told from other recipes."

@@ -1,11 +1,11 @@
 """SQL of workers: their signs of life, and what they do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Double, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -48,6 +48,20 @@ class Occupation:
     tenant: str | None
 
 
+@dataclass(frozen=True)
+class Progressing:
+    """A job that a worker has, and how far it is, by the database's clock."""
+
+    spec: dict[str, Any]
+    stage: str | None
+    progress: dict[str, Any] | None
+    work: dict[str, Any] | None
+    elapsed: float
+    """Seconds since the claim."""
+    told_ago: float
+    """Seconds since the job's row was last changed."""
+
+
 def seen(session: Session, identity: Identity, usage: Usage) -> None:
     """Note a sign of life; the first one introduces the worker. One that took the name of another has begun anew."""
     values = asdict(identity) | asdict(usage)
@@ -77,6 +91,17 @@ def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupati
         .order_by(Worker.host, Worker.started_at, Worker.id)
     )
     return [Occupation(*row) for row in session.execute(statement)]
+
+
+def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Progressing]:
+    """Those of the jobs that are with a worker."""
+    elapsed, told_ago = (func.extract("epoch", func.now() - since) for since in (Attempt.started_at, Job.updated_at))
+    statement = (
+        select(Job.spec, Job.stage, Job.progress, Job.work, cast(elapsed, Double), cast(told_ago, Double))
+        .join(Attempt, (Attempt.job_id == Job.id) & Attempt.ended_at.is_(None))
+        .where(Job.id.in_(job_ids))
+    )
+    return [Progressing(*row) for row in session.execute(statement)]
 
 
 def forget(session: Session, *, silent_seconds: float) -> int:

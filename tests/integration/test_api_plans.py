@@ -9,17 +9,13 @@ from sqlalchemy import func, select
 
 from service.attempts.repository import claim_next
 from service.contract import DeviceClass
-from service.contract.recipe import RecipeSpec
 from service.database import Database, Session
 from service.jobs.tables import Job
-from service.plans.operations import fits_tokens
 from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.integration.serving import BODY, problem
 from tests.integration.tiny_model import save_model
-from worker.engine import Recipe
-from worker.engine.pruning import needs_gram
 
 TINY: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
@@ -60,7 +56,7 @@ def test_a_plan_tells_what_the_job_would_be_and_stores_nothing(api: httpx.Client
     assert plan["artifact_bytes"] == weights
     assert weights < plan["disk_bytes"] < 2 * weights
     assert (plan["model"]["blocks"], plan["model"]["architecture"]) == (2, "LlamaForCausalLM")
-    assert plan["queue"] == {"position": 1, "queued_jobs": 0, "able_workers": 1, "idle_workers": 1}
+    assert plan["queue"] == {"position": 1, "queued_jobs": 0, "max_queued_jobs": 1000, "able_workers": 1, "idle_workers": 1}
     assert plan["calibration_tokens"] == 32
     made = api.post("/v1/jobs", json=TINY).json()
     assert made["spec"] == plan["spec"]
@@ -71,12 +67,16 @@ def test_a_plan_warns_of_what_would_be_regretted(api: httpx.Client, database: Da
     assert "4 calibration samples instead of 2" in calibration
     assert worker.startswith("No worker is online")
     introduce(database, disk_bytes=10)
-    assert "of a worker's disk" in planned(api, TINY).json()["warnings"][1]
+    _, disk, history = planned(api, TINY).json()["warnings"]
+    assert "of a worker's disk" in disk
+    assert "nothing tells how long" in history
     on_gpu = planned(api, TINY | {"device": "gpu"}).json()
     assert on_gpu["queue"]["able_workers"] == 0
     assert on_gpu["warnings"][1].startswith("No worker with a GPU is online")
     enough = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 4, "sequence_length": 16}}
-    assert len(planned(api, enough).json()["warnings"]) == 1
+    assert planned(api, enough).json()["warnings"] == [disk, history]
+    related = TINY | {"evaluation": {"perplexity": ["c4:validation"], "sequence_length": 16}}
+    assert "the same corpus" in planned(api, related).json()["warnings"][1]
 
 
 def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database: Database, model: Path) -> None:
@@ -87,15 +87,20 @@ def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database:
         refused = [planned(api, wrong), api.post("/v1/jobs", json=wrong)]
         assert problem(refused[0]) == problem(refused[1])
         assert refused[0].status_code == 422
+    least = planned(api, TINY | {"device": "cpu"}).json()["memory"][0]["least_host_bytes"]
     introduce(database, host_bytes=1000)
     refusal = planned(api, TINY)
     assert problem(refusal) == (422, "model-does-not-fit", ["/model/id"])
-    assert "GiB" in refusal.json()["detail"]
+    detail = refusal.json()["detail"]
+    assert f"even with the smallest batch it takes {least / 2**30:.1f} GiB of the host's (" in detail
+    assert "libraries" in detail
+    assert "the largest has 0.0 GiB on its host" in detail
 
 
 def test_what_is_unknown_of_a_model_is_null_and_said(api: httpx.Client) -> None:
     plan = planned(api, BODY).json()
-    assert (plan["model"], plan["artifact_bytes"], plan["disk_bytes"]) == (None, None, None)
+    assert (plan["model"], plan["artifact_bytes"], plan["disk_bytes"], plan["memory"]) == (None, None, None, [])
+    assert plan["estimate"]["run_seconds"] is None
     assert "not pinned" in plan["warnings"][0]
 
 
@@ -116,19 +121,23 @@ def claim(session: Session, device: DeviceClass) -> str:
     return str(found.job_id)
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        {},
-        {"preset": "fast"},
-        {"preset": "balanced"},
-        {"preset": "best"},
-        {"preset": "dsnot-paper"},
-        {"criterion": "obs", "refinement": {"method": "none"}},
-        {"criterion": "magnitude", "refinement": {"method": "none"}},
-        {"update": {"method": "least_squares"}},
-    ],
-)
-def test_when_tokens_have_to_suffice_is_the_rule_of_the_engine(recipe: dict[str, Any]) -> None:
-    spec = RecipeSpec.model_validate(recipe)
-    assert fits_tokens(spec) == needs_gram(Recipe.from_dict(spec.model_dump(mode="json")))
+def test_memory_is_told_for_the_devices_that_may_take_the_job(api: httpx.Client, database: Database, model: Path) -> None:
+    assert [each["device"] for each in planned(api, TINY).json()["memory"]] == ["cpu", "gpu"]
+    introduce(database)
+    [on_cpu] = planned(api, TINY).json()["memory"]
+    assert on_cpu["device_bytes"] is None
+    assert on_cpu["host_bytes"] == sum(on_cpu["terms"].values()) > on_cpu["least_host_bytes"] - 1
+    [on_gpu] = planned(api, TINY | {"device": "gpu"}).json()["memory"]
+    assert on_gpu["device_bytes"] == sum(on_gpu["terms"].values())
+
+
+def test_a_job_that_needs_more_than_there_is_is_told_to_run_slowly(api: httpx.Client, database: Database, model: Path) -> None:
+    large = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 65_536, "sequence_length": 128}}
+    [need] = planned(api, large | {"device": "cpu"}).json()["memory"]
+    introduce(database, host_bytes=(need["host_bytes"] + need["least_host_bytes"]) // 2)
+    assert any("activations on the disk" in warning for warning in planned(api, large).json()["warnings"])
+
+
+def test_the_quota_is_told(api: httpx.Client, database: Database, settings: Settings, model: Path) -> None:
+    quota = planned(api, TINY).json()["queue"]
+    assert (quota["queued_jobs"], quota["max_queued_jobs"]) == (0, settings.max_queued_jobs)

@@ -277,6 +277,8 @@ def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
     assert found["queue"]["able_workers"] == 1
     shown = dsnot(stack.home, "jobs", "plan", *_TINY)
     assert "LlamaForCausalLM" in shown.stdout
+    assert "memory (cpu)" in shown.stdout
+    assert "of the host's, most while" in shown.stdout
     assert "calibration samples instead of 2" in shown.stderr
     refused = dsnot(stack.home, "jobs", "plan", "nowhere", "--source", "local")
     assert (refused.returncode, "there is no local model nowhere" in refused.stderr) == (1, True)

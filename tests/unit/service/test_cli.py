@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.client import Job
-from service.commands import job_body, job_views
+from service.commands import job_body, job_views, watching
 from service.commands.jobs import submit
 from service.commands.output import CommandFailed, duration, size
 from service.commands.watching import EXIT_STATUS
@@ -265,3 +266,27 @@ def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None
 
     print_json({"text": "a\nb"})
     assert json.loads(capsys.readouterr().out) == {"text": "a\nb"}
+
+
+def expected_job(**fields: Any) -> Job:
+    moment = datetime.now(UTC)
+    eta = {"starts_at": moment + timedelta(seconds=90), "ends_at": moment + timedelta(seconds=600), "basis_jobs": 3}
+    facts = {"id": "1", "state": "queued", "spec": {}, "created_at": moment, "queue_position": 2, "eta": eta}
+    return Job.model_validate(facts | fields)
+
+
+def test_what_is_expected_of_a_job_is_shown_as_far_as_it_is_known() -> None:
+    queued = expected_job()
+    assert job_views.expected(queued).startswith("place 2, starts ")
+    assert ", ends " in job_views.expected(queued)
+    assert watching.left(queued).startswith("place 2, starts in about 1 min ")
+    nothing_known = expected_job(eta={"starts_at": None, "ends_at": None, "basis_jobs": 0})
+    assert (job_views.expected(nothing_known), watching.left(nothing_known)) == ("place 2", "place 2")
+
+
+def test_of_a_running_job_the_whole_is_told_and_else_the_stage() -> None:
+    progress = {"done": 1, "total": 4, "unit": "blocks", "eta_seconds": 30.0}
+    running = {"state": "running", "stage": "pruning", "progress": progress, "queue_position": None}
+    assert watching.left(expected_job(**running)) in ("about 9 min 59 s left", "about 10 min left", "about 10 min 0 s left")
+    assert job_views.expected(expected_job(**running)).startswith("ends ")
+    assert watching.left(expected_job(**running, eta=None)) == "about 30 s left of pruning"

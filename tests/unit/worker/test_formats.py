@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from service.contract import Format, JobSpec, WeightSizes
+from service.contract.disk import formats_bytes
 from service.packing import KeptWeightChanged, apply_mask, unpack
 from tests.unit.worker import checkpoints
 from worker import formats
 from worker.format_card import formats_section
-from worker.formats import disk_bytes, write_formats
+from worker.formats import write_formats
 from worker.models import Model
 
 ALL: list[Format] = ["dense", "packed", "mask"]
@@ -112,9 +113,9 @@ def test_the_disk_that_is_reserved_suffices(case: Case) -> None:
     sizes = write(case, *ALL)
     assert sizes.mask is not None
     prunable = sum(t.nbytes for name, t in load_file(case.folder / "model.safetensors").items() if "_proj" in name)
-    reserved = disk_bytes(spec(*ALL), weights=sizes.dense, prunable=prunable)
+    reserved = formats_bytes(spec(*ALL), weights=sizes.dense, prunable=prunable)
     assert sizes.packed + sizes.mask <= reserved + 16_384  # heads and headers, which are much of so small a model
-    assert disk_bytes(spec("dense"), weights=sizes.dense, prunable=prunable) == 0
+    assert formats_bytes(spec("dense"), weights=sizes.dense, prunable=prunable) == 0
 
 
 def test_the_card_says_which_formats_are_here_and_how_to_load_them() -> None:

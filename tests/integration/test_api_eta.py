@@ -1,0 +1,167 @@
+"""How long jobs take and when they start: told from jobs that real workers have done, over HTTP."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from service.attempts import repository
+from service.attempts.repository import Claim, claim_next
+from service.contract import DeviceClass, Stage
+from service.database import Database
+from service.jobs.tables import Job
+from service.settings import Settings
+from service.speeds import repository as speeds
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
+from tests.integration.tiny_model import save_model
+from worker.runner import work
+
+JOB: dict[str, Any] = {
+    "model": {"source": "local", "id": "tiny"},
+    "recipe": {"preset": "fast"},
+    "calibration": {"dataset": "c4-sample", "num_samples": 8, "sequence_length": 64},
+    "evaluation": {"perplexity": [], "sequence_length": 64},
+}
+NAMES = ("one", "two")
+
+
+@pytest.fixture
+def taken(api: httpx.Client, database: Database, settings: Settings) -> dict[str, float]:
+    """Two workers of which one has done the job; the seconds of its stages."""
+    save_model(settings.model_root / "tiny")
+    for name in NAMES:
+        introduce(database, name)
+    made = api.post("/v1/jobs", json=JOB).json()
+    assert work(settings, threading.Event(), worker=NAMES[0])
+    done = api.get(f"/v1/jobs/{made['id']}").json()
+    assert done["state"] == "succeeded"
+    seconds: dict[str, float] = done["metrics"]["seconds"]
+    return seconds
+
+
+def introduce(database: Database, name: str) -> None:
+    with database.begin() as session:
+        identity = Identity(name, "host", DeviceClass.CPU, "a processor", None, 2**34, {})
+        workers.started(session, identity, Usage(1, 2**40))
+
+
+def show_up(database: Database) -> None:
+    """The workers have been silent since they were introduced, for longer than a lease of these tests lasts."""
+    for name in NAMES:
+        introduce(database, name)
+
+
+def create(api: httpx.Client, **fields: Any) -> str:
+    return str(api.post("/v1/jobs", json=JOB | fields).json()["id"])
+
+
+def claimed(database: Database, worker: str) -> Claim:
+    with database.begin() as session:
+        found = claim_next(session, worker=worker, device=DeviceClass.CPU, lease_seconds=60)
+    assert found is not None
+    return found
+
+
+def plan(api: httpx.Client, **fields: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = api.post("/v1/jobs", params={"validate_only": "true"}, json=JOB | fields).json()
+    return answer
+
+
+def until(moment: str | None) -> float:
+    assert moment is not None
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+
+
+def test_the_same_job_is_expected_to_take_what_it_took(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+    show_up(database)
+    estimate = plan(api)["estimate"]
+    assert estimate["run_seconds"] == pytest.approx(sum(taken.values()), abs=0.2)
+    assert estimate["basis"] == {"jobs": 1, "same_recipe": True, "devices": ["a processor"]}
+    assert estimate["starts_in_seconds"] == 0
+    other = plan(api, recipe={"preset": "best"})
+    assert (other["estimate"]["basis"]["jobs"], other["estimate"]["basis"]["same_recipe"]) == (1, False)
+    assert any("from other recipes" in warning for warning in other["warnings"])
+
+
+def test_evaluation_is_not_told_from_runs_without_one(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+    show_up(database)
+    evaluated = plan(api, evaluation={"perplexity": ["wiki-sample"], "sequence_length": 64})
+    assert evaluated["estimate"]["run_seconds"] is None
+
+
+def test_without_history_only_an_idle_worker_can_be_told_of(api: httpx.Client, database: Database, settings: Settings) -> None:
+    save_model(settings.model_root / "tiny")
+    assert plan(api)["estimate"]["starts_in_seconds"] is None
+    introduce(database, NAMES[0])
+    estimate = plan(api)["estimate"]
+    assert (estimate["run_seconds"], estimate["starts_in_seconds"], estimate["basis"]["jobs"]) == (None, 0, 0)
+    waiting = create(api)
+    shown = api.get(f"/v1/jobs/{waiting}").json()
+    assert shown["eta"]["ends_at"] is None
+    assert until(shown["eta"]["starts_at"]) <= 0
+
+
+def test_a_queued_job_is_expected_when_the_ones_before_it_are_through(
+    api: httpx.Client, database: Database, taken: dict[str, float]
+) -> None:
+    whole = sum(taken.values())
+    for name in NAMES:
+        create(api)
+        claimed(database, name)
+    _, second = create(api), create(api)
+    show_up(database)
+    busy = api.get(f"/v1/jobs/{second}").json()
+    assert busy["queue_position"] == 2
+    eta = busy["eta"]
+    assert until(eta["starts_at"]) == pytest.approx(whole, rel=0.5, abs=3)
+    assert (datetime.fromisoformat(eta["ends_at"]) - datetime.fromisoformat(eta["starts_at"])).total_seconds() == pytest.approx(
+        whole, abs=0.2
+    )
+    third = plan(api)["estimate"]["starts_in_seconds"]
+    assert third == pytest.approx(2 * whole, rel=0.5, abs=3)
+    assert third > until(eta["starts_at"])
+
+
+def test_a_running_job_ends_when_its_stage_and_what_follows_are_done(
+    api: httpx.Client, database: Database, taken: dict[str, float]
+) -> None:
+    job_id = create(api)
+    claim = claimed(database, NAMES[0])
+    with database.begin() as session:
+        known = session.get_one(Job, UUID(api.get("/v1/jobs", params={"state": "succeeded"}).json()["items"][0]["id"])).work
+        assert known is not None
+        session.execute(update(Job).where(Job.id == UUID(job_id)).values(work=known))
+    with database.begin() as session:
+        repository.stage_started(session, claim.job_id, claim.fence, Stage.PRUNING)
+        report = {"done": 1, "total": 3, "unit": "blocks", "eta_seconds": 100.0}
+        repository.progress(session, claim.job_id, claim.fence, report)
+    show_up(database)
+    eta = api.get(f"/v1/jobs/{job_id}").json()["eta"]
+    assert 95 < until(eta["ends_at"]) < 101 + sum(taken.values())
+    assert eta["basis_jobs"] == 1
+    assert until(eta["starts_at"]) <= 0
+
+
+def test_jobs_that_are_over_are_not_expected_any_more(api: httpx.Client, taken: dict[str, float]) -> None:
+    job_id = create(api)
+    assert api.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+    assert api.get(f"/v1/jobs/{job_id}").json()["eta"] is None
+
+
+def test_only_the_newest_runs_of_a_kind_are_remembered(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+    """By the statement that a worker's success carries out, for as many jobs as it takes."""
+    for _ in range(speeds.KEPT + 2):
+        create(api)
+        claim = claimed(database, NAMES[0])
+        with database.begin() as session:
+            first = api.get("/v1/jobs", params={"state": "succeeded"}).json()["items"][0]
+            work_done = session.get_one(Job, UUID(first["id"])).work
+            session.execute(update(Job).where(Job.id == claim.job_id).values(work=work_done))
+            speeds.learn(session, claim.job_id, first["metrics"])
+    show_up(database)
+    assert plan(api)["estimate"]["basis"]["jobs"] == speeds.KEPT
