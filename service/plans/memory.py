@@ -5,8 +5,8 @@ held is given back before the next:
 
     texts        the longest text, as the tokenizer makes tokens of it
     recording    activations + embeddings + block + batch
-    measuring    activations + block + results + statistics + batch
-    choosing     activations + block + results + statistics + work on the largest matrix
+    pruning      activations + block + results + statistics + batch + work on the largest matrix, as the allocator keeps what a
+                 batch took while masks are chosen
     writing      activations + results + the changed block, also in the journal's file + the form of its largest tensor
     scoring      activations of the windows + embeddings and head + logits
     evaluating   activations of the windows + block + batch
@@ -44,8 +44,7 @@ class Phase(StrEnum):
 
     TEXTS = "texts"
     RECORDING = "recording"
-    MEASURING = "measuring"
-    CHOOSING = "choosing"
+    PRUNING = "pruning"
     WRITING = "writing"
     SCORING = "scoring"
     EVALUATING = "evaluating"
@@ -119,7 +118,7 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
     tokens = calibration.num_samples * calibration.sequence_length
     pruning = {"activations": tokens * holdings.of_tokens()}
     evaluating = {"activations": windows * evaluation.sequence_length * hidden if evaluation.perplexity else 0}
-    during = (Phase.MEASURING, Phase.CHOOSING, Phase.WRITING)
+    during = (Phase.PRUNING, Phase.WRITING)
     recording = {Phase.RECORDING: {"activations": tokens * hidden}}
     return recording | dict.fromkeys(during, pruning) | dict.fromkeys((Phase.SCORING, Phase.EVALUATING), evaluating)
 
@@ -129,11 +128,10 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> _Phases:
     model, length = holdings.model, spec.calibration.sequence_length
     batch = {"batch": holdings.of_batch(_in_batch(length, batch_tokens), length)}
     block = {"block": holdings.block}
-    pruning = block | {"results": holdings.results, "statistics": holdings.statistics}
+    held = {"results": holdings.results, "statistics": holdings.statistics, "work": holdings.work}
     phases: dict[Phase, _Terms] = {
         Phase.RECORDING: block | batch | {"embeddings": (model.vocab_size or 0) * holdings.width * holdings.number},
-        Phase.MEASURING: pruning | batch,
-        Phase.CHOOSING: pruning | {"work": holdings.work},
+        Phase.PRUNING: block | batch | held,
     }
     if spec.evaluation.perplexity:
         window = spec.evaluation.sequence_length

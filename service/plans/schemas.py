@@ -94,11 +94,17 @@ class PlanView(BaseModel):
                     {
                         "device": "gpu",
                         "host_bytes": 6442450944,
-                        "device_bytes": 4294967296,
+                        "device_bytes": 3284156416,
                         "least_host_bytes": 1610612736,
-                        "least_device_bytes": 4026531840,
-                        "phase": "choosing",
-                        "terms": {"block": 436224000, "results": 218103808, "statistics": 0, "work": 3640655872},
+                        "least_device_bytes": 3094364160,
+                        "phase": "pruning",
+                        "terms": {
+                            "block": 436224000,
+                            "batch": 379584512,
+                            "results": 218103808,
+                            "statistics": 136314880,
+                            "work": 2113929216,
+                        },
                     }
                 ],
                 "estimate": {
