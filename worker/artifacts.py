@@ -25,7 +25,7 @@ from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from service.storage.removal import remove_below
 from worker.engine.report import SparsityReport
-from worker.evaluation.perplexity import PerplexityMetric
+from worker.evaluation.quality import Quality
 from worker.failures import JobFailure
 from worker.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
 from worker.model_card import SOURCE_CARD, render_card
@@ -54,8 +54,7 @@ def describe(
     spec: JobSpec,
     model: Model,
     report: SparsityReport,
-    dense: Sequence[PerplexityMetric],
-    pruned: Sequence[PerplexityMetric],
+    quality: Quality,
     sizes: WeightSizes,
     tick: Tick = lambda: None,
 ) -> None:
@@ -67,7 +66,7 @@ def describe(
     if source_card.is_file():
         shutil.copyfile(source_card, folder / SOURCE_CARD)
     has_card = source_card.is_file()
-    card = render_card(spec=spec, model=model, report=report, dense=dense, pruned=pruned, sizes=sizes, has_source_card=has_card)
+    card = render_card(spec=spec, model=model, report=report, quality=quality, sizes=sizes, has_source_card=has_card)
     (folder / "README.md").write_text(card, encoding="utf-8")
     _write_json(folder / "recipe.json", _recipe(spec, model))
     _write_json(folder / "sparsity_report.json", report.to_dict())

@@ -4,14 +4,14 @@ Names come from users and from other people's files, so nothing of them is put i
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import dedent
 
 from service.contract import JobSpec, WeightSizes
 from service.contract.parts import Part
 from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
 from worker.engine.report import SparsityReport
-from worker.evaluation.perplexity import PerplexityMetric
+from worker.evaluation.quality import Measured, Quality
 from worker.format_card import formats_section
 from worker.models import Model
 
@@ -52,12 +52,11 @@ def render_card(
     spec: JobSpec,
     model: Model,
     report: SparsityReport,
-    dense: Sequence[PerplexityMetric],
-    pruned: Sequence[PerplexityMetric],
+    quality: Quality,
     sizes: WeightSizes,
     has_source_card: bool,
 ) -> str:
-    """The whole text of README.md. `dense` may be empty; what it has is matched to `pruned` by data set."""
+    """The whole text of README.md."""
     title = f"# {plain(model.id)}, {pattern_name(spec)} sparse"
     revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
     origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
@@ -68,7 +67,7 @@ def render_card(
         title,
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
-        "## Quality\n\n" + _metrics_table({metric.dataset: metric for metric in dense}, pruned),
+        "## Quality\n\n" + _metrics_table(quality.dense or Measured(), quality.pruned or Measured()),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
     ]
@@ -141,12 +140,14 @@ def _list(facts: Mapping[str, str]) -> str:
     return "\n".join(f"* {name}: {value}" for name, value in facts.items())
 
 
-def _metrics_table(dense: Mapping[str, PerplexityMetric], pruned: Sequence[PerplexityMetric]) -> str:
-    if not pruned:
+def _metrics_table(dense: Measured, pruned: Measured) -> str:
+    """A row for each data set; what is known of the dense model is matched by data set."""
+    if not pruned.perplexity:
         return "Nothing was measured."
     rows = ["| data set | windows | dense perplexity | pruned perplexity |", "|---|---|---|---|"]
-    for metric in pruned:
-        before = f"{dense[metric.dataset].perplexity:.4f}" if metric.dataset in dense else "not measured"
+    known = {metric.dataset: f"{metric.perplexity:.4f}" for metric in dense.perplexity}
+    for metric in pruned.perplexity:
+        before = known.get(metric.dataset, "not measured")
         size = f"{metric.windows} × {metric.sequence_length} tokens"
         rows.append(f"| {plain(metric.dataset)} | {size} | {before} | {metric.perplexity:.4f} |")
     return "\n".join(rows)

@@ -32,8 +32,9 @@ from worker.metrics import ATTEMPTS_ENDED, FAILURES, PEAK_MEMORY
 from worker.model_cache import in_use
 from worker.presence import worker_id
 from worker.reporter import Reporter
+from worker.run import Run
 from worker.scratch import scratch_folder
-from worker.stages import Run, prune_and_publish
+from worker.stages import prune_and_publish
 from worker.texts import Texts
 from worker.uploads import Uploads
 

@@ -4,57 +4,26 @@ What can be refused is refused before the expensive part begins: the model, the 
 """
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from obstore.store import ObjectStore
 from torch import Tensor
 
-from service.contract import FailureCode, JobSpec, Manifest, Stage
+from service.contract import FailureCode, Manifest, Stage
 from service.contract.disk import written_bytes
 from service.contract.work import Work
-from service.settings import Settings
 from worker.artifacts import Weights, describe, publish
-from worker.blocks import Blocks
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.engine.shelf import give_back_memory
-from worker.evaluation.perplexity import PerplexityMetric, evaluate
+from worker.evaluation.quality import Quality
+from worker.evaluation.stage import measure_quality
 from worker.failures import JobFailure
 from worker.formats import write_formats
-from worker.memory import PeakMemory
 from worker.models import Model, resolve
-from worker.reporter import EvaluationProgress, Reporter
-from worker.texts import Texts, shared_text
+from worker.run import Run
+from worker.texts import shared_text
 from worker.tokens import calibration_windows, evaluation_windows, tokens_of
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all stages share."""
-
-    job_id: str
-    tenant: str
-    fence: int
-    spec: JobSpec
-    settings: Settings
-    folder: Path
-    """Scratch; the pruned checkpoint is written below it."""
-    store: ObjectStore
-    texts: Texts
-    blocks: Blocks
-    reporter: Reporter
-    memory: PeakMemory
-
-
-@dataclass(frozen=True)
-class _Quality:
-    """Perplexities, one per data set; `dense` is empty without a baseline."""
-
-    dense: Sequence[PerplexityMetric]
-    pruned: Sequence[PerplexityMetric]
 
 
 def prune_and_publish(run: Run) -> dict[str, Any]:
@@ -75,10 +44,10 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
         "warnings": [*report.warnings, *warnings],
     }
-    quality = _evaluate(run, model, pruned, known)
+    quality = measure_quality(run, dense=model.path, pruned=pruned, known=known)
     manifest = _publish(run, model, report, quality, pruned)
     return {
-        **{which: _perplexity(metrics) if metrics else None for which, metrics in vars(quality).items()},
+        **quality.to_metrics(),
         **known,
         "bytes": sum(file.bytes for file in manifest.files),
         "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
@@ -172,32 +141,12 @@ def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path)
     )
 
 
-def _evaluate(run: Run, model: Model, pruned: Path, known: dict[str, Any]) -> _Quality:
-    """Both checkpoints on every data set; what becomes known goes out with the metrics that are `known` already."""
-    run.reporter.start_stage(Stage.EVALUATING)
-    spec = run.spec.evaluation
-    paths = {"dense": model.path, "pruned": pruned} if spec.baseline else {"pruned": pruned}
-    progress = EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity))
-    results: dict[str, list[PerplexityMetric]] = {}
-    if spec.perplexity:
-        for which, path in paths.items():
-            results[which] = evaluate(path, spec, run.texts, device=run.settings.device, observer=progress)
-            run.reporter.evaluated(which, known | {name: _perplexity(metrics) for name, metrics in results.items()})
-    return _Quality(dense=results.get("dense", []), pruned=results.get("pruned", []))
-
-
-def _publish(run: Run, model: Model, report: SparsityReport, quality: _Quality, pruned: Path) -> Manifest:
+def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, pruned: Path) -> Manifest:
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
-    describe(
-        pruned, spec=run.spec, model=model, report=report, dense=quality.dense, pruned=quality.pruned, sizes=sizes, tick=tick
-    )
+    describe(pruned, spec=run.spec, model=model, report=report, quality=quality, sizes=sizes, tick=tick)
     weights = Weights(run.spec.output.formats, sizes)
     manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
     run.reporter.end_stage()
     return manifest
-
-
-def _perplexity(metrics: Sequence[PerplexityMetric]) -> dict[str, Any]:
-    return {"perplexity": [metric.model_dump(mode="json") for metric in metrics]}

@@ -17,6 +17,7 @@ from worker import artifacts, transfers
 from worker.artifacts import describe, open_store, publish, sweep
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
+from worker.evaluation.quality import Measured, Quality
 from worker.failures import JobFailure
 from worker.models import Model
 
@@ -63,7 +64,8 @@ def _model(source: Path, **changes: object) -> Model:
 
 
 def _describe(folder: Path, model: Model, spec: JobSpec = SPEC) -> str:
-    describe(folder, spec=spec, model=model, report=REPORT, dense=[_metric(20.5)], pruned=[_metric(30.25)], sizes=SIZES)
+    quality = Quality(dense=Measured([_metric(20.5)]), pruned=Measured([_metric(30.25)]))
+    describe(folder, spec=spec, model=model, report=REPORT, quality=quality, sizes=SIZES)
     return (folder / "README.md").read_text()
 
 

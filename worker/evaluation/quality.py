@@ -1,0 +1,29 @@
+"""What has been measured of the dense model and of the pruned one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.evaluation.perplexity import PerplexityMetric
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What has been measured of one checkpoint."""
+
+    perplexity: Sequence[PerplexityMetric] = ()
+    """One for each data set, in the order in which the job names them."""
+
+    def to_metrics(self) -> dict[str, Any]:
+        return {"perplexity": [metric.model_dump(mode="json") for metric in self.perplexity]}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Both checkpoints beside each other; None is what was not measured."""
+
+    dense: Measured | None = None
+    pruned: Measured | None = None
+
+    def to_metrics(self) -> dict[str, Any]:
+        return {which: measured.to_metrics() if measured else None for which, measured in vars(self).items()}
