@@ -11,6 +11,7 @@ from service.audit.schemas import AuditPage, AuditView
 from service.keys.authentication import Admin
 from service.keys.schemas import KeyId
 from service.moments import Moment
+from service.query import PageCursor, PageLimit
 from service.resources import TheDatabase
 
 router = APIRouter(prefix="/v1/audit", tags=["keys"])
@@ -26,8 +27,8 @@ def list_audit(
     action: Annotated[_Action | None, Query(description="only this operation, such as `cancel_job`")] = None,
     created_after: Annotated[Moment | None, Query()] = None,
     created_before: Annotated[Moment | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> AuditPage:
     """Who did what in the tenant's name, newest first: every request but reads, those that were refused included."""
     wanted = EntryFilter(key_id, action, created_after, created_before)

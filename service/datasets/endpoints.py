@@ -18,6 +18,7 @@ from service.datasets.schemas import DatasetPage, DatasetView
 from service.errors import Conflict, NotFound
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
+from service.query import PageCursor, PageLimit
 from service.resources import TheDatabase, TheSettings, TheStore, TheUploads
 from service.streams import RequestTimeout, pieces
 
@@ -97,8 +98,8 @@ async def upload_dataset(
 def list_datasets(
     caller: JobReader,
     database: TheDatabase,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> DatasetPage:
     """All data sets that jobs may name: the built-in ones, then the tenant's own, newest first."""
     page = operations.list_all(database, cursor=cursor, limit=limit, tenant=caller.tenant)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+from annotated_types import Interval
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse
 
@@ -14,6 +15,7 @@ from service.events.schemas import EventPage, EventView
 from service.events.stream import follow
 from service.keys.authentication import JobReader
 from service.problems import problem_responses
+from service.query import IN_DIGITS, PAGE_BEFORE, LongPageLimit
 from service.resources import TheDatabase, TheWakeups
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
@@ -27,10 +29,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 Accept = Annotated[str, Header(description="`text/event-stream` asks for the live stream")]
-Number = Annotated[int, Query(ge=0, le=_LARGEST, description="only events with higher numbers")]
-LastEventId = Annotated[
-    int | None, Header(ge=0, le=_LARGEST, description="where a stream goes on: the `id` of the last message received")
-]
+_Number = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
+LastEventId = Annotated[_Number | None, Header(description="where a stream goes on: the `id` of the last message received")]
 
 
 async def _subscription(
@@ -55,9 +55,9 @@ def read_events(
     database: TheDatabase,
     wakeups: TheWakeups,
     woken: Annotated[asyncio.Event | None, Depends(_subscription)],
-    after: Number = 0,
-    cursor: Annotated[int | None, Query(ge=0, le=_LARGEST, description="`next_cursor` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    after: Annotated[_Number, Query(description="only events with higher numbers")] = 0,
+    cursor: Annotated[_Number | None, Query(description=PAGE_BEFORE)] = None,
+    limit: LongPageLimit = 200,
     last_event_id: LastEventId = None,
 ) -> EventPage | Response:
     """What has happened to the job, oldest first.

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
+from annotated_types import Interval
 from fastapi import APIRouter, Body, Query, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -28,6 +29,7 @@ from service.plans import operations as plans
 from service.plans import outlook
 from service.plans.schemas import PlanView
 from service.problems import problem_responses
+from service.query import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageCursor, PageLimit
 from service.resources import TheDatabase, TheModels, TheSettings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -56,7 +58,9 @@ async def create_job(
     models: TheModels,
     asked: AskedOnce,
     waiting: ToWait,
-    validate_only: Annotated[bool, Query(description="check the job and tell what it would be, without making it")] = False,
+    validate_only: Annotated[
+        bool, TRUE_OR_FALSE, Query(description="check the job and tell what it would be, without making it")
+    ] = False,
 ) -> Response:
     """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks.
 
@@ -91,8 +95,8 @@ def list_jobs(
     caller: JobReader,
     database: TheDatabase,
     wanted: WantedJobs,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> JobPage:
     """The tenant's jobs, newest first."""
     page = operations.list_newest(database, wanted, tenant=caller.tenant, cursor=cursor, limit=limit)
@@ -194,8 +198,8 @@ def list_layers(
     job_id: UUID,
     caller: JobReader,
     database: TheDatabase,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    cursor: Annotated[int, Query(ge=-1, lt=2**31, description="`next_cursor` of the page before")] = -1,
+    limit: LongPageLimit = 1000,
+    cursor: Annotated[int, Interval(ge=-1, lt=2**31), IN_DIGITS, Query(description=PAGE_BEFORE)] = -1,
 ) -> LayerPage:
     """What pruning did to each matrix, as far as it is."""
     page = operations.layers(database, job_id, tenant=caller.tenant, after=cursor, limit=limit)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Response
 
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.errors import Conflict, NotFound
@@ -11,6 +11,7 @@ from service.keys import operations
 from service.keys.authentication import Admin
 from service.keys.schemas import KeyId, KeyPage, KeyRotation, KeyView, KeyWithSecret, NewKey
 from service.problems import problem_responses
+from service.query import PageCursor, PageLimit
 from service.resources import TheDatabase
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -40,8 +41,8 @@ def create_key(wanted: NewKey, caller: Admin, database: TheDatabase, response: R
 def list_keys(
     caller: Admin,
     database: TheDatabase,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> KeyPage:
     """The tenant's keys, newest first, those that no longer work included."""
     page = operations.list_newest(database, tenant=caller.tenant, cursor=cursor, limit=limit)

@@ -14,6 +14,7 @@ from service.jobs.operations import QuotaExceeded
 from service.jobs.schemas import JobView
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
+from service.query import TRUE_OR_FALSE, PageCursor, PageLimit
 from service.resources import TheDatabase, TheModels, TheSettings
 from service.triggers import operations
 from service.triggers.authentication import PROOFS, RawBody, Sender
@@ -36,7 +37,6 @@ from service.webhooks.schemas import Rotation
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
 _BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
-_Cursor = Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")]
 _CLOUDEVENT: Final[dict[str, Any]] = {
     "title": "CloudEvent",
     "type": "object",
@@ -96,8 +96,8 @@ def create_trigger(
 def list_triggers(
     caller: JobReader,
     database: TheDatabase,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: _Cursor = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> TriggerPage:
     """The tenant's triggers, newest first."""
     page = operations.list_newest(database, tenant=caller.tenant, cursor=cursor, limit=limit)
@@ -164,7 +164,7 @@ def fire_trigger(
     request: Request,
     response: Response,
     idempotency_key: OptionalKey = None,
-    validate_only: Annotated[bool, Query(description="only say what would be done")] = False,
+    validate_only: Annotated[bool, TRUE_OR_FALSE, Query(description="only say what would be done")] = False,
 ) -> FiredView | FiringPlan:
     """Bring an event. The first time it starts a job; the same event again is answered with that job and starts none."""
     firer = Firer(database, settings, models, tenant=sender.tenant)
@@ -187,8 +187,8 @@ def list_firings(
     caller: JobReader,
     database: TheDatabase,
     outcome: Annotated[FiringOutcome | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: _Cursor = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> FiringPage:
     """The events that came and what they did, newest first."""
     page = operations.log(database, trigger_id, outcome=outcome, cursor=cursor, limit=limit, tenant=caller.tenant)

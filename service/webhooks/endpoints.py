@@ -11,6 +11,7 @@ from service.errors import Conflict, NotFound
 from service.headers import LOCATION
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
+from service.query import PageCursor, PageLimit
 from service.resources import TheDatabase, TheSettings
 from service.webhooks import operations
 from service.webhooks.schemas import (
@@ -99,8 +100,8 @@ def list_deliveries(
     caller: JobReader,
     database: TheDatabase,
     state: Annotated[DeliveryState | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
 ) -> DeliveryPage:
     """What the webhook was told, newest first, with every attempt."""
     found = operations.log(database, webhook_id, state=state, cursor=cursor, limit=limit, tenant=caller.tenant)

@@ -48,6 +48,7 @@ REFUSED: Final[dict[str, str]] = {"beyond all numbers": "1e999", "NUL": r'"a\u00
 """JSON that fits nowhere."""
 TEXTS: Final = (
     *("", " ", "text", "7", "-1", "1.5", "1e999", "NaN", "1" + "0" * 30, "null", "true", "[]", "{}", "x" * 5000),
+    *("+0.0", "2.0", "1_0", " 3", "on", "yes"),
     *("a\x07b", "a\r\nb", "a\u202eb", "مرحبا", "%", "a\0b", "2026-13-45T99:00:00Z", "../../etc/passwd", "' OR 1=1 --"),
 )
 """Values of query parameters."""

@@ -60,12 +60,18 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
         r"takes .*, too|no data set|no upload",
         "texts must not overlap; uploads come and go",
     ),
+    (r"POST /v1/jobs", r"/output/formats", r"a mask tells only", "a mask needs kept weights that stay as they are"),
+    (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
+    (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),
     (r"POST /v1/keys", r"/expires_at", r"must lie in the future", "now is no constant"),
     (r"(POST|PATCH) /v1/webhooks", r"/url", r".", "which hosts are of the internet, and what an address is, is no pattern"),
     (r"(POST|PATCH) /v1/triggers", r"/(template|filter).*", r".", "a language of its own, and a job once it is filled in"),
     (r"POST /v1/triggers/{trigger_id}/fire", r"", r".", "an event is read as what it says it is, and then fills in a template"),
 )
 """The 422 that a request may be answered with although it is valid by the document."""
+
+
+schemathesis.serializer.alias(["application/jsonl", "application/x-ndjson"], "text/plain")
 
 
 @schemathesis.check

@@ -4,8 +4,8 @@ Where the document forbids the value it is refused, with a pointer to the field;
 """
 
 import json
+import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -115,9 +115,9 @@ def _asked(api: httpx.Client, method: str, path: str, operation: dict[str, Any],
 def _readings(text: str) -> list[Any]:
     """What a text of a query may stand for."""
     found: list[Any] = [text, [text]]
-    if text.strip().lower() in ("true", "1", "false", "0"):
+    if text in ("true", "1", "false", "0"):
         found.append(True)
-    with suppress(ValueError):
+    if re.fullmatch(r"-?[0-9]+", text):
         found.append(int(text))
     return found
 
