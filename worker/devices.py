@@ -63,10 +63,10 @@ def probe() -> list[Device]:
 
 
 def _cpu() -> Device:
-    return Device("cpu", _processor(), None)
+    return Device("cpu", processor_name(), None)
 
 
-def _processor() -> str:
+def processor_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

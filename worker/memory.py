@@ -1,8 +1,9 @@
 """The most memory a run has taken, from the kernel's own high-water mark rather than from samples that miss peaks."""
 
 import re
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,19 +12,26 @@ _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
-@dataclass(frozen=True)
+@dataclass
+class Taken:
+    """Bytes at the peak of a part of the run, above what was there when it began; `device` is None without one."""
+
+    host: int = 0
+    device: int | None = None
+
+
+@dataclass
 class PeakMemory:
     """Measures from its creation by `start()`, in an idle process that has already imported torch."""
 
     idle: int
+    _host_before: int = field(default=0, init=False)
+    _device_before: int = field(default=0, init=False)
 
     @classmethod
     def start(cls) -> "PeakMemory":
         """Set the high-water mark back to what is resident now."""
-        with suppress(OSError):  # not allowed in some containers: the mark then covers the imports, too
-            _CLEAR.write_text("5")
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        _reset_marks()
         return cls(idle=_resident("VmRSS"))
 
     def read(self) -> dict[str, int | None]:
@@ -31,9 +39,39 @@ class PeakMemory:
 
         Pages of mapped files count as resident, although the kernel may drop them.
         """
-        peak = _resident("VmHWM")
-        device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-        return {"host": peak - self.idle, "host_total": peak, "device": device}
+        peak = max(self._host_before, _resident("VmHWM"))
+        device = _on_device()
+        return {
+            "host": peak - self.idle,
+            "host_total": peak,
+            "device": None if device is None else max(device, self._device_before),
+        }
+
+    @contextmanager
+    def part(self) -> Iterator[Taken]:
+        """Fills in, at its end, what was taken in between; the run's own peak is not forgotten."""
+        taken = Taken()
+        self._host_before = max(self._host_before, _resident("VmHWM"))
+        self._device_before = max(self._device_before, _on_device() or 0)
+        _reset_marks()
+        resident, allocated = _resident("VmRSS"), _on_device()
+        try:
+            yield taken
+        finally:
+            taken.host = _resident("VmHWM") - resident
+            if allocated is not None:
+                taken.device = (_on_device() or 0) - allocated
+
+
+def _reset_marks() -> None:
+    with suppress(OSError):  # not allowed in some containers: the mark then covers what was before, too
+        _CLEAR.write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _on_device() -> int | None:
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def _resident(field: str) -> int:

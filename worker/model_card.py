@@ -13,11 +13,12 @@ from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.quality import Measured, Quality
 from worker.format_card import formats_section
+from worker.markdown import plain
 from worker.models import Model
+from worker.speed_card import speed_section
 
 SOURCE_CARD = "README.source.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
 
 _OBJECTIVES = {
     "layerwise": "every matrix imitates its dense output on the inputs it gets",
@@ -68,15 +69,11 @@ def render_card(
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
         "## Quality\n\n" + _metrics_table(quality.dense or Measured(), quality.pruned or Measured()),
+        *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is: one line, every sign of markup escaped."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def pattern_name(spec: JobSpec) -> str:

@@ -190,6 +190,42 @@ class Quality(Answer):
     perplexity: list[Perplexity] = []
 
 
+class Throughput(Answer):
+    """Tokens per second: the median of some measurements, the slowest and the fastest."""
+
+    median: float
+    lowest: float
+    highest: float
+    times: int
+
+
+class ModelSpeed(Answer):
+    """How fast one model reads (`prefill`) and writes (`decode`) text, one sequence at a time, and what memory it takes."""
+
+    prefill: Throughput
+    decode: Throughput
+    dtype: str
+    weight_bytes: int
+    peak_bytes: int
+    """On the device, or of the process on a CPU."""
+    sparse_matrices: int = 0
+    """That went through kernels that make use of zeros."""
+
+
+class Speed(Answer):
+    """Measured on the job's device; None is what was not, and `why_not` says why."""
+
+    device: str
+    threads: int
+    prompt_tokens: int
+    new_tokens: int
+    dense: ModelSpeed | None = None
+    pruned: ModelSpeed | None = None
+    sparse: ModelSpeed | None = None
+    """The pruned model with kernels for 2:4."""
+    why_not: str | None = None
+
+
 class LayerError(Answer):
     """The relative error of all pruned matrices together, by how far pruning has come."""
 
@@ -203,6 +239,7 @@ class Metrics(Answer):
 
     dense: Quality | None = None
     pruned: Quality | None = None
+    speed: Speed | None = None
     sparsity: float | None = None
     """Of the matrices that were pruned."""
     coverage: float | None = None

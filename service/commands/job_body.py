@@ -20,6 +20,7 @@ _PLACES: Final = {
     "dataset": "calibration.dataset",
     "samples": "calibration.num_samples",
     "evaluate": "evaluation.perplexity",
+    "speed": "evaluation.speed",
     "formats": "output.formats",
     "device": "device",
     "priority": "priority",

@@ -79,6 +79,7 @@ def failure(job: Job) -> str:
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Quality before and after, what to beware of, what it cost, where the time went."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
+    print_speed(metrics.get("speed") or {})
     print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
 
@@ -93,6 +94,22 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
     ]
     shares = [f"{sparsity:.2%}".replace("%", " %") if sparsity else "0.0 %" for _, sparsity in models.values()]
     print_table(("", *(f"{name}>" for name in models)), [*rows, ("sparsity of the pruned matrices", *shares)])
+
+
+def print_speed(speed: Mapping[str, Any]) -> None:
+    """A column for each model that was timed; nothing if none was asked for."""
+    if not speed:
+        return
+    timed = {name: found for name in ("dense", "pruned", "sparse") if (found := speed.get(name))}
+    rows = [
+        (f"tokens per second, {what}", *(f"{found[part]['median']:,.1f}" for found in timed.values()))
+        for part, what in (("prefill", "reading"), ("decode", "writing"))
+    ]
+    weights = ("weights in memory", *(size(found["weight_bytes"]) for found in timed.values()))
+    if timed:
+        print_table((f"on {speed['device']}", *(f"{name}>" for name in timed)), [*rows, weights])
+    if speed.get("why_not"):
+        print_fields([("not measured", speed["why_not"])])
 
 
 def print_cost(metrics: dict[str, Any]) -> None:

@@ -50,6 +50,9 @@ def submit(
     evaluate: Annotated[
         list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
     ] = None,
+    speed: Annotated[
+        bool | None, typer.Option("--speed", help="Measure how fast the models are on the job's device, too.")
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),

@@ -109,6 +109,9 @@ class EvaluationSpec(Part):
         default=[], max_length=64, description="none yet", json_schema_extra={"maxItems": 0}
     )
     baseline: bool = Field(True, description="measure the dense model, too")
+    speed: bool = Field(
+        False, description="measure how fast the models read and write text on the job's device, and what memory they take"
+    )
 
 
 def _once_each(formats: list[Format]) -> list[Format]:

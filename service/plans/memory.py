@@ -10,6 +10,7 @@ held is given back before the next:
     writing      activations + results + the changed block, also in the journal's file + the form of its largest tensor
     scoring      activations of the windows + embeddings and head + logits
     evaluating   activations of the windows + block + batch
+    whole        the whole model, where its speed is measured; without the room for it that is left out
 
 On a CPU all of it is the host's. On a GPU activations, texts and what is written are the host's, all else the device's. The
 factors are counted from the engine (see `holdings`); what is there before a job and what libraries take once they compute is
@@ -48,6 +49,7 @@ class Phase(StrEnum):
     WRITING = "writing"
     SCORING = "scoring"
     EVALUATING = "evaluating"
+    WHOLE = "whole"
 
 
 _Terms = Mapping[str, int]
@@ -103,6 +105,8 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     batch_tokens = TOKENS_PER_BATCH // 2 if least else TOKENS_PER_BATCH
     kept = {} if least else _kept(holdings, spec, texts)
     computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
+    if spec.evaluation.speed and not least:
+        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number}
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:
@@ -123,7 +127,7 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
     return recording | dict.fromkeys(during, pruning) | dict.fromkeys((Phase.SCORING, Phase.EVALUATING), evaluating)
 
 
-def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> _Phases:
+def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phase, _Terms]:
     """What lies where it is computed."""
     model, length = holdings.model, spec.calibration.sequence_length
     batch = {"batch": holdings.of_batch(_in_batch(length, batch_tokens), length)}

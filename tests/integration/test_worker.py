@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from sqlalchemy import select, update
 
 from service.attempts import endings
+from service.client.answers import Metrics
 from service.contract import JobState, Manifest
 from service.database import Database
 from service.jobs.tables import Job, Layer
@@ -101,6 +102,23 @@ def test_a_job_succeeds_with_artifact_metrics_and_layers(settings: Settings, dat
     assert {file.path for file in manifest.files} == {path.name for path in files(folder)} - {"manifest.json"}
     assert sum(file.bytes for file in manifest.files) == job.metrics["bytes"]
     assert files(settings.cache_dir) == []
+
+
+def test_a_job_tells_how_fast_its_models_are_if_it_is_asked_to(settings: Settings, database: Database, model: Path) -> None:
+    recipe = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
+    job_id = insert_job(database, evaluation=EVALUATION | {"speed": True, "perplexity": []}, recipe=recipe)
+    run_once(settings)
+    job = job_row(database, job_id)
+    assert job.state == JobState.SUCCEEDED, job.error
+    assert job.metrics is not None
+    found = Metrics.model_validate(job.metrics).speed
+    assert found is not None
+    assert found.dense is not None
+    assert found.pruned is not None
+    assert found.dense.weight_bytes == found.pruned.weight_bytes, "zeros make nothing smaller"
+    assert found.sparse is None
+    assert "NVIDIA" in str(found.why_not)
+    assert "tokens/s" in (artifact(settings, database, job_id) / "README.md").read_text()
 
 
 def test_a_job_prunes_what_an_earlier_one_made(settings: Settings, database: Database, model: Path) -> None:

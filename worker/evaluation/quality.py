@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.evaluation.perplexity import PerplexityMetric
+from worker.evaluation.speed import Speed
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Quality:
 
     dense: Measured | None = None
     pruned: Measured | None = None
+    speed: Speed | None = None
 
     def to_metrics(self) -> dict[str, Any]:
-        return {which: measured.to_metrics() if measured else None for which, measured in vars(self).items()}
+        return {
+            "dense": self.dense and self.dense.to_metrics(),
+            "pruned": self.pruned and self.pruned.to_metrics(),
+            "speed": self.speed and self.speed.model_dump(mode="json"),
+        }

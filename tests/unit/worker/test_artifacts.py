@@ -18,6 +18,8 @@ from worker.artifacts import describe, open_store, publish, sweep
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
+from worker.evaluation.speed import ModelSpeed, Speed
+from worker.evaluation.timing import Throughput
 from worker.failures import JobFailure
 from worker.models import Model
 
@@ -89,6 +91,20 @@ def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) ->
     assert "* Warning: 64 tokens are few." in card
     assert "neither smaller nor faster" in card
     assert "secret" not in card
+
+
+def test_the_card_tells_the_speed_that_was_measured_and_what_was_not(folder: Path, source: Path) -> None:
+    rate = Throughput(median=1234.5, lowest=1200.0, highest=1300.0, times=5)
+    timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)
+    speed = Speed(device="A *fast* one", threads=2, prompt_tokens=512, new_tokens=32, pruned=timed, why_not="It is too large.")
+
+    describe(folder, spec=SPEC, model=_model(source), report=REPORT, quality=Quality(speed=speed), sizes=SIZES)
+
+    card = (folder / "README.md").read_text()
+    assert "| pruned, as it is loaded | 1,234.5 (1,200.0 to 1,300.0) | 1,234.5 (1,200.0 to 1,300.0) | 256 MiB | 512 MiB |" in card
+    assert "dense original" not in card
+    assert r"A \*fast\* one" in card
+    assert "Not measured: It is too large." in card
 
 
 @pytest.mark.parametrize(

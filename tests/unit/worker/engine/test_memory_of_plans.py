@@ -9,6 +9,7 @@ import torch
 
 from service.contract import DeviceClass, JobSpec
 from service.contract.recipe import RecipeSpec
+from service.contract.spec import EvaluationSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
@@ -133,6 +134,16 @@ def test_memory_does_not_grow_with_the_number_of_blocks_and_does_with_the_sample
     assert few == many
     more = peak(llama(100), spec(num_samples=16_000), DeviceClass.CPU, texts).host
     assert more.terms["activations"] == 2000 * peak(llama(100), spec(), DeviceClass.CPU, texts).host.terms["activations"]
+
+
+@pytest.mark.parametrize("device", DeviceClass)
+def test_timing_takes_the_whole_model_and_is_left_out_at_the_least(device: DeviceClass) -> None:
+    texts, model = TextTokens(0, 0), llama(100, blocks=400)
+    asked = spec().model_copy(update={"evaluation": EvaluationSpec(perplexity=[], speed=True)})
+    most, least = (peak(model, asked, device, texts, least=least) for least in (False, True))
+    assert most.computing.phase is Phase.WHOLE
+    assert most.computing.terms["whole model"] == model.parameters * 2
+    assert "whole model" not in least.computing.terms
 
 
 @pytest.mark.parametrize("device", DeviceClass)

@@ -1,0 +1,48 @@
+"""The peak of a run's memory, and of a part of it."""
+
+import mmap
+from pathlib import Path
+
+from worker.memory import PeakMemory
+
+MANY = 64 << 20
+
+
+def _touch(size: int) -> None:
+    with mmap.mmap(-1, size) as pages:
+        pages.write(b"\1" * size)
+
+
+def _may_reset_marks() -> bool:
+    """Some containers do not allow it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def test_a_part_has_its_own_peak_and_the_run_keeps_its() -> None:
+    memory = PeakMemory.start()
+    _touch(2 * MANY)
+    before = memory.read()["host"]
+    with memory.part() as taken:
+        _touch(MANY)
+    after = memory.read()["host"]
+
+    assert before is not None
+    assert after is not None
+    assert before >= 2 * MANY
+    assert taken.host >= MANY
+    if _may_reset_marks():
+        assert taken.host < 2 * MANY
+    assert after >= before
+
+
+def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
+    memory = PeakMemory.start()
+    with memory.part():
+        _touch(2 * MANY)
+    peak = memory.read()["host"]
+    assert peak is not None
+    assert peak >= 2 * MANY

@@ -1,0 +1,128 @@
+"""How fast models are: what is timed, what is told of it, and what is left out with a reason."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.worker import checkpoints
+from worker.evaluation import speed
+from worker.evaluation.sparse_kernels import NoSparseKernels, is_two_of_four, stored_bytes, with_sparse_kernels
+from worker.evaluation.speed import compare_speed, measure_speed, speed_lengths
+from worker.evaluation.timing import timed
+from worker.memory import PeakMemory
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.save(tmp_path_factory.mktemp("model"))
+
+
+def _ignore(*_counts: int) -> None:
+    pass
+
+
+def test_a_model_that_takes_long_is_slow_by_as_much(model: Path) -> None:
+    class Slow(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.2 if x.shape[1] > 1 else 0.05)
+            return x
+
+    built = checkpoints.build()
+    built.model.norm = nn.Sequential(built.model.norm, Slow())
+
+    read, written = timed(built, 40, 8, CPU, _ignore)
+
+    assert 40 / 0.4 < read.median <= 40 / 0.2, "a prompt is read in one pass"
+    assert 1 / 0.1 < written.median <= 1 / 0.05, "each token after it is a pass of its own"
+    assert read.lowest <= read.median <= read.highest
+    assert read.times == written.times >= 2
+
+
+def test_it_can_be_stopped_at_every_token() -> None:
+    told: list[int] = []
+
+    def stop() -> None:
+        told.append(len(told))
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        timed(checkpoints.build(), 16, 8, CPU, stop)
+
+
+def test_both_models_are_told_of_with_what_they_were_timed_on(model: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    found = compare_speed(
+        model, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=lambda *at: told.append(at)
+    )
+
+    assert found.dense is not None
+    assert found.pruned is not None
+    assert found.dense.weight_bytes == sum(parameter.nbytes for parameter in checkpoints.build().parameters())
+    assert found.dense.peak_bytes > 0
+    assert (found.prompt_tokens, found.new_tokens) == (48, 16), "the model takes 64 tokens"
+    assert found.threads == torch.get_num_threads()
+    assert found.sparse is None
+    assert found.why_not is None
+    assert told[0] == (0, 2)
+    assert told[-1] == (2, 2)
+
+
+def test_without_a_baseline_only_the_pruned_model_is_timed(model: Path) -> None:
+    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=_ignore)
+    assert found.dense is None
+    assert found.pruned is not None
+
+
+def test_where_there_are_no_sparse_kernels_the_reason_is_told(model: Path) -> None:
+    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start(), two_of_four=True, progress=_ignore)
+    assert found.pruned is not None
+    assert found.sparse is None
+    assert found.why_not == "Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers."
+
+
+def test_a_model_without_room_is_left_out_with_the_numbers(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "free_memory", lambda: 1000)
+
+    found = compare_speed(model, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=_ignore)
+
+    assert found.dense is None
+    assert found.pruned is None
+    assert found.why_not == "The whole model would have to be loaded: 0.0 GiB of weights, and 0.0 GiB of memory are free."
+
+
+def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(speed, "timed", out_of_memory)
+
+    with pytest.raises(speed.DeviceTooSmall, match="whole model and 64 tokens"):
+        measure_speed(model, "cpu", PeakMemory.start(), _ignore)
+
+
+def test_the_lengths_are_those_of_the_protocol_where_the_model_takes_them(tmp_path: Path) -> None:
+    assert speed_lengths(checkpoints.save(tmp_path, max_position_embeddings=4096)) == (512, 32)
+
+
+def test_what_is_two_of_four() -> None:
+    assert is_two_of_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
+    assert not is_two_of_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
+    assert not is_two_of_four(torch.zeros(2, 6))
+
+
+def test_nothing_two_of_four_is_nothing_to_convert() -> None:
+    with pytest.raises(NoSparseKernels, match="No matrix"):
+        with_sparse_kernels(checkpoints.build().to(torch.bfloat16))
+    with pytest.raises(NoSparseKernels, match="in float32"):
+        with_sparse_kernels(checkpoints.build())
+
+
+def test_bytes_of_a_plain_parameter() -> None:
+    assert stored_bytes(nn.Parameter(torch.zeros(3, 5, dtype=torch.bfloat16))) == 30

@@ -1,0 +1,68 @@
+"""The kernels that PyTorch has for 2:4: matrices in the compressed form that NVIDIA's tensor cores multiply with, since Ampere.
+
+Mishra et al., Accelerating Sparse Deep Neural Networks (arXiv:2104.08378): of four consecutive inputs two are kept, and two bits
+for each tell which.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+_TYPES: Final = {torch.float16, torch.bfloat16}
+_AMPERE: Final = (8, 0)
+
+
+class NoSparseKernels(Exception):
+    """There are none for this device or for these weights; the text says why, in a sentence."""
+
+
+def with_sparse_kernels(model: Any) -> int:
+    """Put every matrix that is 2:4 sparse into the compressed form, in place; returns how many there were.
+
+    Raises:
+        NoSparseKernels: nothing could be converted.
+    """
+    dtype = model.dtype
+    if dtype not in _TYPES:
+        raise NoSparseKernels(f"There are no kernels for 2:4 in {str(dtype).removeprefix('torch.')}.")
+    matrices = [part for part in model.modules() if type(part) is nn.Linear and is_two_of_four(part.weight)]
+    if not matrices:
+        raise NoSparseKernels("No matrix of the pruned model is 2:4 sparse, and there are no kernels for other patterns.")
+    converted = sum(_converted(part) for part in matrices)
+    if not converted:
+        raise NoSparseKernels("The device's kernels for 2:4 take no matrix of these shapes.")
+    return converted
+
+
+def is_two_of_four(weight: Tensor) -> bool:
+    """Whether at most two of every four consecutive inputs of a row are not zero; weight (out, in)."""
+    if weight.dim() != 2 or weight.shape[1] % 4:
+        return False
+    return bool((weight.view(weight.shape[0], -1, 4) != 0).sum(dim=2).le(2).all())
+
+
+def check_device(device: torch.device) -> None:
+    """Raises NoSparseKernels if the device has none, whatever the weights are."""
+    if device.type != "cuda":
+        raise NoSparseKernels("Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers.")
+    if torch.cuda.get_device_capability(device) < _AMPERE:
+        raise NoSparseKernels("This GPU is older than Ampere and has no kernels for 2:4.")
+
+
+def stored_bytes(parameter: Tensor) -> int:
+    """Of the numbers that a parameter holds, in whatever form."""
+    if not is_traceable_wrapper_subclass(parameter):
+        return parameter.nbytes
+    names, _ = parameter.__tensor_flatten__()
+    return sum(getattr(parameter, name).nbytes for name in names)
+
+
+def _converted(part: nn.Linear) -> bool:
+    try:
+        compressed = torch.sparse.to_sparse_semi_structured(part.weight.detach())
+    except (RuntimeError, ValueError):  # shapes that the kernels do not take
+        return False
+    part.weight = nn.Parameter(compressed, requires_grad=False)
+    return True

@@ -1,0 +1,71 @@
+"""The times of one model that reads a prompt and writes what follows it."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any, Final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+_TIMES: Final = 5
+_ENOUGH_SECONDS: Final = 30.0
+
+
+class Throughput(BaseModel):
+    """Tokens per second: the median of `times` measurements, the slowest and the fastest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    median: float
+    lowest: float
+    highest: float
+    times: int = Field(ge=1)
+
+
+def timed(model: Any, prompt: int, new: int, device: torch.device, tick: Callable[[], None]) -> tuple[Throughput, Throughput]:
+    """Throughput of a prefill of `prompt` tokens, and of decoding `new` more.
+
+    Args:
+        tick: is called for every token, and may raise to stop.
+    """
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(model.get_input_embeddings().num_embeddings, (1, prompt), generator=draw).to(device)
+    rounds: list[list[float]] = []
+    begun = time.monotonic()
+    while len(rounds) <= _TIMES and (len(rounds) < 2 or time.monotonic() - begun < _ENOUGH_SECONDS):
+        rounds.append(_moments(model, tokens, new, tick))
+    counted = rounds[1:]
+    read, written = [each[1] - each[0] for each in counted], [each[-1] - each[1] for each in counted]
+    return _throughput(prompt, read), _throughput(new, written)
+
+
+def _moments(model: Any, tokens: Tensor, new: int, tick: Callable[[], None]) -> list[float]:
+    """When a generation began, had its first token and had each of `new` more."""
+    from transformers import GenerationConfig
+
+    clock = _Clock(tick)
+    greedy = GenerationConfig(max_new_tokens=new + 1, min_new_tokens=new + 1, do_sample=False, pad_token_id=0)
+    model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=greedy, streamer=clock)
+    return clock.moments
+
+
+class _Clock:
+    """What a generation tells of its prompt and of every token, once that has reached the host."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self.moments: list[float] = []
+        self._tick = tick
+
+    def put(self, _tokens: Tensor) -> None:
+        self._tick()
+        self.moments.append(time.monotonic())
+
+    def end(self) -> None:
+        """Nothing is left to be told."""
+
+
+def _throughput(tokens: int, seconds: Sequence[float]) -> Throughput:
+    rates = [tokens / each for each in seconds]
+    return Throughput(median=round(median(rates), 2), lowest=round(min(rates), 2), highest=round(max(rates), 2), times=len(rates))
