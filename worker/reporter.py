@@ -40,7 +40,8 @@ class Reporter:
         self._stage_since = time.monotonic()
         self._progress_written = 0.0
         self._matrices = 0
-        self._resumed, self._resumed_since = 0, 0.0  # blocks of the stage that an earlier attempt has done
+        self._unit: str | None = None
+        self._begun, self._begun_at = 0, 0.0  # where counting began in this unit, and when
         self.seconds: dict[str, float] = {}
         """Of each stage that is over."""
 
@@ -64,7 +65,7 @@ class Reporter:
             STAGE_SECONDS.labels(self._stage).observe(now - self._stage_since)
         if self._span is not None:
             self._span.end()
-        self._stage, self._span, self._stage_since, self._resumed = None, None, now, 0
+        self._stage, self._span, self._stage_since, self._unit = None, None, now, None
 
     def close(self) -> None:
         """The attempt is over; a stage that goes on still was not finished."""
@@ -79,8 +80,8 @@ class Reporter:
             self._write_progress(0, total, "blocks")
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:
-        if resumed:
-            self._resumed, self._resumed_since = index + 1, time.monotonic()
+        if resumed:  # by an earlier attempt; how fast this one is shows later
+            self._count_from(index + 1, "blocks", time.monotonic())
         report = self._report(index + 1, total, "blocks")
         self.write(
             lambda session: repository.block_pruned(
@@ -99,9 +100,9 @@ class Reporter:
         self.tick()
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Report how far the stage is, at most once a second and at its end."""
+        """Report how far the stage is, at most once a second and where it begins and ends in this unit."""
         self.tick()
-        if done == total or time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
+        if done == total or unit != self._unit or time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
             self._write_progress(done, total, unit)
 
     def model_resolved(self, revision: str) -> None:
@@ -140,11 +141,17 @@ class Reporter:
         report = self._report(done, total, unit)
         self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
 
+    def _count_from(self, done: int, unit: str, since: float) -> None:
+        self._unit, self._begun, self._begun_at = unit, done, since
+
     def _report(self, done: int, total: int, unit: str) -> dict[str, Any]:
-        """`eta_seconds` is the stage's: it assumes that what is left goes as fast as what this attempt has done of it."""
-        begun, since = (self._resumed, self._resumed_since) if self._resumed else (0, self._stage_since)
-        spent = time.monotonic() - since
-        eta = round(spent / (done - begun) * (total - done), 1) if done > begun else None
+        """`eta_seconds` is what is left in this unit: it is assumed to go as fast as what this attempt has done of it."""
+        if self._unit is None:
+            self._count_from(0, unit, self._stage_since)
+        elif unit != self._unit:
+            self._count_from(done, unit, time.monotonic())
+        spent, counted = time.monotonic() - self._begun_at, done - self._begun
+        eta = round(spent / counted * (total - done), 1) if counted > 0 else None
         return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
 
 

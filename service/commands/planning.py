@@ -48,11 +48,15 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
         *(_memory(each) for each in found["memory"]),
         ("calibration", f"{found['calibration_tokens']:,} tokens"),
-        ("queue", f"place {queue['position']}; {queue['able_workers']} workers could take it, {queue['idle_workers']} idle"),
+        ("queue", f"place {queue['position']}; {_workers(queue['able_workers'])} could take it, {queue['idle_workers']} idle"),
         ("quota", f"{queue['queued_jobs']} of {queue['max_queued_jobs']} jobs queued"),
         ("starts", _in(estimate["starts_in_seconds"])),
         ("takes", _takes(estimate)),
     ]
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _memory(needed: dict[str, Any]) -> tuple[str, str]:

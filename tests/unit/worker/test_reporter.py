@@ -1,0 +1,83 @@
+"""How long a stage is told to go on, from what has been counted of it."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.orm import Session
+
+from service.attempts import repository
+from service.attempts.repository import Claim
+from service.contract import Stage
+from service.database import Database
+from worker import reporter
+from worker.lease import Lease
+from worker.reporter import Reporter
+
+
+class Clock:
+    """Goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Told(Reporter):
+    """Writes nothing down, and keeps the reports that would be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lease = SimpleNamespace(check=lambda: None)
+        claim = SimpleNamespace(job_id=uuid4(), fence=1)
+        super().__init__(cast("Database", None), cast("Claim", claim), cast("Lease", lease))
+        self.etas: list[float | None] = []
+        monkeypatch.setattr(repository, "progress", lambda *about: self._keep(about[-1]))
+        monkeypatch.setattr(repository, "block_pruned", lambda *_, report, **__: self._keep(report))
+        monkeypatch.setattr(repository, "stage_started", lambda *_: None)
+
+    def write(self, statement: Callable[[Session], None]) -> None:
+        statement(cast("Session", None))
+
+    def _keep(self, report: dict[str, Any]) -> None:
+        self.etas.append(report["eta_seconds"])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(reporter, "time", clock)
+    return clock
+
+
+def test_what_is_left_goes_as_fast_as_what_is_done(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.EVALUATING)
+    told.progress(0, 4, "blocks")
+    clock.now += 10
+    told.progress(1, 4, "blocks")
+    assert told.etas == [None, 30.0]
+
+
+def test_another_unit_is_counted_anew(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.EVALUATING)
+    clock.now += 500
+    told.progress(4, 4, "blocks")
+    told.progress(0, 3, "measurements")
+    clock.now += 10
+    told.progress(1, 3, "measurements")
+    assert told.etas == [0.0, None, 20.0]
+
+
+def test_blocks_of_an_earlier_attempt_are_not_how_fast_this_one_is(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.PRUNING)
+    told.block_finished(0, 4, (), resumed=True)
+    told.block_finished(1, 4, (), resumed=True)
+    clock.now += 7
+    told.block_finished(2, 4, ())
+    assert told.etas == [None, None, 7.0]
