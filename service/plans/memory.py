@@ -32,6 +32,8 @@ LIBRARIES: Final = 130 << 20
 """What is resident beside it once a model has been built and computed with: the model's code, routines, the allocator's own."""
 TOKENS_PER_BATCH: Final = 2048
 """The engine's: whole samples up to so many tokens go through a block together, at least one."""
+PROMPT: Final = 512
+"""Tokens that a model reads whose speed is measured."""
 _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
 _LOSS_BYTES: Final = 12
@@ -106,7 +108,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     kept = {} if least else _kept(holdings, spec, texts)
     computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
     if spec.evaluation.speed and not least:
-        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number}
+        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number, "batch": holdings.of_batch(PROMPT, 0)}
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:

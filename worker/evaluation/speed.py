@@ -26,7 +26,7 @@ from worker.evaluation.sparse_kernels import NoSparseKernels, check_device, stor
 from worker.evaluation.timing import Throughput, timed
 from worker.memory import PeakMemory
 
-_PROMPT: Final = 512
+PROMPT: Final = 512
 _NEW: Final = 32
 _LOADING: Final = 2.5
 """Times the bytes of the weights, at the most: float16 becomes float32, and files that are read are in memory, too."""
@@ -131,9 +131,9 @@ def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[]
 
 def speed_lengths(path: Path) -> tuple[int, int]:
     """Tokens of the prompt, and tokens after it: fewer for a model that takes few."""
-    longest = outline(path).max_sequence_length or _PROMPT + _NEW
+    longest = outline(path).max_sequence_length or PROMPT + _NEW
     new = min(_NEW, max(1, longest // 4))
-    return max(1, min(_PROMPT, longest - new)), new
+    return max(1, min(PROMPT, longest - new)), new
 
 
 def _check_room(path: Path, target: torch.device) -> None:

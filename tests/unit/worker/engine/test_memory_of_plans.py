@@ -14,7 +14,7 @@ from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
 from service.plans.holdings import Holdings, fits_tokens
-from service.plans.memory import TOKENS_PER_BATCH, Phase, TextTokens, peak
+from service.plans.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
 from tests.unit.worker.engine import families
 from worker.engine import Recipe, device_memory, sparsify
 from worker.engine.architectures import take_apart
@@ -25,6 +25,7 @@ from worker.engine.perplexity import _LOGITS as LOGITS_OF_ENGINE
 from worker.engine.pruning import needs_gram
 from worker.engine.report import Stopwatch
 from worker.engine.shelf import Shelf
+from worker.evaluation import speed
 
 CPU = torch.device("cpu")
 RECIPES: list[dict[str, Any]] = [
@@ -105,6 +106,7 @@ def test_activations_are_what_lies_on_the_shelf(
 
 def test_the_engine_takes_the_batches_and_stretches_that_are_reckoned_with() -> None:
     assert device_memory.TOKENS_PER_BATCH == TOKENS_PER_BATCH
+    assert speed.PROMPT == PROMPT
     logits = peak_of(vocab_size=32_000, sequence_length=4096)
     assert logits == LOGITS_OF_ENGINE * (2 + 4 + 4 + 4)
 
