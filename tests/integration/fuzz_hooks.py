@@ -13,7 +13,7 @@ from typing import Any, Final
 import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import RejectedPositiveData
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import ensure_resource_availability, negative_data_rejection, positive_data_acceptance
 
 _OBJECTS: Final[list[dict[str, str]]] = json.loads(Path(os.environ["FUZZ_OBJECTS"]).read_text())
 """Ids by the names of the parameters of paths; those of one entry belong together."""
@@ -25,6 +25,7 @@ _BESIDE: Final = {"revision": r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", "token": r"[
 _USUAL: Final = {"/artifacts": "succeeded", "/retry": "failed", "/resume": "paused", "/pause": "queued"}
 """The state of a job of which an operation can be asked."""
 _UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
+_ARTIFACTS: Final = ("/artifacts", "/artifacts/{path}")
 _KEY_ID: Final = re.compile(r"[a-z0-9]{12}")
 _OWN_KEYS: Final = os.environ["FUZZ_OWN_KEYS"].split()
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -38,7 +39,12 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
         r"must not hold (NUL characters|lone surrogates)",
         "free objects and texts: no schema speaks of all names in them",
     ),
-    (r"", r".*id", r"no model|no folder|is no job|no artifact|must be (a plain name|the id)", "which models exist is not fixed"),
+    (
+        r"",
+        r".*id",
+        r"no model|no local model|no folder|is no job|no artifact|must be (a plain name|the id)",
+        "which models exist is not fixed",
+    ),
     (r"", r".*token", r"no hub token|hub models only", "tokens are the operator's files"),
     (r"", r".*revision", r"hub models only|filled in|branch, tag|no revision", "what it may be depends on the source"),
     (
@@ -92,6 +98,13 @@ def invalid_data_rejection(ctx: Any, response: Any, case: Any) -> None:
     except AcceptedNegativeData:
         if _UNKNOWN_HEADER not in {name.lower() for name in case.headers or {}}:
             raise
+
+
+@schemathesis.check
+def created_is_there(ctx: Any, response: Any, case: Any) -> None:
+    """As `ensure_resource_availability`, but a job that has just been asked for has no artifact yet."""
+    if not case.operation.path.endswith(_ARTIFACTS):
+        ensure_resource_availability(ctx, response, case)
 
 
 def _errors(response: Any) -> list[dict[str, str]]:
