@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 import service.artifacts.endpoints
 import service.audit.endpoints
+import service.comparisons.endpoints
 import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
@@ -56,6 +57,7 @@ _ANSWER_SECONDS: Final = 1.5
 
 _SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
 _V1 = (
+    service.comparisons.endpoints,  # before jobs, one of which `compare` would be taken for
     service.jobs.endpoints,
     service.events.endpoints,
     service.artifacts.endpoints,

@@ -30,6 +30,8 @@ def document_of(app: FastAPI) -> dict[str, Any]:
 def _put_nulls_back(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
     """The framework drops whatever is null, out of examples as well, which have to have every required field."""
     schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for item in example if isinstance(example, list) else ():
+        _put_nulls_back(item, schema.get("items", {}), schemas)
     for name, field in schema.get("properties", {}).items() if isinstance(example, dict) else ():
         if name in example:
             _put_nulls_back(example[name], field, schemas)

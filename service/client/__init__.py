@@ -3,6 +3,7 @@
 from service.client.access import AuditEntry, Key, Quota
 from service.client.answers import Attempt, Job, Layer, Metrics, ModelInfo, Plan, Progress, Worker
 from service.client.api import AsyncDsnotClient, DsnotClient
+from service.client.comparing import Comparison
 from service.client.datasets import Dataset
 from service.client.errors import (
     ApiError,
@@ -37,6 +38,7 @@ __all__ = [
     "AuditEntry",
     "BodyRefused",
     "ClientError",
+    "Comparison",
     "Conflict",
     "Dataset",
     "Delivery",

@@ -12,6 +12,7 @@ import httpx
 from service.client.answers import Attempt, Job, Layer, Metrics, Plan
 from service.client.asking import ask, asking, listing
 from service.client.call import Call, Page, Repeat, as_list, as_one, as_page, nothing, path_to, said
+from service.client.comparing import compare_jobs
 from service.client.download import download
 from service.client.events import Event, event_of, follow
 from service.client.flow import Flow, Pause, Terms
@@ -150,6 +151,7 @@ class JobCalls(Calls[Driver], Generic[Driver]):
     attempts = Method(asking(attempts))
     layers = Iteration(listing(layers))
     metrics = Method(asking(metrics))
+    compare_jobs = Method(asking(compare_jobs))
     manifest = Method(asking(manifest))
     download = Method(download)
 

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from service.commands import job_body
+from service.commands.comparing import compare
 from service.commands.output import AsJson, CommandFailed, note, print_json
 from service.commands.planning import planning
 
-app = typer.Typer(help="Plan, submit, list, show, watch, pause, cancel and delete jobs.", no_args_is_help=True)
+app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
@@ -70,6 +71,7 @@ def submit(
 
 
 app.command("plan")(planning(submit))
+app.command("compare")(compare)
 
 
 def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:

@@ -69,6 +69,7 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"POST /v1/jobs", r"/output/formats", r"a mask tells only", "a mask needs kept weights that stay as they are"),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
     (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),
+    (r"GET /v1/jobs/compare", r"ids", r"twice", "two spellings of one id are two texts to a schema"),
     (r"POST /v1/keys", r"/expires_at", r"must lie in the future", "now is no constant"),
     (r"(POST|PATCH) /v1/webhooks", r"/url", r".", "which hosts are of the internet, and what an address is, is no pattern"),
     (r"(POST|PATCH) /v1/triggers", r"/(template|filter).*", r".", "a language of its own, and a job once it is filled in"),
@@ -171,6 +172,8 @@ def map_query(context: Any, query: dict[str, Any] | None) -> dict[str, Any] | No
     mapped = dict(query)
     if _may_be_any(mapped.get("cursor"), r".{0,256}"):
         del mapped["cursor"]
+    if context.operation.label == "GET /v1/jobs/compare":
+        mapped = _with_jobs(mapped)
     if context.operation.label == "GET /v1/models/inspect":
         mapped = _with_model(mapped)
     return mapped
@@ -190,6 +193,15 @@ def map_body(context: Any, body: Any) -> Any:
         if _may_be_any(body.get("filter"), r".{1,1000}"):
             mapped["filter"] = "!contains(keys(@), 'nothing')"
     return mapped
+
+
+def _with_jobs(query: dict[str, Any]) -> dict[str, Any]:
+    """Jobs that are there, in the place of well-formed ids."""
+    ids = query.get("ids")
+    if not isinstance(ids, list) or not all(_is_an_id("job_id", each) for each in ids) or len(ids) > len(_OBJECTS):
+        return query
+    known = {each: there["job_id"] for each, there in zip(dict.fromkeys(ids), _OBJECTS, strict=False)}
+    return query | {"ids": [known[each] for each in ids]}
 
 
 def _with_model(model: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""What was measured of several jobs, side by side: only what was measured alike shares a line.
+
+Metrics are what workers of any version have stored: what is not there is passed over.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Better = Literal["lower", "higher"]
+Number = int | float
+
+_LOWER: Final = frozenset(
+    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99"}
+)
+_HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement"})
+"""What is neither here nor there may mean anything, so that nobody is said to be best at it."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What was measured, and how."""
+
+    name: str
+    model: Literal["dense", "pruned"] | None = None
+    """Of which of the two; None: of the job."""
+    on: str | None = None
+    """The data set or the task."""
+    conditions: tuple[tuple[str, Number], ...] = ()
+    """How it was measured; figures that were measured otherwise are another quantity."""
+
+    @property
+    def better(self) -> Better | None:
+        """None: it is no merit of the job's."""
+        if self.model == "dense":
+            return None
+        return "lower" if self.name in _LOWER | _COSTS else "higher" if self.name in _HIGHER else None
+
+
+_COSTS: Final = frozenset({"layer_error", "artifact_bytes", "packed_bytes", "seconds", "peak_host_bytes", "peak_device_bytes"})
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One quantity of all jobs."""
+
+    quantity: Quantity
+    values: Sequence[Number | None]
+    """In the order of the jobs; None: not measured."""
+    best: Sequence[int]
+    """Positions of the jobs that do best, where two or more can be compared."""
+
+
+def measures(metrics: Sequence[Mapping[str, Any] | None]) -> list[Measure]:
+    """A line for each quantity that was measured of at least one job."""
+    readings = [dict(_readings(each or {})) for each in metrics]
+    quantities = dict.fromkeys(quantity for each in readings for quantity in each)
+    return [_measure(quantity, [each.get(quantity) for each in readings]) for quantity in quantities]
+
+
+def _measure(quantity: Quantity, values: list[Number | None]) -> Measure:
+    known = [value for value in values if value is not None]
+    if quantity.better is None or len(known) < 2:
+        return Measure(quantity, values, [])
+    best = min(known) if quantity.better == "lower" else max(known)
+    return Measure(quantity, values, [place for place, value in enumerate(values) if value == best])
+
+
+def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+    for model in ("pruned", "dense"):
+        part = metrics.get(model) or {}
+        for each in part.get("perplexity") or ():
+            how = _conditions(each, "sequence_length", "windows", "tokens")
+            yield Quantity("perplexity", model, each["dataset"], how), each["perplexity"]
+        for each in part.get("tasks") or ():
+            how = _conditions(each, "few_shot", "samples")
+            for name, measured in each["metrics"].items():
+                yield Quantity(name, model, each["task"], how), measured["value"]
+    for each in metrics.get("agreement") or ():
+        for name in ("kl_divergence", "kl_p99", "top1_agreement"):
+            if each.get(name) is not None:
+                yield Quantity(name, "pruned", each["dataset"], _conditions(each, "windows", "tokens")), each[name]
+    yield from _of_the_job(metrics)
+
+
+def _of_the_job(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+    memory = metrics.get("peak_memory_bytes") or {}
+    seconds = metrics.get("seconds") or {}
+    figures = {
+        "sparsity": metrics.get("sparsity"),
+        "layer_error": (metrics.get("layer_error") or {}).get("final"),
+        "artifact_bytes": metrics.get("bytes"),
+        "packed_bytes": (metrics.get("weight_bytes") or {}).get("packed"),
+        "seconds": round(sum(seconds.values()), 3) if seconds else None,
+        "peak_host_bytes": memory.get("host_total"),
+        "peak_device_bytes": memory.get("device"),
+    }
+    for name, value in figures.items():
+        if value is not None:
+            yield Quantity(name), value
+
+
+def _conditions(measured: Mapping[str, Any], *names: str) -> tuple[tuple[str, Number], ...]:
+    return tuple((name, measured[name]) for name in names if measured.get(name) is not None)

@@ -1,0 +1,60 @@
+"""Comparing jobs: what they were asked for, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.comparisons import repository
+from service.comparisons.differences import Difference, differences
+from service.comparisons.measures import Measure, measures
+from service.comparisons.repository import BlockMeasures
+from service.database import Database
+from service.jobs.operations import JobNotFound
+from service.jobs.tables import Job
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Jobs side by side; all that has a value for each job has them in this order."""
+
+    jobs: Sequence[Job]
+    blocks: Sequence[Sequence[BlockMeasures]]
+    differences: Sequence[Difference]
+    measures: Sequence[Measure]
+    warnings: Sequence[str]
+
+
+def compare(database: Database, ids: Sequence[UUID], *, tenant: str) -> Comparison:
+    """The jobs in the order in which they are named, in whatever state each is.
+
+    Raises:
+        JobNotFound: the first that the tenant does not have.
+    """
+    with database.begin() as session:
+        found = repository.jobs(session, ids, tenant=tenant)
+        missing = next((each for each in ids if each not in found), None)
+        if missing is not None:
+            raise JobNotFound(missing)
+        blocks = repository.blocks(session, ids)
+    jobs = [found[each] for each in ids]
+    return Comparison(
+        jobs=jobs,
+        blocks=[blocks.get(each, []) for each in ids],
+        differences=differences([job.spec for job in jobs]),
+        measures=measures([job.metrics for job in jobs]),
+        warnings=_warnings(jobs),
+    )
+
+
+def _warnings(jobs: Sequence[Job]) -> list[str]:
+    """What to know before the figures are believed."""
+    models = {(job.spec["model"]["source"], job.model) for job in jobs}
+    found = []
+    if len(models) > 1:
+        found.append(
+            "the jobs prune different models: perplexities and losses can be compared only where these share their tokenizer"
+        )
+    unmeasured = [str(job.id) for job in jobs if not job.metrics]
+    if unmeasured:
+        found.append(f"nothing is measured yet of {', '.join(unmeasured)}")
+    return found

@@ -1,0 +1,113 @@
+"""In what jobs differ, and which of them does best at what."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from service.comparisons.differences import differences
+from service.comparisons.measures import Measure, Quantity, measures
+from service.contract import JobSpec
+
+
+def spec(**body: Any) -> dict[str, Any]:
+    return JobSpec.model_validate({"model": {"id": "org/model"}} | body).model_dump(mode="json")
+
+
+def perplexity(value: float, **how: Any) -> dict[str, Any]:
+    return {"dataset": "wiki", "sequence_length": 512, "windows": 20, "tokens": 10_220, "perplexity": value} | how
+
+
+def by_name(found: list[Measure]) -> dict[tuple[str | None, str, str | None], Measure]:
+    named: dict[tuple[str | None, str, str | None], Measure] = {
+        (each.quantity.model, each.quantity.name, each.quantity.on): each for each in found
+    }
+    assert len(named) == len(found)
+    return named
+
+
+def test_only_what_differs_is_told_and_a_place_that_is_not_there_is_none() -> None:
+    half = spec(recipe={"pattern": {"type": "unstructured", "sparsity": 0.5}}, labels={"a/b": "1"})
+    pairs = spec(recipe={"pattern": {"type": "n:m", "n": 2, "m": 4}}, evaluation={"perplexity": ["wiki-sample"]})
+    found = {each.pointer: each.values for each in differences([half, pairs])}
+    assert found == {
+        "/recipe/pattern/type": ["unstructured", "n:m"],
+        "/recipe/pattern/sparsity": [0.5, None],
+        "/recipe/pattern/n": [None, 2],
+        "/recipe/pattern/m": [None, 4],
+        "/evaluation/perplexity": [["wikitext2:test"], ["wiki-sample:test"]],
+        "/labels": [None, {}],
+        "/labels/a~1b": ["1", None],
+    }
+
+
+def test_defaults_that_came_after_a_job_are_no_difference() -> None:
+    old = spec()
+    del old["output"]
+    assert differences([old, spec()]) == []
+
+
+def test_a_spec_that_would_be_refused_today_is_compared_as_it_is() -> None:
+    odd = spec() | {"recipe": {"criterion": "tea leaves"}}
+    assert ("/recipe/criterion", ["tea leaves", "wanda"]) in [(each.pointer, each.values) for each in differences([odd, spec()])]
+
+
+def test_the_lower_perplexity_and_the_higher_accuracy_are_best_wherever_they_stand() -> None:
+    accuracy = {0.1: 11.0, 0.2: 12.0, 0.3: 10.0}
+    for order in permutations(accuracy):
+        metrics = [
+            {
+                "pruned": {
+                    "perplexity": [perplexity(accuracy[acc])],
+                    "tasks": [{"task": "piqa", "samples": 9, "few_shot": 0, "metrics": {"acc": {"value": acc}}}],
+                }
+            }
+            for acc in order
+        ]
+        found = by_name(measures(metrics))
+        assert found["pruned", "perplexity", "wiki"].best == [order.index(0.3)]
+        assert found["pruned", "acc", "piqa"].best == [order.index(0.3)]
+
+
+@pytest.mark.parametrize("how", [{"sequence_length": 1024}, {"windows": 19}, {"tokens": 10_219}])
+def test_what_was_measured_otherwise_is_not_compared(how: dict[str, int]) -> None:
+    found = measures([{"pruned": {"perplexity": [perplexity(20)]}}, {"pruned": {"perplexity": [perplexity(10, **how)]}}])
+    assert [(each.values, each.best) for each in found] == [([20, None], []), ([None, 10], [])]
+
+
+def test_jobs_that_do_equally_well_are_both_best_and_one_alone_is_not() -> None:
+    metrics: list[dict[str, Any]] = [{"bytes": 5, "seconds": {"pruning": 1.0}}, {"bytes": 5, "seconds": {}}, {"bytes": 6}]
+    found = by_name(measures(metrics))
+    assert found[None, "artifact_bytes", None].best == [0, 1]
+    assert (found[None, "seconds", None].values, found[None, "seconds", None].best) == ([1.0, None, None], [])
+
+
+def test_nobody_is_praised_for_the_dense_model_a_sparsity_or_an_unknown_metric() -> None:
+    task = {"task": "new", "samples": 9, "few_shot": 0}
+    metrics = [
+        {
+            "dense": {"perplexity": [perplexity(value)]},
+            "sparsity": value,
+            "pruned": {"tasks": [task | {"metrics": {"score": {"value": value}}}]},
+        }
+        for value in (0.5, 0.6)
+    ]
+    found = measures(metrics)
+    assert len(found) == 3
+    assert [each.best for each in found] == [[], [], []]
+
+
+def test_agreement_is_better_the_closer_it_is_to_the_dense_model() -> None:
+    parts = [
+        {"agreement": [{"dataset": "wiki", "windows": 2, "tokens": 9, "kl_divergence": kl, "top1_agreement": same}]}
+        for kl, same in ((0.2, 0.9), (0.1, 0.8))
+    ]
+    found = by_name(measures(parts))
+    assert found["pruned", "kl_divergence", "wiki"].best == [1]
+    assert found["pruned", "top1_agreement", "wiki"].best == [0]
+
+
+@pytest.mark.parametrize("nothing", [None, {}, {"dense": None, "pruned": None, "agreement": None, "seconds": None}])
+def test_what_was_not_measured_is_passed_over(nothing: dict[str, Any] | None) -> None:
+    found = measures([nothing, {"sparsity": 0.5}])
+    assert [(each.quantity, each.values) for each in found] == [(Quantity("sparsity"), [None, 0.5])]
