@@ -17,19 +17,31 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import MANIFEST_NAME, SUMS_NAME, Format, JobSpec, Manifest, ManifestFile, WeightSizes, artifact_prefix
+from service.contract import (
+    MANIFEST_NAME,
+    PROVENANCE_NAME,
+    REPORT_NAME,
+    SUMS_NAME,
+    Format,
+    JobSpec,
+    Manifest,
+    ManifestFile,
+    Provenance,
+    WeightSizes,
+    artifact_prefix,
+)
 from service.logging import get_logger
 from service.settings import Settings
 from service.storage.addresses import StoreNotUsable
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from service.storage.removal import remove_below
-from worker.engine.report import SparsityReport
-from worker.evaluation.quality import Quality
 from worker.failures import JobFailure
 from worker.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
 from worker.model_card import SOURCE_CARD, render_card
 from worker.models import Model
+from worker.outcome import Outcome
+from worker.report_page import render
 from worker.transfers import Sent, Tick, chunks, read_back, refused, settle, store_trouble, upload
 
 log = get_logger(__name__)
@@ -42,36 +54,40 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Weights:
-    """What the manifest says of the weights: in which formats they are here, and how large they are in each."""
+    """What the manifest says of the weights: in which formats they are here, how large they are in each, where they come from."""
 
     formats: Sequence[Format] = ("dense",)
     bytes: WeightSizes | None = None
+    provenance: Provenance | None = None
 
 
-def describe(
-    folder: Path,
-    *,
-    spec: JobSpec,
-    model: Model,
-    report: SparsityReport,
-    quality: Quality,
-    sizes: WeightSizes,
-    tick: Tick = lambda: None,
-) -> None:
-    """Write README.md, recipe.json, sparsity_report.json and SHA256SUMS into the folder of the pruned weights in their formats.
+def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
+    """Write what there is to say of the pruned weights into the folder that holds them in their formats, SHA256SUMS last.
 
     The source's README.md, which describes another model, is kept as README.source.md.
     """
-    source_card = model.path / "README.md"
+    source_card = outcome.model.path / "README.md"
     if source_card.is_file():
         shutil.copyfile(source_card, folder / SOURCE_CARD)
-    has_card = source_card.is_file()
-    card = render_card(spec=spec, model=model, report=report, quality=quality, sizes=sizes, has_source_card=has_card)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    _write_json(folder / "recipe.json", _recipe(spec, model))
-    _write_json(folder / "sparsity_report.json", report.to_dict())
+    recipe = _recipe(outcome.spec, outcome.model)
+    (folder / "README.md").write_text(_card(outcome, has_source_card=source_card.is_file()), encoding="utf-8")
+    (folder / REPORT_NAME).write_text(render(outcome, recipe), encoding="utf-8")
+    _write_json(folder / "recipe.json", recipe)
+    _write_json(folder / "sparsity_report.json", outcome.report.to_dict())
+    _write_json(folder / PROVENANCE_NAME, outcome.provenance.model_dump(mode="json"))
     lines = [f"{_hash_file(folder / name, tick)}  {name}\n" for name in _files(folder) if name != SUMS_NAME]
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def _card(outcome: Outcome, *, has_source_card: bool) -> str:
+    return render_card(
+        spec=outcome.spec,
+        model=outcome.model,
+        report=outcome.report,
+        quality=outcome.quality,
+        sizes=outcome.sizes,
+        has_source_card=has_source_card,
+    )
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -117,7 +133,14 @@ def publish(
     names = _files(folder)
     counted = _counting(2 * sum((folder / name).stat().st_size for name in names), progress, tick)
     files = [_transfer(store, f"{prefix}/{name}", folder / name, name, counted) for name in names]
-    manifest = Manifest(job_id=job_id, fence=fence, files=files, formats=list(weights.formats), weight_bytes=weights.bytes)
+    manifest = Manifest(
+        job_id=job_id,
+        fence=fence,
+        files=files,
+        formats=list(weights.formats),
+        weight_bytes=weights.bytes,
+        provenance=weights.provenance,
+    )
     _abort_open_uploads(store, prefix)
     tick()
     _put_manifest(store, f"{prefix}/{MANIFEST_NAME}", manifest.model_dump_json(indent=1).encode())
@@ -191,9 +214,9 @@ def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
 
 
 def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
-    """What repeats the job: the body of a request, with the model as it was resolved."""
+    """What repeats the job: the body of a request, with the revision that the model was resolved to."""
     body = spec.model_dump(mode="json", include={"model", "recipe", "calibration", "evaluation", "output"})
-    return {**body, "resolved_revision": model.revision}
+    return body if spec.model.source == "local" else {**body, "model": {**body["model"], "revision": model.revision}}
 
 
 def _write_json(path: Path, value: Any) -> None:

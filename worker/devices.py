@@ -67,6 +67,7 @@ def _cpu() -> Device:
 
 
 def processor_name() -> str:
+    """What the host's processor calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -14,11 +14,13 @@ from worker.engine.report import SparsityReport
 from worker.evaluation.quality import Measured, Quality
 from worker.format_card import formats_section
 from worker.markdown import plain
+from worker.model_index import eval_results
 from worker.models import Model
 from worker.speed_card import speed_section
 
 SOURCE_CARD = "README.source.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._/:% -]")
 
 _OBJECTIVES = {
     "layerwise": "every matrix imitates its dense output on the inputs it gets",
@@ -64,7 +66,7 @@ def render_card(
     if has_source_card:
         origin.append(f"The original's own card is kept as [{SOURCE_CARD}]({SOURCE_CARD}); its licence and terms go on to apply.")
     parts = [
-        _front_matter(spec, model),
+        _front_matter(spec, model, quality),
         title,
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
@@ -82,11 +84,14 @@ def pattern_name(spec: JobSpec) -> str:
     return f"{pattern.n}:{pattern.m}" if isinstance(pattern, NofM) else f"{pattern.sparsity * 100:g} %"
 
 
-def _front_matter(spec: JobSpec, model: Model) -> str:
+def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
     """The YAML that the Hub reads; what is not known is left out."""
     from huggingface_hub import ModelCardData
 
+    measured = eval_results(quality.pruned.to_metrics()) if quality.pruned else []
     data = ModelCardData(
+        model_name=_UNUSUAL.sub("_", f"{model.id} {pattern_name(spec)} sparse") if measured else None,
+        eval_results=measured or None,
         base_model=model.base_model if model.base_model and _HUB_ID.fullmatch(model.base_model) else None,
         library_name="transformers",
         license=model.license,

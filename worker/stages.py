@@ -4,6 +4,7 @@ What can be refused is refused before the expensive part begins: the model, the 
 """
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from worker.evaluation.stage import measure_quality
 from worker.failures import JobFailure
 from worker.formats import write_formats
 from worker.models import Model, resolve
+from worker.outcome import Costs, Outcome
+from worker.provenance import provenance_of
 from worker.run import Run
 from worker.texts import shared_text
 from worker.tokens import calibration_windows, evaluation_windows, tokens_of
@@ -37,15 +40,16 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     tokens, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, recipe, tokens, pruned)
+    warned = [*report.warnings, *warnings]
     known = {
         "sparsity": report.sparsity,
         "coverage": report.coverage,
         "parameters": plan.parameters,
         "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
-        "warnings": [*report.warnings, *warnings],
+        "warnings": warned,
     }
     quality = measure_quality(run, dense=model.path, pruned=pruned, known=known)
-    manifest = _publish(run, model, report, quality, pruned)
+    manifest = _publish(run, model, report, quality, pruned, warned)
     return {
         **quality.to_metrics(),
         **known,
@@ -141,12 +145,15 @@ def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path)
     )
 
 
-def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, pruned: Path) -> Manifest:
+def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, pruned: Path, warnings: Sequence[str]) -> Manifest:
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
-    describe(pruned, spec=run.spec, model=model, report=report, quality=quality, sizes=sizes, tick=tick)
-    weights = Weights(run.spec.output.formats, sizes)
+    provenance = provenance_of(run.spec, model, run.texts.seen, device=run.settings.device)
+    costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
+    outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
+    describe(pruned, outcome, tick)
+    weights = Weights(run.spec.output.formats, sizes, provenance)
     manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
     run.reporter.end_stage()
     return manifest

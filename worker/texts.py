@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-from service.contract import DATASETS, FailureCode, is_upload
+from service.contract import DATASETS, FailureCode, TextFacts, is_upload
 from service.contract.datasets import WHOLE
 from worker.failures import JobFailure, is_disk_full
+from worker.provenance import text_facts
 from worker.uploads import Uploads
 
 TRAIN_SHARE = 0.9
@@ -33,9 +34,21 @@ class Texts:
 
     def __init__(self, cache: Path, uploads: Uploads | None = None) -> None:
         self._cache, self._uploads = cache, uploads
+        self._seen: dict[str, TextFacts] = {}
 
     def read(self, reference: str) -> list[str]:
         """The documents of a split, in the data set's own order; raises as `read_text` does."""
+        documents = self._documents(reference)
+        if reference not in self._seen:
+            self._seen[reference] = text_facts(reference, documents)
+        return documents
+
+    @property
+    def seen(self) -> list[TextFacts]:
+        """All that has been read."""
+        return list(self._seen.values())
+
+    def _documents(self, reference: str) -> list[str]:
         name, _, split = reference.partition(":")
         if self._uploads is not None and is_upload(name):
             return _take_split(self._uploads.documents(name), split)

@@ -40,6 +40,23 @@ def download(terms: Terms, job_id: str, destination: Path, received: Received = 
     return manifest
 
 
+def download_file(terms: Terms, job_id: str, path: str, destination: Path) -> Flow[ManifestFile]:
+    """Bring one file of the artifact to `destination`, checked against the manifest's SHA-256.
+
+    Raises:
+        DownloadRefused: the artifact has no such file, or what came is not what the manifest says.
+    """
+    listed = Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
+    manifest = yield from ask(terms, listed)
+    file = next((each for each in manifest.files if each.path == path), None)
+    if file is None:
+        raise DownloadRefused(f"the artifact of job {job_id} has no {path}; `dsnot artifacts download` fetches what it has")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if not (yield Aside(partial(_is_there, destination, file))):
+        yield from _fetch(terms, job_id, file, destination, lambda _path, _size: None)
+    return file
+
+
 def _inside(destination: Path, path: str) -> Path:
     parts = PurePosixPath(path).parts
     root = destination.resolve()

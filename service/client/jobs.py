@@ -13,7 +13,7 @@ from service.client.answers import Attempt, Job, Layer, Metrics, Plan
 from service.client.asking import ask, asking, listing
 from service.client.call import Call, Page, Repeat, as_list, as_one, as_page, nothing, path_to, said
 from service.client.comparing import compare_jobs
-from service.client.download import download
+from service.client.download import download, download_file
 from service.client.events import Event, event_of, follow
 from service.client.flow import Flow, Pause, Terms
 from service.client.methods import Calls, Driver, Iteration, Method
@@ -154,6 +154,7 @@ class JobCalls(Calls[Driver], Generic[Driver]):
     compare_jobs = Method(asking(compare_jobs))
     manifest = Method(asking(manifest))
     download = Method(download)
+    download_file = Method(download_file)
 
 
 def _job_within(job_id: str, seconds: int) -> Call[Job]:

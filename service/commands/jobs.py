@@ -8,6 +8,7 @@ from service.commands import job_body
 from service.commands.comparing import compare
 from service.commands.output import AsJson, CommandFailed, note, print_json
 from service.commands.planning import planning
+from service.commands.reporting import report
 
 app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
@@ -72,6 +73,7 @@ def submit(
 
 app.command("plan")(planning(submit))
 app.command("compare")(compare)
+app.command("report")(report)
 
 
 def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from service.contract.artifacts import (
     MANIFEST_NAME,
+    REPORT_NAME,
     SUMS_NAME,
     Manifest,
     ManifestFile,
@@ -15,6 +16,7 @@ from service.contract.failures import Failure, FailureCode
 from service.contract.formats import FORMATS, Format, WeightSizes
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
+from service.contract.provenance import PROVENANCE_NAME, EngineFacts, Provenance, SourceFacts, TextFacts
 from service.contract.scopes import Scope
 from service.contract.spec import JobSpec, ModelSpec
 from service.contract.states import (
@@ -38,9 +40,11 @@ __all__ = [
     "FORMATS",
     "MANIFEST_NAME",
     "PRESETS",
+    "PROVENANCE_NAME",
     "PRUNE_TASK",
     "QUEUE",
     "QUEUES",
+    "REPORT_NAME",
     "SUMS_NAME",
     "TERMINAL_STATES",
     "TEST_EVENT",
@@ -50,6 +54,7 @@ __all__ = [
     "Dataset",
     "DeliveryState",
     "DeviceClass",
+    "EngineFacts",
     "EventKind",
     "EventType",
     "Failure",
@@ -62,8 +67,11 @@ __all__ = [
     "ManifestFile",
     "ModelSpec",
     "Preset",
+    "Provenance",
     "Scope",
+    "SourceFacts",
     "Stage",
+    "TextFacts",
     "TriggerSource",
     "WebhookEvent",
     "WeightSizes",

@@ -5,6 +5,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.formats import Format, WeightSizes
+from service.contract.provenance import Provenance
 
 
 class ManifestFile(BaseModel):
@@ -28,10 +29,13 @@ class Manifest(BaseModel):
     files: list[ManifestFile]
     formats: list[Format] = Field(["dense"], description="in which the weights are among the files")
     weight_bytes: WeightSizes | None = Field(None, description="null in artifacts of earlier versions")
+    provenance: Provenance | None = Field(None, description="as in `provenance.json`; null in artifacts of earlier versions")
 
 
 MANIFEST_NAME: Final = "manifest.json"
 SUMS_NAME: Final = "SHA256SUMS"
+REPORT_NAME: Final = "report.html"
+"""A page about the job, for people."""
 
 
 def job_prefix(job_id: object) -> str:

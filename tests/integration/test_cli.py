@@ -138,6 +138,16 @@ def test_an_artifact_is_downloaded_whole_and_loads(stack: Up, done_job: dict[str
     assert float((weight == 0).float().mean()) == pytest.approx(0.5)
 
 
+def test_the_report_of_a_job_is_fetched_alone(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+    target = tmp_path / "pages" / "one.html"
+    answer = _json(stack, "jobs", "report", done_job["id"], "--to", str(target))
+    assert answer["file"] == str(target)
+    assert target.stat().st_size == answer["bytes"]
+    assert [path.name for path in target.parent.iterdir()] == ["one.html"]
+    perplexity = done_job["metrics"]["pruned"]["perplexity"][0]["perplexity"]
+    assert f"{perplexity:,.3f}" in target.read_text()
+
+
 def test_packed_weights_are_asked_for_downloaded_unpacked_and_verified(stack: Up, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 

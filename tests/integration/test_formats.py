@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from service.contract import JobState, Manifest
+from service.contract import JobSpec, JobState, Manifest, Provenance
 from service.database import Database
 from service.packing import WrongBase, apply_mask, unpack, verify
 from service.settings import Settings
@@ -83,6 +83,11 @@ def test_without_the_dense_format_no_dense_files_are_published(
     assert "model.safetensors.index.json" in names
     assert manifest.formats == ["packed"]
     assert manifest.weight_bytes is not None
+    assert {"report.html", "provenance.json"} <= names
+    assert manifest.provenance == Provenance.model_validate_json((artifact / "provenance.json").read_bytes())
+    assert [text.dataset for text in manifest.provenance.texts] == ["c4-sample:train"]
+    assert "gate_proj" in (artifact / "report.html").read_text()
+    JobSpec.model_validate_json((artifact / "recipe.json").read_bytes())
     assert "dsnot artifacts unpack" in (artifact / "README.md").read_text()
     assert verify(artifact).faults == []
     unpack(artifact, tmp_path / "unpacked")

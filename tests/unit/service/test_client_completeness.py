@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.client import ApiError, DsnotClient
+from service.client import ApiError, DownloadRefused, DsnotClient
 from service.client.methods import Iteration, Method
 from service.contract import Manifest, ManifestFile
 from tests.unit.service.clients import KINDS, client_on
@@ -59,7 +59,7 @@ def asked_by(kind: str, file: Path) -> dict[str, list[Sent]]:
     client, asked = client_on(kind, answer), {}
     for name, method in methods(DsnotClient("http://service", "key")):
         seen.clear()
-        with suppress(ApiError):
+        with suppress(ApiError, DownloadRefused):
             tuple(attrgetter(name)(client)(*arguments(method, file)) or ())
         asked[name] = list(seen)
     return asked

@@ -4,14 +4,17 @@ import hashlib
 import json
 import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from service.contract import FailureCode, JobSpec, Manifest, WeightSizes
+from service.contract import PROVENANCE_NAME, FailureCode, JobSpec, Manifest, Provenance, SourceFacts, WeightSizes
 from tests.unit.worker import checkpoints
 from worker import artifacts, transfers
 from worker.artifacts import describe, open_store, publish, sweep
@@ -21,7 +24,10 @@ from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed import ModelSpeed, Speed
 from worker.evaluation.timing import Throughput
 from worker.failures import JobFailure
+from worker.model_index import eval_results
 from worker.models import Model
+from worker.outcome import Outcome
+from worker.provenance import provenance_of, text_facts
 
 SPEC = JobSpec.model_validate(
     {"model": {"source": "local", "id": "tiny_model"}, "calibration": {"dataset": "c4-sample"}, "labels": {"team": "secret"}}
@@ -67,7 +73,8 @@ def _model(source: Path, **changes: object) -> Model:
 
 def _describe(folder: Path, model: Model, spec: JobSpec = SPEC) -> str:
     quality = Quality(dense=Measured([_metric(20.5)]), pruned=Measured([_metric(30.25)]))
-    describe(folder, spec=spec, model=model, report=REPORT, quality=quality, sizes=SIZES)
+    provenance = provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], device="cpu")
+    describe(folder, Outcome(spec, model, REPORT, quality, SIZES, provenance, REPORT.warnings))
     return (folder / "README.md").read_text()
 
 
@@ -190,7 +197,6 @@ def test_reports_are_strict_json_and_the_recipe_can_be_sent_again(folder: Path, 
     assert report["matrices"][0]["error"] is None
     assert report["matrices"][0]["shape"] == [4, 8]
     recipe = json.loads((folder / "recipe.json").read_text())
-    assert recipe.pop("resolved_revision") == "ab" * 32
     assert JobSpec.model_validate_json(json.dumps(recipe)).recipe == SPEC.recipe
     assert "labels" not in recipe
 
@@ -354,3 +360,56 @@ def test_trouble_with_the_store_is_told_without_its_address(tmp_path: Path) -> N
 
     assert caught.value.code is FailureCode.ARTIFACT_UPLOAD_FAILED
     assert str(tmp_path) not in caught.value.detail
+
+
+def test_where_it_comes_from_is_told_in_one_file(folder: Path, source: Path) -> None:
+    _describe(folder, _model(source, base_model="organisation/tiny"))
+
+    told = Provenance.model_validate_json((folder / PROVENANCE_NAME).read_bytes())
+
+    assert told.model == SourceFacts(
+        source="local", id="tiny_model", revision="ab" * 32, license="mit", base_model="organisation/tiny"
+    )
+    assert told.seed == SPEC.calibration.seed
+    assert told.engine.version == version("dsnot")
+    assert told.engine.libraries["torch"] == torch.__version__
+    text = told.texts[0]
+    assert (text.dataset, text.documents, text.bytes) == ("c4-sample:train", 2, 10)
+    assert text.sha256 == hashlib.sha256(b"One.\n\nTwo.").hexdigest()
+
+
+def test_what_was_measured_can_be_read_by_the_hubs_own_library(folder: Path, source: Path) -> None:
+    card = _describe(folder, _model(source))
+
+    (result,) = _front_matter(card)["eval_results"]
+    assert (result.task_type, result.metric_type, result.metric_value) == ("text-generation", "perplexity", 30.25)
+    assert (result.dataset_name, result.dataset_split) == ("wiki-sample", "test")
+    assert result.metric_args == {"sequence_length": 64, "windows": 3, "tokens": 189}
+    assert _front_matter(str(ModelCard(card))) == _front_matter(card)
+
+
+def test_tasks_and_data_sets_of_the_hub_are_named_as_it_names_them() -> None:
+    task = {"task": "piqa", "version": "1.0", "samples": 9, "few_shot": 0, "harness": "0.4.13"}
+    measured = {
+        "perplexity": [{"dataset": "wikitext2:test", "perplexity": 12.5, "sequence_length": 64, "ci95": [12.0, 13.0]}],
+        "tasks": [task | {"metrics": {"acc": {"value": 0.5, "standard_error": 0.1}, "acc_norm": {"value": 0.6}}}],
+    }
+    results = eval_results(measured)
+    assert [(each.dataset_type, each.dataset_config, each.metric_type, each.metric_value) for each in results] == [
+        ("Salesforce/wikitext", "wikitext-2-raw-v1", "perplexity", 12.5),
+        ("piqa", None, "acc", 0.5),
+        ("piqa", None, "acc_norm", 0.6),
+    ]
+    assert results[0].metric_args == {"sequence_length": 64, "ci95": [12.0, 13.0]}
+    assert results[1].metric_args == {"few_shot": 0, "samples": 9, "version": "1.0", "harness": "0.4.13", "standard_error": 0.1}
+    assert model_index_to_eval_results(eval_results_to_model_index("tiny", results)) == ("tiny", results)
+
+
+def test_a_model_of_which_nothing_was_measured_has_no_index(folder: Path, source: Path) -> None:
+    provenance = provenance_of(SPEC, _model(source), [], device="cpu")
+    describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(), SIZES, provenance))
+
+    front_matter = (folder / "README.md").read_text().split("---")[1]
+
+    assert "model-index" not in front_matter
+    assert "model_name" not in front_matter

@@ -1,0 +1,58 @@
+"""Quality of the dense and the pruned model side by side, as far as it was measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PerplexityRow:
+    pruned: Mapping[str, Any]
+    dense: Mapping[str, Any] | None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.pruned["perplexity"] / self.dense["perplexity"] if self.dense else None
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    task: Mapping[str, Any]
+    metric: str
+    pruned: Mapping[str, Any]
+    dense: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class QualityTables:
+    perplexity: Sequence[PerplexityRow]
+    tasks: Sequence[TaskRow]
+    agreement: Sequence[Mapping[str, Any]]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether confidence intervals were measured."""
+        return any(row.pruned.get("ci95") for row in self.perplexity)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether differences of losses were measured."""
+        return any(row.pruned.get("loss_difference") for row in self.perplexity)
+
+
+def quality_of(metrics: Mapping[str, Any]) -> QualityTables:
+    """Rows for all that was measured of the pruned model; what is known of the dense one is matched by data set or task."""
+    pruned, dense = metrics.get("pruned") or {}, metrics.get("dense") or {}
+    before = {each["dataset"]: each for each in dense.get("perplexity") or ()}
+    return QualityTables(
+        perplexity=[PerplexityRow(each, before.get(each["dataset"])) for each in pruned.get("perplexity") or ()],
+        tasks=list(_tasks(pruned, dense)),
+        agreement=metrics.get("agreement") or [],
+    )
+
+
+def _tasks(pruned: Mapping[str, Any], dense: Mapping[str, Any]) -> Iterator[TaskRow]:
+    before = {each["task"]: each["metrics"] for each in dense.get("tasks") or ()}
+    for each in pruned.get("tasks") or ():
+        for metric, measured in each["metrics"].items():
+            yield TaskRow(each, metric, measured, before.get(each["task"], {}).get(metric))
