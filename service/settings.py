@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     hub_tokens_dir: Path | None = None
     """Tokens for gated models, a file each: `<tenant>/<name>`."""
 
+    signing_key: Path | None = None
+    """With which workers sign artifacts: a private key on P-256, P-384 or P-521, in PEM, without a password; unset: none is."""
+
     max_model_cache_bytes: int | None = Field(None, ge=1)
     """Per host: beyond it the models of the hub that were not used for longest are removed; unset: when the disk is full."""
 

@@ -27,6 +27,7 @@ from service.contract import (
     Manifest,
     ManifestFile,
     Provenance,
+    SignatureFacts,
     WeightSizes,
     artifact_prefix,
 )
@@ -54,11 +55,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Weights:
-    """What the manifest says of the weights: in which formats they are here, how large they are in each, where they come from."""
+    """What the manifest says of the weights: in which formats they are here, how large they are in each, who vouches for them."""
 
     formats: Sequence[Format] = ("dense",)
     bytes: WeightSizes | None = None
     provenance: Provenance | None = None
+    signature: SignatureFacts | None = None
 
 
 def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
@@ -140,6 +142,7 @@ def publish(
         formats=list(weights.formats),
         weight_bytes=weights.bytes,
         provenance=weights.provenance,
+        signature=weights.signature,
     )
     _abort_open_uploads(store, prefix)
     tick()

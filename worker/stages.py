@@ -25,6 +25,7 @@ from worker.models import Model, resolve
 from worker.outcome import Costs, Outcome
 from worker.provenance import provenance_of
 from worker.run import Run
+from worker.signing import key_facts, sign
 from worker.texts import shared_text
 from worker.tokens import calibration_windows, evaluation_windows, tokens_of
 
@@ -63,6 +64,8 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
 
 def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
     run.reporter.start_stage(Stage.RESOLVING)
+    if run.settings.signing_key:
+        key_facts(run.settings.signing_key)  # refuses one that could not sign hours later
     model = resolve(run.spec.model, run.settings, tenant=run.tenant, store=run.store, tick=run.reporter.tick)
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
@@ -153,7 +156,8 @@ def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, p
     costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
     outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
     describe(pruned, outcome, tick)
-    weights = Weights(run.spec.output.formats, sizes, provenance)
+    key = run.settings.signing_key
+    weights = Weights(run.spec.output.formats, sizes, provenance, sign(pruned, key) if key else None)
     manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
     run.reporter.end_stage()
     return manifest

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from service.client import DsnotClient
     from service.contract import Manifest
     from service.packing.header import FileFacts
+    from service.signatures import SignatureFault
 
 app = typer.Typer(help="Download, unpack and verify pruned checkpoints.", no_args_is_help=True)
 
@@ -73,23 +74,46 @@ def apply_mask(
 
 
 @app.command()
-def verify(folder: Folder, as_json: AsJson = False) -> None:
+def verify(
+    folder: Folder,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The public key of whoever signed it, in PEM: check the signature, too.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check a folder against its manifest and checksums, and its packed files and masks against themselves.
+
+    With --key also against its signature: every file has to be there as it was signed, and no other.
 
     Exit status: 0 all is as it was published, 1 something is not, and each fault is told.
     """
     from service import packing
+    from service.contract import SIGNATURE_NAME
 
     with _bar() as told:
         found = packing.verify(folder, told)
+    distrust = _signature_fault(folder, key, found.restored) if key else None
     if as_json:
         faults = [{"path": fault.path, "type": fault.type, "detail": str(fault)} for fault in found.faults]
+        faults += [{"path": SIGNATURE_NAME, "type": distrust.type, "detail": str(distrust)}] if distrust else []
         print_json({"folder": str(folder.absolute()), "files": found.files, "faults": faults})
     for fault in found.faults:
         note(str(fault))
+    if distrust:
+        raise CommandFailed(str(distrust))
     if found.faults:
         raise CommandFailed(f"{len(found.faults)} of {len(found.files)} files are not as they were published")
-    note(f"{len(found.files)} files, all as they were published")
+    note(f"{len(found.files)} files, all as they were {'signed' if key else 'published'}")
+
+
+def _signature_fault(folder: Path, key: Path, made: Sequence[str]) -> "SignatureFault | None":
+    from service.signatures import SignatureFault, check_signature
+
+    try:
+        check_signature(folder, key, made)
+    except SignatureFault as fault:
+        return fault
+    return None
 
 
 def _unpack(folder: Path, to: Path | None) -> "Sequence[FileFacts]":

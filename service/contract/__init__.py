@@ -18,6 +18,7 @@ from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
 from service.contract.provenance import PROVENANCE_NAME, EngineFacts, Provenance, SourceFacts, TextFacts
 from service.contract.scopes import Scope
+from service.contract.signatures import SIGNATURE_NAME, SignatureFacts
 from service.contract.spec import JobSpec, ModelSpec
 from service.contract.states import (
     TERMINAL_STATES,
@@ -45,6 +46,7 @@ __all__ = [
     "QUEUE",
     "QUEUES",
     "REPORT_NAME",
+    "SIGNATURE_NAME",
     "SUMS_NAME",
     "TERMINAL_STATES",
     "TEST_EVENT",
@@ -69,6 +71,7 @@ __all__ = [
     "Preset",
     "Provenance",
     "Scope",
+    "SignatureFacts",
     "SourceFacts",
     "Stage",
     "TextFacts",

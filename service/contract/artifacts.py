@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.formats import Format, WeightSizes
 from service.contract.provenance import Provenance
+from service.contract.signatures import SignatureFacts
 
 
 class ManifestFile(BaseModel):
@@ -30,6 +31,7 @@ class Manifest(BaseModel):
     formats: list[Format] = Field(["dense"], description="in which the weights are among the files")
     weight_bytes: WeightSizes | None = Field(None, description="null in artifacts of earlier versions")
     provenance: Provenance | None = Field(None, description="as in `provenance.json`; null in artifacts of earlier versions")
+    signature: SignatureFacts | None = Field(None, description="null where the worker has no key to sign with")
 
 
 MANIFEST_NAME: Final = "manifest.json"

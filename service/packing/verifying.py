@@ -23,6 +23,8 @@ class Verified:
 
     files: list[str]
     faults: list[PackingError]
+    restored: list[str]
+    """Safetensors files among them that packed files and masks give."""
 
 
 def verify(folder: Path, told: Told = quiet) -> Verified:
@@ -41,7 +43,8 @@ def verify(folder: Path, told: Told = quiet) -> Verified:
         checking.container(name)
     for name, (size, digest) in sorted((checking.restored | expected).items()):
         checking.file(name, size, digest)
-    return Verified(sorted(containers | expected.keys() | checking.restored.keys()), list(checking.faults.values()))
+    files = sorted(containers | expected.keys() | checking.restored.keys())
+    return Verified(files, list(checking.faults.values()), sorted(checking.restored.keys() - expected.keys()))
 
 
 class _Checking:

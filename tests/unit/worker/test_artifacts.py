@@ -105,13 +105,19 @@ def test_the_card_tells_the_speed_that_was_measured_and_what_was_not(folder: Pat
     timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)
     speed = Speed(device="A *fast* one", threads=2, prompt_tokens=512, new_tokens=32, pruned=timed, why_not="It is too large.")
 
-    describe(folder, spec=SPEC, model=_model(source), report=REPORT, quality=Quality(speed=speed), sizes=SIZES)
+    provenance = provenance_of(SPEC, _model(source), [], device="cpu")
+    describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(speed=speed), SIZES, provenance))
 
     card = (folder / "README.md").read_text()
     assert "| pruned, as it is loaded | 1,234.5 (1,200.0 to 1,300.0) | 1,234.5 (1,200.0 to 1,300.0) | 256 MiB | 512 MiB |" in card
     assert "dense original" not in card
     assert r"A \*fast\* one" in card
     assert "Not measured: It is too large." in card
+    page = (folder / "report.html").read_text()
+    assert "1,234.500" in page
+    assert "pruned, as it is loaded" in page
+    assert "dense original" not in page
+    assert "It is too large." in page
 
 
 @pytest.mark.parametrize(
