@@ -10,10 +10,11 @@ from typing import Any, Final, Literal
 Better = Literal["lower", "higher"]
 Number = int | float
 
+_RATES: Final = ("prefill_tokens_per_second", "decode_tokens_per_second")
 _LOWER: Final = frozenset(
     {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99"}
 )
-_HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement"})
+_HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement", *_RATES})
 """What is neither here nor there may mean anything, so that nobody is said to be best at it."""
 
 
@@ -80,7 +81,19 @@ def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
         for name in ("kl_divergence", "kl_p99", "top1_agreement"):
             if each.get(name) is not None:
                 yield Quantity(name, "pruned", each["dataset"], _conditions(each, "windows", "tokens")), each[name]
+    yield from _speeds(metrics.get("speed") or {})
     yield from _of_the_job(metrics)
+
+
+def _speeds(speed: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+    """The better of the ways in which the pruned model was timed, and the dense one, on the device that is named."""
+    how = _conditions(speed, "threads", "prompt_tokens", "new_tokens")
+    ways: dict[Literal["pruned", "dense"], tuple[str, ...]] = {"pruned": ("pruned", "sparse"), "dense": ("dense",)}
+    for model, timed in ways.items():
+        found = [speed[way] for way in timed if speed.get(way)]
+        for part, name in zip(("prefill", "decode"), _RATES, strict=True):
+            if found:
+                yield Quantity(name, model, speed["device"], how), max(each[part]["median"] for each in found)
 
 
 def _of_the_job(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:

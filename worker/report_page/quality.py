@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,20 @@ class TaskRow:
     dense: Mapping[str, Any] | None
 
 
+_TIMED: Final = {"dense": "dense original", "pruned": "pruned, as it is loaded", "sparse": "pruned, with kernels for 2:4"}
+
+
 @dataclass(frozen=True)
 class QualityTables:
     perplexity: Sequence[PerplexityRow]
     tasks: Sequence[TaskRow]
     agreement: Sequence[Mapping[str, Any]]
+    speed: Mapping[str, Any] | None = None
+
+    @property
+    def timed(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Name and figures of each model whose speed was measured."""
+        return [(name, self.speed[which]) for which, name in _TIMED.items() if self.speed and self.speed.get(which)]
 
     @property
     def has_intervals(self) -> bool:
@@ -48,6 +57,7 @@ def quality_of(metrics: Mapping[str, Any]) -> QualityTables:
         perplexity=[PerplexityRow(each, before.get(each["dataset"])) for each in pruned.get("perplexity") or ()],
         tasks=list(_tasks(pruned, dense)),
         agreement=metrics.get("agreement") or [],
+        speed=metrics.get("speed"),
     )
 
 

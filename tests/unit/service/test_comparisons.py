@@ -107,6 +107,19 @@ def test_agreement_is_better_the_closer_it_is_to_the_dense_model() -> None:
     assert found["pruned", "top1_agreement", "wiki"].best == [0]
 
 
+def test_speeds_are_compared_on_the_same_device_and_what_is_fastest_of_a_job_counts() -> None:
+    def speed(device: str, pruned: float, sparse: float | None) -> dict[str, Any]:
+        timed = {which: {"prefill": {"median": rate}, "decode": {"median": rate / 2}} for which, rate in
+                 (("dense", 9.0), ("pruned", pruned), ("sparse", sparse)) if rate}  # fmt: skip
+        return {"speed": {"device": device, "threads": 2, "prompt_tokens": 512, "new_tokens": 32, "dense": None} | timed}
+
+    found = by_name(measures([speed("A", 10.0, None), speed("A", 8.0, 12.0), speed("B", 99.0, None)]))
+    line = found["pruned", "prefill_tokens_per_second", "A"]
+    assert (line.values, line.best) == ([10.0, 12.0, None], [1])
+    assert found["pruned", "decode_tokens_per_second", "B"].best == []
+    assert found["dense", "decode_tokens_per_second", "A"].best == []
+
+
 @pytest.mark.parametrize("nothing", [None, {}, {"dense": None, "pruned": None, "agreement": None, "seconds": None}])
 def test_what_was_not_measured_is_passed_over(nothing: dict[str, Any] | None) -> None:
     found = measures([nothing, {"sparsity": 0.5}])
