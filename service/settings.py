@@ -44,6 +44,8 @@ class Settings(BaseSettings):
 
     signing_key: Path | None = None
     """With which workers sign artifacts: a private key on P-256, P-384 or P-521, in PEM, without a password; unset: none is."""
+    tasks_dir: Path | None = None
+    """The operator's own tasks for the evaluation harness, YAML files and their data, where a worker can read them."""
 
     max_model_cache_bytes: int | None = Field(None, ge=1)
     """Per host: beyond it the models of the hub that were not used for longest are removed; unset: when the disk is full."""

@@ -17,6 +17,7 @@ from worker.markdown import plain
 from worker.model_index import eval_results
 from worker.models import Model
 from worker.speed_card import speed_section
+from worker.task_card import tasks_section
 
 SOURCE_CARD = "README.source.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -70,7 +71,7 @@ def render_card(
         title,
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
-        "## Quality\n\n" + _metrics_table(quality.dense or Measured(), quality.pruned or Measured()),
+        "## Quality\n\n" + _quality(quality.dense or Measured(), quality.pruned or Measured()),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
@@ -142,10 +143,13 @@ def _list(facts: Mapping[str, str]) -> str:
     return "\n".join(f"* {name}: {value}" for name, value in facts.items())
 
 
+def _quality(dense: Measured, pruned: Measured) -> str:
+    parts = [_metrics_table(dense, pruned) if pruned.perplexity else "", tasks_section(dense.tasks, pruned.tasks)]
+    return "\n\n".join(part for part in parts if part) or "Nothing was measured."
+
+
 def _metrics_table(dense: Measured, pruned: Measured) -> str:
     """A row for each data set; what is known of the dense model is matched by data set."""
-    if not pruned.perplexity:
-        return "Nothing was measured."
     rows = ["| data set | windows | dense perplexity | pruned perplexity |", "|---|---|---|---|"]
     known = {metric.dataset: f"{metric.perplexity:.4f}" for metric in dense.perplexity}
     for metric in pruned.perplexity:

@@ -19,6 +19,7 @@ from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.engine.shelf import give_back_memory
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
+from worker.evaluation.tasks import Tasks, measure_tasks, open_tasks
 from worker.failures import JobFailure
 from worker.formats import write_formats
 from worker.models import Model, resolve
@@ -38,11 +39,11 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         Exception: whatever goes wrong; `worker.failures.as_failure` tells the user.
     """
     model, plan, recipe = _resolve(run)
-    tokens, warnings = _load(run, model, plan)
+    tokens, tasks, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, recipe, tokens, pruned)
     warned = [*report.warnings, *warnings]
-    known = {
+    known: dict[str, Any] = {
         "sparsity": report.sparsity,
         "coverage": report.coverage,
         "parameters": plan.parameters,
@@ -50,7 +51,9 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "warnings": warned,
     }
     quality = measure_quality(run, dense=model.path, pruned=pruned, known=known)
-    manifest = _publish(run, model, report, quality, pruned, warned)
+    quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
+    known["warnings"] = [*warned, *troubles]
+    manifest = _publish(run, model, report, quality, pruned, known["warnings"])
     return {
         **quality.to_metrics(),
         **known,
@@ -94,8 +97,8 @@ def _bytes_of(model: Model) -> int:
     return sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
 
 
-def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
-    """Calibration tokens (samples, length), and warnings; the texts for evaluation are only checked."""
+def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[str]]:
+    """Calibration tokens (samples, length), zero-shot tasks, and warnings; the texts for evaluation are only checked."""
     run.reporter.start_stage(Stage.LOADING)
     calibration, evaluation = run.spec.calibration, run.spec.evaluation
     _check_length("calibration", calibration.sequence_length, plan)
@@ -104,7 +107,8 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
     calibrated = run.texts.read(calibration.dataset)
     stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
-    warnings, evaluated_tokens = [], 0
+    tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
+    warnings, evaluated_tokens = [], tasks.tokens
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
@@ -114,7 +118,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, list[str]]:
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
     del stream, calibrated
     give_back_memory()  # of the texts and what their tokenizer made of them, before the activations come
-    return tokens, [warning for warning in warnings if warning]
+    return tokens, tasks, [warning for warning in warnings if warning]
 
 
 def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) -> Work:

@@ -184,10 +184,29 @@ class Perplexity(Answer):
     windows: int
 
 
+class MetricValue(Answer):
+    value: float
+    standard_error: float | None = None
+
+
+class TaskResult(Answer):
+    """One zero-shot task, or one group of tasks together."""
+
+    task: str
+    version: str | None = None
+    samples: int
+    few_shot: int
+    metrics: dict[str, MetricValue]
+    """By the harness's names: acc, acc_norm, …"""
+    harness: str
+    """Version of lm-evaluation-harness."""
+
+
 class Quality(Answer):
     """What was measured of one checkpoint."""
 
     perplexity: list[Perplexity] = []
+    tasks: list[TaskResult] = []
 
 
 class Throughput(Answer):

@@ -1,6 +1,6 @@
 """Jobs as a person reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,8 +92,27 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
         (f"perplexity on {dataset}", *(f"{of[dataset]['perplexity']:.3f}" if dataset in of else "" for of in measured.values()))
         for dataset in last
     ]
+    rows += task_rows([part for part, _ in models.values()])
     shares = [f"{sparsity:.2%}".replace("%", " %") if sparsity else "0.0 %" for _, sparsity in models.values()]
     print_table(("", *(f"{name}>" for name in models)), [*rows, ("sparsity of the pruned matrices", *shares)])
+
+
+def task_rows(models: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
+    """`acc on boolq`, and of each model what was found, with its standard error."""
+    found = [
+        {
+            f"{metric} on {result['task']}": _with_error(**known)
+            for result in (part or {}).get("tasks", [])
+            for metric, known in result["metrics"].items()
+        }
+        for part in models
+    ]
+    labels = dict.fromkeys(label for of in found for label in of)
+    return [(label, *(of.get(label, "") for of in found)) for label in labels]
+
+
+def _with_error(value: float, standard_error: float | None = None, **_: Any) -> str:
+    return f"{value:.4f}" if standard_error is None else f"{value:.4f} ± {standard_error:.4f}"
 
 
 def print_speed(speed: Mapping[str, Any]) -> None:

@@ -55,6 +55,12 @@ def submit(
     speed: Annotated[
         bool | None, typer.Option("--speed", help="Measure how fast the models are on the job's device, too.")
     ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Zero-shot task of lm-evaluation-harness, as arc_easy; may be repeated."),
+    ] = None,
+    task_limit: Annotated[int | None, typer.Option(min=1, help="The first so many examples of each task.")] = None,
+    few_shot: Annotated[int | None, typer.Option(min=0, max=64, help="Examples shown before each question of a task.")] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from service.client import DsnotClient, Event, Job
-from service.commands.job_views import print_outcome
+from service.commands.job_views import print_outcome, task_rows
 from service.commands.output import counted, duration, note, print_json
 from service.contract import EventType, JobState
 
@@ -84,7 +84,7 @@ def news(event: Event) -> str | None:
         case EventType.ATTEMPT_STARTED:
             return f"attempt {event.data.get('attempt')}"
         case EventType.EVALUATED:
-            return f"{event.data.get('model')} perplexity {', '.join(_perplexities(event.data))}"
+            return f"{event.data.get('model')} {_found(event.data)}"
         case EventType.REQUEUED:
             return f"queued again: {event.data.get('reason')}"
         case EventType.PAUSED:
@@ -96,8 +96,12 @@ def news(event: Event) -> str | None:
     return None
 
 
-def _perplexities(data: dict[str, Any]) -> list[str]:
-    return [f"{measured['perplexity']:.2f} on {measured['dataset']}" for measured in data.get("perplexity", [])]
+def _found(data: dict[str, Any]) -> str:
+    """The tasks, which are measured last, or else the perplexity."""
+    if tasks := data.get("tasks"):
+        return ", ".join(f"{label} {found}" for label, found in task_rows([{"tasks": tasks}]))
+    perplexities = [f"{measured['perplexity']:.2f} on {measured['dataset']}" for measured in data.get("perplexity", [])]
+    return f"perplexity {', '.join(perplexities)}"
 
 
 class _Bar:

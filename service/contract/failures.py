@@ -23,6 +23,9 @@ class FailureCode(StrEnum):
     MODEL_UNSAFE = "model-unsafe", "The checkpoint needs code or formats that are never executed here.", False
     ARCHITECTURE_UNSUPPORTED = "architecture-unsupported", "The engine cannot prune this architecture.", False
     DATASET_UNAVAILABLE = "dataset-unavailable", "A data set could not be read.", True
+    TASK_NOT_FOUND = "task-not-found", "The worker's evaluation harness has no task of this name.", False
+    TASK_UNSUPPORTED = "task-unsupported", "The task needs what this service does not do.", False
+    TASK_DATA_UNAVAILABLE = "task-data-unavailable", "The data of a task could not be read.", True
     NOT_ENOUGH_CALIBRATION_DATA = (
         "not-enough-calibration-data",
         "The data set is too short for the samples asked for.",

@@ -13,6 +13,7 @@ from service.contract.datasets import canonical, default_split, is_upload, refer
 from service.contract.formats import Format
 from service.contract.parts import FieldError, Part
 from service.contract.recipe import RecipeSpec
+from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}")
@@ -88,10 +89,6 @@ class CalibrationSpec(Part):
     seed: int = Field(0, ge=0, lt=2**32)
 
 
-def _no_task(name: str) -> str:
-    raise ValueError(f"zero-shot tasks such as {name} are not offered yet; leave `tasks` empty")
-
-
 _Evaluated = Annotated[
     str,
     Field(max_length=128, json_schema_extra={"pattern": reference_pattern()}),
@@ -105,8 +102,15 @@ class EvaluationSpec(Part):
     )
     sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
     max_windows: int | None = Field(None, ge=1, description="the first windows only; null takes the whole split")
-    tasks: list[Annotated[str, AfterValidator(_no_task)]] = Field(
-        default=[], max_length=64, description="none yet", json_schema_extra={"maxItems": 0}
+    tasks: TaskNames = Field(
+        default=[],
+        examples=[["boolq", "arc_easy"]],
+        description="zero-shot tasks of lm-evaluation-harness, its own and the operator's: boolq, rte, hellaswag, winogrande, "
+        "arc_easy, arc_challenge, openbookqa, piqa, …",
+    )
+    task_limit: int | None = Field(None, ge=1, description="the first examples of each task only; null takes all")
+    few_shot: int | None = Field(
+        None, ge=0, le=64, description="examples shown before each question; null: the task's own number, 0 for most"
     )
     baseline: bool = Field(True, description="measure the dense model, too")
     speed: bool = Field(

@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.speed import Speed
+from worker.evaluation.task_results import TaskResult
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,14 @@ class Measured:
 
     perplexity: Sequence[PerplexityMetric] = ()
     """One for each data set, in the order in which the job names them."""
+    tasks: Sequence[TaskResult] = ()
+    """One for each zero-shot task, in the order in which the job names them."""
 
     def to_metrics(self) -> dict[str, Any]:
-        return {"perplexity": [metric.model_dump(mode="json") for metric in self.perplexity]}
+        return {
+            "perplexity": [metric.model_dump(mode="json") for metric in self.perplexity],
+            "tasks": [result.model_dump(mode="json") for result in self.tasks],
+        }
 
 
 @dataclass(frozen=True)
