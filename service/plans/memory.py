@@ -11,6 +11,7 @@ held is given back before the next:
     scoring      activations of the windows + embeddings and head + logits
     evaluating   activations of the windows + block + batch
     whole        the whole model, where its speed is measured; without the room for it that is left out
+    tasks        the whole model + logits, of questions that are assumed to have some length
 
 On a CPU all of it is the host's. On a GPU activations, texts and what is written are the host's, all else the device's. The
 factors are counted from the engine (see `holdings`); what is there before a job and what libraries take once they compute is
@@ -38,6 +39,8 @@ _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
 _LOSS_BYTES: Final = 12
 """A logit, beside its own type: in float32, once more with its axes turned, and its logarithm."""
+_QUESTIONS: Final = 8 * 256
+"""Tokens of the questions that the evaluation harness asks at a time; their length is known to the workers only."""
 _TEXT_TOKEN_BYTES: Final = 700
 """A token in a tokenizer's encoding, with its offsets and its word; measured."""
 
@@ -52,6 +55,7 @@ class Phase(StrEnum):
     SCORING = "scoring"
     EVALUATING = "evaluating"
     WHOLE = "whole"
+    TASKS = "tasks"
 
 
 _Terms = Mapping[str, int]
@@ -145,6 +149,9 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
         outside = (model.parameters - model.block_parameters) * holdings.number
         phases[Phase.SCORING] = {"embeddings and head": outside, "logits": logits}
         phases[Phase.EVALUATING] = block | {"batch": holdings.of_batch(_in_batch(window, batch_tokens), 0)}
+    if spec.evaluation.tasks:
+        logits = 2 * _QUESTIONS * (model.vocab_size or 0) * model.bytes_per_parameter
+        phases[Phase.TASKS] = {"model": model.parameters * model.bytes_per_parameter, "logits": logits}
     return phases
 
 

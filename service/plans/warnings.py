@@ -15,6 +15,11 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     if model is not None:
         yield from model.warnings
         yield from _too_few_tokens(spec, model.outline.widest_input)
+    if spec.evaluation.tasks:
+        yield (
+            "The time of zero-shot tasks is not in the estimate: whether there are such tasks, and how many questions they have, "
+            "is known to the workers only. They run the model whole, so that it has to fit into the device's memory."
+        )
     for reference in related(spec):
         yield (
             f"{reference} and {spec.calibration.dataset}, with which the model is calibrated, are taken from the same corpus: "

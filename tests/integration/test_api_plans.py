@@ -77,6 +77,8 @@ def test_a_plan_warns_of_what_would_be_regretted(api: httpx.Client, database: Da
     assert planned(api, enough).json()["warnings"] == [disk, history]
     related = TINY | {"evaluation": {"perplexity": ["c4:validation"], "sequence_length": 16}}
     assert "the same corpus" in planned(api, related).json()["warnings"][1]
+    tasks = TINY | {"evaluation": {"perplexity": [], "tasks": ["boolq"], "sequence_length": 16}}
+    assert "The time of zero-shot tasks is not in the estimate" in planned(api, tasks).json()["warnings"][1]
 
 
 def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database: Database, model: Path) -> None:

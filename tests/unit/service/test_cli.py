@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.client import Job
+from service.client import Event, Job
 from service.commands import job_body, job_views, watching
 from service.commands.jobs import submit
 from service.commands.output import CommandFailed, duration, size
@@ -243,6 +243,24 @@ def test_metrics_name_both_qualities(capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     for expected in ("wiki-sample:test", "17.250", "29.125", "50.00 %", "1 min 1 s", "1 min 10 s", "1.2 GB", "538 MB"):
         assert expected in shown
+
+
+def test_tasks_stand_beside_each_other_with_their_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    def measured(value: float, **more: Any) -> dict[str, Any]:
+        return {"perplexity": [], "tasks": [{"task": "boolq", "metrics": {"acc": {"value": value, **more}}}]}
+
+    metrics = {"dense": measured(0.625, standard_error=0.0213), "pruned": measured(0.5, standard_error=None), "sparsity": 0.5}
+    job_views.print_metrics(metrics)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("acc on boolq")]
+    assert line.split() == ["acc", "on", "boolq", "0.6250", "±", "0.0213", "0.5000"]
+    event = Event(7, "evaluated", {"model": "pruned", **measured(0.5)})
+    assert watching.news(event) == "pruned acc on boolq 0.5000"
+
+
+def test_options_for_tasks_go_into_the_evaluation() -> None:
+    given = dict.fromkeys(inspect.signature(submit).parameters) | {"model": "m", "tasks": ["boolq", "rte"], "task_limit": 200}
+    evaluation = {"tasks": ["boolq", "rte"], "task_limit": 200, "few_shot": 0}
+    assert job_body.of_options(given | {"few_shot": 0}) == {"model": {"id": "m"}, "evaluation": evaluation}
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.6, "1 min 0 s"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")])

@@ -35,7 +35,15 @@ DEFAULTS = {
         "update": {"method": "none"},
     },
     "calibration": {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0},
-    "evaluation": {"perplexity": ["wikitext2:test"], "sequence_length": 2048, "max_windows": None, "tasks": [], "baseline": True},
+    "evaluation": {
+        "perplexity": ["wikitext2:test"],
+        "sequence_length": 2048,
+        "max_windows": None,
+        "tasks": [],
+        "task_limit": None,
+        "few_shot": None,
+        "baseline": True,
+    },
     "output": {"formats": ["dense"], "dtype": "source"},
     "device": "any",
     "labels": {},
@@ -112,6 +120,20 @@ recipes = st.fixed_dictionaries(
         "update": updates,
     },
 ).filter(fits)
+
+
+@pytest.mark.parametrize("name", ["boolq", "mmlu_high_school_physics", "egymmlu_arabic_language_(general)", "GPQA-main.v2"])
+def test_any_name_of_the_harness_is_a_task(name: str) -> None:
+    assert filled(evaluation={"tasks": [name]})["evaluation"]["tasks"] == [name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a/b", "/etc/passwd", "..", "../x", "x.yaml", "x.yml", "a b", "a*", "hf://x", "C:x", "é", "x" * 129, "a\n", "-x"],
+)
+def test_nothing_that_could_be_a_path_is_a_task(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"no path and no file|at most 128"):
+        filled(evaluation={"tasks": [name]})
 
 
 @given(recipes, st.sampled_from([None, *DATASETS]))

@@ -23,6 +23,7 @@ from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed import ModelSpeed, Speed
 from worker.evaluation.timing import Throughput
+from worker.evaluation.task_results import MetricValue, TaskResult
 from worker.failures import JobFailure
 from worker.model_index import eval_results
 from worker.models import Model
@@ -164,6 +165,25 @@ def test_the_card_describes_any_recipe(
 
     assert set(lines) <= set(card.splitlines())
     assert _front_matter(card)["tags"] == ["pruned", "sparse", *tags]
+
+
+def test_the_card_has_the_tasks_of_both_models_beside_each_other(folder: Path, source: Path) -> None:
+    def result(value: float, error: float | None) -> TaskResult:
+        metrics = {"acc": MetricValue(value=value, standard_error=error)}
+        return TaskResult(task="arc_easy", version="1.0", samples=100, few_shot=2, metrics=metrics, harness="0.4.13")
+
+    def card(quality: Quality) -> str:
+        describe(folder, spec=SPEC, model=_model(source), report=REPORT, quality=quality, sizes=SIZES)
+        return (folder / "README.md").read_text()
+
+    both = card(Quality(dense=Measured(tasks=[result(0.5, 0.05)]), pruned=Measured(tasks=[result(0.25, None)])))
+    assert "| `arc_easy` | 100 | 2 | `acc` | 0.5000 ± 0.0500 | 0.2500 |" in both
+    assert "lm-evaluation-harness 0.4.13" in both
+    assert "Nothing was measured" not in both
+    one = card(Quality(dense=Measured([_metric(20.5)], [result(0.5, 0.05)]), pruned=Measured([_metric(30.25)])))
+    assert "| `arc_easy` | 100 | 2 | `acc` | 0.5000 ± 0.0500 | not measured |" in one
+    assert r"| wiki\-sample:test |" in one
+    assert "Nothing was measured." in card(Quality(pruned=Measured()))
 
 
 def test_the_sources_own_card_is_kept_beside_the_new_one(folder: Path, source: Path) -> None:

@@ -130,6 +130,16 @@ def llama(vocabulary: int, blocks: int = 2) -> ModelOutline:
     return outline(headers(Shape(256, 512, 4, 4, vocabulary), blocks))
 
 
+@pytest.mark.parametrize("device", list(DeviceClass))
+def test_zero_shot_tasks_need_the_whole_model_even_at_the_least(device: DeviceClass) -> None:
+    model, texts, bare = llama(1000, blocks=200), TextTokens(0, 0), spec()
+    asked = bare.model_copy(update={"evaluation": bare.evaluation.model_copy(update={"tasks": ["boolq"]})})
+    need = peak(model, asked, device, texts, least=True).computing
+    assert need.phase is Phase.TASKS
+    assert need.terms["model"] == model.parameters * model.bytes_per_parameter
+    assert peak(model, bare, device, texts, least=True).computing.bytes < need.bytes
+
+
 def test_memory_does_not_grow_with_the_number_of_blocks_and_does_with_the_samples() -> None:
     texts = TextTokens(0, 0)
     few, many = (peak(llama(100, blocks), spec(), DeviceClass.CPU, texts).host.bytes for blocks in (2, 50))

@@ -1,0 +1,272 @@
+"""Zero-shot tasks of a checkpoint, held against lm-evaluation-harness run by hand on the same files."""
+
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import lm_eval
+import pytest
+import yaml
+from lm_eval.tasks import TaskManager
+
+from service.contract import FailureCode
+from service.contract.spec import EvaluationSpec
+from tests.integration.tiny_model import save_model
+from tests.unit.worker import checkpoints, made_up_tasks
+from worker.evaluation import harness
+from worker.evaluation.task_results import TaskResult, results_of
+from worker.evaluation.tasks import Progress, Tasks, open_tasks, run_tasks
+from worker.failures import JobFailure
+
+
+class Reports:
+    """A reporter without a database, which may stop the run at some progress."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.ticks = 0
+        self.seen: list[tuple[int, int, str]] = []
+        self._stop_at = stop_at
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self.seen.append((done, total, unit))
+        if done == self._stop_at:
+            raise InterruptedError("enough")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.save(tmp_path_factory.mktemp("model"), max_position_embeddings=512)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made_up_tasks.write(tmp_path / "tasks")
+
+
+def opened(model: Path, folder: Path | None, *, reports: Reports | None = None, **spec: Any) -> Tasks:
+    settings = checkpoints.settings(model.parent / "stack", tasks_dir=folder, device="cpu")
+    return open_tasks(model, EvaluationSpec.model_validate(spec), settings, reports or Reports())  # type: ignore[arg-type]
+
+
+def measured(model: Path, folder: Path | None, reports: Reports | None = None, **spec: Any) -> list[TaskResult]:
+    reports = reports or Reports()
+    tasks = opened(model, folder, reports=reports, **spec)
+    return run_tasks(model, tasks, device="cpu", watcher=Progress(reports, tasks.requests))  # type: ignore[arg-type]
+
+
+def refused(model: Path, folder: Path | None, **spec: Any) -> JobFailure:
+    with pytest.raises(JobFailure) as caught:
+        opened(model, folder, **spec)
+    return caught.value
+
+
+def by_hand(model: Path, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Any]:
+    monkeypatch.chdir(folder)  # where the plain harness looks for the files that its tasks name
+    found = lm_eval.simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(model)},
+        tasks=[name],
+        batch_size=harness.BATCH_SIZE,
+        device="cpu",
+        task_manager=TaskManager(include_path=str(folder), include_defaults=False),
+        **options,
+    )
+    return dict(found)
+
+
+def figures(result: TaskResult) -> dict[str, float | None]:
+    """As the harness writes them."""
+    pairs = result.metrics.items()
+    values: dict[str, float | None] = {f"{name},none": metric.value for name, metric in pairs}
+    return values | {f"{name}_stderr,none": metric.standard_error for name, metric in pairs}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "options"),
+    [
+        ("arc_easy", {}, {}),
+        ("winogrande", {"task_limit": 7}, {"limit": 7}),
+        ("shown", {"few_shot": 2}, {"num_fewshot": 2}),
+        ("shown", {"few_shot": 3, "task_limit": 5}, {"num_fewshot": 3, "limit": 5}),
+    ],
+)
+def test_the_figures_are_those_of_the_harness_by_hand(
+    model: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    asked: dict[str, Any],
+    options: dict[str, Any],
+) -> None:
+    [result] = measured(model, folder, tasks=[name], **asked)
+    oracle = by_hand(model, folder, name, monkeypatch, **options)
+
+    assert figures(result) == {key: value for key, value in oracle["results"][name].items() if "," in key}
+    assert result.samples == options.get("limit", 12) == oracle["n-samples"][name]["effective"]
+    assert (result.few_shot, result.version) == (options.get("num_fewshot", 0), "1.0")
+    assert result.harness == lm_eval.__version__
+
+
+def test_what_a_task_gives_does_not_depend_on_the_others_nor_on_the_run_before(model: Path, folder: Path) -> None:
+    names = ["winogrande", "shown", "arc_easy"]
+    together = measured(model, folder, tasks=names, few_shot=2)
+    assert [result.task for result in together] == names
+    assert together == [measured(model, folder, tasks=[name], few_shot=2)[0] for name in names]
+    tasks = opened(model, folder, tasks=names, few_shot=2)
+    twice = [run_tasks(model, tasks, device="cpu", watcher=Progress(Reports(), 0)) for _ in range(2)]  # type: ignore[arg-type]
+    assert twice == [together, together]
+
+
+def test_progress_counts_every_request_of_every_model_and_a_stop_in_the_middle_passes_through(model: Path, folder: Path) -> None:
+    reports = Reports()
+    measured(model, folder, reports, tasks=["arc_easy", "winogrande"])
+    total = 12 * 4 + 12 * 2
+    assert reports.seen == [(done, total, "requests") for done in range(1, total + 1)]
+    assert reports.ticks > total / harness.BATCH_SIZE
+
+    with pytest.raises(InterruptedError, match="enough"):
+        measured(model, folder, stopping := Reports(stop_at=20), tasks=["arc_easy", "winogrande"])
+    assert len(stopping.seen) == 20
+
+
+def test_the_tokens_of_all_requests_are_counted(model: Path, folder: Path) -> None:
+    """Of this tokenizer each byte is one."""
+    tasks = opened(model, folder, tasks=["arc_easy"], task_limit=3)
+    rows = [yaml.safe_load(line) for line in (folder / "arc_easy.jsonl").read_text().splitlines()[:3]]
+    texts = [f"{row['query']}\nAnswer: {choice}" for row in rows for choice in row["choices"]]
+    assert (tasks.requests, tasks.tokens) == (12, sum(map(len, texts)))
+
+
+def test_an_unknown_task_is_told_with_those_that_are_meant(model: Path, folder: Path) -> None:
+    failure = refused(model, folder, tasks=["arc_easy", "winogrand"])
+    assert failure.code is FailureCode.TASK_NOT_FOUND
+    assert "has no task winogrand, nor has the operator added it. Is it winogrande" in failure.detail
+
+
+def test_data_that_are_not_there_offline_are_told_before_anything_is_computed(model: Path, folder: Path) -> None:
+    with made_up_tasks.without_hub():
+        failure = refused(model, folder, tasks=["arc_challenge"])
+    assert failure.code is FailureCode.TASK_DATA_UNAVAILABLE
+    assert "data of the task arc_challenge could not be read" in failure.detail
+    assert "DSNOT_TASKS_DIR" in failure.detail
+    assert failure.code.retryable
+
+
+def test_a_task_of_the_operator_without_its_file_says_where_that_has_to_be(model: Path, folder: Path) -> None:
+    (folder / "winogrande.jsonl").unlink()
+    failure = refused(model, folder, tasks=["winogrande"])
+    assert failure.code is FailureCode.TASK_DATA_UNAVAILABLE
+    assert "its data_files have to lie beside it" in failure.detail
+    assert str(folder) not in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"unsafe_code": True}, FailureCode.TASK_UNSUPPORTED, "runs code that a model has written"),
+        ({"doc_to_image": "query"}, FailureCode.TASK_UNSUPPORTED, "pictures or sound"),
+        ({"metric_list": [{"metric": "rare", "aggregation": "mean", "higher_is_better": True}]}, "task-unsupported", "(rare)"),
+        ({"test_split": "absent"}, FailureCode.TASK_UNSUPPORTED, "cannot be set up on this worker (KeyError)"),
+        ({"doc_to_text": "{{nonsense}}" + "long " * 200, "doc_to_choice": "{{no}}"}, "task-unsupported", "cannot be set up"),
+        (
+            {"output_type": "generate_until", "doc_to_choice": None, "generation_kwargs": {"max_gen_toks": 600}},
+            "task-unsupported",
+            "has the model write 600 tokens, and the model takes 512",
+        ),
+    ],
+)
+def test_what_could_only_fail_later_is_refused_at_once(
+    model: Path, folder: Path, changes: dict[str, Any], code: str, words: str
+) -> None:
+    made_up_tasks.add(folder, "odd", **changes)
+    failure = refused(model, folder, tasks=["odd"])
+    assert failure.code == code, failure.detail
+    assert words in failure.detail
+    assert not failure.code.retryable
+
+
+def test_more_examples_than_there_are_is_the_users_mistake(model: Path, folder: Path) -> None:
+    failure = refused(model, folder, tasks=["shown"], few_shot=5)
+    assert failure.code is FailureCode.INVALID_REQUEST
+    assert "The task shown has no 5 examples to show" in failure.detail
+
+
+def test_a_tokenizer_that_the_harness_cannot_use_is_told(tmp_path: Path, folder: Path) -> None:
+    failure = refused(save_model(tmp_path / "model"), folder, tasks=["arc_easy"])
+    assert failure.code is FailureCode.TASK_UNSUPPORTED
+    assert "leave out tasks" in failure.detail
+
+
+def test_a_model_that_does_not_fit_whole_is_told_with_the_numbers(
+    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"total": 1000}))
+    failure = refused(model, folder, tasks=["arc_easy"])
+    assert failure.code is FailureCode.OUT_OF_HOST_MEMORY
+    assert "Leave out evaluation.tasks" in failure.detail
+
+
+def test_a_file_of_settings_is_no_name_for_the_harness_either(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness itself would read it, were it handed on: `arc_easy.yaml` lies in the current folder."""
+    monkeypatch.chdir(folder)
+    spec = EvaluationSpec.model_construct(tasks=["arc_easy.yaml"], task_limit=None, few_shot=None)
+    settings = checkpoints.settings(model.parent / "stack", tasks_dir=None, device="cpu")
+    with pytest.raises(JobFailure, match=r"has no task arc_easy\.yaml"):
+        open_tasks(model, spec, settings, Reports())  # type: ignore[arg-type]
+
+
+def test_a_task_that_fetches_code_is_refused_and_the_fetching_comes_back_afterwards(model: Path, folder: Path) -> None:
+    before = evaluate.load
+    (folder / "fetching.py").write_text("import evaluate\nmetric = evaluate.load('code_eval')\ndef text(doc):\n    return ''\n")
+    made_up_tasks.add(folder, "fetches")
+    with (folder / "fetches.yaml").open("a") as file:
+        file.write("doc_to_text: !function fetching.text\n")
+    failure = refused(model, folder, tasks=["fetches"])
+    assert failure.code is FailureCode.TASK_UNSUPPORTED
+    assert "wants to fetch code from the hub" in failure.detail
+    assert evaluate.load is before
+
+
+def test_a_group_gives_its_own_figures_and_those_of_its_tasks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"dataset_kwargs": {"data_files": {"test": str(folder / "arc_easy.jsonl")}}}
+    made_up_tasks.add(folder, "one", **files)
+    made_up_tasks.add(folder, "two", **files)
+    mean = {"metric": "acc", "aggregation": "mean", "weight_by_size": True}
+    (folder / "both.yaml").write_text(yaml.safe_dump({"group": "both", "task": ["one", "two"], "aggregate_metric_list": [mean]}))
+
+    found = {result.task: result for result in measured(model, folder, tasks=["both"], task_limit=6)}
+    oracle = by_hand(model, folder, "both", monkeypatch, limit=6)
+
+    assert set(found) == {"both", "one", "two"}
+    assert found["both"].samples == 12
+    assert found["both"].metrics["acc"].value == oracle["results"]["both"]["acc,none"]
+    assert found["both"].metrics["acc"].standard_error == oracle["results"]["both"]["acc_stderr,none"]
+
+
+def test_only_figures_become_metrics_and_filters_stay_apart() -> None:
+    row = {
+        "alias": "math",
+        "sample_len": 3,
+        "exact_match,strict": 0.25,
+        "exact_match_stderr,strict": "N/A",
+        "exact_match,none": 0.5,
+        "exact_match_stderr,none": 0.125,
+        "broken,none": float("nan"),
+        "text,none": "what?",
+    }
+    found = {"results": {"math": row, "empty": {"alias": "empty"}}, "versions": {"math": "Yaml"}, "n-shot": {"math": 5}}
+    [result] = results_of(found, "1")
+    assert result.model_dump() == {
+        "task": "math",
+        "version": None,
+        "samples": 3,
+        "few_shot": 5,
+        "metrics": {
+            "exact_match,strict": {"value": 0.25, "standard_error": None},
+            "exact_match": {"value": 0.5, "standard_error": 0.125},
+        },
+        "harness": "1",
+    }
