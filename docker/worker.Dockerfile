@@ -24,7 +24,7 @@ RUN groupadd --gid 10001 dsnot && useradd --uid 10001 --gid 10001 --no-create-ho
   && install --directory --owner=10001 --group=10001 /cache /models
 COPY --from=build /opt/dsnot /opt/dsnot
 ENV PATH=/opt/dsnot/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-  DSNOT_ALIVE_FILE=/tmp/dsnot-alive DSNOT_CACHE_DIR=/cache DSNOT_MODEL_ROOT=/models
+  DSNOT_ALIVE_FILE=/tmp/dsnot-alive DSNOT_CACHE_DIR=/cache HF_HOME=/cache/huggingface DSNOT_MODEL_ROOT=/models
 WORKDIR /tmp
 USER 10001:10001
 VOLUME ["/cache"]

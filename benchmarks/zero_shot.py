@@ -1,0 +1,196 @@
+"""Measure zero-shot tasks of a dense and a pruned model through a job's own code, and hold them against the harness by hand.
+
+    python -m benchmarks.zero_shot MODEL --data FOLDER --out benchmarks/results/NAME [--limit 100]
+
+FOLDER has JSON Lines as docs/tasks.md describes them: arc_easy, boolq, openbook_qa, piqa, winogrande. MODEL is a folder;
+it is pruned first, with the preset `fast` at 50 %.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from benchmarks._machine import about
+from service.contract import JobSpec
+from service.contract.spec import EvaluationSpec
+from service.settings import Settings
+
+_EXAMPLES: Final = Path(__file__).parents[1] / "docs" / "examples" / "tasks"
+_TEXTS: Final = {
+    "arc_easy": None,
+    "boolq": "{{query}}",
+    "openbook_qa": "{{query}}",
+    "piqa": "{{query}}Answer:",
+    "winogrande": None,
+}
+"""The tasks, and how a question is put where that is not as the examples do it."""
+_BY_HAND: Final = """
+import json, sys, lm_eval
+from lm_eval.tasks import TaskManager
+model, folder, names, limit, batch = sys.argv[1], sys.argv[2], sys.argv[3].split(","), int(sys.argv[4]), int(sys.argv[5])
+manager = TaskManager(include_path=folder, include_defaults=False)
+about = {"model": "hf", "model_args": {"pretrained": model}, "batch_size": batch, "device": "cpu", "limit": limit}
+found = {name: lm_eval.simple_evaluate(tasks=[name], task_manager=manager, **about)["results"][name] for name in names}
+print("found", json.dumps({name: {key: value for key, value in row.items() if "," in key} for name, row in found.items()}))
+"""
+
+
+class _Unwatched:
+    """A reporter without a database."""
+
+    def tick(self) -> None: ...
+
+    def start_count(self) -> None: ...
+
+    def progress(self, done: int, total: int, unit: str) -> None: ...
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        folder, names = write_tasks(options.data, scratch / "tasks")
+        pruned = options.pruned or scratch / "pruned"
+        if not pruned.exists():
+            _prune(options.model, pruned)
+        rows, equal = [], True
+        for which, model in {"dense": options.model, "pruned": pruned}.items():
+            ours, seconds = measure(model, folder, names, options.limit, scratch)
+            oracle = by_hand(model, folder, names, options.limit)
+            for result in ours:
+                told = {name: metric["value"] for name, metric in result["metrics"].items()}
+                rows.append({"model": which, **result, "equal": _harness_form(result) == oracle[result["task"]]})
+                equal &= rows[-1]["equal"]
+                print(which, result["task"], told, "equal" if rows[-1]["equal"] else oracle[result["task"]], flush=True)
+            rows[-1]["seconds_of_all"] = round(seconds, 1)
+    _write(options, rows)
+    sys.exit(0 if equal else 1)
+
+
+def write_tasks(data: Path, folder: Path) -> tuple[Path, list[str]]:
+    """Tasks for the files of JSON Lines that are there, and their names."""
+    folder.mkdir()
+    names = [name for name in _TEXTS if (data / f"{name}.jsonl").exists()]
+    for name in names:
+        shutil.copy(data / f"{name}.jsonl", folder)
+        config = yaml.safe_load((_EXAMPLES / ("winogrande.yaml" if name == "winogrande" else "arc_easy.yaml")).read_text())
+        text = _TEXTS[name] or config["doc_to_text"]
+        files = {"data_files": {"test": f"{name}.jsonl"}}
+        (folder / f"{name}.yaml").write_text(
+            yaml.safe_dump(config | {"task": name, "doc_to_text": text, "dataset_kwargs": files})
+        )
+    return folder, names
+
+
+def measure(model: Path, folder: Path, names: list[str], limit: int, scratch: Path) -> tuple[list[dict[str, Any]], float]:
+    """What a job would tell, and the seconds that takes."""
+    from worker.evaluation.tasks import Progress, open_tasks, run_tasks
+
+    spec = EvaluationSpec(tasks=names, task_limit=limit)
+    settings = Settings.model_validate(
+        {
+            "database_url": "postgresql://nowhere.invalid/none",
+            "broker_url": "redis://nowhere.invalid/0",
+            "artifact_url": scratch.as_uri(),
+            "model_root": scratch,
+            "cache_dir": scratch / "cache",
+            "tasks_dir": folder,
+            "device": "cpu",
+        }
+    )
+    reporter: Any = _Unwatched()
+    started = time.monotonic()
+    tasks = open_tasks(model, spec, settings, reporter)
+    found = run_tasks(model, tasks, device="cpu", watcher=Progress(reporter, tasks.requests))
+    return [result.model_dump(mode="json") for result in found], time.monotonic() - started
+
+
+def by_hand(model: Path, folder: Path, names: list[str], limit: int) -> dict[str, dict[str, Any]]:
+    """What the plain harness tells, in a process that has nothing of ours."""
+    from worker.evaluation.harness import BATCH_SIZE
+
+    command = [sys.executable, "-c", _BY_HAND, str(model.resolve()), str(folder), ",".join(names), str(limit), str(BATCH_SIZE)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("found ")]
+    found: dict[str, dict[str, Any]] = json.loads(line.removeprefix("found "))
+    return found
+
+
+def _harness_form(result: dict[str, Any]) -> dict[str, Any]:
+    values = {f"{name},none": metric["value"] for name, metric in result["metrics"].items()}
+    return values | {f"{name}_stderr,none": metric["standard_error"] for name, metric in result["metrics"].items()}
+
+
+def _prune(model: Path, destination: Path) -> None:
+    from worker.engine import Recipe, sparsify
+    from worker.texts import read_text
+    from worker.tokens import calibration_windows, tokens_of
+
+    spec = JobSpec.model_validate({"model": {"source": "local", "id": "m"}, "recipe": {"preset": "fast"}})
+    stream = tokens_of(model, read_text("c4-sample:train", destination.parent))
+    sparsify(
+        model,
+        destination,
+        Recipe.from_dict(spec.recipe.model_dump(mode="json")),
+        calibration_windows(stream, 16, 512, 0),
+        device="cpu",
+    )
+    for file in model.iterdir():
+        if file.is_file() and not (destination / file.name).exists():
+            shutil.copy(file, destination)
+
+
+def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    known = {"model": options.model.name, "limit": options.limit, **about(("torch", "transformers", "lm-eval"))}
+    options.out.with_suffix(".json").write_text(json.dumps({**known, "rows": rows}, indent=1) + "\n")
+    how = (
+        f"The first {options.limit} examples of each; pruned to 50 % with the preset `fast`, 16 × 512 tokens of c4-sample. Made "
+        "by `benchmarks.zero_shot`, which holds every figure and every standard error against the plain harness in a process of "
+        "its own: *both* is equality of all digits, of the dense model and the pruned one."
+    )
+    lines = [
+        f"# Zero-shot tasks of {options.model.name}",
+        "",
+        how,
+        "",
+        "| task | metric | dense | pruned | equal to the harness by hand |",
+        "|---|---|---|---|---|",
+    ]
+    dense, pruned = ({row["task"]: row for row in rows if row["model"] == which} for which in ("dense", "pruned"))
+    for task, row in dense.items():
+        both = "both" if row["equal"] and pruned[task]["equal"] else "no"
+        for metric in row["metrics"]:
+            cells = " | ".join(_cell(each["metrics"][metric]) for each in (row, pruned[task]))
+            lines.append(f"| {task} | {metric} | {cells} | {both} |")
+    seconds = [str(row["seconds_of_all"]) for row in rows if "seconds_of_all" in row]
+    lines += ["", f"Seconds for all tasks, dense and pruned: {', '.join(seconds)}. {known['machine']}; {known['versions']}."]
+    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+def _cell(metric: dict[str, Any]) -> str:
+    return f"{metric['value']:.4f} ± {metric['standard_error']:.4f}"
+
+
+def _options() -> argparse.Namespace:
+    assert __doc__
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of JSON Lines")
+    parser.add_argument("--out", type=Path, required=True, help="results, without a suffix")
+    parser.add_argument("--pruned", type=Path, help="where the pruned model is, or is put to be used again")
+    parser.add_argument("--limit", type=int, default=100, help="examples of each task")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
