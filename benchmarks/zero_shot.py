@@ -3,7 +3,7 @@
     python -m benchmarks.zero_shot MODEL --data FOLDER --out benchmarks/results/NAME [--limit 100]
 
 FOLDER has JSON Lines as docs/tasks.md describes them: arc_easy, boolq, openbook_qa, piqa, winogrande. MODEL is a folder;
-it is pruned first, with the preset `fast` at 50 %.
+it is pruned first, by Wanda to 50 %.
 """
 
 import argparse
@@ -136,7 +136,7 @@ def _prune(model: Path, destination: Path) -> None:
     from worker.texts import read_text
     from worker.tokens import calibration_windows, tokens_of
 
-    spec = JobSpec.model_validate({"model": {"source": "local", "id": "m"}, "recipe": {"preset": "fast"}})
+    spec = JobSpec.model_validate({"model": {"source": "local", "id": "m"}, "recipe": {"refinement": {"method": "none"}}})
     stream = tokens_of(model, read_text("c4-sample:train", destination.parent))
     sparsify(
         model,
@@ -154,7 +154,7 @@ def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     known = {"model": options.model.name, "limit": options.limit, **about(("torch", "transformers", "lm-eval"))}
     options.out.with_suffix(".json").write_text(json.dumps({**known, "rows": rows}, indent=1) + "\n")
     how = (
-        f"The first {options.limit} examples of each; pruned to 50 % with the preset `fast`, 16 × 512 tokens of c4-sample. Made "
+        f"The first {options.limit} examples of each; pruned by Wanda to 50 %, 16 × 512 tokens of c4-sample. Made "
         "by `benchmarks.zero_shot`, which holds every figure and every standard error against the plain harness in a process of "
         "its own: *both* is equality of all digits, of the dense model and the pruned one."
     )
