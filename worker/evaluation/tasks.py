@@ -83,7 +83,8 @@ def measure_tasks(
             return quality, [_not_measured(which, error)]
         finally:
             _give_back()
-        quality = replace(quality, **{which: replace(getattr(quality, which) or Measured(), tasks=found)})
+        measured = replace(getattr(quality, which) or Measured(), tasks=found)
+        quality = replace(quality, dense=measured) if which == "dense" else replace(quality, pruned=measured)
         run.reporter.evaluated(which, known | quality.to_metrics())
     return quality, []
 

@@ -22,8 +22,8 @@ from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed import ModelSpeed, Speed
-from worker.evaluation.timing import Throughput
 from worker.evaluation.task_results import MetricValue, TaskResult
+from worker.evaluation.timing import Throughput
 from worker.failures import JobFailure
 from worker.model_index import eval_results
 from worker.models import Model
