@@ -72,8 +72,10 @@ def _model(source: Path, **changes: object) -> Model:
     return Model(**fields)  # type: ignore[arg-type]
 
 
-def _describe(folder: Path, model: Model, spec: JobSpec = SPEC) -> str:
-    quality = Quality(dense=Measured([_metric(20.5)]), pruned=Measured([_metric(30.25)]))
+QUALITY = Quality(dense=Measured([_metric(20.5)]), pruned=Measured([_metric(30.25)]))
+
+
+def _describe(folder: Path, model: Model, spec: JobSpec = SPEC, quality: Quality = QUALITY) -> str:
     provenance = provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], device="cpu")
     describe(folder, Outcome(spec, model, REPORT, quality, SIZES, provenance, REPORT.warnings))
     return (folder / "README.md").read_text()
@@ -173,8 +175,7 @@ def test_the_card_has_the_tasks_of_both_models_beside_each_other(folder: Path, s
         return TaskResult(task="arc_easy", version="1.0", samples=100, few_shot=2, metrics=metrics, harness="0.4.13")
 
     def card(quality: Quality) -> str:
-        describe(folder, spec=SPEC, model=_model(source), report=REPORT, quality=quality, sizes=SIZES)
-        return (folder / "README.md").read_text()
+        return _describe(folder, _model(source), quality=quality)
 
     both = card(Quality(dense=Measured(tasks=[result(0.5, 0.05)]), pruned=Measured(tasks=[result(0.25, None)])))
     assert "| `arc_easy` | 100 | 2 | `acc` | 0.5000 ± 0.0500 | 0.2500 |" in both
