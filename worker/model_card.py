@@ -11,11 +11,12 @@ from service.contract import JobSpec, WeightSizes
 from service.contract.parts import Part
 from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
 from worker.engine.report import SparsityReport
-from worker.evaluation.quality import Measured, Quality
+from worker.evaluation.quality import Quality
 from worker.format_card import formats_section
 from worker.markdown import plain
 from worker.model_index import eval_results
 from worker.models import Model
+from worker.quality_card import perplexity_section
 from worker.speed_card import speed_section
 
 SOURCE_CARD = "README.source.md"
@@ -70,7 +71,7 @@ def render_card(
         title,
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
-        "## Quality\n\n" + _metrics_table(quality.dense or Measured(), quality.pruned or Measured()),
+        "## Quality\n\n" + (perplexity_section(quality) or "Nothing was measured."),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
@@ -140,16 +141,3 @@ def _with_settings(part: Part, none: str = "none") -> str:
 
 def _list(facts: Mapping[str, str]) -> str:
     return "\n".join(f"* {name}: {value}" for name, value in facts.items())
-
-
-def _metrics_table(dense: Measured, pruned: Measured) -> str:
-    """A row for each data set; what is known of the dense model is matched by data set."""
-    if not pruned.perplexity:
-        return "Nothing was measured."
-    rows = ["| data set | windows | dense perplexity | pruned perplexity |", "|---|---|---|---|"]
-    known = {metric.dataset: f"{metric.perplexity:.4f}" for metric in dense.perplexity}
-    for metric in pruned.perplexity:
-        before = known.get(metric.dataset, "not measured")
-        size = f"{metric.windows} × {metric.sequence_length} tokens"
-        rows.append(f"| {plain(metric.dataset)} | {size} | {before} | {metric.perplexity:.4f} |")
-    return "\n".join(rows)

@@ -21,6 +21,7 @@ _PLACES: Final = {
     "samples": "calibration.num_samples",
     "evaluate": "evaluation.perplexity",
     "speed": "evaluation.speed",
+    "agreement_windows": "evaluation.agreement_windows",
     "formats": "output.formats",
     "device": "device",
     "priority": "priority",

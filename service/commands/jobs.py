@@ -55,6 +55,9 @@ def submit(
     speed: Annotated[
         bool | None, typer.Option("--speed", help="Measure how fast the models are on the job's device, too.")
     ] = None,
+    agreement_windows: Annotated[
+        int | None, typer.Option(help="Windows of each text on which next tokens are compared with the dense model's.")
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),

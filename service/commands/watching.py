@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from service.client import DsnotClient, Event, Job
-from service.commands.job_views import print_outcome
+from service.commands.job_views import perplexity, print_outcome
 from service.commands.output import counted, duration, note, print_json
 from service.contract import EventType, JobState
 
@@ -97,7 +97,10 @@ def news(event: Event) -> str | None:
 
 
 def _perplexities(data: dict[str, Any]) -> list[str]:
-    return [f"{measured['perplexity']:.2f} on {measured['dataset']}" for measured in data.get("perplexity", [])]
+    return [
+        f"{perplexity(measured, 2)} on {measured['dataset']}{' (measured by an earlier job)' if measured.get('cached') else ''}"
+        for measured in data.get("perplexity", [])
+    ]
 
 
 class _Bar:
