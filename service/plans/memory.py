@@ -38,8 +38,8 @@ PROMPT: Final = 512
 """Tokens that a model reads whose speed is measured."""
 _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
-_LOSS_BYTES: Final = 12
-"""A logit, beside its own type: in float32, once more with its axes turned, and its logarithm."""
+_LOSS_BYTES: Final = 8
+"""A logit, beside its own type: in float32, and its logarithm."""
 _COMPARED_LOGITS: Final = 1 << 22
 """Numbers of logits of each of two models that the engine compares at a time."""
 _COMPARED_BYTES: Final = 24

@@ -66,11 +66,15 @@ def _window_loss(head: Head, states: Tensor, tokens: Tensor) -> float:
 
 
 def _loss_sums(head: Head, states: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-    """Sums of losses (samples,) float64: states after the last block predict targets (samples, n), from the first on."""
+    """Sums of losses (samples,) float64: states after the last block predict targets (samples, n), from the first on.
+
+    A token's logits lie side by side: along any other axis float32 sums tens of thousands of them one after the other, which
+    is off by 1e-4.
+    """
     targets = targets.to(head.device)
     logits = head.logits(states, tokens)[:, : targets.shape[1]]
-    losses = functional.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")  # (samples, n)
-    return losses.sum(dim=1, dtype=torch.float64)
+    losses = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return losses.view(targets.shape).sum(dim=1, dtype=torch.float64)
 
 
 def _exp(value: float) -> float:
