@@ -39,11 +39,13 @@ PROMPT: Final = 512
 _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
 _LOSS_BYTES: Final = 8
-"""A logit, beside its own type: in float32, and its logarithm."""
-_COMPARED_LOGITS: Final = 1 << 22
+"""A logit in float32, and its logarithm."""
+_SMALL_LOSS_BYTES: Final = 10
+"""Beside one in a smaller type: in float32, its logarithm, and what its product takes; measured."""
+_COMPARED_LOGITS: Final = 1 << 21
 """Numbers of logits of each of two models that the engine compares at a time."""
-_COMPARED_BYTES: Final = 24
-"""A pair of logits, beside their own type: both logarithms in float64, and what one is made of."""
+_COMPARED_BYTES: Final = 40
+"""A pair of logits, beside their own type: both logarithms in float64, what one is made of, and what the allocator keeps."""
 _TEXT_TOKEN_BYTES: Final = 700
 """A token in a tokenizer's encoding, with its offsets and its word; measured."""
 
@@ -161,7 +163,7 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
 
 def _logits(spec: JobSpec, of_window: int, number: int) -> int:
     """What the logits of a window take, of which there are so many, on their way to a loss or to be compared."""
-    losses = min(_LOGITS, of_window) * (number + _LOSS_BYTES)
+    losses = min(_LOGITS, of_window) * (_LOSS_BYTES if number == 4 else number + _SMALL_LOSS_BYTES)
     is_compared = spec.evaluation.baseline and spec.evaluation.agreement_windows
     return max(losses, min(_COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
 

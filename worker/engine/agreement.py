@@ -20,7 +20,7 @@ from worker.engine.final_states import FinalStates
 from worker.engine.head import Head
 from worker.engine.streams import Stream
 
-_LOGITS = 1 << 22  # numbers of logits at a time, of each model
+_LOGITS = 1 << 21  # numbers of logits at a time, of each model
 _TAIL = 0.99
 
 

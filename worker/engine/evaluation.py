@@ -11,6 +11,7 @@ from worker.engine.final_states import End, FinalStates, at_the_end
 from worker.engine.head import loaded_head
 from worker.engine.perplexity import Perplexity, window_losses
 from worker.engine.report import Observer
+from worker.engine.shelf import give_back_memory
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def evaluate(
     def finish(end: End) -> Evaluation:
         with loaded_head(end.arch, end.stream) as head:
             losses = window_losses(head, end.stream, windows, end.tick)
+            give_back_memory()  # of logits of one size, which those of the other would come on top of
             found = agreement(head, dense, end.stream, windows, end.tick) if dense else None
         states = FinalStates.first(end.stream, keep) if keep else None
         is_repeatable = end.tokens_per_batch == device_memory.TOKENS_PER_BATCH
