@@ -3,8 +3,9 @@
     python -m benchmarks.plans --out benchmarks/results/plans
 
 Every case runs in a process of its own that has imported what a worker's child has, in the order of a job: prune with a
-journal, then evaluate dense and pruned. Used is the kernel's high-water mark, as in a job's metrics. Finished cases are kept
-in OUT.json and not run again; the prediction is made anew each time. CPU only: nothing here says anything of a GPU.
+journal, then evaluate dense and pruned, and how they agree. Used is the kernel's high-water mark, as in a job's metrics.
+Finished cases are kept in OUT.json and not run again; the prediction is made anew each time. CPU only: nothing here says
+anything of a GPU.
 """
 
 import argparse
@@ -22,9 +23,10 @@ import worker.runner  # noqa: F401 - what an idle child has imported counts as i
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, Shape, headers, write
 from service.contract import DeviceClass, JobSpec
+from service.contract.spec import EvaluationSpec
 from service.models.outline import outline
 from service.plans.memory import IDLE_PROCESS, Peak, TextTokens, peak
-from worker.engine import Recipe, perplexity, sparsify
+from worker.engine import Recipe, evaluate, sparsify
 from worker.engine.journal import Journal
 from worker.memory import PeakMemory
 
@@ -75,8 +77,9 @@ def measure(case: Case) -> dict[str, Any]:
         recipe, journal = Recipe.from_dict({"preset": preset}), Journal(folder / "blocks")
         sparsify(source, folder / "target", recipe, tokens, journal=journal, scratch=folder / "scratch")
         pruning = memory.read()["host"]
-        for place in (source, folder / "target"):
-            perplexity(place, text)
+        compared = EvaluationSpec().agreement_windows
+        states = evaluate(source, text, scratch=folder / "scratch", keep=min(compared, evaluated)).states
+        evaluate(folder / "target", text, scratch=folder / "scratch", dense=states)
         return {"seconds": round(perf_counter() - started, 1), "pruning": pruning, **memory.read()}
 
 

@@ -16,6 +16,7 @@ from worker.format_card import formats_section
 from worker.markdown import plain
 from worker.model_index import eval_results
 from worker.models import Model
+from worker.quality_card import perplexity_section
 from worker.speed_card import speed_section
 from worker.task_card import tasks_section
 
@@ -71,7 +72,7 @@ def render_card(
         title,
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
-        "## Quality\n\n" + _quality(quality.dense or Measured(), quality.pruned or Measured()),
+        "## Quality\n\n" + _quality(quality),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES),
@@ -143,17 +144,7 @@ def _list(facts: Mapping[str, str]) -> str:
     return "\n".join(f"* {name}: {value}" for name, value in facts.items())
 
 
-def _quality(dense: Measured, pruned: Measured) -> str:
-    parts = [_metrics_table(dense, pruned) if pruned.perplexity else "", tasks_section(dense.tasks, pruned.tasks)]
+def _quality(quality: Quality) -> str:
+    dense, pruned = quality.dense or Measured(), quality.pruned or Measured()
+    parts = [perplexity_section(quality), tasks_section(dense.tasks, pruned.tasks)]
     return "\n\n".join(part for part in parts if part) or "Nothing was measured."
-
-
-def _metrics_table(dense: Measured, pruned: Measured) -> str:
-    """A row for each data set; what is known of the dense model is matched by data set."""
-    rows = ["| data set | windows | dense perplexity | pruned perplexity |", "|---|---|---|---|"]
-    known = {metric.dataset: f"{metric.perplexity:.4f}" for metric in dense.perplexity}
-    for metric in pruned.perplexity:
-        before = known.get(metric.dataset, "not measured")
-        size = f"{metric.windows} × {metric.sequence_length} tokens"
-        rows.append(f"| {plain(metric.dataset)} | {size} | {before} | {metric.perplexity:.4f} |")
-    return "\n".join(rows)

@@ -40,6 +40,7 @@ class Reporter:
         self._stage_since = time.monotonic()
         self._progress_written = 0.0
         self._matrices = 0
+        self._work: Work | None = None
         self._unit: str | None = None
         self._begun, self._begun_at = 0, 0.0  # where counting began in this unit, and when
         self.seconds: dict[str, float] = {}
@@ -109,7 +110,13 @@ class Reporter:
         self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
 
     def sized(self, work: Work) -> None:
+        self._work = work
         self.write(lambda session: repository.sized(session, self._claim.job_id, self._claim.fence, work))
+
+    def spared(self, tokens: int) -> None:
+        """So many of the tokens to evaluate did not have to go through a model."""
+        if self._work and tokens:
+            self.sized(self._work.model_copy(update={"evaluated_tokens": self._work.evaluated_tokens - tokens}))
 
     def evaluated(self, which: str, metrics: dict[str, Any]) -> None:
         """Publish the metrics so far, of which the part `which` is new."""
@@ -162,6 +169,10 @@ class EvaluationProgress:
         self._reporter = reporter
         self._evaluations = evaluations
         self._done = 0
+
+    def skip_evaluation(self) -> None:
+        """One of them is not needed."""
+        self._evaluations -= 1
 
     def tick(self) -> None:
         self._reporter.tick()

@@ -20,6 +20,7 @@ from worker.engine.shelf import give_back_memory
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks import Tasks, measure_tasks, open_tasks
+from worker.evaluation.texts import windows_of
 from worker.failures import JobFailure
 from worker.formats import write_formats
 from worker.models import Model, resolve
@@ -28,7 +29,7 @@ from worker.provenance import provenance_of
 from worker.run import Run
 from worker.signing import key_facts, sign
 from worker.texts import shared_text
-from worker.tokens import calibration_windows, evaluation_windows, tokens_of
+from worker.tokens import calibration_windows, tokens_of
 
 
 def prune_and_publish(run: Run) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
         "warnings": warned,
     }
-    quality = measure_quality(run, dense=model.path, pruned=pruned, known=known)
+    quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, known=known)
     quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
     known["warnings"] = [*warned, *troubles]
     manifest = _publish(run, model, report, quality, pruned, known["warnings"])
@@ -112,8 +113,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[st
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
-        windows = evaluation_windows(tokens_of(model.path, evaluated), evaluation.sequence_length, evaluation.max_windows)
-        evaluated_tokens += windows.numel()
+        evaluated_tokens += windows_of(model.path, reference, evaluated, evaluation).windows.numel()
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
     del stream, calibrated

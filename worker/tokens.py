@@ -1,8 +1,8 @@
 """From text to windows of tokens, by the field's protocol.
 
-A data set's documents are joined by two newlines (as everybody does for WikiText-2; here for all data sets alike), and the whole
-text is tokenised once with what the tokenizer does by default: one that adds a beginning-of-sequence token adds it once, at
-the very start, and no window gets one of its own.
+A data set's documents are joined by two newlines, as everybody does for WikiText-2, but to evaluate C4 by spaces, as is usual
+there. The whole text is tokenised once with what the tokenizer does by default: one that adds a beginning-of-sequence token
+adds it once, at the very start, and no window gets one of its own.
 """
 
 import json
@@ -43,13 +43,15 @@ def vocabulary_size(path: Path) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def token_stream(tokenizer: Any, documents: Sequence[str], *, vocab_size: int | None = None) -> Tensor:
+def token_stream(
+    tokenizer: Any, documents: Sequence[str], *, vocab_size: int | None = None, separator: str = DOCUMENT_SEPARATOR
+) -> Tensor:
     """All documents as one stream of ids, int64 (tokens,).
 
     Raises:
         JobFailure: `invalid-request`: the tokenizer makes ids that a model of `vocab_size` has no embedding for.
     """
-    ids = tokenizer(DOCUMENT_SEPARATOR.join(documents), verbose=False)["input_ids"]
+    ids = tokenizer(separator.join(documents), verbose=False)["input_ids"]
     stream = torch.tensor(ids, dtype=torch.int64)
     if vocab_size is not None and len(stream) and int(stream.max()) >= vocab_size:
         detail = f"The model's tokenizer does not fit it: id {int(stream.max())}, but the vocabulary has {vocab_size} entries."

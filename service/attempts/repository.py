@@ -229,9 +229,10 @@ def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> L
 
 
 def evaluated(session: Session, job_id: UUID, fence: int, metrics: dict[str, Any], which: str) -> None:
-    """Store the metrics known so far; `which` of their parts is new: `dense` or `pruned`."""
+    """Store the metrics known so far; `which` of their parts is new: `dense`, or `pruned` and how it agrees with that."""
     _write(session, job_id, fence, metrics=metrics)
-    events.append(session, job_id, EventType.EVALUATED, {"model": which, **metrics[which]})
+    agreement = {"agreement": metrics["agreement"]} if which == "pruned" and metrics.get("agreement") else {}
+    events.append(session, job_id, EventType.EVALUATED, {"model": which, **metrics[which], **agreement})
 
 
 def _write(session: Session, job_id: UUID, fence: int, **values: Any) -> None:

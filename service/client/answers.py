@@ -173,15 +173,51 @@ class Plan(Answer):
     warnings: list[str] = []
 
 
+class LossDifference(Answer):
+    """What pruning adds to the loss, in nats per token, window by window."""
+
+    mean: float
+    standard_error: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
 class Perplexity(Answer):
-    """One measurement."""
+    """One measurement. Intervals are of 95 %, by the spread over windows; None with a single window."""
 
     dataset: str
     perplexity: float
+    ci95: tuple[float, float] | None = None
     mean_nll: float
     """Nats per token."""
+    standard_error: float | None = None
+    """Of `mean_nll`."""
     tokens: int
     windows: int
+    sequence_length: int | None = None
+    dropped_tokens: int = 0
+    """At the end of the text, that are in no window."""
+    begins_with_bos: bool = False
+    """Whether the tokenizer put a beginning-of-sequence token at the start of the text; no window gets one of its own."""
+    loss_difference: LossDifference | None = None
+    """Of a pruned model, where the dense one was measured."""
+    cached: bool = False
+    """An earlier job has measured it, with the same bits."""
+
+
+class Agreement(Answer):
+    """Of the pruned model's distributions of the next token with the dense one's; errors are standard errors over windows."""
+
+    dataset: str
+    windows: int
+    tokens: int
+    kl_divergence: float
+    """KL(dense ‖ pruned), nats per token."""
+    kl_standard_error: float | None = None
+    kl_p99: float
+    """At 99 % of the tokens it is at most that."""
+    top1_agreement: float
+    """Share of the tokens at which the likeliest next token is the same."""
+    top1_standard_error: float | None = None
 
 
 class MetricValue(Answer):
@@ -259,6 +295,8 @@ class Metrics(Answer):
     dense: Quality | None = None
     pruned: Quality | None = None
     speed: Speed | None = None
+    agreement: list[Agreement] | None = None
+    """One for each data set; None where it was not measured."""
     sparsity: float | None = None
     """Of the matrices that were pruned."""
     coverage: float | None = None

@@ -24,6 +24,7 @@ _PLACES: Final = {
     "tasks": "evaluation.tasks",
     "task_limit": "evaluation.task_limit",
     "few_shot": "evaluation.few_shot",
+    "agreement_windows": "evaluation.agreement_windows",
     "formats": "output.formats",
     "device": "device",
     "priority": "priority",

@@ -79,6 +79,7 @@ def failure(job: Job) -> str:
 def print_metrics(metrics: dict[str, Any]) -> None:
     """Quality before and after, what to beware of, what it cost, where the time went."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
+    print_fields(agreement_lines(metrics.get("agreement") or []))
     print_speed(metrics.get("speed") or {})
     print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
@@ -89,7 +90,7 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
     measured = {name: _by_dataset(part) for name, (part, _) in models.items()}
     *_, last = measured.values()
     rows = [
-        (f"perplexity on {dataset}", *(f"{of[dataset]['perplexity']:.3f}" if dataset in of else "" for of in measured.values()))
+        (f"perplexity on {dataset}", *(perplexity(of[dataset]) if dataset in of else "" for of in measured.values()))
         for dataset in last
     ]
     rows += task_rows([part for part, _ in models.values()])
@@ -129,6 +130,25 @@ def print_speed(speed: Mapping[str, Any]) -> None:
         print_table((f"on {speed['device']}", *(f"{name}>" for name in timed)), [*rows, weights])
     if speed.get("why_not"):
         print_fields([("not measured", speed["why_not"])])
+
+
+def perplexity(measured: dict[str, Any], digits: int = 3) -> str:
+    """`25.454 ± 0.310`: half of what the 95 % interval spans; without one the value alone."""
+    value, interval = f"{measured['perplexity']:.{digits}f}", measured.get("ci95")
+    return f"{value} ± {(interval[1] - interval[0]) / 2:.{digits}f}" if interval else value
+
+
+def agreement_lines(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """How the pruned model agrees with the dense one, for each data set."""
+    return [(f"agreement on {each['dataset']}", _agreement(**each)) for each in found]
+
+
+def _agreement(
+    *, kl_divergence: float, kl_standard_error: float | None, top1_agreement: float, top1_standard_error: float | None, **_: Any
+) -> str:
+    error = f" ± {kl_standard_error:.4f}" if kl_standard_error is not None else ""
+    share = f"{100 * top1_agreement:.2f}" + (f" ± {100 * top1_standard_error:.2f}" if top1_standard_error is not None else "")
+    return f"KL divergence {kl_divergence:.4f}{error} nats per token, same next token {share} % (standard errors)"
 
 
 def print_cost(metrics: dict[str, Any]) -> None:

@@ -61,6 +61,9 @@ def submit(
     ] = None,
     task_limit: Annotated[int | None, typer.Option(min=1, help="The first so many examples of each task.")] = None,
     few_shot: Annotated[int | None, typer.Option(min=0, max=64, help="Examples shown before each question of a task.")] = None,
+    agreement_windows: Annotated[
+        int | None, typer.Option(help="Windows of each text on which next tokens are compared with the dense model's.")
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),

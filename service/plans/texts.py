@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.contract import JobSpec, is_upload
-from service.contract.datasets import WHOLE
+from service.contract.datasets import WHOLE, evaluated_windows
 from service.plans.memory import TextTokens
 
 _CHARACTERS: Final = {
@@ -27,18 +27,15 @@ _CORPORA: Final = {"c4-sample": "C4", "c4": "C4", "wiki-sample": "Wikipedia", "w
 
 def text_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> TextTokens:
     """`uploaded` are the characters of the tenant's uploads, by id; those that are not there count as empty."""
-    evaluated = [_tokens(reference, uploaded) for reference in spec.evaluation.perplexity]
-    longest = max(evaluated, default=0)
-    return TextTokens(longest=max(longest, _tokens(spec.calibration.dataset, uploaded)), evaluated=longest)
+    read = [_tokens(reference, uploaded) for reference in (spec.calibration.dataset, *spec.evaluation.perplexity)]
+    evaluated = [_evaluated(spec, reference, uploaded) for reference in spec.evaluation.perplexity]
+    return TextTokens(longest=max(read), evaluated=max(evaluated, default=0))
 
 
 def evaluated_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> int:
     """That go through a model: whole windows of every data set, twice where the dense model is measured, too."""
-    evaluation = spec.evaluation
-    length = evaluation.sequence_length
-    windows = [_tokens(reference, uploaded) // length for reference in evaluation.perplexity]
-    taken = sum(min(each, evaluation.max_windows or each) for each in windows)
-    return taken * length * (2 if evaluation.baseline else 1)
+    taken = sum(_evaluated(spec, reference, uploaded) for reference in spec.evaluation.perplexity)
+    return taken * (2 if spec.evaluation.baseline else 1)
 
 
 def related(spec: JobSpec) -> list[str]:
@@ -47,6 +44,11 @@ def related(spec: JobSpec) -> list[str]:
     corpus = _CORPORA.get(name)
     others = [reference for reference in spec.evaluation.perplexity if reference.partition(":")[0] != name]
     return [other for other in others if corpus is not None and _CORPORA.get(other.partition(":")[0]) == corpus]
+
+
+def _evaluated(spec: JobSpec, reference: str, uploaded: Mapping[str, int]) -> int:
+    length = spec.evaluation.sequence_length
+    return length * evaluated_windows(reference, _tokens(reference, uploaded) // length, spec.evaluation.max_windows)
 
 
 def _tokens(reference: str, uploaded: Mapping[str, int]) -> int:

@@ -86,8 +86,7 @@ def record(
     ArchitectureUnsupported if what a layer is handed depends on the layers before it in another way than by their output.
     """
     budget = device_memory.TOKENS_PER_BATCH if tokens_per_batch is None else tokens_per_batch
-    per_batch = 1 if arch.has_experts else max(1, budget // tokens.shape[1])  # one: see measuring.py
-    batches = torch.split(tokens, per_batch)
+    batches = torch.split(tokens, samples_per_batch(arch, tokens.shape[1], budget))
     shelf = Shelf(scratch=scratch, pinned=device.type == "cuda")
     recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], shelf))
     decoder = arch.model.base_model
@@ -99,6 +98,11 @@ def record(
         recorder.start_check()
         decoder(input_ids=batches[-1].to(device), use_cache=False)
     return recorder.finished()
+
+
+def samples_per_batch(arch: Architecture, length: int, tokens_per_batch: int) -> int:
+    """How many samples of this length go through a block together."""
+    return 1 if arch.has_experts else max(1, tokens_per_batch // length)  # one: see measuring.py
 
 
 class _Recorder:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from worker.engine.allocation import SLOPES, Allocation, arithmetic, outlier_ratio, owl, uniform
 from worker.engine.architectures import Architecture
+from worker.engine.head import loaded_head
 from worker.engine.loading import loaded_block
 from worker.engine.matrices import Matrix
 from worker.engine.measuring import measure
@@ -68,7 +69,8 @@ def _loss(
                 pruned = select_pruned(_saliency(matrix, layer, norms[index]), sparsity=shares[index])
                 matrix.write(layer, matrix.read(layer).masked_fill(pruned, 0))
             stream.advance(layer, index, block.name, tick)
-    return float(window_losses(arch, stream, tokens[: stream.samples], tick).mean())
+    with loaded_head(arch, stream) as head:
+        return float(window_losses(head, stream, tokens[: stream.samples], tick).mean())
 
 
 def _saliency(matrix: Matrix, layer: nn.Module, norms: Mapping[str, Tensor]) -> Tensor:

@@ -109,14 +109,22 @@ def run_key(*, source: str, recipe: Recipe, tokens: Tensor, device: torch.device
     code, the libraries it computes with, and the kind of processor: the order in which a sum is made follows from how many
     threads share it.
     """
+    return _key(source, tokens, device, recipe=recipe.to_dict(), batch=tokens_per_batch)
+
+
+def evaluation_key(*, source: str, windows: Tensor, device: torch.device) -> str:
+    """The same for losses that are measured on windows with the usual batches, as a hash."""
+    return _key(source, windows, device)
+
+
+def _key(source: str, tokens: Tensor, device: torch.device, **more: Any) -> str:
     parts = {
         "source": source,
-        "recipe": recipe.to_dict(),
         "tokens": [*tokens.shape, hashlib.sha256(tokens.contiguous().numpy().data).hexdigest()],
-        "batch": tokens_per_batch,
         "engine": _own_code(),
         "libraries": [version("torch"), version("transformers")],
         "processor": _processor(device),
+        **more,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

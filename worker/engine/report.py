@@ -62,6 +62,7 @@ class SparsityReport:
     total: Summary
     warnings: tuple[str, ...]  # what to know before relying on it
     seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
+    source: str = ""  # SHA-256 over the source's files, see `Output.copy_source`
 
     @classmethod
     def of(

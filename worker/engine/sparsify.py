@@ -105,10 +105,10 @@ class _Run:
         check_tokens(self._arch, tokens, at_least=1)
         self._output = Output(self._arch.checkpoint, destination)
         with self._watch.time(Part.IO):
-            digest = self._output.copy_source(observer.tick)
+            self._source = self._output.copy_source(observer.tick)
         self._written = self._output.written
         self._journal = journal
-        self._key = run_key(source=digest, recipe=recipe, tokens=tokens, device=device, tokens_per_batch=tokens_per_batch)
+        self._key = run_key(source=self._source, recipe=recipe, tokens=tokens, device=device, tokens_per_batch=tokens_per_batch)
         with self._watch.time(Part.FORWARD):
             self._stream = record(self._arch, tokens, device, observer.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
         self._shares = divide(self._arch, self._stream, tokens, recipe, self._watch, observer.tick)
@@ -120,7 +120,7 @@ class _Run:
         report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
         fits_tokens = needs_gram(self._recipe)
         warnings = cautions(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=fits_tokens)
-        return replace(report, warnings=tuple(warnings))
+        return replace(report, warnings=tuple(warnings), source=self._source)
 
     def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
         """Prune and write one block after the other, or take it from the journal; the reports of its matrices."""

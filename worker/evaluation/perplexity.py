@@ -1,62 +1,91 @@
-"""Perplexity of a checkpoint on the data sets a job names."""
+"""Perplexity of a checkpoint on a data set, as it is reported."""
 
 import math
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import FailureCode
-from service.contract.spec import EvaluationSpec
-from worker.engine import perplexity
-from worker.engine.report import Observer
+from worker.engine import Perplexity
+from worker.evaluation.intervals import Mean
+from worker.evaluation.texts import EvaluationText
 from worker.failures import JobFailure
-from worker.texts import Texts
-from worker.tokens import evaluation_windows, tokens_of
+
+Interval = tuple[float, float]
 
 
-class PerplexityMetric(BaseModel):
-    """One measurement. `tokens` counts those predicted; `mean_nll` is their mean negative log likelihood in nats."""
-
+class Metric(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LossDifference(Metric):
+    """What pruning adds to the loss, in nats per token, on the same windows: pruned − dense."""
+
+    mean: float
+    standard_error: float | None
+    ci95: Interval | None
+
+    @classmethod
+    def between(cls, dense: Sequence[float], pruned: Sequence[float]) -> Self:
+        found = Mean.of([after - before for before, after in zip(dense, pruned, strict=True)])
+        return cls(mean=found.value, standard_error=found.standard_error, ci95=found.interval)
+
+
+class PerplexityMetric(Metric):
+    """One measurement. `tokens` counts those predicted; `mean_nll` is their mean negative log likelihood in nats."""
 
     dataset: str
     sequence_length: int = Field(ge=1)
     windows: int = Field(ge=1)
     tokens: int = Field(ge=1)
+    dropped_tokens: int = Field(0, ge=0)
+    """At the end of the text, that are in no window."""
+    begins_with_bos: bool = False
+    """Whether the tokenizer has put a beginning-of-sequence token at the very start; no window gets one of its own."""
     perplexity: float
+    ci95: Interval | None = None
+    """Of the perplexity, from the spread over windows; None with a single one."""
     mean_nll: float
+    standard_error: float | None = None
+    """Of `mean_nll`."""
+    loss_difference: LossDifference | None = None
+    """Of a pruned model, where the dense one is measured."""
+    cached: bool = False
+    """The losses were measured by an earlier job on this host, with the same bits."""
 
+    @classmethod
+    def of(
+        cls, text: EvaluationText, measured: Perplexity, *, dense: Sequence[float] | None = None, cached: bool = False
+    ) -> Self:
+        """`dense` are the dense model's losses on the same windows.
 
-def evaluate(
-    model_path: Path,
-    spec: EvaluationSpec,
-    texts: Texts,
-    *,
-    device: str = "auto",
-    observer: Observer | None = None,
-) -> list[PerplexityMetric]:
-    """Measure the checkpoint on every data set of `spec.perplexity`, in that order.
-
-    Raises:
-        JobFailure: a data set cannot be read or is shorter than one window, or the perplexity is not a number to report.
-        worker.engine.errors.EngineError: the model cannot be run.
-    """
-    metrics = []
-    for reference in spec.perplexity:
-        stream = tokens_of(model_path, texts.read(reference))
-        windows = evaluation_windows(stream, spec.sequence_length, spec.max_windows)
-        result = perplexity(model_path, windows, device=device, observer=observer)
-        if math.isinf(result.value):
-            detail = f"The perplexity on {reference} is beyond all numbers: the model predicts nothing any more."
+        Raises:
+            JobFailure: `numerical-failure`: the perplexity is not a number to report.
+        """
+        if math.isinf(measured.value):
+            detail = f"The perplexity on {text.dataset} is beyond all numbers: the model predicts nothing any more."
             raise JobFailure(FailureCode.NUMERICAL_FAILURE, detail)
-        metrics.append(
-            PerplexityMetric(
-                dataset=reference,
-                sequence_length=spec.sequence_length,
-                windows=result.windows,
-                tokens=result.tokens,
-                perplexity=result.value,
-                mean_nll=result.mean_nll,
-            )
+        mean = Mean.of(measured.losses)
+        return cls(
+            dataset=text.dataset,
+            sequence_length=text.length,
+            windows=measured.windows,
+            tokens=measured.tokens,
+            dropped_tokens=text.dropped_tokens,
+            begins_with_bos=text.begins_with_bos,
+            perplexity=measured.value,
+            ci95=_exponential(mean.interval),
+            mean_nll=measured.mean_nll,
+            standard_error=mean.standard_error,
+            loss_difference=LossDifference.between(dense, measured.losses) if dense else None,
+            cached=cached,
         )
-    return metrics
+
+
+def _exponential(interval: Interval | None) -> Interval | None:
+    """An interval of losses as one of perplexities; None if its upper end is beyond all numbers."""
+    try:
+        return interval and (math.exp(interval[0]), math.exp(interval[1]))
+    except OverflowError:
+        return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.speed import Speed
 from worker.evaluation.task_results import TaskResult
@@ -31,11 +32,14 @@ class Quality:
 
     dense: Measured | None = None
     pruned: Measured | None = None
+    agreement: Sequence[AgreementMetric] = ()
+    """Of the pruned model with the dense one, one for each data set; none where that was not asked for."""
     speed: Speed | None = None
 
     def to_metrics(self) -> dict[str, Any]:
         return {
             "dense": self.dense and self.dense.to_metrics(),
             "pruned": self.pruned and self.pruned.to_metrics(),
+            "agreement": [metric.model_dump(mode="json") for metric in self.agreement] or None,
             "speed": self.speed and self.speed.model_dump(mode="json"),
         }

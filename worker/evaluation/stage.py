@@ -7,25 +7,49 @@ from typing import Any
 
 from service.contract import Stage
 from service.contract.recipe import NofM
-from worker.evaluation.perplexity import evaluate
+from worker.engine.loading import choose_device
+from worker.engine.shelf import give_back_memory
+from worker.evaluation.baselines import Baselines
+from worker.evaluation.dense_and_pruned import DenseAndPruned
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed import Speed, compare_speed
+from worker.evaluation.texts import read_all
 from worker.reporter import EvaluationProgress
 from worker.run import Run
 
 
-def measure_quality(run: Run, *, dense: Path, pruned: Path, known: dict[str, Any]) -> Quality:
-    """Measure both checkpoints; what becomes known goes out with the metrics that are `known` already."""
+def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: dict[str, Any]) -> Quality:
+    """Measure both checkpoints; what becomes known goes out with the metrics that are `known` already.
+
+    `source` is a hash of the dense model's files.
+    """
     run.reporter.start_stage(Stage.EVALUATING)
     spec, quality = run.spec.evaluation, Quality()
     paths = {"dense": dense, "pruned": pruned} if spec.baseline else {"pruned": pruned}
-    progress = EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity))
     if spec.perplexity:
+        both = _compared(run, dense, source, EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity)))
+        measure = {"dense": both.dense, "pruned": both.pruned}
         for which, path in paths.items():
-            found = Measured(evaluate(path, spec, run.texts, device=run.settings.device, observer=progress))
+            found = Measured(measure[which](path))
             quality = replace(quality, dense=found) if which == "dense" else replace(quality, pruned=found)
+            quality = replace(quality, agreement=both.agreement)
             run.reporter.evaluated(which, known | quality.to_metrics())
+        run.reporter.spared(both.spared_tokens)
     return replace(quality, speed=_speed(run, paths.get("dense"), pruned)) if spec.speed else quality
+
+
+def _compared(run: Run, dense: Path, source: str, progress: EvaluationProgress) -> DenseAndPruned:
+    spec, settings = run.spec.evaluation, run.settings
+    texts = read_all(dense, spec, run.texts)
+    give_back_memory()  # of what their tokenizer made of them, before the activations come
+    return DenseAndPruned(
+        texts=texts,
+        agreement_windows=spec.agreement_windows,
+        device=settings.device,
+        scratch=run.folder / "activations",
+        baselines=Baselines(settings.cache_dir, source=source, device=choose_device(settings.device)),
+        progress=progress,
+    )
 
 
 def _speed(run: Run, dense: Path | None, pruned: Path) -> Speed:

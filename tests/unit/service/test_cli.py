@@ -129,6 +129,7 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             update="least_squares",
             sparsity=0.6,
             label=["team=x"],
+            agreement_windows=0,
             formats=["packed", "dense"],
         )
     )
@@ -143,6 +144,7 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             "refinement": {"method": "swaps"},
             "update": {"method": "least_squares"},
         },
+        "evaluation": {"agreement_windows": 0},
         "output": {"formats": ["packed", "dense"]},
         "labels": {"team": "x"},
     }

@@ -43,6 +43,7 @@ DEFAULTS = {
         "task_limit": None,
         "few_shot": None,
         "baseline": True,
+        "agreement_windows": 16,
         "speed": False,
     },
     "output": {"formats": ["dense"], "dtype": "source"},

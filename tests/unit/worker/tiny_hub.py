@@ -13,11 +13,12 @@ from typing import ClassVar, Final
 from urllib.parse import unquote
 
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
+_KIND: Final = re.compile(r"^/(api/models/|api/datasets/|datasets/)?")
 
 
 @dataclass
 class Repository:
-    """A model: what each commit holds, and where branches and tags point."""
+    """A model or a data set: what each commit holds, and where branches and tags point."""
 
     commits: dict[str, dict[str, bytes]]
     branches: dict[str, str]
@@ -43,7 +44,7 @@ class Answer:
 
 
 class TinyHub:
-    """Serves models from memory on a free port, from `__enter__` to `__exit__`."""
+    """Serves models and data sets from memory on a free port, from `__enter__` to `__exit__`."""
 
     commit: ClassVar[str] = "0123456789abcdef0123456789abcdef01234567"
 
@@ -92,7 +93,8 @@ class TinyHub:
 
     def answer(self, asked: Asked) -> Answer:
         """What a GET or a HEAD is told."""
-        owner, _, rest = asked.path.partition("?")[0].removeprefix("/").removeprefix("api/models/").partition("/")
+        path = unquote(asked.path.partition("?")[0])
+        owner, _, rest = _KIND.sub("", path).partition("/")
         name, _, rest = rest.partition("/")
         model_id = f"{owner}/{name}"
         time.sleep(self.delay_seconds.get(model_id, 0))
@@ -119,11 +121,7 @@ class TinyHub:
                 return Answer(404, {"X-Error-Code": "EntryNotFound"})
             return self._content(model_id, commit, file, files[file], asked)
         if kind == "tree":
-            entries = [
-                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324
-                for name, content in files.items()
-            ]
-            return Answer(200, {}, json.dumps(entries).encode())
+            return Answer(200, {}, json.dumps(_tree(files, file, "recursive=true" in asked.path.lower())).encode())
         siblings = [{"rfilename": name, "size": len(content), "blobId": "0"} for name, content in files.items()]
         return Answer(200, {}, json.dumps({"id": model_id, "sha": commit, "siblings": siblings}).encode())
 
@@ -170,3 +168,19 @@ class TinyHub:
                 """Say nothing."""
 
         return Handler
+
+
+def _tree(files: dict[str, bytes], folder: str, is_recursive: bool) -> list[dict[str, object]]:
+    """What lies in a folder of a repository; unless all below is asked for, the folders in it and not what they hold."""
+    below = f"{folder}/" if folder else ""
+    entries: dict[str, dict[str, object]] = {}
+    for name, content in files.items():
+        if not name.startswith(below):
+            continue
+        inner = name.removeprefix(below).partition("/")[0]
+        if is_recursive or below + inner == name:
+            digest = hashlib.sha1(content).hexdigest()  # noqa: S324
+            entries[name] = {"type": "file", "path": name, "size": len(content), "oid": digest}
+        else:
+            entries[below + inner] = {"type": "directory", "path": below + inner, "oid": "0"}
+    return list(entries.values())

@@ -1,6 +1,7 @@
 """The terms of a plan's memory, which the service counts from headers, held against the tensors that the engine really makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
 from service.plans.holdings import Holdings, fits_tokens
+from service.plans.memory import _COMPARED_LOGITS as COMPARED_LOGITS
 from service.plans.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
 from tests.unit.worker.engine import families
-from worker.engine import Recipe, device_memory, sparsify
+from worker.engine import Recipe, device_memory, evaluate, sparsify
+from worker.engine.agreement import _LOGITS as COMPARED_BY_ENGINE
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record
 from worker.engine.loading import loaded_block
@@ -104,15 +107,51 @@ def test_activations_are_what_lies_on_the_shelf(
     assert 0 <= first_batch <= 2 * families.LENGTH * told
 
 
+def test_kept_states_are_those_that_the_engine_keeps(checkpoint: Callable[[str], Path]) -> None:
+    folder, windows = checkpoint("llama"), families.tokens(samples=6)
+    kept = evaluate(folder, windows, device="cpu", keep=3).states
+    assert kept is not None
+    bytes_of_window = sum(state.nbytes for state in kept.states) // sum(kept.sizes)
+    asked = {"perplexity": ["wiki-sample", "c4-sample"], "sequence_length": families.LENGTH, "agreement_windows": 3}
+    terms = terms_of(folder, **asked)
+    assert terms["kept states"] == 2 * 3 * bytes_of_window
+    assert terms["activations"] == 6 * bytes_of_window
+    assert terms_of(folder, **asked | {"agreement_windows": 16})["kept states"] == 2 * 6 * bytes_of_window
+    changes: list[dict[str, Any]] = [{"baseline": False}, {"agreement_windows": 0}, {"perplexity": []}]
+    for without in changes:
+        assert not terms_of(folder, **asked | without).get("kept states")
+
+
+def terms_of(folder: Path, **evaluation: Any) -> Mapping[str, int]:
+    """Of the host while a model with a head as large as that of a real one is scored on six windows."""
+    plain = outlined(folder)
+    with_head = replace(plain, vocab_size=100_000, parameters=plain.parameters + 10**8)
+    tiny = {"num_samples": 1, "sequence_length": 8}
+    asked = JobSpec.model_validate({"model": {"id": "m"}, "calibration": tiny, "evaluation": evaluation})
+    need = peak(with_head, asked, DeviceClass.CPU, TextTokens(0, 6 * families.LENGTH)).host
+    assert need.phase is Phase.SCORING or not asked.evaluation.perplexity
+    return need.terms
+
+
+def test_small_windows_are_compared_in_more_memory_than_their_losses_take() -> None:
+    """Both models' logits of as many tokens as there are, what float64 makes of them, and what is kept of that."""
+    tokens = 64
+    need = peak(llama(32_000), evaluating(tokens), DeviceClass.CPU, TextTokens(0, 10**6)).host
+    assert need.terms["logits"] == tokens * 32_000 * (2 * 2 + 3 * 8 + 16)
+    alone = evaluating(tokens).model_copy(update={"evaluation": EvaluationSpec(sequence_length=tokens, baseline=False)})
+    assert peak(llama(32_000), alone, DeviceClass.CPU, TextTokens(0, 10**6)).host.terms["logits"] == tokens * 32_000 * 12
+
+
 def test_the_engine_takes_the_batches_and_stretches_that_are_reckoned_with() -> None:
     assert device_memory.TOKENS_PER_BATCH == TOKENS_PER_BATCH
     assert speed.PROMPT == PROMPT
     logits = peak_of(vocab_size=32_000, sequence_length=4096)
-    assert logits == LOGITS_OF_ENGINE * (2 + 4 + 4 + 4)
+    assert logits == LOGITS_OF_ENGINE * (2 + 4 + 4 + 2)
+    assert COMPARED_LOGITS == COMPARED_BY_ENGINE
 
 
 def peak_of(*, vocab_size: int, sequence_length: int) -> int:
-    """The logits of a bfloat16 model, on their way to a loss: as they are, in float32, turned, and their logarithms."""
+    """The logits of a bfloat16 model: as they are, in float32, their logarithms, and what their product takes."""
     need = peak(llama(vocab_size), evaluating(sequence_length), DeviceClass.CPU, TextTokens(0, 10**6)).host
     assert need.phase is Phase.SCORING
     return need.terms["logits"]

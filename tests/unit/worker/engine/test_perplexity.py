@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
 
 from tests.unit.worker.engine import families
 from tests.unit.worker.engine.test_sparsify import Watcher
@@ -74,3 +76,18 @@ def test_a_head_that_gives_no_numbers_is_reported(checkpoint: Checkpoints, tmp_p
     save_file(tensors, tmp_path / "m" / "model.safetensors", {"format": "pt"})
     with pytest.raises(NumericalFailure, match="head"):
         perplexity(tmp_path / "m", families.tokens(), device="cpu")
+
+
+def test_losses_over_a_large_vocabulary_are_exact(tmp_path: Path) -> None:
+    """Against float64. A softmax that sums 60,000 numbers one after the other in float32 is off by 1e-5 and more."""
+    config = families.FAMILIES["llama_tied"]()
+    config.vocab_size = 60_000
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        model.get_input_embeddings().weight.normal_(std=0.2, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(tmp_path)
+    windows = families.tokens(samples=3)
+    with torch.no_grad():
+        logits = model.double()(input_ids=windows, use_cache=False).logits
+    exact = float(functional.cross_entropy(logits[:, :-1].flatten(0, 1), windows[:, 1:].flatten()))
+    assert perplexity(tmp_path, windows, device="cpu").mean_nll == pytest.approx(exact, abs=2e-6)

@@ -1,0 +1,38 @@
+"""How many tokens a job evaluates, as far as that can be told from its spec."""
+
+from typing import Any
+
+import pytest
+
+from service.contract import JobSpec
+from service.plans.texts import evaluated_tokens, text_tokens
+
+UPLOAD = "ds-0123456789abcdef"
+
+
+def spec(**evaluation: Any) -> JobSpec:
+    return JobSpec.model_validate({"model": {"id": "m"}, "evaluation": {"sequence_length": 1024, "baseline": False} | evaluation})
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "windows"),
+    [
+        ({"perplexity": ["c4"]}, 256),  # there are more, and the field takes these
+        ({"perplexity": ["c4"], "max_windows": 300}, 300),
+        ({"perplexity": ["c4"], "max_windows": 10}, 10),
+        ({"perplexity": ["wikitext2"]}, int(1_260_000 / 4.2) // 1024),
+        ({"perplexity": ["wikitext2", "c4"], "max_windows": 7}, 14),
+        ({"perplexity": [UPLOAD]}, int(100_000 / 4.2) // 1024),
+        ({"perplexity": []}, 0),
+    ],
+)
+def test_windows_are_those_that_a_worker_takes(evaluation: dict[str, Any], windows: int) -> None:
+    uploaded = {UPLOAD: 1_000_000}
+    assert evaluated_tokens(spec(**evaluation), uploaded) == windows * 1024
+    assert evaluated_tokens(spec(**evaluation | {"baseline": True}), uploaded) == 2 * windows * 1024
+
+
+def test_the_longest_text_is_read_whole_whatever_is_evaluated_of_it() -> None:
+    tokens = text_tokens(spec(perplexity=["c4", "wiki-sample"], max_windows=2), {})
+    assert tokens.evaluated == 2 * 1024
+    assert tokens.longest == int(17_500_000 / 4.2)  # c4:train, for calibration

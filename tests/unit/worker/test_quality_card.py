@@ -1,0 +1,51 @@
+"""What the model card says of quality."""
+
+from worker.evaluation.agreement import AgreementMetric
+from worker.evaluation.perplexity import LossDifference, PerplexityMetric
+from worker.evaluation.quality import Measured, Quality
+from worker.quality_card import perplexity_section
+
+DENSE = PerplexityMetric(
+    dataset="wiki-sample:test",
+    sequence_length=64,
+    windows=3,
+    tokens=189,
+    perplexity=20.5,
+    ci95=(19.25, 21.75),
+    mean_nll=3.02,
+    standard_error=0.01,
+)
+PRUNED = DENSE.model_copy(
+    update={
+        "perplexity": 30.25,
+        "ci95": (28.0, 32.5),
+        "loss_difference": LossDifference(mean=0.389, standard_error=0.002, ci95=(0.3801, 0.3979)),
+    }
+)
+AGREEMENT = AgreementMetric(
+    dataset="wiki-sample:test",
+    windows=2,
+    tokens=12600,
+    kl_divergence=0.1234,
+    kl_standard_error=0.0021,
+    kl_p99=0.9876,
+    top1_agreement=0.8123,
+    top1_standard_error=0.0045,
+)
+
+
+def test_intervals_differences_and_agreement_stand_in_tables() -> None:
+    text = perplexity_section(Quality(Measured([DENSE]), Measured([PRUNED]), [AGREEMENT]))
+    before, after, added = "20.5000 (19.25 to 21.75)", "30.2500 (28.00 to 32.50)", "+0.3890 (+0.3801 to +0.3979)"
+    assert rf"| wiki\-sample:test | 3 × 64 tokens | {before} | {after} | {added} |" in text
+    assert r"| wiki\-sample:test | 12,600 | 0.1234 ± 0.0021 | 0.9876 | 81.23% ± 0.45% |" in text
+    assert "of its own." in text
+
+
+def test_what_was_not_measured_is_not_told() -> None:
+    single = PRUNED.model_copy(update={"ci95": None, "loss_difference": None, "begins_with_bos": True})
+    text = perplexity_section(Quality(None, Measured([single])))
+    assert r"| wiki\-sample:test | 3 × 64 tokens | not measured | 30.2500 | not measured |" in text
+    assert "the tokenizer has put one at the very start" in text
+    assert "KL" not in text
+    assert perplexity_section(Quality()) == ""

@@ -1,0 +1,51 @@
+"""Texts to evaluate on, as windows of tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from service.contract import dataset_of
+from service.contract.datasets import evaluated_windows
+from service.contract.spec import EvaluationSpec
+from worker.texts import Texts
+from worker.tokens import evaluation_windows, load_tokenizer, token_stream, vocabulary_size
+
+
+@dataclass(frozen=True)
+class EvaluationText:
+    """The windows (windows, L) of a data set. The text is tokenised once; no window has a token that it does not."""
+
+    dataset: str
+    windows: Tensor
+    dropped_tokens: int
+    """At the end of the text, that are in no window."""
+    begins_with_bos: bool
+    """Whether the tokenizer has put a beginning-of-sequence token at the very start."""
+
+    @property
+    def length(self) -> int:
+        return self.windows.shape[1]
+
+
+def windows_of(model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec) -> EvaluationText:
+    """Documents of a data set in windows of the tokens of the model at this path.
+
+    Raises:
+        JobFailure: the tokenizer cannot be read or does not fit the model, or the text is shorter than one window.
+    """
+    known = dataset_of(reference.partition(":")[0])
+    assert known is not None
+    tokenizer = load_tokenizer(model)
+    stream = token_stream(tokenizer, documents, vocab_size=vocabulary_size(model), separator=known.separator)
+    limit = evaluated_windows(reference, len(stream) // spec.sequence_length, spec.max_windows)
+    windows = evaluation_windows(stream, spec.sequence_length, limit)
+    starts_with = int(stream[0])
+    has_bos = tokenizer.bos_token_id is not None and starts_with == tokenizer.bos_token_id
+    return EvaluationText(reference, windows, len(stream) - windows.numel(), has_bos)
+
+
+def read_all(model: Path, spec: EvaluationSpec, texts: Texts) -> list[EvaluationText]:
+    """Every data set of `spec.perplexity`; failures as of `windows_of`, or where one cannot be read."""
+    return [windows_of(model, reference, texts.read(reference), spec) for reference in spec.perplexity]
