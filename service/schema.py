@@ -18,6 +18,7 @@ import service.jobs.tables
 import service.keys.tables
 import service.outbox.tables
 import service.quotas.tables
+import service.sessions.tables
 import service.speeds.tables
 import service.triggers.tables
 import service.webhooks.tables

@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """Per API key; 0: as many as they like."""
     writes_per_minute: int = Field(1200, ge=0)
     """Per API key; 0: as many as they like."""
+    session_seconds: float = Field(12 * 3600.0, ge=60)
+    """How long somebody who has signed in to the dashboard stays signed in."""
     keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
     """How long the audit log goes back."""
 

@@ -19,6 +19,7 @@ from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
 from service.dispatcher.uploads import abort_abandoned
 from service.idempotency import repository as idempotency
 from service.logging import get_logger
+from service.sessions import repository as sessions
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
@@ -68,6 +69,7 @@ class Sweeper:
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
             triggers.forget(session, keep_seconds=self._settings.keep_firings_seconds)
             idempotency.forget(session)
+            sessions.forget(session)
             audit.forget(session, keep_seconds=self._settings.keep_audit_seconds)
 
     def _let_artifacts_go(self) -> None:

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do.
+"""Who calls, and what they may do: by an API key, or in a browser by the session that was opened with one.
 
 `identify` comes before everything else that looks at a request: it finds the key's holder, counts the request and opens its entry
 in the audit log. `authenticate` is the dependency that endpoints name in their signatures, with the scope that they need.
@@ -12,13 +12,17 @@ from fastapi.security import HTTPBearer, SecurityScopes
 
 from service.audit import trail
 from service.contract import Scope
-from service.database import commit_soon
+from service.database import Session, commit_soon
 from service.errors import Problem
 from service.keys import operations, repository
+from service.keys.repository import Found
 from service.keys.secrets import parts_of
 from service.quotas.operations import Limits, limits_of
 from service.rates.limiter import Kind, RateLimited, RateLimiter
 from service.resources import TheDatabase, TheRates, TheSettings
+from service.sessions import cookies, forgery
+from service.sessions import operations as sessions
+from service.settings import Settings
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SCHEME: Final = "bearer "
@@ -48,37 +52,53 @@ class Caller:
 
 
 def identify(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> None:
-    """Find out who calls, if they send a key.
+    """Find out who calls, if they send a key or, without one, the cookie of a session.
 
     Raises:
-        Unauthenticated: the key does not work.
-        RateLimited: it has been used too often within a minute.
+        Unauthenticated: the key does not work, or the session has ended.
+        CrossSite: something is to be changed by the cookie, and no page of ours asks for it.
+        RateLimited: the key has been used too often within a minute.
     """
-    plaintext = key_in(request)
-    if plaintext is None:
-        return
-    parts = parts_of(plaintext)
-    if parts is None:
-        raise _unknown()
+    plaintext, token = key_in(request), cookies.token_in(request)
+    if plaintext is not None:
+        with database.begin() as session:
+            admit(session, request, settings, rates, _found_by_key(session, plaintext))
+    elif token is not None:
+        if request.method not in _SAFE:
+            forgery.check(request, token, request.headers.get(forgery.HEADER))
+        with database.begin() as session:
+            admit(session, request, settings, rates, found_by_session(session, token))
+
+
+def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, found: Found) -> None:
+    """Note who calls, count the request, and open its entry in the audit log if it may change something."""
     is_write = request.method not in _SAFE
-    with database.begin() as session:
-        found = operations.find(session, *parts)
-        if found is None:
-            raise _unknown()
-        caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
-        request.state.caller = caller
-        count(request, rates, caller.key_id, limits_of(settings, found.quota))
-        if is_write or not found.was_used_lately:
-            commit_soon(session)
-        if not found.was_used_lately:
-            repository.note_use(session, caller.key_id)
-        if is_write:
-            trail.open_entry(session, request, tenant=caller.tenant, key_id=caller.key_id)
+    caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
+    request.state.caller = caller
+    count(request, rates, caller.key_id, limits_of(settings, found.quota))
+    if is_write or not found.was_used_lately:
+        commit_soon(session)
+    if not found.was_used_lately:
+        repository.note_use(session, caller.key_id)
+    if is_write:
+        trail.open_entry(session, request, tenant=caller.tenant, key_id=caller.key_id)
 
 
-def _unknown() -> Unauthenticated:
-    challenge = 'Bearer error="invalid_token"'
-    return Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
+def _found_by_key(session: Session, plaintext: str) -> Found:
+    parts = parts_of(plaintext)
+    found = operations.find(session, *parts) if parts else None
+    if found is None:
+        challenge = 'Bearer error="invalid_token"'
+        raise Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
+    return found
+
+
+def found_by_session(session: Session, token: str) -> Found:
+    """Raises Unauthenticated."""
+    found = sessions.find(session, token)
+    if found is None:
+        raise Unauthenticated("the session has ended; sign in again")
+    return found
 
 
 def key_in(request: Request) -> str | None:
