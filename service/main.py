@@ -17,6 +17,9 @@ from prometheus_client import CollectorRegistry
 import service.artifacts.endpoints
 import service.audit.endpoints
 import service.comparisons.endpoints
+import service.dashboard.assets
+import service.dashboard.endpoints
+import service.dashboard.signing_in
 import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
@@ -33,6 +36,8 @@ from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
 from service.audit.trail import AuditTrail
 from service.bodies import BodyGuard
+from service.dashboard import problem_pages
+from service.dashboard.signing_in import FORMS
 from service.database import Database
 from service.errors import InvalidInput, Unavailable
 from service.events.wakeups import Wakeups
@@ -94,9 +99,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.include_router(service.health.endpoints.router)
     app.include_router(service.metrics.endpoints.router)
+    for part in (service.dashboard.endpoints, service.dashboard.signing_in, service.dashboard.assets):
+        app.include_router(part.router)
     problems.install(app)
+    problem_pages.install(app)
     app.state.metrics = CollectorRegistry()
-    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=service.datasets.endpoints.STREAMED)
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=(*service.datasets.endpoints.STREAMED, *FORMS))
     app.add_middleware(RateHeaders)
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)

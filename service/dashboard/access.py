@@ -1,0 +1,50 @@
+"""Who looks at a page: whoever has signed in. What their key may not do is not offered to them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.contract import Scope
+from service.keys.authentication import Caller, Forbidden, Unauthenticated, admit, found_by_session
+from service.resources import TheDatabase, TheRates, TheSettings
+from service.sessions import cookies, forgery
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody who has signed in."""
+
+    caller: Caller
+    key_name: str
+    csrf_token: str
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+    @property
+    def may_write(self) -> bool:
+        return self.caller.may(Scope.JOBS_WRITE)
+
+    @property
+    def may_fetch(self) -> bool:
+        return self.caller.may(Scope.ARTIFACTS_READ)
+
+
+def _reader(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> Visitor:
+    """Raises Unauthenticated, which leads to the sign-in page; Forbidden; RateLimited."""
+    token = cookies.token_in(request)
+    if token is None:
+        raise Unauthenticated("sign in first")
+    with database.begin() as session:
+        found = found_by_session(session, token)
+        admit(session, request, settings, rates, found)
+    visitor = Visitor(request.state.caller, found.key.name, forgery.token_for(token))
+    request.state.visitor = visitor
+    if not visitor.caller.may(Scope.JOBS_READ):
+        raise Forbidden(f"this page needs a key with the scope {Scope.JOBS_READ}; sign out, and in again with another key")
+    return visitor
+
+
+Reader = Annotated[Visitor, Depends(_reader)]

@@ -1,0 +1,58 @@
+"""The list of jobs as CSV, for spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any, Final
+
+from service.dashboard.formats import pattern, recipe
+from service.database import Database
+from service.jobs import operations
+from service.jobs.repository import JobFilter
+from service.jobs.tables import Job
+
+_PAGE: Final = 500
+_COLUMNS: Final = (
+    "id", "state", "model", "pattern", "recipe", "labels", "created_at", "started_at", "finished_at", "attempts", "error",
+    "dataset", "perplexity_dense", "perplexity_pruned",
+)  # fmt: skip
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_of(database: Database, wanted: JobFilter, *, tenant: str) -> Iterator[str]:
+    """All jobs of the filter, newest first, a page of the list at a time."""
+    yield _lines([_COLUMNS])
+    cursor: str | None = None
+    while True:
+        page = operations.list_newest(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
+        yield _lines([_row(job) for job in page.items])
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _row(job: Job) -> tuple[Any, ...]:
+    labels = " ".join(f"{name}={value}" for name, value in job.labels.items())
+    times = (each.isoformat() if each else "" for each in (job.created_at, job.started_at, job.finished_at))
+    error = (job.error or {}).get("code", "")
+    return (
+        job.id, job.state, job.model, pattern(job.spec), recipe(job.spec), labels, *times, job.attempts_started, error,
+        *_perplexities(job.metrics or {}),
+    )  # fmt: skip
+
+
+def _perplexities(metrics: dict[str, Any]) -> tuple[Any, ...]:
+    """Of the first data set."""
+    dense, pruned = ((metrics.get(which) or {}).get("perplexity") or [{}] for which in ("dense", "pruned"))
+    return (pruned[0].get("dataset", ""), dense[0].get("perplexity", ""), pruned[0].get("perplexity", ""))
+
+
+def _lines(rows: list[tuple[Any, ...]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([[_harmless(value) for value in row] for row in rows])
+    return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Spreadsheets take text for a formula by how it begins."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

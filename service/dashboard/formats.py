@@ -1,0 +1,76 @@
+"""How pages write figures: short, with their units, and the same everywhere."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+
+
+def moment(value: datetime | None) -> str:
+    """`26 Nov 2026, 12:03:10` (UTC, as the pages say)."""
+    return f"{value.day} {value:%b %Y, %H:%M:%S}" if value else "–"
+
+
+def duration(seconds: float | None) -> str:
+    """`3.2 s`, `2 min 10 s`, `5 h 12 min`, `3 d 4 h`."""
+    if seconds is None:
+        return "–"
+    whole = round(max(seconds, 0.0))
+    if whole < _MINUTE:
+        return f"{max(seconds, 0.0):.1f} s" if seconds < 10 else f"{whole} s"
+    for unit, name, smaller, smaller_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // smaller} {smaller_name}"
+    return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+
+
+def size(count: float | None) -> str:
+    """Bytes, in powers of ten."""
+    if count is None:
+        return "–"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}" if count < 999.5 * unit else f"{count / unit:.0f} {name}"
+    return f"{count:.0f} B"
+
+
+def share(value: float | None, digits: int = 2) -> str:
+    """`50.00 %`."""
+    return "–" if value is None else f"{value:.{digits}%}".replace("%", " %")
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """`29.525`, `1,203.1`; as many digits as tell something."""
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+def pattern(spec: Mapping[str, Any]) -> str:
+    """Of a stored spec: `50 %` or `2:4`."""
+    asked = spec["recipe"]["pattern"]
+    return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
+
+
+def recipe(spec: Mapping[str, Any]) -> str:
+    """Of a stored spec: `wanda, then swaps, propagated`, or `admm`, where that chooses the mask itself."""
+    asked = spec["recipe"]
+    steps = [asked["refinement"]["method"], asked["update"]["method"]]
+    if asked["update"].get("mask") != "joint":
+        steps.insert(0, asked["criterion"])
+    usual = {"allocation": "uniform", "objective": "layerwise"}
+    special = [asked[name] for name, value in usual.items() if asked.get(name, value) != value]
+    return ", ".join([", then ".join(step for step in steps if step != "none"), *special])
+
+
+def words(name: str) -> str:
+    """`attempt_started` as people write it."""
+    return name.replace("_", " ").replace("-", " ")
+
+
+FILTERS: Final[dict[str, Callable[..., str]]] = {
+    each.__name__: each for each in (moment, duration, size, share, figure, pattern, recipe, words)
+}

@@ -1,0 +1,110 @@
+"""What the pages show, read in one go each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from service.artifacts.operations import ArtifactNotFound, artifact_of
+from service.artifacts.store import ArtifactStore, StoreUnavailable
+from service.contract import EventType, JobState, Manifest
+from service.dashboard import repository
+from service.dashboard.repository import Hour, Queue, Reason
+from service.dashboard.timeline import MILESTONES, Course, courses
+from service.database import Database
+from service.events.tables import JobEvent
+from service.jobs import operations as jobs
+from service.jobs import repository as job_repository
+from service.jobs.tables import Job
+from service.plans import outlook
+from service.plans.outlook import Eta
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.schemas import WorkerView
+
+_MOST_UNDER_WAY: Final = 20
+_MOST_REASONS: Final = 10
+_MOST_MILESTONES: Final = 2000
+SHOWN_EVENTS: Final = 200
+_MOST_MODELS: Final = 200
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The tenant's jobs, and the workers of all."""
+
+    now: datetime
+    states: Mapping[JobState, int]
+    queue: Queue
+    under_way: Sequence[Job]
+    reasons: Sequence[Reason]
+    hours: Sequence[Hour]
+    workers: Sequence[WorkerView]
+
+
+def overview(database: Database, settings: Settings, *, tenant: str) -> Overview:
+    with database.begin() as session:
+        return Overview(
+            job_repository.now(session),
+            repository.by_state(session, tenant),
+            repository.queue(session, tenant),
+            repository.under_way(session, tenant, limit=_MOST_UNDER_WAY),
+            repository.failures(session, tenant, limit=_MOST_REASONS),
+            repository.throughput(session, tenant),
+            [
+                WorkerView.of(found, tenant=tenant)
+                for found in workers.occupations(session, silent_seconds=settings.lease_seconds)
+            ],
+        )
+
+
+def models(database: Database, *, tenant: str) -> Sequence[str]:
+    """To choose from."""
+    with database.begin() as session:
+        return repository.models(session, tenant, limit=_MOST_MODELS)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The files of a job, or why there are none to show."""
+
+    manifest: Manifest | None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """One job and all that is told of it beside its row."""
+
+    now: datetime
+    job: Job
+    retried_by: Job | None
+    queue_position: int | None
+    eta: Eta | None
+    courses: Sequence[Course]
+    events: Sequence[JobEvent]
+    """The newest first."""
+
+
+def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str, event_types: Sequence[EventType]) -> JobDetails:
+    """Raises JobNotFound."""
+    job = jobs.get(database, job_id, tenant=tenant)
+    position, eta = jobs.queue_position(database, job), outlook.eta(database, settings, job)
+    with database.begin() as session:
+        attempts = job_repository.attempts(session, job_id)
+        milestones = repository.events(session, job_id, types=MILESTONES, newest_first=False, limit=_MOST_MILESTONES)
+        events = repository.events(session, job_id, types=event_types, newest_first=True, limit=SHOWN_EVENTS)
+        retried_by = job_repository.retry_of(session, job_id)
+        now = job_repository.now(session)
+    return JobDetails(now, job, retried_by, position, eta, courses(attempts, milestones), events)
+
+
+def artifact(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
+    """Raises JobNotFound."""
+    try:
+        return Artifact(artifact_of(database, store, job_id, tenant=tenant).manifest)
+    except ArtifactNotFound as nothing:
+        return Artifact(None, nothing.detail)
+    except StoreUnavailable:
+        return Artifact(None, "the artifact store does not answer; load the page again shortly")

@@ -1,0 +1,142 @@
+"""A job's metrics as the rows of tables: dense against pruned. Whatever was not measured, or not yet, is left out.
+
+Metrics are read as they were stored, by this version of the worker or an older one: every part may be missing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.dashboard.formats import figure, share, size
+
+_Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of both models."""
+
+    name: str
+    dense: str = "–"
+    pruned: str = "–"
+    change: str = "–"
+    note: str = ""
+    """How it was measured."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike the two models predict, on one data set."""
+
+    dataset: str
+    kl_divergence: str
+    top1: str
+    note: str
+
+
+def rows(metrics: _Part) -> list[Row]:
+    """Perplexities, then tasks, then speed, then sizes."""
+    dense, pruned = metrics.get("dense") or {}, metrics.get("pruned") or {}
+    return [*_perplexities(dense, pruned), *_tasks(dense, pruned), *_speeds(metrics.get("speed") or {}), *_sizes(metrics)]
+
+
+def agreements(metrics: _Part) -> list[Agreement]:
+    return [
+        Agreement(
+            str(each.get("dataset")),
+            _spread(each.get("kl_divergence"), each.get("kl_standard_error"), 4),
+            _spread(each.get("top1_agreement"), each.get("top1_standard_error"), 4),
+            f"{each['windows']} windows, {each['tokens']:,} tokens" if each.get("windows") and each.get("tokens") else "",
+        )
+        for each in metrics.get("agreement") or ()
+    ]
+
+
+def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
+    before, after = _by(dense.get("perplexity"), "dataset"), _by(pruned.get("perplexity"), "dataset")
+    for dataset in {**before, **after}:
+        old, new = before.get(dataset, {}), after.get(dataset, {})
+        known = new or old
+        note = f"{known.get('windows')} windows of {known.get('sequence_length')} tokens"
+        yield Row(
+            f"Perplexity, {dataset}",
+            _interval(old.get("perplexity"), old.get("ci95")),
+            _interval(new.get("perplexity"), new.get("ci95")),
+            _ratio(old.get("perplexity"), new.get("perplexity")),
+            note,
+        )
+        if difference := new.get("loss_difference"):
+            mean = _interval(difference.get("mean"), difference.get("ci95"), signed=True)
+            yield Row(f"Loss difference, {dataset}", change=mean, note="nats per token, paired by windows")
+
+
+def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
+    before, after = _by(dense.get("tasks"), "task"), _by(pruned.get("tasks"), "task")
+    for task in {**before, **after}:
+        old, new = before.get(task, {}), after.get(task, {})
+        known = new or old
+        note = ", ".join(
+            f"{known[name]} {what}" for name, what in (("samples", "samples"), ("few_shot", "shots")) if known.get(name)
+        )
+        for name in {**(old.get("metrics") or {}), **(new.get("metrics") or {})}:
+            was, now = ((each.get("metrics") or {}).get(name) or {} for each in (old, new))
+            yield Row(
+                f"{task}, {name}",
+                _spread(was.get("value"), was.get("standard_error")),
+                _spread(now.get("value"), now.get("standard_error")),
+                _difference(was.get("value"), now.get("value")),
+                note,
+            )
+
+
+def _speeds(speed: _Part) -> Iterator[Row]:
+    dense, pruned = speed.get("dense") or {}, speed.get("pruned") or {}
+    for part, what in (("prefill", "reading"), ("decode", "writing")):
+        old, new = ((model.get(part) or {}).get("median") for model in (dense, pruned))
+        if old is not None or new is not None:
+            yield Row(
+                f"Tokens per second, {what}", figure(old, 1), figure(new, 1), _ratio(old, new), f"on {speed.get('device', '?')}"
+            )
+
+
+def _sizes(metrics: _Part) -> Iterator[Row]:
+    if metrics.get("sparsity") is not None:
+        coverage = metrics.get("coverage")
+        note = f"{share(coverage, 1)} of the blocks' parameters could be pruned" if coverage is not None else ""
+        yield Row("Zeros in the pruned matrices", "0.00 %", share(metrics["sparsity"]), note=note)
+    error = metrics.get("layer_error") or {}
+    if error.get("final") is not None:
+        steps = [share(error[step]) for step in ("start", "mask", "final") if error.get(step) is not None]
+        yield Row("Relative layer error", "0.00 %", steps[-1], note="start, mask, final: " + " → ".join(steps))
+    if metrics.get("bytes") is not None:
+        yield Row("Artifact", pruned=size(metrics["bytes"]), note="all files together")
+
+
+def memory(metrics: _Part) -> list[tuple[str, str]]:
+    peak = metrics.get("peak_memory_bytes") or {}
+    names = (("host", "above an idle worker"), ("host_total", "of the worker in all"), ("device", "on the device"))
+    return [(what, size(peak[name])) for name, what in names if peak.get(name)]
+
+
+def _by(measured: Sequence[_Part] | None, name: str) -> dict[str, _Part]:
+    return {str(each.get(name)): each for each in measured or ()}
+
+
+def _interval(value: float | None, bounds: Sequence[float] | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:+.4f}" if signed else figure(value)
+    digits = 4 if signed else 3
+    return f"{text} ({figure(bounds[0], digits)} to {figure(bounds[1], digits)})" if bounds else text
+
+
+def _spread(value: float | None, error: float | None, digits: int = 3) -> str:
+    return figure(value, digits) + (f" ± {error:.{digits}f}" if error is not None else "")
+
+
+def _ratio(old: float | None, new: float | None) -> str:
+    return f"× {new / old:.3f}" if old and new is not None else "–"
+
+
+def _difference(old: float | None, new: float | None) -> str:
+    return f"{new - old:+.3f}" if old is not None and new is not None else "–"

@@ -1,0 +1,125 @@
+"""SQL of what pages show and the API has no list of: counts over a tenant's jobs, and choices of a job's events."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Double, case, cast, func, select
+from sqlalchemy.orm import Session
+
+from service.contract import EventType, JobState
+from service.database import in_seconds
+from service.events.tables import JobEvent
+from service.jobs.tables import Job
+
+RECENT_SECONDS: Final = 7 * 86_400.0
+_HOURS: Final = 24
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The tenant's queued jobs; no age where there are none."""
+
+    count: int
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why jobs failed of late, and the last of them."""
+
+    code: str
+    count: int
+    last_job: UUID
+    last_at: datetime
+
+
+@dataclass(frozen=True)
+class Hour:
+    """How many jobs ended in it."""
+
+    begins_at: datetime
+    succeeded: int
+    others: int
+
+
+def by_state(session: Session, tenant: str) -> Mapping[JobState, int]:
+    """Every state, also those that no job is in."""
+    ours = (Job.tenant == tenant) & Job.deleted_at.is_(None)
+    counted = session.execute(select(Job.state, func.count()).where(ours).group_by(Job.state))
+    found = {state: count for state, count in counted}  # noqa: C416  # dict() takes a result with keys for a mapping
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def queue(session: Session, tenant: str) -> Queue:
+    oldest = cast(func.extract("epoch", func.now() - func.min(Job.created_at)), Double)
+    ours = (Job.tenant == tenant) & (Job.state == JobState.QUEUED) & Job.finished_at.is_(None)
+    count, seconds = session.execute(select(func.count(), oldest).where(ours)).one()
+    return Queue(count, seconds)
+
+
+def failures(session: Session, tenant: str, *, limit: int) -> Sequence[Reason]:
+    """The commonest first."""
+    code, count = Job.error["code"].as_string(), func.count()
+    ranked = (
+        select(
+            code.label("code"),
+            Job.id,
+            Job.finished_at,
+            count.over(partition_by=code).label("count"),
+            func.row_number().over(partition_by=code, order_by=(Job.finished_at.desc(), Job.id)).label("place"),
+        )
+        .where(Job.tenant == tenant, Job.state == JobState.FAILED, Job.deleted_at.is_(None))
+        .where(Job.finished_at > in_seconds(-RECENT_SECONDS))
+        .subquery()
+    )
+    rows = select(ranked.c.code, ranked.c.count, ranked.c.id, ranked.c.finished_at).where(ranked.c.place == 1)
+    found = session.execute(rows.order_by(ranked.c.count.desc(), ranked.c.code).limit(limit))
+    return [Reason(*row) for row in found]
+
+
+def throughput(session: Session, tenant: str) -> Sequence[Hour]:
+    """The last day, hour by hour, those included in which nothing ended."""
+    this_hour = func.date_trunc("hour", func.now())
+    first = this_hour - func.make_interval(0, 0, 0, 0, _HOURS - 1)
+    hours = select(func.generate_series(first, this_hour, func.make_interval(0, 0, 0, 0, 1)).label("begins_at")).subquery()
+    ended = func.count(Job.id)
+    succeeded = ended.filter(Job.state == JobState.SUCCEEDED)
+    of_hour = (
+        (Job.tenant == tenant)
+        & Job.deleted_at.is_(None)
+        & (Job.finished_at >= first)
+        & (func.date_trunc("hour", Job.finished_at) == hours.c.begins_at)
+    )
+    rows = (
+        select(hours.c.begins_at, succeeded, ended - succeeded)
+        .outerjoin(Job, of_hour)
+        .group_by(hours.c.begins_at)
+        .order_by(hours.c.begins_at)
+    )
+    return [Hour(*row) for row in session.execute(rows)]
+
+
+def under_way(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
+    """Jobs that a worker has, or that wait for their user: the ones at work first."""
+    active = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING, JobState.PAUSED)
+    ours = (Job.tenant == tenant) & Job.state.in_(active) & Job.finished_at.is_(None) & Job.deleted_at.is_(None)
+    waits = case((Job.state == JobState.PAUSED, 1), else_=0)
+    return session.scalars(select(Job).where(ours).order_by(waits, Job.started_at, Job.id).limit(limit)).all()
+
+
+def models(session: Session, tenant: str, *, limit: int) -> Sequence[str]:
+    """What the tenant's jobs prune, by name."""
+    ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()
+    return session.scalars(ours.order_by(Job.model).limit(limit)).all()
+
+
+def events(session: Session, job_id: UUID, *, types: Collection[EventType], newest_first: bool, limit: int) -> Sequence[JobEvent]:
+    """Those of these types; of all if none is named."""
+    statement = select(JobEvent).where(JobEvent.job_id == job_id)
+    if types:
+        statement = statement.where(JobEvent.type.in_(types))
+    order = JobEvent.seq.desc() if newest_first else JobEvent.seq
+    return session.scalars(statement.order_by(order).limit(limit)).all()

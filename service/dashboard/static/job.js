@@ -1,0 +1,72 @@
+// One job, live: every event has the page read again, and the charts grow by the matrices that are new.
+import { ask, confirmed, failed } from "./asking.js";
+import { Charts } from "./layers.js";
+import { refresh } from "./live.js";
+import { streamOf } from "./stream.js";
+
+const page = document.getElementById("job");
+const job = page.dataset.job;
+const charts = new Charts(job);
+const BREATH_MS = 400;
+const ETA_MS = 5000;
+
+const QUESTIONS = {
+  cancel: ["Cancel this job?", "It stops for good. A cancelled job can be tried again as a new one, which uses the blocks that are finished.", "Cancel the job"],
+  delete: ["Delete this job?", "Its record and its artifact are removed and cannot be brought back.", "Delete the job"],
+};
+
+let waiting = 0;
+function readSoon() {
+  waiting ||= setTimeout(() => {
+    waiting = 0;
+    refresh();
+  }, BREATH_MS);
+}
+
+async function act(action) {
+  failed("");
+  const question = QUESTIONS[action];
+  if (question && !(await confirmed(...question))) return;
+  try {
+    if (action === "delete") {
+      await ask("DELETE", `/v1/jobs/${job}`);
+      location.assign("/jobs");
+      return;
+    }
+    const response = await ask("POST", `/v1/jobs/${job}/${action}`);
+    if (action === "retry") {
+      location.assign(`/jobs/${(await response.json()).id}`);
+      return;
+    }
+  } catch (error) {
+    failed(error.message);
+  }
+  await refresh();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button) act(button.dataset.action);
+});
+document.getElementById("event").addEventListener("change", (event) => event.target.form.requestSubmit());
+
+charts.load();
+if (page.dataset.ended === "no") {
+  let hasEnded = false;
+  streamOf(
+    job,
+    Number(page.dataset.seq),
+    (event) => {
+      if (event.type === "attempt_started") charts.begin();
+      if (event.type === "block_pruned") charts.load();
+      readSoon();
+    },
+    () => {
+      hasEnded = true;
+      charts.load();
+      refresh();
+    },
+  );
+  // progress within a stage is no event
+  setInterval(() => hasEnded || document.hidden || readSoon(), ETA_MS);
+}

@@ -1,0 +1,112 @@
+// What pruning did to each matrix: read from the API as it becomes known, drawn per block and per kind of matrix.
+import { drawHeat, drawLines } from "./charts.js";
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const MEASURES = {
+  sparsity: { of: (layer) => layer.sparsity, text: (value) => `${(100 * value).toFixed(2)} %`, bounds: () => [0, 1], zero: "dense", full: "all zeros" },
+  error: { of: (layer) => layer.error, text: (value) => value.toPrecision(3), bounds: (values) => [0, Math.max(...values)], zero: "0", full: null },
+  swaps: { of: (layer) => layer.swaps / layer.shape[0], text: (value) => value.toFixed(1), bounds: (values) => [0, Math.max(...values, 1)], zero: "0", full: null },
+};
+
+export class Charts {
+  constructor(job) {
+    this.job = job;
+    this.begin();
+    this.chain = Promise.resolve();
+    document.getElementById("measure").addEventListener("change", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(document.getElementById("charts"));
+  }
+
+  // A new attempt writes its matrices anew.
+  begin() {
+    this.layers = [];
+    this.last = -1;
+  }
+
+  // One after the other, so that nothing is read twice.
+  load() {
+    this.chain = this.chain.then(() => this.read()).catch(() => {});
+    return this.chain;
+  }
+
+  async read() {
+    let cursor = this.last;
+    do {
+      const response = await fetch(`/v1/jobs/${this.job}/layers?cursor=${cursor}`);
+      if (!response.ok) return;
+      const page = await response.json();
+      this.layers.push(...page.items);
+      if (page.items.length) this.last = page.items.at(-1).position;
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+    this.draw();
+  }
+
+  draw() {
+    document.getElementById("charts").hidden = this.layers.length === 0;
+    document.getElementById("layers-none").hidden = this.layers.length > 0;
+    if (!this.layers.length) return;
+    const blocks = Map.groupBy ? Map.groupBy(this.layers, (layer) => layer.block) : grouped(this.layers);
+    this.drawErrors(blocks);
+    this.drawMatrices();
+    this.fillTable(blocks);
+  }
+
+  drawErrors(blocks) {
+    const numbers = [...blocks.keys()];
+    const line = (name, title) => ({ title, kind: name, points: numbers.map((n) => [n, mean(blocks.get(n).map((layer) => layer[name] ?? layer.error))]) });
+    const lines = [line("error_start", "first mask"), line("error_mask", "final mask"), line("error", "result")];
+    if (same(lines[1], lines[2])) lines.splice(1, 1);
+    document.getElementById("errors-caption").textContent = "Relative error of the outputs, mean of a block’s matrices; lower is better";
+    drawLines(document.getElementById("errors-chart"), lines, { x: "block", describe: (value) => value.toPrecision(3) });
+  }
+
+  drawMatrices() {
+    const measure = MEASURES[document.getElementById("measure").value];
+    const cells = new Map();
+    for (const layer of this.layers) {
+      const key = `${kindOf(layer)}\n${layer.block}`;
+      cells.set(key, [...(cells.get(key) ?? []), measure.of(layer)]);
+    }
+    const found = [...cells].map(([key, values]) => {
+      const [row, block] = key.split("\n");
+      return { row, column: Number(block), value: mean(values) };
+    });
+    const [low, high] = measure.bounds(found.map((cell) => cell.value));
+    document.getElementById("heat-caption").textContent = `by block: from ${measure.zero} (pale) to ${measure.full ?? measure.text(high)} (dark)`;
+    drawHeat(document.getElementById("heat-chart"), found, { low, high, text: measure.text, label: "Matrices by block" });
+  }
+
+  fillTable(blocks) {
+    const rows = [...blocks].map(([block, layers]) => {
+      const cell = (name, digits) => mean(layers.map((layer) => layer[name] ?? layer.error)).toPrecision(digits);
+      const sum = (name) => layers.reduce((total, layer) => total + layer[name], 0);
+      const sparsity = `${(100 * mean(layers.map((layer) => layer.sparsity))).toFixed(2)} %`;
+      return [block, sparsity, cell("error_start", 3), cell("error_mask", 3), cell("error", 3), sum("swaps").toLocaleString("en"), sum("seconds").toFixed(1)];
+    });
+    const body = document.querySelector("#layers-table tbody");
+    body.replaceChildren(...rows.map((values) => {
+      const row = document.createElement("tr");
+      row.append(...values.map((value) => Object.assign(document.createElement("td"), { textContent: value, className: "number" })));
+      return row;
+    }));
+  }
+}
+
+// `model.layers.3.mlp.experts.7.up_proj` → `mlp.experts.*.up_proj`: what stands behind the block's number.
+function kindOf(layer) {
+  const parts = layer.name.split(".");
+  const at = parts.indexOf(String(layer.block));
+  return parts.slice(at + 1).map((part) => (/^\d+$/.test(part) ? "*" : part)).join(".");
+}
+
+function grouped(layers) {
+  const blocks = new Map();
+  for (const layer of layers) blocks.set(layer.block, [...(blocks.get(layer.block) ?? []), layer]);
+  return blocks;
+}
+
+function same(one, other) {
+  return one.points.every(([, value], number) => value === other.points[number][1]);
+}

@@ -1,0 +1,75 @@
+// Keeps a page up to date: loads it again in the background and puts in what has changed. The server alone renders.
+// What somebody has ticked, and where the keyboard is, stays.
+
+const LOST = "The connection is lost. What you see is old; it goes on as soon as the service answers.";
+
+export function connectionIs(isThere, text = LOST) {
+  const note = document.getElementById("connection");
+  note.textContent = isThere ? "" : text;
+  note.hidden = isThere;
+}
+
+// Resolves to whether the page could be read.
+export async function refresh() {
+  let response;
+  try {
+    response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+  } catch {
+    connectionIs(false);
+    return false;
+  }
+  if (response.type === "opaqueredirect") {
+    const back = encodeURIComponent(location.pathname + location.search);
+    connectionIs(false, "You are signed out: the session has ended. ");
+    const link = document.createElement("a");
+    link.href = `/sign-in?next=${back}`;
+    link.textContent = "Sign in again";
+    document.getElementById("connection").append(link);
+    return false;
+  }
+  if (response.status === 404) {
+    connectionIs(false, "This job has been deleted. What you see is the last that was known of it.");
+    return false;
+  }
+  if (!response.ok) {
+    connectionIs(false, `The service answers with ${response.status} for the time being. What you see may be old.`);
+    return false;
+  }
+  put(new DOMParser().parseFromString(await response.text(), "text/html"));
+  connectionIs(true);
+  return true;
+}
+
+function put(page) {
+  const focused = document.activeElement?.id;
+  const ticked = [...document.querySelectorAll("[data-live] input:checked")].map((box) => box.id);
+  for (const old of document.querySelectorAll("[data-live]")) {
+    const fresh = page.getElementById(old.id);
+    if (fresh && !fresh.isEqualNode(old)) replace(old, fresh);
+  }
+  document.title = page.title;
+  for (const id of ticked) {
+    const box = document.getElementById(id);
+    if (box) box.checked = true;
+  }
+  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  document.dispatchEvent(new Event("refreshed"));
+}
+
+function replace(old, fresh) {
+  const places = [...old.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
+  old.replaceWith(document.importNode(fresh, true));
+  document.getElementById(fresh.id).querySelectorAll(".scroll").forEach((box, number) => {
+    if (places[number]) [box.scrollLeft, box.scrollTop] = places[number];
+  });
+}
+
+// Again and again, while somebody can see the page.
+export function follow(seconds) {
+  const turn = async () => {
+    if (!document.hidden) await refresh();
+    setTimeout(turn, seconds * 1000);
+  };
+  setTimeout(turn, seconds * 1000);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+}

@@ -1,0 +1,60 @@
+"""What a job's events tell of its attempts: which stage lasted how long."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from service.attempts.tables import Attempt
+from service.contract import EventType
+from service.events.tables import JobEvent
+
+MILESTONES: Final = (EventType.ATTEMPT_STARTED, EventType.STAGE_STARTED, EventType.ATTEMPT_ENDED)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stage of one attempt."""
+
+    stage: str
+    began_at: datetime
+    ended_at: datetime | None
+    """None while it goes on."""
+
+    def seconds(self, now: datetime) -> float:
+        return ((self.ended_at or now) - self.began_at).total_seconds()
+
+
+@dataclass
+class Course:
+    """An attempt and its stages."""
+
+    attempt: Attempt
+    spans: list[Span] = field(default_factory=list)
+
+    def seconds(self, now: datetime) -> float:
+        return ((self.attempt.ended_at or now) - self.attempt.started_at).total_seconds()
+
+
+def courses(attempts: Sequence[Attempt], milestones: Iterable[JobEvent]) -> list[Course]:
+    """In the order of the attempts; `milestones` are in theirs."""
+    found = {attempt.number: Course(attempt) for attempt in attempts}
+    number: int | None = None
+    for event in milestones:
+        course = found.get(number) if number is not None else None
+        if event.type == EventType.ATTEMPT_STARTED:
+            number = event.data.get("attempt")
+        elif course is not None:
+            _end_last(course, event.created_at)
+            if event.type == EventType.STAGE_STARTED:
+                course.spans.append(Span(str(event.data.get("stage")), event.created_at, None))
+    for course in found.values():
+        if course.attempt.ended_at is not None:
+            _end_last(course, course.attempt.ended_at)
+    return list(found.values())
+
+
+def _end_last(course: Course, moment: datetime) -> None:
+    if course.spans and course.spans[-1].ended_at is None:
+        last = course.spans[-1]
+        course.spans[-1] = Span(last.stage, last.began_at, moment)

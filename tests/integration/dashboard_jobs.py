@@ -1,0 +1,118 @@
+"""Jobs as workers leave them, for pages to show: put into the database by hand, with all that belongs to them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+
+from service.attempts.tables import Attempt
+from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, Stage
+from service.database import Database, Session
+from service.events import repository as events
+from service.jobs.tables import Job, Layer
+from tests.integration.serving import BODY, insert_job
+
+KINDS = (*(f"self_attn.{part}_proj" for part in "qkvo"), *(f"mlp.{part}_proj" for part in ("gate", "up", "down")))
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202eevil\u202c{{7*7}}"
+"""What nothing must run, end or turn around."""
+
+_MEASURED: dict[str, Any] = {"dataset": "wiki-sample", "windows": 12, "tokens": 12276}
+
+
+def _quality(perplexity: float, ci95: list[float], accuracy: float, loss_difference: dict[str, Any] | None) -> dict[str, Any]:
+    accuracies = {"acc": {"value": accuracy, "standard_error": 0.03}}
+    figures = {
+        "perplexity": perplexity,
+        "mean_nll": 3.0,
+        "standard_error": 0.02,
+        "ci95": ci95,
+        "loss_difference": loss_difference,
+    }
+    return {
+        "perplexity": [{**_MEASURED, "sequence_length": 1024, **figures}],
+        "tasks": [{"task": "arc_easy", "samples": 200, "few_shot": 0, "metrics": accuracies}],
+    }
+
+
+METRICS: dict[str, Any] = {
+    "dense": _quality(14.446, [13.9, 15.0], 0.61, None),
+    "pruned": _quality(25.454, [24.4, 26.5], 0.55, {"mean": 0.5665, "standard_error": 0.01, "ci95": [0.547, 0.586]}),
+    "agreement": [
+        {**_MEASURED, "kl_divergence": 0.4121, "kl_standard_error": 0.01, "top1_agreement": 0.641, "top1_standard_error": 0.004}
+    ],
+    "sparsity": 0.5,
+    "coverage": 1.0,
+    "layer_error": {"start": 0.081, "mask": 0.052, "final": 0.052},
+    "warnings": ["The text is short: the interval is wide."],
+    "bytes": 269_060_552,
+    "seconds": {"pruning": 90.1, "evaluating": 35.2},
+    "peak_memory_bytes": {"host": 893_000_000, "device": None},
+}
+
+
+def finished_job(database: Database, *, blocks: int = 30, **values: Any) -> UUID:
+    """One that has succeeded, with its matrices, its attempt and its events."""
+    now = datetime.now(UTC)
+    start = now - timedelta(seconds=148)
+    usual: dict[str, Any] = {
+        "state": JobState.SUCCEEDED,
+        "metrics": METRICS,
+        "attempts_started": 1,
+        "attempts_counted": 1,
+        "finished_at": now,
+    }
+    usual |= {"created_at": now - timedelta(seconds=150), "started_at": start}
+    job_id = insert_job(database, **(usual | values))
+    add_blocks(database, job_id, range(blocks))
+    with database.begin() as session:
+        attempt = Attempt(job_id=job_id, number=1, fence=1, worker="gpu-7:4711", lease_expires_at=now, outcome="succeeded")
+        attempt.started_at, attempt.ended_at = start, now
+        session.add(attempt)
+        events.append(session, job_id, EventType.ATTEMPT_STARTED, {"attempt": 1, "worker": "gpu-7:4711"})
+        for stage in Stage:
+            events.append(session, job_id, EventType.STAGE_STARTED, {"stage": stage})
+        events.append(session, job_id, EventType.ATTEMPT_ENDED, {"attempt": 1, "outcome": "succeeded", "detail": None})
+        events.append(session, job_id, EventType.SUCCEEDED)
+        _spread(session, job_id, start)
+    return job_id
+
+
+def _spread(session: Session, job_id: UUID, start: datetime) -> None:
+    """Let the events be as far apart as in a real run."""
+    for seconds, event in zip((0, 0, 1, 4, 94, 129, 148, 148), events.after(session, job_id, 0, 100), strict=True):
+        event.created_at = start + timedelta(seconds=seconds)
+
+
+def add_blocks(database: Database, job_id: UUID, blocks: range) -> None:
+    """Matrices whose errors grow with depth."""
+    rows = [_matrix(job_id, block, place, kind) for block in blocks for place, kind in enumerate(KINDS)]
+    with database.begin() as session:
+        session.execute(insert(Layer), rows)
+
+
+def _matrix(job_id: UUID, block: int, place: int, kind: str) -> dict[str, Any]:
+    where = {"job_id": job_id, "position": block * len(KINDS) + place, "name": f"model.layers.{block}.{kind}", "block": block}
+    errors = {"error_start": 0.02 * (1 + block), "error_mask": 0.014 * (1 + block), "error": 0.011 * (1 + block)}
+    rest = {"rows": 576, "columns": 576, "swaps": 1000 * place, "stops": None, "tokens": 16384, "seconds": 0.4}
+    return where | errors | rest | {"sparsity": 0.5 + 0.02 * (place % 3)}
+
+
+def many_jobs(database: Database, count: int) -> None:
+    """As a tenant has them after a year: of all states, models and labels."""
+    spec, now, states = JobSpec.model_validate(BODY).model_dump(mode="json"), datetime.now(UTC), list(JobState)
+    error = {"code": "disk-full", "detail": "The disk is full.", "retryable": True}
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        state, created = states[number % len(states)], now - timedelta(minutes=number)
+        ended = {
+            "finished_at": created + timedelta(seconds=30) if state in TERMINAL_STATES else None,
+            "metrics": METRICS if state == JobState.SUCCEEDED else None,
+            "error": error if state == JobState.FAILED else None,
+        }
+        names = {"model": f"org/model-{number % 40}", "labels": {"team": f"team-{number % 7}"}}
+        fixed = {"tenant": "acme", "spec": spec, "priority": 0, "max_attempts": 3}
+        times = {"created_at": created, "started_at": created}
+        rows.append({"id": UUID(int=number + 1), "state": state} | fixed | names | times | ended)
+    with database.begin() as session:
+        session.execute(insert(Job), rows)

@@ -1,0 +1,267 @@
+"""The dashboard's pages by HTTP: what they show, what they let nobody smuggle in, and how fast they are."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from service.contract import JobState, Scope
+from service.dashboard import assets
+from service.database import Database
+from service.settings import Settings
+from tests.integration.browsing import browser, sign_in
+from tests.integration.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
+from tests.integration.serving import insert_job, key_for, serving
+
+SCRIPTLESS = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+@pytest.fixture
+def url(settings: Settings) -> Iterator[str]:
+    with serving(settings) as address:
+        yield address
+
+
+@pytest.fixture
+def visitor(url: str, database: Database) -> Iterator[httpx.Client]:
+    with browser(url) as opened:
+        sign_in(opened, key_for(database, Scope.ADMIN))
+        yield opened
+
+
+class Parsed(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def pages(job_id: object) -> list[str]:
+    return ["/", "/jobs", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
+
+
+def test_no_page_can_run_or_load_what_is_not_ours(visitor: httpx.Client, database: Database) -> None:
+    for path in pages(finished_job(database)):
+        answer = visitor.get(path)
+        assert answer.headers["content-security-policy"] == SCRIPTLESS
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        page = Parsed(answer.text)
+        for tag, attributes in page.elements:
+            assert not any(name.startswith("on") or name == "style" for name in attributes), (path, tag, attributes)
+            for name in ("src", "href", "action"):
+                assert (attributes.get(name) or "/").startswith(("/", "#")), (path, tag, attributes)
+        assert all(script["src"] for script in page.all("script"))
+
+
+def test_whatever_names_hold_is_text(visitor: httpx.Client, database: Database) -> None:
+    error = {"code": "internal", "detail": HOSTILE, "retryable": True}
+    job_id = finished_job(
+        database,
+        model=HOSTILE,
+        labels={"team": HOSTILE},
+        state=JobState.FAILED,
+        error=error,
+        metrics={**METRICS, "warnings": [HOSTILE]},
+    )
+    harmless = [len(Parsed(visitor.get(path).text).all("script")) for path in ("/", "/jobs", f"/jobs/{finished_job(database)}")]
+    for path, scripts in zip(("/", "/jobs", f"/jobs/{job_id}"), harmless, strict=True):
+        page = Parsed(visitor.get(path).text)
+        assert len(page.all("script")) == scripts
+        assert [image for image in page.all("img") if image["src"] == "x"] == []
+    shown = Parsed(visitor.get(f"/jobs/{job_id}").text)
+    assert shown.text.count(HOSTILE) >= 4
+    fields = Parsed(visitor.get("/jobs", params={"model": HOSTILE}).text).all("input")
+    assert [field["value"] for field in fields if field.get("id") == "model"] == [HOSTILE]
+
+
+def test_the_overview_counts_what_is_the_tenant_s(visitor: httpx.Client, database: Database) -> None:
+    for state in (JobState.QUEUED, JobState.QUEUED, JobState.RUNNING):
+        insert_job(database, state=state)
+    insert_job(database, state=JobState.QUEUED, tenant="other", model="secret-model")
+    finished_job(database)
+    failed = finished_job(database, state=JobState.FAILED, error={"code": "disk-full", "detail": "", "retryable": True})
+    page = Parsed(visitor.get("/").text)
+    words = " ".join(page.text.split())
+    assert "2 queued 1 running 0 pausing 0 paused 0 cancelling 1 succeeded 1 failed 0 cancelled 0 expired" in words
+    assert "1 succeeded 1 failed, cancelled or expired" in words
+    assert "The worker’s disk is full" in words or "The worker's disk is full" in words
+    assert f"/jobs/{failed}" in [link.get("href") for link in page.all("a")]
+    assert "secret-model" not in words
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({}, 3),
+        ({"state": "queued"}, 2),
+        ({"state": ["queued", "failed"]}, 3),
+        ({"model": "org/a"}, 1),
+        ({"model": " org/a "}, 1),
+        ({"label": "team=search"}, 1),
+        ({"label": "team=search stage=x"}, 0),
+        ({"model": "org/unknown"}, 0),
+    ],
+)
+def test_jobs_are_filtered_and_exported_alike(
+    visitor: httpx.Client, database: Database, query: dict[str, Any], count: int
+) -> None:
+    insert_job(database, model="org/a", labels={"team": "search"})
+    insert_job(database, model="org/b")
+    insert_job(database, model="org/b", state=JobState.FAILED, error={"code": "internal", "detail": "x", "retryable": True})
+    page = Parsed(visitor.get("/jobs", params=query).text)
+    assert len([link for link in page.all("a") if str(link.get("id", "")).startswith("open-")]) == count
+    rows = list(csv.DictReader(io.StringIO(visitor.get("/jobs.csv", params=query).text)))
+    assert len(rows) == count
+
+
+def test_a_filter_that_cannot_be_understood_is_kept_and_explained(visitor: httpx.Client) -> None:
+    answer = visitor.get("/jobs", params={"label": "team", "model": "org/a", "state": "busy"})
+    assert answer.status_code == 422
+    assert 'value="team"' in answer.text
+    assert 'value="org/a"' in answer.text
+    assert "write name=value" in answer.text
+    assert "there is no state &#39;busy&#39;" in answer.text
+    assert visitor.get("/jobs", params={"cursor": "nonsense"}).status_code == 422
+
+
+def test_a_spreadsheet_takes_nothing_for_a_formula(visitor: httpx.Client, database: Database) -> None:
+    insert_job(database, model='=HYPERLINK("https://evil.example")', labels={"a": 'b,\n"c'})
+    answer = visitor.get("/jobs.csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="jobs.csv"'
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    assert row["model"] == '\'=HYPERLINK("https://evil.example")'
+    assert row["labels"] == 'a=b,\n"c'
+
+
+def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, database: Database) -> None:
+    job_id = finished_job(database)
+    words = " ".join(Parsed(visitor.get(f"/jobs/{job_id}").text).text.split())
+    for part in (
+        "14.446 (13.900 to 15.000)", "25.454 (24.400 to 26.500)", "× 1.762", "+0.5665 (0.5470 to 0.5860)", "0.610 ± 0.030",
+        "-0.060", "0.4121 ± 0.0100", "The text is short", "893 MB above an idle worker", "Attempt 1 on gpu-7:4711", "publishing",
+    ):  # fmt: skip
+        assert part in words, part
+    only = Parsed(visitor.get(f"/jobs/{job_id}", params={"event": "succeeded"}).text)
+    assert "stage started" not in " ".join(only.text.split()).rpartition("Details")[2].partition("Specification")[0]
+
+
+@pytest.mark.parametrize(
+    "metrics", [None, {}, {"dense": None}, {"pruned": {"perplexity": [{"dataset": "x"}]}}, {"agreement": [{}], "speed": {}}]
+)
+def test_a_job_is_shown_whatever_of_its_metrics_is_missing(visitor: httpx.Client, database: Database, metrics: Any) -> None:
+    assert visitor.get(f"/jobs/{finished_job(database, metrics=metrics)}").status_code == 200
+
+
+def test_files_are_listed_with_their_sums_and_can_be_had(visitor: httpx.Client, database: Database, settings: Settings) -> None:
+    prefix, content = "jobs/x/1", b"# a model"
+    job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix=prefix)
+    folder = Path(settings.artifact_url.removeprefix("file://")) / prefix
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_bytes(content)
+    sha256 = "5" * 64
+    manifest = {"job_id": str(job_id), "fence": 1, "files": [{"path": "README.md", "bytes": len(content), "sha256": sha256}]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    page = Parsed(visitor.get(f"/jobs/{job_id}").text)
+    assert sha256 in page.text
+    (link,) = [each["href"] for each in page.all("a") if each.get("id") == "file-1"]
+    assert visitor.get(str(link)).content == content
+
+
+def test_what_a_key_may_not_do_is_not_offered(url: str, database: Database) -> None:
+    job_id = insert_job(database)
+    with browser(url) as reader:
+        sign_in(reader, key_for(database, Scope.JOBS_READ))
+        page, jobs = Parsed(reader.get(f"/jobs/{job_id}").text), reader.get("/jobs").text
+    assert [button for button in page.all("button") if "data-action" in button] == []
+    assert "artifact-title" not in page.text
+    assert "cancel-selected" not in jobs
+    assert 'class="pick"' not in jobs
+
+
+@pytest.mark.parametrize(
+    ("state", "actions"),
+    [
+        (JobState.QUEUED, ["pause", "cancel"]),
+        (JobState.RUNNING, ["pause", "cancel"]),
+        (JobState.PAUSED, ["resume", "cancel"]),
+        (JobState.CANCELLING, []),
+        (JobState.SUCCEEDED, ["delete"]),
+        (JobState.FAILED, ["retry", "delete"]),
+        (JobState.EXPIRED, ["retry", "delete"]),
+    ],
+)
+def test_only_what_the_state_allows_is_offered(
+    visitor: httpx.Client, database: Database, state: JobState, actions: list[str]
+) -> None:
+    page = Parsed(visitor.get(f"/jobs/{insert_job(database, state=state)}").text)
+    assert [button["data-action"] for button in page.all("button") if "data-action" in button] == actions
+
+
+@pytest.mark.parametrize("path", ["/jobs/0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", "/jobs/nonsense", "/nowhere"])
+def test_a_link_to_nothing_says_so_in_a_page_for_browsers_and_a_problem_for_others(visitor: httpx.Client, path: str) -> None:
+    page = visitor.get(path)
+    assert page.status_code == 404
+    assert "There is no such thing" in page.text
+    other = visitor.get(path, headers={"Accept": "application/json"})
+    assert (other.status_code, other.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_files_of_pages_are_kept_for_ever_under_the_address_of_their_content(visitor: httpx.Client) -> None:
+    for link in Parsed(visitor.get("/jobs").text).all("script"):
+        answer = visitor.get(str(link["src"]))
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-type"].startswith("text/javascript")
+    assert visitor.get("/static/of-another-version/jobs.js").headers["cache-control"] == "no-cache"
+    assert visitor.get(f"/static/{assets.version()}/../endpoints.py").status_code == 404
+    assert visitor.get(f"/static/{assets.version()}/secrets.js").status_code == 404
+
+
+def seconds_of(visitor: httpx.Client, path: str) -> float:
+    began = time.perf_counter()
+    visitor.get(path)
+    return time.perf_counter() - began
+
+
+def test_with_ten_thousand_jobs_pages_are_quick_and_small(visitor: httpx.Client, database: Database) -> None:
+    many_jobs(database, 10_000)
+    job_id = finished_job(database, blocks=126)
+    took: dict[str, float] = {}
+    for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", f"/jobs/{job_id}"):
+        took[path] = min(seconds_of(visitor, path) for _ in range(4))
+        answer = visitor.get(path)
+        assert answer.status_code == 200
+        assert len(answer.content) < 300_000, path
+    assert max(took.values()) < 0.3, took
+    older = [link["href"] for link in Parsed(visitor.get("/jobs").text).all("a") if link.get("id") == "older"]
+    assert len(set(Parsed(visitor.get(str(older[0])).text).text.split())) > 50
+    assert len(visitor.get("/jobs.csv").text.splitlines()) == 10_002
+
+
+def test_all_that_a_first_visit_loads_is_small() -> None:
+    folder = Path(assets.__file__).parent / "static"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000

@@ -1,0 +1,252 @@
+"""Signing in to the dashboard: what a session opens, what it does not, and how it ends."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from sqlalchemy import select, text, update
+
+from service.audit.tables import AuditEntry
+from service.contract import Scope
+from service.database import Database
+from service.dispatcher.sweeping import Sweeper
+from service.keys import operations as keys
+from service.keys.operations import create_key
+from service.sessions.tables import BrowserSession
+from service.settings import Settings
+from tests.integration.browsing import COOKIE, browser, changing, csrf_token, sign_in
+from tests.integration.serving import BODY, insert_job, key_for, problem, serving
+
+URL_PLACES = ("location", "refresh", "link", "content-location")
+
+
+@pytest.fixture
+def url(settings: Settings) -> Iterator[str]:
+    with serving(settings) as address:
+        yield address
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    return key_for(database, Scope.ADMIN)
+
+
+@pytest.fixture
+def visitor(url: str, key: str) -> Iterator[httpx.Client]:
+    """Somebody who has signed in."""
+    with browser(url) as opened:
+        assert sign_in(opened, key).status_code == 303
+        yield opened
+
+
+def test_a_key_opens_a_session_whose_cookie_script_cannot_read(url: str, key: str, database: Database) -> None:
+    with browser(url) as visitor:
+        answer = sign_in(visitor, f"  {key}\n", next="/jobs?state=failed")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/jobs?state=failed")
+        cookie = answer.headers["set-cookie"]
+        assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"))
+        assert "Secure" not in cookie
+        assert visitor.get("/").status_code == 200
+        with database.begin() as session:
+            stored = session.scalars(select(BrowserSession)).one()
+        assert visitor.cookies[COOKIE].encode() not in stored.token_sha256
+        assert stored.expires_at - stored.created_at == timedelta(hours=12)
+
+
+def test_behind_a_trusted_proxy_that_ends_tls_the_cookie_is_for_https_alone(url: str, key: str) -> None:
+    with browser(url) as visitor:
+        answer = visitor.post("/sign-in", data={"key": key}, headers={"X-Forwarded-Proto": "https"})
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("wrong", ["", "hello", "dsnot_abcdefghijkl_" + "x" * 43, "<script>alert(1)</script>"])
+def test_a_wrong_key_is_refused_with_a_reason_and_not_repeated(
+    url: str, key: str, database: Database, wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with browser(url) as visitor:
+        answer = sign_in(visitor, wrong, next="/jobs")
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
+        assert 'role="alert"' in answer.text
+        assert 'name="next" value="/jobs"' in answer.text
+        assert len(wrong) < 10 or wrong not in answer.text + caplog.text
+        assert visitor.get("/").headers["location"] == "/sign-in"
+
+
+def test_a_key_is_in_no_log_and_no_answer(
+    url: str, key: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = key.rpartition("_")[2]
+    with browser(url) as visitor:
+        answers = [sign_in(visitor, key), visitor.get("/"), visitor.get("/sign-in")]
+    said = caplog.text + "".join(capsys.readouterr())
+    assert all(secret not in answer.text + str(answer.headers) for answer in answers)
+    assert secret not in said
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "javascript:alert(1)",
+        "evil",
+        "\\\\evil",
+        "/a\r\nb",
+    ],
+)
+def test_after_signing_in_nobody_is_led_elsewhere(url: str, key: str, wanted: str) -> None:
+    with browser(url) as visitor:
+        assert sign_in(visitor, key, next=wanted).headers["location"] == "/"
+        assert 'name="next" value="/"' in visitor.get("/sign-in", params={"next": wanted}).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/jobs", "/jobs?state=failed&model=a%2Fb", "/jobs.csv", "/jobs/0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"]
+)
+def test_a_page_leads_to_the_sign_in_page_and_back(url: str, key: str, path: str) -> None:
+    with browser(url) as visitor:
+        first = visitor.get(path)
+        assert first.status_code == 303
+        shown = visitor.get(first.headers["location"])
+        assert shown.status_code == 200
+        way_back = httpx.URL(first.headers["location"]).params.get("next", "/")
+        assert sign_in(visitor, key, next=way_back).headers["location"] == path
+
+
+# the API by a session
+
+
+def test_the_api_takes_the_session_in_place_of_the_key(visitor: httpx.Client, database: Database) -> None:
+    job = visitor.post("/v1/jobs", json=BODY, headers=changing(visitor))
+    assert job.status_code == 201
+    assert [each["id"] for each in visitor.get("/v1/jobs").json()["items"]] == [job.json()["id"]]
+    with database.begin() as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.created_at)).all()
+    assert [(each.action, each.status) for each in entries] == [("sign_in", 303), ("create_job", 201)]
+    assert len({each.key_id for each in entries}) == 1
+
+
+def test_a_session_may_do_what_its_key_may_and_no_more(url: str, database: Database) -> None:
+    with browser(url) as visitor:
+        sign_in(visitor, key_for(database, Scope.JOBS_READ))
+        assert visitor.get("/v1/jobs").status_code == 200
+        assert problem(visitor.post("/v1/jobs", json=BODY, headers=changing(visitor)))[:2] == (403, "forbidden")
+        assert problem(visitor.get("/v1/keys"))[:2] == (403, "forbidden")
+        theirs = insert_job(database, tenant="other")
+        assert visitor.get(f"/v1/jobs/{theirs}").status_code == 404
+        assert visitor.get(f"/jobs/{theirs}").status_code == 404
+
+
+def test_a_key_beside_the_session_is_the_one_that_counts(visitor: httpx.Client, database: Database) -> None:
+    other = {"Authorization": f"Bearer {key_for(database, Scope.JOBS_READ)}"}
+    assert visitor.get("/v1/keys", headers=other).status_code == 403
+    assert visitor.get("/v1/jobs", headers={"Authorization": "Bearer nonsense"}).status_code == 401
+
+
+def test_a_session_is_counted_as_its_key(settings: Settings, database: Database, key: str) -> None:
+    limited = settings.model_copy(update={"reads_per_minute": 3})
+    with serving(limited) as url, browser(url) as visitor:
+        sign_in(visitor, key)
+        assert [visitor.get("/v1/jobs").status_code for _ in range(4)] == [200, 200, 200, 429]
+        page = visitor.get("/")
+        assert page.status_code == 429
+        assert "Too many requests" in page.text
+        assert int(page.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"X-CSRF-Token": ""}, "no token"),
+        ({"X-CSRF-Token": "0" * 64}, "not the session's"),
+        ({"X-CSRF-Token": "ünd"}, "not even hexadecimal"),
+        ({"Sec-Fetch-Site": "cross-site"}, "another site"),
+        ({"Sec-Fetch-Site": "same-site"}, "a neighbour"),
+        ({"Sec-Fetch-Site": "", "Origin": "https://evil.example"}, "another origin"),
+    ],
+)
+def test_what_another_site_has_a_browser_send_changes_nothing(visitor: httpx.Client, headers: dict[str, str], why: str) -> None:
+    sent = {name: value.encode() for name, value in (changing(visitor) | headers).items()}
+    if not headers.get("Sec-Fetch-Site", "x"):
+        del sent["Sec-Fetch-Site"]
+    answer = visitor.post("/v1/jobs", json=BODY, headers=sent)
+    assert problem(answer)[:2] == (403, "cross-site-request"), why
+    assert visitor.get("/v1/jobs").json()["items"] == []
+
+
+def test_the_token_of_one_session_is_of_no_use_in_another(visitor: httpx.Client, url: str, key: str) -> None:
+    with browser(url) as other:
+        sign_in(other, key)
+        stolen = changing(other)
+    assert visitor.post("/v1/jobs", json=BODY, headers=stolen).status_code == 403
+
+
+def test_a_form_of_another_site_signs_nobody_in_or_out(visitor: httpx.Client, key: str) -> None:
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert visitor.post("/sign-in", data={"key": key}, headers=elsewhere).status_code == 403
+    token = csrf_token(visitor)
+    assert visitor.post("/sign-out", data={"csrf_token": token}, headers=elsewhere).status_code == 403
+    assert visitor.post("/sign-out", data={"csrf_token": "guess"}).status_code == 403
+    assert visitor.get("/").status_code == 200
+
+
+# ends
+
+
+def test_signing_out_ends_this_session_and_signing_out_everywhere_all_of_the_key(url: str, key: str, database: Database) -> None:
+    with browser(url) as first, browser(url) as second, browser(url) as third, browser(url) as stranger:
+        for each in (first, second, third):
+            sign_in(each, key)
+        sign_in(stranger, key_for(database, Scope.JOBS_READ))
+        kept = first.cookies[COOKIE]
+        answer = first.post("/sign-out", data={"csrf_token": csrf_token(first)})
+        assert answer.headers["location"] == "/sign-in"
+        assert COOKIE not in first.cookies
+        assert first.get("/v1/jobs", headers={"Cookie": f"{COOKIE}={kept}"}).status_code == 401
+        assert second.get("/v1/jobs").status_code == 200
+        second.post("/sign-out/everywhere", data={"csrf_token": csrf_token(second)})
+        assert [each.get("/v1/jobs").status_code for each in (second, third, stranger)] == [401, 401, 200]
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "rotated"])
+def test_a_key_that_ends_ends_its_sessions(visitor: httpx.Client, database: Database, key: str, how: str) -> None:
+    key_id = key.split("_")[1]
+    assert visitor.get("/v1/jobs").status_code == 200
+    if how == "rotated":
+        keys.rotate_key(database, key_id, overlap_seconds=3600)
+        assert visitor.get("/v1/jobs").status_code == 200
+        keys.rotate_key(database, key_id, overlap_seconds=0)
+    else:
+        column = {"revoked": "revoked_at", "expired": "expires_at"}[how]
+        with database.begin() as session:
+            session.execute(text(f"UPDATE api_keys SET {column} = now() WHERE id = :id"), {"id": key_id})  # noqa: S608
+    assert problem(visitor.get("/v1/jobs"))[:2] == (401, "unauthenticated")
+    assert visitor.get("/jobs").headers["location"] == "/sign-in?next=%2Fjobs"
+
+
+def test_a_session_ends_by_itself_and_is_swept(visitor: httpx.Client, settings: Settings, database: Database) -> None:
+    Sweeper(settings).sweep()
+    assert visitor.get("/v1/jobs").status_code == 200
+    with database.begin() as session:
+        session.execute(update(BrowserSession).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+    assert visitor.get("/v1/jobs").status_code == 401
+    Sweeper(settings).sweep()
+    with database.begin() as session:
+        assert session.scalars(select(BrowserSession)).all() == []
+
+
+def test_a_key_that_may_not_read_jobs_is_told_so_and_can_sign_out(url: str, database: Database) -> None:
+    made = create_key(database, tenant="acme", name="files only", scopes=[Scope.ARTIFACTS_READ])[1]
+    with browser(url) as visitor:
+        sign_in(visitor, made)
+        page = visitor.get("/")
+        assert page.status_code == 403
+        assert "jobs:read" in page.text
+        assert 'action="/sign-out"' in page.text
