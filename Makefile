@@ -45,8 +45,16 @@ $(SWIFT_READY): $(READY)
 	@.venv-swift/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --requirement tests/integration/swift-requirements.txt
 	@touch $@
 
-test: $(READY) $(SWIFT_READY) ## run all tests
+# The tests of the dashboard drive a real browser, Debian's Chromium; none is fetched from elsewhere.
+CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
+
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests
 	@$(BIN)/pytest
+
+$(CHROMIUM):
+	@[ '$@' = /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "setup: Chromium, for the tests of the dashboard" && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null \
+	  || { echo "the tests of the dashboard need Chromium at $@; on Debian: apt-get install chromium, or name another with DSNOT_CHROMIUM=/path" >&2; exit 1; }
 
 lint: $(READY) ## check format, style, types and who imports whom
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

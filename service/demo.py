@@ -119,7 +119,9 @@ def _compare(client: DsnotClient, home: Path, url: str, check: Check) -> bool:
     place = home / "artifacts" / artifact_prefix(job.id, client.manifest(job.id).fence)
     typer.echo(f"\nThe pruned model is in {place}. Load it with\n\n{_LOAD.format(place=place)}\n")
     spent = (job.finished_at - job.created_at).total_seconds() if job.finished_at else None
-    typer.echo(f"The job with preset {PRESET} took {duration(spent)}. HTTP API while the service runs: {url}/docs")
+    typer.echo(
+        f"The job with preset {PRESET} took {duration(spent)}. While the service runs: dashboard {url}/, HTTP API {url}/docs"
+    )
     return _has_metrics(wanda)
 
 

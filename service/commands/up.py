@@ -44,6 +44,7 @@ def _tell(stack: "Stack", as_json: bool) -> None:
         return
     print_fields(
         [
+            ("dashboard", f"{stack.url}/ (sign in with the API key)"),
             ("HTTP API", f"{stack.url} (described at {stack.url}/docs)"),
             ("API key", f"in {stack.api_key_file}; the dsnot command finds it there"),
             ("models", str(stack.model_root)),

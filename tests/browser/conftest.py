@@ -1,0 +1,71 @@
+"""A real browser before the real service. Chromium is the system's, `DSNOT_CHROMIUM` or /usr/bin/chromium; none is fetched."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from service.contract import Scope
+from service.database import Database
+from service.settings import Settings
+from tests.integration.conftest import api, broker, broker_url, database, database_url, settings
+from tests.integration.serving import key_for, serving
+
+__all__ = ["api", "broker", "broker_url", "database", "database_url", "settings"]
+
+CHROMIUM = Path(os.environ.get("DSNOT_CHROMIUM", "/usr/bin/chromium"))
+SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    assert CHROMIUM.exists(), f"{CHROMIUM} is missing: install Debian's chromium, or name another in DSNOT_CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root may not have the sandbox
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def url(settings: Settings) -> Iterator[str]:
+    with serving(settings) as address:
+        yield address
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    return key_for(database, Scope.ADMIN)
+
+
+Opening = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
+    """Opens a page for somebody who has signed in, in a browser of their own. At the end, no console may hold an error."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(path: str, *, at: str = url, size: str = "desk", scheme: str = "light", excused: str = "nothing is") -> Page:
+        context = chromium.new_context(viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda said: complaints.append(said.text) if said.type == "error" and excused not in said.text else None
+        )
+        page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+        page.goto(f"{at}/sign-in")
+        page.get_by_label("API key").fill(key)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{at}/")
+        page.goto(f"{at}{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,82 @@
+"""Everybody can use the pages: with the keyboard alone, on a phone, in the dark, with a screen reader."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from service.contract import JobState
+from service.database import Database
+from tests.browser.conftest import Opening
+from tests.integration.dashboard_jobs import HOSTILE, finished_job
+from tests.integration.serving import insert_job
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("size", ["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_breaks_a_rule_of_accessibility_or_is_wider_than_the_screen(
+    opened: Opening, url: str, database: Database, size: str, scheme: str
+) -> None:
+    labels, progress = {"team": "search"}, {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 54.2}
+    insert_job(database, model="meta-llama/Llama-3.1-8B", labels=labels)
+    running = insert_job(database, state=JobState.RUNNING, stage="pruning", progress=progress)
+    error = {"code": "out-of-device-memory", "detail": "The device ran out of memory.", "retryable": False}
+    failed = finished_job(database, state=JobState.FAILED, error=error, model=HOSTILE * 3)
+    page = opened("/", size=size, scheme=scheme, excused="the server responded with a status of 4")
+    broken: dict[str, list[str]] = {}
+    for path in ("/", "/jobs", "/jobs?label=wrong", f"/jobs/{running}", f"/jobs/{failed}", "/nowhere", "/sign-in"):
+        page.goto(f"{url}{path}")
+        page.wait_for_timeout(300)
+        broken[path] = violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert page.locator("h1").count() == 1
+    assert {path: found for path, found in broken.items() if found} == {}
+
+
+def test_everything_is_done_with_the_keyboard_alone(chromium: Browser, url: str, key: str, database: Database) -> None:
+    job = insert_job(database)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/jobs/{job}")  # leads to the sign-in page, whose field has the focus
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This is not an API key")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/jobs/{job}")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    reach(page, "Cancel")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Keep it as it is")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status .headline")).to_contain_text("cancelled")
+    reach(page, "acme", by="summary", back=True)
+    page.keyboard.press("Enter")
+    reach(page, "Sign out everywhere")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/sign-in")
+    context.close()
+
+
+def reach(page: Page, text: str, *, by: str = "button", back: bool = False) -> None:
+    """Press Tab until the element has the focus; every stop on the way can be seen."""
+    wanted = page.locator(by).filter(has_text=text).first
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none" or page.evaluate("document.activeElement.id") == "content"
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"{text} cannot be reached")

@@ -1,0 +1,165 @@
+"""People watch jobs: what happens is on the screen without a reload, also after the connection was lost."""
+
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from service.contract import EventType, JobState
+from service.database import Database
+from service.events import repository as events
+from service.sessions.operations import close_all
+from service.settings import Settings
+from tests.browser.conftest import Opening
+from tests.browser.line import line_to
+from tests.integration.dashboard_jobs import HOSTILE, add_blocks, finished_job, many_jobs
+from tests.integration.serving import insert_job, set_job
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+
+BODY = {
+    "model": {"source": "local", "id": "tiny"},
+    "recipe": {"refinement": {"method": "swaps"}},
+    "calibration": {"dataset": "c4-sample", "num_samples": 4, "sequence_length": 64},
+    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 64},
+}
+_RUN_MS = 120_000
+
+
+def mark(page: Page) -> None:
+    """So that a reload would show."""
+    page.evaluate("window.isStillTheSamePage = true")
+
+
+def is_unbroken(page: Page) -> bool:
+    return bool(page.evaluate("window.isStillTheSamePage === true"))
+
+
+def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+    save_model(settings.model_root / "tiny", layers=6)
+    job = api.post("/v1/jobs", json=BODY).json()["id"]
+    page = opened(f"/jobs/{job}")
+    mark(page)
+    expect(page.locator("#status .headline")).to_contain_text("queued")
+    expect(page.locator("#charts")).to_be_hidden()
+    with dispatching(settings, tmp_path), working(settings, tmp_path):
+        expect(page.locator("#status .headline")).to_contain_text("succeeded", timeout=_RUN_MS)
+    expect(page.locator("#metrics")).to_contain_text("Perplexity, wiki-sample")
+    expect(page.locator("#courses .stages li")).to_have_count(5)
+    expect(page.locator("#heat-chart .cell")).to_have_count(6 * 7)
+    expect(page.locator("#errors-chart circle")).to_have_count(2 * 6)
+    expect(page.locator("#events tbody tr").first).to_contain_text("succeeded")
+    expect(page.locator("#actions button")).to_have_text(["Delete"])
+    assert is_unbroken(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="sparsity_report.json").click()
+    listed = {file["path"]: file["bytes"] for file in api.get(f"/v1/jobs/{job}/artifacts").json()["files"]}
+    assert Path(download.value.path()).stat().st_size == listed["sparsity_report.json"]
+
+
+def test_two_people_watch_a_job_that_one_of_them_cancels(opened: Opening, database: Database) -> None:
+    job = insert_job(database)
+    one, other = opened(f"/jobs/{job}"), opened(f"/jobs/{job}")
+    mark(other)
+    one.get_by_role("button", name="Cancel").click()
+    one.keyboard.press("Escape")
+    expect(one.get_by_role("dialog")).to_be_hidden()
+    expect(one.locator("#status .headline")).to_contain_text("queued")
+    one.get_by_role("button", name="Cancel").click()
+    one.get_by_role("button", name="Cancel the job").click()
+    for page in (one, other):
+        expect(page.locator("#status .headline")).to_contain_text("cancelled")
+        expect(page.locator("#actions button")).to_have_text(["Try again", "Delete"])
+    assert is_unbroken(other)
+
+
+def test_the_stream_is_taken_up_again_where_it_was_cut(opened: Opening, database: Database, url: str) -> None:
+    job = insert_job(database, state=JobState.RUNNING, stage="pruning")
+    with line_to(url) as line:
+        page = opened(f"/jobs/{job}", at=line.url, excused="net::ERR")
+        mark(page)
+        tell(database, job, 0)
+        expect(page.locator("#heat-chart .cell")).to_have_count(7)
+        line.cut()
+        expect(page.locator("#connection")).to_contain_text("The connection is lost")
+        tell(database, job, 1)
+        tell(database, job, 2)
+        line.mend()
+        expect(page.locator("#connection")).to_be_hidden()
+        expect(page.locator("#heat-chart .cell")).to_have_count(3 * 7)
+        expect(page.locator("#events tbody tr")).to_have_count(3)
+        assert is_unbroken(page)
+
+
+def tell(database: Database, job: UUID, block: int) -> None:
+    """A worker's word on one more block."""
+    add_blocks(database, job, range(block, block + 1))
+    set_job(database, job, progress={"done": block + 1, "total": 30, "unit": "blocks"})
+    with database.begin() as session:
+        events.append(session, job, EventType.BLOCK_PRUNED, {"block": block, "total": 30})
+
+
+def test_a_job_that_is_deleted_while_it_is_open_says_so(opened: Opening, database: Database, api: httpx.Client) -> None:
+    job = insert_job(database, state=JobState.PAUSED)
+    page = opened(f"/jobs/{job}", excused="404")
+    assert api.post(f"/v1/jobs/{job}/cancel").status_code == 200
+    assert api.delete(f"/v1/jobs/{job}").status_code == 204
+    expect(page.locator("#connection")).to_contain_text("This job has been deleted")
+    expect(page.locator("h1")).to_contain_text("facebook/opt-125m")
+
+
+def test_whoever_is_signed_out_meanwhile_is_told_and_led_back(opened: Opening, database: Database, key: str) -> None:
+    job = insert_job(database, state=JobState.RUNNING)
+    page = opened(f"/jobs/{job}", excused="401")
+    close_all(database, key.split("_")[1])
+    expect(page.locator("#connection")).to_contain_text("You are signed out")
+    page.get_by_role("link", name="Sign in again").click()
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/jobs/{job}")
+
+
+def test_several_jobs_are_cancelled_at_once_and_the_list_follows(opened: Opening, database: Database) -> None:
+    jobs = [insert_job(database) for _ in range(6)]
+    insert_job(database, state=JobState.SUCCEEDED)
+    page = opened("/jobs")
+    mark(page)
+    page.get_by_label("Select all jobs").check()
+    expect(page.locator("#selection")).to_have_text("6 selected")
+    page.wait_for_timeout(4500)  # the list has been read again, and what was ticked is ticked still
+    expect(page.locator("#selection")).to_have_text("6 selected")
+    page.get_by_role("button", name="Cancel selected").click()
+    page.get_by_role("button", name="Cancel these 6 jobs").click()
+    expect(page.locator(".state.cancelled")).to_have_count(len(jobs))
+    expect(page.locator("#selection")).to_have_text("6 cancelled")
+    set_job(database, insert_job(database, model="org/new"), state=JobState.RUNNING)
+    expect(page.locator(".state.running")).to_have_count(1)
+    assert is_unbroken(page)
+
+
+def test_nothing_runs_that_names_and_labels_hold(opened: Opening, database: Database) -> None:
+    job = finished_job(database, model=HOSTILE, labels={"team": HOSTILE})
+    for path in ("/", "/jobs", f"/jobs/{job}"):
+        page = opened(path)
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_timeout(300)  # whatever would run, has
+
+
+def test_charts_of_a_large_model_are_drawn_at_once_and_lists_of_many_jobs_are_left_behind(
+    opened: Opening, database: Database
+) -> None:
+    many_jobs(database, 10_000)
+    page = opened(f"/jobs/{finished_job(database, blocks=126)}")
+    expect(page.locator("#heat-chart .cell")).to_have_count(126 * 7)
+    took = page.evaluate(
+        """() => { const began = performance.now();
+        const choice = document.getElementById("measure"); choice.value = "swaps"; choice.dispatchEvent(new Event("change"));
+        document.body.getBoundingClientRect(); return performance.now() - began; }"""
+    )
+    assert took < 200  # milliseconds
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator(".jobs tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="Newest").click()
+    expect(page.get_by_role("link", name="Newest")).to_be_hidden()
