@@ -6,9 +6,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from service.dashboard.problem_pages import as_asked
 from service.logging import get_logger
 from service.problems import Internal, render
 
@@ -49,7 +51,7 @@ class RequestLog:
             if status:
                 raise
             problem = Internal(f"the error was logged under the request id {request_id}")
-            await render(problem)(scope, receive, send_with_id)
+            await as_asked(Request(scope), render(problem))(scope, receive, send_with_id)
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             write = log.debug if scope["path"] in _PROBES else log.info

@@ -50,14 +50,18 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def pattern(spec: Mapping[str, Any]) -> str:
-    """Of a stored spec: `50 %` or `2:4`."""
-    asked = spec["recipe"]["pattern"]
+    """Of a stored spec: `50 %` or `2:4`; a dash for one that another version of the service has written otherwise."""
+    asked = (spec.get("recipe") or {}).get("pattern")
+    if not asked:
+        return "–"
     return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
 
 
 def recipe(spec: Mapping[str, Any]) -> str:
     """Of a stored spec: `wanda, then swaps, propagated`, or `admm`, where that chooses the mask itself."""
-    asked = spec["recipe"]
+    asked = spec.get("recipe")
+    if not asked:
+        return "–"
     steps = [asked["refinement"]["method"], asked["update"]["method"]]
     if asked["update"].get("mask") != "joint":
         steps.insert(0, asked["criterion"])

@@ -22,16 +22,20 @@ def install(app: FastAPI) -> None:
 
 def _as_page(answer: Any) -> _Answer:
     async def shown(request: Request, error: Exception) -> Response:
-        response: Response = await answer(request, error)
-        if not wants_page(request):
-            return response
-        if response.status_code == Unauthenticated.status:
-            return RedirectResponse(_sign_in_for(request), 303)
-        kept = {name: value for name, value in response.headers.items() if name in ("retry-after", "allow")}
-        problem = {"errors": None} | json.loads(bytes(response.body))
-        return page(request, "problem.html", status=response.status_code, headers=kept, problem=problem)
+        return as_asked(request, await answer(request, error))
 
     return shown
+
+
+def as_asked(request: Request, problem: Response) -> Response:
+    """The rendered problem, as a page if a browser asks for one."""
+    if not wants_page(request):
+        return problem
+    if problem.status_code == Unauthenticated.status:
+        return RedirectResponse(_sign_in_for(request), 303)
+    kept = {name: value for name, value in problem.headers.items() if name in ("retry-after", "allow", "connection")}
+    document = {"errors": None} | json.loads(bytes(problem.body))
+    return page(request, "problem.html", status=problem.status_code, headers=kept, problem=document)
 
 
 def wants_page(request: Request) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from service.contract import JobState, Scope
 from service.dashboard import assets
 from service.database import Database
+from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.integration.browsing import browser, sign_in
 from tests.integration.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
@@ -229,6 +230,30 @@ def test_a_link_to_nothing_says_so_in_a_page_for_browsers_and_a_problem_for_othe
     assert "There is no such thing" in page.text
     other = visitor.get(path, headers={"Accept": "application/json"})
     assert (other.status_code, other.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_while_the_database_is_away_a_page_says_that_this_passes(visitor: httpx.Client, settings: Settings) -> None:
+    away = {"database_url": type(settings.database_url)(f"postgresql://u:p4ssw0rd@127.0.0.1:{free_port()}/d")}
+    with serving(settings.model_copy(update=away)) as url:
+        page = visitor.get(f"{url}/jobs")
+    assert page.status_code == 503
+    assert "Temporarily unavailable" in page.text
+    assert "load the page again" in page.text
+    assert "p4ssw0rd" not in page.text
+    assert int(page.headers["retry-after"]) > 0
+
+
+def test_what_nobody_foresaw_is_a_page_with_the_id_under_which_it_was_logged(visitor: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, spec={"written": "by a version of another mind"})
+    page = visitor.get(f"/jobs/{job_id}", headers={"X-Request-ID": "look-for-me"})
+    assert page.status_code == 500
+    assert page.headers["content-security-policy"] == SCRIPTLESS
+    assert "look-for-me" in page.text
+    assert [visitor.get(path).status_code for path in ("/", "/jobs", "/jobs.csv")] == [
+        200,
+        200,
+        200,
+    ]  # lists are not lost with it
 
 
 def test_files_of_pages_are_kept_for_ever_under_the_address_of_their_content(visitor: httpx.Client) -> None:

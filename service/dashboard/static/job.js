@@ -55,6 +55,7 @@ if (page.dataset.ended === "no") {
   let hasEnded = false;
   streamOf(
     job,
+    page.dataset.types.split(" "),
     Number(page.dataset.seq),
     (event) => {
       if (event.type === "attempt_started") charts.begin();

@@ -2,13 +2,10 @@
 // refuses, we open the stream anew after a while. A page that nobody sees has none: browsers allow six to one host.
 import { connectionIs, refresh } from "./live.js";
 
-const TYPES = [
-  "created", "attempt_started", "stage_started", "block_pruned", "evaluated", "cancel_requested", "pause_requested",
-  "attempt_ended", "requeued", "paused", "resumed", "succeeded", "failed", "cancelled", "expired", "artifact_removed",
-];
 const AGAIN_MS = 3000;
 
-export function streamOf(job, after, onEvent, onEnd) {
+// `types` are the names of the events that there are: the browser wants to know each.
+export function streamOf(job, types, after, onEvent, onEnd) {
   let source = null;
   let last = after;
   let timer = 0;
@@ -28,7 +25,7 @@ export function streamOf(job, after, onEvent, onEnd) {
       refresh(); // finds out and says why
       timer = setTimeout(open, AGAIN_MS);
     };
-    for (const type of TYPES) source.addEventListener(type, receive);
+    for (const type of types) source.addEventListener(type, receive);
     source.addEventListener("end", () => {
       ended = true;
       close();
