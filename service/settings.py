@@ -40,7 +40,11 @@ class Settings(BaseSettings):
     hub_seconds: float = Field(3.0, gt=0)
     """How long a creation waits for the hub before the job is accepted without an answer."""
     hub_tokens_dir: Path | None = None
-    """Tokens for gated models, a file each: `<tenant>/<name>`."""
+    """Tokens for gated models and for uploads, a file each: `<tenant>/<name>`."""
+    hub_upload_to: list[str] = Field(default=["*"])
+    """fnmatch patterns of the hub's repositories that jobs may upload their artifacts to; none: no job may."""
+    hub_upload_seconds: float = Field(4 * 3600.0, gt=0)
+    """How long an upload to the hub may take."""
 
     signing_key: Path | None = None
     """With which workers sign artifacts: a private key on P-256, P-384 or P-521, in PEM, without a password; unset: none is."""

@@ -289,6 +289,16 @@ class LayerError(Answer):
     final: float
 
 
+class HubUpload(Answer):
+    """What became of the upload to a repository of the hub: `commit_url`, or `error`."""
+
+    repo: str
+    branch: str
+    commit: str | None = None
+    commit_url: str | None = None
+    error: str | None = None
+
+
 class Metrics(Answer):
     """What is measured so far; nothing before the job's first measurement."""
 
@@ -305,6 +315,8 @@ class Metrics(Answer):
     warnings: list[str] = []
     bytes: int | None = None
     """Of the artifact."""
+    hub: HubUpload | None = None
+    """None where none was asked for."""
     seconds: dict[str, float] = {}
     """Of each stage."""
     peak_memory_bytes: dict[str, int | None] = {}

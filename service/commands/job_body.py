@@ -26,6 +26,9 @@ _PLACES: Final = {
     "few_shot": "evaluation.few_shot",
     "agreement_windows": "evaluation.agreement_windows",
     "formats": "output.formats",
+    "hub_repo": "output.hub.repo",
+    "hub_token": "output.hub.token",
+    "hub_branch": "output.hub.branch",
     "device": "device",
     "priority": "priority",
 }
@@ -36,6 +39,7 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """The body that the values of the options of `dsnot jobs submit` ask for, by their names."""
     body = read_spec(given["spec"])
     values = {place: given[option] for option, place in _PLACES.items()} | {
+        "output.hub.private": False if given["hub_public"] else None,
         "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
         "recipe.refinement": given["refinement"] and {"method": given["refinement"]},
         "recipe.update": given["update"] and {"method": given["update"]},

@@ -35,6 +35,7 @@ def print_job(job: Job) -> None:
                 "calibration",
                 f"{calibration['num_samples']} × {calibration['sequence_length']} tokens of {calibration['dataset']}",
             ),
+            ("uploads to", uploads_to(job)),
             ("labels", ", ".join(f"{name}={value}" for name, value in job.spec.get("labels", {}).items())),
             ("created", local_time(job.created_at)),
             ("started", local_time(job.started_at)),
@@ -81,6 +82,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
     print_fields(agreement_lines(metrics.get("agreement") or []))
     print_speed(metrics.get("speed") or {})
+    hub = metrics.get("hub") or {}
+    print_fields([("on the hub", hub.get("commit_url") or "")])
     print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
 
@@ -159,6 +162,15 @@ def print_cost(metrics: dict[str, Any]) -> None:
     print_fields(
         [("peak memory", _memory(metrics.get("peak_memory_bytes") or {})), ("artifact", size(metrics.get("bytes") or 0))]
     )
+
+
+def uploads_to(job: Job) -> str:
+    """`owner/name, branch main, private, with the token research`; nothing where nothing is uploaded."""
+    asked = job.spec.get("output", {}).get("hub")
+    if not asked:
+        return ""
+    seen = "private" if asked["private"] else "public"
+    return f"{asked['repo']}, branch {asked['branch']}, {seen}, with the token {asked['token']}"
 
 
 def pattern(job: Job) -> str:

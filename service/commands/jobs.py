@@ -68,6 +68,16 @@ def submit(
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),
     ] = None,
+    hub_repo: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the result to this repository of the hub, too.")
+    ] = None,
+    hub_token: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of a hub token that the operator keeps and that may write there.")
+    ] = None,
+    hub_branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Of that repository; main by default.")] = None,
+    hub_public: Annotated[
+        bool | None, typer.Option("--hub-public", help="Make the repository for all to read; else it is private.")
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
     label: Labels = None,

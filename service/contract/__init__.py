@@ -14,6 +14,7 @@ from service.contract.datasets import DATASETS, Dataset, dataset_of, is_upload, 
 from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, queues_of, wants_served_by
 from service.contract.failures import Failure, FailureCode
 from service.contract.formats import FORMATS, Format, WeightSizes
+from service.contract.hub import HubUploadSpec
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
 from service.contract.provenance import PROVENANCE_NAME, EngineFacts, Provenance, SourceFacts, TextFacts
@@ -63,6 +64,7 @@ __all__ = [
     "FailureCode",
     "FiringOutcome",
     "Format",
+    "HubUploadSpec",
     "JobSpec",
     "JobState",
     "Manifest",

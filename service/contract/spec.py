@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
 from service.contract.formats import Format
+from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
 from service.contract.recipe import RecipeSpec
 from service.contract.tasks import TaskNames
@@ -19,8 +20,6 @@ _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-
 _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}")
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_HUB_TOKEN: Final = re.compile(r"(hf|api_org)_[A-Za-z0-9]{20,}")
-"""Of those who mistake the name of a token for the token: specs are stored and shown."""
 _FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
 """Patterns in the document are for those who read it; what does not fit is refused in words of our own."""
 
@@ -40,7 +39,7 @@ class ModelSpec(Part):
     )
     token: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=TOKEN_NAME,
         description="hub only: the name of a token that the operator keeps for this tenant; never the token itself",
         examples=["research"],
     )
@@ -62,10 +61,8 @@ class ModelSpec(Part):
     def _fits_its_source(self) -> None:
         if self.token is not None and self.source != "hub":
             raise FieldError("/token", "applies to hub models only; leave it out")
-        if self.token is not None and _HUB_TOKEN.fullmatch(self.token):
-            raise FieldError(
-                "/token", "is a token itself; give the name under which the operator keeps it, and withdraw this one"
-            )
+        if self.token is not None:
+            check_token_name(self.token)
         if self.revision is None:
             return
         if self.source == "local":
@@ -141,6 +138,7 @@ class OutputSpec(Part):
         description="`dense` loads everywhere, `packed` leaves the zeros out, `mask` tells only where they are",
     )
     dtype: Literal["source"] = "source"
+    hub: HubUploadSpec | None = Field(None, description="a repository that the artifact is uploaded to, once it is published")
 
 
 Label = Annotated[str, Field(max_length=256)]

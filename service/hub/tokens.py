@@ -1,4 +1,4 @@
-"""Tokens for gated models. Whoever runs the service puts them into files; jobs name them and never hold them.
+"""Tokens of the hub. Whoever runs the service puts them into files; jobs name them and never hold them.
 
 `DSNOT_HUB_TOKENS_DIR/<tenant>/<name>` holds one token, as a mounted secret does. Where a job names none, the process's `HF_TOKEN`
 is used.

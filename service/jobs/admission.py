@@ -10,21 +10,24 @@ from typing import Any
 from service.contract import JobSpec
 from service.contract.recipe import NofM
 from service.errors import InvalidInput
+from service.hub.uploads import UploadRefused, upload_token
 from service.models.config import max_sequence_length, texts, widths
 from service.models.headers import read_config
 from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
 from service.models.unsupported import UNSUPPORTED
+from service.settings import Settings
 
 
-def admit(models: ModelSources, spec: JobSpec, *, tenant: str) -> JobSpec:
+def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: str) -> JobSpec:
     """The spec with the revision of its model pinned, so that what is run later is what was asked for now.
 
     Raises:
         ModelRefused: the model cannot be used.
-        InvalidInput: the spec does not fit the model.
+        InvalidInput: the spec does not fit the model, or its result may not be uploaded.
         StoreUnavailable: whether an earlier job's artifact is there cannot be told.
     """
+    _check_upload(settings, spec, tenant)
     model, files = models.pin(spec.model, tenant=tenant)
     if files is not None:
         with suppress(HubUnavailable):  # it has gone away just now; the worker looks, too
@@ -32,6 +35,16 @@ def admit(models: ModelSources, spec: JobSpec, *, tenant: str) -> JobSpec:
             _check_architecture(config)
             check_fit(spec, config)
     return spec.model_copy(update={"model": model})
+
+
+def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
+    """The hub is not asked: whether the token may write there shows hours later, when it may have been given the right."""
+    if spec.output.hub is None:
+        return
+    try:
+        upload_token(settings, tenant, spec.output.hub)
+    except UploadRefused as error:
+        raise InvalidInput(str(error), errors=[{"pointer": f"/output/hub/{error.field}", "detail": str(error)}]) from None
 
 
 def _check_architecture(config: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ def retry(
     Raises also:
         ModelRefused, InvalidInput, QuotaExceeded: as for any new job.
     """
-    spec = _admitted_again(database, models, job_id, tenant)
+    spec = _admitted_again(database, settings, models, job_id, tenant)
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state == JobState.SUCCEEDED:
             raise Conflict("the job has succeeded; create a job from its spec to have it once more")
@@ -112,13 +112,13 @@ def retry(
         return Retry(operations.add(session, settings, spec, tenant=tenant, retry_of=job_id), is_new=True)
 
 
-def _admitted_again(database: Database, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:
+def _admitted_again(database: Database, settings: Settings, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:
     """The spec for a new try, if one is to be made; asked before the job is locked, for the hub may take its time."""
     job = operations.get(database, job_id, tenant=tenant)
     spec = JobSpec.model_validate(job.spec)
     with database.begin() as session:
         is_new = job.state in _TRIED_AGAIN and repository.retry_of(session, job_id) is None
-    return admission.admit(models, spec, tenant=tenant) if is_new else spec
+    return admission.admit(models, settings, spec, tenant=tenant) if is_new else spec
 
 
 def delete(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> None:

@@ -56,7 +56,7 @@ def create(
         database,
         asked,
         tenant=tenant,
-        admit=lambda: admission.admit(models, spec, tenant=tenant),
+        admit=lambda: admission.admit(models, settings, spec, tenant=tenant),
         create=lambda session, admitted: answer(add(session, settings, admitted, tenant=tenant)),
     )
 

@@ -64,7 +64,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         ModelRefused, InvalidInput: a creation would be refused, too.
         DoesNotFit: the model is too large for every worker that could take the job.
     """
-    admitted = admission.admit(models, spec, tenant=tenant)
+    admitted = admission.admit(models, settings, spec, tenant=tenant)
     model, missing = _inspected(models, admitted, tenant)
     if model is not None and model.why_not is not None:
         raise ModelUnsupported(model.why_not)

@@ -104,7 +104,7 @@ class Firer:
             raise
 
     def _spec(self, trigger: Trigger, evaluator: Evaluator) -> JobSpec:
-        return admit(self._models, templates.fill(trigger.template, evaluator, trigger.id), tenant=self._tenant)
+        return admit(self._models, self._settings, templates.fill(trigger.template, evaluator, trigger.id), tenant=self._tenant)
 
     def _start(self, trigger: Trigger, event: Event, spec: JobSpec, *, replayed: UUID | None = None) -> Fired:
         with operations.held(self._database, trigger.id, self._tenant) as (session, _):

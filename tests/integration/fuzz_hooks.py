@@ -67,6 +67,7 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
         "texts must not overlap; uploads come and go",
     ),
     (r"POST /v1/jobs", r"/output/formats", r"a mask tells only", "a mask needs kept weights that stay as they are"),
+    (r"POST /v1/jobs", r"/output/hub/repo", r"must not end in \.git", "what a name does not end in is no plain pattern"),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
     (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),
     (r"GET /v1/jobs/compare", r"ids", r"twice", "two spellings of one id are two texts to a schema"),
@@ -187,6 +188,7 @@ def map_body(context: Any, body: Any) -> Any:
     mapped: dict[str, Any] = _with_whole_numbers(body)
     if context.operation.label == "POST /v1/jobs" and isinstance(body.get("model"), dict):
         mapped["model"] = _with_model(mapped["model"])
+        mapped |= _with_known_token(mapped)
     if "/v1/triggers" in context.operation.label:
         if isinstance(body.get("template"), dict):
             mapped["template"] = {"model": {"id": _HUB}}
@@ -210,6 +212,15 @@ def _with_model(model: dict[str, Any]) -> dict[str, Any]:
         return model
     kept = {name: value for name, value in model.items() if not re.fullmatch(_BESIDE.get(name, "(?!)"), str(value))}
     return kept | {"id": known}
+
+
+def _with_known_token(body: dict[str, Any]) -> dict[str, Any]:
+    """An upload to the hub with a token that is there."""
+    output = body.get("output")
+    hub = output.get("hub") if isinstance(output, dict) else None
+    if not isinstance(output, dict) or not isinstance(hub, dict) or not _may_be_any(hub.get("token"), _BESIDE["token"]):
+        return {}
+    return {"output": output | {"hub": hub | {"token": "research"}}}
 
 
 def _with_whole_numbers(value: Any) -> Any:

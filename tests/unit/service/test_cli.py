@@ -131,6 +131,9 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             label=["team=x"],
             agreement_windows=0,
             formats=["packed", "dense"],
+            hub_repo="org/sparse",
+            hub_token="research",
+            hub_public=True,
         )
     )
     assert body == {
@@ -145,7 +148,10 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
             "update": {"method": "least_squares"},
         },
         "evaluation": {"agreement_windows": 0},
-        "output": {"formats": ["packed", "dense"]},
+        "output": {
+            "formats": ["packed", "dense"],
+            "hub": {"repo": "org/sparse", "token": "research", "private": False},
+        },
         "labels": {"team": "x"},
     }
     JobSpec.model_validate(body)

@@ -46,7 +46,7 @@ DEFAULTS = {
         "agreement_windows": 16,
         "speed": False,
     },
-    "output": {"formats": ["dense"], "dtype": "source"},
+    "output": {"formats": ["dense"], "dtype": "source", "hub": None},
     "device": "any",
     "labels": {},
     "priority": 0,
