@@ -217,8 +217,12 @@ def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
 
 
 def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
-    """What repeats the job: the body of a request, with the revision that the model was resolved to."""
-    body = spec.model_dump(mode="json", include={"model", "recipe", "calibration", "evaluation", "output"})
+    """What repeats the job: the body of a request, with the revision that the model was resolved to.
+
+    Not where it was uploaded to: whoever repeats it has other rights, and would overwrite what is there.
+    """
+    parts = {"model", "recipe", "calibration", "evaluation", "output"}
+    body = spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
     return body if spec.model.source == "local" else {**body, "model": {**body["model"], "revision": model.revision}}
 
 

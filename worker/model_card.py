@@ -98,12 +98,12 @@ def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
         library_name="transformers",
         license=model.license,
         pipeline_tag="text-generation",
-        tags=["pruned", "sparse", *_methods(spec.recipe)],
+        tags=["pruned", "sparse", *methods(spec.recipe)],
     )
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _methods(recipe: RecipeSpec) -> list[str]:
+def methods(recipe: RecipeSpec) -> list[str]:
     """What chose the mask and changed the weights, in this order."""
     chosen: list[str] = [] if _has_joint_mask(recipe) else [recipe.criterion]
     chosen += [part.method for part in (recipe.refinement, recipe.update) if part.method != "none"]

@@ -23,6 +23,7 @@ from worker.evaluation.tasks import Tasks, measure_tasks, open_tasks
 from worker.evaluation.texts import windows_of
 from worker.failures import JobFailure
 from worker.formats import write_formats
+from worker.hub_upload import upload_to_hub, warnings_of
 from worker.models import Model, resolve
 from worker.outcome import Costs, Outcome
 from worker.provenance import provenance_of
@@ -55,9 +56,13 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
     known["warnings"] = [*warned, *troubles]
     manifest = _publish(run, model, report, quality, pruned, known["warnings"])
+    hub = upload_to_hub(run, pruned)
+    run.reporter.end_stage()
     return {
         **quality.to_metrics(),
         **known,
+        "warnings": [*known["warnings"], *warnings_of(hub, run.job_id)],
+        "hub": hub,
         "bytes": sum(file.bytes for file in manifest.files),
         "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
         "seconds": dict(run.reporter.seconds),
@@ -162,6 +167,4 @@ def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, p
     describe(pruned, outcome, tick)
     key = run.settings.signing_key
     weights = Weights(run.spec.output.formats, sizes, provenance, sign(pruned, key) if key else None)
-    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
-    run.reporter.end_stage()
-    return manifest
+    return publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)

@@ -128,12 +128,15 @@ def live_through_everything(stage: Stage) -> str:
     trigger = stage.shown_once("the secret of a trigger", "/v1/triggers", {"name": "t", "template": gated("research")})
     stage.shown_once("another API key", "/v1/keys", {"name": "k", "scopes": ["jobs:read"]})
     stage.sink.status = 500
-    made = stage.ask("POST", "/v1/jobs", json=gated("research"), headers={"Idempotency-Key": "once"}).json()["id"]
+    asked = gated("research") | {"output": {"hub": {"repo": "org/sparse", "token": "research"}}}
+    made = stage.ask("POST", "/v1/jobs", json=asked, headers={"Idempotency-Key": "once"}).json()["id"]
     refused = [stage.ask("POST", "/v1/jobs", json=gated(name)).json()["id"] for name in ("stale", None)]
     assert [stage.ended(job_id)["error"]["code"] for job_id in refused] == ["model-access-denied"] * 2
     eventually(lambda: stage.sink.got)
     stage.sink.status = 200
-    assert stage.ended(made)["state"] == "succeeded"
+    ended = stage.ended(made)
+    assert ended["state"] == "succeeded"
+    assert "in trouble" in ended["metrics"]["hub"]["error"], "this hub takes no uploads"
     eventually(lambda: [got for got in stage.sink.got if made in got.body.decode()])
     got = next(got for got in stage.sink.got if made in got.body.decode())
     assert Verifier(stage.secrets["the secret of a webhook"]).verify(got.body, got.headers)
