@@ -1,7 +1,7 @@
 """The Python client: everything the HTTP API can do, typed. It imports the contract and httpx only."""
 
 from service.client.access import AuditEntry, Key, Quota
-from service.client.answers import Attempt, Job, Layer, Metrics, ModelInfo, Plan, Progress, Worker
+from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
 from service.client.api import AsyncDsnotClient, DsnotClient
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
@@ -28,6 +28,7 @@ from service.client.errors import (
     Unreachable,
 )
 from service.client.events import Event
+from service.client.measured import Metrics
 from service.client.triggers import Firing, Trigger
 from service.client.webhooks import Delivery, Webhook
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from service.client.answers import Answer, Metrics
+from service.client.answers import Answer
 from service.client.call import Call, as_one, path_to
+from service.client.measured import Metrics
 from service.contract import JobState, WeightSizes
 
 

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import httpx
 
-from service.client.answers import Attempt, Job, Layer, Metrics, Plan
+from service.client.answers import Attempt, Job, Layer, Plan
 from service.client.asking import ask, asking, listing
 from service.client.call import Call, Page, Repeat, as_list, as_one, as_page, nothing, path_to, said
 from service.client.comparing import compare_jobs
 from service.client.download import download, download_file
 from service.client.events import Event, event_of, follow
 from service.client.flow import Flow, Pause, Terms
+from service.client.measured import Metrics
 from service.client.methods import Calls, Driver, Iteration, Method
 from service.contract import JobSpec, JobState, Manifest
 

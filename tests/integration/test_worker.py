@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from sqlalchemy import select, update
 
 from service.attempts import endings
-from service.client.answers import Metrics
+from service.client.measured import Metrics
 from service.contract import JobState, Manifest
 from service.database import Database
 from service.jobs.tables import Job, Layer
