@@ -32,23 +32,7 @@ class Mean:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """Where Student's t with so many degrees of freedom has this share (above a half) below it."""
-    low, high = 0.0, 1.0
-    while t_share(high, freedom) < share:
-        low, high = high, 2 * high
-    while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if t_share(middle, freedom) < share else (low, middle)
-    return high
+    """Where Student's t with so many degrees of freedom has this share below it."""
+    from scipy.special import stdtrit  # takes as much memory as a small model: only once all have been measured
 
-
-def t_share(t: float, freedom: int) -> float:
-    """The share of Student's t below t ≥ 0: Abramowitz and Stegun, 26.7.3 and 26.7.4, with θ = atan(t / √freedom)."""
-    theta = math.atan2(t, math.sqrt(freedom))
-    sine, cosine = math.sin(theta), math.cos(theta)
-    is_odd = freedom % 2 == 1
-    term = cosine if is_odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for k in range(2 + is_odd, freedom - 1, 2):
-        term *= cosine**2 * (k - 1) / k
-        total += term
-    return 0.5 + ((theta + sine * total) / math.pi if is_odd else sine * total / 2)
+    return float(stdtrit(freedom, share))
