@@ -39,10 +39,8 @@ PROMPT: Final = 512
 """Tokens that a model reads whose speed is measured."""
 _LOGITS: Final = 1 << 24
 """Numbers of logits that the engine makes at a time."""
-_LOSS_BYTES: Final = 8
-"""A logit in float32, and its logarithm."""
-_SMALL_LOSS_BYTES: Final = 10
-"""Beside one in a smaller type: in float32, its logarithm, and what its product takes; measured."""
+_LOSS_BYTES: Final = 12
+"""A logit on its way to a loss, whatever its own type: itself, in float32, its logarithm, what is left of them; measured."""
 _COMPARED_LOGITS: Final = 1 << 21
 """Numbers of logits of each of two models that the engine compares at a time."""
 _COMPARED_BYTES: Final = 40
@@ -170,7 +168,7 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
 
 def _logits(spec: JobSpec, of_window: int, number: int) -> int:
     """What the logits of a window take, of which there are so many, on their way to a loss or to be compared."""
-    losses = min(_LOGITS, of_window) * (_LOSS_BYTES if number == 4 else number + _SMALL_LOSS_BYTES)
+    losses = min(_LOGITS, of_window) * _LOSS_BYTES
     is_compared = spec.evaluation.baseline and spec.evaluation.agreement_windows
     return max(losses, min(_COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
 

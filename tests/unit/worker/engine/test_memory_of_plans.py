@@ -151,7 +151,7 @@ def test_the_engine_takes_the_batches_and_stretches_that_are_reckoned_with() -> 
 
 
 def peak_of(*, vocab_size: int, sequence_length: int) -> int:
-    """The logits of a bfloat16 model: as they are, in float32, their logarithms, and what their product takes."""
+    """The logits of a bfloat16 model: as they are, in float32, their logarithms, and what is left of them."""
     need = peak(llama(vocab_size), evaluating(sequence_length), DeviceClass.CPU, TextTokens(0, 10**6)).host
     assert need.phase is Phase.SCORING
     return need.terms["logits"]
