@@ -6,11 +6,15 @@ from pathlib import Path
 from worker.memory import PeakMemory
 
 MANY = 64 << 20
+NEARLY = 0.95
+"""The kernel counts the pages of a process in batches."""
 
 
 def _touch(size: int) -> None:
+    """Have so many bytes for a moment, and no copy of them."""
     with mmap.mmap(-1, size) as pages:
-        pages.write(b"\1" * size)
+        for place in range(0, size, mmap.PAGESIZE):
+            pages[place] = 1
 
 
 def _may_reset_marks() -> bool:
@@ -32,11 +36,11 @@ def test_a_part_has_its_own_peak_and_the_run_keeps_its() -> None:
 
     assert before is not None
     assert after is not None
-    assert before >= 2 * MANY
-    assert taken.host >= MANY
+    assert before >= NEARLY * 2 * MANY
+    assert taken.host >= NEARLY * MANY
     if _may_reset_marks():
-        assert taken.host < 2 * MANY
-    assert after >= before
+        assert taken.host < 1.5 * MANY
+    assert after >= NEARLY * before
 
 
 def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
@@ -45,4 +49,4 @@ def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
         _touch(2 * MANY)
     peak = memory.read()["host"]
     assert peak is not None
-    assert peak >= 2 * MANY
+    assert peak >= NEARLY * 2 * MANY
