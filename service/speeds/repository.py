@@ -52,16 +52,23 @@ def learn(session: Session, job_id: UUID, metrics: Mapping[str, Any]) -> None:
     if row is None or not engine or not all(stage in seconds for stage in Stage):
         return
     spec, work, device, device_name = row
-    kind, per_token = kind_of(spec), sum(engine.get(part, 0.0) for part in _PER_TOKEN)
-    taken = {
+    kind, done = kind_of(spec), Work.model_validate(work)
+    about = {"job_id": job_id, "device": device, "device_name": device_name, "recipe": kind}
+    taken = _taken(seconds, sum(engine.get(part, 0.0) for part in _PER_TOKEN), done)
+    session.execute(insert(RunSpeed).values(**about, **done.model_dump(), **taken).on_conflict_do_nothing())
+    _forget_old(session, device_name, kind)
+
+
+def _taken(seconds: Mapping[str, float], per_token: float, done: Work) -> dict[str, float]:
+    """The seconds of the stages by what they grow with. A stage without tokens to evaluate grows with nothing."""
+    evaluating = seconds[Stage.EVALUATING]
+    other = sum(seconds[stage] for stage in (Stage.RESOLVING, Stage.LOADING, Stage.PUBLISHING))
+    return {
         "token_seconds": per_token,
         "weight_seconds": max(0.0, seconds[Stage.PRUNING] - per_token),
-        "evaluating_seconds": seconds[Stage.EVALUATING],
-        "other_seconds": sum(seconds[stage] for stage in (Stage.RESOLVING, Stage.LOADING, Stage.PUBLISHING)),
+        "evaluating_seconds": evaluating if done.evaluated_tokens else 0.0,
+        "other_seconds": other if done.evaluated_tokens else other + evaluating,
     }
-    about = {"job_id": job_id, "device": device, "device_name": device_name, "recipe": kind}
-    session.execute(insert(RunSpeed).values(**about, **Work.model_validate(work).model_dump(), **taken).on_conflict_do_nothing())
-    _forget_old(session, device_name, kind)
 
 
 def _forget_old(session: Session, device_name: str, kind: str) -> None:
