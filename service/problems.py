@@ -142,8 +142,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """The methods of all routes at this address; the framework names those of the first one."""
-    here = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    """The methods of all routes at this address; the framework names those of the first one.
+
+    An address that has a route of its own, such as `/v1/jobs/compare`, is not meant as the id in another's.
+    """
+    matching = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    here = [route for route in matching if route.path == request.url.path] or matching
     return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 
