@@ -8,8 +8,6 @@ mark above the process that has only imported the engine. Finished cases are kep
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, write
 from worker.engine import Recipe, sparsify
@@ -51,7 +50,7 @@ def main() -> None:
     wanted = [tuple(json.loads(text)) for text in options.only] or CASES
     for case in wanted:
         if case not in done:
-            cases.append({"case": list(case), **_in_process(case)})
+            cases.append({"case": list(case), **measured_alone("benchmarks.memory", case)})
             print(case, cases[-1], flush=True)
             write_results(options.out, cases)
 
@@ -94,15 +93,6 @@ def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
         figures = [f"{size / 2**20:.0f}" for size in (*sizes, sizes[-1] - case["activations"])]
         lines.append(f"| {shape} | {blocks} | {recipe} | {windows} x {length} | {' | '.join(figures)} | {case['seconds']:.0f} |")
     out.with_suffix(".md").write_text("\n".join(lines) + "\n")
-
-
-def _in_process(case: tuple[Any, ...]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.memory", "--case", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{case}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
 
 
 def _options() -> argparse.Namespace:

@@ -10,8 +10,6 @@ anything of a GPU.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +18,7 @@ from typing import Any, Final
 import torch
 
 import worker.runner  # noqa: F401 - what an idle child has imported counts as idle
+from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, Shape, headers, write
 from service.contract import DeviceClass, JobSpec
@@ -59,7 +58,7 @@ def main() -> None:
     done = {tuple(found["case"]) for found in known}
     for case in CASES:
         if case not in done and not options.report:
-            known.append({"case": list(case), **_in_process(case)})
+            known.append({"case": list(case), **measured_alone("benchmarks.plans", case)})
             print(known[-1], flush=True)
         write_results(options.out, known)
 
@@ -129,15 +128,6 @@ def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:.0f}"
-
-
-def _in_process(case: Case) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.plans", "--case", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{case}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
 
 
 def _options() -> argparse.Namespace:

@@ -56,6 +56,7 @@ def finished_once(database: Database, job_id: UUID) -> bool:
     return event_types(database, job_id).count("succeeded") == 1
 
 
+@pytest.mark.timeout(900)  # fifty processes that import torch: four minutes on two quiet cores
 def test_fifty_jobs_survive_a_broker_that_is_emptied_and_killed(
     settings: Settings, database: Database, own_broker: Valkey, tmp_path: Path
 ) -> None:
