@@ -24,6 +24,8 @@ from worker.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_REPEATED
 log = get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
+_ENOUGH: Final = 1 / 200
+"""Of a whole, from which on it tells how fast the rest goes."""
 _PROGRESS_SECONDS: Final = 1.0
 """Progress that nobody could follow is not written."""
 
@@ -158,7 +160,7 @@ class Reporter:
         elif unit != self._unit:
             self._count_from(done, unit, time.monotonic())
         spent, counted = time.monotonic() - self._begun_at, done - self._begun
-        eta = round(spent / counted * (total - done), 1) if counted > 0 else None
+        eta = round(spent / counted * (total - done), 1) if counted > 0 and counted >= _ENOUGH * total else None
         return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
 
 

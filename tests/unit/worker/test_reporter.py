@@ -81,3 +81,13 @@ def test_blocks_of_an_earlier_attempt_are_not_how_fast_this_one_is(clock: Clock,
     clock.now += 7
     told.block_finished(2, 4, ())
     assert told.etas == [None, None, 7.0]
+
+
+def test_the_first_bytes_of_many_tell_nothing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.PUBLISHING)
+    clock.now += 2
+    told.progress(1_600, 542_000_000, "bytes")
+    clock.now += 2
+    told.progress(271_000_000, 542_000_000, "bytes")
+    assert told.etas == [None, 4.0]
