@@ -19,6 +19,7 @@ import service.audit.endpoints
 import service.comparisons.endpoints
 import service.dashboard.assets
 import service.dashboard.endpoints
+import service.dashboard.new_job
 import service.dashboard.signing_in
 import service.datasets.endpoints
 import service.events.endpoints
@@ -78,6 +79,14 @@ _V1 = (
 )
 
 
+_PAGES = (
+    service.dashboard.new_job,  # before the jobs, one of which `new` would be taken for
+    service.dashboard.endpoints,
+    service.dashboard.signing_in,
+    service.dashboard.assets,
+)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Without settings it is the whole process: it reads the environment and takes the logs in hand."""
     if settings is None:
@@ -99,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.include_router(service.health.endpoints.router)
     app.include_router(service.metrics.endpoints.router)
-    for part in (service.dashboard.endpoints, service.dashboard.signing_in, service.dashboard.assets):
+    for part in _PAGES:
         app.include_router(part.router)
     problems.install(app)
     problem_pages.install(app)

@@ -39,6 +39,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= formats.FILTERS
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.globals["asset"] = assets.address
     return environment
 

@@ -1,16 +1,18 @@
 // Changes through the public API, with the session in place of the key; and the question before something is lost.
 
-export async function ask(method, path) {
+// An error has the API's `problem` and its `status`, if it has answered.
+export async function ask(method, path, { body, headers = {}, signal } = {}) {
   const token = document.querySelector('meta[name="csrf-token"]').content;
   let response;
   try {
-    response = await fetch(path, { method, headers: { "X-CSRF-Token": token, Accept: "application/json" } });
-  } catch {
+    response = await fetch(path, { method, body, signal, headers: { "X-CSRF-Token": token, Accept: "application/json", ...headers } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error("The service does not answer; nothing may have been done. Try again in a moment.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new Error(sentence(response, problem));
+  throw Object.assign(new Error(sentence(response, problem)), { problem, status: response.status });
 }
 
 function sentence(response, problem) {

@@ -1,0 +1,141 @@
+"""The choices of a recipe as a form offers them: their kinds, their settings, and which kinds fit together.
+
+What fits is found by asking the contract for every combination, so that the form never tells another story than the API.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from service.contract import PRESETS, JobSpec
+from service.contract.recipe import RecipeSpec
+from service.recipes import operations as recipes
+from service.recipes.schemas import ChoiceView
+
+_JOINT: Final = "joint"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a kind."""
+
+    pointer: str
+    name: str
+    schema: Mapping[str, Any]
+    kinds: Sequence[str]
+    """Of its choice: where it is shown."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One value of a choice, and what stands for it in the body of a job."""
+
+    name: str
+    summary: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    pointer: str
+    title: str
+    kinds: Sequence[Kind]
+    settings: Sequence[Setting]
+
+
+@cache
+def choices() -> Sequence[Choice]:
+    """In the order in which they are made: each offers what fits those before it."""
+    known = recipes.describe()
+    return [
+        _of_objects("/recipe/pattern", "Pattern", "type", known.patterns),
+        _of_objects("/recipe/update", "Update", "method", known.updates),
+        _of_objects("/recipe/refinement", "Refinement", "method", known.refinements),
+        _of_names("/recipe/objective", "Objective", known.objectives),
+        _of_names("/recipe/criterion", "Criterion", known.criteria),
+        _of_names("/recipe/allocation", "Allocation", known.allocations),
+    ]
+
+
+def _of_names(pointer: str, title: str, views: Sequence[ChoiceView]) -> Choice:
+    return Choice(pointer, title, [Kind(each.name, each.summary, each.name) for each in views], [])
+
+
+def _of_objects(pointer: str, title: str, tag: str, views: Sequence[ChoiceView]) -> Choice:
+    """A kind that may find the mask itself counts as two, for what fits the one does not fit the other."""
+    kinds, settings = [], []
+    for view in views:
+        bodies = _bodies(view, tag)
+        kinds += [Kind(name, view.summary, body) for name, body in bodies.items()]
+        shown = {name: schema for name, schema in view.options.items() if not _decides_kind(name, schema)}
+        settings += [Setting(f"{pointer}/{name}", name, schema, list(bodies)) for name, schema in shown.items()]
+    return Choice(pointer, title, kinds, settings)
+
+
+def _bodies(view: ChoiceView, tag: str) -> dict[str, dict[str, Any]]:
+    for name, schema in view.options.items():
+        if _decides_kind(name, schema):
+            return {f"{view.name}, {name} {value}": {tag: view.name, name: value} for value in schema["enum"]}
+    return {view.name: {tag: view.name}}
+
+
+def _decides_kind(name: str, schema: Mapping[str, Any]) -> bool:
+    return name == "mask" and _JOINT in schema.get("enum", ())
+
+
+@cache
+def fitting() -> Sequence[Sequence[int]]:
+    """Every combination that the API takes, as the places of its kinds in `choices()`."""
+    places = product(*(range(len(choice.kinds)) for choice in choices()))
+    return [each for each in places if _is_taken(_recipe(each))]
+
+
+@cache
+def kinds_with_mask() -> Sequence[str]:
+    """The updates after which an artifact may consist of the mask alone."""
+    return [
+        kind.name
+        for kind in _choice("/recipe/update").kinds
+        if _fits({"recipe": {"update": kind.body, "refinement": {"method": "none"}}, "output": {"formats": ["mask"]}})
+    ]
+
+
+def _choice(pointer: str) -> Choice:
+    return next(choice for choice in choices() if choice.pointer == pointer)
+
+
+def _recipe(places: Sequence[int]) -> dict[str, Any]:
+    return {name: _whole(body) for name, body in _named(places)}
+
+
+def _named(places: Sequence[int]) -> Iterator[tuple[str, Any]]:
+    for choice, place in zip(choices(), places, strict=True):
+        yield choice.pointer.rpartition("/")[2], choice.kinds[place].body
+
+
+def _whole(body: Any) -> Any:
+    """With what a kind requires and has no default for."""
+    return {**body, "n": 2, "m": 4} if isinstance(body, dict) and body.get("type") == "n:m" else body
+
+
+def _is_taken(recipe: Mapping[str, Any]) -> bool:
+    return _fits({"recipe": recipe})
+
+
+def _fits(body: Mapping[str, Any]) -> bool:
+    try:
+        JobSpec.model_validate({"model": {"id": "any"}, **body})
+    except ValidationError:
+        return False
+    return True
+
+
+@cache
+def filled_presets() -> Mapping[str, Any]:
+    """The recipe that each preset stands for, every default filled in; under the empty name, the one of none."""
+    named = {name: RecipeSpec.model_validate({"preset": name}) for name in PRESETS}
+    return {name: spec.model_dump(mode="json") for name, spec in {"": RecipeSpec(), **named}.items()}

@@ -1,0 +1,91 @@
+"""The page on which a job is asked for: its form, filled in with the defaults or with what an earlier job was asked for."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+
+from service.contract import FORMATS, JobSpec, JobState, Scope
+from service.contract.datasets import dataset_of
+from service.dashboard import choices, operations
+from service.dashboard.access import Reader, Visitor
+from service.dashboard.rendering import page
+from service.datasets import operations as datasets
+from service.datasets.operations import Upload
+from service.jobs import operations as jobs
+from service.jobs.repository import JobFilter
+from service.jobs.tables import Job
+from service.keys.authentication import Forbidden
+from service.recipes import operations as recipes
+from service.resources import TheDatabase
+
+router: Final = APIRouter(include_in_schema=False)
+
+_MOST_UPLOADS: Final = 100
+_MOST_JOBS: Final = 50
+
+
+@router.get("/jobs/new")
+def show_new_job(
+    request: Request,
+    reader: Reader,
+    database: TheDatabase,
+    source: Annotated[UUID | None, Query(alias="from")] = None,
+) -> Response:
+    _check_may_write(reader)
+    earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
+    known = recipes.describe()
+    uploads = datasets.list_all(database, cursor=None, limit=_MOST_UPLOADS, tenant=reader.tenant).uploads
+    done = jobs.list_newest(
+        database, JobFilter([JobState.SUCCEEDED], None, {}), tenant=reader.tenant, cursor=None, limit=_MOST_JOBS
+    )
+    return page(
+        request,
+        "new_job.html",
+        earlier=earlier,
+        body=_body(earlier, known.defaults),
+        defaults=known.defaults,
+        presets=known.presets,
+        choices=choices.choices(),
+        recipes={
+            "fitting": choices.fitting(),
+            "choices": {each.pointer: {kind.name: kind.body for kind in each.kinds} for each in choices.choices()},
+            "presets": choices.filled_presets(),
+            "mask": choices.kinds_with_mask(),
+        },
+        formats=FORMATS,
+        datasets=_references(uploads, earlier.spec if earlier else {}),
+        models=operations.models(database, tenant=reader.tenant),
+        made=done.items,
+    )
+
+
+def _check_may_write(reader: Visitor) -> None:
+    if not reader.may_write:
+        raise Forbidden(f"making jobs needs a key with the scope {Scope.JOBS_WRITE}; sign out, and in again with another key")
+
+
+def _body(earlier: Job | None, defaults: dict[str, Any]) -> dict[str, Any]:
+    """An earlier job's with the defaults of fields that came after it; if it would be refused today, as it was stored."""
+    if earlier is None:
+        return {"model": {"source": "hub", "id": ""}, **defaults}
+    try:
+        return JobSpec.model_validate(earlier.spec).model_dump(mode="json")
+    except ValidationError:
+        return earlier.spec
+
+
+def _references(uploads: Sequence[Upload], spec: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What may stand for a text, `name:split` and how people call it, by the data set; also what the earlier job named."""
+    known = {each.name: (each.name, each.splits) for each in recipes.describe().datasets}
+    for upload in uploads:
+        made = dataset_of(upload.dataset.id)
+        assert made is not None
+        known[upload.dataset.id] = (upload.dataset.name, list(made.splits))
+    found = {name: {f"{name}:{split}": f"{title}, {split}" for split in splits} for name, (title, splits) in known.items()}
+    named = [spec.get("calibration", {}).get("dataset"), *spec.get("evaluation", {}).get("perplexity", ())]
+    for reference in filter(None, named):
+        found.setdefault(reference.partition(":")[0], {}).setdefault(reference, reference)
+    return found

@@ -1,0 +1,103 @@
+// A form and the JSON that it stands for: every control names the pointer to its value, and `data-as` how the value is written.
+// What is no number is sent as it was typed, so that the API says what is wrong with it and nothing is changed on the way.
+
+const number = (text) => (text.trim() === "" ? undefined : Number.isFinite(Number(text)) ? Number(text) : text);
+const plain = (value) => (value ?? "") === "" ? "" : String(value);
+
+const WAYS = {
+  text: { read: (control) => control.value.trim() || undefined, fill: (control, value) => (control.value = plain(value)) },
+  integer: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
+  number: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
+  flag: { read: (control) => control.checked, fill: (control, value) => (control.checked = value === true) },
+  choice: { read: readChoice, fill: fillChoice },
+  words: { read: (control) => control.value.split(/[\s,]+/).filter(Boolean), fill: (control, value) => (control.value = (value ?? []).join(", ")) },
+  labels: { read: (control) => Object.fromEntries(lines(control.value)), fill: (control, value) => (control.value = Object.entries(value ?? {}).map((pair) => pair.join("=")).join("\n")) },
+  presence: { read: () => undefined, fill: (control, value) => (control.value = value ? "yes" : "") },
+};
+
+function readChoice(control) {
+  if (control.type === "radio" && !control.checked) return undefined;
+  return control.value || undefined;
+}
+
+function fillChoice(control, value) {
+  if (control.type === "radio") control.checked = control.value === plain(value);
+  else control.value = plain(value);
+}
+
+function lines(text) {
+  return text.split("\n").filter((line) => line.trim()).map((line) => {
+    const at = line.indexOf("=");
+    return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+  });
+}
+
+export function valueAt(body, pointer) {
+  return pointer.split("/").slice(1).reduce((here, step) => here?.[step], body);
+}
+
+function put(body, pointer, value) {
+  const steps = pointer.split("/").slice(1);
+  const last = steps.pop();
+  const parent = steps.reduce((here, step) => (here[step] ??= {}), body);
+  const isPart = value !== null && typeof value === "object" && !Array.isArray(value);
+  parent[last] = isPart ? { ...parent[last], ...value } : value;
+}
+
+export const controlsOf = (form) => [...form.querySelectorAll("[data-as]")];
+export const isOffered = (control) => !control.closest("[hidden]");
+
+// What belongs to a choice that is not made is neither shown nor sent.
+export function showWhatApplies(form) {
+  for (const part of form.querySelectorAll("[data-when]")) {
+    part.hidden = !part.dataset.is.split("|").includes(form.elements[part.dataset.when].value);
+  }
+}
+
+export function read(form, kinds) {
+  const body = {};
+  for (const control of controlsOf(form).filter(isOffered)) {
+    const { name, dataset: { as } } = control;
+    if (as === "member") put(body, name, [...(valueAt(body, name) ?? []), ...(control.checked ? [control.value] : [])]);
+    else {
+      const value = as === "kind" ? kinds[name][control.value] : WAYS[as].read(control);
+      if (value !== undefined) put(body, name, value);
+    }
+  }
+  return body;
+}
+
+// Choices first, for they tell which of the others apply. The settings of what is not chosen stay as the page has them.
+export function fill(form, body, kinds) {
+  const all = controlsOf(form);
+  const decides = (control) => ["kind", "choice", "presence"].includes(control.dataset.as);
+  for (const control of all.filter(decides)) {
+    const value = valueAt(body, control.name);
+    if (control.dataset.as === "kind") control.value = kindOf(kinds[control.name], value);
+    else WAYS[control.dataset.as].fill(control, value);
+  }
+  showWhatApplies(form);
+  for (const control of all.filter((each) => isOffered(each) && each.dataset.as !== "kind")) {
+    const value = valueAt(body, control.name);
+    if (control.dataset.as === "member") control.checked = (value ?? []).includes(control.value);
+    else if (value !== undefined || !control.name.startsWith("/recipe/")) WAYS[control.dataset.as].fill(control, value);
+  }
+}
+
+function kindOf(known, value) {
+  const fits = (body) => (typeof body === "object" ? Object.entries(body).every(([key, part]) => value?.[key] === part) : body === value);
+  return Object.keys(known).find((name) => fits(known[name])) ?? Object.keys(known)[0];
+}
+
+// The body without what is as it would be anyway.
+export function trimmed(body, defaults) {
+  const rest = {};
+  for (const [name, value] of Object.entries(body)) {
+    const usual = defaults?.[name];
+    if (JSON.stringify(value) === JSON.stringify(usual)) continue;
+    const isPart = value !== null && typeof value === "object" && !Array.isArray(value);
+    const kept = isPart && usual ? trimmed(value, usual) : value;
+    if (!isPart || Object.keys(kept).length) rest[name] = kept;
+  }
+  return rest;
+}

@@ -1,0 +1,55 @@
+// What the API finds wrong, beside the field that it points to.
+import { controlsOf, isOffered } from "./bodies.js";
+
+// Returns what belongs to no field.
+export function complain(form, errors) {
+  forget(form);
+  return errors.filter((error) => {
+    const control = controlAt(form, error.pointer ?? "");
+    if (control) mark(control, error.detail);
+    return !control;
+  });
+}
+
+export function forget(form) {
+  for (const text of form.querySelectorAll("[data-complaint]")) text.remove();
+  for (const control of form.querySelectorAll("[aria-invalid]")) {
+    control.removeAttribute("aria-invalid");
+    describe(control, control.dataset.hint);
+  }
+}
+
+export function focusFirst(form) {
+  const control = form.querySelector("[aria-invalid]");
+  control?.focus();
+  return Boolean(control);
+}
+
+// The field itself, or the nearest that the value is a part of.
+function controlAt(form, pointer) {
+  const offered = controlsOf(form).filter(isOffered);
+  for (let at = pointer; at; at = at.slice(0, at.lastIndexOf("/"))) {
+    const found = offered.find((control) => control.name === at);
+    if (found) return found;
+  }
+  return null;
+}
+
+function mark(control, detail) {
+  const place = control.closest(".field") ?? control.closest("fieldset");
+  const text = Object.assign(document.createElement("p"), { className: "error", textContent: detail });
+  text.id = `c-${idOf(control)}-${place.querySelectorAll("[data-complaint]").length}`;
+  text.dataset.complaint = "";
+  place.append(text);
+  control.setAttribute("aria-invalid", "true");
+  describe(control, text.id, control.dataset.hint);
+  for (let around = control.closest("details"); around; around = around.parentElement.closest("details")) around.open = true;
+}
+
+function describe(control, ...ids) {
+  const known = ids.filter(Boolean).join(" ");
+  if (known) control.setAttribute("aria-describedby", known);
+  else control.removeAttribute("aria-describedby");
+}
+
+const idOf = (control) => control.name.replaceAll("/", "-");

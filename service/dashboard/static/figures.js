@@ -1,0 +1,32 @@
+// How scripts write figures: as the pages do.
+
+export function size(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  for (const [unit, name] of [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) {
+    if (bytes >= unit) return `${Number((bytes / unit).toPrecision(3))} ${name}`;
+  }
+  return `${bytes} B`;
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "not known yet";
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+export const count = (value) => value.toLocaleString("en");
+export const share = (value) => `${(100 * value).toFixed(1)} %`;
+
+// A list of terms: [[name, text]]; what has no text is left out.
+export function terms(pairs) {
+  const list = document.createElement("dl");
+  for (const [name, text] of pairs.filter(([, each]) => each !== null && each !== undefined && each !== "")) {
+    list.append(said("dt", name), said("dd", text));
+  }
+  return list;
+}
+
+export function said(tag, text, kind = "") {
+  return Object.assign(document.createElement(tag), { textContent: text, className: kind });
+}

@@ -1,0 +1,166 @@
+// The form of a new job: every change is planned by the API, which says beside the fields what is wrong.
+import { ask, failed } from "./asking.js";
+import { fill, read, trimmed } from "./bodies.js";
+import { complain, focusFirst, forget } from "./complaints.js";
+import { drop, keep, kept } from "./drafts.js";
+import { describeModel, describePlan } from "./plans.js";
+import { Recipe } from "./recipes.js";
+import { WRITTEN } from "./requests.js";
+
+const form = document.getElementById("new-job");
+const known = JSON.parse(form.dataset.recipes);
+const defaults = JSON.parse(form.dataset.defaults);
+const initial = JSON.parse(form.dataset.body);
+const recipe = new Recipe(form, known, document.getElementById("fitted"));
+const JSON_BODY = { "Content-Type": "application/json" };
+const BREATH_MS = 450;
+let written = "json";
+
+const typed = () => read(form, known.choices);
+
+function wanted() {
+  const { model, recipe: steps, ...rest } = typed();
+  return { model, recipe: recipe.shortened(steps), ...trimmed(rest, defaults) };
+}
+
+// Runs the newest call only, once the typing pauses.
+function lately(call) {
+  let timer = 0, running = new AbortController();
+  return (...values) => {
+    clearTimeout(timer);
+    running.abort();
+    running = new AbortController();
+    const { signal } = running;
+    timer = setTimeout(() => call(signal, ...values).catch((error) => error.name === "AbortError" || say(error.message)), BREATH_MS);
+  };
+}
+
+const say = (text) => (document.getElementById("plan-state").textContent = text);
+
+const planSoon = lately(async (signal) => {
+  const body = wanted();
+  try {
+    const answer = await ask("POST", "/v1/jobs?validate_only=true", { body: JSON.stringify(body), headers: JSON_BODY, signal });
+    const plan = await answer.json();
+    forget(form);
+    say("");
+    describePlan(document.getElementById("plan"), plan);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    document.getElementById("plan").replaceChildren();
+    say(refusal(error));
+  }
+});
+
+function refusal(error) {
+  if (!error.problem?.errors) return error.message;
+  const rest = complain(form, error.problem.errors);
+  return rest.length ? rest.map((each) => `${each.pointer ?? ""} ${each.detail}`.trim()).join("; ") : "Mend what is marked, then the plan is shown.";
+}
+
+const inspectSoon = lately(async (signal) => {
+  const place = document.getElementById("inspection");
+  const { model } = typed();
+  place.hidden = !model.id;
+  if (!model.id) return;
+  place.textContent = "Looking at the model…";
+  try {
+    const answer = await ask("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
+    describeModel(place, await answer.json());
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    place.textContent = error.message;
+  }
+});
+
+function show() {
+  const { source } = typed().model;
+  form.elements["/model/id"].setAttribute("list", source === "job" ? "made" : "models");
+  document.getElementById("request").textContent = WRITTEN[written](wanted());
+  if (typed().model.id) planSoon();
+  else {
+    say("Name a model to see what the job would take.");
+    document.getElementById("plan").replaceChildren();
+  }
+}
+
+form.addEventListener("input", (event) => {
+  const { name } = event.target;
+  if (name === "/recipe/preset") recipe.take(recipe.preset);
+  recipe.offer();
+  keep(typed());
+  if (name.startsWith("/model/")) inspectSoon();
+  show();
+});
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = document.getElementById("create");
+  if (button.disabled) return;
+  button.disabled = true;
+  failed("");
+  try {
+    const headers = { ...JSON_BODY, "Idempotency-Key": keep(typed()) };
+    const answer = await ask("POST", "/v1/jobs", { body: JSON.stringify(wanted()), headers });
+    const { id } = await answer.json();
+    drop();
+    location.assign(`/jobs/${id}`);
+  } catch (error) {
+    button.disabled = false;
+    const rest = error.problem?.errors ? refusal(error) : error.message;
+    failed(error.problem?.errors ? `The job was not made. ${rest}` : `${rest} What you typed is kept.`);
+    if (error.status === 401) offerSignIn();
+    focusFirst(form);
+  }
+});
+
+function offerSignIn() {
+  const link = document.createElement("a");
+  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in again";
+  document.getElementById("failure").append(" ", link);
+}
+
+document.addEventListener("click", async (event) => {
+  const way = event.target.closest("[data-written]");
+  if (!way) return;
+  written = way.dataset.written;
+  for (const each of document.querySelectorAll("[data-written]")) each.setAttribute("aria-pressed", String(each === way));
+  show();
+});
+
+document.getElementById("copy").addEventListener("click", async () => {
+  const place = document.getElementById("request");
+  getSelection().selectAllChildren(place);
+  const isCopied = await copy(place.textContent);
+  document.getElementById("copied").textContent = isCopied ? "copied" : "selected: copy it with the keyboard";
+});
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text); // not there without TLS
+    return true;
+  } catch {
+    return document.execCommand("copy");
+  }
+}
+
+document.getElementById("afresh").addEventListener("click", () => {
+  drop();
+  document.getElementById("restored").hidden = true;
+  begin(initial);
+  form.elements["/model/id"].focus();
+});
+
+function begin(body) {
+  fill(form, body, known.choices);
+  recipe.offer();
+  inspectSoon();
+  show();
+}
+
+// until now nothing could be typed that this would overwrite
+const draft = kept();
+document.getElementById("whole").disabled = false;
+document.getElementById("restored").hidden = draft === null;
+begin(draft?.body ?? initial);

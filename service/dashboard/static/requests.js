@@ -1,0 +1,31 @@
+// A job's request as people send it without this page.
+
+export const WRITTEN = { json: (body) => JSON.stringify(body, null, 2), curl, python };
+
+function curl(body) {
+  // within single quotes a shell takes everything but the quote as it is
+  const data = JSON.stringify(body, null, 2).replaceAll("'", `'\\''`);
+  return `curl ${location.origin}/v1/jobs \\\n  -H "Authorization: Bearer $DSNOT_API_KEY" \\\n  -H "Content-Type: application/json" \\\n  -d '${data}'`;
+}
+
+function python(body) {
+  return `from service.client import DsnotClient
+
+body = ${literal(body)}
+
+with DsnotClient("${location.origin}") as client:  # the key: DSNOT_API_KEY
+    job = client.create_job(body)
+    job = client.wait(job.id, timeout=86_400)
+    print(job.id, job.state)
+`;
+}
+
+function literal(value, indent = "") {
+  const deeper = `${indent}    `;
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((each) => literal(each, deeper)).join(", ")}]`;
+  const entries = Object.entries(value).map(([name, each]) => `${deeper}${JSON.stringify(name)}: ${literal(each, deeper)},\n`);
+  return entries.length ? `{\n${entries.join("")}${indent}}` : "{}";
+}

@@ -1,0 +1,141 @@
+"""People make jobs with the form: it offers what fits, plans as they type, and loses nothing of what they typed."""
+
+import json
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page, Route, expect
+
+from service.contract import JobSpec
+from service.database import Database
+from service.sessions.operations import close_all
+from service.settings import Settings
+from tests.browser.conftest import Opening
+from tests.integration.dashboard_jobs import finished_job
+from tests.integration.tiny_model import save_model
+from tests.integration.worker_processes import dispatching, working
+
+_RUN_MS = 120_000
+
+
+def name_model(page: Page, name: str = "tiny") -> None:
+    page.get_by_label("From").select_option("local")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Tokens per sample").fill("64")
+    page.get_by_label("Tokens per window").fill("64")
+
+
+def request_of(page: Page) -> dict[str, object]:
+    expect(page.locator("#request")).not_to_be_empty()
+    found: dict[str, object] = json.loads(page.locator("#request").inner_text())
+    return found
+
+
+def open_steps(page: Page) -> None:
+    page.get_by_text("Every step of the recipe").click()
+
+
+def test_a_job_is_made_with_the_form_and_watched_to_its_end(
+    opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path
+) -> None:
+    save_model(settings.model_root / "tiny", layers=2)
+    page = opened("/jobs", excused="the server responded with a status of 422")
+    page.get_by_role("link", name="New job").click()
+    name_model(page)
+    expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
+    page.get_by_role("radio", name="fast").check()
+    page.get_by_label("Sparsity").fill("0.6")
+    page.get_by_label("Text", exact=True).select_option("c4-sample:train")
+    page.get_by_label("Samples", exact=True).fill("4")
+    page.get_by_label("wikitext2, test").uncheck()
+    page.get_by_label("wiki-sample, test").check()
+    page.get_by_label("Labels").fill("team=search")
+    expect(page.locator("#plan")).to_contain_text("256 tokens")
+    expect(page.locator("#plan")).to_contain_text("at the most")
+    assert request_of(page) == {
+        "model": {"source": "local", "id": "tiny"},
+        "recipe": {"preset": "fast", "pattern": {"type": "unstructured", "sparsity": 0.6}},
+        "calibration": {"dataset": "c4-sample:train", "num_samples": 4, "sequence_length": 64},
+        "evaluation": {"perplexity": ["wiki-sample:test"], "sequence_length": 64},
+        "labels": {"team": "search"},
+    }
+    page.get_by_role("button", name="Create job").dblclick()
+    page.wait_for_url(lambda address: "/jobs/" in address and "new" not in address)
+    [job] = api.get("/v1/jobs").json()["items"]
+    assert job["spec"]["recipe"]["refinement"] == {"method": "swaps", "max_swaps": 10}
+    with dispatching(settings, tmp_path), working(settings, tmp_path):
+        expect(page.locator("#status .headline")).to_contain_text("succeeded", timeout=_RUN_MS)
+
+
+def test_a_choice_offers_what_fits_those_before_it(opened: Opening) -> None:
+    page = opened("/jobs/new")
+    open_steps(page)
+    page.get_by_label("Update", exact=True).select_option("admm, mask joint")
+    expect(page.locator("#fitted")).to_contain_text("Refinement is none now: dsnot does not fit")
+    refinement = page.get_by_label("Refinement", exact=True)
+    assert refinement.locator("option:enabled").all_inner_texts() == ["none"]
+    expect(page.get_by_label("Iterations")).to_have_value("20")
+    expect(page.get_by_role("checkbox", name="mask ")).to_be_disabled()
+    page.get_by_label("Pattern", exact=True).select_option("n:m")
+    expect(page.get_by_label("Sparsity")).to_be_hidden()
+    assert page.get_by_label("Allocation").locator("option:enabled").all_inner_texts() == ["uniform"]
+
+
+def test_what_is_wrong_is_said_beside_its_field(opened: Opening, settings: Settings) -> None:
+    save_model(settings.model_root / "tiny", layers=2)
+    page = opened("/jobs/new", excused="the server responded with a status of 4")
+    name_model(page)
+    samples = page.get_by_label("Samples", exact=True)
+    samples.fill("many")
+    expect(samples).to_have_attribute("aria-invalid", "true")
+    assert samples.evaluate("field => document.getElementById(field.getAttribute('aria-describedby')).textContent")
+    page.get_by_role("button", name="Create job").click()
+    expect(page.locator("#failure")).to_contain_text("The job was not made")
+    expect(samples).to_be_focused()
+    samples.fill("16")
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+    expect(page.locator("#plan")).to_contain_text("Calibration")
+
+
+def test_what_was_typed_outlives_a_service_that_is_away_and_an_expired_session(
+    opened: Opening, api: httpx.Client, settings: Settings, database: Database, key: str
+) -> None:
+    save_model(settings.model_root / "tiny", layers=2)
+    page = opened("/jobs/new", excused="the server responded with a status of")
+    name_model(page)
+    page.get_by_label("Labels").fill("team=search")
+    expect(page.locator("#plan")).to_contain_text("Calibration")
+    away = {"type": "unavailable", "title": "Not now", "status": 503, "detail": "the database does not answer"}
+    seen: list[str] = []
+
+    def is_away(route: Route) -> None:
+        seen.append(route.request.headers["idempotency-key"])
+        route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(away))
+
+    page.route("**/v1/jobs", is_away)
+    page.get_by_role("button", name="Create job").click()
+    expect(page.locator("#failure")).to_contain_text("the database does not answer. What you typed is kept")
+    page.unroute("**/v1/jobs")
+    close_all(database, key.split("_")[1])
+    page.get_by_role("button", name="Create job").click()
+    page.get_by_role("link", name="Sign in again").click()
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs/new")
+    expect(page.locator("#restored")).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("tiny")
+    with page.expect_request(lambda sent: sent.url.endswith("/v1/jobs")) as sent:
+        page.get_by_role("button", name="Create job").click()
+    assert sent.value.headers["idempotency-key"] == seen[0]
+    page.wait_for_url(lambda address: "new" not in address)
+    assert [job["labels"] for job in api.get("/v1/jobs").json()["items"]] == [{"team": "search"}]
+
+
+def test_a_clone_asks_for_the_same_again(opened: Opening, api: httpx.Client, database: Database) -> None:
+    source = finished_job(database)
+    page = opened(f"/jobs/{source}", excused="the server responded with a status of")
+    page.get_by_role("link", name="Clone").click()
+    expect(page.locator("h1")).to_have_text("New job")
+    cloned = request_of(page)
+    spec = api.get(f"/v1/jobs/{source}").json()["spec"]
+    assert JobSpec.model_validate(cloned).model_dump(mode="json") == spec
