@@ -18,6 +18,7 @@ import service.artifacts.endpoints
 import service.audit.endpoints
 import service.comparisons.endpoints
 import service.dashboard.assets
+import service.dashboard.comparing
 import service.dashboard.endpoints
 import service.dashboard.new_job
 import service.dashboard.signing_in
@@ -82,6 +83,7 @@ _V1 = (
 _PAGES = (
     service.dashboard.new_job,  # before the jobs, one of which `new` would be taken for
     service.dashboard.endpoints,
+    service.dashboard.comparing,
     service.dashboard.signing_in,
     service.dashboard.assets,
 )

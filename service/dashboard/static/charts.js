@@ -2,22 +2,22 @@
 // Content-Security-Policy wants it, and drawn for the width there is, so that text keeps its size on a phone.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LEFT = 56;
+export const LEFT = 56;
 const SMALLEST = 240;
 
-function shape(name, attributes = {}, text = "") {
+export function shape(name, attributes = {}, text = "") {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   if (text) made.textContent = text;
   return made;
 }
 
-function titled(made, title) {
+export function titled(made, title) {
   made.append(shape("title", {}, title));
   return made;
 }
 
-function canvas(place, height, label) {
+export function canvas(place, height, label) {
   const width = Math.max(place.clientWidth, SMALLEST);
   const picture = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   return [picture, width];
@@ -27,7 +27,7 @@ function canvas(place, height, label) {
 export function drawLines(place, lines, { x, describe }) {
   const height = 260;
   const values = lines.flatMap((line) => line.points.map(([, value]) => value)).filter((value) => value > 0);
-  const columns = lines[0].points.map(([column]) => column);
+  const columns = [...new Set(lines.flatMap((line) => line.points.map(([column]) => column)))].sort((a, b) => a - b);
   const summary = lines.map((line) => `${line.title} ${describe(line.points.at(-1)[1])}`).join(", ");
   const [picture, width] = canvas(place, height, `Errors of ${columns.length} blocks; in the last one: ${summary}`);
   const low = Math.log10(Math.min(...values, 1)), high = Math.log10(Math.max(...values, 1e-6));

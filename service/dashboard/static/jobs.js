@@ -1,23 +1,28 @@
-// The list of jobs: live states, and cancelling several at once.
+// The list of jobs: live states; cancelling several at once, and comparing some.
 import { ask, confirmed, failed } from "./asking.js";
 import { follow, refresh } from "./live.js";
 
 const AT_ONCE = 4;
 const button = document.getElementById("cancel-selected");
+const MOST_COMPARED = 6;
+const comparing = document.getElementById("compare-selected");
 const picked = () => [...document.querySelectorAll(".pick:checked")];
+const toCancel = () => [...document.querySelectorAll(".pick[data-cancellable]:checked")];
 
 function showSelection() {
+  const selected = picked().length, count = toCancel().length;
+  comparing.disabled = selected < 2 || selected > MOST_COMPARED;
+  comparing.title = `two to ${MOST_COMPARED} jobs`;
+  document.getElementById("selection").textContent = selected ? `${selected} selected` : "";
   if (!button) return;
-  const count = picked().length;
   button.disabled = count === 0;
-  document.getElementById("selection").textContent = count ? `${count} selected` : "";
-  const all = document.querySelectorAll(".pick").length;
+  const all = document.querySelectorAll(".pick[data-cancellable]").length;
   const box = document.getElementById("select-all");
   if (box) [box.checked, box.indeterminate, box.disabled] = [all > 0 && count === all, count > 0 && count < all, all === 0];
 }
 
 async function cancelPicked() {
-  const ids = picked().map((box) => box.value);
+  const ids = toCancel().map((box) => box.value);
   const what = ids.length === 1 ? "this job" : `these ${ids.length} jobs`;
   if (!(await confirmed(`Cancel ${what}?`, "What has not ended stops for good. Cancelled jobs can be tried again as new ones.", `Cancel ${what}`))) return;
   button.disabled = true;
@@ -29,17 +34,18 @@ async function cancelPicked() {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  for (const box of picked()) box.checked = false;
+  for (const box of toCancel()) box.checked = false;
   failed(failures.length ? `${failures.length} of ${ids.length} could not be cancelled. ${failures.slice(0, 3).join(" ")}` : "");
   await refresh();
   document.getElementById("selection").textContent = `${ids.length - failures.length} cancelled`;
 }
 
 document.addEventListener("change", (event) => {
-  if (event.target.id === "select-all") for (const box of document.querySelectorAll(".pick")) box.checked = event.target.checked;
+  if (event.target.id === "select-all") for (const box of document.querySelectorAll(".pick[data-cancellable]")) box.checked = event.target.checked;
   showSelection();
 });
 document.addEventListener("refreshed", showSelection);
 button?.addEventListener("click", cancelPicked);
+comparing.addEventListener("click", () => location.assign(`/compare?${new URLSearchParams(picked().map((box) => ["ids", box.value]))}`));
 showSelection();
 follow(4);

@@ -1,0 +1,76 @@
+"""The page that shows jobs side by side. Its address names them, so that it can be passed on."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+
+from service.comparisons import operations
+from service.comparisons.measures import Measure, Number
+from service.comparisons.parameters import ComparedIds
+from service.dashboard.access import Reader
+from service.dashboard.formats import duration, figure, share, size
+from service.dashboard.rendering import page
+from service.resources import TheDatabase
+
+router: Final = APIRouter(include_in_schema=False)
+
+_BYTES: Final = ("bytes",)
+_SHARES: Final = frozenset({"sparsity", "top1_agreement"})
+
+_NAMES: Final = {
+    "acc": "Accuracy",
+    "acc_norm": "Accuracy, by length",
+    "kl_divergence": "KL divergence",
+    "kl_p99": "KL divergence, 99th percentile",
+    "top1_agreement": "Same first choice",
+    "artifact_bytes": "Artifact",
+    "packed_bytes": "Packed weights",
+    "seconds": "Time",
+    "peak_host_bytes": "Peak memory, host",
+    "peak_device_bytes": "Peak memory, device",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity, as it is written."""
+
+    name: str
+    how: str
+    """The conditions under which it was measured."""
+    values: list[str]
+    best: frozenset[int]
+
+
+@router.get("/compare")
+def show_comparison(request: Request, reader: Reader, database: TheDatabase, ids: ComparedIds) -> Response:
+    found = operations.compare(database, ids, tenant=reader.tenant)
+    return page(request, "compare.html", found=found, lines=[_line(each) for each in found.measures], told=_told)
+
+
+def _line(measure: Measure) -> Line:
+    quantity = measure.quantity
+    name = _NAMES.get(quantity.name, quantity.name.replace("_", " ").capitalize())
+    parts = [name, quantity.on, f"{quantity.model} model" if quantity.model else None]
+    how = ", ".join(f"{value:,} {what.replace('_', ' ')}" for what, value in quantity.conditions)
+    values = [_written(quantity.name, value) for value in measure.values]
+    is_told_apart = len(measure.best) < len(measure.values)
+    return Line(", ".join(filter(None, parts)), how, values, frozenset(measure.best if is_told_apart else ()))
+
+
+def _written(name: str, value: Number | None) -> str:
+    if name.endswith(_BYTES):
+        return size(value)
+    if name == "seconds":
+        return duration(value)
+    return share(value) if name in _SHARES else figure(value, 4 if name == "layer_error" else 3)
+
+
+def _told(value: Any) -> str:
+    """A value of a spec."""
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,63 @@
+// The charts of several jobs, drawn from the API's comparison, which takes the same address.
+import { drawLines } from "./charts.js";
+import { share } from "./figures.js";
+import { drawPoints } from "./points.js";
+
+const state = document.getElementById("charts-state");
+let found = null;
+
+function drawErrors() {
+  const lines = found.jobs
+    .map((job, at) => ({ title: `job ${at + 1}`, kind: `job-${at}`, points: job.blocks.map((block) => [block.block, block.error]) }))
+    .filter((line) => line.points.length);
+  document.getElementById("errors").hidden = !lines.length;
+  if (lines.length) drawLines(document.getElementById("errors-chart"), lines, { x: "block", describe: (value) => value.toPrecision(3) });
+  return lines.length > 0;
+}
+
+// What was measured of pruned models in the same way, for jobs of which the sparsity is known.
+function quantities() {
+  return found.measures.filter((each) => each.model === "pruned" && each.name === "perplexity");
+}
+
+function drawTrade() {
+  const all = quantities();
+  document.getElementById("trade").hidden = !all.length;
+  if (!all.length) return false;
+  const chosen = all[document.getElementById("quantity").selectedIndex] ?? all[0];
+  const points = found.jobs
+    .map((job, at) => ({ title: `job ${at + 1}`, kind: `job-${at}`, x: job.sparsity, y: chosen.values[at] }))
+    .filter((point) => point.x !== null && point.y !== null);
+  drawPoints(document.getElementById("trade-chart"), points, { across: "sparsity", up: `perplexity on ${chosen.on}`, writtenAcross: share, writtenUp: (value) => value.toPrecision(4) });
+  return true;
+}
+
+function draw() {
+  const isDrawn = [drawErrors(), drawTrade()].some(Boolean);
+  state.textContent = isDrawn ? "" : "No block is pruned yet, and no perplexity is measured.";
+  state.hidden = isDrawn;
+}
+
+function offer() {
+  const written = (each) => `perplexity on ${each.on}, ${Object.entries(each.conditions).map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`).join(", ")}`;
+  document.getElementById("quantity").replaceChildren(...quantities().map((each) => Object.assign(document.createElement("option"), { textContent: written(each) })));
+}
+
+async function load() {
+  const response = await fetch(`/v1/jobs/compare${location.search}`).catch(() => null);
+  if (!response?.ok) {
+    state.textContent = "The figures cannot be read now; load the page again in a moment.";
+    return;
+  }
+  found = await response.json();
+  offer();
+  draw();
+  document.getElementById("quantity").addEventListener("change", draw);
+  let width = document.body.clientWidth;
+  new ResizeObserver(() => {
+    if (width !== document.body.clientWidth) draw();
+    width = document.body.clientWidth;
+  }).observe(document.body);
+}
+
+load();
