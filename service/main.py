@@ -20,6 +20,7 @@ import service.comparisons.endpoints
 import service.dashboard.assets
 import service.dashboard.comparing
 import service.dashboard.endpoints
+import service.dashboard.listings
 import service.dashboard.new_job
 import service.dashboard.signing_in
 import service.datasets.endpoints
@@ -84,6 +85,7 @@ _PAGES = (
     service.dashboard.new_job,  # before the jobs, one of which `new` would be taken for
     service.dashboard.endpoints,
     service.dashboard.comparing,
+    service.dashboard.listings,
     service.dashboard.signing_in,
     service.dashboard.assets,
 )

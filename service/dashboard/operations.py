@@ -12,7 +12,7 @@ from service.contract import EventType, JobState, Manifest
 from service.dashboard import repository
 from service.dashboard.repository import Hour, Queue, Reason
 from service.dashboard.timeline import MILESTONES, Course, courses
-from service.database import Database
+from service.database import Database, Session
 from service.events.tables import JobEvent
 from service.jobs import operations as jobs
 from service.jobs import repository as job_repository
@@ -52,11 +52,19 @@ def overview(database: Database, settings: Settings, *, tenant: str) -> Overview
             repository.under_way(session, tenant, limit=_MOST_UNDER_WAY),
             repository.failures(session, tenant, limit=_MOST_REASONS),
             repository.throughput(session, tenant),
-            [
-                WorkerView.of(found, tenant=tenant)
-                for found in workers.occupations(session, silent_seconds=settings.lease_seconds)
-            ],
+            _workers(session, settings, tenant),
         )
+
+
+def workers_now(database: Database, settings: Settings, *, tenant: str) -> tuple[datetime, Sequence[WorkerView]]:
+    """With the moment that their signs of life are told from."""
+    with database.begin() as session:
+        return job_repository.now(session), _workers(session, settings, tenant)
+
+
+def _workers(session: Session, settings: Settings, tenant: str) -> list[WorkerView]:
+    found = workers.occupations(session, silent_seconds=settings.lease_seconds)
+    return [WorkerView.of(each, tenant=tenant) for each in found]
 
 
 def models(database: Database, *, tenant: str) -> Sequence[str]:

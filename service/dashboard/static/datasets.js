@@ -1,0 +1,47 @@
+// Uploading text, and removing it.
+import { ask, confirmed, failed } from "./asking.js";
+import { refresh } from "./live.js";
+
+const form = document.getElementById("upload");
+const done = document.getElementById("done");
+
+form?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const file = document.getElementById("file").files[0];
+  const name = document.getElementById("name").value.trim();
+  const button = form.querySelector("button");
+  failed("");
+  if (file.size > Number(form.dataset.most)) {
+    failed("The file is larger than the service takes; split it, or leave some of it out.");
+    return;
+  }
+  button.disabled = true;
+  done.textContent = "Uploading…";
+  const type = /\.(jsonl|ndjson)$/i.test(file.name) ? "application/jsonl" : "text/plain";
+  try {
+    const query = name ? `?${new URLSearchParams({ name })}` : "";
+    const answer = await ask("POST", `/v1/datasets${query}`, { body: file, headers: { "Content-Type": type } });
+    const made = await answer.json();
+    done.textContent = answer.status === 201 ? `${made.name} is there: ${made.summary}.` : `The same documents were there before, as ${made.name}.`;
+    form.reset();
+  } catch (error) {
+    done.textContent = "";
+    failed(error.message);
+  }
+  button.disabled = false;
+  await refresh();
+});
+
+document.addEventListener("click", async (event) => {
+  const id = event.target.closest("[data-delete]")?.dataset.delete;
+  if (!id) return;
+  failed("");
+  if (!(await confirmed("Delete this data set?", "Its text is removed. Jobs that have ended keep its id; to repeat them, the same text has to be uploaded again.", "Delete the data set"))) return;
+  try {
+    await ask("DELETE", `/v1/datasets/${id}`);
+    done.textContent = "The data set is deleted.";
+  } catch (error) {
+    failed(error.message);
+  }
+  await refresh();
+});
