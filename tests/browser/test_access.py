@@ -28,7 +28,18 @@ def test_no_page_breaks_a_rule_of_accessibility_or_is_wider_than_the_screen(
     failed = finished_job(database, state=JobState.FAILED, error=error, model=HOSTILE * 3)
     page = opened("/", size=size, scheme=scheme, excused="the server responded with a status of 4")
     broken: dict[str, list[str]] = {}
-    for path in ("/", "/jobs", "/jobs?label=wrong", f"/jobs/{running}", f"/jobs/{failed}", "/nowhere", "/sign-in"):
+    for path in (
+        "/",
+        "/jobs",
+        "/jobs?label=wrong",
+        "/jobs/new",
+        "/workers",
+        "/datasets",
+        f"/jobs/{running}",
+        f"/jobs/{failed}",
+        "/nowhere",
+        "/sign-in",
+    ):
         page.goto(f"{url}{path}")
         page.wait_for_timeout(300)
         broken[path] = violations(page)

@@ -61,7 +61,7 @@ class Parsed(HTMLParser):
 
 
 def pages(job_id: object) -> list[str]:
-    return ["/", "/jobs", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
+    return ["/", "/jobs", "/jobs/new", f"/jobs/{job_id}", "/workers", "/datasets", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
 
 
 def test_no_page_can_run_or_load_what_is_not_ours(visitor: httpx.Client, database: Database) -> None:
@@ -198,10 +198,14 @@ def test_what_a_key_may_not_do_is_not_offered(url: str, database: Database) -> N
     with browser(url) as reader:
         sign_in(reader, key_for(database, Scope.JOBS_READ))
         page, jobs = Parsed(reader.get(f"/jobs/{job_id}").text), reader.get("/jobs").text
+        datasets, form = Parsed(reader.get("/datasets").text), reader.get("/jobs/new")
     assert [button for button in page.all("button") if "data-action" in button] == []
     assert "artifact-title" not in page.text
     assert "cancel-selected" not in jobs
-    assert 'class="pick"' not in jobs
+    assert "data-cancellable" not in jobs  # picked to be compared, which only reads
+    assert [each for each in (*Parsed(jobs).all("a"), *page.all("a")) if "/jobs/new" in str(each.get("href"))] == []
+    assert [each for each in datasets.all("form") if each.get("id") == "upload"] == []
+    assert form.status_code == 403
 
 
 @pytest.mark.parametrize(
