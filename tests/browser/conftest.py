@@ -19,7 +19,7 @@ CHROMIUM = Path(os.environ.get("DSNOT_CHROMIUM", "/usr/bin/chromium"))
 SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: while Playwright is open its event loop runs, and no other can
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():  # which only root can install
         pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium, or name another in DSNOT_CHROMIUM")
