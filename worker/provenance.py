@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from service.contract import DeviceClass, EngineFacts, JobSpec, Provenance, SourceFacts, TextFacts
+from service.contract import DeviceClass, EngineFacts, JobSpec, Provenance, SourceFacts, TaskFacts, TextFacts
 from worker.devices import device_class, processor_name
 from worker.models import Model
 from worker.tokens import DOCUMENT_SEPARATOR
@@ -15,7 +15,9 @@ _LIBRARIES: Final = ("torch", "transformers", "tokenizers", "safetensors", "nump
 """Those that have a part in the figures."""
 
 
-def provenance_of(spec: JobSpec, model: Model, texts: Sequence[TextFacts], *, device: str) -> Provenance:
+def provenance_of(
+    spec: JobSpec, model: Model, texts: Sequence[TextFacts], tasks: Sequence[TaskFacts], *, device: str
+) -> Provenance:
     """`device`: as in DSNOT_DEVICE. Imports torch."""
     return Provenance(
         model=SourceFacts(
@@ -33,6 +35,7 @@ def provenance_of(spec: JobSpec, model: Model, texts: Sequence[TextFacts], *, de
         ),
         seed=spec.calibration.seed,
         texts=sorted(texts, key=lambda text: text.dataset),
+        tasks=list(tasks),
     )
 
 

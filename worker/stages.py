@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from service.contract import FailureCode, Manifest, Stage
+from service.contract import FailureCode, Manifest, Provenance, Stage
 from service.contract.disk import written_bytes
 from service.contract.work import Work
 from worker.artifacts import Weights, describe, publish
@@ -55,7 +55,8 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, known=known)
     quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
     known["warnings"] = [*warned, *troubles]
-    manifest = _publish(run, model, report, quality, pruned, known["warnings"])
+    provenance = provenance_of(run.spec, model, run.texts.seen, tasks.facts, device=run.settings.device)
+    manifest = _publish(run, model, report, quality, provenance, pruned, known["warnings"])
     hub = upload_to_hub(run, pruned)
     run.reporter.end_stage()
     return {
@@ -157,11 +158,18 @@ def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path)
     )
 
 
-def _publish(run: Run, model: Model, report: SparsityReport, quality: Quality, pruned: Path, warnings: Sequence[str]) -> Manifest:
+def _publish(
+    run: Run,
+    model: Model,
+    report: SparsityReport,
+    quality: Quality,
+    provenance: Provenance,
+    pruned: Path,
+    warnings: Sequence[str],
+) -> Manifest:
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
-    provenance = provenance_of(run.spec, model, run.texts.seen, device=run.settings.device)
     costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
     outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
     describe(pruned, outcome, tick)

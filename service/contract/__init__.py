@@ -17,7 +17,7 @@ from service.contract.formats import FORMATS, Format, WeightSizes
 from service.contract.hub import HubUploadSpec
 from service.contract.messages import EVENTS_CHANNEL, PRUNE_TASK
 from service.contract.presets import PRESETS, Preset
-from service.contract.provenance import PROVENANCE_NAME, EngineFacts, Provenance, SourceFacts, TextFacts
+from service.contract.provenance import PROVENANCE_NAME, EngineFacts, Provenance, SourceFacts, TaskFacts, TextFacts
 from service.contract.scopes import Scope
 from service.contract.signatures import SIGNATURE_NAME, SignatureFacts
 from service.contract.spec import JobSpec, ModelSpec
@@ -76,6 +76,7 @@ __all__ = [
     "SignatureFacts",
     "SourceFacts",
     "Stage",
+    "TaskFacts",
     "TextFacts",
     "TriggerSource",
     "WebhookEvent",

@@ -32,6 +32,19 @@ class TextFacts(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class TaskFacts(BaseModel):
+    """A zero-shot task as it was asked: for every request what the harness gives the model, a JSON array a line, in UTF-8.
+
+    The examples that are shown first are a part of it, so it changes with their number as with the data and the templates.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    task: str
+    questions: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class EngineFacts(BaseModel):
     """With what it was made. Other versions, or another device, may round otherwise."""
 
@@ -52,3 +65,4 @@ class Provenance(BaseModel):
     engine: EngineFacts
     seed: int = Field(description="of the calibration's windows; nothing else is drawn")
     texts: list[TextFacts] = Field(description="that were read for calibration and perplexity")
+    tasks: list[TaskFacts] = Field([], description="that were asked, those of groups one by one")

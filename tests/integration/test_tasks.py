@@ -12,7 +12,7 @@ import torch
 from lm_eval.tasks import TaskManager
 from sqlalchemy import update
 
-from service.contract import JobState, Scope
+from service.contract import PROVENANCE_NAME, JobState, Provenance, Scope
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
@@ -97,6 +97,8 @@ def test_a_job_gives_the_figures_of_the_harness_on_both_models(
     assert work_done["evaluated_tokens"] > 2 * 2 * 16 + 2 * 15 * 6 * 10
     card = (artifact(settings, database, job_id) / "README.md").read_text()
     assert card.count("| `arc_easy` | 15 | 0 |") == 2
+    provenance = Provenance.model_validate_json((artifact(settings, database, job_id) / PROVENANCE_NAME).read_bytes())
+    assert [(each.task, each.questions) for each in provenance.tasks] == [(name, 15) for name in NAMES]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import psutil
 import torch
 
-from service.contract import FailureCode
+from service.contract import FailureCode, TaskFacts
 from service.contract.spec import EvaluationSpec
 from service.logging import get_logger
 from service.settings import Settings
@@ -38,6 +38,7 @@ class Tasks:
     requests: int = 0
     tokens: int = 0
     """Of all requests, for one model."""
+    facts: Sequence[TaskFacts] = ()
 
 
 def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: Reporter) -> Tasks:
@@ -52,17 +53,18 @@ def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: 
     _check_room(model, choose_device(settings.device))
     reporter.tick()
     from worker.evaluation.catalogue import Catalogue
-    from worker.evaluation.trial import Trial
+    from worker.evaluation.trial import Questions, Trial
 
     catalogue = Catalogue(spec.tasks, settings.tasks_dir, settings.cache_dir / "datasets")
     trial = Trial(model, Progress(reporter, 0))
-    loaded, sizes = [], []
+    loaded: list[Mapping[str, Any]] = []
+    asked: list[Questions] = []
     for name in spec.tasks:
         reporter.tick()
         loaded.append(catalogue.load(name, spec.few_shot))
-        sizes.append(trial.size(loaded[-1], spec.task_limit))
-    requests, tokens = sum(size.requests for size in sizes), sum(size.tokens for size in sizes)
-    return Tasks(loaded, spec.task_limit, requests, tokens)
+        asked += trial.questions(loaded[-1], spec.task_limit)
+    requests, tokens = sum(each.requests for each in asked), sum(each.tokens for each in asked)
+    return Tasks(loaded, spec.task_limit, requests, tokens, [each.facts for each in asked])
 
 
 def measure_tasks(

@@ -1,11 +1,15 @@
 """Trying tasks out before the pruning, as far as that goes without weights, and counting how much there is to do in them."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from service.contract import FailureCode
+from lm_eval.defaults import DEFAULT_OTHER_SEED
+
+from service.contract import FailureCode, TaskFacts
 from worker.evaluation import harness
 from worker.failures import JobFailure
 
@@ -14,13 +18,14 @@ _LEAVE_OUT: Final = "leave it out of evaluation.tasks"
 
 
 @dataclass(frozen=True)
-class Size:
-    """Of tasks on one model."""
+class Questions:
+    """Of one task, to one model."""
 
     requests: int
     """The answers that the harness asks the model for."""
     tokens: int
     """That go through the model; of texts that it is to write, those that it is given."""
+    facts: TaskFacts
 
 
 class Trial:
@@ -44,16 +49,15 @@ class Trial:
             )
             raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail) from error
 
-    def size(self, tasks: Mapping[str, Any], limit: int | None) -> Size:
-        """How much there is to do in loaded tasks. Raises JobFailure for one that cannot be asked."""
-        sizes = [self._size(task, limit) for task in tasks["tasks"].values()]
-        return Size(sum(size.requests for size in sizes), sum(size.tokens for size in sizes))
+    def questions(self, tasks: Mapping[str, Any], limit: int | None) -> list[Questions]:
+        """Of each of the loaded tasks. Raises JobFailure for one that cannot be asked."""
+        return [self._questions(task, limit) for task in tasks["tasks"].values()]
 
-    def _size(self, task: Any, limit: int | None) -> Size:
+    def _questions(self, task: Any, limit: int | None) -> Questions:
         self._tick()
         try:
             with harness.quiet():
-                task.set_fewshot_seed(seed=0)
+                task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
                 task.build_all_requests(limit=limit)
         except Exception as error:  # whatever templates and the code of tasks raise
             raise _cannot_be_asked(task, error) from error
@@ -65,7 +69,7 @@ class Trial:
         answered = self._lengths(answers)
         self._check_room(task, max(answered, default=0) - 1, "has answers of")
         self._check_room(task, max(written, default=0), "has the model write")
-        return Size(sum(each.repeats for each in asked), sum(read) + sum(answered))
+        return Questions(sum(each.repeats for each in asked), sum(read) + sum(answered), _facts(task, asked))
 
     def _lengths(self, texts: list[str]) -> list[int]:
         """In tokens."""
@@ -87,6 +91,15 @@ class Trial:
                 f"The task {task.task_name} {what} {tokens} tokens, and the model takes {self._model.max_length}; {_LEAVE_OUT}."
             )
             raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail)
+
+
+def _facts(task: Any, asked: Sequence[Any]) -> TaskFacts:
+    """The hash is over what the model is given and what is looked for in its answer, not over the files that they come from."""
+    digest = hashlib.sha256()
+    for each in asked:
+        digest.update(json.dumps(each.args, ensure_ascii=False, sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
+        digest.update(b"\n")
+    return TaskFacts(task=task.task_name, questions=len({each.doc_id for each in asked}), sha256=digest.hexdigest())
 
 
 def _cannot_be_asked(task: Any, error: Exception) -> JobFailure:

@@ -76,7 +76,7 @@ QUALITY = Quality(dense=Measured([_metric(20.5)]), pruned=Measured([_metric(30.2
 
 
 def _describe(folder: Path, model: Model, spec: JobSpec = SPEC, quality: Quality = QUALITY) -> str:
-    provenance = provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], device="cpu")
+    provenance = provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], [], device="cpu")
     describe(folder, Outcome(spec, model, REPORT, quality, SIZES, provenance, REPORT.warnings))
     return (folder / "README.md").read_text()
 
@@ -109,7 +109,7 @@ def test_the_card_tells_the_speed_that_was_measured_and_what_was_not(folder: Pat
     timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)
     speed = Speed(device="A *fast* one", threads=2, prompt_tokens=512, new_tokens=32, pruned=timed, why_not="It is too large.")
 
-    provenance = provenance_of(SPEC, _model(source), [], device="cpu")
+    provenance = provenance_of(SPEC, _model(source), [], [], device="cpu")
     describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(speed=speed), SIZES, provenance))
 
     card = (folder / "README.md").read_text()
@@ -434,7 +434,7 @@ def test_tasks_and_data_sets_of_the_hub_are_named_as_it_names_them() -> None:
 
 
 def test_a_model_of_which_nothing_was_measured_has_no_index(folder: Path, source: Path) -> None:
-    provenance = provenance_of(SPEC, _model(source), [], device="cpu")
+    provenance = provenance_of(SPEC, _model(source), [], [], device="cpu")
     describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(), SIZES, provenance))
 
     front_matter = (folder / "README.md").read_text().split("---")[1]

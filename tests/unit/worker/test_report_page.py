@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.contract import JobSpec, WeightSizes
+from service.contract import JobSpec, TaskFacts, WeightSizes
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.quality import Quality
 from worker.models import Model
@@ -55,7 +55,7 @@ def outcome(found: Mapping[str, Any] | None = None, *, model_id: str = "tiny", *
         report,
         Measured(found=found),
         WeightSizes(dense=2000, packed=1100, zstd=1200),
-        provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], device="cpu"),
+        provenance_of(spec, model, [text_facts("c4-sample:train", ["One.", "Two."])], [], device="cpu"),
     )
     return replace(made, **changes)
 
@@ -105,6 +105,15 @@ def test_everything_that_was_measured_is_on_the_page() -> None:
         assert figure in shown
     for figure in ("0.75 ± 0.02", "0.625", "0.456 ± 0.012", "2.500", "87.5 % ± 1 %"):
         assert figure in shown
+
+
+def test_texts_and_tasks_are_told_with_their_hashes() -> None:
+    made = outcome()
+    asked = TaskFacts(task="piqa", questions=1838, sha256="cd" * 32)
+    told = text_of(page(replace(made, provenance=made.provenance.model_copy(update={"tasks": [asked]}))))
+
+    assert f"c4-sample:train210{made.provenance.texts[0].sha256}" in told
+    assert f"piqa1,838{asked.sha256}" in told
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Zero-shot tasks of a checkpoint, held against lm-evaluation-harness run by hand on the same files."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,24 @@ def test_the_figures_are_those_of_the_harness_by_hand(
     assert result.samples == options.get("limit", 12) == oracle["n-samples"][name]["effective"]
     assert (result.few_shot, result.version) == (options.get("num_fewshot", 0), "1.0")
     assert result.harness == lm_eval.__version__
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "options"),
+    [("arc_easy", {}, {}), ("shown", {"few_shot": 3, "task_limit": 5}, {"num_fewshot": 3, "limit": 5})],
+)
+def test_the_hash_of_a_task_is_over_what_the_harness_gives_the_model(
+    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, asked: dict[str, Any], options: dict[str, Any]
+) -> None:
+    [facts] = opened(model, folder, tasks=[name], **asked).facts
+    samples = by_hand(model, folder, name, monkeypatch, log_samples=True, **options)["samples"][name]
+    given = [arguments for sample in samples for arguments in sample["arguments"]]
+    written = "".join(json.dumps([context, answer], ensure_ascii=False) + "\n" for context, answer in given)
+
+    assert (facts.task, facts.questions) == (name, options.get("limit", 12))
+    assert facts.sha256 == hashlib.sha256(written.encode()).hexdigest()
+    [other] = opened(model, folder, tasks=[name], task_limit=4).facts
+    assert other.sha256 != facts.sha256
 
 
 def test_what_a_task_gives_does_not_depend_on_the_others_nor_on_the_run_before(model: Path, folder: Path) -> None:
