@@ -83,6 +83,15 @@ class Worker(Answer):
     seen_at: datetime
 
 
+class MatrixKind(Answer):
+    """Matrices of a model that are alike and can be pruned."""
+
+    name: str
+    rows: int
+    columns: int
+    count: int
+
+
 class ModelInfo(Answer):
     """What a model is, told without its weights."""
 
@@ -96,6 +105,7 @@ class ModelInfo(Answer):
     prunable_share: float
     coverage: float
     blocks: int
+    matrices: list[MatrixKind] = []
     weight_bytes: int
     max_sequence_length: int | None = None
     license: str | None = None

@@ -8,8 +8,8 @@ Words:   block     one decoder layer: what stands below a number in the outermos
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -38,6 +38,8 @@ _NO_MATRIX: Final = re.compile(
     r"(^|\.)(gate|router|shared_expert_gate)\.|(norm|embed|conv|relative_attention_bias)[^.]*\.weight$|(^|\.)\w*adapter_list\."
     r"|_(bias|scale|scales|blocks)$|\.bias$"
 )
+_PLACE: Final = re.compile(r"(^|\.)\d+(?=\.)")
+"""A number within a name, such as an expert's."""
 _EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_linear\.weight$")
 
 
@@ -60,6 +62,18 @@ class MatrixOutline:
 
 
 @dataclass(frozen=True)
+class MatrixKind:
+    """Matrices of one shape and one name within their blocks, where a star stands for any number, such as an expert's."""
+
+    name: str
+    rows: int
+    """As in `MatrixOutline`."""
+    columns: int
+    count: int
+    """In all blocks."""
+
+
+@dataclass(frozen=True)
 class ModelOutline:
     """Sizes in numbers of weights, unless they say bytes."""
 
@@ -79,6 +93,8 @@ class ModelOutline:
     """Outputs of all matrices of the largest block together."""
     largest_matrices: tuple[MatrixOutline, ...]
     """Of the largest block."""
+    matrix_kinds: tuple[MatrixKind, ...]
+    """As they come in the blocks."""
     hidden_size: int | None
     vocab_size: int | None
     max_sequence_length: int | None
@@ -115,6 +131,7 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
         widest_input=max((matrix.columns for block in matrices.values() for matrix in block), default=0),
         matrix_rows=sum(matrix.rows * matrix.copies for matrix in matrices[largest]) if largest is not None else 0,
         largest_matrices=tuple(matrices[largest]) if largest is not None else (),
+        matrix_kinds=_kinds(matrix for block in matrices.values() for matrix in block),
         hidden_size=next(iter(sizes_of(config, ("hidden_size", "n_embd", "d_model")).values()), None),
         vocab_size=next(iter(sizes_of(config, ("vocab_size",)).values()), None),
         max_sequence_length=max_sequence_length(config),
@@ -157,6 +174,13 @@ def _matrix(name: str, tensor: TensorHeader) -> MatrixOutline:
         return MatrixOutline(name, *tensor.shape, copies=1, is_expert=is_expert)
     copies, width = tensor.shape[0], max(tensor.shape[1:])
     return MatrixOutline(name, min(tensor.shape[1:]), width, copies=copies, is_expert=is_expert)
+
+
+def _kinds(matrices: Iterable[MatrixOutline]) -> tuple[MatrixKind, ...]:
+    counts: Counter[tuple[str, int, int]] = Counter()
+    for matrix in matrices:
+        counts[_PLACE.sub(r"\1*", matrix.name), matrix.rows, matrix.columns] += matrix.copies
+    return tuple(MatrixKind(*kind, count) for kind, count in counts.items())
 
 
 def _main_dtype(tensors: Mapping[str, TensorHeader]) -> str:

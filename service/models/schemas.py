@@ -1,11 +1,24 @@
 """Models as the API shows them."""
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import ModelSpec
 from service.models.operations import Inspection
+
+_MOST_KINDS: Final = 200
+
+
+class MatrixKindView(BaseModel):
+    """Matrices that are alike and can be pruned."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(description="within its block; `*` stands for any number, such as an expert's")
+    rows: int = Field(description="outputs")
+    columns: int = Field(description="inputs; of experts in one tensor the larger side")
+    count: int = Field(description="in all blocks")
 
 
 class InspectionView(BaseModel):
@@ -26,6 +39,7 @@ class InspectionView(BaseModel):
                 "prunable_share": 0.869,
                 "coverage": 0.99996,
                 "blocks": 32,
+                "matrices": [{"name": "self_attn.q_proj.weight", "rows": 4096, "columns": 4096, "count": 32}],
                 "weight_bytes": 16060522496,
                 "hidden_size": 4096,
                 "vocab_size": 128256,
@@ -48,6 +62,7 @@ class InspectionView(BaseModel):
     prunable_share: float = Field(description="of all parameters")
     coverage: float = Field(description="prunable share of the blocks' parameters; below 0.95 a job says so")
     blocks: int
+    matrices: list[MatrixKindView] = Field(description=f"the kinds of those that can be pruned; {_MOST_KINDS} at the most")
     weight_bytes: int
     hidden_size: int | None
     vocab_size: int | None
@@ -71,6 +86,7 @@ class InspectionView(BaseModel):
             prunable_share=round(outline.prunable_parameters / max(outline.parameters, 1), 6),
             coverage=round(outline.coverage, 6),
             blocks=outline.blocks,
+            matrices=[MatrixKindView.model_validate(kind) for kind in outline.matrix_kinds[:_MOST_KINDS]],
             weight_bytes=outline.weight_bytes,
             hidden_size=outline.hidden_size,
             vocab_size=outline.vocab_size,

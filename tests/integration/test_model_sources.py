@@ -74,6 +74,9 @@ def test_a_model_is_the_same_wherever_it_lies(asking: httpx.Client, settings: Se
     assert [view.pop("model")["revision"] for view in found] == [TinyHub.commit, None, "7"]
     assert found[0] == found[1] == found[2]
     assert (found[0]["model_type"], found[0]["blocks"], found[0]["can_be_pruned"]) == ("llama", 2, True)
+    kinds = {each["name"].split(".")[1]: (each["rows"], each["columns"], each["count"]) for each in found[0]["matrices"]}
+    squares, narrow = dict.fromkeys(("q_proj", "o_proj"), (32, 32, 2)), dict.fromkeys(("k_proj", "v_proj"), (16, 32, 2))
+    assert kinds == squares | narrow | {"gate_proj": (64, 32, 2), "up_proj": (64, 32, 2), "down_proj": (32, 64, 2)}
 
 
 def published(database: Database, settings: Settings, model: Path, **values: Any) -> str:

@@ -44,6 +44,8 @@ def test_it_tells_what_the_engine_tells(tmp_path: Path, model_type: str) -> None
     else:
         assert sizes[0] == sizes[1]
         assert told.widest_input >= max(width for _, (_, width) in built.matrices)
+    assert sum(kind.rows * kind.columns * kind.count for kind in told.matrix_kinds) == told.prunable_parameters
+    assert not any(step.isdigit() for kind in told.matrix_kinds for step in kind.name.split("."))
     assert told.max_sequence_length in (built.max_sequence_length, None)
     assert reason_against(told) is None
 
