@@ -1,12 +1,16 @@
 """How pages write figures: short, with their units, and the same everywhere."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from markupsafe import Markup, escape
+
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+_CODE: Final = re.compile("`([^`]+)`")
 
 
 def moment(value: datetime | None) -> str:
@@ -75,6 +79,11 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
+def code(text: str) -> Markup:
+    """A sentence in which backticks set off what is to be typed or sent: escaped first, then with `<code>`."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it has been escaped
+
+
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    each.__name__: each for each in (moment, duration, size, share, figure, pattern, recipe, words)
+    each.__name__: each for each in (moment, duration, size, share, figure, pattern, recipe, words, code)
 }

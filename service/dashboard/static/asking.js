@@ -1,4 +1,5 @@
 // Changes through the public API, with the session in place of the key; and the question before something is lost.
+import { phrased } from "./figures.js";
 
 // An error has the API's `problem` and its `status`, if it has answered.
 export async function ask(method, path, { body, headers = {}, signal } = {}) {
@@ -36,6 +37,6 @@ export function confirmed(title, text, yes) {
 
 export function failed(text) {
   const place = document.getElementById("failure");
-  place.textContent = text;
+  place.replaceChildren(...phrased(text));
   place.hidden = !text;
 }

@@ -1,5 +1,6 @@
 // What the API finds wrong, beside the field that it points to.
 import { controlsOf, isOffered } from "./bodies.js";
+import { said } from "./figures.js";
 
 // Returns what belongs to no field.
 export function complain(form, errors) {
@@ -37,7 +38,7 @@ function controlAt(form, pointer) {
 
 function mark(control, detail) {
   const place = control.closest(".field") ?? control.closest("fieldset");
-  const text = Object.assign(document.createElement("p"), { className: "error", textContent: detail });
+  const text = said("p", detail, "error");
   text.id = `c-${idOf(control)}-${place.querySelectorAll("[data-complaint]").length}`;
   text.dataset.complaint = "";
   place.append(text);

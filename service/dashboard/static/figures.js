@@ -28,5 +28,12 @@ export function terms(pairs) {
 }
 
 export function said(tag, text, kind = "") {
-  return Object.assign(document.createElement(tag), { textContent: text, className: kind });
+  const made = Object.assign(document.createElement(tag), { className: kind });
+  made.append(...phrased(text));
+  return made;
+}
+
+// A sentence in which backticks set off what is to be typed or sent, as nodes: text stays text.
+export function phrased(sentence) {
+  return String(sentence).split(/`([^`]+)`/).map((part, at) => (at % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part));
 }

@@ -50,7 +50,7 @@ export class Recipe {
   explain() {
     for (const control of this.controls) {
       const told = [...this.form.querySelectorAll("[data-of]")].find((each) => each.dataset.of === control.name && each.dataset.kind === control.value);
-      document.getElementById(control.dataset.hint).textContent = told?.textContent ?? "";
+      document.getElementById(control.dataset.hint).replaceChildren(...(told?.cloneNode(true).childNodes ?? []));
     }
   }
 
