@@ -22,6 +22,7 @@ _MAX_ERRORS: Final = 50
 _PLAINER: Final = {
     "extra_forbidden": "there is no such field; check its spelling or leave it out",
     "missing": "is required",
+    "too_short": "give at least {min_length}",
 }
 """What pydantic says in words that do not tell a caller what to do, by the error's type."""
 
@@ -123,8 +124,11 @@ def _pointer(entry: dict[str, Any], body: object) -> str:
 
 
 def _detail(entry: dict[str, Any]) -> str:
-    cause = entry.get("ctx", {}).get("error")
-    return str(cause if isinstance(cause, ValueError) else _PLAINER.get(entry["type"], entry["msg"]))
+    context = entry.get("ctx", {})
+    if isinstance(context.get("error"), ValueError):
+        return str(context["error"])
+    plainer = _PLAINER.get(entry["type"])
+    return plainer.format_map(context) if plainer else str(entry["msg"])
 
 
 def _sentence(entry: dict[str, str]) -> str:
