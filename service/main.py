@@ -18,9 +18,12 @@ import service.artifacts.endpoints
 import service.audit.endpoints
 import service.comparisons.endpoints
 import service.dashboard.assets
+import service.dashboard.audit_pages
 import service.dashboard.comparing
 import service.dashboard.endpoints
+import service.dashboard.key_pages
 import service.dashboard.listings
+import service.dashboard.model_pages
 import service.dashboard.new_job
 import service.dashboard.signing_in
 import service.datasets.endpoints
@@ -86,6 +89,9 @@ _PAGES = (
     service.dashboard.endpoints,
     service.dashboard.comparing,
     service.dashboard.listings,
+    service.dashboard.model_pages,
+    service.dashboard.key_pages,
+    service.dashboard.audit_pages,
     service.dashboard.signing_in,
     service.dashboard.assets,
 )

@@ -28,6 +28,10 @@ class Visitor:
         return self.caller.may(Scope.JOBS_WRITE)
 
     @property
+    def may_administer(self) -> bool:
+        return self.caller.may(Scope.ADMIN)
+
+    @property
     def may_fetch(self) -> bool:
         return self.caller.may(Scope.ARTIFACTS_READ)
 
@@ -48,3 +52,13 @@ def _reader(request: Request, settings: TheSettings, database: TheDatabase, rate
 
 
 Reader = Annotated[Visitor, Depends(_reader)]
+
+
+def _administrator(reader: Reader) -> Visitor:
+    """Raises Forbidden."""
+    if not reader.may_administer:
+        raise Forbidden(f"this page needs a key with the scope {Scope.ADMIN}; sign out, and in again with another key")
+    return reader
+
+
+Administrator = Annotated[Visitor, Depends(_administrator)]

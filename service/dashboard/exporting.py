@@ -1,11 +1,14 @@
-"""The list of jobs as CSV, for spreadsheets."""
+"""The list of jobs and the audit log as CSV, for spreadsheets."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from service.audit.repository import EntryFilter
+from service.audit.tables import AuditEntry
 from service.dashboard.formats import pattern, recipe
+from service.dashboard.operations import entries
 from service.database import Database
 from service.jobs import operations
 from service.jobs.repository import JobFilter
@@ -15,6 +18,9 @@ _PAGE: Final = 500
 _COLUMNS: Final = (
     "id", "state", "model", "pattern", "recipe", "labels", "created_at", "started_at", "finished_at", "attempts", "error",
     "dataset", "perplexity_dense", "perplexity_pruned",
+)  # fmt: skip
+_ENTRY_COLUMNS: Final = (
+    "id", "created_at", "key_id", "key_name", "action", "path", "created", "status", "problem", "request_id", "address",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -56,3 +62,22 @@ def _lines(rows: list[tuple[Any, ...]]) -> str:
 def _harmless(value: Any) -> Any:
     """Spreadsheets take text for a formula by how it begins."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Iterator[str]:
+    """All entries of the filter, newest first, a page of the log at a time."""
+    yield _lines([_ENTRY_COLUMNS])
+    cursor: str | None = None
+    while True:
+        page, names = entries(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
+        yield _lines([_entry_row(entry, names) for entry in page.items])
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> tuple[Any, ...]:
+    return (
+        entry.id, entry.created_at.isoformat(), entry.key_id, names.get(entry.key_id or "", ""), entry.action, entry.path,
+        entry.created, entry.status, entry.problem, entry.request_id, entry.address,
+    )  # fmt: skip

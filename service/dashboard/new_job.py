@@ -11,6 +11,7 @@ from service.contract import FORMATS, JobSpec, JobState, Scope
 from service.contract.datasets import dataset_of
 from service.dashboard import choices, operations
 from service.dashboard.access import Reader, Visitor
+from service.dashboard.model_pages import Named
 from service.dashboard.rendering import page
 from service.datasets import operations as datasets
 from service.datasets.operations import Upload
@@ -32,6 +33,7 @@ def show_new_job(
     request: Request,
     reader: Reader,
     database: TheDatabase,
+    named: Named,
     source: Annotated[UUID | None, Query(alias="from")] = None,
 ) -> Response:
     _check_may_write(reader)
@@ -45,7 +47,7 @@ def show_new_job(
         request,
         "new_job.html",
         earlier=earlier,
-        body=_body(earlier, known.defaults),
+        body=_body(earlier, known.defaults) | ({"model": named} if named else {}),
         defaults=known.defaults,
         presets=known.presets,
         choices=choices.choices(),

@@ -8,9 +8,13 @@ from uuid import UUID
 
 from service.artifacts.operations import ArtifactNotFound, artifact_of
 from service.artifacts.store import ArtifactStore, StoreUnavailable
+from service.audit import operations as audit
+from service.audit.repository import EntryFilter
+from service.audit.tables import AuditEntry
 from service.contract import EventType, JobState, Manifest
+from service.cursor import Page
 from service.dashboard import repository
-from service.dashboard.repository import Hour, Queue, Reason
+from service.dashboard.repository import Hour, Queue, Reason, UsedModel
 from service.dashboard.timeline import MILESTONES, Course, courses
 from service.database import Database, Session
 from service.events.tables import JobEvent
@@ -56,6 +60,12 @@ def overview(database: Database, settings: Settings, *, tenant: str) -> Overview
         )
 
 
+def now(database: Database) -> datetime:
+    """By the clock that decides what has expired."""
+    with database.begin() as session:
+        return job_repository.now(session)
+
+
 def workers_now(database: Database, settings: Settings, *, tenant: str) -> tuple[datetime, Sequence[WorkerView]]:
     """With the moment that their signs of life are told from."""
     with database.begin() as session:
@@ -71,6 +81,21 @@ def models(database: Database, *, tenant: str) -> Sequence[str]:
     """To choose from."""
     with database.begin() as session:
         return repository.models(session, tenant, limit=_MOST_MODELS)
+
+
+def entries(
+    database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int
+) -> tuple[Page[AuditEntry], Mapping[str, str]]:
+    """Part of the audit log, and the names of the keys in it. Raises InvalidInput for a cursor that is none."""
+    found = audit.list_newest(database, wanted, tenant=tenant, cursor=cursor, limit=limit)
+    with database.begin() as session:
+        return found, repository.key_names(session, tenant, {entry.key_id for entry in found.items if entry.key_id})
+
+
+def used_models(database: Database, *, tenant: str, limit: int) -> Sequence[UsedModel]:
+    """By the tenant's jobs, the latest first."""
+    with database.begin() as session:
+        return repository.used_models(session, tenant, limit=limit)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Double, case, cast, func, select
+from sqlalchemy import ARRAY, Double, case, cast, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from service.contract import EventType, JobState
 from service.database import in_seconds
 from service.events.tables import JobEvent
 from service.jobs.tables import Job
+from service.keys.tables import ApiKey
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 _HOURS: Final = 24
@@ -34,6 +36,32 @@ class Reason:
     count: int
     last_job: UUID
     last_at: datetime
+
+
+@dataclass(frozen=True)
+class Best:
+    """The lowest perplexity of pruned models that were measured alike, and the job that has it."""
+
+    pattern: Mapping[str, Any]
+    dataset: str
+    sequence_length: int
+    windows: int
+    perplexity: float
+    job: UUID
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """A model of the tenant's jobs. No source: another version of the service has written it otherwise."""
+
+    model: str
+    source: str | None
+    counts: Mapping[JobState, int]
+    """Of its jobs, by state; those states alone that some are in."""
+    last_job: UUID
+    last_at: datetime
+    best: Sequence[Best]
+    """By sparsity."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +142,62 @@ def models(session: Session, tenant: str, *, limit: int) -> Sequence[str]:
     """What the tenant's jobs prune, by name."""
     ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()
     return session.scalars(ours.order_by(Job.model).limit(limit)).all()
+
+
+def used_models(session: Session, tenant: str, *, limit: int) -> Sequence[UsedModel]:
+    """The latest first."""
+    source = Job.spec["model"]["source"].as_string().label("source")
+    ours = select(Job.model, source, Job.state, Job.created_at, Job.id).where(Job.tenant == tenant, Job.deleted_at.is_(None))
+    job = ours.subquery().c
+    last_at, last_job = func.max(job.created_at), _first(job.id, job.created_at.desc(), job.id.desc())
+    by_state = [func.count().filter(job.state == state) for state in JobState]
+    statement = select(job.model, job.source, last_at, last_job, *by_state).group_by(job.model, job.source)
+    rows = session.execute(statement.order_by(last_at.desc(), job.model).limit(limit)).all()
+    best = _best(session, tenant, {row[0] for row in rows})
+    return [
+        UsedModel(model, source, _some(counts), last_job, last_at, best.get((model, source), ()))
+        for model, source, last_at, last_job, *counts in rows
+    ]
+
+
+def _some(counts: Sequence[int]) -> Mapping[JobState, int]:
+    return {state: count for state, count in zip(JobState, counts, strict=True) if count}
+
+
+def _first(column: Any, *order: Any) -> Any:
+    """Of a group, in this order."""
+    return type_coerce(func.array_agg(aggregate_order_by(column, *order)), ARRAY(column.type))[1]
+
+
+def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tuple[str, str | None], Sequence[Best]]:
+    """By model and source. Of several data sets in one job, the first counts."""
+    source, pattern = Job.spec["model"]["source"].as_string(), Job.spec["recipe"]["pattern"]
+    measured = Job.metrics["pruned"]["perplexity"][0]
+    figures = [
+        measured["dataset"].as_string().label("dataset"),
+        measured["sequence_length"].as_integer().label("sequence_length"),
+        measured["windows"].as_integer().label("windows"),
+        measured["perplexity"].as_float().label("perplexity"),
+    ]
+    done = (
+        select(Job.id, Job.model, source.label("source"), pattern.label("pattern"), *figures)
+        .where(Job.tenant == tenant, Job.state == JobState.SUCCEEDED, Job.deleted_at.is_(None), Job.model.in_(models))
+        .where(func.jsonb_typeof(measured["perplexity"]) == "number", func.jsonb_typeof(pattern) == "object")
+    )
+    job = done.subquery().c
+    alike = (job.model, job.source, job.pattern, job.dataset, job.sequence_length, job.windows)
+    lowest = select(*alike, func.min(job.perplexity), _first(job.id, job.perplexity, job.id)).group_by(*alike)
+    rows = session.execute(lowest.order_by(*alike))
+    found: dict[tuple[str, str | None], list[Best]] = {}
+    for model, of_source, *rest in rows:
+        found.setdefault((model, of_source), []).append(Best(*rest))
+    return found
+
+
+def key_names(session: Session, tenant: str, ids: Collection[str]) -> Mapping[str, str]:
+    """By the key's id."""
+    rows = session.execute(select(ApiKey.id, ApiKey.name).where(ApiKey.tenant == tenant, ApiKey.id.in_(ids)))
+    return {key_id: name for key_id, name in rows}  # noqa: C416  # as in by_state
 
 
 def events(session: Session, job_id: UUID, *, types: Collection[EventType], newest_first: bool, limit: int) -> Sequence[JobEvent]:

@@ -61,7 +61,8 @@ class Parsed(HTMLParser):
 
 
 def pages(job_id: object) -> list[str]:
-    return ["/", "/jobs", "/jobs/new", f"/jobs/{job_id}", "/workers", "/datasets", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
+    lists = ["/jobs", "/workers", "/datasets", "/models", "/keys", "/audit"]
+    return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
 
 
 def test_no_page_can_run_or_load_what_is_not_ours(visitor: httpx.Client, database: Database) -> None:

@@ -2,6 +2,9 @@
 // What is no number is sent as it was typed, so that the API says what is wrong with it and nothing is changed on the way.
 
 const number = (text) => (text.trim() === "" ? undefined : Number.isFinite(Number(text)) ? Number(text) : text);
+const DAY_MS = 86_400_000;
+const LAST_MS = Date.UTC(9999, 11);
+const moment = (ms) => (Number.isNaN(ms) ? undefined : new Date(Math.min(ms, LAST_MS)).toISOString());
 const plain = (value) => (value ?? "") === "" ? "" : String(value);
 
 const WAYS = {
@@ -12,6 +15,9 @@ const WAYS = {
   choice: { read: readChoice, fill: fillChoice },
   words: { read: (control) => control.value.split(/[\s,]+/).filter(Boolean), fill: (control, value) => (control.value = (value ?? []).join(", ")) },
   labels: { read: (control) => Object.fromEntries(lines(control.value)), fill: (control, value) => (control.value = Object.entries(value ?? {}).map((pair) => pair.join("=")).join("\n")) },
+  days: { read: (control) => moment(Date.now() + Number(control.value) * DAY_MS) ?? control.value },
+  day: { read: (control) => control.value && `${control.value}T23:59:59Z` },
+  hours: { read: (control) => (control.value.trim() && Number.isFinite(Number(control.value)) ? Math.round(Number(control.value) * 3600) : control.value) },
   presence: { read: () => undefined, fill: (control, value) => (control.value = value ? "yes" : "") },
 };
 

@@ -2,6 +2,7 @@
 import { ask, failed } from "./asking.js";
 import { fill, read, trimmed } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
+import { copy } from "./copying.js";
 import { drop, keep, kept } from "./drafts.js";
 import { describeModel, describePlan } from "./plans.js";
 import { Recipe } from "./recipes.js";
@@ -135,15 +136,6 @@ document.getElementById("copy").addEventListener("click", async () => {
   const isCopied = await copy(place.textContent);
   document.getElementById("copied").textContent = isCopied ? "copied" : "selected: copy it with the keyboard";
 });
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text); // not there without TLS
-    return true;
-  } catch {
-    return document.execCommand("copy");
-  }
-}
 
 document.getElementById("afresh").addEventListener("click", () => {
   drop();

@@ -1,0 +1,69 @@
+"""The page of the audit log, for those who may administer: who did what, to what, when, from where, and what came of it."""
+
+import re
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.routing import iter_route_contexts
+
+from service.dashboard import operations
+from service.dashboard.access import Administrator
+from service.dashboard.audit_filtering import Asked
+from service.dashboard.exporting import audit_csv_of
+from service.dashboard.rendering import page
+from service.keys import operations as keys
+from service.resources import TheDatabase
+
+router: Final = APIRouter(include_in_schema=False)
+
+_PAGE: Final = 50
+_MOST_KEYS: Final = 200
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_COMMANDS: Final = frozenset({"set_quota", "reset_quota"})
+"""Of `dsnot quotas`, which no route does."""
+_OBJECT: Final = re.compile(r"/v1/([a-z]+)/([a-z0-9-]{1,64})(/.*)?")
+_PAGES: Final = {"jobs": "/jobs/{}", "keys": "/keys?id={}", "webhooks": "/webhooks/{}", "triggers": "/triggers/{}"}
+
+
+@router.get("/audit")
+def show_audit(
+    request: Request,
+    reader: Administrator,
+    database: TheDatabase,
+    asked: Asked,
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> Response:
+    found, names = operations.entries(database, asked.wanted, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
+    return page(
+        request,
+        "audit.html",
+        status=422 if asked.errors else 200,
+        found=found,
+        names=names,
+        asked=asked,
+        cursor=cursor,
+        actions=_actions(request),
+        keys=keys.list_newest(database, tenant=reader.tenant, cursor=None, limit=_MOST_KEYS).items,
+        page_of=page_of,
+    )
+
+
+@router.get("/audit.csv")
+def export_audit(reader: Administrator, database: TheDatabase, asked: Asked) -> Response:
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"}
+    lines = audit_csv_of(database, asked.wanted, tenant=reader.tenant)
+    return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
+
+
+def _actions(request: Request) -> list[str]:
+    """What may be in the log: everything that changes something."""
+    routes = iter_route_contexts(request.app.routes)
+    return sorted({str(route.name) for route in routes if set(route.methods or _SAFE) - _SAFE} | _COMMANDS)
+
+
+def page_of(address: str) -> str | None:
+    """Where the object of an address in the API is shown; None where there is no page for it."""
+    found = _OBJECT.fullmatch(address)
+    place = _PAGES.get(found[1]) if found else None
+    return place.format(found[2]) if found and place else None

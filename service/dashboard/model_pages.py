@@ -1,0 +1,53 @@
+"""The page of models: a look at any of them, those that the tenant's jobs have used, and the folders on the server."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.contract import JobState
+from service.dashboard import operations
+from service.dashboard.access import Reader
+from service.dashboard.rendering import page
+from service.jobs import operations as jobs
+from service.jobs.repository import JobFilter
+from service.models.folder import local_models
+from service.resources import TheDatabase, TheModels, TheSettings
+
+router: Final = APIRouter(include_in_schema=False)
+
+_MOST_MODELS: Final = 100
+_MOST_MADE: Final = 50
+_MOST_LOCAL: Final = 200
+
+
+async def _named(
+    source: Literal["hub", "local", "job"] = "hub",
+    name: Annotated[str, Query(alias="id", max_length=256)] = "",
+    revision: Annotated[str, Query(max_length=128)] = "",
+    token: Annotated[str, Query(max_length=128)] = "",
+) -> dict[str, Any] | None:
+    """What an address names, as a form holds it; whether there is such a model, the form's script asks the API."""
+    return {"source": source, "id": name, "revision": revision or None, "token": token or None} if name else None
+
+
+Named = Annotated[dict[str, Any] | None, Depends(_named)]
+
+
+@router.get("/models")
+def show_models(
+    request: Request, reader: Reader, settings: TheSettings, database: TheDatabase, models: TheModels, named: Named
+) -> Response:
+    done = JobFilter([JobState.SUCCEEDED], None, {})
+    made = jobs.list_newest(database, done, tenant=reader.tenant, cursor=None, limit=_MOST_MADE).items
+    local: Sequence[str] | None = local_models(settings, limit=_MOST_LOCAL) if models.has_folders else None
+    return page(
+        request,
+        "models.html",
+        named=named or {"source": "hub", "id": "", "revision": None, "token": None},
+        used=operations.used_models(database, tenant=reader.tenant, limit=_MOST_MODELS),
+        most=_MOST_MODELS,
+        local=local,
+        most_local=_MOST_LOCAL,
+        made=made,
+    )

@@ -1,0 +1,180 @@
+// Keys: making, rotating and revoking them. What was typed outlives an expired session; a secret is kept nowhere.
+import { ask, confirmed, failed } from "./asking.js";
+import { read, showWhatApplies } from "./bodies.js";
+import { complain, focusFirst, forget } from "./complaints.js";
+import { copy } from "./copying.js";
+import { drop, keep, kept } from "./drafts.js";
+import { phrased } from "./figures.js";
+import { follow, refresh } from "./live.js";
+
+const JSON_BODY = { "Content-Type": "application/json" };
+const MOST_HOURS = 720;
+const form = document.getElementById("new-key");
+const dialog = document.getElementById("rotation");
+const rotating = document.getElementById("rotate");
+const place = (id) => document.getElementById(id);
+
+function say(where, text) {
+  where.replaceChildren(...phrased(text));
+  where.hidden = !text;
+}
+
+// What is wrong goes beside its field, the rest where the form says what is wrong with it as a whole.
+function refuse(at, where, error) {
+  const rest = error.problem?.errors ? complain(at, error.problem.errors) : [];
+  const whole = rest.map((each) => each.detail).join("; ") || (error.problem?.errors ? "" : error.message);
+  say(where, whole);
+  if (error.status === 401) where.append(" ", signIn());
+  focusFirst(at);
+}
+
+function signIn() {
+  const here = encodeURIComponent(location.pathname + location.search);
+  return Object.assign(document.createElement("a"), { href: `/sign-in?next=${here}`, textContent: "Sign in again" });
+}
+
+function show(key, title) {
+  place("secret-title").textContent = title;
+  place("secret-text").value = key.key;
+  place("secret-copied").textContent = "";
+  place("secret").hidden = false;
+  place("secret").scrollIntoView({ block: "nearest" });
+  place("secret-text").focus();
+  place("secret-text").select();
+}
+
+place("secret-copy").addEventListener("click", async () => {
+  place("secret-text").select();
+  const isCopied = await copy(place("secret-text").value);
+  place("secret-copied").textContent = isCopied ? "copied" : "selected: copy it with the keyboard";
+});
+
+place("secret-done").addEventListener("click", () => {
+  place("secret-text").value = "";
+  place("secret").hidden = true;
+  place("content").focus();
+});
+
+// A new key
+
+const typed = () => Object.fromEntries([...form.elements].filter((each) => each.id && each.name).map((each) => [each.id, each.type === "checkbox" ? each.checked : each.value]));
+
+function begin(values) {
+  for (const [id, value] of Object.entries(values ?? {})) {
+    if (typeof value === "boolean") place(id).checked = value;
+    else place(id).value = value;
+  }
+  showWhatApplies(form);
+}
+
+// The API knows moments only: it cannot say how many days, or that no day was chosen.
+function wrongEnd() {
+  const { ends, days, day } = typed();
+  if (ends === "days" && !(Number(days) > 0)) return "write a number of days, such as 90";
+  return ends === "day" && !day ? "choose the last day" : null;
+}
+
+async function create(event) {
+  event.preventDefault();
+  const button = form.querySelector("button");
+  if (button.disabled) return;
+  forget(form);
+  say(place("new-failure"), "");
+  const wrong = wrongEnd();
+  if (wrong) {
+    refuse(form, place("new-failure"), { problem: { errors: [{ pointer: "/expires_at", detail: wrong }] } });
+    return;
+  }
+  button.disabled = true;
+  try {
+    const body = JSON.stringify(read(form, {}));
+    const answer = await ask("POST", "/v1/keys", { body, headers: JSON_BODY });
+    const made = await answer.json();
+    drop();
+    form.reset();
+    showWhatApplies(form);
+    place("new").open = false;
+    show(made, `The key ${made.name} is made`);
+    await refresh();
+  } catch (error) {
+    refuse(form, place("new-failure"), error);
+  }
+  button.disabled = false;
+}
+
+if (form) {
+  const draft = kept();
+  place("new").open = draft !== null;
+  begin(draft?.body);
+  form.addEventListener("submit", create);
+  form.addEventListener("input", () => {
+    showWhatApplies(form);
+    keep(typed());
+  });
+}
+
+// A new secret for a key
+
+let rotated = null;
+
+function askToRotate({ rotate: id, name, own }) {
+  rotated = { id, name };
+  forget(rotating);
+  rotating.reset();
+  say(place("rotation-failure"), "");
+  place("rotation-title").textContent = `Give ${name} a new secret?`;
+  const ending = own === "yes" ? " You are signed in with this key: once the old secret is closed, sign in again with the new one." : "";
+  place("rotation-text").textContent = `The key stays what it is, and its holders have to change over to the new secret, which is shown once.${ending}`;
+  dialog.showModal();
+}
+
+async function rotate(event) {
+  event.preventDefault();
+  const button = rotating.querySelector(".primary");
+  if (button.disabled) return;
+  forget(rotating);
+  say(place("rotation-failure"), "");
+  const hours = Number(rotating.elements["/overlap_seconds"].value || "none");
+  if (!(hours >= 0 && hours <= MOST_HOURS)) { // the API would say it in seconds
+    refuse(rotating, place("rotation-failure"), { problem: { errors: [{ pointer: "/overlap_seconds", detail: `write a number of hours, 0 to ${MOST_HOURS}` }] } });
+    return;
+  }
+  button.disabled = true;
+  try {
+    const answer = await ask("POST", `/v1/keys/${rotated.id}/rotate`, { body: JSON.stringify(read(rotating, {})), headers: JSON_BODY });
+    dialog.close();
+    show(await answer.json(), `The new secret of ${rotated.name}`);
+    await refresh();
+  } catch (error) {
+    refuse(rotating, place("rotation-failure"), error);
+  }
+  button.disabled = false;
+}
+
+rotating.addEventListener("submit", rotate);
+place("rotation-no").addEventListener("click", () => dialog.close());
+
+// The end of a key
+
+async function revoke({ revoke: id, name, own }) {
+  const ending = own === "yes" ? " You are signed in with this key: your session ends with it, here and in every other browser." : "";
+  if (!(await confirmed(`Revoke ${name}?`, `From the next request on it opens nothing. This cannot be undone.${ending}`, "Revoke the key"))) return;
+  failed("");
+  place("done").textContent = "";
+  try {
+    await ask("POST", `/v1/keys/${id}/revoke`);
+    place("done").textContent = `${name} is revoked.`;
+  } catch (error) {
+    failed(error.message);
+    place("failure").scrollIntoView({ block: "nearest" });
+  }
+  await refresh();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-revoke], [data-rotate]");
+  if (button?.dataset.revoke) revoke(button.dataset);
+  else if (button) askToRotate(button.dataset);
+});
+
+follow(10);

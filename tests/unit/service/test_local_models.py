@@ -1,0 +1,55 @@
+"""Local models are listed as far as jobs can name them, and nothing that lies elsewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from service.models.folder import local_models
+from service.settings import Settings
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+def settings_with(root: Path) -> Settings:
+    return Settings.model_construct(model_root=root)
+
+
+def make(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").touch()
+
+
+def test_folders_with_a_config_are_models_and_those_without_may_hold_some(root: Path) -> None:
+    for name in ("tiny", "org/one", "org/two", "a/b/c/deep", "a/b/c/d/deeper", "tiny/inner", ".hidden", "with space"):
+        make(root / name)
+    (root / "config.json").touch()
+    (root / "empty").mkdir()
+    assert local_models(settings_with(root), limit=100) == ["a/b/c/deep", "org/one", "org/two", "tiny"]
+
+
+def test_links_that_lead_out_or_around_are_not_followed(root: Path, tmp_path: Path) -> None:
+    make(root / "real")
+    make(tmp_path / "elsewhere" / "secret")
+    (root / "out").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    (root / "itself").symlink_to(root / "itself")
+    (root / "alias").symlink_to(root / "real")
+    assert local_models(settings_with(root), limit=100) == ["alias", "real"]
+
+
+def test_the_list_is_bounded_however_much_there_is(root: Path) -> None:
+    for number in range(30):
+        make(root / f"model-{number}")
+    assert len(local_models(settings_with(root), limit=10)) == 10
+    for number in range(1200):
+        (root / "model-0" / f"{number}").touch()
+        (root / f"file-{number}").touch()
+    assert len(local_models(settings_with(root), limit=1000)) <= 30
+
+
+def test_where_there_is_no_root_there_are_no_models(tmp_path: Path) -> None:
+    assert local_models(settings_with(tmp_path / "nowhere"), limit=10) == []
