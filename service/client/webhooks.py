@@ -42,6 +42,12 @@ class Delivery(Answer):
     attempts: list[DeliveryAttempt]
 
 
+class DeliveryDetail(Delivery):
+    """A delivery with its message, byte for byte; None until it is first sent."""
+
+    body: str | None = None
+
+
 def create(url: str, *, events: Sequence[str] = (), description: str = "") -> Call[Webhook]:
     """Have an address told; of how jobs end, unless `events` says of what. The answer's `secret` is shown once."""
     body: dict[str, Any] = {"url": url, "description": description} | ({"events": list(events)} if events else {})
@@ -89,9 +95,15 @@ def test(webhook_id: str) -> Call[Delivery]:
     return Call("POST", path_to("webhooks", webhook_id, "test"), as_one(Delivery.model_validate), repeat=Repeat.UNDONE)
 
 
-def deliveries(webhook_id: str, *, state: str | None = None) -> Call[Page[Delivery]]:
-    """Newest first; pages are fetched as they are needed."""
-    return Call("GET", path_to("webhooks", webhook_id, "deliveries"), as_page(Delivery.model_validate), query=said(state=state))
+def deliveries(webhook_id: str, *, state: str | None = None, type: str | None = None) -> Call[Page[Delivery]]:  # noqa: A002
+    """Newest first; pages are fetched as they are needed. `type` is one of message, such as `job.failed`."""
+    query = said(state=state, type=type)
+    return Call("GET", path_to("webhooks", webhook_id, "deliveries"), as_page(Delivery.model_validate), query=query)
+
+
+def get_delivery(webhook_id: str, delivery_id: str) -> Call[DeliveryDetail]:
+    """One delivery, with the message that is sent."""
+    return Call("GET", path_to("webhooks", webhook_id, "deliveries", delivery_id), as_one(DeliveryDetail.model_validate))
 
 
 def replay(webhook_id: str, delivery_id: str) -> Call[Delivery]:
@@ -111,4 +123,5 @@ class WebhookCalls(Calls[Driver], Generic[Driver]):
     rotate_secret = Method(asking(rotate_secret))
     test = Method(asking(test))
     deliveries = Iteration(listing(deliveries))
+    get_delivery = Method(asking(get_delivery))
     replay = Method(asking(replay))

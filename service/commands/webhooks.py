@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Have addresses told of what happens to jobs.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
+DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
 
 
 @app.command()
@@ -80,6 +81,7 @@ def send_test(webhook: Id, as_json: AsJson = False) -> None:
 def deliveries(
     webhook: Id,
     state: Annotated[str | None, typer.Option(help="pending, delivered or failed.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="Only messages of this type, such as job.failed.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -87,11 +89,24 @@ def deliveries(
     from service.client import DsnotClient
 
     with DsnotClient() as client:
-        _show(list(islice(client.webhooks.deliveries(webhook, state=state), limit)), as_json)
+        _show(list(islice(client.webhooks.deliveries(webhook, state=state, type=kind), limit)), as_json)
 
 
 @app.command()
-def replay(webhook: Id, delivery: Annotated[str, typer.Argument(metavar="DELIVERY")], as_json: AsJson = False) -> None:
+def message(webhook: Id, delivery: DeliveryId) -> None:
+    """Print a message as it is sent, byte for byte."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = client.webhooks.get_delivery(webhook, delivery)
+    if found.body is None:
+        note("it has not been sent yet; it is written when it is")
+        raise typer.Exit(1)
+    typer.echo(found.body)
+
+
+@app.command()
+def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
     """Send a message once more, under its old id."""
     from service.client import DsnotClient
 

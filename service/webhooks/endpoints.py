@@ -1,12 +1,12 @@
 """HTTP of webhooks: who is told of what, and how that went."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
 from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
-from service.contract import DeliveryState
+from service.contract import DeliveryState, WebhookEvent
 from service.errors import Conflict, NotFound
 from service.headers import LOCATION
 from service.keys.authentication import JobReader, JobWriter
@@ -15,6 +15,7 @@ from service.query import PageCursor, PageLimit
 from service.resources import TheDatabase, TheSettings
 from service.webhooks import operations
 from service.webhooks.schemas import (
+    DeliveryDetail,
     DeliveryPage,
     DeliveryView,
     NewWebhook,
@@ -28,6 +29,8 @@ from service.webhooks.schemas import (
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 _BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
+
+_Type = WebhookEvent | Literal["webhook.test"]
 
 
 @router.post(
@@ -100,13 +103,21 @@ def list_deliveries(
     caller: JobReader,
     database: TheDatabase,
     state: Annotated[DeliveryState | None, Query()] = None,
+    type: Annotated[_Type | None, Query()] = None,  # noqa: A002
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> DeliveryPage:
     """What the webhook was told, newest first, with every attempt."""
-    found = operations.log(database, webhook_id, state=state, cursor=cursor, limit=limit, tenant=caller.tenant)
+    found = operations.log(database, webhook_id, state=state, kind=type, cursor=cursor, limit=limit, tenant=caller.tenant)
     items = [DeliveryView.of(each, found.attempts) for each in found.deliveries]
     return DeliveryPage(items=items, next_cursor=found.next_cursor)
+
+
+@router.get("/{webhook_id}/deliveries/{delivery_id}", response_model=DeliveryDetail, responses=problem_responses(NotFound))
+def get_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobReader, database: TheDatabase) -> DeliveryDetail:
+    """One delivery, with the message that is sent."""
+    found = operations.get_delivery(database, webhook_id, delivery_id, tenant=caller.tenant)
+    return DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)
 
 
 @router.post(

@@ -12,7 +12,8 @@ from service.errors import Conflict, InvalidInput, NotFound, Unavailable
 from service.quotas import operations as quotas
 from service.settings import Settings
 from service.webhooks import repository
-from service.webhooks.schemas import NewWebhook, WebhookChange
+from service.webhooks.repository import Standing
+from service.webhooks.schemas import DeliveryView, NewWebhook, WebhookChange
 from service.webhooks.signing import secret_of
 from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
 from service.webhooks.targets import TargetRefused, check_url
@@ -50,6 +51,13 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
 def list_all(database: Database, *, tenant: str) -> list[Webhook]:
     with database.begin() as session:
         return list(repository.of_tenant(session, tenant))
+
+
+def list_with_standing(database: Database, *, tenant: str) -> list[tuple[Webhook, Standing]]:
+    """Oldest first, each with how telling it has gone of late."""
+    with database.begin() as session:
+        found = repository.standings(session, tenant)
+        return [(each, found[each.id]) for each in repository.of_tenant(session, tenant) if each.id in found]
 
 
 def get(database: Database, webhook_id: UUID, *, tenant: str) -> Webhook:
@@ -99,14 +107,38 @@ def test(database: Database, webhook_id: UUID, *, tenant: str) -> Delivery:
         return repository.add_delivery(session, webhook_id, TEST_EVENT)
 
 
-def log(database: Database, webhook_id: UUID, *, state: DeliveryState | None, cursor: str | None, limit: int, tenant: str) -> Log:
+def log(
+    database: Database,
+    webhook_id: UUID,
+    *,
+    state: DeliveryState | None,
+    kind: str | None = None,
+    cursor: str | None,
+    limit: int,
+    tenant: str,
+) -> Log:
     """Raises NotFound; InvalidInput for a cursor that is none."""
     before = Cursor.decode(cursor) if cursor else None
     with _held(database, webhook_id, tenant) as (session, _):
-        found = repository.deliveries(session, webhook_id, state=state, before=before, limit=limit + 1)
+        found = repository.deliveries(session, webhook_id, state=state, kind=kind, before=before, limit=limit + 1)
         page = page_of(found, limit)
         attempts = list(repository.attempts(session, [each.id for each in page.items]))
     return Log(list(page.items), attempts, page.next_cursor)
+
+
+def get_delivery(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
+    """The one delivery with its attempts. Raises NotFound."""
+    with _held(database, webhook_id, tenant) as (session, _):
+        found = _delivery(session, webhook_id, delivery_id)
+        return Log([found], list(repository.attempts(session, [found.id])))
+
+
+def told_of_job(database: Database, job_id: UUID, *, tenant: str, limit: int) -> list[tuple[Webhook, DeliveryView]]:
+    """What was told of a job, and whom; newest first."""
+    with database.begin() as session:
+        rows = repository.of_job(session, job_id, tenant=tenant, limit=limit)
+        attempts = repository.attempts(session, [delivery.id for _, delivery in rows])
+        return [(webhook, DeliveryView.of(delivery, attempts)) for webhook, delivery in rows]
 
 
 def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
@@ -117,8 +149,7 @@ def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: s
         Conflict: it is on its way, or the webhook is switched off.
     """
     with _held(database, webhook_id, tenant) as (session, webhook):
-        if repository.delivery(session, webhook_id, delivery_id) is None:
-            raise NotFound(f"the webhook has no delivery {delivery_id}")
+        _delivery(session, webhook_id, delivery_id)
         _must_be_enabled(webhook)
         again = repository.replay(session, webhook_id, delivery_id)
         if again is None:
@@ -134,6 +165,13 @@ def _held(database: Database, webhook_id: UUID, tenant: str) -> Iterator[tuple[S
         if webhook is None:
             raise NotFound(f"there is no webhook {webhook_id}")
         yield session, webhook
+
+
+def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery:
+    found = repository.delivery(session, webhook_id, delivery_id)
+    if found is None:
+        raise NotFound(f"the webhook has no delivery {delivery_id}")
+    return found
 
 
 def _must_be_enabled(webhook: Webhook) -> None:

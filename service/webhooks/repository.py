@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, select, true, tuple_, update
+from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract import DeliveryState
 from service.cursor import Cursor
 from service.database import in_seconds
 from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+
+RECENT_SECONDS: Final = 7 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Due:
     """Counts from 1."""
     tried: int
     """How often since it was last asked for, this attempt included."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How telling a webhook has gone of late."""
+
+    last: Delivery | None
+    pending: int = 0
+    failed: int = 0
 
 
 def add(session: Session, webhook: Webhook) -> Webhook:
@@ -41,6 +52,28 @@ def get(session: Session, webhook_id: UUID, *, tenant: str, lock: bool = False) 
 def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
     """Oldest first."""
     return session.scalars(select(Webhook).where(Webhook.tenant == tenant).order_by(Webhook.created_at, Webhook.id)).all()
+
+
+def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
+    """Of each of the tenant's webhooks: its newest delivery, and how many of the last seven days have not arrived."""
+    ours = Webhook.tenant == tenant
+    of_webhook = select(Delivery).where(Delivery.webhook_id == Webhook.id)
+    newest = of_webhook.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(1).lateral()
+    last = aliased(Delivery, newest)
+    number = func.count()
+    counted = (
+        select(
+            Delivery.webhook_id,
+            number.filter(Delivery.state == DeliveryState.PENDING),
+            number.filter(Delivery.state == DeliveryState.FAILED),
+        )
+        .join(Webhook, Webhook.id == Delivery.webhook_id)
+        .where(ours, Delivery.created_at > in_seconds(-RECENT_SECONDS))
+        .group_by(Delivery.webhook_id)
+    )
+    counts = {webhook_id: (pending, failed) for webhook_id, pending, failed in session.execute(counted)}
+    rows = session.execute(select(Webhook.id, last).outerjoin(newest, true()).where(ours).options(defer(last.body)))
+    return {webhook_id: Standing(delivery, *counts.get(webhook_id, ())) for webhook_id, delivery in rows}
 
 
 def count(session: Session, tenant: str) -> int:
@@ -81,15 +114,25 @@ def add_delivery(session: Session, webhook_id: UUID, kind: str) -> Delivery:
 
 
 def deliveries(
-    session: Session, webhook_id: UUID, *, state: DeliveryState | None, before: Cursor | None, limit: int
+    session: Session, webhook_id: UUID, *, state: DeliveryState | None, kind: str | None, before: Cursor | None, limit: int
 ) -> Sequence[Delivery]:
-    """Newest first."""
-    statement = select(Delivery).where(Delivery.webhook_id == webhook_id)
+    """Newest first, without their bodies; of one type if `kind` names it."""
+    statement = select(Delivery).where(Delivery.webhook_id == webhook_id).options(defer(Delivery.body))
     if state is not None:
         statement = statement.where(Delivery.state == state)
+    if kind is not None:
+        statement = statement.where(Delivery.type == kind)
     if before is not None:
         statement = statement.where(tuple_(Delivery.created_at, Delivery.id) < (before.created_at, before.id))
     return session.scalars(statement.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit)).all()
+
+
+def of_job(session: Session, job_id: UUID, *, tenant: str, limit: int) -> Sequence[tuple[Webhook, Delivery]]:
+    """What was told of a job, and whom; newest first."""
+    statement = select(Webhook, Delivery).join(Delivery, Delivery.webhook_id == Webhook.id)
+    ours = statement.where(Delivery.job_id == job_id, Webhook.tenant == tenant).options(defer(Delivery.body))
+    rows = session.execute(ours.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit))
+    return [(webhook, delivery) for webhook, delivery in rows]
 
 
 def attempts(session: Session, delivery_ids: Collection[UUID]) -> Sequence[DeliveryAttempt]:

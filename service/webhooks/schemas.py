@@ -134,6 +134,18 @@ class DeliveryView(BaseModel):
         )
 
 
+class DeliveryDetail(DeliveryView):
+    """A delivery with its message."""
+
+    body: str | None = Field(
+        description="what is sent, byte for byte the same in every attempt; null until the first. Answers are not kept"
+    )
+
+    @classmethod
+    def of_delivery(cls, delivery: Delivery, attempts: Sequence[DeliveryAttempt]) -> Self:
+        return cls.model_validate({**DeliveryView.of(delivery, attempts).model_dump(), "body": delivery.body})
+
+
 class DeliveryPage(BaseModel):
     """Deliveries, newest first."""
 

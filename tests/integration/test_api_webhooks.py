@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.contract import EventType, Scope
+from service.contract import EventType, JobState, Scope
 from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
@@ -201,3 +201,20 @@ def test_without_a_secret_of_its_own_the_service_makes_no_webhooks(settings: Set
         answer = caller.post("/v1/webhooks", json={"url": URL})
         assert problem(answer)[:2] == (503, "unavailable")
         assert "DSNOT_SECRET_KEY" in answer.json()["detail"]
+
+
+def test_a_delivery_is_shown_with_its_message_and_the_log_by_type(api: httpx.Client, database: Database) -> None:
+    made = create(api)
+    path = f"/v1/webhooks/{made['id']}/deliveries"
+    sent = api.post(f"/v1/webhooks/{made['id']}/test").json()
+    with database.begin() as session:
+        events.append(session, insert_job(database, state=JobState.RUNNING), EventType.FAILED)
+    assert api.get(f"{path}/{sent['id']}").json() == sent | {"body": None}
+    with database.begin() as session:
+        session.execute(text("UPDATE webhook_deliveries SET body = '{\"a\": 1}' WHERE id = :id"), {"id": sent["id"]})
+    assert api.get(f"{path}/{sent['id']}").json()["body"] == '{"a": 1}'
+    assert [each["type"] for each in deliveries(api, made, type="webhook.test")] == ["webhook.test"]
+    assert [each["type"] for each in deliveries(api, made, type="job.failed")] == ["job.failed"]
+    assert problem(api.get(path, params={"type": "job.unknown"}))[0] == 422
+    assert api.get(f"{path}/{uuid4()}").status_code == 404
+    assert api.get(f"/v1/webhooks/{create(api)['id']}/deliveries/{sent['id']}").status_code == 404

@@ -234,6 +234,8 @@ def test_the_command_makes_tests_shows_and_removes_a_webhook(
         eventually(lambda: sink.got)
         assert Verifier(secret).verify(sink.got[0].body, sink.got[0].headers)["type"] == "webhook.test"
         eventually(lambda: "delivered" in dsnot("deliveries", listed["id"]))
+        assert dsnot("message", listed["id"], sent["id"]).rstrip("\n").encode() == sink.got[0].body
+        assert dsnot("deliveries", listed["id"], "--type", "job.failed", "--json") == ""
         assert json.loads(dsnot("replay", listed["id"], sent["id"], "--json"))["state"] == "pending"
         eventually(lambda: len(sink.got) == 2)
         assert dsnot("rotate", listed["id"], "--overlap", "0").startswith("whsec_")
