@@ -26,6 +26,8 @@ import service.dashboard.listings
 import service.dashboard.model_pages
 import service.dashboard.new_job
 import service.dashboard.signing_in
+import service.dashboard.trigger_pages
+import service.dashboard.webhook_pages
 import service.datasets.endpoints
 import service.events.endpoints
 import service.health.endpoints
@@ -89,6 +91,8 @@ _PAGES = (
     service.dashboard.endpoints,
     service.dashboard.comparing,
     service.dashboard.listings,
+    service.dashboard.webhook_pages,
+    service.dashboard.trigger_pages,
     service.dashboard.model_pages,
     service.dashboard.key_pages,
     service.dashboard.audit_pages,

@@ -51,6 +51,12 @@ def _reader(request: Request, settings: TheSettings, database: TheDatabase, rate
     return visitor
 
 
+def check_may_write(visitor: Visitor, what: str) -> None:
+    """Raises Forbidden, with `what` as the words for it: `making jobs`."""
+    if not visitor.may_write:
+        raise Forbidden(f"{what} needs a key with the scope {Scope.JOBS_WRITE}; sign out, and in again with another key")
+
+
 Reader = Annotated[Visitor, Depends(_reader)]
 
 

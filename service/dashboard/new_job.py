@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from service.contract import FORMATS, JobSpec, JobState, Scope
+from service.contract import FORMATS, JobSpec, JobState
 from service.contract.datasets import dataset_of
 from service.dashboard import choices, operations
-from service.dashboard.access import Reader, Visitor
+from service.dashboard.access import Reader, check_may_write
 from service.dashboard.model_pages import Named
 from service.dashboard.rendering import page
 from service.datasets import operations as datasets
@@ -18,7 +18,6 @@ from service.datasets.operations import Upload
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job
-from service.keys.authentication import Forbidden
 from service.recipes import operations as recipes
 from service.resources import TheDatabase
 
@@ -36,7 +35,7 @@ def show_new_job(
     named: Named,
     source: Annotated[UUID | None, Query(alias="from")] = None,
 ) -> Response:
-    _check_may_write(reader)
+    check_may_write(reader, "making jobs")
     earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
     known = recipes.describe()
     uploads = datasets.list_all(database, cursor=None, limit=_MOST_UPLOADS, tenant=reader.tenant).uploads
@@ -62,11 +61,6 @@ def show_new_job(
         models=operations.models(database, tenant=reader.tenant),
         made=done.items,
     )
-
-
-def _check_may_write(reader: Visitor) -> None:
-    if not reader.may_write:
-        raise Forbidden(f"making jobs needs a key with the scope {Scope.JOBS_WRITE}; sign out, and in again with another key")
 
 
 def _body(earlier: Job | None, defaults: dict[str, Any]) -> dict[str, Any]:

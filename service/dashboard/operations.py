@@ -24,6 +24,9 @@ from service.jobs.tables import Job
 from service.plans import outlook
 from service.plans.outlook import Eta
 from service.settings import Settings
+from service.webhooks import operations as webhooks
+from service.webhooks.schemas import DeliveryView
+from service.webhooks.tables import Webhook
 from service.workers import repository as workers
 from service.workers.schemas import WorkerView
 
@@ -31,6 +34,7 @@ _MOST_UNDER_WAY: Final = 20
 _MOST_REASONS: Final = 10
 _MOST_MILESTONES: Final = 2000
 SHOWN_EVENTS: Final = 200
+SHOWN_DELIVERIES: Final = 100
 _MOST_MODELS: Final = 200
 
 
@@ -118,6 +122,8 @@ class JobDetails:
     courses: Sequence[Course]
     events: Sequence[JobEvent]
     """The newest first."""
+    deliveries: Sequence[tuple[Webhook, DeliveryView]]
+    """What webhooks were told of it; the newest first."""
 
 
 def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str, event_types: Sequence[EventType]) -> JobDetails:
@@ -130,7 +136,8 @@ def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str
         events = repository.events(session, job_id, types=event_types, newest_first=True, limit=SHOWN_EVENTS)
         retried_by = job_repository.retry_of(session, job_id)
         now = job_repository.now(session)
-    return JobDetails(now, job, retried_by, position, eta, courses(attempts, milestones), events)
+    deliveries = webhooks.told_of_job(database, job_id, tenant=tenant, limit=SHOWN_DELIVERIES)
+    return JobDetails(now, job, retried_by, position, eta, courses(attempts, milestones), events, deliveries)
 
 
 def artifact(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:

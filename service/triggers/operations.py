@@ -1,6 +1,6 @@
 """What callers do with triggers, and why it may be refused. What events do is in `service.triggers.firing`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +12,7 @@ from service.errors import Conflict, InvalidInput, NotFound, Unavailable
 from service.quotas import operations as quotas
 from service.settings import Settings
 from service.triggers import expressions, proofs, repository, templates
+from service.triggers.repository import Standing
 from service.triggers.schemas import NewTrigger, TriggerChange
 from service.triggers.tables import Firing, Trigger
 
@@ -47,6 +48,12 @@ def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: i
     with database.begin() as session:
         found = repository.newest(session, tenant=tenant, before=before, limit=limit + 1)
     return page_of(found, limit)
+
+
+def standings(database: Database, triggers: Sequence[Trigger]) -> dict[UUID, Standing]:
+    """What events have done with them of late; of those that are there still."""
+    with database.begin() as session:
+        return repository.standings(session, [trigger.id for trigger in triggers])
 
 
 def get(database: Database, trigger_id: UUID, *, tenant: str) -> Trigger:

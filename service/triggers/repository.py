@@ -1,18 +1,32 @@
 """SQL of triggers and their firings."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy import delete, func, select, text, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract import FiringOutcome
 from service.cursor import Cursor
 from service.database import in_seconds
 from service.triggers.events import Event
 from service.triggers.tables import Firing, Trigger
+
+RECENT_SECONDS: Final = 7 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What events have done with a trigger of late."""
+
+    last: Firing | None
+    count: int = 0
+    fired: int = 0
+    refused: int = 0
+    """Or failed."""
 
 
 def add(session: Session, trigger: Trigger) -> Trigger:
@@ -43,6 +57,29 @@ def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) 
     if before is not None:
         statement = statement.where(tuple_(Trigger.created_at, Trigger.id) < (before.created_at, before.id))
     return session.scalars(statement.order_by(Trigger.created_at.desc(), Trigger.id.desc()).limit(limit)).all()
+
+
+def standings(session: Session, trigger_ids: Collection[UUID]) -> dict[UUID, Standing]:
+    """Of each: the newest firing, and how many of the last seven days came to what."""
+    of_trigger = select(Firing).where(Firing.trigger_id == Trigger.id)
+    newest = of_trigger.order_by(Firing.created_at.desc(), Firing.id.desc()).limit(1).lateral()
+    last = aliased(Firing, newest)
+    number = func.count()
+    counted = (
+        select(
+            Firing.trigger_id,
+            number,
+            number.filter(Firing.outcome == FiringOutcome.FIRED),
+            number.filter(Firing.outcome.in_((FiringOutcome.REFUSED, FiringOutcome.FAILED))),
+        )
+        .where(Firing.trigger_id.in_(trigger_ids), Firing.created_at > in_seconds(-RECENT_SECONDS))
+        .group_by(Firing.trigger_id)
+    )
+    counts = {trigger_id: tuple(numbers) for trigger_id, *numbers in session.execute(counted)}
+    rows = session.execute(
+        select(Trigger.id, last).outerjoin(newest, true()).where(Trigger.id.in_(trigger_ids)).options(defer(last.event))
+    )
+    return {trigger_id: Standing(firing, *counts.get(trigger_id, ())) for trigger_id, firing in rows}
 
 
 def remove(session: Session, trigger: Trigger) -> None:
@@ -106,8 +143,8 @@ def firing(session: Session, trigger_id: UUID, firing_id: UUID) -> Firing | None
 def firings(
     session: Session, trigger_id: UUID, *, outcome: FiringOutcome | None, before: Cursor | None, limit: int
 ) -> Sequence[Firing]:
-    """Newest first."""
-    statement = select(Firing).where(Firing.trigger_id == trigger_id)
+    """Newest first, without their events, which may be long."""
+    statement = select(Firing).where(Firing.trigger_id == trigger_id).options(defer(Firing.event))
     if outcome is not None:
         statement = statement.where(Firing.outcome == outcome)
     if before is not None:

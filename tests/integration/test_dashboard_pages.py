@@ -61,7 +61,7 @@ class Parsed(HTMLParser):
 
 
 def pages(job_id: object) -> list[str]:
-    lists = ["/jobs", "/workers", "/datasets", "/models", "/keys", "/audit"]
+    lists = ["/jobs", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
     return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
 
 

@@ -9,6 +9,9 @@ const plain = (value) => (value ?? "") === "" ? "" : String(value);
 
 const WAYS = {
   text: { read: (control) => control.value.trim() || undefined, fill: (control, value) => (control.value = plain(value)) },
+  line: { read: (control) => control.value.trim(), fill: (control, value) => (control.value = plain(value)) },
+  optional: { read: (control) => control.value.trim() || null, fill: (control, value) => (control.value = plain(value)) },
+  json: { read: (control) => JSON.parse(control.value), fill: (control, value) => (control.value = JSON.stringify(value, null, 2)) },
   integer: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
   number: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
   flag: { read: (control) => control.checked, fill: (control, value) => (control.checked = value === true) },

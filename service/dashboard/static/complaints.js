@@ -7,9 +7,15 @@ export function complain(form, errors) {
   forget(form);
   return errors.filter((error) => {
     const control = controlAt(form, error.pointer ?? "");
-    if (control) mark(control, error.detail);
+    if (control) mark(control, placed(control, error));
     return !control;
   });
+}
+
+// Within a field of JSON the pointer goes on.
+function placed(control, { pointer, detail }) {
+  const within = control.dataset.as === "json" ? pointer.slice(control.name.length) : "";
+  return within ? `${within}: ${detail}` : detail;
 }
 
 export function forget(form) {

@@ -1,5 +1,13 @@
-// To the clipboard. Resolves to whether it is there; the caller has selected the text, for those who have to do it by hand.
-export async function copy(text) {
+// Copying what an element shows. What cannot be copied is at least selected.
+
+export async function copyFrom(place, said) {
+  const text = place.value ?? place.textContent;
+  if (place.select) place.select();
+  else getSelection().selectAllChildren(place);
+  said.textContent = (await isCopied(text)) ? "copied" : "selected: copy it with the keyboard";
+}
+
+async function isCopied(text) {
   try {
     await navigator.clipboard.writeText(text); // not there without TLS
     return true;

@@ -51,8 +51,8 @@ document.addEventListener("click", (event) => {
 document.getElementById("event").addEventListener("change", (event) => event.target.form.requestSubmit());
 
 charts.load();
-if (page.dataset.ended === "no") {
-  let hasEnded = false;
+let hasEnded = page.dataset.ended === "yes";
+if (!hasEnded) {
   streamOf(
     job,
     page.dataset.types.split(" "),
@@ -68,6 +68,7 @@ if (page.dataset.ended === "no") {
       refresh();
     },
   );
-  // progress within a stage is no event
-  setInterval(() => hasEnded || document.hidden || readSoon(), ETA_MS);
 }
+// progress within a stage is no event, and webhooks may be told long after the last one
+const goesOn = () => !hasEnded || document.querySelector("[data-outstanding]") !== null;
+setInterval(() => document.hidden || !goesOn() || readSoon(), ETA_MS);

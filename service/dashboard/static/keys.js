@@ -2,7 +2,7 @@
 import { ask, confirmed, failed } from "./asking.js";
 import { read, showWhatApplies } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
-import { copy } from "./copying.js";
+import { copyFrom } from "./copying.js";
 import { drop, keep, kept } from "./drafts.js";
 import { phrased } from "./figures.js";
 import { follow, refresh } from "./live.js";
@@ -43,11 +43,7 @@ function show(key, title) {
   place("secret-text").select();
 }
 
-place("secret-copy").addEventListener("click", async () => {
-  place("secret-text").select();
-  const isCopied = await copy(place("secret-text").value);
-  place("secret-copied").textContent = isCopied ? "copied" : "selected: copy it with the keyboard";
-});
+place("secret-copy").addEventListener("click", () => copyFrom(place("secret-text"), place("secret-copied")));
 
 place("secret-done").addEventListener("click", () => {
   place("secret-text").value = "";

@@ -28,7 +28,8 @@ export async function refresh() {
     return false;
   }
   if (response.status === 404) {
-    connectionIs(false, "This job has been deleted. What you see is the last that was known of it.");
+    const what = document.querySelector("[data-what]")?.dataset.what ?? "job";
+    connectionIs(false, `This ${what} has been deleted. What you see is the last that was known of it.`);
     return false;
   }
   if (!response.ok) {

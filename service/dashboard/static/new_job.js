@@ -2,7 +2,7 @@
 import { ask, failed } from "./asking.js";
 import { fill, read, trimmed } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
-import { copy } from "./copying.js";
+import { copyFrom } from "./copying.js";
 import { drop, keep, kept } from "./drafts.js";
 import { describeModel, describePlan } from "./plans.js";
 import { Recipe } from "./recipes.js";
@@ -130,12 +130,7 @@ document.addEventListener("click", async (event) => {
   show();
 });
 
-document.getElementById("copy").addEventListener("click", async () => {
-  const place = document.getElementById("request");
-  getSelection().selectAllChildren(place);
-  const isCopied = await copy(place.textContent);
-  document.getElementById("copied").textContent = isCopied ? "copied" : "selected: copy it with the keyboard";
-});
+document.getElementById("copy").addEventListener("click", () => copyFrom(document.getElementById("request"), document.getElementById("copied")));
 
 document.getElementById("afresh").addEventListener("click", () => {
   drop();

@@ -3,9 +3,13 @@
 export const WRITTEN = { json: (body) => JSON.stringify(body, null, 2), curl, python };
 
 function curl(body) {
+  return curlOf("/v1/jobs", JSON.stringify(body, null, 2), ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"]);
+}
+
+export function curlOf(path, text, headers) {
   // within single quotes a shell takes everything but the quote as it is
-  const data = JSON.stringify(body, null, 2).replaceAll("'", `'\\''`);
-  return `curl ${location.origin}/v1/jobs \\\n  -H "Authorization: Bearer $DSNOT_API_KEY" \\\n  -H "Content-Type: application/json" \\\n  -d '${data}'`;
+  const data = text.replaceAll("'", `'\\''`);
+  return [`curl ${location.origin}${path}`, ...headers.map((each) => `-H "${each}"`), `-d '${data}'`].join(" \\\n  ");
 }
 
 function python(body) {

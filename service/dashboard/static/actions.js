@@ -1,0 +1,53 @@
+// Buttons that change something through the API. What they ask for, and what they ask first, is in their attributes.
+import { ask, confirmed, failed } from "./asking.js";
+import { refresh } from "./live.js";
+import { showSecret } from "./shown_once.js";
+
+const JSON_BODY = { "Content-Type": "application/json" };
+const LOSS = ["End the old secret now?", "Whoever has only the old one is refused from now on. To change over without a gap, let it hold for a while.", "End it now"];
+let isBusy = false;
+
+const say = (text) => (document.getElementById("said").textContent = text);
+
+// One at a time: what is clicked twice is done once. `work` resolves to whether it leads away from the page.
+async function alone(work) {
+  if (isBusy) return;
+  isBusy = true;
+  failed("");
+  say("");
+  const isLeaving = await work().catch((error) => failed(error.message));
+  isBusy = false;
+  if (!isLeaving) await refresh();
+}
+
+function act({ dataset: { method, path, body, title, text, yes, then, said } }) {
+  return alone(async () => {
+    if (title && !(await confirmed(title, text, yes))) return false;
+    await ask(method, path, body ? { body, headers: JSON_BODY } : {});
+    if (then) location.assign(then);
+    else say(said);
+    return Boolean(then);
+  });
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-path]");
+  if (button) act(button);
+});
+
+const rotation = document.getElementById("rotate");
+rotation?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const seconds = Number(document.getElementById("overlap-seconds").value);
+  alone(async () => {
+    if (seconds === 0 && !(await confirmed(...LOSS))) return;
+    const answer = await ask("POST", event.target.dataset.path, { body: JSON.stringify({ overlap_seconds: seconds }), headers: JSON_BODY });
+    showSecret(await answer.json());
+  });
+});
+
+if (rotation) rotation.querySelector("fieldset").disabled = false;
+
+for (const id of ["state", "type", "outcome"]) {
+  document.getElementById(id)?.addEventListener("change", (event) => event.target.form.requestSubmit());
+}

@@ -1,0 +1,82 @@
+// Trying a trigger: what an event would do, or does; and the same as a command.
+import { ask } from "./asking.js";
+import { copyFrom } from "./copying.js";
+import { complain, forget } from "./complaints.js";
+import { said } from "./figures.js";
+import { syntaxErrors } from "./jsons.js";
+import { refresh } from "./live.js";
+import { curlOf } from "./requests.js";
+
+const form = document.getElementById("fire");
+const field = document.getElementById("event");
+const place = document.getElementById("fired");
+const PROOFS = { key: "Authorization: Bearer $DSNOT_API_KEY", secret: "X-Webhook-Secret: $TRIGGER_SECRET" };
+let proof = "key";
+let isBusy = false;
+
+const typeOf = (text) => (/"specversion"/.test(text) ? "application/cloudevents+json" : "application/json");
+
+function show() {
+  const text = field.value.trim();
+  document.getElementById("curl").textContent = curlOf(form.dataset.path, text, [PROOFS[proof], `Content-Type: ${typeOf(text)}`]);
+}
+
+async function fire(only) {
+  const query = only ? "?validate_only=true" : "";
+  const answer = await ask("POST", `${form.dataset.path}${query}`, { body: field.value, headers: { "Content-Type": typeOf(field.value) } });
+  const told = await answer.json();
+  place.replaceChildren(...(only ? planned(told) : done(told, answer.status)));
+}
+
+function planned(plan) {
+  if (!plan.matched) return [said("p", "The filter does not let it through: nothing would be started.")];
+  if (plan.duplicate_of) return [said("p", "This event has started a job before: it would start no other.")];
+  const spec = said("pre", JSON.stringify(plan.spec, null, 2));
+  spec.tabIndex = 0;
+  spec.setAttribute("aria-label", "The job that it would start");
+  return [said("p", "It would start this job:"), spec];
+}
+
+function done(fired, status) {
+  if (fired.outcome === "filtered") return [said("p", "The filter did not let it through: nothing is started.")];
+  const text = said("p", status === 201 ? "A job is started: " : "The same event has started a job before, and starts no other: ");
+  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: `/jobs/${fired.job_id}` }) : "it is deleted");
+  return [text];
+}
+
+function refused({ message, problem }) {
+  const lines = (problem?.errors ?? []).map((each) => said("li", `${each.pointer} ${each.detail}`));
+  const list = document.createElement("ul");
+  list.append(...lines);
+  place.replaceChildren(said("p", message, "error"), ...(lines.length > 1 ? [list] : []));
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (isBusy) return;
+  place.replaceChildren();
+  forget(form);
+  const errors = syntaxErrors(form);
+  if (errors.length) {
+    complain(form, errors);
+    field.focus();
+    return;
+  }
+  isBusy = true;
+  await fire(event.submitter?.value !== "").catch(refused);
+  isBusy = false;
+  await refresh();
+});
+
+field.addEventListener("input", show);
+document.addEventListener("click", (event) => {
+  const way = event.target.closest("[data-proof]");
+  if (!way) return;
+  proof = way.dataset.proof;
+  for (const each of document.querySelectorAll("[data-proof]")) each.setAttribute("aria-pressed", String(each === way));
+  show();
+});
+document.getElementById("copy").addEventListener("click", () => copyFrom(document.getElementById("curl"), document.getElementById("copied")));
+document.getElementById("fire-address").textContent = location.origin + form.dataset.path;
+show();
+form.querySelector("fieldset").disabled = false;

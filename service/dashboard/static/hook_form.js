@@ -1,0 +1,71 @@
+// The form of a webhook or a trigger: sent to the API, which says beside the fields what is wrong. What was typed stays.
+import { ask, failed } from "./asking.js";
+import { controlsOf, read } from "./bodies.js";
+import { complain, focusFirst, forget } from "./complaints.js";
+import { drop, keep, kept } from "./drafts.js";
+import { syntaxErrors } from "./jsons.js";
+import { showSecret } from "./shown_once.js";
+
+const form = document.getElementById("hook");
+const { method, path, page } = form.dataset;
+const isBox = (control) => control.type === "checkbox";
+const typed = () => controlsOf(form).map((control) => (isBox(control) ? control.checked : control.value));
+
+function refuse(errors) {
+  const rest = complain(form, errors).map((each) => `${each.pointer ?? ""} ${each.detail}`.trim());
+  failed(["It was not saved: mend what is marked.", ...rest].join(" "));
+  focusFirst(form);
+}
+
+async function send() {
+  const answer = await ask(method, path, { body: JSON.stringify(read(form, {})), headers: { "Content-Type": "application/json" } });
+  const made = await answer.json();
+  drop();
+  if (made.secret) {
+    form.hidden = true;
+    document.getElementById("restored").hidden = true;
+    showSecret(made, `${page}/${made.id}`);
+  } else location.assign(`${page}/${made.id}`);
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = document.getElementById("send");
+  if (button.disabled) return;
+  failed("");
+  forget(form);
+  const errors = syntaxErrors(form);
+  if (errors.length) return refuse(errors);
+  button.disabled = true;
+  try {
+    await send();
+  } catch (error) {
+    if (error.problem?.errors) refuse(error.problem.errors);
+    else failed(`${error.message} What you typed is kept.`);
+  }
+  button.disabled = false;
+});
+
+// a template that nobody has touched follows the kind of event
+const templates = form.dataset.templates && JSON.parse(form.dataset.templates);
+form.addEventListener("change", (event) => {
+  const { "/source": source, "/template": template } = form.elements;
+  if (templates && event.target === source && Object.values(templates).includes(template.value)) template.value = templates[source.value];
+  keep(typed());
+});
+form.addEventListener("input", () => keep(typed()));
+
+document.getElementById("afresh").addEventListener("click", () => {
+  drop();
+  form.reset();
+  forget(form);
+  failed("");
+  document.getElementById("restored").hidden = true;
+});
+
+const draft = kept();
+if (draft) {
+  controlsOf(form).forEach((control, at) => (isBox(control) ? (control.checked = draft.body[at]) : (control.value = draft.body[at])));
+  document.getElementById("restored").hidden = false;
+}
+form.querySelector("fieldset").disabled = false; // until now nothing could be typed or sent that would be lost

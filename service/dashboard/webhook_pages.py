@@ -1,0 +1,76 @@
+"""The pages of webhooks: who is told of what, and what became of every message."""
+
+import json
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.contract import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
+from service.dashboard.access import Reader, check_may_write
+from service.dashboard.rendering import page
+from service.resources import TheDatabase
+from service.webhooks import operations
+from service.webhooks.schemas import DeliveryDetail, DeliveryView
+
+router: Final = APIRouter(include_in_schema=False)
+
+_PAGE: Final = 50
+
+
+@router.get("/webhooks")
+def show_webhooks(request: Request, reader: Reader, database: TheDatabase) -> Response:
+    return page(request, "webhooks.html", found=operations.list_with_standing(database, tenant=reader.tenant))
+
+
+@router.get("/webhooks/new")
+def show_new_webhook(request: Request, reader: Reader) -> Response:
+    check_may_write(reader, "making webhooks")
+    return page(request, "webhook_form.html", webhook=None, chosen=list(ENDS), events=list(WebhookEvent))
+
+
+@router.get("/webhooks/{webhook_id}/edit")
+def show_webhook_form(request: Request, webhook_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    check_may_write(reader, "changing webhooks")
+    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    return page(request, "webhook_form.html", webhook=webhook, chosen=webhook.events, events=list(WebhookEvent))
+
+
+@router.get("/webhooks/{webhook_id}")
+def show_webhook(
+    request: Request,
+    webhook_id: UUID,
+    reader: Reader,
+    database: TheDatabase,
+    state: Annotated[str, Query(max_length=64)] = "",
+    type: Annotated[str, Query(max_length=64)] = "",  # noqa: A002
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> Response:
+    types = [*WebhookEvent, TEST_EVENT]
+    wanted = next((each for each in DeliveryState if each == state), None)
+    kind = next((each for each in types if each == type), None)
+    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    found = operations.log(
+        database, webhook_id, state=wanted, kind=kind, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant
+    )
+    return page(
+        request,
+        "webhook.html",
+        webhook=webhook,
+        deliveries=[DeliveryView.of(each, found.attempts) for each in found.deliveries],
+        next_cursor=found.next_cursor,
+        cursor=cursor,
+        state=wanted,
+        type=kind,
+        states=list(DeliveryState),
+        types=types,
+    )
+
+
+@router.get("/webhooks/{webhook_id}/deliveries/{delivery_id}")
+def show_delivery(request: Request, webhook_id: UUID, delivery_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    found = operations.get_delivery(database, webhook_id, delivery_id, tenant=reader.tenant)
+    delivery = DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)
+    message = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False) if delivery.body else None
+    return page(request, "delivery.html", webhook=webhook, delivery=delivery, message=message)
