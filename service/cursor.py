@@ -56,9 +56,9 @@ def _decode(text: str, id_of: Callable[[str], Id]) -> Cursor[Id]:
         created_at, item_id = json.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
         cursor = Cursor(datetime.fromisoformat(created_at), id_of(item_id))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise _refused() from None
+        raise refused() from None
     if cursor.created_at.tzinfo is None:
-        raise _refused()
+        raise refused()
     return cursor
 
 
@@ -68,6 +68,7 @@ def _word(text: str) -> str:
     return text
 
 
-def _refused() -> InvalidInput:
-    detail = "is not a cursor of this list; leave it out to begin with the newest"
+def refused() -> InvalidInput:
+    """What a cursor is answered with that we have not made for this list."""
+    detail = "is not a cursor of this list; leave it out to begin at its start"
     return InvalidInput(f"cursor {detail}", errors=[{"pointer": "cursor", "detail": detail}])

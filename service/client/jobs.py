@@ -55,8 +55,14 @@ def list_jobs(
     labels: Mapping[str, str] | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
+    search: str | None = None,
+    sort: str | None = None,
 ) -> Call[Page[Job]]:
-    """Newest first; pages are fetched as they are needed."""
+    """Newest first if nothing else is asked for; pages are fetched as they are needed.
+
+    `search`: a part of the model's name or of a label (`name=value`), or the beginning of the id, in any case. `sort`:
+    `created_at`, `finished_at`, `model`, `state` or `priority`, with a minus downwards; then the newest first.
+    """
     times = {"created_after": created_after, "created_before": created_before}
     query = {name: moment.astimezone().isoformat() for name, moment in times.items() if moment is not None}
     named = {f"label.{name}": value for name, value in (labels or {}).items()}
@@ -64,7 +70,7 @@ def list_jobs(
         "GET",
         path_to("jobs"),
         as_page(Job.model_validate),
-        query={**said(state=state or None, model=model or None), **named, **query},
+        query={**said(state=state or None, model=model or None, q=search or None, sort=sort or None), **named, **query},
     )
 
 

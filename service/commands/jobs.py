@@ -118,17 +118,25 @@ def list_(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     label: Labels = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Part of the model's name or of a label, or the beginning of an id.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="[-]created_at|finished_at|model|state|priority", help="By what, with a minus downwards."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The first so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first. With --json: one line for each."""
+    """List jobs, the newest first if nothing else is said. With --json: one line for each."""
     from itertools import islice
 
     from service.client import DsnotClient
     from service.commands.job_views import print_jobs
 
     with DsnotClient(patience=2) as client:
-        found = list(islice(client.list_jobs(state=state, model=model, labels=job_body.labels(label or [])), limit))
+        labels = job_body.labels(label or [])
+        found = list(islice(client.list_jobs(state=state, model=model, labels=labels, search=search, sort=sort), limit))
     if as_json:
         for job in found:
             print_json(job.model_dump(mode="json"))

@@ -14,6 +14,7 @@ from service.dashboard.exporting import csv_of
 from service.dashboard.filtering import Asked
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
+from service.jobs.ordering import MAX_CURSOR
 from service.resources import TheDatabase, TheSettings, TheStore
 
 router: Final = APIRouter(include_in_schema=False)
@@ -35,9 +36,9 @@ def show_jobs(
     reader: Reader,
     database: TheDatabase,
     asked: Asked,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
 ) -> Response:
-    found = jobs.list_newest(database, asked.wanted, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
+    found = jobs.list_sorted(database, asked.wanted, asked.order, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
     return page(
         request,
         "jobs.html",
@@ -54,7 +55,7 @@ def show_jobs(
 @router.get("/jobs.csv")
 def export_jobs(reader: Reader, database: TheDatabase, asked: Asked) -> Response:
     headers = {"Content-Disposition": 'attachment; filename="jobs.csv"', "Cache-Control": "no-store"}
-    lines = csv_of(database, asked.wanted, tenant=reader.tenant)
+    lines = csv_of(database, asked.wanted, asked.order, tenant=reader.tenant)
     return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
 
 

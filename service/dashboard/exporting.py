@@ -11,13 +11,14 @@ from service.dashboard.formats import pattern, recipe
 from service.dashboard.operations import entries
 from service.database import Database
 from service.jobs import operations
+from service.jobs.ordering import JobOrder
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job
 
 _PAGE: Final = 500
 _COLUMNS: Final = (
-    "id", "state", "model", "pattern", "recipe", "labels", "created_at", "started_at", "finished_at", "attempts", "error",
-    "dataset", "perplexity_dense", "perplexity_pruned",
+    "id", "state", "model", "pattern", "recipe", "labels", "priority", "created_at", "started_at", "finished_at", "attempts",
+    "error", "dataset", "perplexity_dense", "perplexity_pruned",
 )  # fmt: skip
 _ENTRY_COLUMNS: Final = (
     "id", "created_at", "key_id", "key_name", "action", "path", "created", "status", "problem", "request_id", "address",
@@ -25,12 +26,12 @@ _ENTRY_COLUMNS: Final = (
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_of(database: Database, wanted: JobFilter, *, tenant: str) -> Iterator[str]:
-    """All jobs of the filter, newest first, a page of the list at a time."""
+def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str) -> Iterator[str]:
+    """All jobs of the filter in this order, a page of the list at a time."""
     yield _lines([_COLUMNS])
     cursor: str | None = None
     while True:
-        page = operations.list_newest(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
+        page = operations.list_sorted(database, wanted, order, tenant=tenant, cursor=cursor, limit=_PAGE)
         yield _lines([_row(job) for job in page.items])
         cursor = page.next_cursor
         if cursor is None:
@@ -42,8 +43,8 @@ def _row(job: Job) -> tuple[Any, ...]:
     times = (each.isoformat() if each else "" for each in (job.created_at, job.started_at, job.finished_at))
     error = (job.error or {}).get("code", "")
     return (
-        job.id, job.state, job.model, pattern(job.spec), recipe(job.spec), labels, *times, job.attempts_started, error,
-        *_perplexities(job.metrics or {}),
+        job.id, job.state, job.model, pattern(job.spec), recipe(job.spec), labels, job.priority, *times, job.attempts_started,
+        error, *_perplexities(job.metrics or {}),
     )  # fmt: skip
 
 

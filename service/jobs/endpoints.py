@@ -20,7 +20,8 @@ from service.idempotency.parameters import AskedOnce
 from service.jobs import lifecycle, operations
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
-from service.jobs.parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, WantedJobs, is_known
+from service.jobs.ordering import JobOrder
+from service.jobs.parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, JobCursor, SortedBy, WantedJobs, is_known
 from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage, LayerView
 from service.jobs.tables import Job
 from service.jobs.waiting import VARY, WAITED, ToWait, Waiting
@@ -29,7 +30,7 @@ from service.plans import operations as plans
 from service.plans import outlook
 from service.plans.schemas import PlanView
 from service.problems import problem_responses
-from service.query import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageCursor, PageLimit
+from service.query import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageLimit
 from service.resources import TheDatabase, TheModels, TheSettings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -96,10 +97,11 @@ def list_jobs(
     database: TheDatabase,
     wanted: WantedJobs,
     limit: PageLimit = 20,
-    cursor: PageCursor = None,
+    cursor: JobCursor = None,
+    sort: SortedBy = JobOrder.NEWEST,
 ) -> JobPage:
-    """The tenant's jobs, newest first."""
-    page = operations.list_newest(database, wanted, tenant=caller.tenant, cursor=cursor, limit=limit)
+    """The tenant's jobs, newest first if nothing else is asked for. A cursor belongs to its order."""
+    page = operations.list_sorted(database, wanted, sort, tenant=caller.tenant, cursor=cursor, limit=limit)
     return JobPage(items=[JobView.of(job) for job in page.items], next_cursor=page.next_cursor)
 
 

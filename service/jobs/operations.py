@@ -5,13 +5,14 @@ from uuid import UUID
 
 from service.attempts.tables import Attempt
 from service.contract import JobSpec, JobState
-from service.cursor import Cursor, Page, page_of
+from service.cursor import Page
 from service.database import Database, Session
 from service.datasets import operations as datasets
 from service.errors import Later, NotFound
 from service.idempotency.answers import Answer
 from service.idempotency.operations import Asked, once
 from service.jobs import admission, repository
+from service.jobs.ordering import JobOrder, Place
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
 from service.logging import get_logger
@@ -101,12 +102,20 @@ def queue_position(database: Database, job: Job) -> int | None:
         return repository.ahead_of(session, job) + 1
 
 
+def list_sorted(
+    database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str, cursor: str | None, limit: int
+) -> Page[Job]:
+    """Raises InvalidInput for a cursor that is none of this order."""
+    behind = Place.decode(cursor, order) if cursor else None
+    with database.begin() as session:
+        found = repository.listed(session, wanted, tenant=tenant, order=order, behind=behind, limit=limit + 1)
+    items = found[:limit]
+    return Page(items, Place.of(items[-1], order).encode() if len(found) > limit else None)
+
+
 def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[Job]:
     """Raises InvalidInput for a cursor that is none."""
-    before = Cursor.decode(cursor) if cursor else None
-    with database.begin() as session:
-        jobs = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)
-    return page_of(jobs, limit)
+    return list_sorted(database, wanted, JobOrder.NEWEST, tenant=tenant, cursor=cursor, limit=limit)
 
 
 def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attempt]:

@@ -10,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from service.contract import JobState
 from service.errors import InvalidInput
 from service.headers import HeaderText
+from service.jobs.ordering import MAX_CURSOR, JobOrder
 from service.jobs.repository import JobFilter
 from service.moments import Moment
+from service.query import PAGE_BEFORE
 
 _LABEL: Final = "label."
 _ETAG: Final = re.compile(r'"(\d{1,9})"')
@@ -35,13 +37,20 @@ async def _job_filter(
     model: Annotated[_Text | None, Query(description="the model's id")] = None,
     created_after: Annotated[Moment | None, Query()] = None,
     created_before: Annotated[Moment | None, Query()] = None,
+    q: Annotated[
+        _Text | None,
+        Query(description="a part of the model's name or of a label as `name=value`, or the beginning of the id, in any case"),
+    ] = None,
 ) -> JobFilter:
     given = request.query_params.multi_items()
     labels = {name.removeprefix(_LABEL): value for name, value in given if name.startswith(_LABEL)}
-    return JobFilter(state, model, labels, created_after, created_before)
+    return JobFilter(state, model, labels, created_after, created_before, q or None)
 
 
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
+
+JobCursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description=PAGE_BEFORE)]
+SortedBy = Annotated[JobOrder, Query(description="by which column, with a minus downwards; then the newest first")]
 
 
 async def only_known_parameters(request: Request) -> None:

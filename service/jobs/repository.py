@@ -1,20 +1,20 @@
 """SQL of jobs as the API sees them. What workers write is in `service.attempts`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, String, cast, func, select, tuple_, update
+from sqlalchemy import ColumnElement, String, cast, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service import tracing
 from service.attempts.tables import Attempt
 from service.contract import ANY_DEVICE, EventType, JobSpec, JobState, sources_of
-from service.cursor import Cursor
 from service.database import in_seconds
 from service.events.tables import JobEvent
+from service.jobs.ordering import JobOrder, Place
 from service.jobs.tables import Job, Layer
 from service.logging import request_id
 
@@ -32,6 +32,8 @@ class JobFilter:
     labels: dict[str, str] = field(default_factory=dict)
     created_after: datetime | None = None
     created_before: datetime | None = None
+    search: str | None = None
+    """A part of the model's name or of a label as `name=value`, or what the id begins with."""
 
 
 def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
@@ -128,22 +130,64 @@ def reload(session: Session, job: Job) -> None:
     session.refresh(job)
 
 
-def newest(session: Session, wanted: JobFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Job]:
-    """Up to `limit` of the tenant's jobs, newest first, from behind the cursor on."""
-    statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None))
+def listed(
+    session: Session, wanted: JobFilter, *, tenant: str, order: JobOrder, behind: Place | None, limit: int
+) -> Sequence[Job]:
+    """Up to `limit` of the tenant's jobs in this order, from behind the place on."""
+    statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None), *_conditions(wanted))
+    if behind is not None:
+        statement = statement.where(_is_behind(behind))
+    key = _key(order, getattr(Job, order.column))
+    first = key.desc() if order.is_descending else key.asc()
+    is_downwards = order != JobOrder.OLDEST
+    rest = (Job.created_at.desc(), Job.id.desc()) if is_downwards else (Job.created_at.asc(), Job.id.asc())
+    return session.scalars(statement.order_by(first, *rest).limit(limit)).all()
+
+
+def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.states:
-        statement = statement.where(Job.state.in_(wanted.states))
+        yield Job.state.in_(wanted.states)
     if wanted.model is not None:
-        statement = statement.where(Job.model == wanted.model)
+        yield Job.model == wanted.model
     if wanted.labels:
-        statement = statement.where(Job.labels.contains(wanted.labels))
+        yield Job.labels.contains(wanted.labels)
     if wanted.created_after is not None:
-        statement = statement.where(Job.created_at > wanted.created_after)
+        yield Job.created_at > wanted.created_after
     if wanted.created_before is not None:
-        statement = statement.where(Job.created_at < wanted.created_before)
-    if before is not None:
-        statement = statement.where(tuple_(Job.created_at, Job.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)).all()
+        yield Job.created_at < wanted.created_before
+    if wanted.search:
+        yield _holds(wanted.search)
+
+
+def _holds(part: str) -> ColumnElement[bool]:
+    """Letters count alike in both cases, and no character stands for others."""
+    label = func.jsonb_each_text(Job.labels).table_valued("key", "value").alias("label")
+    in_label = exists().select_from(label).where((label.c.key + "=" + label.c.value).icontains(part, autoescape=True))
+    is_id = cast(Job.id, String).istartswith(part, autoescape=True)
+    return Job.model.icontains(part, autoescape=True) | is_id | in_label
+
+
+def _is_behind(place: Place) -> ColumnElement[bool]:
+    if place.order == JobOrder.OLDEST:
+        return tuple_(Job.created_at, Job.id) > (place.created_at, place.id)
+    is_older = tuple_(Job.created_at, Job.id) < (place.created_at, place.id)
+    if place.order == JobOrder.NEWEST:
+        return is_older
+    column = getattr(Job, place.order.column)
+    key, end = _key(place.order, column), _key(place.order, literal(place.value, column.type))
+    # the first condition is in the second; alone it tells an index where to begin
+    if place.order.is_descending:
+        return (key <= end) & ((key < end) | is_older)
+    return (key >= end) & ((key > end) | is_older)
+
+
+def _key(order: JobOrder, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What is compared: names without regard to case, and what has not ended comes last either way."""
+    if order.column == "model":
+        return func.lower(value)
+    if order.column == "finished_at":
+        return func.coalesce(value, text("'-infinity'::timestamptz" if order.is_descending else "'infinity'::timestamptz"))
+    return value
 
 
 def queue_again(session: Session, job_id: UUID) -> None:

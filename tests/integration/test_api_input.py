@@ -261,7 +261,7 @@ def test_an_unforeseen_error_tells_its_number_and_nothing_else(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret internals")
 
-    monkeypatch.setattr("service.jobs.operations.list_newest", fail)
+    monkeypatch.setattr("service.jobs.operations.list_sorted", fail)
     response = api.get("/v1/jobs", headers={"X-Request-ID": "req-42"})
     assert problem(response)[:2] == (500, "internal")
     assert "secret internals" not in response.text

@@ -55,6 +55,8 @@ def test_a_job_is_asked_for_followed_and_shown(stack: Up, done_job: dict[str, An
     assert _json(stack, "jobs", "show", done_job["id"])["metrics"] == done_job["metrics"]
     assert done_job["id"] in [job["id"] for job in _json_lines(stack, "jobs", "list", "--label", "team=x")]
     assert _json_lines(stack, "jobs", "list", "--label", "team=nobody") == []
+    assert _json_lines(stack, "jobs", "list", "--search", "TEAM=n", "--sort=-finished_at") == []
+    assert done_job["id"] == _json_lines(stack, "jobs", "list", "--search", done_job["id"][:8], "--sort", "model")[0]["id"]
 
 
 def test_people_get_tables(stack: Up, done_job: dict[str, Any]) -> None:

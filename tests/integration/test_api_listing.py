@@ -1,0 +1,140 @@
+"""The list of jobs in each of its orders, and searching it."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.contract import TERMINAL_STATES, JobState
+from service.database import Database
+from service.jobs.ordering import JobOrder
+from tests.integration.serving import insert_job, problem
+from tests.integration.test_api_jobs import pages
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MODELS = ("org/Beta", "org/alpha", "Org/alpha", "other/gamma")
+
+
+def made(database: Database, seed: int, count: int) -> dict[str, dict[str, Any]]:
+    """Jobs of which many are alike in every column."""
+    chosen = random.Random(seed)
+    found = {}
+    for _ in range(count):
+        state, created = chosen.choice(list(JobState)), NOW - timedelta(seconds=chosen.randrange(4))
+        ended = created + timedelta(seconds=chosen.randrange(3)) if state in TERMINAL_STATES else None
+        values: dict[str, Any] = {
+            "created_at": created,
+            "finished_at": ended,
+            "model": chosen.choice(MODELS),
+            "priority": chosen.randrange(3),
+        }
+        found[str(insert_job(database, state=state, **values))] = {"state": state, **values}
+    return found
+
+
+def in_order(jobs: dict[str, dict[str, Any]], order: JobOrder) -> list[str]:
+    """By sorting stably, the least important first: what has not ended is behind what has, in both directions."""
+    is_up = order == JobOrder.OLDEST
+    found = sorted(jobs, key=lambda job: (jobs[job]["created_at"], UUID(job).int), reverse=not is_up)
+    if order.column == "model":
+        found.sort(key=lambda job: jobs[job]["model"].lower(), reverse=order.is_descending)
+    elif order.column != "created_at":
+        found.sort(
+            key=lambda job: NOW if jobs[job][order.column] is None else jobs[job][order.column], reverse=order.is_descending
+        )
+    return sorted(found, key=lambda job: jobs[job]["finished_at"] is None) if order.column == "finished_at" else found
+
+
+@pytest.mark.parametrize("order", JobOrder)
+def test_each_order_is_walked_in_pages_while_jobs_are_inserted(api: httpx.Client, database: Database, order: JobOrder) -> None:
+    jobs = made(database, 7, 60)
+    walked: list[str] = []
+    for page in pages(api, sort=str(order), limit=7):
+        walked += page
+        made(database, len(walked), 3)  # anywhere, also before what has been seen
+    assert len(walked) == len(set(walked)), "none twice"
+    assert [job for job in walked if job in jobs] == in_order(jobs, order), "none missed, and none at a wrong place"
+
+
+@pytest.mark.parametrize("order", JobOrder)
+def test_a_cursor_belongs_to_its_order(api: httpx.Client, database: Database, order: JobOrder) -> None:
+    made(database, 1, 3)
+    cursor = api.get("/v1/jobs", params={"sort": order, "limit": 1}).json()["next_cursor"]
+    for other in JobOrder:
+        answer = api.get("/v1/jobs", params={"sort": other, "cursor": cursor})
+        if other == order:
+            assert answer.status_code == 200
+        else:
+            assert problem(answer) == (422, "invalid-input", ["cursor"])
+            assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
+
+
+def test_an_order_that_there_is_not_is_refused(api: httpx.Client) -> None:
+    answer = api.get("/v1/jobs", params={"sort": "size"})
+    assert problem(answer)[::2] == (422, ["sort"])
+    assert "-created_at" in answer.text
+
+
+LABELS = {"team": "Search", "note": "50%_off\\x"}
+
+
+@pytest.fixture
+def found(api: httpx.Client, database: Database) -> Any:
+    insert_job(database, id=UUID("0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"), model="meta-llama/Llama-3.1-8B", labels=LABELS)
+    insert_job(database, id=UUID("1b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"), model="org/50-percent", labels={"team": "ads"})
+    insert_job(database, id=UUID("2b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"), model="org/x_y", labels={})
+    insert_job(database, model="theirs/llama", labels=LABELS, tenant="other")
+
+    def search(text: str, **more: Any) -> str:
+        items = api.get("/v1/jobs", params={"q": text, "sort": "model", **more}).json()["items"]
+        return "".join(sorted(job["id"][0] for job in items))
+
+    return search
+
+
+@pytest.mark.parametrize(
+    ("text", "jobs"),
+    [
+        ("", "012"),
+        ("llama", "0"),
+        ("LLAMA-3.1", "0"),
+        ("search", "0"),
+        ("team=", "01"),
+        ("TEAM=sea", "0"),
+        ("earch", "0"),
+        ("0b8f1c1e", "0"),
+        ("0B8F1C1E-54A5", "0"),
+        ("b8f1c1e-54a5", ""),  # ids by their beginning alone
+        ("50", "01"),
+        ("50%", "0"),
+        ("%", "0"),
+        ("_", "02"),
+        ("x_y", "2"),
+        ("x.y", ""),
+        ("\\", "0"),
+        ("\\x", "0"),
+        ("/", "012"),
+        ("' OR 1=1 --", ""),
+        ("{", ""),
+        ('"', ""),
+    ],
+)
+def test_jobs_are_found_by_a_part_of_what_they_are_called(found: Any, text: str, jobs: str) -> None:
+    assert found(text) == jobs
+
+
+def test_a_search_goes_with_filters_and_orders_and_over_pages(found: Any, api: httpx.Client, database: Database) -> None:
+    many = {str(insert_job(database, model=f"org/Many-{number}")) for number in range(9)}
+    assert found("o", model="org/x_y") == "2"
+    assert found("team", **{"label.team": "ads"}) == "1"
+    walked = list(pages(api, q="many", sort="model", limit=4))
+    assert [len(page) for page in walked] == [4, 4, 1]
+    assert {job for page in walked for job in page} == many
+
+
+def test_the_longest_names_do_not_break_pages(api: httpx.Client, database: Database) -> None:
+    jobs = {str(insert_job(database, model="𝕄" * 255 + str(number))) for number in range(3)}
+    assert {job for page in pages(api, sort="model", limit=1) for job in page} == jobs

@@ -1,0 +1,116 @@
+"""The page that lists jobs, by HTTP: searching, sorting and filtering go together, also over pages and into CSV."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from service.contract import JobState
+from service.database import Database
+from service.jobs.ordering import JobOrder
+from tests.integration.dashboard_jobs import HOSTILE, many_jobs
+from tests.integration.serving import insert_job
+from tests.integration.test_dashboard_pages import Parsed, seconds_of, url, visitor
+
+__all__ = ["url", "visitor"]
+
+NOW = datetime.now(UTC)
+
+
+def listed(page: Parsed) -> list[str]:
+    return [str(box["value"]) for box in page.all("input") if box.get("class") == "pick"]
+
+
+def link(page: Parsed, name: str) -> str:
+    [found] = [each["href"] for each in page.all("a") if each.get("id") == name]
+    return str(found)
+
+
+def asked_by(address: str) -> list[tuple[str, str]]:
+    return sorted(pair for pair in parse_qsl(urlsplit(address).query) if pair[0] != "cursor")
+
+
+def test_filter_search_and_order_stay_together_in_every_link_and_in_csv(visitor: httpx.Client, database: Database) -> None:
+    for number in range(120):
+        insert_job(database, model=f"org/Model-{number:03}", labels={"team": "search"}, created_at=NOW - timedelta(hours=number))
+    insert_job(database, model="org/model-x", state=JobState.PAUSED, labels={"team": "search"})
+    insert_job(database, model="other", labels={"team": "search"})
+    wanted = {"state": "queued", "q": "MODEL", "label": "team=search", "sort": "-model"}
+    page = Parsed(visitor.get("/jobs", params=wanted).text)
+    walked = listed(page)
+    for _ in range(2):
+        assert asked_by(link(page, "older")) == sorted(wanted.items())
+        page = Parsed(visitor.get(link(page, "older")).text)
+        walked += listed(page)
+    assert [each for each in page.all("a") if each.get("id") == "older"] == []
+    assert asked_by(link(page, "newest")) == sorted(wanted.items())
+    names = [link(page, f"by-{column}") for column in ("model", "state", "priority", "created_at", "finished_at")]
+    assert {pair for name in names for pair in asked_by(name) if pair[0] != "sort"} == {
+        pair for pair in wanted.items() if pair[0] != "sort"
+    }
+    assert {(field["name"], field["value"]) for field in page.all("input") if field.get("name") in ("q", "label", "sort")} == {
+        pair for pair in wanted.items() if pair[0] != "state"
+    }
+    exported = next(str(each["href"]) for each in page.all("a") if str(each.get("href")).startswith("/jobs.csv"))
+    rows = list(csv.DictReader(io.StringIO(visitor.get(exported).text)))
+    assert [row["id"] for row in rows] == walked
+    assert [row["model"] for row in rows] == [f"org/Model-{number:03}" for number in reversed(range(120))]
+
+
+@pytest.mark.parametrize(
+    ("sort", "column", "direction", "turned"),
+    [
+        ("", "created_at", "descending", "created_at"),
+        ("created_at", "created_at", "ascending", "-created_at"),
+        ("model", "model", "ascending", "-model"),
+        ("-model", "model", "descending", "model"),
+        ("-priority", "priority", "descending", "priority"),
+    ],
+)
+def test_headings_tell_the_order_and_turn_it_around(
+    visitor: httpx.Client, database: Database, sort: str, column: str, direction: str, turned: str
+) -> None:
+    insert_job(database)
+    page = Parsed(visitor.get("/jobs", params={"sort": sort}).text)
+    assert [each["aria-sort"] for each in page.all("th") if "aria-sort" in each] == [direction]
+    assert dict(asked_by(link(page, f"by-{column}")))["sort"] == turned
+
+
+def test_what_cannot_be_understood_is_said_and_the_rest_kept(visitor: httpx.Client) -> None:
+    answer = visitor.get("/jobs", params={"sort": "size", "q": "a\0b", "model": "org/a"})
+    assert answer.status_code == 422
+    assert "jobs cannot be sorted by &#39;size&#39;" in answer.text
+    assert "must not hold NUL characters" in answer.text
+    assert 'value="ab"' in answer.text
+    assert 'value="org/a"' in answer.text
+    assert visitor.get("/jobs", params={"q": "x" * 257}).status_code == 422
+
+
+def test_a_cursor_of_another_order_is_refused_in_words(visitor: httpx.Client, database: Database) -> None:
+    many_jobs(database, 60)
+    cursor = dict(parse_qsl(urlsplit(link(Parsed(visitor.get("/jobs?sort=model").text), "older")).query))["cursor"]
+    answer = visitor.get("/jobs", params={"sort": "state", "cursor": cursor})
+    assert answer.status_code == 422
+    assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
+
+
+def test_a_search_for_markup_is_text(visitor: httpx.Client, database: Database) -> None:
+    job = insert_job(database, labels={"team": HOSTILE})
+    page = Parsed(visitor.get("/jobs", params={"q": HOSTILE[:40]}).text)
+    assert listed(page) == [str(job)]
+    assert [field["value"] for field in page.all("input") if field.get("id") == "q"] == [HOSTILE[:40]]
+
+
+def test_each_order_and_a_search_are_quick_with_ten_thousand_jobs(visitor: httpx.Client, database: Database) -> None:
+    many_jobs(database, 10_000)
+    took: dict[str, float] = {}
+    asked: list[dict[str, Any]] = [{"sort": order} for order in JobOrder]
+    asked += [{"q": "MODEL-39"}, {"q": "nowhere", "sort": "-finished_at"}, {"q": "team-3", "sort": "state"}]
+    for params in asked:
+        path = str(httpx.URL("/jobs", params=params))
+        took[path] = min(seconds_of(visitor, path) for _ in range(4))
+    assert max(took.values()) < 0.3, took

@@ -1,0 +1,80 @@
+"""Where pages of the list of jobs end, in each of its orders."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.contract import JobState
+from service.errors import InvalidInput
+from service.jobs.ordering import JobOrder, Place
+from service.jobs.tables import Job
+
+moments = st.datetimes(timezones=st.just(UTC))
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=80)
+rows = st.builds(
+    Job,
+    id=st.uuids(),
+    model=names,
+    state=st.sampled_from(JobState),
+    priority=st.integers(0, 9),
+    created_at=moments,
+    finished_at=st.none() | moments,
+)
+orders = st.sampled_from(JobOrder)
+FIRST = ["2026-01-01T00:00:00Z", str(UUID(int=1))]
+
+
+def written(*parts: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+
+
+@given(rows, orders)
+def test_a_place_survives_the_way_there_and_back(job: Job, order: JobOrder) -> None:
+    place = Place.of(job, order)
+    assert Place.decode(place.encode(), order) == place
+
+
+@given(rows, orders, orders)
+def test_a_place_in_one_order_is_none_in_another(job: Job, order: JobOrder, other: JobOrder) -> None:
+    if order != other:
+        with pytest.raises(InvalidInput, match="is not a cursor of this list"):
+            Place.decode(Place.of(job, order).encode(), other)
+
+
+@given(st.text(max_size=80), orders)
+def test_anything_else_is_refused_politely(text: str, order: JobOrder) -> None:
+    with pytest.raises(InvalidInput):
+        Place.decode(text, order)
+
+
+@pytest.mark.parametrize(
+    ("order", "value"),
+    [
+        ("priority", 2**40),
+        ("priority", "high"),
+        ("model", "a\0b"),
+        ("model", "\ud800"),
+        ("model", None),
+        ("-model", 7),
+        ("state", 3),
+        ("finished_at", "2026-01-01T00:00:00"),
+        ("-finished_at", "yesterday"),
+        ("finished_at", {"a": []}),
+        ("created_at", None),
+    ],
+)
+def test_what_no_column_can_hold_is_refused(order: str, value: Any) -> None:
+    with pytest.raises(InvalidInput):
+        Place.decode(written(order, value, *FIRST), JobOrder(order))
+
+
+def test_a_moment_without_its_time_zone_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        Place.decode(written("model", "a", "2026-01-01T00:00:00", FIRST[1]), JobOrder.MODEL)
+    assert Place.decode(written("model", "a", *FIRST), JobOrder.MODEL).created_at == datetime(2026, 1, 1, tzinfo=UTC)
