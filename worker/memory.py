@@ -47,12 +47,20 @@ class PeakMemory:
             "device": None if device is None else max(device, self._device_before),
         }
 
+    def begin_block(self) -> None:
+        """What `of_block` tells is taken from here on; the run's own peak is not forgotten."""
+        self._keep_marks()
+        _reset_marks()
+
+    def of_block(self) -> dict[str, int | None]:
+        """The peak since `begin_block`: `host_total` and `device`, as in `read()`."""
+        return {"host_total": _resident("VmHWM"), "device": _on_device()}
+
     @contextmanager
     def part(self) -> Iterator[Taken]:
         """Fills in, at its end, what was taken in between; the run's own peak is not forgotten."""
         taken = Taken()
-        self._host_before = max(self._host_before, _resident("VmHWM"))
-        self._device_before = max(self._device_before, _on_device() or 0)
+        self._keep_marks()
         _reset_marks()
         resident, allocated = _resident("VmRSS"), _on_device()
         try:
@@ -61,6 +69,10 @@ class PeakMemory:
             taken.host = _resident("VmHWM") - resident
             if allocated is not None:
                 taken.device = (_on_device() or 0) - allocated
+
+    def _keep_marks(self) -> None:
+        self._host_before = max(self._host_before, _resident("VmHWM"))
+        self._device_before = max(self._device_before, _on_device() or 0)
 
 
 def _reset_marks() -> None:

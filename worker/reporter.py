@@ -19,6 +19,7 @@ from service.contract.work import Work
 from service.database import TRANSIENT, Database
 from service.logging import get_logger
 from worker.lease import ClaimLost, Lease
+from worker.memory import PeakMemory
 from worker.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_REPEATED
 
 log = get_logger(__name__)
@@ -33,10 +34,11 @@ _PROGRESS_SECONDS: Final = 1.0
 class Reporter:
     """Reports one attempt."""
 
-    def __init__(self, database: Database, claim: Claim, lease: Lease) -> None:
+    def __init__(self, database: Database, claim: Claim, lease: Lease, memory: PeakMemory) -> None:
         self._database = database
         self._claim = claim
         self._lease = lease
+        self._memory = memory
         self._stage: Stage | None = None
         self._span: Span | None = None
         self._stage_since = time.monotonic()
@@ -78,6 +80,7 @@ class Reporter:
 
     def block_started(self, index: int, total: int) -> None:
         self.tick()
+        self._memory.begin_block()
         if index == 0:
             self._matrices = 0
             self._write_progress(0, total, "blocks")
@@ -86,6 +89,7 @@ class Reporter:
         if resumed:  # by an earlier attempt; how fast this one is shows later
             self._count_from(index + 1, "blocks", time.monotonic())
         report = self._report(index + 1, total, "blocks")
+        memory = None if resumed else self._memory.of_block()
         self.write(
             lambda session: repository.block_pruned(
                 session,
@@ -96,6 +100,7 @@ class Reporter:
                 matrices=matrices,
                 report=report,
                 resumed=resumed,
+                memory=memory,
             )
         )
         self._matrices += len(matrices)

@@ -88,7 +88,8 @@ class _Attempt:
         self._settings = settings
         self._job_id, self._fence = claim.job_id, claim.fence
         self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
-        self._reporter = Reporter(database, claim, self._lease)
+        self._memory = PeakMemory.start()
+        self._reporter = Reporter(database, claim, self._lease, self._memory)
         self._database = database
         self._store: ObjectStore | None = None
         self._blocks: Blocks | None = None
@@ -108,7 +109,6 @@ class _Attempt:
                 self._reporter.close()
 
     def _prune(self) -> None:
-        memory = PeakMemory.start()
         spec = JobSpec.model_validate(self._claim.spec)
         self._store = open_store(self._settings)
         self._forget_ended_jobs()
@@ -118,7 +118,7 @@ class _Attempt:
         texts = Texts(cache_dir / "datasets", Uploads(self._store, self._claim.tenant, cache_dir))
         with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
             about = str(self._job_id), self._claim.tenant, self._fence, spec
-            run = Run(*about, self._settings, folder, self._store, texts, kept, self._reporter, memory)
+            run = Run(*about, self._settings, folder, self._store, texts, kept, self._reporter, self._memory)
             metrics = prune_and_publish(run)
         self._succeeded(metrics)
 

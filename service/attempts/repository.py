@@ -5,7 +5,7 @@ fence and changes the row only if that is still so (`held`). Whoever takes a job
 Locks are taken in one order, the job's row before its attempt's, so that no two transactions wait for each other.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -192,11 +192,12 @@ def block_pruned(
     matrices: Sequence[MatrixMeasures],
     report: dict[str, Any],
     resumed: bool,
+    memory: Mapping[str, int | None] | None = None,
 ) -> None:
     """Write what one block's matrices came to, the first of them at `position`; the progress and the event with them.
 
-    `resumed` is a block that an earlier attempt has pruned. Repeating it changes nothing, so that a caller who lost the
-    connection may not know and try again.
+    `resumed` is a block that an earlier attempt has pruned, `memory` the peak while this one did. Repeating it changes nothing,
+    so that a caller who lost the connection may not know and try again.
     """
     _write(session, job_id, fence, progress=report)
     if session.execute(select(exists().where(Layer.job_id == job_id, Layer.block == block))).scalar_one():
@@ -205,7 +206,8 @@ def block_pruned(
         session.add(_layer(job_id, position + offset, block, matrix))
     seconds = sum(matrix.seconds for matrix in matrices)
     summary = {"block": block, "total": report["total"], "matrices": len(matrices), "seconds": seconds, "resumed": resumed}
-    events.append(session, job_id, EventType.BLOCK_PRUNED, summary)
+    peak = {"peak_memory_bytes": dict(memory)} if memory else {}
+    events.append(session, job_id, EventType.BLOCK_PRUNED, summary | peak)
 
 
 def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> Layer:

@@ -14,6 +14,7 @@ from service.audit.tables import AuditEntry
 from service.contract import EventType, JobState, Manifest
 from service.cursor import Page
 from service.dashboard import repository
+from service.dashboard.memory import Point, by_block
 from service.dashboard.repository import Hour, Queue, Reason, UsedModel
 from service.dashboard.timeline import MILESTONES, Course, courses
 from service.database import Database, Session
@@ -33,6 +34,7 @@ from service.workers.schemas import WorkerView
 _MOST_UNDER_WAY: Final = 20
 _MOST_REASONS: Final = 10
 _MOST_MILESTONES: Final = 2000
+_MOST_BLOCKS: Final = 2000
 SHOWN_EVENTS: Final = 200
 SHOWN_DELIVERIES: Final = 100
 _MOST_MODELS: Final = 200
@@ -120,6 +122,7 @@ class JobDetails:
     queue_position: int | None
     eta: Eta | None
     courses: Sequence[Course]
+    memory: Sequence[Point]
     events: Sequence[JobEvent]
     """The newest first."""
     deliveries: Sequence[tuple[Webhook, DeliveryView]]
@@ -133,11 +136,13 @@ def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str
     with database.begin() as session:
         attempts = job_repository.attempts(session, job_id)
         milestones = repository.events(session, job_id, types=MILESTONES, newest_first=False, limit=_MOST_MILESTONES)
+        pruned = repository.events(session, job_id, types=[EventType.BLOCK_PRUNED], newest_first=True, limit=_MOST_BLOCKS)
         events = repository.events(session, job_id, types=event_types, newest_first=True, limit=SHOWN_EVENTS)
         retried_by = job_repository.retry_of(session, job_id)
         now = job_repository.now(session)
     deliveries = webhooks.told_of_job(database, job_id, tenant=tenant, limit=SHOWN_DELIVERIES)
-    return JobDetails(now, job, retried_by, position, eta, courses(attempts, milestones), events, deliveries)
+    course, points = courses(attempts, milestones), by_block(reversed(pruned))
+    return JobDetails(now, job, retried_by, position, eta, course, points, events, deliveries)
 
 
 def artifact(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:

@@ -17,7 +17,14 @@ class EventView(BaseModel):
             "example": {
                 "seq": 7,
                 "type": "block_pruned",
-                "data": {"block": 3, "total": 30, "matrices": 7, "seconds": 1.2, "resumed": False},
+                "data": {
+                    "block": 3,
+                    "total": 30,
+                    "matrices": 7,
+                    "seconds": 1.2,
+                    "resumed": False,
+                    "peak_memory_bytes": {"host_total": 1_204_224_000, "device": None},
+                },
                 "created_at": "2026-01-31T12:00:00Z",
             }
         }

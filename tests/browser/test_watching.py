@@ -1,5 +1,6 @@
 """People watch jobs: what happens is on the screen without a reload, also after the connection was lost."""
 
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -49,6 +50,8 @@ def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, setting
     expect(page.locator("#courses .stages li")).to_have_count(5)
     expect(page.locator("#heat-chart .cell")).to_have_count(6 * 7)
     expect(page.locator("#errors-chart circle")).to_have_count(2 * 6)
+    expect(page.locator("#memory-chart .line.host circle")).to_have_count(6)
+    expect(page.locator("#memory-chart .line.host title").first).to_have_text(re.compile(r"^host, block 0: [0-9.]+ [MG]B$"))
     expect(page.locator("#events tbody tr").first).to_contain_text("succeeded")
     expect(page.locator("#actions button")).to_have_text(["Delete"])
     assert is_unbroken(page)

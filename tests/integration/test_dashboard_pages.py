@@ -164,8 +164,9 @@ def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, databa
     job_id = finished_job(database)
     words = " ".join(Parsed(visitor.get(f"/jobs/{job_id}").text).text.split())
     for part in (
-        "14.446 (13.900 to 15.000)", "25.454 (24.400 to 26.500)", "× 1.762", "+0.5665 (0.5470 to 0.5860)", "0.610 ± 0.030",
-        "-0.060", "0.4121 ± 0.0100", "The text is short", "893 MB above an idle worker", "Attempt 1 on gpu-7:4711", "publishing",
+        "14.446 (13.900 to 15.000)", "25.454 (24.400 to 26.500)", "× 1.762", "+0.5665 (0.5470 to 0.5860)", "61.0 ± 3.0 %",
+        "-6.0 points", "64.1 ± 0.4 %", "0.4121 ± 0.0100", "The text is short", "893 MB above an idle worker",
+        "Attempt 1 on gpu-7:4711", "publishing",
     ):  # fmt: skip
         assert part in words, part
     only = Parsed(visitor.get(f"/jobs/{job_id}", params={"event": "succeeded"}).text)

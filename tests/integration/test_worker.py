@@ -155,6 +155,18 @@ def test_the_events_tell_the_run_in_order(settings: Settings, database: Database
     ]
 
 
+def test_each_block_tells_the_memory_it_took(settings: Settings, database: Database, model: Path) -> None:
+    job_id = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    metrics = job_row(database, job_id).metrics
+    assert metrics is not None
+    told = [event.data["peak_memory_bytes"] for event in events_of(database, job_id) if event.type == "block_pruned"]
+    assert len(told) == 2
+    for each in told:
+        assert 50_000_000 < each["host_total"] <= metrics["peak_memory_bytes"]["host_total"]  # PyTorch alone takes more than that
+        assert (each["device"] is None) == (metrics["peak_memory_bytes"]["device"] is None)
+
+
 @pytest.mark.parametrize(
     ("code", "fields"),
     [

@@ -1,9 +1,11 @@
 // Two charts in plain SVG: lines over blocks, and a heat map. Shapes are told by attributes and classes alone, as the page's
 // Content-Security-Policy wants it, and drawn for the width there is, so that text keeps its size on a phone.
+import { logarithmic } from "./scales.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 export const LEFT = 56;
 const SMALLEST = 240;
+const ROW = 18;
 
 export function shape(name, attributes = {}, text = "") {
   const made = document.createElementNS(SVG, name);
@@ -23,27 +25,25 @@ export function canvas(place, height, label) {
   return [picture, width];
 }
 
-// lines: [{ title, kind, points: [[x, y]] }]; y is drawn on a logarithmic scale, for errors differ by powers of ten.
-export function drawLines(place, lines, { x, describe }) {
-  const height = 260;
-  const values = lines.flatMap((line) => line.points.map(([, value]) => value)).filter((value) => value > 0);
+// lines: [{ title, kind, points: [[x, y]] }]
+export function drawLines(place, lines, { x, what = "Errors", describe, scale = logarithmic, written = (tick) => tick.toPrecision(1) }) {
+  const key = keyOf(lines, Math.max(place.clientWidth, SMALLEST));
+  const height = 260 + ROW * key.at(-1).row, bottom = 214;
   const columns = [...new Set(lines.flatMap((line) => line.points.map(([column]) => column)))].sort((a, b) => a - b);
   const summary = lines.map((line) => `${line.title} ${describe(line.points.at(-1)[1])}`).join(", ");
-  const [picture, width] = canvas(place, height, `Errors of ${columns.length} blocks; in the last one: ${summary}`);
-  const low = Math.log10(Math.min(...values, 1)), high = Math.log10(Math.max(...values, 1e-6));
-  const bottom = height - 46, span = Math.max(high - low, 0.3), middle = (high + low) / 2;
+  const [picture, width] = canvas(place, height, `${what} of ${columns.length} blocks; in the last one: ${summary}`);
   const [first, last] = [columns[0], columns.at(-1)];
   const across = (column) => LEFT + ((width - LEFT - 14) * (column - first)) / Math.max(last - first, 1);
-  const up = (value) => bottom - ((bottom - 12) * (Math.log10(Math.max(value, 1e-12)) - (middle - span / 2))) / span;
-  for (const tick of logarithmicTicks(middle - span / 2, middle + span / 2)) {
+  const up = scale(lines.flatMap((line) => line.points.map(([, value]) => value)), bottom, 12);
+  for (const tick of up.ticks) {
     picture.append(shape("line", { class: "grid", x1: LEFT, x2: width - 14, y1: up(tick), y2: up(tick) }));
-    picture.append(shape("text", { x: LEFT - 8, y: up(tick) + 4, "text-anchor": "end" }, tick.toPrecision(1)));
+    picture.append(shape("text", { x: LEFT - 8, y: up(tick) + 4, "text-anchor": "end" }, written(tick)));
   }
   for (const column of columnTicks(columns, width)) {
     picture.append(shape("text", { x: across(column), y: bottom + 18, "text-anchor": "middle" }, String(column)));
   }
   for (const line of lines) drawLine(picture, line, across, up, { x, describe });
-  drawKey(picture, lines, height - 8);
+  drawKey(picture, key, bottom + 38);
   place.replaceChildren(picture);
 }
 
@@ -56,25 +56,24 @@ function drawLine(picture, line, across, up, { x, describe }) {
   picture.append(group);
 }
 
-function drawKey(picture, lines, y) {
-  let at = LEFT;
-  for (const line of lines) {
-    const entry = shape("g", { class: `line ${line.kind}` });
-    entry.append(shape("line", { x1: at, x2: at + 18, y1: y - 4, y2: y - 4 }), shape("text", { x: at + 24, y }, line.title));
-    picture.append(entry);
-    at += 24 + 6.5 * line.title.length + 14;
-  }
+// Where each line's name stands: in as many rows as the width needs.
+function keyOf(lines, width) {
+  let left = LEFT, row = 0;
+  return lines.map((line) => {
+    const wide = 24 + 6.5 * line.title.length + 14;
+    if (left > LEFT && left + wide > width) [left, row] = [LEFT, row + 1];
+    left += wide;
+    return { ...line, left: left - wide, row };
+  });
 }
 
-function logarithmicTicks(low, high) {
-  const ticks = [];
-  for (let power = Math.floor(low); power <= Math.ceil(high); power += 1) {
-    for (const digit of [1, 2, 5]) {
-      const tick = digit * 10 ** power;
-      if (Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9) ticks.push(tick);
-    }
+function drawKey(picture, key, top) {
+  for (const { title, kind, left, row } of key) {
+    const y = top + ROW * row;
+    const entry = shape("g", { class: `line ${kind}` });
+    entry.append(shape("line", { x1: left, x2: left + 18, y1: y - 4, y2: y - 4 }), shape("text", { x: left + 24, y }, title));
+    picture.append(entry);
   }
-  return ticks.length > 7 ? ticks.filter((tick) => /^1/.test(tick.toExponential())) : ticks;
 }
 
 function columnTicks(columns, width) {

@@ -2,6 +2,7 @@
 import { ask, confirmed, failed } from "./asking.js";
 import { Charts } from "./layers.js";
 import { refresh } from "./live.js";
+import { followMemory } from "./memory.js";
 import { streamOf } from "./stream.js";
 
 const page = document.getElementById("job");
@@ -51,6 +52,7 @@ document.addEventListener("click", (event) => {
 document.getElementById("event").addEventListener("change", (event) => event.target.form.requestSubmit());
 
 charts.load();
+followMemory();
 let hasEnded = page.dataset.ended === "yes";
 if (!hasEnded) {
   streamOf(

@@ -15,7 +15,7 @@ export class Charts {
     this.begin();
     this.chain = Promise.resolve();
     document.getElementById("measure").addEventListener("change", () => this.draw());
-    new ResizeObserver(() => this.draw()).observe(document.getElementById("charts"));
+    new ResizeObserver(() => this.layers.length && this.draw()).observe(document.getElementById("charts"));
   }
 
   // A new attempt writes its matrices anew.
@@ -26,7 +26,7 @@ export class Charts {
 
   // One after the other, so that nothing is read twice.
   load() {
-    this.chain = this.chain.then(() => this.read()).catch(() => {});
+    this.chain = this.chain.then(() => this.read()).catch(() => this.say("The figures cannot be read now; they come as soon as the service answers."));
     return this.chain;
   }
 
@@ -34,7 +34,7 @@ export class Charts {
     let cursor = this.last;
     do {
       const response = await fetch(`/v1/jobs/${this.job}/layers?cursor=${cursor}`);
-      if (!response.ok) return;
+      if (!response.ok) throw new Error(response.status);
       const page = await response.json();
       this.layers.push(...page.items);
       if (page.items.length) this.last = page.items.at(-1).position;
@@ -45,12 +45,21 @@ export class Charts {
 
   draw() {
     document.getElementById("charts").hidden = this.layers.length === 0;
-    document.getElementById("layers-none").hidden = this.layers.length > 0;
-    if (!this.layers.length) return;
+    if (!this.layers.length) {
+      this.say(document.getElementById("layers-none").dataset.none);
+      return;
+    }
+    this.say("");
     const blocks = Map.groupBy ? Map.groupBy(this.layers, (layer) => layer.block) : grouped(this.layers);
     this.drawErrors(blocks);
     this.drawMatrices();
     this.fillTable(blocks);
+  }
+
+  say(text) {
+    const place = document.getElementById("layers-none");
+    place.textContent = text;
+    place.hidden = !text;
   }
 
   drawErrors(blocks) {

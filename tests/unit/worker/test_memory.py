@@ -50,3 +50,21 @@ def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
     peak = memory.read()["host"]
     assert peak is not None
     assert peak >= NEARLY * 2 * MANY
+
+
+def test_a_block_has_its_own_peak_and_the_run_keeps_its() -> None:
+    memory = PeakMemory.start()
+    memory.begin_block()
+    _touch(2 * MANY)
+    large = memory.of_block()["host_total"]
+    memory.begin_block()
+    _touch(MANY)
+    small = memory.of_block()["host_total"]
+    peak = memory.read()["host_total"]
+
+    assert large is not None
+    assert small is not None
+    assert peak is not None
+    if _may_reset_marks():
+        assert small < large - (1 - NEARLY) * MANY
+    assert peak >= large

@@ -1,0 +1,20 @@
+// The memory that each block took, as the page tells it: it comes anew with every block, and is drawn anew.
+import { drawLines } from "./charts.js";
+import { size } from "./figures.js";
+import { fromZero } from "./scales.js";
+
+const LINES = [["host", "host"], ["device", "device"]];
+
+function draw() {
+  const points = JSON.parse(document.getElementById("memory-points").dataset.points);
+  const lines = LINES.map(([kind, title], at) => ({ kind, title, points: points.map((each) => [each[0], each[at + 1]]).filter(([, bytes]) => bytes !== null) }));
+  const known = lines.filter((line) => line.points.length);
+  document.getElementById("memory").hidden = !known.length;
+  if (known.length) drawLines(document.getElementById("memory-chart"), known, { x: "block", what: "Peak memory", describe: size, scale: fromZero, written: size });
+}
+
+export function followMemory() {
+  document.addEventListener("refreshed", draw);
+  new ResizeObserver(draw).observe(document.getElementById("charts"));
+  draw();
+}
