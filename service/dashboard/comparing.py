@@ -9,14 +9,13 @@ from service.comparisons import operations
 from service.comparisons.measures import Measure, Number
 from service.comparisons.parameters import ComparedIds
 from service.dashboard.access import Reader
-from service.dashboard.formats import duration, figure, share, size
+from service.dashboard.formats import SHARES, duration, figure, percent, share, size
 from service.dashboard.rendering import page
 from service.resources import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 
 _BYTES: Final = ("bytes",)
-_SHARES: Final = frozenset({"sparsity", "top1_agreement"})
 
 _NAMES: Final = {
     "acc": "Accuracy",
@@ -30,6 +29,8 @@ _NAMES: Final = {
     "peak_host_bytes": "Peak memory, host",
     "peak_device_bytes": "Peak memory, device",
 }
+
+_CONDITIONS: Final = {"sequence_length": "tokens per window", "few_shot": "shots", "new_tokens": "tokens written"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _line(measure: Measure) -> Line:
     quantity = measure.quantity
     name = _NAMES.get(quantity.name, quantity.name.replace("_", " ").capitalize())
     parts = [name, quantity.on, f"{quantity.model} model" if quantity.model else None]
-    how = ", ".join(f"{value:,} {what.replace('_', ' ')}" for what, value in quantity.conditions)
+    how = ", ".join(f"{value:,} {_CONDITIONS.get(what, what.replace('_', ' '))}" for what, value in quantity.conditions)
     values = [_written(quantity.name, value) for value in measure.values]
     is_told_apart = len(measure.best) < len(measure.values)
     return Line(", ".join(filter(None, parts)), how, values, frozenset(measure.best if is_told_apart else ()))
@@ -64,7 +65,9 @@ def _written(name: str, value: Number | None) -> str:
         return size(value)
     if name == "seconds":
         return duration(value)
-    return share(value) if name in _SHARES else figure(value, 4 if name == "layer_error" else 3)
+    if name in SHARES:
+        return percent(value)
+    return share(value) if name == "sparsity" else figure(value, 4 if name == "layer_error" else 3)
 
 
 def _told(value: Any) -> str:

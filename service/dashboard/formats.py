@@ -46,6 +46,17 @@ def share(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}%}".replace("%", " %")
 
 
+SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement"})
+"""Measures that people expect in percent."""
+
+
+def percent(value: float | None, error: float | None = None, digits: int = 1) -> str:
+    """`55.0 %`, or with its standard error `55.0 ± 3.0 %`."""
+    if value is None or error is None:
+        return share(value, digits)
+    return f"{100 * value:.{digits}f} ± {share(error, digits)}"
+
+
 def figure(value: float | None, digits: int = 3) -> str:
     """`29.525`, `1,203.1`; as many digits as tell something."""
     if value is None:

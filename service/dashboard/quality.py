@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.dashboard.formats import figure, share, size
+from service.dashboard.formats import SHARES, figure, percent, share, size
 
 _Part = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ def agreements(metrics: _Part) -> list[Agreement]:
         Agreement(
             str(each.get("dataset")),
             _spread(each.get("kl_divergence"), each.get("kl_standard_error"), 4),
-            _spread(each.get("top1_agreement"), each.get("top1_standard_error"), 4),
+            percent(each.get("top1_agreement"), each.get("top1_standard_error")),
             f"{each['windows']} windows, {each['tokens']:,} tokens" if each.get("windows") and each.get("tokens") else "",
         )
         for each in metrics.get("agreement") or ()
@@ -82,11 +82,16 @@ def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
             was, now = ((each.get("metrics") or {}).get(name) or {} for each in (old, new))
             yield Row(
                 f"{task}, {name}",
-                _spread(was.get("value"), was.get("standard_error")),
-                _spread(now.get("value"), now.get("standard_error")),
-                _difference(was.get("value"), now.get("value")),
+                _found(name, was),
+                _found(name, now),
+                _difference(name, was.get("value"), now.get("value")),
                 note,
             )
+
+
+def _found(name: str, measured: _Part) -> str:
+    written = percent if name in SHARES else _spread
+    return written(measured.get("value"), measured.get("standard_error"))
 
 
 def _speeds(speed: _Part) -> Iterator[Row]:
@@ -138,5 +143,7 @@ def _ratio(old: float | None, new: float | None) -> str:
     return f"× {new / old:.3f}" if old and new is not None else "–"
 
 
-def _difference(old: float | None, new: float | None) -> str:
-    return f"{new - old:+.3f}" if old is not None and new is not None else "–"
+def _difference(name: str, old: float | None, new: float | None) -> str:
+    if old is None or new is None:
+        return "–"
+    return f"{100 * (new - old):+.1f} points" if name in SHARES else f"{new - old:+.3f}"

@@ -56,6 +56,17 @@ def test_comparisons_are_for_everybody_and_run_nothing(opened: Opening, url: str
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_points_at_one_place_are_all_seen(opened: Opening, database: Database) -> None:
+    jobs = [finished_job(database, model=f"org/{number}") for number in range(3)]
+    apart = finished_job(database, metrics=worse_metrics())
+    page = opened("/compare?" + "&".join(f"ids={job}" for job in (*jobs, apart)))
+    circles = page.locator("#trade-chart circle")
+    expect(circles).to_have_count(4)
+    boxes = {tuple(sorted(box.items())) for circle in circles.all() if (box := circle.bounding_box())}
+    assert len(boxes) == 4, "none is hidden by another"
+    expect(page.locator("#trade-chart .label-of text")).to_have_text(["job 1, job 2, job 3", "job 4"])
+
+
 def test_what_cannot_be_compared_is_said(opened: Opening, database: Database) -> None:
     page = opened(f"/compare?ids={insert_job(database)}", excused="the server responded with a status of 4")
     expect(page.locator("main")).to_contain_text("names 1 job; give the ids of 2 to 6")

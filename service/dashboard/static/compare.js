@@ -1,6 +1,6 @@
 // The charts of several jobs, drawn from the API's comparison, which takes the same address.
 import { drawLines } from "./charts.js";
-import { share } from "./figures.js";
+import { count, share } from "./figures.js";
 import { drawPoints } from "./points.js";
 
 const state = document.getElementById("charts-state");
@@ -39,7 +39,7 @@ function draw() {
 }
 
 function offer() {
-  const written = (each) => `perplexity on ${each.on}, ${Object.entries(each.conditions).map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`).join(", ")}`;
+  const written = (each) => `perplexity on ${each.on}, ${Object.entries(each.conditions).map(([name, value]) => `${count(value)} ${name === "sequence_length" ? "tokens per window" : name.replaceAll("_", " ")}`).join(", ")}`;
   document.getElementById("quantity").replaceChildren(...quantities().map((each) => Object.assign(document.createElement("option"), { textContent: written(each) })));
 }
 
