@@ -25,6 +25,8 @@ router: Final = APIRouter(include_in_schema=False)
 
 _MOST_UPLOADS: Final = 100
 _MOST_JOBS: Final = 50
+_MOST_TEXTS: Final = 12
+"""That are seen at once; of more, one is found by typing a part of its name."""
 
 
 @router.get("/jobs/new")
@@ -58,6 +60,7 @@ def show_new_job(
         },
         formats=FORMATS,
         datasets=_references(uploads, earlier.spec if earlier else {}),
+        most_texts=_MOST_TEXTS,
         models=operations.models(database, tenant=reader.tenant),
         made=done.items,
     )

@@ -4,7 +4,8 @@ import { fill, read, trimmed } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
 import { copyFrom } from "./copying.js";
 import { drop, keep, kept } from "./drafts.js";
-import { describeModel, describePlan } from "./plans.js";
+import { findIn } from "./finding.js";
+import { briefly, describeModel, describePlan } from "./plans.js";
 import { Recipe } from "./recipes.js";
 import { WRITTEN } from "./requests.js";
 
@@ -36,7 +37,10 @@ function lately(call) {
   };
 }
 
-const say = (text) => (document.getElementById("plan-state").textContent = text);
+function say(text, brief = text) {
+  document.getElementById("plan-state").textContent = text;
+  document.getElementById("plan-brief").textContent = brief;
+}
 
 const planSoon = lately(async (signal) => {
   const body = wanted();
@@ -44,7 +48,7 @@ const planSoon = lately(async (signal) => {
     const answer = await ask("POST", "/v1/jobs?validate_only=true", { body: JSON.stringify(body), headers: JSON_BODY, signal });
     const plan = await answer.json();
     forget(form);
-    say("");
+    say("", briefly(plan));
     describePlan(document.getElementById("plan"), plan);
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -138,6 +142,8 @@ document.getElementById("afresh").addEventListener("click", () => {
   begin(initial);
   form.elements["/model/id"].focus();
 });
+
+findIn(document.getElementById("find-text"), document.getElementById("texts"));
 
 function begin(body) {
   fill(form, body, known.choices);

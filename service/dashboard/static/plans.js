@@ -30,6 +30,14 @@ export function describePlan(place, plan) {
   place.replaceChildren(...plan.warnings.map((text) => said("p", text, "warning")), facts);
 }
 
+// In a few words, for where there is no room for all of it.
+export function briefly({ estimate, memory: [first], warnings }) {
+  const taken = first && `${size(first.device_bytes ?? first.host_bytes)} of memory`;
+  const time = estimate.run_seconds === null ? "time not known yet" : duration(estimate.run_seconds);
+  const warned = warnings.length && `${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}`;
+  return `Plan: ${[taken, time, warned].filter(Boolean).join(", ")}.`;
+}
+
 function memory(each) {
   const device = each.device_bytes === null ? "" : `${size(each.device_bytes)} on the device (${size(each.least_device_bytes)} at the least), `;
   return `${device}${size(each.host_bytes)} of the host’s (${size(each.least_host_bytes)} at the least)`;

@@ -48,6 +48,7 @@ export class Recipe {
   }
 
   explain() {
+    for (const told of this.form.querySelectorAll("[data-preset]")) told.hidden = told.dataset.preset !== this.preset;
     for (const control of this.controls) {
       const told = [...this.form.querySelectorAll("[data-of]")].find((each) => each.dataset.of === control.name && each.dataset.kind === control.value);
       document.getElementById(control.dataset.hint).replaceChildren(...(told?.cloneNode(true).childNodes ?? []));
