@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench fuzz soak lock
+.PHONY: help setup demo test lint check bench fuzz soak screenshots lock
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -74,6 +74,9 @@ fuzz: $(READY) ## made-up requests by the OpenAPI document, for FUZZ_SECONDS (60
 
 soak: $(READY) $(SWIFT_READY) ## half an hour of random faults under 200 small jobs
 	@$(BIN)/python -m tests.faults.soak
+
+screenshots: $(READY) $(CHROMIUM) ## take the dashboard's pictures for the README anew, of real jobs
+	@$(BIN)/python -m tests.browser.screenshots
 
 # The CPU build of PyTorch is resolved, so that no GPU libraries get into the lock; the build itself is not pinned.
 lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirements.lock
