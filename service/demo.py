@@ -61,7 +61,7 @@ def main() -> int:
     home = HomeSettings().home.expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
-            import_model(shipped_model(), home / "models" / MODEL)
+            import_model(_shipped_model(), home / "models" / MODEL)
             check()
             with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
                 has_succeeded = _compare(client, home, url, check)
@@ -153,7 +153,7 @@ def _tell(job: Job, wanda: Job) -> None:
     print_cost(job.metrics)
 
 
-def shipped_model() -> Path:
+def _shipped_model() -> Path:
     """The wheel's GGUF file; its code is never imported."""
     found = [file for file in distribution(WHEEL).files or [] if file.suffix == ".gguf"]
     if not found:

@@ -30,6 +30,7 @@ _NAMES: Final = {
     "peak_device_bytes": "Peak memory, device",
 }
 
+_SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
 _CONDITIONS: Final = {"sequence_length": "tokens per window", "few_shot": "shots", "new_tokens": "tokens written"}
 
 
@@ -67,7 +68,7 @@ def _written(name: str, value: Number | None) -> str:
         return duration(value)
     if name in SHARES:
         return percent(value)
-    return share(value) if name == "sparsity" else figure(value, 4 if name == "layer_error" else 3)
+    return share(value) if name == "sparsity" else figure(value, 4 if name in _SMALL else 3)
 
 
 def _told(value: Any) -> str:
