@@ -45,6 +45,7 @@ from service.artifacts.store import ArtifactStore
 from service.audit.trail import AuditTrail
 from service.bodies import BodyGuard
 from service.dashboard import problem_pages
+from service.dashboard.rendering import compile_templates
 from service.dashboard.signing_in import FORMS
 from service.database import Database
 from service.errors import InvalidInput, Unavailable
@@ -151,6 +152,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
+        compile_templates()
         listener = asyncio.create_task(wakeups.run())
         with _at_stop_signal(wakeups.close):
             yield

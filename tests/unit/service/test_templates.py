@@ -1,0 +1,13 @@
+"""The templates of the dashboard."""
+
+from pathlib import Path
+
+from service.dashboard import rendering
+
+
+def test_every_template_is_compiled_before_somebody_waits_for_it() -> None:
+    rendering._templates.cache_clear()
+    rendering.compile_templates()
+
+    compiled = {name for _, name in rendering._templates().cache or ()}
+    assert compiled == {path.name for path in (Path(rendering.__file__).parent / "templates").iterdir()}
