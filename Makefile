@@ -3,17 +3,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench fuzz soak screenshots lock
+.PHONY: help setup demo test lint check bench peers fuzz soak screenshots lock
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PEERS_PIP := .venv-peers/bin/python -m pip --disable-pip-version-check --no-input --quiet
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 # the environment is complete if it was made from exactly these files
 WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/integration/swift-requirements.txt | cut -c1-16)
+PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
 
 help: ## list what can be asked for
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -68,6 +70,18 @@ check: lint test ## lint, then test
 
 bench: $(READY) ## list what can be measured, and how
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
+
+# llmcompressor wants older libraries than ours and gets an environment of its own, with the PyTorch that ours has.
+peers: $(PEERS_READY) ## make .venv-peers with llmcompressor, which benchmarks/speed.py measures beside ours
+	@echo "peers: .venv-peers is complete"
+
+$(PEERS_READY):
+	@rm -rf .venv-peers; $(PYTHON) -m venv .venv-peers
+	@echo "peers: PyTorch $(TORCH)"
+	@$(PEERS_PIP) install --no-deps 'torch==$(TORCH)+cpu' 2>/dev/null || $(PEERS_PIP) install 'torch==$(TORCH)'
+	@echo "peers: llmcompressor"
+	@$(PEERS_PIP) install --no-deps --requirement benchmarks/peers-requirements.txt
+	@touch $@
 
 fuzz: $(READY) ## made-up requests by the OpenAPI document, for FUZZ_SECONDS (600) from FUZZ_SEED on
 	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "fuzz: FUZZ_SEED=$$seed"; FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$seed $(BIN)/pytest -q tests/integration/test_fuzz.py

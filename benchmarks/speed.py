@@ -1,15 +1,17 @@
-"""Measure what pruning costs in forward passes: each preset against the bare forward pass of the same tokens.
+"""Measure what pruning costs in forward passes: each preset, and peers, against the bare forward pass of the same tokens.
 
     python -m benchmarks.speed MODEL --calibration TEXT --out benchmarks/results/speed-NAME
 
 The unit is one pass of the calibration tokens through all dense blocks, as they are loaded, in the type that the engine
-computes in. It is measured before and after every preset, in the same process, and a preset is held against the mean of
-its two neighbours, so that a machine that slows down slows both. Nothing else may run beside it.
+computes in. It is measured before and after every preset and peer, and each is held against the mean of its two
+neighbours, so that a machine that slows down slows both. Nothing else may run beside it. Peers need `make peers` once.
 """
 
 import argparse
 import json
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -18,31 +20,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import _peers
 from benchmarks._cell import calibration_windows, token_ids
 from benchmarks._machine import about
+from benchmarks._masks import zeros
+from benchmarks._passes import Row, line, markdown
 from worker.engine import Recipe, sparsify
 from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
+from worker.engine.calibration import record, samples_per_batch
+from worker.engine.device_memory import TOKENS_PER_BATCH
 from worker.engine.loading import choose_device, compute_dtype, loaded_block
-from worker.engine.report import Part
 
-PATTERN = {"type": "unstructured", "sparsity": 0.6}
-OTHERS = {"wanda": {"refinement": {"method": "none"}}}  # what is no preset
-AIMS = {"dsnot-paper": 2.3, "balanced": 4.5, "best": 6.0}  # whole run, in units
+SPARSITY = 0.6
+PATTERN = {"type": "unstructured", "sparsity": SPARSITY}
+NO = {"method": "none"}
+OTHERS: dict[str, dict[str, Any]] = {  # what is no preset
+    "wanda": {"refinement": NO},
+    "sparsegpt": {"criterion": "obs", "refinement": NO, "update": {"method": "obs"}},
+}
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write, after every row anew."""
     options = _options()
     tokens = calibration_windows(token_ids(options.model, options.calibration), options.windows, options.length)
-    units = [forward_seconds(options.model, tokens, options.device)]
-    rows = []
-    for preset in options.presets:
-        row = run(options.model, preset, tokens, options.device)
+    facts = _facts(options)
+    if facts["no_peers"]:
+        print(f"No peers: {facts['no_peers']}.", flush=True)
+    units, rows = facts["units"], []
+    units.append(forward_seconds(options.model, tokens, options.device))
+    for measure in _measurements(options, tokens, facts):
+        row = measure()
         units.append(forward_seconds(options.model, tokens, options.device))
-        rows.append({"preset": preset, "unit": fmean(units[-2:]), **row})
-        print(_line(rows[-1]), flush=True)
-    write(options, rows, units)
+        rows.append({**row, "unit": fmean(units[-2:])})
+        print(line(rows[-1]), flush=True)
+        write(options.out, facts, rows)
+
+
+def _measurements(options: argparse.Namespace, tokens: Tensor, facts: Row) -> Iterator[Callable[[], Row]]:
+    """All that is to be measured, one after the other."""
+    masks: dict[str, Any] = {}
+    for preset in options.presets:
+        yield partial(run, options.model, preset, tokens, options.device, masks)
+    for name in [] if facts["no_peers"] else options.peers:
+        for dtype in options.peer_dtypes or [facts["dtype"]]:
+            setting = _peers.Setting(str(options.model), SPARSITY, dtype, facts["batch"], facts["threads"])
+            yield partial(_peers.run, _peers.PEERS[name], setting, tokens, masks)
 
 
 def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
@@ -58,64 +81,48 @@ def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
     return seconds
 
 
-def run(model: Path, preset: str, tokens: Tensor, device: str) -> dict[str, Any]:
-    """Seconds of a whole run of the engine, and of its parts."""
+def run(model: Path, preset: str, tokens: Tensor, device: str, masks: dict[str, Any]) -> Row:
+    """Seconds of a whole run of the engine, and of its parts. `masks` is given those of Wanda."""
     with tempfile.TemporaryDirectory() as folder:
         started = perf_counter()
         recipe = Recipe.from_dict(OTHERS.get(preset, {"preset": preset}) | {"pattern": PATTERN})
         report = sparsify(model, Path(folder), recipe, tokens, device=device)
-        return {"seconds": perf_counter() - started, "parts": report.seconds}
+        seconds = perf_counter() - started
+        if preset == "wanda":
+            masks.update(zeros(Path(folder)))
+        return {"preset": preset, "seconds": seconds, "parts": report.seconds}
 
 
-def write(options: argparse.Namespace, rows: list[dict[str, Any]], units: list[float]) -> None:
-    """OUT.json and OUT.md."""
-    arch = take_apart(options.model)
-    facts = about() | {
+def _facts(options: argparse.Namespace) -> Row:
+    """What the figures stand on."""
+    arch, device = take_apart(options.model), choose_device(options.device)
+    return about() | {
         "model": options.model.name,
-        "dtype": str(compute_dtype(arch.model, choose_device(options.device))).removeprefix("torch."),
+        "dtype": str(compute_dtype(arch.model, device)).removeprefix("torch."),
         "tokens": f"{options.windows} x {options.length}",
+        "batch": samples_per_batch(arch, options.length, TOKENS_PER_BATCH),
         "threads": torch.get_num_threads(),
-        "units": units,
+        "no_peers": _peers.hindrance(device) if options.peers else None,
+        "units": [],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps({"about": facts, "presets": rows}, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(markdown(facts, rows))
 
 
-def markdown(facts: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """The table: everything in units."""
-    parts = list(map(str, Part))
-    head = ["preset", "whole run", "aim", *parts]
-    units = facts["units"]
-    setting = ", ".join(str(facts[name]) for name in ("machine", "versions", "date"))
-    protocol = f"{facts['model']} in {facts['dtype']}, {facts['tokens']} calibration tokens, 60 %, {setting}."
-    unit = f"One pass through the dense blocks takes {fmean(units):.1f} s ({min(units):.1f} to {max(units):.1f})."
-    lines = [
-        "# What presets cost in forward passes",
-        "",
-        f"{protocol} {unit}",
-        "",
-        f"| {' | '.join(head)} |",
-        "|---|" + "---:|" * (len(head) - 1),
-    ]
-    for row in rows:
-        cells = [row["parts"][part] / row["unit"] for part in parts]
-        aim = AIMS.get(row["preset"])
-        figures = [f"{row['seconds'] / row['unit']:.2f}", f"≤ {aim}" if aim else "–", *(f"{cell:.2f}" for cell in cells)]
-        lines.append(f"| {row['preset']} | {' | '.join(figures)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: dict[str, Any]) -> str:
-    parts = ", ".join(f"{part} {seconds / row['unit']:.2f}" for part, seconds in row["parts"].items())
-    return f"{row['preset']}: {row['seconds'] / row['unit']:.2f} forward passes of {row['unit']:.1f} s ({parts})"
+def write(out: Path, facts: Row, rows: list[Row]) -> None:
+    """OUT.json and OUT.md."""
+    presets = [row for row in rows if "preset" in row]
+    peers = [row for row in rows if "preset" not in row]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps({"about": facts, "presets": presets, "peers": peers}, indent=1) + "\n")
+    out.with_suffix(".md").write_text(markdown(facts, presets, peers))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--calibration", required=True, help="the text to calibrate on: a file or data set:split")
-    parser.add_argument("--presets", nargs="+", default=["wanda", "dsnot-paper", "fast", "balanced", "best"])
+    parser.add_argument("--presets", nargs="*", default=["wanda", "dsnot-paper", "sparsegpt", "fast", "balanced", "best"])
+    parser.add_argument("--peers", nargs="*", choices=_peers.PEERS, default=list(_peers.PEERS), help="of llmcompressor")
+    parser.add_argument("--peer-dtypes", nargs="+", help="types for peers to compute in (that of the engine)")
     parser.add_argument("--windows", type=int, default=64, help="calibration windows")
     parser.add_argument("--length", type=int, default=1024, help="tokens of a window")
     parser.add_argument("--device", default="auto")
