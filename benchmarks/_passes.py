@@ -55,22 +55,24 @@ def _about(peers: Sequence[Row], facts: Row) -> list[str]:
         return ["## Peers", f"None measured: {facts['no_peers']}."] if facts.get("no_peers") else []
     measured, failed = _measured(peers), [row for row in peers if "failed" in row]
     versions = dict.fromkeys(row["versions"] for row in measured)
+    threads = "1 thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
     head = ["peer", "its own forward pass", "whole run in its own passes", "sparsity", "matrices", "masks as Wanda's of ours"]
     return [
         "## Peers",
-        _SETTING.format(versions="; ".join(versions) or "no version", batch=facts["batch"], threads=facts["threads"]),
+        _SETTING.format(versions="; ".join(versions) or "no version", batch=facts["batch"], threads=threads),
         *([_table(head, [_work(row) for row in measured])] if measured else []),
         *([f"* {title(row)} failed: {row['failed']}" for row in failed]),
     ]
 
 
 _SETTING: Final = (
-    "{versions}; the same tokens, {batch} windows at a time, {threads} threads, each run in a process of its own. Timed is the "
-    "library's `Oneshot` on a loaded model, without saving. Its modifiers have their defaults, with `targets` the linear "
-    "layers and without the head. `sequential` is the pipeline that the library chooses for pruning, `basic` its fastest: the "
-    "dense model is passed once and all is pruned at the end. Its own forward pass is that of the plain model in its process "
-    "(the library forces eager attention while it calibrates, the plain model has no need to). Masks: the share of weights "
-    "that both prune or both keep; two random masks of 60 % agree on 52 %."
+    "{versions}; the same tokens, up to {batch} windows at a time, {threads}, each run in a process of its own. Timed is the "
+    "library's `Oneshot` on a loaded model, without saving; the presets' whole run has reading and writing in it. Its "
+    "modifiers have their defaults, with `targets` the linear layers and without the head. `sequential` is the pipeline that "
+    "the library chooses for pruning, `basic` its fastest: the dense model is passed once and all is pruned at the end. Its "
+    "own forward pass is that of the plain model in its process, with the attention that transformers chooses; while the "
+    "library calibrates, it forces the eager one. Masks: the share of weights that both prune or both keep; two random masks "
+    "of 60 % agree on 52 %."
 )
 
 

@@ -75,7 +75,7 @@ def test_everything_is_shown_in_units() -> None:
     assert "| dsnot-paper | 2.10 | ≤ 2.3 | 1.80 | 0.10 | 0.15 | 0.00 | 0.05 |" in page
     assert "| llmcompressor wanda, basic, float32 | 6.00 | – |  |  |  |  |  |" in page
     assert "| llmcompressor wanda, basic, float32 | 3.00 | 2.00 | 55.00% | 2, the same | 75.00% |" in page
-    assert "llmcompressor 1; the same tokens, 2 windows at a time" in page
+    assert "llmcompressor 1; the same tokens, up to 2 windows at a time, 2 threads" in page
 
 
 def test_a_peer_that_failed_has_no_figures_and_hides_none() -> None:
