@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from service.audit.repository import EntryFilter
@@ -14,6 +14,8 @@ from service.jobs import operations
 from service.jobs.ordering import JobOrder
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job
+
+_Row = tuple[Any, ...]
 
 _PAGE: Final = 500
 _COLUMNS: Final = (
@@ -28,17 +30,36 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str) -> Iterator[str]:
     """All jobs of the filter in this order, a page of the list at a time."""
-    yield _lines([_COLUMNS])
+
+    def read(cursor: str | None) -> tuple[list[_Row], str | None]:
+        page = operations.list_sorted(database, wanted, order, tenant=tenant, cursor=cursor, limit=_PAGE)
+        return [_row(job) for job in page.items], page.next_cursor
+
+    return _paged(_COLUMNS, read)
+
+
+def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Iterator[str]:
+    """All entries of the filter, newest first, a page of the log at a time."""
+
+    def read(cursor: str | None) -> tuple[list[_Row], str | None]:
+        page, names = entries(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
+        return [_entry_row(entry, names) for entry in page.items], page.next_cursor
+
+    return _paged(_ENTRY_COLUMNS, read)
+
+
+def _paged(columns: tuple[str, ...], read: Callable[[str | None], tuple[list[_Row], str | None]]) -> Iterator[str]:
+    """The columns, then what `read` gives for one cursor after the other."""
+    yield _lines([columns])
     cursor: str | None = None
     while True:
-        page = operations.list_sorted(database, wanted, order, tenant=tenant, cursor=cursor, limit=_PAGE)
-        yield _lines([_row(job) for job in page.items])
-        cursor = page.next_cursor
+        rows, cursor = read(cursor)
+        yield _lines(rows)
         if cursor is None:
             return
 
 
-def _row(job: Job) -> tuple[Any, ...]:
+def _row(job: Job) -> _Row:
     labels = " ".join(f"{name}={value}" for name, value in job.labels.items())
     times = (each.isoformat() if each else "" for each in (job.created_at, job.started_at, job.finished_at))
     error = (job.error or {}).get("code", "")
@@ -54,7 +75,7 @@ def _perplexities(metrics: dict[str, Any]) -> tuple[Any, ...]:
     return (pruned[0].get("dataset", ""), dense[0].get("perplexity", ""), pruned[0].get("perplexity", ""))
 
 
-def _lines(rows: list[tuple[Any, ...]]) -> str:
+def _lines(rows: list[_Row]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows([[_harmless(value) for value in row] for row in rows])
     return text.getvalue()
@@ -65,19 +86,7 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Iterator[str]:
-    """All entries of the filter, newest first, a page of the log at a time."""
-    yield _lines([_ENTRY_COLUMNS])
-    cursor: str | None = None
-    while True:
-        page, names = entries(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
-        yield _lines([_entry_row(entry, names) for entry in page.items])
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
-def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> tuple[Any, ...]:
+def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> _Row:
     return (
         entry.id, entry.created_at.isoformat(), entry.key_id, names.get(entry.key_id or "", ""), entry.action, entry.path,
         entry.created, entry.status, entry.problem, entry.request_id, entry.address,
