@@ -1,8 +1,10 @@
-"""The load of `benchmarks.service`: many HTTP clients at once, each with a connection of its own that stays open."""
+"""The load of `benchmarks.service`: many HTTP clients at once, each with a connection of its own that stays open.
+
+They take processor time from what they measure, so the client is one that takes little.
+"""
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +14,7 @@ from multiprocessing import get_context
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
+from aiohttp import ClientSession, ClientTimeout
 
 from benchmarks._servers import Servers
 from service.contract import EventType
@@ -24,49 +26,62 @@ _PAUSE = 0.3
 """Seconds between events, so that each finds the streams at rest."""
 
 
-def requests(servers: Servers, request: Mapping[str, Any], count: int, clients: int, *, keyed: bool = False) -> Timed:
+def requests(
+    servers: Servers, request: Mapping[str, Any], count: int, clients: int, *, keyed: bool = False, every: float = 0.0
+) -> Timed:
     """Send the request `count` times from so many clients at once; the seconds of each, and of all together.
 
-    `keyed`: each time under an `Idempotency-Key` of its own.
+    Args:
+        keyed: each time under an `Idempotency-Key` of its own.
+        every: each client sends one in so many seconds, whether or not the last one has been answered by then, and counts from
+            when it was to be sent; 0: one after the other, as fast as they are answered.
     """
-    return asyncio.run(_requests(servers, _under_keys(request, count) if keyed else repeat(request, count), clients))
+    left = _under_keys(request, count) if keyed else repeat(request, count)
+    return asyncio.run(_requests(servers, left, clients, every))
 
 
 def _under_keys(request: Mapping[str, Any], count: int) -> Iterator[Mapping[str, Any]]:
     return ({**request, "headers": {"Idempotency-Key": str(uuid4())}} for _ in range(count))
 
 
-async def _requests(servers: Servers, left: Iterator[Mapping[str, Any]], clients: int) -> Timed:
+async def _requests(servers: Servers, left: Iterator[Mapping[str, Any]], clients: int, every: float) -> Timed:
     async with _connected(servers, clients) as connected:
         began = time.perf_counter()
-        parts = await asyncio.gather(*(_send(client, left) for client in connected))
+        starts = (began + every * number / clients for number in range(clients))  # not all at the same moment
+        parts = await asyncio.gather(*(_send(each, left, every, start) for each, start in zip(connected, starts, strict=True)))
         return [seconds for part in parts for seconds in part], time.perf_counter() - began
 
 
-async def _send(client: httpx.AsyncClient, left: Iterator[Mapping[str, Any]]) -> list[float]:
+async def _send(client: ClientSession, left: Iterator[Mapping[str, Any]], every: float, due: float) -> list[float]:
     """One after the other, as long as there are any left."""
     seconds = []
     for request in left:
-        began = time.perf_counter()
-        response = await client.request(**request)
+        await asyncio.sleep(max(0.0, due - time.perf_counter()) if every else 0)
+        began = due if every else time.perf_counter()
+        async with client.request(**request) as response:
+            text = await response.text()
         seconds.append(time.perf_counter() - began)
-        assert response.is_success, response.text
+        assert response.ok, text
+        due += every
     return seconds
 
 
 @asynccontextmanager
-async def _connected(servers: Servers, clients: int) -> AsyncIterator[list[httpx.AsyncClient]]:
+async def _connected(servers: Servers, clients: int) -> AsyncIterator[list[ClientSession]]:
     """Clients whose connections are open."""
-    headers, certificates = {"Authorization": f"Bearer {servers.key}"}, ssl.create_default_context()
+    headers = {"Authorization": f"Bearer {servers.key}"}
     async with AsyncExitStack() as stack:
         opened = [
-            await stack.enter_async_context(
-                httpx.AsyncClient(base_url=servers.url, headers=headers, verify=certificates, timeout=60)
-            )
+            await stack.enter_async_context(ClientSession(servers.url, headers=headers, timeout=ClientTimeout(60)))
             for _ in range(clients)
         ]
-        await asyncio.gather(*(client.get("/livez") for client in opened))
+        await asyncio.gather(*(_visit(client) for client in opened))
         yield opened
+
+
+async def _visit(client: ClientSession) -> None:
+    async with client.get("/livez") as response:
+        await response.read()
 
 
 def streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[float]:
@@ -93,12 +108,12 @@ async def _streams(servers: Servers, job_id: UUID, count: int, clients: int) -> 
             return [seconds for reader in readers for seconds in await reader]
 
 
-async def _read(client: httpx.AsyncClient, job_id: UUID, count: int, ready: asyncio.Semaphore) -> list[float]:
+async def _read(client: ClientSession, job_id: UUID, count: int, ready: asyncio.Semaphore) -> list[float]:
     """Follow the stream until `count` events with a time in them have come, and tell of each, and of the stored one before."""
     seconds = list[float]()
-    async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as response:
-        async for line in response.aiter_lines():
-            name, _, value = line.partition(": ")
+    async with client.get(f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as response:
+        async for line in response.content:
+            name, _, value = line.decode().partition(": ")
             if name != "data":
                 continue
             written = json.loads(value)["data"].get("written")

@@ -55,6 +55,9 @@ def creation(servers: Servers, database: Database, options: argparse.Namespace) 
         figure = latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1))
         yield aiming(figure, p99_ms=150) if clients == options.clients and not keyed else figure
         _rows.empty(database)
+    seconds, total = requests(servers, _POST, options.creations, options.clients, every=1)
+    case = f"{options.clients} clients, each one request a second"
+    yield aiming(latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1)), p99_ms=150)
 
 
 def listing(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
