@@ -51,7 +51,7 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
         worker: the id under which the worker is known; by default that of a worker without a parent, this process.
         message: the span (traceparent) of the message that said that there is work.
     """
-    database = Database(settings.database_url.get_secret_value(), pool_size=2)
+    database = Database(settings.database_url.get_secret_value(), pool_size=4)
     try:
         claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
         if claim is None:

@@ -22,7 +22,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url.get_secret_value(), pool_size=2)
+        self._database = Database(settings.database_url.get_secret_value(), pool_size=4)
         self._queue = Queue(settings.broker_url.get_secret_value())
         self._sender = Sender(self._database, self._queue)
         self._wakeup = Wakeup(settings.database_url.get_secret_value())

@@ -77,8 +77,8 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
     datasets.use(session, spec, job.id, tenant=tenant)
     outbox.add_job(session, job.id, job.device)
     session.flush()
-    repository.lock_tenant(session, tenant)  # last, because the tenant's other callers wait from here to the commit
     most = quotas.limits_in(session, settings, tenant).max_queued_jobs
+    repository.lock_tenant(session, tenant)  # late, because the tenant's other callers wait from here to the commit
     if repository.count_queued(session, tenant) > most:
         raise QuotaExceeded(f"{most} jobs are queued; wait until some have started, or cancel some")
     log.info("job_accepted", job_id=str(job.id))  # beside the request's id, which is in every line of a request
