@@ -25,7 +25,7 @@ def complete(database: Database, entry_id: UUID, *, status: int, problem: str | 
 def note_command(database: Database, *, tenant: str, action: str, path: str) -> None:
     """What whoever runs the service has done past the API."""
     with database.begin() as session:
-        repository.add(session, AuditEntry(tenant=tenant, action=action, path=path))
+        repository.add(session, tenant=tenant, action=action, path=path)
 
 
 def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[AuditEntry]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor
-from service.database import in_seconds
+from service.database import in_seconds, insert_row, table_of
 
 _FORGET_AT_ONCE: Final = 10_000
 
@@ -26,15 +26,27 @@ class EntryFilter:
     created_before: datetime | None = None
 
 
-def add(session: Session, entry: AuditEntry) -> UUID:
-    session.add(entry)
-    session.flush()
-    return entry.id
+def add(
+    session: Session,
+    *,
+    tenant: str,
+    action: str,
+    path: str,
+    key_id: str | None = None,
+    request_id: str | None = None,
+    address: str | None = None,
+) -> UUID:
+    """Write an entry down, which is not complete yet."""
+    entry_id = uuid4()
+    who = {"tenant": tenant, "key_id": key_id, "request_id": request_id, "address": address}
+    insert_row(session, AuditEntry, id=entry_id, action=action, path=path, **who)
+    return entry_id
 
 
 def complete(session: Session, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
-    values = {"status": status, "problem": problem, "created": created}
-    session.execute(update(AuditEntry).where(AuditEntry.id == entry_id).values(values))
+    entries = table_of(AuditEntry)
+    answer = {"status": status, "problem": problem, "created": created}
+    session.connection().execute(update(entries).where(entries.c.id == entry_id).values(answer))
 
 
 def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:

@@ -9,7 +9,6 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.audit import operations, repository
-from service.audit.tables import AuditEntry
 from service.database import Session
 from service.logging import request_id
 from service.problems import Internal
@@ -19,7 +18,8 @@ _LONGEST_PATH: Final = 512
 
 def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) -> None:
     """Note what a request is about to do, as part of a transaction that ends before it does it."""
-    entry = AuditEntry(
+    request.state.audit_entry = repository.add(
+        session,
         tenant=tenant,
         key_id=key_id,
         action=request.scope["route"].name,
@@ -27,7 +27,6 @@ def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) 
         request_id=request_id(),
         address=request.client.host if request.client else None,
     )
-    request.state.audit_entry = repository.add(session, entry)
 
 
 class AuditTrail:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from service import tracing
 from service.attempts.tables import Attempt
 from service.contract import ANY_DEVICE, EventType, JobSpec, JobState, sources_of
-from service.database import in_seconds
+from service.database import in_seconds, insert_row
 from service.events.tables import JobEvent
 from service.jobs.ordering import JobOrder, Place
 from service.jobs.tables import Job, Layer
@@ -56,7 +56,8 @@ def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None =
     )
     session.add(job)
     session.flush()
-    session.add(JobEvent(job_id=job.id, seq=1, type=EventType.CREATED, data={"retry_of": str(retry_of)} if retry_of else {}))
+    data = {"retry_of": str(retry_of)} if retry_of else {}
+    insert_row(session, JobEvent, job_id=job.id, seq=1, type=EventType.CREATED, data=data)
     return job
 
 

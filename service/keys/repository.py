@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, any_, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.contract import Scope
@@ -14,6 +14,22 @@ from service.keys.tables import ApiKey
 from service.quotas.tables import TenantQuota
 
 _USED_AGAIN_SECONDS: Final = 60.0
+
+
+def _works() -> ColumnElement[bool]:
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+
+
+_VALID: Final = (  # built once, because every request asks it
+    select(
+        ApiKey,
+        TenantQuota,
+        func.coalesce(ApiKey.old_secret_until > func.now(), False),
+        func.coalesce(ApiKey.last_used_at > in_seconds(-_USED_AGAIN_SECONDS), False),
+    )
+    .join(TenantQuota, TenantQuota.tenant == ApiKey.tenant, isouter=True)
+    .where(ApiKey.id == bindparam("key_id"), _works())
+)
 
 
 def add(session: Session, key: ApiKey) -> ApiKey:
@@ -35,12 +51,7 @@ class Found:
 
 def valid(session: Session, key_id: str) -> Found | None:
     """The key, unless it is revoked or has expired by the database's clock."""
-    old_opens = func.coalesce(ApiKey.old_secret_until > func.now(), False)
-    lately = func.coalesce(ApiKey.last_used_at > in_seconds(-_USED_AGAIN_SECONDS), False)
-    statement = select(ApiKey, TenantQuota, old_opens, lately).join(
-        TenantQuota, TenantQuota.tenant == ApiKey.tenant, isouter=True
-    )
-    row = session.execute(statement.where(ApiKey.id == key_id, _works())).one_or_none()
+    row = session.execute(_VALID, {"key_id": key_id}).one_or_none()
     return None if row is None else Found(*row)
 
 
@@ -97,7 +108,3 @@ def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: 
     if before is not None:
         statement = statement.where(tuple_(ApiKey.created_at, ApiKey.id) < (before.created_at, before.id))
     return session.scalars(statement.order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit)).all()
-
-
-def _works() -> ColumnElement[bool]:
-    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())

@@ -9,14 +9,15 @@ from sqlalchemy.orm import Session
 
 from service import tracing
 from service.contract import PRUNE_TASK, QUEUES
-from service.database import in_seconds
+from service.database import in_seconds, insert_row
 from service.outbox.tables import OutboxMessage
 
 
 def add(session: Session, task: str, payload: dict[str, Any], *, queue: str, delay_seconds: float = 0) -> None:
     """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
     due_at = in_seconds(delay_seconds)
-    session.add(OutboxMessage(task=task, payload=payload, queue=queue, due_at=due_at, traceparent=tracing.current()))
+    values = {"task": task, "payload": payload, "queue": queue, "due_at": due_at, "traceparent": tracing.current()}
+    insert_row(session, OutboxMessage, **values)
 
 
 def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:
