@@ -50,8 +50,8 @@ $(SWIFT_READY): $(READY)
 # The tests of the dashboard drive a real browser, Debian's Chromium; none is fetched from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
 
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests
-	@$(BIN)/pytest
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (JOBS=2: in two processes at once)
+	@$(BIN)/pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup)
 
 $(CHROMIUM):
 	@if [ '$@' = /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
