@@ -48,17 +48,19 @@ class Line:
 @router.get("/compare")
 def show_comparison(request: Request, reader: Reader, database: TheDatabase, ids: ComparedIds) -> Response:
     found = operations.compare(database, ids, tenant=reader.tenant)
-    return page(request, "compare.html", found=found, lines=[_line(each) for each in found.measures], told=_told)
+    return page(request, "compare.html", found=found, lines=[line_of(each) for each in found.measures], told=_told)
 
 
-def _line(measure: Measure) -> Line:
+def line_of(measure: Measure) -> Line:
+    """As the page shows it: jobs whose best figures read the same share the mark, and where all do, none has it."""
     quantity = measure.quantity
     name = _NAMES.get(quantity.name, quantity.name.replace("_", " ").capitalize())
     parts = [name, quantity.on, f"{quantity.model} model" if quantity.model else None]
     how = ", ".join(f"{value:,} {_CONDITIONS.get(what, what.replace('_', ' '))}" for what, value in quantity.conditions)
     values = [_written(quantity.name, value) for value in measure.values]
-    is_told_apart = len(measure.best) < len(measure.values)
-    return Line(", ".join(filter(None, parts)), how, values, frozenset(measure.best if is_told_apart else ()))
+    best = {values[place] for place in measure.best}
+    marked = frozenset(place for place, value in enumerate(values) if value in best)
+    return Line(", ".join(filter(None, parts)), how, values, marked if len(marked) < len(values) else frozenset())
 
 
 def _written(name: str, value: Number | None) -> str:

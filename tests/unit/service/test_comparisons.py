@@ -8,6 +8,7 @@ import pytest
 from service.comparisons.differences import differences
 from service.comparisons.measures import Measure, Quantity, measures
 from service.contract import JobSpec
+from service.dashboard.comparing import line_of
 
 
 def spec(**body: Any) -> dict[str, Any]:
@@ -124,3 +125,11 @@ def test_speeds_are_compared_on_the_same_device_and_what_is_fastest_of_a_job_cou
 def test_what_was_not_measured_is_passed_over(nothing: dict[str, Any] | None) -> None:
     found = measures([nothing, {"sparsity": 0.5}])
     assert [(each.quantity, each.values) for each in found] == [(Quantity("sparsity"), [None, 0.5])]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "marked"), [((1_000_000, 1_000_001, 2_000_000), {0, 1}), ((1_000_000, 1_000_001), set()), ((1, 2, None), {0})]
+)
+def test_jobs_whose_best_figures_read_the_same_share_the_mark(sizes: tuple[int | None, ...], marked: set[int]) -> None:
+    [measure] = measures([{"bytes": size} if size else {} for size in sizes])
+    assert line_of(measure).best == marked
