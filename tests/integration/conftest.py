@@ -17,6 +17,7 @@ from service.database import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
 from tests.integration import swift
+from tests.integration.browsing import browser, sign_in
 from tests.integration.serving import client, key_for, serving
 from tests.integration.swift import S3
 
@@ -118,7 +119,22 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @pytest.fixture
-def api(settings: Settings, database: Database) -> Iterator[httpx.Client]:
-    """A client of a running service, with a key of the tenant `acme` that may do everything."""
-    with serving(settings) as url, client(url, key_for(database, Scope.ADMIN)) as opened:
+def url(settings: Settings) -> Iterator[str]:
+    """Where a service answers."""
+    with serving(settings) as address:
+        yield address
+
+
+@pytest.fixture
+def api(url: str, database: Database) -> Iterator[httpx.Client]:
+    """A client of it, with a key of the tenant `acme` that may do everything."""
+    with client(url, key_for(database, Scope.ADMIN)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def visitor(url: str, database: Database) -> Iterator[httpx.Client]:
+    """A browser in which somebody has signed in with such a key."""
+    with browser(url) as opened:
+        assert sign_in(opened, key_for(database, Scope.ADMIN)).status_code == 303
         yield opened

@@ -2,12 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import insert
 
 from service.audit.tables import AuditEntry
@@ -22,19 +20,6 @@ from tests.integration.serving import BODY, insert_job, key_for, serving
 from tests.integration.test_dashboard_pages import Parsed, seconds_of
 
 PAGES = ("/keys", "/audit", "/audit.csv")
-
-
-@pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
-    with serving(settings) as address:
-        yield address
-
-
-@pytest.fixture
-def visitor(url: str, database: Database) -> Iterator[httpx.Client]:
-    with browser(url) as opened:
-        sign_in(opened, key_for(database, Scope.ADMIN))
-        yield opened
 
 
 def words_of(answer: httpx.Response) -> str:

@@ -12,30 +12,17 @@ from sqlalchemy import insert
 
 from service.contract import DeliveryState, FiringOutcome, JobState, Scope, WebhookEvent
 from service.database import Database
-from service.settings import Settings
 from service.triggers.tables import Firing
 from service.webhooks.tables import Delivery, DeliveryAttempt
 from tests.integration import test_api_triggers as triggers
 from tests.integration import test_api_webhooks as webhooks
 from tests.integration.browsing import browser, sign_in
 from tests.integration.dashboard_jobs import HOSTILE, finished_job
-from tests.integration.serving import client, insert_job, key_for, serving
+from tests.integration.serving import insert_job, key_for
 from tests.integration.test_dashboard_pages import SCRIPTLESS, Parsed, seconds_of
 from tests.integration.trigger_events import PLAIN
 
 MANY = 10_000
-
-
-@pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
-    with serving(settings) as address:
-        yield address
-
-
-@pytest.fixture
-def api(url: str, database: Database) -> Iterator[httpx.Client]:
-    with client(url, key_for(database, Scope.ADMIN)) as opened:
-        yield opened
 
 
 @contextmanager

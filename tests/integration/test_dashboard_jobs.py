@@ -14,9 +14,7 @@ from service.database import Database
 from service.jobs.ordering import JobOrder
 from tests.integration.dashboard_jobs import HOSTILE, many_jobs
 from tests.integration.serving import insert_job
-from tests.integration.test_dashboard_pages import Parsed, seconds_of, url, visitor
-
-__all__ = ["url", "visitor"]
+from tests.integration.test_dashboard_pages import Parsed, seconds_of
 
 NOW = datetime.now(UTC)
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,6 @@ SCRIPTLESS = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
-
-
-@pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
-    with serving(settings) as address:
-        yield address
-
-
-@pytest.fixture
-def visitor(url: str, database: Database) -> Iterator[httpx.Client]:
-    with browser(url) as opened:
-        sign_in(opened, key_for(database, Scope.ADMIN))
-        yield opened
 
 
 class Parsed(HTMLParser):

@@ -23,12 +23,6 @@ URL_PLACES = ("location", "refresh", "link", "content-location")
 
 
 @pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
-    with serving(settings) as address:
-        yield address
-
-
-@pytest.fixture
 def key(database: Database) -> str:
     return key_for(database, Scope.ADMIN)
 
