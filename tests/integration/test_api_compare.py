@@ -132,6 +132,13 @@ def test_the_number_of_jobs_is_held_to(api: httpx.Client, database: Database, pa
     assert problem(api.get("/v1/jobs/compare"))[2] == ["ids"]
 
 
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "POST"])
+def test_a_comparison_is_only_read(api: httpx.Client, pair: tuple[UUID, UUID], method: str) -> None:
+    answer = api.request(method, "/v1/jobs/compare", params={"ids": list(map(str, pair))})
+    assert problem(answer)[:2] == (405, "method-not-allowed")
+    assert "GET" in answer.headers["allow"]
+
+
 def test_who_may_read_jobs_may_compare_them(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     for scope, status in ((Scope.JOBS_READ, 200), (Scope.JOBS_WRITE, 403), (Scope.ARTIFACTS_READ, 403)):
         with client(str(api.base_url), key_for(database, scope)) as caller:
