@@ -116,7 +116,7 @@ def test_whoever_is_signed_out_meanwhile_is_told_and_led_back(opened: Opening, d
     job = insert_job(database, state=JobState.RUNNING)
     page = opened(f"/jobs/{job}", excused="401")
     close_all(database, key.split("_")[1])
-    expect(page.locator("#connection")).to_contain_text("You are signed out")
+    expect(page.locator("#connection")).to_contain_text("You are signed out", timeout=15_000)  # the page asks every 5 s
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_label("API key").fill(key)
     page.keyboard.press("Enter")
