@@ -1,6 +1,7 @@
 """The HTTP service: `python -m uvicorn service.main:create_app --factory`."""
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         settings = startup.prepared("service")
         _take_logs_of_server()
+        _spare_collector()
     app = FastAPI(
         title="DSnoT",
         version=version("dsnot"),
@@ -205,3 +207,9 @@ def _take_logs_of_server() -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"  # we log requests ourselves
+
+
+def _spare_collector() -> None:
+    """Have Python's garbage collector leave alone what has been imported: looking it all over held requests up by 0.2 s."""
+    gc.collect()
+    gc.freeze()
