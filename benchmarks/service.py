@@ -26,7 +26,7 @@ from service.database import Database
 
 _POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}
 _WARM_UP = 50
-"""Requests before those that count."""
+"""Requests before those that count, by as many clients, so that as many connections to the database are open."""
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 def creation(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """POST /v1/jobs, all for one tenant, without and with an idempotency key."""
     for keyed, clients in product((False, True), sorted({1, options.clients})):
-        requests(servers, _POST, _WARM_UP, 1, keyed=keyed)
+        requests(servers, _POST, _WARM_UP, clients, keyed=keyed)
         seconds, total = requests(servers, _POST, options.creations, clients, keyed=keyed)
         case = f"{clients} clients{', each request under a key' if keyed else ''}"
         figure = latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1))
@@ -77,7 +77,7 @@ def listing(servers: Servers, database: Database, options: argparse.Namespace) -
     for clients in (1, 10):
         for case, parameters in pages.items():
             request = {"method": "GET", "url": "/v1/jobs", "params": parameters}
-            requests(servers, request, min(_WARM_UP, options.listings), 1)
+            requests(servers, request, min(_WARM_UP, options.listings), clients)
             seconds, total = requests(servers, request, options.listings, clients)
             more = {"per_second": round(len(seconds) / total, 1), "jobs": options.jobs}
             yield aiming(latencies("listing", f"{case}, {clients} clients", seconds, **more), p99_ms=100)
