@@ -145,6 +145,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     return _answered(request, Refused(str(error.detail)))
 
 
+async def refuse_method(_request: Request) -> Response:
+    """An endpoint for what an address does not do, and another route would take for its own."""
+    raise HTTPException(MethodNotAllowed.status)
+
+
 def _allowed(request: Request) -> str:
     """The methods of all routes at this address; the framework names those of the first one.
 
@@ -152,7 +157,8 @@ def _allowed(request: Request) -> str:
     """
     matching = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
     here = [route for route in matching if route.path == request.url.path] or matching
-    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
+    able = [route for route in here if route.endpoint is not refuse_method]
+    return ", ".join(sorted({method for route in able for method in route.methods or ()}))
 
 
 async def _database_away(request: Request, error: Exception) -> Response:

@@ -1,13 +1,13 @@
 """HTTP of comparisons."""
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter
 
 from service.comparisons import operations
 from service.comparisons.parameters import ComparedIds
 from service.comparisons.schemas import ComparisonView
 from service.errors import NotFound
 from service.keys.authentication import JobReader
-from service.problems import problem_responses
+from service.problems import problem_responses, refuse_method
 from service.resources import TheDatabase
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -19,9 +19,5 @@ def compare_jobs(caller: JobReader, database: TheDatabase, ids: ComparedIds) -> 
     return ComparisonView.of(operations.compare(database, ids, tenant=caller.tenant))
 
 
-async def _refuse(_request: Request) -> Response:
-    raise HTTPException(405, headers={"Allow": "GET"})
-
-
 # The next router would take `compare` for the id of a job that is to be deleted.
-router.add_route(f"{router.prefix}/compare", _refuse, methods=["DELETE"], include_in_schema=False)
+router.add_route(f"{router.prefix}/compare", refuse_method, methods=["DELETE"], include_in_schema=False)
