@@ -50,7 +50,7 @@ def main() -> None:
     wanted = [tuple(json.loads(text)) for text in options.only] or CASES
     for case in wanted:
         if case not in done:
-            cases.append({"case": list(case), **measured_alone("benchmarks.memory", case)})
+            cases.append({"case": list(case), "date": about()["date"], **measured_alone("benchmarks.memory", case)})
             print(case, cases[-1], flush=True)
             write_results(options.out, cases)
 
@@ -75,23 +75,24 @@ def measure(shape: str, blocks: int, recipe: str, windows: int, length: int) -> 
 
 def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
     """OUT.json and OUT.md."""
-    facts = about()
+    facts = [fact for name, fact in about().items() if name != "date"]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps({"about": facts, "cases": cases}, indent=1) + "\n")
+    out.with_suffix(".json").write_text(json.dumps({"about": about(), "cases": cases}, indent=1) + "\n")
     lines = [
         "# What memory pruning takes",
         "",
-        f"Random bfloat16 checkpoints of Llama's shape, 50 %, {', '.join(facts.values())}.",
+        f"Random bfloat16 checkpoints of Llama's shape, 50 %, {', '.join(facts)}.",
         "Sizes in MiB; the peak is above an idle process.",
         "",
-        "| shape | blocks | recipe | tokens | model | a block | activations | peak | peak less activations | s |",
-        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| shape | blocks | recipe | tokens | model | a block | activations | peak | peak less activations | s | date |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for case in cases:
         shape, blocks, recipe, windows, length = case["case"]
         sizes = [case["model"], case["block"], case["activations"], case["peak"]["host"]]
         figures = [f"{size / 2**20:.0f}" for size in (*sizes, sizes[-1] - case["activations"])]
-        lines.append(f"| {shape} | {blocks} | {recipe} | {windows} x {length} | {' | '.join(figures)} | {case['seconds']:.0f} |")
+        what = f"{shape} | {blocks} | {recipe} | {windows} x {length}"
+        lines.append(f"| {what} | {' | '.join(figures)} | {case['seconds']:.0f} | {case['date']} |")
     out.with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 
