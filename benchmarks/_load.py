@@ -33,8 +33,8 @@ def requests(
 
     Args:
         keyed: each time under an `Idempotency-Key` of its own.
-        every: each client sends one in so many seconds, whether or not the last one has been answered by then, and counts from
-            when it was to be sent; 0: one after the other, as fast as they are answered.
+        every: each client is to send one in so many seconds and counts from when it was due, so that one which the answer before
+            it has delayed counts as late; 0: one after the other, as fast as they are answered.
     """
     left = _under_keys(request, count) if keyed else repeat(request, count)
     return asyncio.run(_requests(servers, left, clients, every))
