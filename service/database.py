@@ -1,26 +1,32 @@
 """One way to the database: a pooled engine, a transaction as a context manager, and the declarative base."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
+from select import POLLIN, poll
 from typing import Any, Final
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import ColumnElement, DateTime, MetaData, Table, create_engine, event, func, insert
+from sqlalchemy import ColumnElement, DateTime, Engine, Insert, MetaData, Table, create_engine, event, func, insert
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "commit_soon", "database_dsn", "in_seconds", "insert_row", "table_of"]
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "table_of"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """What the database raises when it is away, restarting or read-only after a failover."""
 
 _ANSWER_SECONDS: Final = 15.0
+_SOUND_SECONDS: Final = 1.0
+"""For how long a connection is taken as sound without being asked: asking costs as much as a statement."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -65,12 +71,12 @@ def table_of(entity: type["Base"]) -> Table:
 
 def insert_row(session: Session, entity: type["Base"], **values: Any) -> None:
     """Write a row that this transaction does not read: without an object for it, in a third of the time."""
-    session.connection().execute(insert(table_of(entity)).values(values))
+    session.connection().execute(_insert(entity), values)
 
 
-def commit_soon(session: Session) -> None:
-    """Have the transaction not wait for the disk: the next one that does makes this one last, too."""
-    session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
+@cache
+def _insert(entity: type["Base"]) -> Insert:
+    return insert(table_of(entity))
 
 
 class _Connection(psycopg.Connection[Any]):
@@ -91,38 +97,20 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class Database:
-    """A pool of connections. Half-open connections are noticed: connecting, statements and silence are all bounded.
+    """Two pools of connections. Half-open connections are noticed: connecting, statements and silence are all bounded.
 
     Args:
-        pool_size: how many at most; whoever wants one more waits for it, up to twice `answer_seconds` and 5 s.
+        pool_size: how many transactions at most; whoever wants one more waits for it, up to twice `answer_seconds` and 5 s.
+        at_once: how many connections at most for statements that need no transaction.
         answer_seconds: how long an answer may take. A caller who waits meets it up to twice: in a connection of the pool that
             has gone silent, and in the new one.
     """
 
-    def __init__(self, database_url: str, *, pool_size: int = 20, answer_seconds: float = _ANSWER_SECONDS) -> None:
-        statement_timeout = f"-c statement_timeout={int(answer_seconds * 1000)}"
-        self.engine = create_engine(
-            database_dsn(database_url),
-            pool_pre_ping=True,
-            pool_size=pool_size,
-            max_overflow=0,  # a connection beyond the pool would be closed after each transaction, and opening one is dear
-            pool_timeout=min(2 * answer_seconds, 5),
-            connect_args={
-                "connect_timeout": max(2, min(int(answer_seconds), 4)),
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 10_000,
-                "options": f"{statement_timeout} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-            },
-        )
-
-        def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Connection:
-            connection = _Connection.connect(*arguments, **options)
-            connection.answer_seconds = answer_seconds + 0.5  # the server gives up first
-            return connection
-
-        event.listen(self.engine, "do_connect", connect)
+    def __init__(
+        self, database_url: str, *, pool_size: int = 20, at_once: int = 1, answer_seconds: float = _ANSWER_SECONDS
+    ) -> None:
+        self.engine = _engine(database_url, pool_size, answer_seconds)
+        self._at_once = _engine(database_url, at_once, answer_seconds, "-c synchronous_commit=off", isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -130,5 +118,64 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def at_once(self) -> Iterator[Session]:
+        """Statements that each take effect by themselves: one message to the database each, where a transaction takes two more.
+
+        They do not wait for the disk; the next commit that does makes them last, too. Their connections are their own, for
+        transactions may wait for each other's locks.
+        """
+        with Session(self._at_once, expire_on_commit=False) as session:
+            yield session
+
     def close(self) -> None:
         self.engine.dispose()
+        self._at_once.dispose()
+
+
+def _engine(database_url: str, pool_size: int, answer_seconds: float, options: str = "", **more: Any) -> Engine:
+    bounds = f"-c statement_timeout={int(answer_seconds * 1000)} -c idle_in_transaction_session_timeout=60000"
+    engine = create_engine(
+        database_dsn(database_url),
+        pool_size=pool_size,
+        max_overflow=0,  # a connection beyond the pool would be closed after each transaction, and opening one is dear
+        pool_timeout=min(2 * answer_seconds, 5),
+        connect_args={
+            "connect_timeout": max(2, min(int(answer_seconds), 4)),
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": f"{bounds} -c timezone=UTC {options}",
+        },
+        **more,
+    )
+
+    def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Connection:
+        connection = _Connection.connect(*arguments, **options)
+        connection.answer_seconds = answer_seconds + 0.5  # the server gives up first
+        return connection
+
+    def note_use(_connection: _Connection | None, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def check(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        used_at = record.info.get("used_at")  # None: it is new
+        if used_at is None or (time.monotonic() - used_at < _SOUND_SECONDS and not _has_news(connection)):
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "checkin", note_use)
+    event.listen(engine, "checkout", check)
+    return engine
+
+
+def _has_news(connection: _Connection) -> bool:
+    """Whether something has come in that nobody has asked for: most likely that the connection has ended."""
+    waiting = poll()
+    waiting.register(connection.fileno(), POLLIN)
+    return bool(waiting.poll(0))

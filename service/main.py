@@ -72,6 +72,9 @@ _ANSWER_SECONDS: Final = 1.5
 _CONNECTIONS: Final = 6
 """To the database. More transactions at once only fight for the interpreter: with 50 callers, 20 connections did a third less."""
 
+_AT_ONCE: Final = 2
+"""More for what comes before and after each request: who calls, and the audit log."""
+
 _SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
 _V1 = (
     service.comparisons.endpoints,  # before jobs, one of which `compare` would be taken for
@@ -146,7 +149,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         url = settings.database_url.get_secret_value()
-        database = Database(url, pool_size=_CONNECTIONS, answer_seconds=_ANSWER_SECONDS)
+        database = Database(url, pool_size=_CONNECTIONS, at_once=_AT_ONCE, answer_seconds=_ANSWER_SECONDS)
         store = ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint)
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)

@@ -6,7 +6,7 @@ from service.audit import repository
 from service.audit.repository import EntryFilter
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor, Page, page_of
-from service.database import TRANSIENT, Database, commit_soon
+from service.database import TRANSIENT, Database
 from service.logging import get_logger
 
 log = get_logger(__name__)
@@ -15,8 +15,7 @@ log = get_logger(__name__)
 def complete(database: Database, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
     """Note what came of it. What has been done stays done, also where this cannot be noted."""
     try:
-        with database.begin() as session:
-            commit_soon(session)
+        with database.at_once() as session:
             repository.complete(session, entry_id, status=status, problem=problem, created=created)
     except TRANSIENT as error:
         log.warning("audit_entry_incomplete", entry=str(entry_id), status=status, error=type(error).__name__)

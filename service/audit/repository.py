@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.audit.tables import AuditEntry
@@ -14,6 +14,11 @@ from service.cursor import Cursor
 from service.database import in_seconds, insert_row, table_of
 
 _FORGET_AT_ONCE: Final = 10_000
+_COMPLETE: Final = (
+    update(table_of(AuditEntry))
+    .where(AuditEntry.id == bindparam("entry_id"))
+    .values({name: bindparam(name) for name in ("status", "problem", "created")})
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,7 @@ def add(
 
 
 def complete(session: Session, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
-    entries = table_of(AuditEntry)
-    answer = {"status": status, "problem": problem, "created": created}
-    session.connection().execute(update(entries).where(entries.c.id == entry_id).values(answer))
+    session.connection().execute(_COMPLETE, {"entry_id": entry_id, "status": status, "problem": problem, "created": created})
 
 
 def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:

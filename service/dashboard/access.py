@@ -41,7 +41,7 @@ def _reader(request: Request, settings: TheSettings, database: TheDatabase, rate
     token = cookies.token_in(request)
     if token is None:
         raise Unauthenticated("sign in first")
-    with database.begin() as session:
+    with database.at_once() as session:
         found = found_by_session(session, token)
         admit(session, request, settings, rates, found)
     visitor = Visitor(request.state.caller, found.key.name, forgery.token_for(token))

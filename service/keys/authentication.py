@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer, SecurityScopes
 
 from service.audit import trail
 from service.contract import Scope
-from service.database import Session, commit_soon
+from service.database import Session
 from service.errors import Problem
 from service.keys import operations, repository
 from service.keys.repository import Found
@@ -61,12 +61,12 @@ def identify(request: Request, settings: TheSettings, database: TheDatabase, rat
     """
     plaintext, token = key_in(request), cookies.token_in(request)
     if plaintext is not None:
-        with database.begin() as session:
+        with database.at_once() as session:
             admit(session, request, settings, rates, _found_by_key(session, plaintext))
     elif token is not None:
         if request.method not in _SAFE:
             forgery.check(request, token, request.headers.get(forgery.HEADER))
-        with database.begin() as session:
+        with database.at_once() as session:
             admit(session, request, settings, rates, found_by_session(session, token))
 
 
@@ -76,8 +76,6 @@ def admit(session: Session, request: Request, settings: Settings, rates: RateLim
     caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
     request.state.caller = caller
     count(request, rates, caller.key_id, limits_of(settings, found.quota))
-    if is_write or not found.was_used_lately:
-        commit_soon(session)
     if not found.was_used_lately:
         repository.note_use(session, caller.key_id)
     if is_write:

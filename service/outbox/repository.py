@@ -1,31 +1,43 @@
 """SQL of the outbox: a transaction leaves a message in it; the dispatcher takes it out once the broker has it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from service import tracing
 from service.contract import PRUNE_TASK, QUEUES
-from service.database import in_seconds, insert_row
+from service.database import in_seconds, table_of
 from service.outbox.tables import OutboxMessage
+
+MESSAGE: Final = ("task", "payload", "queue", "traceparent")
+"""What is given of a message; a statement of others that writes one has these parameters, too."""
+
+_ADD: Final = insert(table_of(OutboxMessage)).values(
+    **{name: bindparam(name) for name in MESSAGE}, due_at=in_seconds(bindparam("delay_seconds"))
+)
 
 
 def add(session: Session, task: str, payload: dict[str, Any], *, queue: str, delay_seconds: float = 0) -> None:
     """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
-    due_at = in_seconds(delay_seconds)
-    values = {"task": task, "payload": payload, "queue": queue, "due_at": due_at, "traceparent": tracing.current()}
-    insert_row(session, OutboxMessage, **values)
+    values = {"task": task, "payload": payload, "queue": queue, "traceparent": tracing.current()}
+    session.connection().execute(_ADD, values | {"delay_seconds": delay_seconds})
 
 
 def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:
-    """Have the workers that serve `device` told that there is work.
+    """Have the workers that serve `device` told that there is work."""
+    session.connection().execute(_ADD, message_of(job_id, device) | {"delay_seconds": delay_seconds})
+
+
+def message_of(job_id: UUID, device: str) -> dict[str, Any]:
+    """That there is work for the workers that serve `device`.
 
     The job is named for a log's reader; a worker claims the best.
     """
-    add(session, PRUNE_TASK, {"job_id": str(job_id)}, queue=QUEUES[device], delay_seconds=delay_seconds)
+    payload = {"job_id": str(job_id)}
+    return {"task": PRUNE_TASK, "payload": payload, "queue": QUEUES[device], "traceparent": tracing.current()}
 
 
 def lock_due(session: Session, limit: int) -> Sequence[OutboxMessage]:
