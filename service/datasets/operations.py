@@ -1,5 +1,6 @@
 """What callers do with data sets, and why it may be refused."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -149,9 +150,9 @@ def hold(session: Session, spec: JobSpec, *, tenant: str) -> list[UUID]:
     return list(held.values())
 
 
-def use(session: Session, spec: JobSpec, job_id: UUID, *, tenant: str) -> None:
-    """Keep the uploads that a new job names from being deleted before it has ended. Raises InvalidInput."""
-    repository.use(session, job_id, hold(session, spec, tenant=tenant))
+def use(session: Session, job_id: UUID, held: Collection[UUID]) -> None:
+    """Keep the uploads that a new job names from being deleted before it has ended."""
+    repository.use(session, job_id, held)
 
 
 def _found(session: Session, dataset_id: str, tenant: str, *, lock: bool = False) -> UploadedDataset:

@@ -12,13 +12,13 @@ from service.errors import Later, NotFound
 from service.idempotency.answers import Answer
 from service.idempotency.operations import Asked, once
 from service.jobs import admission, repository
+from service.jobs.accepting import accept
 from service.jobs.ordering import JobOrder, Place
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
 from service.logging import get_logger
 from service.models.artifact import usable
 from service.models.sources import ModelSources
-from service.outbox import repository as outbox
 from service.quotas import operations as quotas
 from service.settings import Settings
 
@@ -73,14 +73,12 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
     if spec.model.source == "job":
         source = UUID(spec.model.id)
         usable(repository.get(session, source, tenant=tenant, share=True), source)
-    job = repository.add(session, spec, tenant=tenant, retry_of=retry_of)
-    datasets.use(session, spec, job.id, tenant=tenant)
-    outbox.add_job(session, job.id, job.device)
-    session.flush()
-    most = quotas.limits_in(session, settings, tenant).max_queued_jobs
-    repository.lock_tenant(session, tenant)  # late, because the tenant's other callers wait from here to the commit
-    if repository.count_queued(session, tenant) > most:
+    held = datasets.hold(session, spec, tenant=tenant)
+    job = accept(session, spec, tenant=tenant, max_queued_jobs=settings.max_queued_jobs, retry_of=retry_of)
+    if job is None:
+        most = quotas.limits_in(session, settings, tenant).max_queued_jobs
         raise QuotaExceeded(f"{most} jobs are queued; wait until some have started, or cancel some")
+    datasets.use(session, job.id, held)
     log.info("job_accepted", job_id=str(job.id))  # beside the request's id, which is in every line of a request
     return job
 

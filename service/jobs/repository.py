@@ -4,19 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service import tracing
 from service.attempts.tables import Attempt
-from service.contract import ANY_DEVICE, EventType, JobSpec, JobState, sources_of
-from service.database import in_seconds, insert_row
-from service.events.tables import JobEvent
+from service.contract import ANY_DEVICE, JobState, sources_of
 from service.jobs.ordering import JobOrder, Place
 from service.jobs.tables import Job, Layer
-from service.logging import request_id
 
 _LAST: Final = 50
 _Uuid = InstrumentedAttribute[UUID] | UUID
@@ -34,36 +30,6 @@ class JobFilter:
     created_before: datetime | None = None
     search: str | None = None
     """A part of the model's name or of a label as `name=value`, or what the id begins with."""
-
-
-def add(session: Session, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """Insert a queued job and its first event."""
-    job = Job(
-        id=uuid4(),
-        tenant=tenant,
-        state=JobState.QUEUED,
-        spec=spec.model_dump(mode="json"),
-        model=spec.model.id,
-        labels=spec.labels,
-        priority=spec.priority,
-        device=spec.device,
-        retry_of=retry_of,
-        request_id=request_id(),
-        traceparent=tracing.current(),
-        max_attempts=spec.max_attempts,
-        event_seq=1,
-        queue_deadline_at=None if spec.queue_deadline_seconds is None else in_seconds(spec.queue_deadline_seconds),
-    )
-    session.add(job)
-    session.flush()
-    data = {"retry_of": str(retry_of)} if retry_of else {}
-    insert_row(session, JobEvent, job_id=job.id, seq=1, type=EventType.CREATED, data=data)
-    return job
-
-
-def lock_tenant(session: Session, tenant: str) -> None:
-    """Let one transaction at a time create jobs for the tenant, so that none passes the quota unseen."""
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(tenant, 0))))
 
 
 def ahead_of_new(session: Session, *, priority: int, device: str) -> int:

@@ -102,6 +102,18 @@ class Job(Base):
     )
 
 
+class TenantQueue(Base):
+    """How many unfinished jobs a tenant has at most. Whoever makes one holds the row until the job is there."""
+
+    __tablename__ = "tenant_queues"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    unfinished_at_most: Mapped[int] = mapped_column(server_default=text("0"))
+    """As counted, and one more for each job made since; jobs that ended since are still in it."""
+    counted_at: Mapped[datetime] = mapped_column(server_default=text("'-infinity'"))
+    """Once, long ago: never."""
+
+
 class Layer(Base):
     """What pruning did to one matrix, in the order of the model. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 

@@ -13,12 +13,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from service.contract import Scope
 from service.database import Database
 from service.idempotency.tables import KeyedAnswer
-from service.jobs.repository import lock_tenant
 from service.jobs.tables import Job
 from service.settings import Settings
 from tests.integration.job_rows import eventually
@@ -169,10 +168,11 @@ def test_a_hundred_at_once_make_one_job(api: httpx.Client, database: Database) -
 
 @contextmanager
 def held_before_its_end(database: Database, api: httpx.Client, key: str) -> "Iterator[Future[httpx.Response]]":
-    """A creation whose transaction has written everything and waits, as for its tenant's turn, until the block ends."""
+    """A creation whose transaction has written all but its answer, and waits until the block ends: another one has its place."""
+    place = {"fingerprint": b"", "status": 0, "headers": {}, "body": ""}
     with ThreadPoolExecutor(1) as thread:
-        with database.begin() as session:
-            lock_tenant(session, "acme")
+        with database.engine.connect() as connection:  # whose transaction comes to nothing
+            connection.execute(insert(KeyedAnswer).values(tenant="acme", key=key, **place))
             running = thread.submit(create, api, key)
             eventually(lambda: waiting(database) or running.done())
             yield running
@@ -180,9 +180,9 @@ def held_before_its_end(database: Database, api: httpx.Client, key: str) -> "Ite
 
 
 def waiting(database: Database) -> list[int]:
-    """The connections that wait for a lock of a tenant."""
+    """The connections that wait for the end of another one's transaction."""
     with database.begin() as session:
-        return list(session.scalars(text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")))
+        return list(session.scalars(text("SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")))
 
 
 def test_while_the_first_is_at_work_the_second_is_told_to_come_back(api: httpx.Client, database: Database) -> None:
