@@ -1,30 +1,36 @@
 """Keeping and reading the record of who did what."""
 
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from service.audit import repository
 from service.audit.repository import EntryFilter
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor, Page, page_of
-from service.database import TRANSIENT, Database
-from service.logging import get_logger
-
-log = get_logger(__name__)
+from service.database import Database
 
 
-def complete(database: Database, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
-    """Note what came of it. What has been done stays done, also where this cannot be noted."""
-    try:
-        with database.at_once() as session:
-            repository.complete(session, entry_id, status=status, problem=problem, created=created)
-    except TRANSIENT as error:
-        log.warning("audit_entry_incomplete", entry=str(entry_id), status=status, error=type(error).__name__)
+@dataclass(frozen=True)
+class Answered:
+    """What came of the request of an entry."""
+
+    entry_id: UUID
+    status: int
+    problem: str | None
+    created: str | None
+
+
+def complete(database: Database, answers: Sequence[Answered]) -> list[None]:
+    with database.at_once() as session:
+        repository.complete(session, [vars(each) for each in answers])
+    return [None] * len(answers)
 
 
 def note_command(database: Database, *, tenant: str, action: str, path: str) -> None:
     """What whoever runs the service has done past the API."""
     with database.begin() as session:
-        repository.add(session, tenant=tenant, action=action, path=path)
+        repository.add(session, [{"id": uuid4(), "tenant": tenant, "action": action, "path": path}])
 
 
 def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[AuditEntry]:

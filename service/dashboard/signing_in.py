@@ -10,7 +10,7 @@ from service.audit import trail
 from service.bodies import MalformedBody, UnsupportedMediaType, media_type_of
 from service.dashboard.rendering import page
 from service.keys import operations as keys
-from service.keys.authentication import admit
+from service.keys.authentication import admit, recognise
 from service.keys.secrets import parts_of
 from service.resources import TheDatabase, TheRates, TheSettings
 from service.sessions import cookies, forgery, operations
@@ -92,7 +92,8 @@ def _sign_out(request: Request, form: dict[str, str], database: TheDatabase, *, 
     with database.begin() as session:
         found = operations.find(session, token)
         if found is not None:
-            trail.open_entry(session, request, tenant=found.key.tenant, key_id=found.key.id)
+            recognise(request, found)
+            trail.open_entries(session, [request])
     operations.close(database, token)
     if found is not None and everywhere:
         operations.close_all(database, found.key.id)

@@ -4,21 +4,19 @@ The answer is stored in the transaction that does the work: after a crash there 
 change nothing and are not remembered, so that they can be mended and sent under the same key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any
 
 from service.database import Database, Session
 from service.errors import Later, Problem
 from service.idempotency import repository
 from service.idempotency.answers import Answer
-from service.logging import get_logger
-
-log = get_logger(__name__)
+from service.idempotency.repository import Key
+from service.idempotency.tables import KeyedAnswer
 
 HEADER = "Idempotency-Key"
-Admitted = TypeVar("Admitted")
 
 
 class InFlight(Later):
@@ -42,53 +40,72 @@ def fingerprint(method: str, path: str, content: bytes) -> bytes:
     return sha256(f"{method} {path}\n".encode() + content).digest()
 
 
+Keyed = tuple[Key, Asked]
+"""A request and its key; the tenant is part of the key."""
+
+
+def known(database: Database, asked: Asked, *, tenant: str) -> Answer | None:
+    """What was answered when the request was carried out under this key. Raises KeyReused."""
+    with database.begin() as session:
+        found = repository.find(session, [(tenant, asked.key)]).get((tenant, asked.key))
+    return _again(found, asked) if found else None
+
+
 def once(
-    database: Database,
-    asked: Asked | None,
-    *,
-    tenant: str,
-    admit: Callable[[], Admitted],
-    create: Callable[[Session, Admitted], Answer],
-) -> Answer:
-    """Do `create` in a transaction, or give again what was answered when it was done under this key.
+    session: Session, requests: Sequence[Keyed | None], carry_out: Callable[[Sequence[int]], Sequence[Answer | Problem]]
+) -> list[Answer | Problem]:
+    """The answers to requests: those that were given under their keys, and for the others what comes of `carry_out`.
 
-    Without a key it is just done. `admit` comes before the transaction, where it may take its time, and is left out when the
-    answer is known: what was admitted then may be impossible now.
+    Args:
+        requests: None for one without a key, which is just carried out.
+        carry_out: is called with the places of those that have not been carried out yet; nobody else does that meanwhile.
 
-    Raises:
+    Instead of an answer:
         KeyReused: the key belongs to another request.
         InFlight: somebody carries out a request with this key at this moment.
     """
-    if asked is None:
-        admitted = admit()
-        with database.begin() as session:
-            return create(session, admitted)
-    with database.begin() as session:
-        known = _known(session, tenant, asked)
-    return known or _first(database, asked, tenant, admit(), create)
+    keyed = {place: request for place, request in enumerate(requests) if request}
+    outcomes = _settled(session, keyed) if keyed else {}
+    places = [place for place in range(len(requests)) if place not in outcomes]
+    outcomes |= zip(places, carry_out(places), strict=True)
+    rows = [_row(keyed[place], answer) for place in places if place in keyed and isinstance(answer := outcomes[place], Answer)]
+    if rows:
+        repository.put(session, rows)
+    return [outcomes[place] for place in range(len(requests))]
 
 
-def _first(
-    database: Database, asked: Asked, tenant: str, admitted: Admitted, create: Callable[[Session, Admitted], Answer]
-) -> Answer:
-    with database.begin() as session:
-        if not repository.lock(session, tenant, asked.key):
-            raise InFlight("the same key is in use at this moment; send the request again shortly to learn what came of it")
-        known = _known(session, tenant, asked)  # by somebody who was faster, and has committed before we had the lock
-        if known is not None:
-            return known
-        answer = create(session, admitted)
-        stored = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
-        repository.put(session, tenant, asked.key, fingerprint=asked.fingerprint, **stored)
-        return answer
+def _settled(session: Session, keyed: Mapping[int, Keyed]) -> dict[int, Answer | Problem]:
+    """The outcomes for which nothing has to be done. The other keys are this transaction's until it ends."""
+    firsts: dict[Key, int] = {}  # of those that have come together under the same key
+    for place, (key, _) in keyed.items():
+        firsts.setdefault(key, place)
+    locked = repository.lock(session, list(firsts))
+    found = repository.find(session, locked)  # also what somebody who was faster has committed before we had the lock
+    outcomes: dict[int, Answer | Problem] = {}
+    for place, (key, asked) in keyed.items():
+        if key not in locked or firsts[key] != place:
+            detail = "the same key is in use at this moment; send the request again shortly to learn what came of it"
+            outcomes[place] = InFlight(detail)
+        elif key in found:
+            outcomes[place] = _again_or_problem(found[key], asked)
+    return outcomes
 
 
-def _known(session: Session, tenant: str, asked: Asked) -> Answer | None:
-    found = repository.find(session, tenant, asked.key)
-    if found is None:
-        return None
+def _row(request: Keyed, answer: Answer) -> dict[str, Any]:
+    (tenant, key), asked = request
+    stored = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+    return {"tenant": tenant, "key": key, "fingerprint": asked.fingerprint, **stored}
+
+
+def _again_or_problem(found: KeyedAnswer, asked: Asked) -> Answer | Problem:
+    try:
+        return _again(found, asked)
+    except KeyReused as problem:
+        return problem
+
+
+def _again(found: KeyedAnswer, asked: Asked) -> Answer:
     if found.fingerprint != asked.fingerprint:
         detail = "was used for another request within the last day; make a new key for this one"
         raise KeyReused(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
-    log.info("answer_replayed", status=found.status)
     return Answer(found.status, found.headers, found.body, is_replay=True)

@@ -1,15 +1,33 @@
 """The statement that accepts a job: the row, its first event and its message to the workers, if the tenant may have one more.
 
-It is one statement because the tenant's other callers wait for it, and because each message to the database costs a thread of the
-service as much as the database's work for it. It does not count the tenant's queue, which takes the longer the longer that is: it
-raises a bound of what has not ended. Only where the bound is too high, or old, is there a count.
+It is one statement because the tenant's other callers wait for it, and because each message to the database costs the service as
+much as the database's work for it; several jobs go in one message. It does not count the tenant's queue, which takes the longer
+the longer that is: it raises a bound of what has not ended. Only where the bound is too high, or old, is there a count.
 """
 
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, ColumnElement, Float, Integer, Select, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
@@ -24,15 +42,44 @@ from service.outbox.tables import OutboxMessage
 from service.quotas.tables import TenantQuota
 
 _COUNTED_AGAIN_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job that somebody asks for. Made in the request, whose id and span go with it."""
+
+    spec: JobSpec
+    tenant: str
+    retry_of: UUID | None = None
+    id: UUID = field(default_factory=uuid4)
+    request_id: str | None = field(default_factory=request_id)
+    traceparent: str | None = field(default_factory=tracing.current)
+
+
+_GIVEN: Final[dict[str, Callable[[NewJob], Any]]] = {
+    "id": attrgetter("id"),
+    "tenant": attrgetter("tenant"),
+    "state": lambda _: JobState.QUEUED,
+    "spec": lambda new: new.spec.model_dump(mode="json"),
+    "model": attrgetter("spec.model.id"),
+    "labels": attrgetter("spec.labels"),
+    "priority": attrgetter("spec.priority"),
+    "device": attrgetter("spec.device"),
+    "retry_of": attrgetter("retry_of"),
+    "request_id": attrgetter("request_id"),
+    "traceparent": attrgetter("traceparent"),
+    "max_attempts": attrgetter("spec.max_attempts"),
+    "event_seq": lambda _: 1,
+}
+"""The columns of a job that do not have their default."""
 _tenant: Final[ColumnElement[str]] = bindparam("of", type_=table_of(Job).c.tenant.type)
 """No parameter is named as a column of the queue is: the update would take it for a new value."""
 _own_limit: Final = select(TenantQuota.max_queued_jobs).where(TenantQuota.tenant == _tenant).scalar_subquery()
 _limit: Final = func.coalesce(_own_limit, bindparam("max_queued_jobs", type_=Integer))
 
 
-@cache
-def _accepting(given: tuple[str, ...]) -> Select[Job]:
-    """Its parameters: for each column of the job that is given, the name with `job_` before it; and what `accept` adds."""
+def _accepting() -> Select[Job]:
+    """Its parameters are what `_values` gives."""
     jobs, events, messages = table_of(Job), table_of(JobEvent), table_of(OutboxMessage)
     is_bound_fresh = TenantQueue.counted_at > in_seconds(-_COUNTED_AGAIN_SECONDS)
     has_room = or_(bindparam("is_counted", type_=Boolean), is_bound_fresh & (TenantQueue.unfinished_at_most < _limit))
@@ -43,10 +90,10 @@ def _accepting(given: tuple[str, ...]) -> Select[Job]:
         .returning(TenantQueue.tenant)
         .cte("place")
     )
-    values = [bindparam(f"job_{name}", type_=jobs.c[name].type) for name in given]
+    values = [bindparam(f"job_{name}", type_=jobs.c[name].type) for name in _GIVEN]
     deadline = in_seconds(bindparam("queue_deadline_seconds", type_=Float))
     row = select(*values, deadline).select_from(place)
-    job = insert(jobs).from_select([*given, "queue_deadline_at"], row).returning(*jobs.c).cte("job")
+    job = insert(jobs).from_select([*_GIVEN, "queue_deadline_at"], row).returning(*jobs.c).cte("job")
     created = select(job.c.id, job.c.event_seq, literal(EventType.CREATED.value), bindparam("event", type_=events.c.data.type))
     message = [bindparam(name, type_=messages.c[name].type) for name in outbox.MESSAGE]
     return select(aliased(Job, job)).add_cte(
@@ -55,41 +102,48 @@ def _accepting(given: tuple[str, ...]) -> Select[Job]:
     )
 
 
-def accept(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs: int, retry_of: UUID | None = None) -> Job | None:
-    """Insert a queued job; None if the tenant has as many as it may have. The tenant's others wait until the transaction ends.
+_ACCEPTING: Final = _accepting()
+_BY_IDS: Final = select(Job).where(Job.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+
+
+def accept(session: Session, wanted: Sequence[NewJob], *, max_queued_jobs: int) -> list[Job | None]:
+    """Insert queued jobs; None for each whose tenant has as many as it may have.
+
+    Whoever else makes a job for the same tenants waits until the transaction ends.
 
     Args:
         max_queued_jobs: for a tenant without a limit of its own.
     """
-    job_id = uuid4()
-    given = {
-        "id": job_id,
-        "tenant": tenant,
-        "state": JobState.QUEUED,
-        "spec": spec.model_dump(mode="json"),
-        "model": spec.model.id,
-        "labels": spec.labels,
-        "priority": spec.priority,
-        "device": spec.device,
-        "retry_of": retry_of,
-        "request_id": request_id(),
-        "traceparent": tracing.current(),
-        "max_attempts": spec.max_attempts,
-        "event_seq": 1,
-    }
-    values: dict[str, Any] = {
-        **{f"job_{name}": value for name, value in given.items()},
-        **outbox.message_of(job_id, spec.device),
-        "event": {"retry_of": str(retry_of)} if retry_of else {},
-        "queue_deadline_seconds": spec.queue_deadline_seconds,
-        "of": tenant,
+    made: dict[UUID, Job] = {}
+    in_order = sorted(wanted, key=attrgetter("tenant"))  # of their queues, or two transactions might wait for each other
+    if len(in_order) > 1:
+        rows = [_values(new, max_queued_jobs) | {"is_counted": False} for new in in_order]
+        session.connection().execute(_ACCEPTING, rows)
+        made = {job.id: job for job in session.scalars(_BY_IDS, {"ids": [new.id for new in in_order]})}
+    for new in in_order:
+        job = made.get(new.id) or _accept_one(session, new, max_queued_jobs)
+        if job is not None:
+            made[new.id] = job
+    return [made.get(new.id) for new in wanted]
+
+
+def _accept_one(session: Session, new: NewJob, max_queued_jobs: int) -> Job | None:
+    values = _values(new, max_queued_jobs)
+    job = session.scalars(_ACCEPTING, values | {"is_counted": False}).one_or_none()
+    if job is None and _has_room(session, new.tenant, max_queued_jobs):
+        job = session.scalars(_ACCEPTING, values | {"is_counted": True}).one()
+    return job
+
+
+def _values(new: NewJob, max_queued_jobs: int) -> dict[str, Any]:
+    return {
+        **{f"job_{name}": value_of(new) for name, value_of in _GIVEN.items()},
+        **outbox.message_of(new.id, new.spec.device, traceparent=new.traceparent),
+        "event": {"retry_of": str(new.retry_of)} if new.retry_of else {},
+        "queue_deadline_seconds": new.spec.queue_deadline_seconds,
+        "of": new.tenant,
         "max_queued_jobs": max_queued_jobs,
     }
-    accepting = _accepting(tuple(given))
-    job = session.scalars(accepting, values | {"is_counted": False}).one_or_none()
-    if job is None and _has_room(session, tenant, max_queued_jobs):
-        job = session.scalars(accepting, values | {"is_counted": True}).one()
-    return job
 
 
 def _has_room(session: Session, tenant: str, max_queued_jobs: int) -> bool:

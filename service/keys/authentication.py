@@ -4,22 +4,24 @@
 in the audit log. `authenticate` is the dependency that endpoints name in their signatures, with the scope that they need.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
 
 from service.audit import trail
 from service.contract import Scope
-from service.database import Session
+from service.database import Database, Session
 from service.errors import Problem
 from service.keys import operations, repository
 from service.keys.repository import Found
 from service.keys.secrets import parts_of
 from service.quotas.operations import Limits, limits_of
 from service.rates.limiter import Kind, RateLimited, RateLimiter
-from service.resources import TheDatabase, TheRates, TheSettings
+from service.resources import Resources, TheResources
 from service.sessions import cookies, forgery
 from service.sessions import operations as sessions
 from service.settings import Settings
@@ -51,7 +53,7 @@ class Caller:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-def identify(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> None:
+async def identify(request: Request, resources: TheResources) -> None:
     """Find out who calls, if they send a key or, without one, the cookie of a session.
 
     Raises:
@@ -61,34 +63,79 @@ def identify(request: Request, settings: TheSettings, database: TheDatabase, rat
     """
     plaintext, token = key_in(request), cookies.token_in(request)
     if plaintext is not None:
-        with database.at_once() as session:
-            admit(session, request, settings, rates, _found_by_key(session, plaintext))
+        parts = parts_of(plaintext)
+        if parts is None:
+            raise _unknown_key()
+        await resources.arrivals.do(Arrival(request, *parts))
     elif token is not None:
         if request.method not in _SAFE:
             forgery.check(request, token, request.headers.get(forgery.HEADER))
-        with database.at_once() as session:
-            admit(session, request, settings, rates, found_by_session(session, token))
+        await run_in_threadpool(_admit_by_session, request, token, resources)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request that shows a key."""
+
+    request: Request
+    key_id: str
+    secret: str
+
+
+def admit_arrivals(
+    database: Database, settings: Settings, rates: RateLimiter, arrivals: Sequence[Arrival]
+) -> list[Exception | None]:
+    """`admit` for many requests; why, for those that are refused."""
+    outcomes: list[Exception | None] = []
+    admitted: list[tuple[Request, Found]] = []
+    with database.at_once() as session:
+        shown = [(arrival.key_id, arrival.secret) for arrival in arrivals]
+        for arrival, found in zip(arrivals, operations.find_all(session, shown), strict=True):
+            try:
+                if found is None:
+                    raise _unknown_key()
+                _count(arrival.request, settings, rates, found)
+            except Problem as problem:
+                outcomes.append(problem)
+            else:
+                outcomes.append(None)
+                admitted.append((arrival.request, found))
+        _note(session, admitted)
+    return outcomes
+
+
+def _unknown_key() -> Unauthenticated:
+    detail = "the API key is malformed, unknown, expired or revoked"
+    return Unauthenticated(detail, challenge='Bearer error="invalid_token"')
+
+
+def _admit_by_session(request: Request, token: str, resources: Resources) -> None:
+    with resources.database.at_once() as session:
+        admit(session, request, resources.settings, resources.rates, found_by_session(session, token))
 
 
 def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, found: Found) -> None:
-    """Note who calls, count the request, and open its entry in the audit log if it may change something."""
-    is_write = request.method not in _SAFE
+    """Note who calls, count the request, and open its entry in the audit log if it may change something. Raises RateLimited."""
+    _count(request, settings, rates, found)
+    _note(session, [(request, found)])
+
+
+def recognise(request: Request, found: Found) -> Caller:
+    """Note who calls."""
     caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
     request.state.caller = caller
-    count(request, rates, caller.key_id, limits_of(settings, found.quota))
-    if not found.was_used_lately:
-        repository.note_use(session, caller.key_id)
-    if is_write:
-        trail.open_entry(session, request, tenant=caller.tenant, key_id=caller.key_id)
+    return caller
 
 
-def _found_by_key(session: Session, plaintext: str) -> Found:
-    parts = parts_of(plaintext)
-    found = operations.find(session, *parts) if parts else None
-    if found is None:
-        challenge = 'Bearer error="invalid_token"'
-        raise Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
-    return found
+def _count(request: Request, settings: Settings, rates: RateLimiter, found: Found) -> None:
+    """Raises RateLimited."""
+    count(request, rates, recognise(request, found).key_id, limits_of(settings, found.quota))
+
+
+def _note(session: Session, admitted: Sequence[tuple[Request, Found]]) -> None:
+    for key_id in {found.key.id for _, found in admitted if not found.was_used_lately}:
+        repository.note_use(session, key_id)
+    trail.open_entries(session, [request for request, _ in admitted if request.method not in _SAFE])
 
 
 def found_by_session(session: Session, token: str) -> Found:

@@ -1,6 +1,6 @@
 """What can be done with API keys, and why it may be refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -129,8 +129,17 @@ def find_key(database: Database, plaintext: str) -> ApiKey | None:
 
 
 def find(session: Session, key_id: str, secret: str) -> Found | None:
-    """The same, as part of a transaction. An unknown id takes as long as a wrong secret."""
-    found = repository.valid(session, key_id)
+    """The same, as part of a transaction."""
+    return find_all(session, [(key_id, secret)])[0]
+
+
+def find_all(session: Session, shown: Sequence[tuple[str, str]]) -> list[Found | None]:
+    """The key for each id and secret, if it works. An unknown id takes as long as a wrong secret."""
+    found = repository.valid(session, {key_id for key_id, _ in shown})
+    return [_opened(found.get(key_id), secret) for key_id, secret in shown]
+
+
+def _opened(found: Found | None, secret: str) -> Found | None:
     present = found.key.secret_sha256 if found else None
     old = found.key.old_secret_sha256 if found and found.old_secret_opens else None
     return found if secrets.is_one_of(secret, present, old) else None

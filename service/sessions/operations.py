@@ -20,7 +20,7 @@ def open_session(session: Session, key_id: str, secret: str, *, seconds: float) 
 def find(session: Session, token: str) -> Found | None:
     """The key behind a session, as long as both work; the use of the session is noted."""
     opened = repository.valid(session, _hash(token))
-    found = keys.valid(session, opened.key_id) if opened else None
+    found = keys.valid(session, [opened.key_id]).get(opened.key_id) if opened else None
     if opened is None or found is None:
         return None
     still_open = {found.key.secret_sha256, found.key.old_secret_sha256 if found.old_secret_opens else None}

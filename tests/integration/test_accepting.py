@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import event, text
 
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
-from service.jobs.accepting import accept
+from service.database import Database, Session
+from service.jobs.accepting import NewJob, accept
 from service.quotas import operations as quotas
 from service.settings import Settings
 from tests.integration.serving import BODY, client, insert_job, key_for, serving, set_job
 
 MOST = 5
+SPEC = JobSpec.model_validate(BODY)
 
 Create = Callable[[], int]
 
@@ -83,11 +84,10 @@ def test_many_at_once_do_not_pass_the_limit(create: Create, database: Database, 
 
 
 def test_a_job_that_was_not_made_after_all_leaves_no_trace(database: Database) -> None:
-    spec = JobSpec.model_validate(BODY)
     with database.begin() as session:
-        assert accept(session, spec, tenant="acme", max_queued_jobs=MOST)
+        assert accepted(session, 1) == 1
     with suppress(ZeroDivisionError), database.begin() as session:
-        assert accept(session, spec, tenant="acme", max_queued_jobs=MOST)
+        assert accepted(session, 1) == 1
         raise ZeroDivisionError
     assert bound(database) == 1
     with database.begin() as session:
@@ -96,13 +96,35 @@ def test_a_job_that_was_not_made_after_all_leaves_no_trace(database: Database) -
 
 
 def test_the_queue_is_counted_once_and_not_for_every_job(database: Database) -> None:
-    spec = JobSpec.model_validate(BODY)
     with statements(database) as seen:
         for _ in range(3):
             with database.begin() as session:
-                assert accept(session, spec, tenant="acme", max_queued_jobs=MOST)
+                assert accepted(session, 1) == 1
     assert [sum("count(*)" in statement for statement in seen), len(seen)] == [1, 6]
     assert bound(database) == 3
+
+
+@pytest.mark.parametrize("before", [0, 1, MOST - 1, MOST])
+def test_of_several_that_come_together_so_many_are_accepted_as_there_is_room_for(database: Database, before: int) -> None:
+    for _ in range(before):
+        insert_job(database)
+    with database.begin() as session:
+        assert accepted(session, 2 * MOST) == MOST - before
+    with database.begin() as session:
+        assert accepted(session, 2) == 0
+
+
+def test_jobs_of_several_tenants_come_back_in_the_order_they_were_asked_for(database: Database) -> None:
+    wanted = [NewJob(SPEC, tenant) for tenant in ("b", "a", "c", "a", "b")]
+    with database.begin() as session:
+        made = accept(session, wanted, max_queued_jobs=1)
+    assert [job and (job.id, job.tenant) for job in made] == [(new.id, new.tenant) for new in wanted[:3]] + [None, None]
+
+
+def accepted(session: Session, number: int) -> int:
+    """How many of so many."""
+    made = accept(session, [NewJob(SPEC, "acme") for _ in range(number)], max_queued_jobs=MOST)
+    return len([job for job in made if job is not None])
 
 
 @contextmanager
