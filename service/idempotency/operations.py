@@ -48,7 +48,10 @@ def known(database: Database, asked: Asked, *, tenant: str) -> Answer | None:
     """What was answered when the request was carried out under this key. Raises KeyReused."""
     with database.begin() as session:
         found = repository.find(session, [(tenant, asked.key)]).get((tenant, asked.key))
-    return _again(found, asked) if found else None
+    answer = _again(found, asked) if found else None
+    if isinstance(answer, KeyReused):
+        raise answer
+    return answer
 
 
 def once(
@@ -83,11 +86,11 @@ def _settled(session: Session, keyed: Mapping[int, Keyed]) -> dict[int, Answer |
     found = repository.find(session, locked)  # also what somebody who was faster has committed before we had the lock
     outcomes: dict[int, Answer | Problem] = {}
     for place, (key, asked) in keyed.items():
-        if key not in locked or firsts[key] != place:
+        if key in found:
+            outcomes[place] = _again(found[key], asked)
+        elif key not in locked or firsts[key] != place:
             detail = "the same key is in use at this moment; send the request again shortly to learn what came of it"
             outcomes[place] = InFlight(detail)
-        elif key in found:
-            outcomes[place] = _again_or_problem(found[key], asked)
     return outcomes
 
 
@@ -97,15 +100,8 @@ def _row(request: Keyed, answer: Answer) -> dict[str, Any]:
     return {"tenant": tenant, "key": key, "fingerprint": asked.fingerprint, **stored}
 
 
-def _again_or_problem(found: KeyedAnswer, asked: Asked) -> Answer | Problem:
-    try:
-        return _again(found, asked)
-    except KeyReused as problem:
-        return problem
-
-
-def _again(found: KeyedAnswer, asked: Asked) -> Answer:
+def _again(found: KeyedAnswer, asked: Asked) -> Answer | KeyReused:
     if found.fingerprint != asked.fingerprint:
         detail = "was used for another request within the last day; make a new key for this one"
-        raise KeyReused(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
+        return KeyReused(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
     return Answer(found.status, found.headers, found.body, is_replay=True)

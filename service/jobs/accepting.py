@@ -7,6 +7,7 @@ the longer that is: it raises a bound of what has not ended. Only where the boun
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -115,16 +116,25 @@ def accept(session: Session, wanted: Sequence[NewJob], *, max_queued_jobs: int) 
         max_queued_jobs: for a tenant without a limit of its own.
     """
     made: dict[UUID, Job] = {}
-    in_order = sorted(wanted, key=attrgetter("tenant"))  # of their queues, or two transactions might wait for each other
-    if len(in_order) > 1:
-        rows = [_values(new, max_queued_jobs) | {"is_counted": False} for new in in_order]
-        session.connection().execute(_ACCEPTING, rows)
-        made = {job.id: job for job in session.scalars(_BY_IDS, {"ids": [new.id for new in in_order]})}
-    for new in in_order:
-        job = made.get(new.id) or _accept_one(session, new, max_queued_jobs)
-        if job is not None:
-            made[new.id] = job
+    of_tenant = attrgetter("tenant")
+    for _, group in groupby(
+        sorted(wanted, key=of_tenant), of_tenant
+    ):  # in this order, or two transactions might wait for each other
+        made |= _accept_of_tenant(session, list(group), max_queued_jobs)
     return [made.get(new.id) for new in wanted]
+
+
+def _accept_of_tenant(session: Session, wanted: Sequence[NewJob], max_queued_jobs: int) -> dict[UUID, Job]:
+    made: dict[UUID, Job] = {}
+    if len(wanted) > 1:
+        session.connection().execute(_ACCEPTING, [_values(new, max_queued_jobs) | {"is_counted": False} for new in wanted])
+        made = {job.id: job for job in session.scalars(_BY_IDS, {"ids": [new.id for new in wanted]})}
+    for new in wanted:
+        job = made.get(new.id) or _accept_one(session, new, max_queued_jobs)
+        if job is None:
+            break  # nor is there room for the others
+        made[new.id] = job
+    return made
 
 
 def _accept_one(session: Session, new: NewJob, max_queued_jobs: int) -> Job | None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
@@ -121,6 +122,16 @@ def test_jobs_of_several_tenants_come_back_in_the_order_they_were_asked_for(data
     assert [job and (job.id, job.tenant) for job in made] == [(new.id, new.tenant) for new in wanted[:3]] + [None, None]
 
 
+def test_transactions_for_several_tenants_do_not_wait_for_each_other_in_a_circle(database: Database) -> None:
+    with database.begin() as session:
+        assert accept(session, [NewJob(SPEC, tenant) for tenant in ("a", "b")], max_queued_jobs=MOST)
+        session.execute(text("UPDATE tenant_queues SET counted_at = '-infinity' WHERE tenant = 'a'"))  # it takes longer than b
+    with touched(database) as tenants, database.begin() as session:
+        assert all(accept(session, [NewJob(SPEC, tenant) for tenant in ("b", "a", "b", "a")], max_queued_jobs=MOST))
+    assert set(tenants) == {"a", "b"}
+    assert tenants == sorted(tenants)
+
+
 def accepted(session: Session, number: int) -> int:
     """How many of so many."""
     made = accept(session, [NewJob(SPEC, "acme") for _ in range(number)], max_queued_jobs=MOST)
@@ -133,6 +144,20 @@ def statements(database: Database) -> Iterator[list[str]]:
 
     def note(_c: object, _cursor: object, statement: str, *_more: object) -> None:
         seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def touched(database: Database) -> Iterator[list[str]]:
+    """Whose queues the statements hold, one after the other."""
+    seen: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
+        for row in parameters if isinstance(parameters, list) else [parameters]:
+            seen.extend(value for name, value in row.items() if name in ("of", "tenant") and "tenant_queues" in statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
     yield seen
