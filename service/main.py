@@ -74,8 +74,7 @@ from service.together import Together
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
 _CONNECTIONS: Final = 6
-"""To the database. More transactions at once only fight for the interpreter: with 50 callers, 20 connections did a third less."""
-
+"""To the database. More transactions at once only fight for the interpreter."""
 _AT_ONCE: Final = 2
 """More for what comes before and after each request: who calls, and the audit log."""
 

@@ -22,6 +22,7 @@ class Answered:
 
 
 def complete(database: Database, answers: Sequence[Answered]) -> list[None]:
+    """Note what came of requests. Nothing of it can be refused."""
     with database.at_once() as session:
         repository.complete(session, [vars(each) for each in answers])
     return [None] * len(answers)

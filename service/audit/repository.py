@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor
-from service.database import in_seconds, table_of
+from service.database import in_seconds, insert_rows, table_of
 
 _FORGET_AT_ONCE: Final = 10_000
-_ADD: Final = insert(table_of(AuditEntry))
 _COMPLETE: Final = (
     update(table_of(AuditEntry))
     .where(AuditEntry.id == bindparam("entry_id"))
@@ -33,7 +32,7 @@ class EntryFilter:
 
 def add(session: Session, entries: Sequence[Mapping[str, Any]]) -> None:
     """Write entries down, which are not complete yet."""
-    session.connection().execute(_ADD, entries)
+    insert_rows(session, AuditEntry, entries)
 
 
 def complete(session: Session, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -39,7 +39,7 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
 
 def is_quick(models: ModelSources, spec: JobSpec) -> bool:
     """Whether `admit` asks nobody and reads no file."""
-    return spec.output.hub is None and models.is_pinned(spec.model)
+    return spec.output.hub is None and models.is_settled(spec.model)
 
 
 def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:

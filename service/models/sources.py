@@ -61,7 +61,7 @@ class ModelSources:
         repository = self._hub.repository(model, tenant, seconds)
         return Found(_at(model, repository), repository, repository.license)
 
-    def is_pinned(self, model: ModelSpec) -> bool:
+    def is_settled(self, model: ModelSpec) -> bool:
         """Whether there is nothing that could be looked at or asked for here."""
         if model.source == "local":
             return not self.has_folders
@@ -74,7 +74,7 @@ class ModelSources:
         """
         if model.source == "hub":
             self._hub.check_allowed(model.id)
-        if self.is_pinned(model):
+        if self.is_settled(model):
             return model, None
         try:
             found = self.find(model, tenant=tenant, seconds=self._settings.hub_seconds)

@@ -20,14 +20,8 @@ _ADD: Final = insert(table_of(OutboxMessage)).values(
 )
 
 
-def add(session: Session, task: str, payload: dict[str, Any], *, queue: str, delay_seconds: float = 0) -> None:
-    """Have `task` sent after this transaction has committed, and not before `delay_seconds`."""
-    values = {"task": task, "payload": payload, "queue": queue, "traceparent": tracing.current()}
-    session.connection().execute(_ADD, values | {"delay_seconds": delay_seconds})
-
-
 def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:
-    """Have the workers that serve `device` told that there is work."""
+    """Have the workers that serve `device` told that there is work, after this transaction and not before `delay_seconds`."""
     message = message_of(job_id, device, traceparent=tracing.current())
     session.connection().execute(_ADD, message | {"delay_seconds": delay_seconds})
 
