@@ -43,7 +43,7 @@ from worker.model_card import SOURCE_CARD, render_card
 from worker.models import Model
 from worker.outcome import Outcome
 from worker.report_page import render
-from worker.transfers import Sent, Tick, chunks, read_back, refused, settle, store_trouble, upload
+from worker.transfers import Sent, Tick, chunks, read_back, read_whole, refused, settle, store_trouble, upload
 
 log = get_logger(__name__)
 
@@ -203,7 +203,7 @@ def _abort_open_uploads(store: ObjectStore, prefix: str) -> None:
 def _published(store: ObjectStore, prefix: str) -> Manifest | None:
     with store_trouble():
         try:
-            content = bytes(obstore.get(store, f"{prefix}/{MANIFEST_NAME}").bytes())
+            content = read_whole(store, f"{prefix}/{MANIFEST_NAME}")
         except FileNotFoundError:
             return None
     return Manifest.model_validate_json(content)
@@ -252,7 +252,7 @@ def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
         try:
             obstore.put(store, key, content, mode="create")
         except AlreadyExistsError:
-            if bytes(obstore.get(store, key).bytes()) != content:
+            if read_whole(store, key) != content:
                 raise refused("The attempt has already published something else.") from None
     if isinstance(store, LocalStore):
         settle(Path(str(store.prefix)) / key)

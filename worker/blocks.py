@@ -25,7 +25,7 @@ from service.logging import get_logger
 from service.storage.open_uploads import OpenUploads
 from service.storage.removal import remove_below
 from worker.engine import Journal
-from worker.transfers import stored_chunks
+from worker.transfers import paths_below, stored_chunks
 
 log = get_logger(__name__)
 
@@ -91,8 +91,8 @@ class Blocks:
             log.warning("blocks_not_fetched", error=type(error).__name__)
 
     def _fetch_from(self, prefix: str, tick: Callable[[], None]) -> None:
-        found = [entry["path"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch]
-        names = sorted(name for name in (path.rpartition("/")[2] for path in found) if _NAME.fullmatch(name))
+        found = (path.rpartition("/")[2] for path in paths_below(self._store, prefix))
+        names = sorted(name for name in found if _NAME.fullmatch(name))
         missing = [name for name in names if not (self._folder / name).exists()]
         for name in missing:
             self._fetch_one(f"{prefix}/{name}", self._folder / name, tick)

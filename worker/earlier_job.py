@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 from pydantic import ValidationError
@@ -16,7 +15,7 @@ from service.hub.files import is_wanted
 from service.settings import Settings
 from worker.failures import ModelError
 from worker.model_cache import folder_of, reserve, root
-from worker.transfers import stored_chunks
+from worker.transfers import read_whole, stored_chunks
 
 _OF_THAT_JOB = {"recipe.json", "sparsity_report.json"}
 
@@ -62,7 +61,7 @@ def _fetch_all(model: ModelSpec, store: ObjectStore, settings: Settings, target:
 
 def _manifest(store: ObjectStore, key: str, model: ModelSpec) -> Manifest:
     try:
-        return Manifest.model_validate_json(bytes(obstore.get(store, key).bytes()))
+        return Manifest.model_validate_json(read_whole(store, key))
     except ValidationError:
         raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} has no sound manifest.") from None
 

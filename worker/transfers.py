@@ -7,12 +7,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import LocalStore, ObjectStore
 
 from service.contract import FailureCode, ManifestFile
@@ -22,7 +22,9 @@ CHUNK: Final = 4 * 1024 * 1024  # bytes
 _MIN_PART: Final = 8 * 1024 * 1024  # bytes of one part of a multipart upload
 _MAX_PARTS: Final = 900  # S3 allows 10 000, Swift as it is set up by default 1000
 _AT_ONCE: Final = 4
+_TRIES: Final = 3
 
+T = TypeVar("T")
 Tick = Callable[[], None]
 Sent = Callable[[int], None]
 """Told of bytes that went by, in either direction. What it raises stops the transfer."""
@@ -58,6 +60,33 @@ def read_back(store: ObjectStore, key: str, received: Sent) -> tuple[int, str]:
             digest.update(chunk)
             size += len(chunk)
     return size, digest.hexdigest()
+
+
+def read_whole(store: ObjectStore, key: str) -> bytes:
+    """The content of a small object.
+
+    Raises:
+        FileNotFoundError: there is none.
+        BaseError, OSError: the store's own.
+    """
+    return _asked(lambda: bytes(obstore.get(store, key).bytes()))
+
+
+def paths_below(store: ObjectStore, prefix: str) -> list[str]:
+    """The paths of all objects below a prefix.
+
+    Raises:
+        BaseError, OSError: the store's own.
+    """
+    return _asked(lambda: [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch])
+
+
+def _asked(request: Callable[[], T]) -> T:
+    """The store's client goes on with an object that breaks off, but does not repeat a list or a refusal that does."""
+    for _ in range(_TRIES - 1):
+        with suppress(GenericError):
+            return request()
+    return request()
 
 
 def stored_chunks(store: ObjectStore, key: str) -> Iterator[bytes]:

@@ -13,14 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from service.contract import FailureCode, upload_prefix
 from service.logging import get_logger
 from worker.failures import JobFailure
-from worker.transfers import stored_chunks
+from worker.transfers import paths_below, stored_chunks
 
 log = get_logger(__name__)
 
@@ -73,7 +72,7 @@ class Uploads:
     def _stored(self, place: str, dataset_id: str) -> Iterator[tuple[str, bytes]]:
         """Name and content of what the store has: more than one file only while one is about to be swept."""
         try:
-            for path in [entry["path"] for batch in obstore.list(self._store, prefix=place) for entry in batch]:
+            for path in paths_below(self._store, place):
                 with suppress(FileNotFoundError):
                     yield path.rpartition("/")[2], b"".join(stored_chunks(self._store, path))
         except (BaseError, OSError) as error:

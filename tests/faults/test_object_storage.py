@@ -22,6 +22,7 @@ from tests.integration.swift import S3
 from tests.integration.tiny_model import save_model
 from tests.integration.worker_processes import dispatching, working
 from worker.runner import work
+from worker.transfers import paths_below
 
 
 @pytest.fixture
@@ -77,6 +78,26 @@ def test_what_passes_is_waited_out(
     assert proxy.hit > 0
     assert_right_bytes(s3, bucket, database, job, s3_settings)
     assert s3.open_uploads(bucket) == []
+
+
+def test_a_refusal_that_breaks_off_is_asked_for_again(
+    s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID
+) -> None:
+    """That there is no manifest yet: cut in the middle of saying so."""
+    proxy.plan = lambda request: Fault.TRUNCATE if request.path.endswith("/1/manifest.json") and proxy.hit < 2 else None
+    assert work(s3_settings, threading.Event())
+    assert job_row(database, job).state == JobState.SUCCEEDED, job_row(database, job).error
+    assert proxy.hit == 2
+    assert_right_bytes(s3, bucket, database, job, s3_settings)
+
+
+def test_a_list_that_breaks_off_is_asked_for_again(s3: S3, bucket: str, proxy: FaultProxy) -> None:
+    names = [f"{number}.safetensors" for number in range(20)]
+    for name in names:
+        s3.client().put_object(Bucket=bucket, Key=f"blocks/{name}", Body=b"")
+    proxy.plan = lambda request: Fault.TRUNCATE if "list-type" in request.path and proxy.hit < 2 else None
+    assert paths_below(open_at(f"s3://{bucket}"), "blocks") == sorted(f"blocks/{name}" for name in names)
+    assert proxy.hit == 2
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_ANSWER, Fault.SHORTEN])
