@@ -43,7 +43,7 @@ from worker.model_card import SOURCE_CARD, render_card
 from worker.models import Model
 from worker.outcome import Outcome
 from worker.report_page import render
-from worker.transfers import Sent, Tick, chunks, read_back, read_whole, refused, settle, store_trouble, upload
+from worker.transfers import Sent, Tick, asked, chunks, read_back, read_whole, refused, settle, store_trouble, upload
 
 log = get_logger(__name__)
 
@@ -250,7 +250,7 @@ def _hash_file(path: Path, tick: Tick) -> str:
 def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
     with store_trouble():
         try:
-            obstore.put(store, key, content, mode="create")
+            asked(lambda: obstore.put(store, key, content, mode="create"))
         except AlreadyExistsError:
             if read_whole(store, key) != content:
                 raise refused("The attempt has already published something else.") from None

@@ -69,7 +69,7 @@ def read_whole(store: ObjectStore, key: str) -> bytes:
         FileNotFoundError: there is none.
         BaseError, OSError: the store's own.
     """
-    return _asked(lambda: bytes(obstore.get(store, key).bytes()))
+    return asked(lambda: bytes(obstore.get(store, key).bytes()))
 
 
 def paths_below(store: ObjectStore, prefix: str) -> list[str]:
@@ -78,11 +78,15 @@ def paths_below(store: ObjectStore, prefix: str) -> list[str]:
     Raises:
         BaseError, OSError: the store's own.
     """
-    return _asked(lambda: [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch])
+    return asked(lambda: [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch])
 
 
-def _asked(request: Callable[[], T]) -> T:
-    """The store's client goes on with an object that breaks off, but does not repeat a list or a refusal that does."""
+def asked(request: Callable[[], T]) -> T:
+    """The answer to a request that can be repeated, repeated also where the store's client does not.
+
+    It goes on with an object that breaks off, but gives up on a list or a refusal that does, and, if no answer comes, on what is
+    to be put only if absent.
+    """
     for _ in range(_TRIES - 1):
         with suppress(GenericError):
             return request()

@@ -91,6 +91,20 @@ def test_a_refusal_that_breaks_off_is_asked_for_again(
     assert_right_bytes(s3, bucket, database, job, s3_settings)
 
 
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.CUT_REQUEST, Fault.CUT_ANSWER])
+def test_a_manifest_of_which_nobody_knows_whether_it_is_there_is_put_again(
+    s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID, fault: Fault
+) -> None:
+    def plan(request: Request) -> Fault | None:
+        return fault if (request.method, proxy.hit) == ("PUT", 0) and request.path.endswith("/1/manifest.json") else None
+
+    proxy.plan = plan
+    assert work(s3_settings, threading.Event())
+    assert job_row(database, job).state == JobState.SUCCEEDED, job_row(database, job).error
+    assert proxy.hit == 1
+    assert_right_bytes(s3, bucket, database, job, s3_settings)
+
+
 def test_a_list_that_breaks_off_is_asked_for_again(s3: S3, bucket: str, proxy: FaultProxy) -> None:
     names = [f"{number}.safetensors" for number in range(20)]
     for name in names:
