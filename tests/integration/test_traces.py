@@ -68,7 +68,7 @@ def test_a_job_can_be_followed_from_the_callers_request_to_its_stages(
         (attempt,) = eventually(lambda: collector.named("attempt"))
         (request,) = collector.named("POST /v1/jobs")
         (sent,) = eventually(lambda: [span for span in collector.spans if span.name.startswith("send ")])
-        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
     assert (request.service, request.trace, request.parent) == ("dsnot-service", *CALLER)
     assert (sent.service, sent.trace, sent.parent) == ("dsnot-dispatcher", request.trace, request.id)
     assert (attempt.service, attempt.parent) == ("dsnot-worker", "")
@@ -110,7 +110,7 @@ def test_without_a_collector_request_ids_are_in_the_workers_lines_all_the_same(
 ) -> None:
     with stack(settings, tmp_path) as (api, worker):
         assert ended(database, create(api, database)) == JobState.SUCCEEDED
-        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
     (claimed,) = [line for line in lines if line["event"] == "job_claimed"]
     assert claimed["request_id"] == "mine-1"
     assert "trace_id" not in claimed

@@ -367,7 +367,7 @@ def test_every_line_of_an_attempt_tells_job_attempt_and_fence(
     job_id = insert_job(database)
     with dispatching(settings, tmp_path), working(settings, tmp_path) as worker:
         eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
-        lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
     named = {"job_claimed", "stage_started", "blocks_found", "job_succeeded"}
     told = [line for line in lines if line["event"] in named]
     assert {line["event"] for line in told} == named
