@@ -1,20 +1,8 @@
-"""How the tests are shared among processes (`make test JOBS=2`).
+"""Settings of pytest, pytest-xdist and Hypothesis for all tests; shared fixtures are in `tests/support/fixtures.py`."""
 
-The tests of a file stay together, for the servers that they share. So do all those of `faults`, which stop servers and kill
-workers, and all those of `browser`, which share one Chromium.
-"""
+from hypothesis import settings
 
-from pathlib import Path
+pytest_plugins = ["tests.support.fixtures"]
 
-import pytest
-
-_TOGETHER = ("browser", "faults")
-_TESTS = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist, where it is at work, which tests one process has to run."""
-    if config.pluginmanager.has_plugin("dsession") or hasattr(config, "workerinput"):
-        for item in items:
-            path = item.path.relative_to(_TESTS)
-            item.add_marker(pytest.mark.xdist_group(path.parts[0] if path.parts[0] in _TOGETHER else path.as_posix()))
+settings.register_profile("dsnot", deadline=None)  # no test depends on the speed of the machine
+settings.load_profile("dsnot")

@@ -9,11 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from service.contract import Scope
 from service.database import Database
-from service.settings import Settings
-from tests.integration.conftest import api, broker, broker_url, database, database_url, settings
-from tests.integration.serving import key_for, serving
-
-__all__ = ["api", "broker", "broker_url", "database", "database_url", "settings"]
+from tests.support.api_server import key_for
 
 CHROMIUM = Path(os.environ.get("DSNOT_CHROMIUM", "/usr/bin/chromium"))
 SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
@@ -27,12 +23,6 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root may not have the sandbox
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
-    with serving(settings) as address:
-        yield address
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from service.commands.output import note
 from service.contract import JobState
 from service.embedded.record import API_KEY_FILE
 from tests.browser.conftest import CHROMIUM
-from tests.integration.stacks import up
-from tests.integration.tiny_model import save_model
+from tests.support.embedded_stack import up
+from tests.support.tiny_model import save_model
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "screenshots"
 MOST_BYTES: Final = 300_000

@@ -1,19 +1,14 @@
 """Everybody can use the pages: with the keyboard alone, on a phone, in the dark, with a screen reader."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from service.contract import JobState
 from service.database import Database
 from tests.browser.conftest import Opening
-from tests.integration.dashboard_jobs import HOSTILE, finished_job
-from tests.integration.serving import insert_job
-
-
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import insert_job
+from tests.support.dashboard_jobs import HOSTILE, finished_job
 
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
@@ -83,15 +78,3 @@ def test_everything_is_done_with_the_keyboard_alone(chromium: Browser, url: str,
     page.keyboard.press("Enter")
     page.wait_for_url("**/sign-in")
     context.close()
-
-
-def reach(page: Page, text: str, *, by: str = "button", back: bool = False) -> None:
-    """Press Tab until the element has the focus; every stop on the way can be seen."""
-    wanted = page.locator(by).filter(has_text=text).first
-    for _ in range(60):
-        page.keyboard.press("Shift+Tab" if back else "Tab")
-        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert outline != "none" or page.evaluate("document.activeElement.id") == "content"
-        if wanted.evaluate("element => element === document.activeElement"):
-            return
-    raise AssertionError(f"{text} cannot be reached")

@@ -11,9 +11,9 @@ from service.contract import Scope
 from service.database import Database
 from service.keys.operations import create_key
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE
-from tests.integration.serving import BODY, client
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import BODY, client
+from tests.support.dashboard_jobs import HOSTILE
 
 
 def test_who_did_what_is_found_and_leads_to_it(opened: Opening, url: str, api: httpx.Client, database: Database) -> None:

@@ -8,9 +8,9 @@ from playwright.sync_api import expect
 from service.contract import JobSpec
 from service.database import Database
 from tests.browser.conftest import Opening
-from tests.browser.test_access import violations
-from tests.integration.dashboard_jobs import HOSTILE, METRICS, finished_job
-from tests.integration.serving import BODY, insert_job
+from tests.support.accessibility import violations
+from tests.support.api_server import BODY, insert_job
+from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job
 
 
 def worse_metrics() -> dict[str, Any]:

@@ -5,8 +5,8 @@ from playwright.sync_api import Page, expect
 
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach
-from tests.integration.tiny_model import save_model
+from tests.support.accessibility import reach
+from tests.support.tiny_model import save_model
 
 
 def test_a_job_is_made_with_the_keyboard_alone(opened: Opening, api: httpx.Client, settings: Settings) -> None:

@@ -10,9 +10,9 @@ from service.contract import Scope
 from service.database import Database
 from service.keys.operations import create_key
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE
-from tests.integration.serving import client
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import client
+from tests.support.dashboard_jobs import HOSTILE
 
 REFUSED = "the server responded with a status of 4"
 

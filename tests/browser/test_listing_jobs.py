@@ -5,9 +5,9 @@ from playwright.sync_api import Page, expect
 from service.contract import JobState
 from service.database import Database
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE, many_jobs
-from tests.integration.serving import insert_job
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import insert_job
+from tests.support.dashboard_jobs import HOSTILE, many_jobs
 
 
 def models(page: Page) -> list[str]:

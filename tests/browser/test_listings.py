@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Opening
-from tests.browser.test_access import violations
+from tests.support.accessibility import violations
 
 
 def test_a_data_set_is_uploaded_and_removed(opened: Opening, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from service.database import Database
 from service.sessions.operations import close_all
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.integration.dashboard_jobs import finished_job
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.dashboard_jobs import finished_job
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
 _RUN_MS = 120_000
 

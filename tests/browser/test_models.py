@@ -7,10 +7,10 @@ from playwright.sync_api import Route, expect
 from service.database import Database
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE, finished_job
-from tests.integration.serving import insert_job
-from tests.integration.tiny_model import save_model
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import insert_job
+from tests.support.dashboard_jobs import HOSTILE, finished_job
+from tests.support.tiny_model import save_model
 
 REFUSED = "the server responded with a status of"
 

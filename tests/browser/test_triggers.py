@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE
-from tests.integration.test_api_triggers import create, fire, jobs
-from tests.integration.trigger_events import PLAIN
+from tests.support.accessibility import reach, violations
+from tests.support.dashboard_jobs import HOSTILE
+from tests.support.trigger_events import PLAIN
+from tests.support.triggers import create, fire, jobs
 
 
 @pytest.fixture

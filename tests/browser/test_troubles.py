@@ -8,10 +8,10 @@ from playwright.sync_api import Route, expect
 from service.contract import JobState
 from service.database import Database
 from tests.browser.conftest import Opening
-from tests.browser.line import line_to
-from tests.browser.test_watching import is_unbroken, mark
-from tests.integration.dashboard_jobs import finished_job
-from tests.integration.serving import insert_job, set_job
+from tests.support.api_server import insert_job, set_job
+from tests.support.cut_line import line_to
+from tests.support.dashboard_jobs import finished_job
+from tests.support.page_jobs import is_unbroken, mark
 
 AWAY = {"type": "unavailable", "title": "Temporarily unavailable", "status": 503, "detail": "the database does not answer"}
 

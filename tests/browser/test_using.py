@@ -7,9 +7,9 @@ from service.commands.output import note
 from service.database import Database
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.test_watching import BODY
-from tests.integration.dashboard_jobs import finished_job
-from tests.integration.tiny_model import save_model
+from tests.support.dashboard_jobs import finished_job
+from tests.support.page_jobs import BODY
+from tests.support.tiny_model import save_model
 
 
 def test_every_action_of_a_job_is_done_on_its_page(opened: Opening, api: httpx.Client, settings: Settings) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from service.contract import EventType, JobState
 from service.database import Database
@@ -13,28 +13,14 @@ from service.events import repository as events
 from service.sessions.operations import close_all
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.line import line_to
-from tests.integration.dashboard_jobs import HOSTILE, add_blocks, finished_job, many_jobs
-from tests.integration.serving import insert_job, set_job
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.api_server import insert_job, set_job
+from tests.support.cut_line import line_to
+from tests.support.dashboard_jobs import HOSTILE, add_blocks, finished_job, many_jobs
+from tests.support.page_jobs import BODY, is_unbroken, mark
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
-BODY = {
-    "model": {"source": "local", "id": "tiny"},
-    "recipe": {"refinement": {"method": "swaps"}},
-    "calibration": {"dataset": "c4-sample", "num_samples": 4, "sequence_length": 64},
-    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 64},
-}
 _RUN_MS = 120_000
-
-
-def mark(page: Page) -> None:
-    """So that a reload would show."""
-    page.evaluate("window.isStillTheSamePage = true")
-
-
-def is_unbroken(page: Page) -> bool:
-    return bool(page.evaluate("window.isStillTheSamePage === true"))
 
 
 def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.browser.test_access import reach, violations
-from tests.integration.dashboard_jobs import HOSTILE
-from tests.integration.serving import insert_job
-from tests.integration.sinks import Sink, receiving
-from tests.integration.test_api_webhooks import create, deliveries
-from tests.integration.worker_processes import dispatching
+from tests.support.accessibility import reach, violations
+from tests.support.api_server import insert_job
+from tests.support.dashboard_jobs import HOSTILE
+from tests.support.processes import dispatching
+from tests.support.webhook_receiver import Sink, receiving
+from tests.support.webhooks import create, deliveries
 
 SENT_MS = 20_000
 """The dispatcher has only just been started."""

@@ -28,8 +28,8 @@ from service.jobs.tables import Job
 from service.keys.operations import create_key
 from service.outbox.tables import OutboxMessage
 from tests.faults.soak_cluster import Cluster, command_of
-from tests.integration.job_rows import SPEC
-from tests.integration.tiny_model import save_model
+from tests.support.job_rows import SPEC
+from tests.support.tiny_model import save_model
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 JOB = SPEC | {"max_attempts": 10, "calibration": {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}}

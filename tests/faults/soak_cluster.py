@@ -13,9 +13,9 @@ import psutil
 import redis
 
 from service.settings import Settings
-from tests.faults.servers import Api, Postgres, Program, Valkey, through
-from tests.faults.wire import Wire
-from tests.integration import swift
+from tests.support import swift
+from tests.support.servers import Api, Postgres, Program, Valkey, through
+from tests.support.tcp_proxy import Wire
 
 LEASE_SECONDS = 6.0
 

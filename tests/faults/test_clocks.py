@@ -7,9 +7,9 @@ import pytest
 
 from service.database import Database
 from service.settings import Settings
-from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
 
 def library() -> Path:

@@ -14,10 +14,10 @@ import pytest
 from service.contract import JobState
 from service.database import Database
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching
+from tests.support.child_environment import environment
+from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching
+from tests.support.tiny_model import save_model
 
 DISK_BYTES = 24 << 20
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}

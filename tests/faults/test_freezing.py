@@ -10,7 +10,8 @@ import psutil
 from service.contract import artifact_prefix
 from service.database import Database
 from service.settings import Settings
-from tests.faults.long_jobs import (
+from tests.support.job_rows import attempts_of, events_of, eventually
+from tests.support.long_jobs import (
     LEASE_SECONDS,
     assert_one_artifact_and_nothing_else,
     busy_one,
@@ -20,8 +21,7 @@ from tests.faults.long_jobs import (
     wait_until_it_prunes,
     wait_until_it_succeeds,
 )
-from tests.integration.job_rows import attempts_of, events_of, eventually
-from tests.integration.worker_processes import Worker, dispatching, working
+from tests.support.processes import Worker, dispatching, working
 
 
 @contextmanager

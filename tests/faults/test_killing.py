@@ -17,7 +17,8 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.queue import Queue
 from service.settings import Settings
-from tests.faults.long_jobs import (
+from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.long_jobs import (
     ENDLESS,
     LEASE_SECONDS,
     assert_at_most_one_block_was_lost_each_time,
@@ -33,8 +34,7 @@ from tests.faults.long_jobs import (
     wait_until_it_succeeds,
     weights,
 )
-from tests.integration.job_rows import attempts_of, event_types, eventually, insert_job, job_row
-from tests.integration.worker_processes import dispatching, starting, working
+from tests.support.processes import dispatching, starting, working
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from service.database import Database
 from service.dispatcher.sweeping import Sweeper
 from service.settings import Settings
 from service.webhooks.tables import Delivery, Webhook
-from tests.faults.long_jobs import assert_one_artifact_and_nothing_else
-from tests.integration.conftest import environment
-from tests.integration.job_rows import attempts_of, event_types, eventually, insert_job, job_row
-from tests.integration.sinks import receiving
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching
+from tests.support.child_environment import environment
+from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.long_jobs import assert_one_artifact_and_nothing_else
+from tests.support.processes import dispatching
+from tests.support.tiny_model import save_model
+from tests.support.webhook_receiver import receiving
 from worker.runner import work
 
 DIE = "import os, signal\ndie = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -16,11 +16,11 @@ from service.jobs.tables import Job
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
-from tests.faults.fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
-from tests.integration.job_rows import attempts_of, events_of, eventually, insert_job, job_row
-from tests.integration.swift import S3
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.http_fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
+from tests.support.job_rows import attempts_of, events_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching, working
+from tests.support.swift import S3
+from tests.support.tiny_model import save_model
 from worker.runner import work
 from worker.transfers import paths_below
 

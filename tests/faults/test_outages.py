@@ -15,7 +15,9 @@ import redis
 from service.contract import JobState, Scope
 from service.database import Database
 from service.settings import Settings
-from tests.faults.long_jobs import (
+from tests.support.api_server import client, key_for, serving
+from tests.support.job_rows import attempts_of, event_types, eventually, job_row
+from tests.support.long_jobs import (
     LEASE_SECONDS,
     assert_at_most_one_block_was_lost_each_time,
     insert_long_job,
@@ -23,11 +25,9 @@ from tests.faults.long_jobs import (
     wait_until_it_prunes,
     wait_until_it_succeeds,
 )
-from tests.faults.servers import Api, Postgres, Valkey, at, stopping
-from tests.integration.job_rows import attempts_of, event_types, eventually, job_row
-from tests.integration.serving import client, key_for, serving
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.processes import dispatching, working
+from tests.support.servers import Api, Postgres, Valkey, at, stopping
+from tests.support.tiny_model import save_model
 
 TINY = {
     "model": {"source": "local", "id": "tiny"},

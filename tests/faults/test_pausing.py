@@ -10,7 +10,8 @@ from service.contract import JobState
 from service.database import Database
 from service.jobs import lifecycle
 from service.settings import Settings
-from tests.faults.long_jobs import (
+from tests.support.job_rows import attempts_of, eventually, job_row
+from tests.support.long_jobs import (
     assert_at_most_one_block_was_lost_each_time,
     assert_one_artifact_and_nothing_else,
     blocks_of,
@@ -20,9 +21,8 @@ from tests.faults.long_jobs import (
     wait_until_it_succeeds,
     weights,
 )
-from tests.integration.job_rows import attempts_of, eventually, job_row
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 from worker.runner import work
 
 PAUSES = 20

@@ -35,7 +35,7 @@ from service.errors import Conflict
 from service.events.tables import JobEvent
 from service.jobs import lifecycle
 from service.jobs.tables import Job
-from tests.integration.job_rows import insert_job
+from tests.support.job_rows import insert_job
 
 LEASE = 60.0
 MAX_ATTEMPTS = 2

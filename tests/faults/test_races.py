@@ -16,9 +16,9 @@ from service.dispatcher.takeovers import take_from_lost_workers
 from service.errors import Conflict
 from service.jobs import lifecycle
 from service.settings import Settings
-from tests.faults.long_jobs import ENDLESS, assert_gone, insert_long_job, save_slow_model
-from tests.integration.job_rows import attempts_of, event_types, eventually, insert_job, job_row
-from tests.integration.worker_processes import dispatching, working
+from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.long_jobs import ENDLESS, assert_gone, insert_long_job, save_slow_model
+from tests.support.processes import dispatching, working
 
 RACES = 200
 FAILURE = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tests.integration.tiny_model import save_model
+from tests.support.tiny_model import save_model
 from worker.engine import Journal, MatrixReport, Recipe, sparsify
 from worker.engine.report import Silent
 

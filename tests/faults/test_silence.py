@@ -10,12 +10,12 @@ import pytest
 from service.contract import JobState, Scope
 from service.database import Database
 from service.settings import Settings
-from tests.faults.servers import at, through
-from tests.faults.wire import Wire
-from tests.integration.job_rows import attempts_of, eventually, insert_job, job_row
-from tests.integration.serving import BODY, client, key_for, serving
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.api_server import BODY, client, key_for, serving
+from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching, working
+from tests.support.servers import at, through
+from tests.support.tcp_proxy import Wire
+from tests.support.tiny_model import save_model
 
 LEASE_SECONDS = 5.0
 

@@ -9,9 +9,9 @@ from service.contract import EventType, JobState, Scope
 from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
-from tests.faults.servers import Api, stopping
-from tests.integration.job_rows import eventually
-from tests.integration.serving import insert_job, key_for, set_job
+from tests.support.api_server import insert_job, key_for, set_job
+from tests.support.job_rows import eventually
+from tests.support.servers import Api, stopping
 
 CLIENTS = 50
 EVENTS = 60

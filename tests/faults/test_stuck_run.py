@@ -12,8 +12,8 @@ from service.contract import JobState
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import eventually, insert_job, job_row
+from tests.support.child_environment import environment
+from tests.support.job_rows import eventually, insert_job, job_row
 
 SLEEPS = textwrap.dedent("""
     import signal, threading, time

@@ -14,7 +14,7 @@ from service.database import Database, Session
 from service.jobs.accepting import NewJob, accept
 from service.quotas import operations as quotas
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, serving, set_job
+from tests.support.api_server import BODY, client, insert_job, key_for, serving, set_job
 
 MOST = 5
 SPEC = JobSpec.model_validate(BODY)

@@ -15,7 +15,7 @@ from service.database import Database
 from service.dispatcher import metrics as dispatcher
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
-from tests.integration.scraping import Scrape
+from tests.support.metrics_scrape import Scrape
 from worker import metrics as worker
 from worker.exposition import WorkerCollector
 

@@ -21,8 +21,8 @@ from service.keys.operations import create_key
 from service.keys.tables import ApiKey
 from service.quotas import operations as quotas
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
-from tests.integration.uploading import upload
+from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving
+from tests.support.dataset_uploads import upload
 
 NEW = {"name": "pipeline", "scopes": ["jobs:read"]}
 

@@ -14,7 +14,7 @@ from service.client import DsnotClient, NotFound
 from service.contract import JobSpec, JobState, Scope
 from service.database import Database
 from service.jobs.tables import Layer
-from tests.integration.serving import BODY, client, insert_job, key_for, problem
+from tests.support.api_server import BODY, client, insert_job, key_for, problem
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -12,9 +12,9 @@ from service.database import Database
 from service.datasets import repository
 from service.jobs import operations as jobs
 from service.settings import Settings
-from tests.integration.job_rows import eventually
-from tests.integration.serving import BODY, client, key_for, problem
-from tests.integration.uploading import LINES, TEXT, rows, stored, upload
+from tests.support.api_server import BODY, client, key_for, problem
+from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
+from tests.support.job_rows import eventually
 
 ABSENT = "ds-0123456789abcdef"
 

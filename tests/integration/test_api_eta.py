@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.speeds import repository as speeds
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
-from tests.integration.tiny_model import save_model
+from tests.support.tiny_model import save_model
 from worker.runner import work
 
 JOB: dict[str, Any] = {

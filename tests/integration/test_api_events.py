@@ -20,8 +20,8 @@ from service.database import Database
 from service.embedded.processes import free_port
 from service.events import repository
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.serving import client, insert_job, key_for, serving
+from tests.support.api_server import client, insert_job, key_for, serving, wait_for
+from tests.support.child_environment import environment
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -234,14 +234,3 @@ def test_a_service_that_is_told_to_stop_ends_its_streams_and_itself(settings: Se
         assert [line for line in lines if line["level"] not in ("info", "debug")] == []
     finally:
         process.kill()
-
-
-def wait_for(api: httpx.Client) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            api.get("/livez").raise_for_status()
-            return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the service did not start")

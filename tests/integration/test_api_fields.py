@@ -16,9 +16,9 @@ from service.contract import Scope
 from service.database import Database
 from service.pointers import pointer
 from service.settings import Settings
-from tests.integration.field_walk import MALFORMED, REFUSED, TEXTS, VALUES, Document, Field, body_with
-from tests.integration.serving import client, key_for, problem, serving
-from tests.integration.test_api_keys import belongings, body_of, document_of
+from tests.support.api_server import client, key_for, problem, serving
+from tests.support.openapi_document import belongings, body_of, document_of
+from tests.support.schema_fields import MALFORMED, REFUSED, TEXTS, VALUES, Document, Field, body_with
 
 _MOST_BYTES = 64 * 1024
 

@@ -15,9 +15,8 @@ from service.contract import Scope
 from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.serving import client, insert_job, key_for
-from tests.integration.test_api_events import wait_for
+from tests.support.api_server import client, insert_job, key_for, wait_for
+from tests.support.child_environment import environment
 
 SECONDS = 10.0
 BOUND = 5.0

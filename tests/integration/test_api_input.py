@@ -14,7 +14,7 @@ from service.contract import Scope
 from service.database import Database
 from service.logging import configure_logging
 from service.settings import Settings
-from tests.integration.serving import BODY, key_for, problem
+from tests.support.api_server import BODY, key_for, problem
 
 
 def recipe(**fields: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Creating, reading, listing and cancelling jobs."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
@@ -19,7 +19,8 @@ from service.events.tables import JobEvent
 from service.jobs.tables import Job, Layer
 from service.outbox.tables import OutboxMessage
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, serving, set_job
+from tests.support.api_server import BODY, client, insert_job, key_for, serving, set_job
+from tests.support.job_pages import pages
 
 
 def event_types(api: httpx.Client, job_id: str) -> list[str]:
@@ -96,16 +97,6 @@ def test_layers_come_in_order_and_in_pages(api: httpx.Client, database: Database
     assert (first["items"][0]["shape"], second["next_cursor"]) == ([4, 8], None)
     assert {name: first["items"][1][name] for name in figures} == figures
     assert {first["items"][0][name] for name in figures} == {None}
-
-
-def pages(api: httpx.Client, **params: Any) -> Iterator[list[str]]:
-    cursor: dict[str, str] = {}
-    while True:
-        page = api.get("/v1/jobs", params=params | cursor).json()
-        yield [job["id"] for job in page["items"]]
-        if page["next_cursor"] is None:
-            return
-        cursor = {"cursor": page["next_cursor"]}
 
 
 def test_pages_hold_every_job_once_while_others_are_created(api: httpx.Client, database: Database) -> None:

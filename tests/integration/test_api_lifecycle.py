@@ -14,7 +14,7 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.outbox.tables import OutboxMessage
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving, set_job
+from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, set_job
 
 WAITING = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSING, JobState.PAUSED, JobState.CANCELLING}
 

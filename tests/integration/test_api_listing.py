@@ -11,8 +11,8 @@ import pytest
 from service.contract import TERMINAL_STATES, JobState
 from service.database import Database
 from service.jobs.ordering import JobOrder
-from tests.integration.serving import insert_job, problem
-from tests.integration.test_api_jobs import pages
+from tests.support.api_server import insert_job, problem
+from tests.support.job_pages import pages
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MODELS = ("org/Beta", "org/alpha", "Org/alpha", "other/gamma")

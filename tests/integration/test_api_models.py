@@ -9,21 +9,8 @@ import httpx
 from service.contract import Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.serving import client, key_for, problem, serving
-
-LOCAL: dict[str, Any] = {
-    "model": {"source": "local", "id": "org/tiny"},
-    "calibration": {"dataset": "c4-sample", "sequence_length": 64},
-    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 64},
-}
-CONFIG = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 128}
-
-
-def make_model(root: Path, name: str, config: Any, *, weights: str = "model.safetensors") -> None:
-    folder = root / name
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    (folder / weights).touch()
+from tests.support.api_server import client, key_for, problem, serving
+from tests.support.local_models import CONFIG, LOCAL, make_model
 
 
 def with_model(model_id: str, **parts: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from service.database import Database
 from service.embedded import postgres
 from service.embedded.processes import Child, free_port
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, serving
+from tests.support.api_server import BODY, client, insert_job, key_for, serving
 
 SOME_ID = UUID(int=1)
 

@@ -14,8 +14,8 @@ from service.jobs.tables import Job
 from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
-from tests.integration.serving import BODY, problem
-from tests.integration.tiny_model import save_model
+from tests.support.api_server import BODY, problem
+from tests.support.tiny_model import save_model
 
 TINY: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},

@@ -16,12 +16,12 @@ from service.client import DownloadRefused, DsnotClient
 from service.contract import JobState, Manifest, Scope, artifact_prefix
 from service.database import Database
 from service.settings import Settings
-from tests.faults.fault_proxy import Fault, FaultProxy, Request, in_front_of
-from tests.integration.serving import client, insert_job, key_for, serving
-from tests.integration.stacks import dsnot
-from tests.integration.swift import S3
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.api_server import client, insert_job, key_for, serving
+from tests.support.embedded_stack import dsnot
+from tests.support.http_fault_proxy import Fault, FaultProxy, Request, in_front_of
+from tests.support.processes import dispatching, working
+from tests.support.swift import S3
+from tests.support.tiny_model import save_model
 from worker.artifacts import open_store, publish
 
 CALIBRATION = {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16}

@@ -10,7 +10,7 @@ from service import schema
 from service.contract import TERMINAL_STATES, TRANSITIONS, JobState
 from service.database import Database
 from service.jobs.tables import Job
-from tests.integration.serving import insert_job
+from tests.support.api_server import insert_job
 
 
 def test_the_migrations_build_what_the_code_describes(database_url: str) -> None:

@@ -17,27 +17,9 @@ from service.contract import Scope
 from service.database import Database
 from service.settings import Settings
 from service.triggers import repository
-from tests.integration.serving import client, key_for, problem, serving
-from tests.integration.trigger_events import CLOUDEVENT, HEAD, HUB, MLFLOW, PLAIN, bytes_of, mlflow_headers
-
-TEMPLATE: dict[str, Any] = {"model": {"id": "${{ data.model }}"}, "labels": {"kind": "${{ event.kind }}"}}
-
-
-def create(api: httpx.Client, **fields: Any) -> dict[str, Any]:
-    answer = api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE} | fields)
-    assert answer.status_code == 201, answer.text
-    assert answer.headers["location"] == f"/v1/triggers/{answer.json()['id']}"
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def fire(api: httpx.Client, trigger: dict[str, Any], event: Any, **query: Any) -> httpx.Response:
-    return api.post(f"/v1/triggers/{trigger['id']}/fire", json=event, params=query)
-
-
-def jobs(api: httpx.Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get("/v1/jobs").json()["items"]
-    return found
+from tests.support.api_server import client, key_for, problem, serving
+from tests.support.trigger_events import CLOUDEVENT, HEAD, HUB, MLFLOW, PLAIN, bytes_of, mlflow_headers
+from tests.support.triggers import TEMPLATE, create, fire, jobs
 
 
 def outcomes(api: httpx.Client, trigger: dict[str, Any]) -> list[str]:

@@ -22,10 +22,9 @@ from service.events.wakeups import happens
 from service.jobs import repository as jobs
 from service.jobs import waiting as waiting_code
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import break_connections, eventually
-from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
-from tests.integration.test_api_events import wait_for
+from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, wait_for
+from tests.support.child_environment import environment
+from tests.support.job_rows import break_connections, eventually
 
 
 def prefer(seconds: int) -> dict[str, str]:

@@ -11,23 +11,10 @@ from service.contract import EventType, JobState, Scope
 from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
-from tests.integration.serving import client, insert_job, key_for, problem, serving
+from tests.support.api_server import client, insert_job, key_for, problem, serving
+from tests.support.webhooks import URL, create, deliveries
 
-URL = "https://sink.example/hook"
 ENDS = ["job.succeeded", "job.failed", "job.cancelled", "job.expired"]
-
-
-def create(api: httpx.Client, **fields: Any) -> dict[str, Any]:
-    answer = api.post("/v1/webhooks", json={"url": URL} | fields)
-    assert answer.status_code == 201, answer.text
-    assert answer.headers["location"] == f"/v1/webhooks/{answer.json()['id']}"
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def deliveries(api: httpx.Client, webhook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = api.get(f"/v1/webhooks/{webhook['id']}/deliveries", params=query).json()["items"]
-    return found
 
 
 def test_a_webhook_is_made_with_a_secret_that_is_shown_once(api: httpx.Client) -> None:

@@ -14,8 +14,8 @@ from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Identity, Usage
 from service.workers.tables import Worker
-from tests.integration.job_rows import eventually, insert_job
-from tests.integration.worker_processes import starting
+from tests.support.job_rows import eventually, insert_job
+from tests.support.processes import starting
 
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
 

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from service.contract import JobState
 from service.database import Database
 from service.settings import Settings
-from tests.integration.job_rows import insert_job, job_row
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
+from tests.support.job_rows import insert_job, job_row
 from worker.runner import work
 
 TEXT = "The artifact of a job loads wherever its source does."

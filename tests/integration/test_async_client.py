@@ -13,8 +13,8 @@ from service.contract import EventType, JobState, Scope
 from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
-from tests.integration.serving import BODY, insert_job, key_for, serving, set_job
-from tests.integration.test_api_artifacts import FILES, publish
+from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
+from tests.support.artifacts import FILES, publish
 
 Scene = Callable[[AsyncDsnotClient], Awaitable[None]]
 Play = Callable[[Scene], None]

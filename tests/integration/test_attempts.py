@@ -19,7 +19,7 @@ from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, Job
 from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.outbox.tables import OutboxMessage
-from tests.integration.job_rows import attempts_of, event_types, events_of, insert_job, job_row
+from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
 
 RETRYABLE = Failure(code=FailureCode.INTERNAL, detail="a test", retryable=True)
 FINAL = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.job_rows import SPEC
-from tests.integration.stacks import Up, dsnot, up
-from tests.integration.tiny_model import save_model
+from tests.support.embedded_stack import Up, dsnot, up
+from tests.support.job_rows import SPEC
+from tests.support.tiny_model import save_model
 
 _TINY = ["tiny", "--source", "local", "--dataset", "c4-sample", "--samples", "2", "--sequence-length", "16"]
 

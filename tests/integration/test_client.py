@@ -22,7 +22,7 @@ from service.contract import EventType, JobState, Scope
 from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
-from tests.integration.serving import BODY, insert_job, key_for, serving, set_job
+from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from service.database import Database
 from service.keys.operations import create_key, revoke_key
 from service.keys.tables import ApiKey
 from service.settings import Settings
-from tests.integration.browsing import browser, sign_in
-from tests.integration.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
-from tests.integration.serving import BODY, insert_job, key_for, serving
-from tests.integration.test_dashboard_pages import Parsed, seconds_of
+from tests.integration.test_dashboard_pages import seconds_of
+from tests.support.api_server import BODY, insert_job, key_for, serving
+from tests.support.browsing import browser, sign_in
+from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
+from tests.support.html_pages import Parsed
 
 PAGES = ("/keys", "/audit", "/audit.csv")
 

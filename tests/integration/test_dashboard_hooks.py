@@ -14,13 +14,13 @@ from service.contract import DeliveryState, FiringOutcome, JobState, Scope, Webh
 from service.database import Database
 from service.triggers.tables import Firing
 from service.webhooks.tables import Delivery, DeliveryAttempt
-from tests.integration import test_api_triggers as triggers
-from tests.integration import test_api_webhooks as webhooks
-from tests.integration.browsing import browser, sign_in
-from tests.integration.dashboard_jobs import HOSTILE, finished_job
-from tests.integration.serving import insert_job, key_for
-from tests.integration.test_dashboard_pages import SCRIPTLESS, Parsed, seconds_of
-from tests.integration.trigger_events import PLAIN
+from tests.integration.test_dashboard_pages import seconds_of
+from tests.support import triggers, webhooks
+from tests.support.api_server import insert_job, key_for
+from tests.support.browsing import browser, sign_in
+from tests.support.dashboard_jobs import HOSTILE, finished_job
+from tests.support.html_pages import SCRIPTLESS, Parsed
+from tests.support.trigger_events import PLAIN
 
 MANY = 10_000
 

@@ -12,9 +12,10 @@ import pytest
 from service.contract import JobState
 from service.database import Database
 from service.jobs.ordering import JobOrder
-from tests.integration.dashboard_jobs import HOSTILE, many_jobs
-from tests.integration.serving import insert_job
-from tests.integration.test_dashboard_pages import Parsed, seconds_of
+from tests.integration.test_dashboard_pages import seconds_of
+from tests.support.api_server import insert_job
+from tests.support.dashboard_jobs import HOSTILE, many_jobs
+from tests.support.html_pages import Parsed
 
 NOW = datetime.now(UTC)
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,33 +16,10 @@ from service.dashboard import assets
 from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.integration.browsing import browser, sign_in
-from tests.integration.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
-from tests.integration.serving import insert_job, key_for, serving
-
-SCRIPTLESS = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-
-
-class Parsed(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
+from tests.support.api_server import insert_job, key_for, serving
+from tests.support.browsing import browser, sign_in
+from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
+from tests.support.html_pages import SCRIPTLESS, Parsed
 
 
 def pages(job_id: object) -> list[str]:

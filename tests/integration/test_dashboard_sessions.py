@@ -16,8 +16,8 @@ from service.keys import operations as keys
 from service.keys.operations import create_key
 from service.sessions.tables import BrowserSession
 from service.settings import Settings
-from tests.integration.browsing import COOKIE, browser, changing, csrf_token, sign_in
-from tests.integration.serving import BODY, insert_job, key_for, problem, serving
+from tests.support.api_server import BODY, insert_job, key_for, problem, serving
+from tests.support.browsing import COOKIE, browser, changing, csrf_token, sign_in
 
 URL_PLACES = ("location", "refresh", "link", "content-location")
 

@@ -12,9 +12,9 @@ from service import streams
 from service.contract import Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.job_rows import eventually
-from tests.integration.serving import client, key_for, problem, serving
-from tests.integration.uploading import LINES, TEXT, rows, stored, upload
+from tests.support.api_server import client, key_for, problem, serving
+from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
+from tests.support.job_rows import eventually
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from service.contract import Scope, upload_prefix
 from service.database import Database
 from service.dispatcher.sweeping import Sweeper
 from service.settings import Settings
-from tests.integration.serving import client, key_for, serving
-from tests.integration.swift import S3
-from tests.integration.tiny_model import save_model
-from tests.integration.uploading import TEXT, rows, upload
+from tests.support.api_server import client, key_for, serving
+from tests.support.dataset_uploads import TEXT, rows, upload
+from tests.support.swift import S3
+from tests.support.tiny_model import save_model
 from worker.failures import JobFailure
 from worker.runner import work
 from worker.uploads import Uploads

@@ -25,7 +25,7 @@ from service.jobs.tables import Job
 from service.outbox import repository as outbox
 from service.queue import Queue
 from service.settings import Settings
-from tests.integration.job_rows import attempts_of, break_connections, event_types, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, break_connections, event_types, eventually, insert_job, job_row
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.serving import BODY
-from tests.integration.trigger_events import HUB
+from tests.support.api_server import BODY
+from tests.support.trigger_events import HUB
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BLOCKS = [

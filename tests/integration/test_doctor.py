@@ -21,9 +21,9 @@ from service.settings import Settings
 from service.webhooks.tables import Delivery, Webhook
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
-from tests.faults.servers import at
-from tests.integration.conftest import environment
-from tests.integration.job_rows import insert_job
+from tests.support.child_environment import environment
+from tests.support.job_rows import insert_job
+from tests.support.servers import at
 
 WORKER = Identity("host:1", "host", DeviceClass.CPU, "a processor", None, 1, {"dsnot": "0.1.0"})
 

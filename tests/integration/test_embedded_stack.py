@@ -12,9 +12,9 @@ import pytest
 
 from service.client import DsnotClient
 from service.embedded.lock import in_use
-from tests.integration.job_rows import SPEC, eventually
-from tests.integration.stacks import Up, dsnot, start_up, up
-from tests.integration.tiny_model import save_model
+from tests.support.embedded_stack import Up, dsnot, start_up, up
+from tests.support.job_rows import SPEC, eventually
+from tests.support.tiny_model import save_model
 
 
 @pytest.fixture(scope="module")

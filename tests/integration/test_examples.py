@@ -18,10 +18,10 @@ import yaml
 from service.contract import JobState, Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.job_rows import eventually
-from tests.integration.serving import BODY, client, insert_job, key_for, serving
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.api_server import BODY, client, insert_job, key_for, serving
+from tests.support.job_rows import eventually
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 PROGRAMS = Path(sys.executable).parent

@@ -18,11 +18,11 @@ import pytest
 from service.contract import JobState, Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.serving import BODY, client, insert_job, key_for, serving
-from tests.integration.test_api_keys import document_of
-from tests.integration.tiny_model import save_model
-from tests.integration.uploading import upload
-from tests.unit.worker.tiny_hub import TinyHub
+from tests.support.api_server import BODY, client, insert_job, key_for, serving
+from tests.support.dataset_uploads import upload
+from tests.support.download_hub import TinyHub
+from tests.support.openapi_document import document_of
+from tests.support.tiny_model import save_model
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "75"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))

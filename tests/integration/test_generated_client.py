@@ -12,7 +12,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from tests.integration.serving import BODY
+from tests.support.api_server import BODY
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "docs" / "openapi-python-client.yaml"
 PACKAGE = "generated_dsnot_client"

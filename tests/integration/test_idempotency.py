@@ -27,9 +27,9 @@ from service.jobs.endpoints import created
 from service.jobs.operations import Creation, create_all
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.integration.job_rows import eventually
-from tests.integration.serving import BODY, client, key_for, problem, serving
-from tests.integration.test_api_models import CONFIG, LOCAL, make_model
+from tests.support.api_server import BODY, client, key_for, problem, serving
+from tests.support.job_rows import eventually
+from tests.support.local_models import CONFIG, LOCAL, make_model
 
 HEADER = "Idempotency-Key"
 

@@ -11,10 +11,10 @@ import pytest
 from service.contract import JobSpec, JobState, Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.job_rows import job_row
-from tests.integration.serving import BODY, client, insert_job, key_for, problem, serving
-from tests.integration.tiny_model import save_model
-from tests.unit.worker.tiny_hub import TinyHub
+from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving
+from tests.support.download_hub import TinyHub
+from tests.support.job_rows import job_row
+from tests.support.tiny_model import save_model
 
 SHORT = {
     "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 32},

@@ -13,11 +13,11 @@ from service.contract import JobState
 from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import eventually, insert_job, job_row
-from tests.integration.scraping import Scrape
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.child_environment import environment
+from tests.support.job_rows import eventually, insert_job, job_row
+from tests.support.metrics_scrape import Scrape
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
 
 def at_port(settings: Settings) -> tuple[Settings, str]:

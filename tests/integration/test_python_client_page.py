@@ -12,9 +12,9 @@ from service.client.methods import Iteration, Method
 from service.contract import Scope
 from service.database import Database
 from service.settings import Settings
-from tests.integration.serving import key_for, serving
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.api_server import key_for, serving
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "python-client.md").read_text()

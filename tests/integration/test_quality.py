@@ -12,8 +12,8 @@ from service.contract import EventType, JobState
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.integration.job_rows import events_of, insert_job, job_row
-from tests.integration.tiny_model import save_model
+from tests.support.job_rows import events_of, insert_job, job_row
+from tests.support.tiny_model import save_model
 from worker.runner import work
 
 LENGTH, WINDOWS = 16, 5

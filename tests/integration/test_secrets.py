@@ -20,15 +20,14 @@ from service.contract import Scope
 from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import eventually
-from tests.integration.serving import client, key_for
-from tests.integration.sinks import Sink, receiving
-from tests.integration.swift import S3
-from tests.integration.test_api_events import wait_for
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
-from tests.unit.worker.tiny_hub import TinyHub
+from tests.support.api_server import client, key_for, wait_for
+from tests.support.child_environment import environment
+from tests.support.download_hub import TinyHub
+from tests.support.job_rows import eventually
+from tests.support.processes import dispatching, working
+from tests.support.swift import S3
+from tests.support.tiny_model import save_model
+from tests.support.webhook_receiver import Sink, receiving
 
 GOOD, STALE, OWN = (f"hf_{kind}{hashlib.sha256(kind.encode()).hexdigest()[:28]}" for kind in ("Good", "Stale", "Own"))
 """Tokens of the hub: one that opens, one that does not any more, and the environment's own."""

@@ -15,9 +15,9 @@ from service.database import Database
 from service.packing import unpack
 from service.settings import Settings
 from service.signatures import key_sha256
-from tests.integration.job_rows import event_types, insert_job, job_row
-from tests.integration.tiny_model import save_model
-from tests.unit.worker.test_signing import key_pair
+from tests.support.job_rows import event_types, insert_job, job_row
+from tests.support.signing_keys import key_pair
+from tests.support.tiny_model import save_model
 from worker.runner import work
 
 ROOT = Path(__file__).parent.parent.parent

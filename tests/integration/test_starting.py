@@ -14,9 +14,9 @@ from service.database import Database
 from service.embedded.processes import free_port
 from service.schema import Revisions
 from service.settings import Settings
-from tests.faults.servers import Postgres, stopping
-from tests.faults.wire import Wire
-from tests.integration.conftest import environment
+from tests.support.child_environment import environment
+from tests.support.servers import Postgres, stopping
+from tests.support.tcp_proxy import Wire
 
 PROGRAMS = {
     "service": ["uvicorn", "service.main:create_app", "--factory", "--port", "0"],

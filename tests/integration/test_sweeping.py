@@ -19,7 +19,7 @@ from service.jobs.tables import Job
 from service.settings import Settings
 from service.workers.repository import Identity, Usage, seen
 from service.workers.tables import Worker
-from tests.integration.job_rows import event_types, insert_job, job_row
+from tests.support.job_rows import event_types, insert_job, job_row
 
 LOST = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
 DAY = 86_400.0

@@ -16,10 +16,11 @@ from service.contract import PROVENANCE_NAME, JobState, Provenance, Scope
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.integration.job_rows import event_types, events_of, eventually, insert_job, job_row
-from tests.integration.serving import client, key_for, serving
-from tests.integration.worker_processes import dispatching, working
-from tests.unit.worker import checkpoints, made_up_tasks
+from tests.support import checkpoints
+from tests.support import lm_eval_tasks as made_up_tasks
+from tests.support.api_server import client, key_for, serving
+from tests.support.job_rows import event_types, events_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching, working
 from worker.evaluation.harness import BATCH_SIZE
 from worker.runner import work
 

@@ -14,13 +14,13 @@ from service.contract import JobState, Scope, Stage
 from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.faults.servers import Api
-from tests.integration.collecting import Collector, collecting
-from tests.integration.conftest import environment
-from tests.integration.job_rows import SPEC, eventually, insert_job, job_row
-from tests.integration.serving import client, key_for
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import Worker, dispatching, working
+from tests.support.api_server import client, key_for
+from tests.support.child_environment import environment
+from tests.support.job_rows import SPEC, eventually, insert_job, job_row
+from tests.support.processes import Worker, dispatching, working
+from tests.support.servers import Api
+from tests.support.tiny_model import save_model
+from tests.support.trace_collector import Collector, collecting
 
 CALLER = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 

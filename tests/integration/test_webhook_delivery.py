@@ -21,11 +21,11 @@ from service.dispatcher.sweeping import Sweeper
 from service.embedded.processes import free_port
 from service.events import repository as events
 from service.settings import Settings
-from tests.integration.job_rows import eventually
-from tests.integration.serving import client, insert_job, key_for, serving, set_job
-from tests.integration.sinks import Sink, receiving
-from tests.integration.test_api_webhooks import create, deliveries
-from tests.integration.worker_processes import dispatching
+from tests.support.api_server import client, insert_job, key_for, serving, set_job
+from tests.support.job_rows import eventually
+from tests.support.processes import dispatching
+from tests.support.webhook_receiver import Sink, receiving
+from tests.support.webhooks import create, deliveries
 
 RETRIES = (0.3, 0.3, 0.3, 0.3)
 

@@ -20,9 +20,9 @@ from service.contract import JobState, Manifest
 from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.settings import Settings
-from tests.integration.job_rows import attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import dispatching, working
+from tests.support.job_rows import attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
+from tests.support.processes import dispatching, working
+from tests.support.tiny_model import save_model
 from worker.runner import work
 
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}

@@ -9,7 +9,7 @@ import torch
 from benchmarks import _cell, quality
 from benchmarks._recipes import SETS, cells
 from benchmarks._tables import markdown, table
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Recipe
 
 

@@ -11,7 +11,7 @@ from benchmarks import _peers, speed
 from benchmarks._alone import ChildFailed, last_line
 from benchmarks._masks import agreement, zeros
 from benchmarks._passes import line, markdown
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.engine import Recipe, sparsify
 from worker.engine.architectures import take_apart
 

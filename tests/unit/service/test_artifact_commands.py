@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.packing import Origin, make_mask, pack
-from tests.unit.service.packing.shard_files import pruned, random_bits, write
-from tests.unit.service.test_cli import dsnot
+from tests.support.command_line import dsnot
+from tests.support.shard_files import pruned, random_bits, write
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -18,13 +17,8 @@ from service.commands.output import CommandFailed, duration, size
 from service.commands.watching import EXIT_STATUS
 from service.contract import TERMINAL_STATES, JobSpec
 from service.recipes.operations import describe
-
-
-def dsnot(*arguments: str, home: Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")}
-    command = [sys.executable, "-m", "service.cli", *arguments]
-    values = kept | {"DSNOT_HOME": str(home), "COLUMNS": "200"} | environment
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=60)
+from tests.support.command_line import dsnot
+from tests.support.job_examples import made_job
 
 
 @pytest.mark.parametrize(
@@ -196,18 +190,15 @@ def test_every_end_of_a_job_has_an_exit_status() -> None:
     assert set(EXIT_STATUS) == TERMINAL_STATES
 
 
-def _job(**values: Any) -> Job:
-    spec = JobSpec.model_validate({"model": {"id": "org/model"}, "recipe": values.pop("recipe", {})}).model_dump(mode="json")
-    return Job.model_validate({"id": "1", "state": "queued", "spec": spec, "created_at": "2026-01-31T12:00:00Z"} | values)
-
-
 def test_a_running_job_says_how_far_it_is() -> None:
     progress = {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 60}
-    assert job_views.how_far(_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
+    assert job_views.how_far(made_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
     sent = {"done": 1_250_000, "total": 5_100_000_000, "unit": "bytes", "eta_seconds": 4.0}
-    assert job_views.how_far(_job(state="running", stage="publishing", progress=sent)) == "running: publishing, 1.2 MB of 5.1 GB"
-    assert job_views.how_far(_job()) == "queued"
-    assert job_views.how_far(_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
+    assert (
+        job_views.how_far(made_job(state="running", stage="publishing", progress=sent)) == "running: publishing, 1.2 MB of 5.1 GB"
+    )
+    assert job_views.how_far(made_job()) == "queued"
+    assert job_views.how_far(made_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -226,12 +217,12 @@ def test_a_running_job_says_how_far_it_is() -> None:
     ],
 )
 def test_a_recipe_in_one_line(recipe: dict[str, Any], text: str) -> None:
-    assert job_views.recipe(_job(recipe=recipe)) == text
+    assert job_views.recipe(made_job(recipe=recipe)) == text
 
 
 def test_a_failed_job_says_why_and_whether_to_try_again() -> None:
     error = {"code": "disk-full", "detail": "no space left", "retryable": True}
-    assert job_views.failure(_job(state="failed", error=error)) == "failed: no space left (disk-full; trying again may help)"
+    assert job_views.failure(made_job(state="failed", error=error)) == "failed: no space left (disk-full; trying again may help)"
 
 
 def test_metrics_name_both_qualities(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.client import ApiError, DsnotClient, NotConfigured, Unreachable
 from service.contract import JobState
-from tests.unit.service.clients import KINDS, client_on
+from tests.support.client_kinds import KINDS, client_on
 
 _JOB = {
     "id": "11111111-2222-3333-4444-555555555555",

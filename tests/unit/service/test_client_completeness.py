@@ -14,7 +14,7 @@ import pytest
 from service.client import ApiError, DownloadRefused, DsnotClient
 from service.client.methods import Iteration, Method
 from service.contract import Manifest, ManifestFile
-from tests.unit.service.clients import KINDS, client_on
+from tests.support.client_kinds import KINDS, client_on
 
 SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers", "keys"}
 """All that callers ask for; the rest is the platform's."""

@@ -11,7 +11,7 @@ import pytest
 
 from service.client import DownloadRefused, DsnotClient
 from service.contract import Manifest, ManifestFile
-from tests.unit.service.clients import KINDS, Answer, Broken, client_on
+from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
 _JOB = "11111111-2222-3333-4444-555555555555"
 _WEIGHTS = random.Random(1).randbytes(3_000_000)

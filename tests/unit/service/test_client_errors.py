@@ -21,7 +21,7 @@ from service.client import (
 )
 from service.client.errors import problem_in
 from service.errors import Problem
-from tests.unit.service.clients import KINDS, client_on
+from tests.support.client_kinds import KINDS, client_on
 
 OF_THE_PROTOCOL = {"method-not-allowed", "bad-request", "range-not-satisfiable", "cross-site-request"}
 """The client never asks for what leads to these."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.client import ApiError, DsnotClient
 from service.client.events import Message, Messages
-from tests.unit.service.clients import KINDS, Answer, Broken, client_on
+from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
 ClientOf = Callable[[Answer], DsnotClient]
 

@@ -4,8 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.commands import job_views
-from tests.unit.service.test_cli import _job
-from tests.unit.service.test_spec import filled
+from tests.support.job_examples import filled, made_job
 
 HUB = {"repo": "org/sparse", "token": "research"}
 
@@ -45,8 +44,8 @@ def test_an_upload_needs_a_token() -> None:
 
 def test_where_a_job_uploads_to_and_what_came_of_it_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     asked = filled(output={"hub": HUB})
-    assert job_views.uploads_to(_job()) == ""
-    assert job_views.uploads_to(_job(spec=asked)) == "org/sparse, branch main, private, with the token research"
+    assert job_views.uploads_to(made_job()) == ""
+    assert job_views.uploads_to(made_job(spec=asked)) == "org/sparse, branch main, private, with the token research"
 
     job_views.print_metrics({"sparsity": 0.5, "hub": {"commit_url": "https://hub.example/org/sparse/commit/1"}})
     assert "https://hub.example/org/sparse/commit/1" in capsys.readouterr().out

@@ -11,8 +11,7 @@ from service.contract import DATASETS, PRESETS, JobSpec, JobState
 from service.contract.datasets import Use, canonical, default_split
 from service.contract.parts import FieldError
 from service.contract.states import TRANSITIONS, sources_of
-
-MODEL = {"model": {"id": "org/model"}}
+from tests.support.job_examples import MODEL, filled
 
 DEFAULTS = {
     "model": {"source": "hub", "id": "org/model", "revision": None, "token": None},
@@ -54,10 +53,6 @@ DEFAULTS = {
     "run_deadline_seconds": None,
     "max_attempts": 3,
 }
-
-
-def filled(**body: Any) -> dict[str, Any]:
-    return JobSpec.model_validate(MODEL | body).model_dump(mode="json")
 
 
 def test_everything_but_the_model_has_the_default_of_the_design() -> None:

@@ -15,7 +15,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from service.contract import PROVENANCE_NAME, FailureCode, JobSpec, Manifest, Provenance, SourceFacts, WeightSizes
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker import artifacts, transfers
 from worker.artifacts import describe, open_store, publish, sweep
 from worker.engine import MatrixReport, SparsityReport

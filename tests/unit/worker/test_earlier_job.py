@@ -10,7 +10,7 @@ import pytest
 from obstore.store import LocalStore
 
 from service.contract import FailureCode, Manifest, ManifestFile, ModelSpec
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.earlier_job import fetch
 from worker.failures import JobFailure, ModelError
 from worker.model_cache import folder_of, in_use, reserve, root

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from service.contract import FailureCode
 from service.contract.spec import EvaluationSpec
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.engine import Perplexity
 from worker.evaluation.baselines import Baselines
 from worker.evaluation.dense_and_pruned import DenseAndPruned

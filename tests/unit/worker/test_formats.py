@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from service.contract import Format, JobSpec, WeightSizes
 from service.contract.disk import formats_bytes
 from service.packing import KeptWeightChanged, apply_mask, unpack
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker import formats
 from worker.format_card import formats_section
 from worker.formats import write_formats

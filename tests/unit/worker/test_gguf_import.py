@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.gguf_conversion import halves_from_pairs
 from worker.gguf_import import main
 

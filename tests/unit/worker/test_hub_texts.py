@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import AutoTokenizer
 
-from tests.unit.worker import checkpoints
-from tests.unit.worker.tiny_hub import TinyHub
+from tests.support import checkpoints
+from tests.support.download_hub import TinyHub
 
 LENGTH = 128
 DOCUMENTS = [f"Document {number} tells of äpples and tables.\nIt has lines." for number in range(3000)]

@@ -14,8 +14,8 @@ from typing import Any, cast
 import pytest
 
 from service.contract import JobSpec
-from tests.unit.worker import checkpoints
-from tests.unit.worker.uploading_hub import UploadingHub
+from tests.support import checkpoints
+from tests.support.upload_hub import UploadingHub
 from worker.hub_upload import upload_to_hub, warnings_of
 from worker.lease import JobCancelled
 from worker.run import Run

@@ -12,8 +12,8 @@ import pytest
 
 from service.contract import FailureCode, ModelSpec
 from service.hub.files import is_wanted
-from tests.unit.worker import checkpoints
-from tests.unit.worker.tiny_hub import TinyHub
+from tests.support import checkpoints
+from tests.support.download_hub import TinyHub
 from worker.failures import ModelError
 from worker.models import Model, resolve
 
@@ -169,7 +169,7 @@ _CLIENT = """
 import json, shutil, sys
 from pathlib import Path
 from service.contract import ModelSpec
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.failures import JobFailure, as_failure
 from worker.model_cache import in_use
 from worker.models import resolve

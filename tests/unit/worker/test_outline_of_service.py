@@ -8,8 +8,8 @@ from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
 from service.models.unsupported import UNSUPPORTED, reason_against
-from tests.unit.worker.engine import tiny_decoders
-from tests.unit.worker.engine.test_every_decoder import REFUSED, SUPPORTED
+from tests.support.engine import tiny_decoders
+from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker import engine
 from worker.engine.layers import EXCEPTIONS
 

@@ -12,13 +12,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from service.contract import SIGNATURE_NAME, FailureCode
 from service.signatures import (
@@ -31,20 +24,11 @@ from service.signatures import (
     check_signature,
     key_sha256,
 )
+from tests.support.signing_keys import key_pair
 from worker.failures import JobFailure
 from worker.signing import key_facts, sign
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs" / "signing.md"
-
-
-def key_pair(folder: Path, private: PrivateKeyTypes, password: bytes | None = None) -> tuple[Path, Path]:
-    """A private key and its public one, as PEM files."""
-    encryption = BestAvailableEncryption(password) if password else NoEncryption()
-    folder.mkdir(parents=True)
-    (folder / "key.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
-    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / "pub.pem").write_bytes(public)
-    return folder / "key.pem", folder / "pub.pem"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.evaluation import speed
 from worker.evaluation.sparse_kernels import NoSparseKernels, is_two_of_four, stored_bytes, with_sparse_kernels
 from worker.evaluation.speed import compare_speed, measure_speed, speed_lengths

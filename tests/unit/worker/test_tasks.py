@@ -13,8 +13,9 @@ from lm_eval.tasks import TaskManager
 
 from service.contract import FailureCode
 from service.contract.spec import EvaluationSpec
-from tests.integration.tiny_model import save_model
-from tests.unit.worker import checkpoints, made_up_tasks
+from tests.support import checkpoints
+from tests.support import lm_eval_tasks as made_up_tasks
+from tests.support.tiny_model import save_model
 from worker.evaluation import harness
 from worker.evaluation.task_results import TaskResult, results_of
 from worker.evaluation.tasks import Progress, Tasks, open_tasks, run_tasks

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from service.contract import FailureCode
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.failures import JobFailure
 from worker.texts import read_text
 from worker.tokens import (

@@ -28,7 +28,7 @@ from service.packing import (
     verify,
 )
 from service.packing.container import opened
-from tests.unit.service.packing.shard_files import pruned, random_bits, write
+from tests.support.shard_files import pruned, random_bits, write
 
 PRELUDE = struct.Struct("<8sIIQQ32s")
 ORIGIN = Origin(source="hub", id="organisation/model", revision="abc123")

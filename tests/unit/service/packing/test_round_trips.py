@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from service.packing import KeptWeightChanged, Origin, apply_mask, make_mask, pack, packed_bytes, unpack
 from service.packing.shards import CHUNK
-from tests.unit.service.packing.shard_files import (
+from tests.support.shard_files import (
     NAN,
     NEGATIVE_ZERO,
     ONE,
@@ -42,7 +42,6 @@ def round_trip(tensors: dict[str, Stored], folder: Path) -> tuple[bytes, bytes]:
 
 
 @given(TENSORS)
-@settings(deadline=None)
 @example([("BF16", (MARGIN,), 0.6), ("U8", (), 0), ("BF16", (MARGIN + 7,), 0.6), ("F32", (0, 4), 0)])
 def test_any_safetensors_file_comes_back_byte_for_byte(chosen: list[tuple[str, tuple[int, ...], float]]) -> None:
     tensors = {f"t{n}": random_bits(dtype, shape, zeros=zeros, seed=n) for n, (dtype, shape, zeros) in enumerate(chosen)}
@@ -53,7 +52,6 @@ def test_any_safetensors_file_comes_back_byte_for_byte(chosen: list[tuple[str, t
 
 
 @given(TENSORS, st.sampled_from([0, 0.5, 1]))
-@settings(deadline=None)
 @example([("BF16", (MARGIN + 7,), 0.1), ("F64", (3, 3), 0)], 0.6)
 def test_a_mask_and_its_base_give_what_was_pruned(chosen: list[tuple[str, tuple[int, ...], float]], share: float) -> None:
     base = {f"t{n}": random_bits(dtype, shape, zeros=zeros, seed=n) for n, (dtype, shape, zeros) in enumerate(chosen)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,10 @@
 import pytest
 import torch
 from hypothesis import given as examples
-from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.worker.engine.gram_layers import PATTERNS, Layer, errors, layer, layers
+from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, layers
 from worker.engine.admm import admm
 from worker.engine.patterns import select_part, select_pruned
 from worker.engine.saliency import wanda
@@ -61,7 +60,6 @@ def test_mask_and_weights_together_beat_weights_after_the_mask(pattern: tuple[in
     assert found < weights_after
 
 
-@settings(deadline=None)
 @examples(layers, st.sampled_from(PATTERNS), st.sampled_from([1, 2, 7]))
 def test_any_layer_gives_numbers_and_the_counts_asked_for(case: Layer, pattern: tuple[int, int] | None, iterations: int) -> None:
     new, mask = joint(case, pattern, iterations=iterations)

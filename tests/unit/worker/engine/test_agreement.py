@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import Agreement, Recipe, evaluate, final_states, sparsify
 from worker.engine.agreement import divergence
 from worker.engine.errors import NumericalFailure

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.allocation import SLOPES, SPREAD, arithmetic, outlier_ratio, owl, uniform
@@ -44,7 +44,6 @@ def test_deeper_blocks_are_pruned_more_in_equal_steps() -> None:
 BLOCKS = st.lists(st.tuples(st.integers(1, 10**9), st.floats(0, 1, width=32)), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(BLOCKS, st.sampled_from([0.0, 0.01, 0.3, 0.6, 0.95, 0.98]), st.sampled_from(SLOPES))
 def test_shares_of_any_blocks(blocks: list[tuple[int, float]], sparsity: float, slope: float) -> None:
     sizes, ratios = [size for size, _ in blocks], [ratio for _, ratio in blocks]

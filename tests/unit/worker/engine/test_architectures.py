@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import outline
 from worker.engine.architectures import take_apart
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe

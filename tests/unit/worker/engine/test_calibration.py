@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import perplexity
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record, replaced_layers

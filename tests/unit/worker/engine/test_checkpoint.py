@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.errors import ModelUnsafe
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Recipe, sparsify
 from worker.engine.errors import NumericalFailure
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, sparsify
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record

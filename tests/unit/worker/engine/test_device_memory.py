@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Journal, Recipe, perplexity, sparsify
 from worker.engine.errors import DeviceMemoryExhausted
 from worker.engine.streams import Stream

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.worker.engine import oracles
+from tests.support.engine import oracles
 from worker.engine.dsnot import grow_and_prune
 
 WIDTH = 16

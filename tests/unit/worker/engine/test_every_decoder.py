@@ -8,37 +8,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from tests.unit.worker.engine import tiny_decoders
+from tests.support.engine import tiny_decoders
+from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.architectures import take_apart
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
 
-# What is refused, and the class that the refusal names. Those of the first group the engine knows by name
-# (worker/engine/layers.py says why); of the second, AutoModelForCausalLM itself makes no model from the config alone or
-# from what it saved.
-REFUSED = {
-    "blt": "BltForCausalLM",
-    "gemma4_assistant": "Gemma4Assistant",  # its own config's rules contradict those of the decoder in it
-    "gemma4_unified_assistant": "Gemma4UnifiedAssistantForCausalLM",
-    "hrm_text": "HrmTextForCausalLM",
-    "inkling2_text": "Inkling2ForCausalLM",
-    "reformer": "ReformerModelWithLMHead",
-    "xlm": "XLMWithLMHeadModel",
-    "xlnet": "XLNetLMHeadModel",
-    # the model takes only a part of the config, and what it saves is not mapped
-    "emu3": "Emu3TextConfig",
-    "mllama": "MllamaTextConfig",
-    # the model takes only a part of the config, which the mapping does not hand it
-    "musicgen": "MusicgenConfig",
-    "musicgen_melody": "MusicgenMelodyConfig",
-    # its vision tower is made by another library, timm
-    "gemma3n": "Gemma3nConfig",
-}
 SAVED_AS_TEXT = {"emu3", "mllama"}
-SUPPORTED = sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(REFUSED))
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
 TWO_OF_FOUR = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.unit.worker.engine import tiny_decoders
+from tests.support.engine import tiny_decoders
 from worker.engine import Recipe, sparsify
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record

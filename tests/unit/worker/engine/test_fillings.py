@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.unit.worker.engine import tiny_decoders
+from tests.support.engine import tiny_decoders
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 from worker.engine.fillings import Filling, match_tensors

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.engine.gram_layers import Layer, layer, layers
+from tests.support.engine.gram_layers import Layer, layer, layers
 from worker.engine.hessian import inverse, inverse_factor
 
 
@@ -50,7 +50,6 @@ def test_damping_is_the_smallest_tenfold_that_works(asked: float, taken: float) 
     torch.testing.assert_close(inverse(gram, asked), expected, rtol=1e-6, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(layers, st.sampled_from([0.0, 0.01, 1.0]), st.sampled_from([1e-8, 1.0, 1e8]))
 def test_every_layer_has_a_factor(case: Layer, damping: float, scale: float) -> None:
     gram = case.gram * scale

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.engine.gram_layers import Layer, errors, layer, layers, sizes
+from tests.support.engine.gram_layers import Layer, errors, layer, layers, sizes
 from worker.engine.least_squares import least_squares
 from worker.engine.patterns import select_pruned
 
@@ -25,7 +25,6 @@ def test_every_row_is_the_one_that_a_solver_of_the_whole_problem_finds(wanted: b
     assert (new[pruned] == 0).all()
 
 
-@settings(deadline=None)
 @given(layers, st.sampled_from([0.0, 0.4, 0.95]), st.sampled_from([0.0, 0.01]), st.booleans())
 def test_no_row_gets_worse(case: Layer, sparsity: float, damping: float, wanted: bool) -> None:
     pruned = select_pruned(case.weight.abs(), sparsity=sparsity)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
 from worker.engine.output import Change, Changed, Output

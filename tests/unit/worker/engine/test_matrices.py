@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.worker.engine import tiny_decoders
+from tests.support.engine import tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.loading import loaded_block
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record
 from worker.engine.loading import loaded_block

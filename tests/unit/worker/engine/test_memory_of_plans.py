@@ -17,7 +17,7 @@ from service.models.outline import ModelOutline, outline
 from service.plans.holdings import Holdings, fits_tokens
 from service.plans.memory import _COMPARED_LOGITS as COMPARED_LOGITS
 from service.plans.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Recipe, device_memory, evaluate, sparsify
 from worker.engine.agreement import _LOGITS as COMPARED_BY_ENGINE
 from worker.engine.architectures import take_apart

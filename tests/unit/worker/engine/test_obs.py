@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.worker.engine.gram_layers import Layer, errors, layer, layers
+from tests.support.engine.gram_layers import Layer, errors, layer, layers
 from worker.engine.obs import obs_saliency, update_by_obs
 from worker.engine.patterns import select_pruned
 
@@ -93,7 +93,6 @@ def test_inputs_that_are_always_zero_go_first() -> None:
     assert mask[:, ~case.live].all()
 
 
-@settings(deadline=None)
 @given(layers, st.sampled_from([0.0, 0.1, 0.33, 0.9, (2, 4), (1, 4)]), st.sampled_from([4, 128]), st.sampled_from([0.0, 0.01]))
 def test_any_layer_gives_numbers_and_the_counts_asked_for(
     case: Layer, choice: float | tuple[int, int], block: int, damping: float

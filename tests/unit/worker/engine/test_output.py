@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine.architectures import take_apart
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.matrices import Matrix

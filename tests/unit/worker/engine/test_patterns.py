@@ -5,10 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.worker.engine import oracles
+from tests.support.engine import oracles
 from worker.engine.patterns import select_part, select_pruned
 
 SALIENCIES = st.integers(1, 5).flatmap(
@@ -18,14 +18,12 @@ SALIENCIES = st.integers(1, 5).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(SALIENCIES, st.sampled_from([0.0, 0.1, 0.29, 0.5, 0.6, 0.999]))
 def test_unstructured_prunes_what_a_sort_of_each_row_prunes(saliency: list[list[int]], sparsity: float) -> None:
     pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), sparsity=sparsity)
     np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), sparsity=sparsity))
 
 
-@settings(deadline=None)
 @given(SALIENCIES, st.sampled_from([(2, 4), (4, 8), (1, 4), (3, 4), (1, 2), (5, 12)]))
 def test_n_of_m_prunes_what_a_sort_of_each_group_prunes(saliency: list[list[int]], pattern: tuple[int, int]) -> None:
     pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), pattern=pattern)
@@ -35,7 +33,6 @@ def test_n_of_m_prunes_what_a_sort_of_each_group_prunes(saliency: list[list[int]
 CHOICES = st.sampled_from([{"sparsity": 0.29}, {"sparsity": 0.5}, {"pattern": (2, 4)}, {"pattern": (1, 4)}, {"pattern": (5, 12)}])
 
 
-@settings(deadline=None)
 @given(SALIENCIES, CHOICES, st.sampled_from([0.0, 0.3, 0.5, 0.99, 1.0]))
 def test_a_part_is_the_least_salient_of_what_is_pruned_in_the_end(
     saliency: list[list[int]], choice: dict[str, object], share: float
@@ -49,7 +46,6 @@ def test_a_part_is_the_least_salient_of_what_is_pruned_in_the_end(
             assert row[now].max() <= row[in_the_end & ~now].min()
 
 
-@settings(deadline=None)
 @given(SALIENCIES, CHOICES)
 def test_parts_grow_into_the_whole(saliency: list[list[int]], choice: dict[str, object]) -> None:
     values = torch.tensor(saliency, dtype=torch.float32)

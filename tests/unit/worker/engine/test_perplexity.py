@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from tests.unit.worker.engine import families
-from tests.unit.worker.engine.test_sparsify import Watcher
+from tests.support.engine import families
+from tests.support.engine.observers import Watcher
 from worker.engine import perplexity
 from worker.engine.errors import NumericalFailure
 

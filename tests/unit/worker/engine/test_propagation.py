@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, SparsityReport, perplexity, sparsify
 from worker.engine.architectures import take_apart
 from worker.engine.calibration import record

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Recipe, outline
 from worker.engine.choices import Admm, Dsnot, LeastSquares, MaskChoice, Objective, Obs, Swaps
 

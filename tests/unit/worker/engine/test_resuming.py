@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.worker.engine import families, tiny_decoders
+from tests.support.engine import families, tiny_decoders
 from worker.engine import Journal, MatrixReport, Recipe, SparsityReport, sparsify
 from worker.engine.report import Silent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.worker.engine import families
+from tests.support.engine import families
 from worker.engine import Recipe, sparsify
 from worker.engine.shelf import Shelf, free_memory
 

@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tests.unit.worker.engine import families, oracles
-from worker.engine import MatrixReport, Recipe, SparsityReport, outline, sparsify
+from tests.support.engine import families, oracles
+from tests.support.engine.observers import Watcher
+from worker.engine import Recipe, SparsityReport, outline, sparsify
 from worker.engine.errors import ArchitectureUnsupported, NumericalFailure
 
 Checkpoints = Callable[[str], Path]
@@ -248,27 +249,6 @@ def test_a_checkpoint_without_base_prefix_keeps_its_names(checkpoint: Checkpoint
     found = weights(tmp_path / "bare")
     assert set(found) == set(bare)
     assert all(torch.equal(tensor, expected["model." + name]) for name, tensor in found.items())
-
-
-class Watcher:
-    """Notes all it is told; stops the run at the n-th tick, if asked to."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.ticks = 0
-        self.stop_at = stop_at
-
-    def block_started(self, index: int, total: int) -> None:
-        self.told.append(("started", index, total))
-
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
-        assert not resumed
-        self.told.append(("finished", index, total, tuple(matrices)))
-
-    def tick(self) -> None:
-        self.ticks += 1
-        if self.ticks == self.stop_at:
-            raise InterruptedError("enough")
 
 
 def test_the_observer_is_told_of_every_block_in_order(checkpoint: Checkpoints, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.unit.worker.engine.gram_layers import layer
+from tests.support.engine.gram_layers import layer
 from worker.engine.swap_gains import FAR, best_anywhere, best_within_groups, correlations
 
 

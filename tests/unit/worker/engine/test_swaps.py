@@ -6,11 +6,11 @@ from itertools import product as iterations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.worker.engine.gram_layers import PATTERNS, Layer, errors, layer, layers, sizes
+from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, layers, sizes
 from worker.engine import swaps
 from worker.engine.patterns import select_pruned
 from worker.engine.saliency import wanda
@@ -44,7 +44,6 @@ def gains(case: Layer, pruned: Tensor, row: int, *, wanted: bool, group: int) ->
     return found
 
 
-@settings(deadline=None)
 @given(layers, st.sampled_from(PATTERNS), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.sampled_from([1, 3, MANY]), st.booleans())
 def test_no_row_gets_worse_and_counts_are_kept(
     case: Layer, pattern: tuple[int, int] | None, sparsity: float, most: int, wanted: bool
@@ -61,7 +60,6 @@ def test_no_row_gets_worse_and_counts_are_kept(
     assert (rise[(final != first).any(dim=1)] < 0).all()  # a row moves only where it gains
 
 
-@settings(deadline=None)
 @given(layers, st.sampled_from(PATTERNS), st.sampled_from([0.1, 0.5, 0.9]), st.booleans())
 def test_no_swap_is_left_that_improves_a_row(case: Layer, pattern: tuple[int, int] | None, sparsity: float, wanted: bool) -> None:
     first = wanda_mask(case, pattern, sparsity)

@@ -13,8 +13,8 @@ from service import schema
 from service.embedded import postgres, valkey
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import eventually
+from tests.support.child_environment import environment
+from tests.support.job_rows import eventually
 
 
 class Postgres:

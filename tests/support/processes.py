@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from service.settings import Settings
-from tests.integration.conftest import environment
-from tests.integration.job_rows import eventually
+from tests.support.child_environment import environment
+from tests.support.job_rows import eventually
 
 
 @dataclass(frozen=True)

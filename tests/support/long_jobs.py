@@ -13,9 +13,9 @@ from service.contract import JobState
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.integration.job_rows import attempts_of, events_of, eventually, insert_job, job_row
-from tests.integration.tiny_model import save_model
-from tests.integration.worker_processes import Worker
+from tests.support.job_rows import attempts_of, events_of, eventually, insert_job, job_row
+from tests.support.processes import Worker
+from tests.support.tiny_model import save_model
 
 LEASE_SECONDS = 6.0
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}

@@ -1,6 +1,5 @@
 """Real servers for the integration tests: started once, their data emptied before each test."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from service import schema
@@ -16,10 +14,10 @@ from service.contract import Scope
 from service.database import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
-from tests.integration import swift
-from tests.integration.browsing import browser, sign_in
-from tests.integration.serving import client, key_for, serving
-from tests.integration.swift import S3
+from tests.support import swift
+from tests.support.api_server import client, key_for, serving
+from tests.support.browsing import browser, sign_in
+from tests.support.swift import S3
 
 
 @pytest.fixture(scope="session")
@@ -106,16 +104,6 @@ def s3_settings(settings: Settings, bucket: str) -> Settings:
     """The same settings, with the artifacts in the bucket; a store that is away is given up within seconds."""
     changes = {"artifact_url": f"s3://{bucket}/below/here", "store_timeout_seconds": 2.0, "store_retry_seconds": 3.0}
     return settings.model_copy(update=changes)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The same settings as environment variables, for child processes."""
-    values = settings.model_dump()
-    secret = {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
-    lists = {name: json.dumps(value) for name, value in values.items() if isinstance(value, list | tuple)}
-    values |= secret | lists
-    plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | Path)}
-    return dict(os.environ) | {f"DSNOT_{name.upper()}": str(value) for name, value in plain.items()}
 
 
 @pytest.fixture

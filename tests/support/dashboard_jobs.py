@@ -11,7 +11,7 @@ from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, Stag
 from service.database import Database, Session
 from service.events import repository as events
 from service.jobs.tables import Job, Layer
-from tests.integration.serving import BODY, insert_job
+from tests.support.api_server import BODY, insert_job
 
 KINDS = (*(f"self_attn.{part}_proj" for part in "qkvo"), *(f"mlp.{part}_proj" for part in ("gate", "up", "down")))
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202eevil\u202c{{7*7}}"

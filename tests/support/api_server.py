@@ -87,3 +87,14 @@ def problem(response: httpx.Response) -> tuple[int, str, list[str]]:
     assert document["detail"]
     kind = document["type"].removeprefix("urn:dsnot:problem:")
     return response.status_code, kind, [error["pointer"] for error in document.get("errors", [])]
+
+
+def wait_for(api: httpx.Client) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            api.get("/livez").raise_for_status()
+            return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the service did not start")

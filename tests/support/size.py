@@ -1,0 +1,13 @@
+"""The two sizes of the tests: every test runs in both, and repeats its work less in the default one."""
+
+import os
+from typing import Final, TypeVar
+
+Count = TypeVar("Count", int, float)
+
+IS_FULL: Final = {"": False, "default": False, "full": True}[os.environ.get("SIZE", "")]
+
+
+def sized(default: Count, full: Count) -> Count:
+    """Return the number for the size given by the environment variable `SIZE` (`default` or `full`)."""
+    return full if IS_FULL else default
