@@ -50,8 +50,9 @@ $(SWIFT_READY): $(READY)
 # The tests of the dashboard drive a real browser, Debian's Chromium; none is fetched from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
 
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (JOBS=2: in two processes at once)
-	@$(BIN)/pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup)
+# JOBS is the number of processes at once: by default two per core, as far as memory allows.
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (SIZE=full: repeat the expensive ones more often; JOBS=1: in one process)
+	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
 	@if [ '$@' = /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -1,8 +1,49 @@
 """Settings of pytest, pytest-xdist and Hypothesis for all tests; shared fixtures are in `tests/support/fixtures.py`."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
 from hypothesis import settings
+
+from tests.support.size import IS_FULL
 
 pytest_plugins = ["tests.support.fixtures"]
 
-settings.register_profile("dsnot", deadline=None)  # no test depends on the speed of the machine
-settings.load_profile("dsnot")
+settings.register_profile("default", deadline=None, max_examples=30)  # no test depends on the speed of the machine
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.load_profile("full" if IS_FULL else "default")
+
+_TESTS = Path(__file__).parent
+_SLOWEST_FIRST = ("faults", "browser", "integration", "unit")
+_RESULTS = _TESTS.parent / "test-results"
+_PROCESS_BYTES = 3 << 30
+"""Memory of one pytest process with its servers and workers."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes per core, for the tests wait as much as they compute; fewer where memory is short."""
+    cores = len(os.sched_getaffinity(0))
+    return int(max(1, min(2 * cores, psutil.virtual_memory().total // _PROCESS_BYTES)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow folders, so that no process is left alone with them at the end."""
+    order = {name: position for position, name in enumerate(_SLOWEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(_TESTS).parts[0], len(order)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Write the seconds of every test, the slowest first."""
+    spent: dict[str, float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                spent[report.nodeid] = spent.get(report.nodeid, 0) + report.duration
+    _RESULTS.mkdir(exist_ok=True)
+    lines = [f"{seconds:9.2f} {test}\n" for test, seconds in sorted(spent.items(), key=lambda entry: -entry[1])]
+    (_RESULTS / "durations.txt").write_text("".join(lines))
+    return (yield)

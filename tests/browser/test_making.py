@@ -12,7 +12,7 @@ from service.sessions.operations import close_all
 from service.settings import Settings
 from tests.browser.conftest import Opening
 from tests.support.dashboard_jobs import finished_job
-from tests.support.processes import dispatching, working
+from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
 _RUN_MS = 120_000
@@ -63,7 +63,7 @@ def test_a_job_is_made_with_the_form_and_watched_to_its_end(
     page.wait_for_url(lambda address: "/jobs/" in address and "new" not in address)
     [job] = api.get("/v1/jobs").json()["items"]
     assert job["spec"]["recipe"]["refinement"] == {"method": "swaps", "max_swaps": 10}
-    with dispatching(settings, tmp_path), working(settings, tmp_path):
+    with worker_thread(settings):
         expect(page.locator("#status .headline")).to_contain_text("succeeded", timeout=_RUN_MS)
 
 

@@ -17,7 +17,7 @@ from tests.support.api_server import insert_job, set_job
 from tests.support.cut_line import line_to
 from tests.support.dashboard_jobs import HOSTILE, add_blocks, finished_job, many_jobs
 from tests.support.page_jobs import BODY, is_unbroken, mark
-from tests.support.processes import dispatching, working
+from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
 _RUN_MS = 120_000
@@ -30,7 +30,7 @@ def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, setting
     mark(page)
     expect(page.locator("#status .headline")).to_contain_text("queued")
     expect(page.locator("#charts")).to_be_hidden()
-    with dispatching(settings, tmp_path), working(settings, tmp_path):
+    with worker_thread(settings):
         expect(page.locator("#status .headline")).to_contain_text("succeeded", timeout=_RUN_MS)
     expect(page.locator("#metrics")).to_contain_text("Perplexity, wiki-sample")
     expect(page.locator("#courses .stages li")).to_have_count(5)

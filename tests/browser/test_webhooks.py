@@ -18,7 +18,7 @@ from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE
-from tests.support.processes import dispatching
+from tests.support.threads import dispatcher_threads
 from tests.support.webhook_receiver import Sink, receiving
 from tests.support.webhooks import create, deliveries
 
@@ -35,7 +35,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def dispatcher(settings: Settings, tmp_path: Path) -> Iterator[None]:
-    with dispatching(settings, tmp_path):
+    with dispatcher_threads(settings):
         yield
 
 

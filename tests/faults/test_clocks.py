@@ -8,7 +8,8 @@ import pytest
 from service.database import Database
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
-from tests.support.processes import dispatching, working
+from tests.support.processes import working
+from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
 
 
@@ -27,7 +28,7 @@ def test_a_wrong_clock_changes_nothing(
 ) -> None:
     save_model(settings.model_root / "tiny")
     job_id = insert_job(database, run_deadline_seconds=600, queue_deadline_seconds=600)
-    with dispatching(settings, tmp_path):
+    with dispatcher_threads(settings):
         monkeypatch.setenv("LD_PRELOAD", str(library()))
         monkeypatch.setenv("FAKETIME", offset)
         monkeypatch.setenv("DONT_FAKE_MONOTONIC", "1")

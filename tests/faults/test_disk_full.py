@@ -16,7 +16,7 @@ from service.database import Database
 from service.settings import Settings
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
-from tests.support.processes import dispatching
+from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
 
 DISK_BYTES = 24 << 20
@@ -81,8 +81,8 @@ def working_on_a_small_disk(settings: Settings, log: Path) -> Iterator[SmallDisk
 
 def test_a_full_disk_fails_the_job_by_name_and_the_worker_goes_on(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_model(settings.model_root / "slow", layers=10, width=64)
-    settings = settings.model_copy(update={"keep_blocks_seconds": 0.0, "lease_seconds": 15.0})
-    with dispatching(settings, tmp_path), working_on_a_small_disk(settings, tmp_path / "worker.log") as disk:
+    settings = settings.model_copy(update={"keep_blocks_seconds": 0.0})
+    with dispatcher_threads(settings), working_on_a_small_disk(settings, tmp_path / "worker.log") as disk:
         job_id = insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG, max_attempts=1)
         eventually(lambda: (job_row(database, job_id).progress or {}).get("done"), seconds=120)
         assert disk.files() != []

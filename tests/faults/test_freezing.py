@@ -12,16 +12,17 @@ from service.database import Database
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, events_of, eventually
 from tests.support.long_jobs import (
-    LEASE_SECONDS,
     assert_one_artifact_and_nothing_else,
     busy_one,
+    expire_lease,
     insert_long_job,
     save_slow_model,
-    seconds_until_attempt,
+    wait_for_attempt,
     wait_until_it_prunes,
     wait_until_it_succeeds,
 )
-from tests.support.processes import Worker, dispatching, working
+from tests.support.processes import Worker, working
+from tests.support.threads import dispatcher_threads
 
 
 @contextmanager
@@ -42,9 +43,9 @@ def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     save_slow_model(settings)
-    settings = settings.model_copy(update={"lease_seconds": LEASE_SECONDS, "resend_seconds": 30.0, "sweep_seconds": 1.0})
+    settings = settings.model_copy(update={"resend_seconds": 30.0, "sweep_seconds": 1.0})
     with (
-        dispatching(settings, tmp_path),
+        dispatcher_threads(settings),
         working(settings, tmp_path, "first") as first,
         working(settings, tmp_path, "second") as second,
     ):
@@ -54,7 +55,8 @@ def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
         child = stale.child()
         leftover = Path(settings.artifact_url.removeprefix("file://")) / artifact_prefix(job_id, 1) / "model.safetensors"
         with frozen(stale):
-            assert seconds_until_attempt(database, job_id, 2) <= LEASE_SECONDS + 5
+            expire_lease(database, job_id)
+            wait_for_attempt(database, job_id, 2)
             leftover.parent.mkdir(parents=True)
             leftover.write_bytes(b"as if it had been publishing")
             taken_at = events_of(database, job_id)[-1].seq

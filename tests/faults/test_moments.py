@@ -18,8 +18,8 @@ from service.settings import Settings
 from service.webhooks.tables import Delivery, Webhook
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
-from tests.support.long_jobs import assert_one_artifact_and_nothing_else
-from tests.support.processes import dispatching
+from tests.support.long_jobs import assert_one_artifact_and_nothing_else, expire_lease
+from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
 from tests.support.webhook_receiver import receiving
 from worker.runner import work
@@ -79,7 +79,7 @@ def test_a_dispatcher_that_dies_between_commit_and_send_delays_the_job_and_loses
     job_id = insert_job(database)
     dies(settings, DISPATCHERS[moment], RUN_DISPATCHER)
     assert broker.llen(QUEUE) == (moment == "after it has sent")
-    with dispatching(settings, tmp_path):
+    with dispatcher_threads(settings):
         eventually(lambda: broker.llen(QUEUE) >= 1)
         while broker.lpop(QUEUE):
             work(settings, threading.Event())
@@ -96,7 +96,8 @@ def test_a_worker_that_dies_before_the_finish_is_written_leaves_one_artifact_in_
     job_id = insert_job(database)
     dies(settings, WORKERS[moment], RUN_WORKER)
     assert job_row(database, job_id).artifact_prefix is None, "nobody may trust what no job names"
-    with dispatching(settings, tmp_path):
+    expire_lease(database, job_id)
+    with dispatcher_threads(settings):
         eventually(lambda: work(settings, threading.Event()))
         assert job_row(database, job_id).state == JobState.SUCCEEDED
         assert event_types(database, job_id).count("succeeded") == 1
@@ -131,7 +132,7 @@ def test_a_dispatcher_that_dies_between_finish_and_webhook_has_the_end_told_unde
         dies(settings, DELIVERERS[moment], RUN_DISPATCHER)
         before = len(sink.got)
         assert before == (moment == "after it has sent")
-        with dispatching(settings, tmp_path):
+        with dispatcher_threads(settings):
             eventually(lambda: len(sink.got) == before + 1)
             eventually(lambda: states_of_deliveries(database) == ["delivered"])
     assert len(set(sink.ids)) == 1, "a receiver that knows ids sees one message"

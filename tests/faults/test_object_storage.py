@@ -18,8 +18,10 @@ from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from tests.support.http_fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
 from tests.support.job_rows import attempts_of, events_of, eventually, insert_job, job_row
-from tests.support.processes import dispatching, working
+from tests.support.long_jobs import expire_lease
+from tests.support.processes import working
 from tests.support.swift import S3
+from tests.support.threads import attempt_thread, dispatcher_threads
 from tests.support.tiny_model import save_model
 from worker.runner import work
 from worker.transfers import paths_below
@@ -163,12 +165,13 @@ def test_uploads_of_a_killed_worker_are_aborted(
     attempts = 2 if follower == "the next attempt" else 1
     with (
         working(settings, tmp_path) as worker,
-        dispatching(settings.model_copy(update={"upload_sweep_seconds": 600, "sweep_seconds": 0.5}), tmp_path),
+        dispatcher_threads(settings.model_copy(update={"upload_sweep_seconds": 600, "sweep_seconds": 0.5})),
     ):
         job = insert_job(database, model={"source": "local", "id": "wide"}, max_attempts=attempts)
         eventually(lambda: any("partNumber=2" in request.path for request in proxy.seen), seconds=120)
         assert s3.open_uploads(bucket) != []
         worker.child().kill()
+        expire_lease(database, job)
         proxy.plan = lambda _: None
         eventually(lambda: job_row(database, job).finished_at, seconds=120)
     if attempts == 2:
@@ -176,7 +179,7 @@ def test_uploads_of_a_killed_worker_are_aborted(
     else:
         assert (job_row(database, job).error or {})["code"] == "worker-lost"
         assert s3.open_uploads(bucket) != []
-        with dispatching(settings, tmp_path):
+        with dispatcher_threads(settings):
             eventually(lambda: s3.open_uploads(bucket) == [], seconds=20)
     assert s3.open_uploads(bucket) == []
 
@@ -202,12 +205,10 @@ def test_a_job_goes_on_elsewhere_with_the_blocks_in_the_bucket(
     calibration = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
     job = insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
     stop = threading.Event()
-    first = threading.Thread(target=work, args=(s3_settings, stop))
-    first.start()
     blocks = f"below/here/jobs/{job}/blocks/"
-    eventually(lambda: len(s3.keys(bucket, blocks)) >= 3, seconds=60)
-    stop.set()
-    first.join(30)
+    with attempt_thread(s3_settings, stop):
+        eventually(lambda: len(s3.keys(bucket, blocks)) >= 3)
+        stop.set()
     assert job_row(database, job).state == JobState.QUEUED
     before = len(events_of(database, job))
     other = s3_settings.model_copy(update={"cache_dir": tmp_path / "another-host"})

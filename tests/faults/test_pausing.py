@@ -1,8 +1,6 @@
 """A job that is paused and resumed again and again comes to the same bits as one that was left alone."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -22,23 +20,13 @@ from tests.support.long_jobs import (
     weights,
 )
 from tests.support.processes import dispatching, working
+from tests.support.size import sized
+from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from worker.runner import work
 
-PAUSES = 20
+PAUSES = sized(5, 20)
 BRISK = {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 128}
-
-
-@contextmanager
-def working_here(settings: Settings) -> Iterator[None]:
-    """An attempt in a thread, to its end: a worker's child for each of so many would take minutes to start."""
-    thread = threading.Thread(target=work, args=(settings, threading.Event()))
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 def done(database: Database, job_id: UUID) -> int:
@@ -46,12 +34,12 @@ def done(database: Database, job_id: UUID) -> int:
     return counts[-1][0] if counts else 0
 
 
-def test_twenty_pauses_change_no_bit(settings: Settings, database: Database) -> None:
+def test_pauses_change_no_bit(settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "slow", layers=PAUSES + 6, width=64)
-    settings = settings.model_copy(update={"lease_seconds": 30.0, "heartbeat_seconds": 0.05})
+    settings = settings.model_copy(update={"heartbeat_seconds": 0.05})
     job_id = insert_long_job(database, BRISK)
     for number in range(PAUSES):
-        with working_here(settings):
+        with attempt_thread(settings):
             eventually(lambda: job_row(database, job_id).stage == "pruning" and done(database, job_id) > number)  # noqa: B023
             lifecycle.pause(database, job_id, tenant="test")
         assert job_row(database, job_id).state == JobState.PAUSED, number
@@ -70,7 +58,6 @@ def test_a_real_worker_pauses_its_job_takes_another_and_comes_back(
 ) -> None:
     save_slow_model(settings)
     save_model(settings.model_root / "tiny")
-    settings = settings.model_copy(update={"lease_seconds": 15.0})
     with dispatching(settings, tmp_path), working(settings, tmp_path):
         job_id = insert_long_job(database)
         wait_until_it_prunes(database, job_id)

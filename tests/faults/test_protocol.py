@@ -36,6 +36,7 @@ from service.events.tables import JobEvent
 from service.jobs import lifecycle
 from service.jobs.tables import Job
 from tests.support.job_rows import insert_job
+from tests.support.size import sized
 
 LEASE = 60.0
 MAX_ATTEMPTS = 2
@@ -261,5 +262,5 @@ def protocol(database: Database) -> type[Protocol]:
 
 
 def test_the_protocol_keeps_its_rules_in_any_order_of_events(protocol: type[Protocol]) -> None:
-    bounds = settings(max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    bounds = settings(max_examples=sized(30, 150), stateful_step_count=40, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(protocol, settings=bounds)

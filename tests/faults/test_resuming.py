@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from tests.support.size import sized
 from tests.support.tiny_model import save_model
 from worker.engine import Journal, MatrixReport, Recipe, sparsify
 from worker.engine.report import Silent
 
-KILLS = 20
+KILLS = sized(6, 20)
 LAYERS = 3 * KILLS  # more than can be finished between so many kills
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["worker.engine", "transformers.models.llama.modeling_llama"])
@@ -47,7 +48,7 @@ def start(folder: Path, target: Path) -> tuple["multiprocessing.context.ForkServ
     return process, here
 
 
-def test_a_run_that_is_killed_twenty_times_gives_the_bits_of_one_in_one_piece(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_many_times_gives_the_bits_of_one_in_one_piece(tmp_path: Path) -> None:
     save_model(tmp_path / "source", layers=LAYERS, width=64)
     source, resumed = random.Random(0), [0]
     for number in range(KILLS):

@@ -19,8 +19,8 @@ from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving
 from tests.support.embedded_stack import dsnot
 from tests.support.http_fault_proxy import Fault, FaultProxy, Request, in_front_of
-from tests.support.processes import dispatching, working
 from tests.support.swift import S3
+from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 from worker.artifacts import open_store, publish
 
@@ -185,7 +185,7 @@ def test_the_command_downloads_from_the_bucket(s3_settings: Settings, key: str, 
 @contextmanager
 def everything(settings: Settings, key: str, folder: Path) -> Iterator[DsnotClient]:
     """Service, dispatcher and worker, and a client of them."""
-    with dispatching(settings, folder), working(settings, folder), serving(settings) as url, DsnotClient(url, key) as opened:
+    with worker_thread(settings), serving(settings) as url, DsnotClient(url, key) as opened:
         yield opened
 
 

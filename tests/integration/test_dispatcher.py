@@ -1,9 +1,7 @@
 """The dispatcher's rules on a real PostgreSQL and a real broker."""
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from service.attempts import endings, repository
 from service.attempts.repository import Claim
 from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, Wish
 from service.database import Database
-from service.dispatcher.loop import Dispatcher
 from service.dispatcher.messages import Sender, resend_unclaimed
 from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
 from service.embedded import valkey
@@ -26,6 +23,7 @@ from service.outbox import repository as outbox
 from service.queue import Queue
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, break_connections, event_types, eventually, insert_job, job_row
+from tests.support.threads import dispatcher_threads
 
 
 @pytest.fixture
@@ -33,22 +31,6 @@ def queue(settings: Settings) -> Iterator[Queue]:
     queue = Queue(settings.broker_url.get_secret_value())
     yield queue
     queue.close()
-
-
-@contextmanager
-def dispatching(settings: Settings, count: int = 1) -> Iterator[threading.Event]:
-    """Dispatchers at work in threads, until the context is left or the event is set."""
-    stop = threading.Event()
-    threads = [threading.Thread(target=Dispatcher(settings).run, args=(stop,)) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive()
 
 
 def claimed(database: Database, *, lease_seconds: float = 60) -> Claim:
@@ -70,7 +52,7 @@ def make_older(database: Database, seconds: float, *columns: Any) -> None:
 
 def test_a_new_job_is_sent_at_once(settings: Settings, database: Database, broker: "redis.Redis") -> None:
     slow = settings.model_copy(update={"dispatch_seconds": 20.0})
-    with dispatching(slow) as stop:
+    with dispatcher_threads(slow) as stop:
         for _ in range(3):
             job_id = insert_job(database)
             eventually(lambda: job_row(database, job_id).sent_at, seconds=10)  # noqa: B023
@@ -83,7 +65,7 @@ def test_a_new_job_is_sent_at_once(settings: Settings, database: Database, broke
 def test_several_dispatchers_send_each_message_once(settings: Settings, database: Database, broker: "redis.Redis") -> None:
     for _ in range(30):
         insert_job(database)
-    with dispatching(settings, count=3):
+    with dispatcher_threads(settings, count=3):
         eventually(lambda: waiting(database) == 0)
     assert broker.llen(QUEUE) == 30
 
@@ -95,7 +77,7 @@ def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
     child.process.kill()
     child.process.wait()
     jobs = [insert_job(database) for _ in range(3)]
-    with dispatching(Settings.model_validate(settings.model_dump() | {"broker_url": url})):
+    with dispatcher_threads(Settings.model_validate(settings.model_dump() | {"broker_url": url})):
         time.sleep(1)  # not for synchronisation: the dispatcher is to fail a few times
         assert waiting(database) == 3
         again = Child.start("valkey", [*child.process.args[-2:]], tmp_path / "logs")  # type: ignore[index]
@@ -108,7 +90,7 @@ def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
 
 
 def test_a_dispatcher_outlives_its_connections(settings: Settings, database: Database, broker: "redis.Redis") -> None:
-    with dispatching(settings):
+    with dispatcher_threads(settings):
         for number in range(1, 4):
             insert_job(database)
             eventually(lambda: waiting(database) == 0)
@@ -127,7 +109,7 @@ def test_jobs_whose_messages_the_broker_lost_are_sent_again(
     settings: Settings, database: Database, queue: Queue, broker: "redis.Redis"
 ) -> None:
     jobs = [insert_job(database) for _ in range(3)]
-    with dispatching(settings):
+    with dispatcher_threads(settings):
         eventually(lambda: broker.llen(QUEUE) == 3)
         broker.flushall()
         eventually(lambda: broker.llen(QUEUE) == 3, seconds=settings.resend_seconds + 10)

@@ -45,7 +45,27 @@ def _jobs(stack: Up) -> list[str]:
         return [job.id for job in client.list_jobs()]
 
 
-def test_a_first_start_makes_all_it_needs_and_keeps_it_private(stack: Up) -> None:
+def test_a_stack_starts_privately_alone_and_keeps_its_data(home: Path) -> None:
+    with up(home) as stack:
+        assert_complete_and_private(stack)
+        assert_second_is_refused(stack)
+        job, key = _job(stack), (home / "api-key").read_text()
+        assert_stopped(stack, signal.SIGTERM)
+    with up(home) as again:
+        assert job in _jobs(again)
+        assert (home / "api-key").read_text() == key
+        assert_stopped(again, signal.SIGINT)
+
+
+def assert_stopped(stack: Up, how: signal.Signals) -> None:
+    status, errors = stack.end(how)
+    assert status == 0, errors
+    assert stack.living() == []
+    assert not in_use(stack.home)
+    assert not (stack.home / "stack.json").exists()
+
+
+def assert_complete_and_private(stack: Up) -> None:
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
     assert set(stack.pids) == {"postgres", "valkey", "service", "dispatcher", "worker"}
     assert len(stack.living()) == 5
@@ -56,7 +76,7 @@ def test_a_first_start_makes_all_it_needs_and_keeps_it_private(stack: Up) -> Non
     assert (stack.home / "api-key").read_text() not in "".join(log.read_text() for log in (stack.home / "logs").iterdir())
 
 
-def test_a_second_one_is_refused_and_harms_nothing(stack: Up) -> None:
+def assert_second_is_refused(stack: Up) -> None:
     second = dsnot(stack.home, "up")
     assert second.returncode == 1
     assert second.stdout == ""
@@ -65,21 +85,6 @@ def test_a_second_one_is_refused_and_harms_nothing(stack: Up) -> None:
     assert len(stack.living()) == 5
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
     assert (stack.home / "stack.json").exists()
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_when_asked_and_a_restart_finds_its_data(home: Path, how: signal.Signals) -> None:
-    with up(home) as stack:
-        job = _job(stack)
-        key = (home / "api-key").read_text()
-        status, errors = stack.end(how)
-        assert status == 0, errors
-        assert stack.living() == []
-        assert not in_use(home)
-        assert not (home / "stack.json").exists()
-    with up(home) as again:
-        assert job in _jobs(again)
-        assert (home / "api-key").read_text() == key
 
 
 @pytest.mark.parametrize("name", ["postgres", "service", "worker"])

@@ -20,7 +20,7 @@ from service.database import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving
 from tests.support.job_rows import eventually
-from tests.support.processes import dispatching, working
+from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
@@ -38,8 +38,7 @@ HOPELESS = JOB | {"calibration": {"dataset": "c4-sample", "num_samples": 60_000,
 def service(settings: Settings, database: Database, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a pipeline beside a service with dispatcher and worker."""
     save_model(settings.model_root / "tiny")
-    settings = settings.model_copy(update={"lease_seconds": 15.0})
-    with serving(settings) as url, dispatching(settings, tmp_path), working(settings, tmp_path):
+    with serving(settings) as url, worker_thread(settings):
         plain = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")}
         path = f"{PROGRAMS}:{os.environ['PATH']}"
         yield plain | {"DSNOT_URL": url, "DSNOT_API_KEY": key_for(database, Scope.ADMIN), "RUN_ID": "run-1", "PATH": path}

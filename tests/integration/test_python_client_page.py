@@ -13,7 +13,7 @@ from service.contract import Scope
 from service.database import Database
 from service.settings import Settings
 from tests.support.api_server import key_for, serving
-from tests.support.processes import dispatching, working
+from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,7 +27,7 @@ def test_what_the_page_shows_works(settings: Settings, database: Database, tmp_p
     here.mkdir()
     (here / "page.py").write_text("\n\n".join(BLOCKS))
     save_model(settings.model_root / "SmolLM2-135M-Instruct")
-    with dispatching(settings, tmp_path), working(settings, tmp_path), serving(settings) as url:
+    with worker_thread(settings), serving(settings) as url:
         values = os.environ | {"DSNOT_URL": url, "DSNOT_API_KEY": key, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "page.py"]
         done = subprocess.run(command, cwd=here, env=values, capture_output=True, text=True, check=False, timeout=240)

@@ -87,7 +87,7 @@ def stage(s3_settings: Settings, s3: S3, database: Database, tmp_path: Path, mon
         for name, value in {"HF_ENDPOINT": hub.address, "HF_TOKEN": OWN, "HF_HOME": str(tmp_path / "cache" / "hf")}.items():
             monkeypatch.setenv(name, value)
         changes = {"hub_tokens_dir": tmp_path / "tokens", "webhooks_may_be_local": True, "webhook_retry_seconds": (0.3, 0.3, 0.3)}
-        settings = s3_settings.model_copy(update=changes | {"lease_seconds": 15.0, "port": free_port(), "log_level": "DEBUG"})
+        settings = s3_settings.model_copy(update=changes | {"port": free_port(), "log_level": "DEBUG"})
         key = key_for(database, Scope.ADMIN)
         stack.enter_context(dispatching(settings, tmp_path))
         stack.enter_context(working(settings.model_copy(update={"metrics_port": free_port()}), tmp_path))

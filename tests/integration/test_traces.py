@@ -20,7 +20,7 @@ from tests.support.job_rows import SPEC, eventually, insert_job, job_row
 from tests.support.processes import Worker, dispatching, working
 from tests.support.servers import Api
 from tests.support.tiny_model import save_model
-from tests.support.trace_collector import Collector, collecting
+from tests.support.trace_collector import Collector, Seen, collecting
 
 CALLER = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 
@@ -68,6 +68,7 @@ def test_a_job_can_be_followed_from_the_callers_request_to_its_stages(
         (attempt,) = eventually(lambda: collector.named("attempt"))
         (request,) = collector.named("POST /v1/jobs")
         (sent,) = eventually(lambda: [span for span in collector.spans if span.name.startswith("send ")])
+        failing_attempt_names_stage_and_code(database, collector, attempt)
     lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
     assert (request.service, request.trace, request.parent) == ("dsnot-service", *CALLER)
     assert (sent.service, sent.trace, sent.parent) == ("dsnot-dispatcher", request.trace, request.id)
@@ -78,20 +79,18 @@ def test_a_job_can_be_followed_from_the_callers_request_to_its_stages(
     stages = [span for span in collector.spans if span.parent == attempt.id]
     assert [span.name for span in stages] == [f"stage {stage}" for stage in Stage]
     assert {span.trace for span in stages} == {attempt.trace}
-    assert {span.failed for span in collector.spans} == {""}
+    assert {span.failed for span in [request, sent, attempt, *stages]} == {""}
     assert not [span for span in collector.spans if "livez" in span.name or "readyz" in span.name]
-    (claimed,) = [line for line in lines if line["event"] == "job_claimed"]
+    claimed = next(line for line in lines if line["event"] == "job_claimed")
     assert (claimed["request_id"], claimed["trace_id"], claimed["span_id"]) == ("mine-1", attempt.trace, attempt.id)
     (succeeded,) = [line for line in lines if line["event"] == "job_succeeded"]
     assert (succeeded["request_id"], succeeded["trace_id"]) == ("mine-1", attempt.trace)
 
 
-def test_an_attempt_that_fails_says_in_which_stage_and_why(
-    settings: Settings, database: Database, collector: Collector, tmp_path: Path
-) -> None:
-    with dispatching(settings, tmp_path), working(settings, tmp_path):
-        assert ended(database, insert_job(database, model={"id": "nothing", "source": "local"})) == JobState.FAILED
-        (attempt,) = eventually(lambda: collector.named("attempt"))
+def failing_attempt_names_stage_and_code(database: Database, collector: Collector, earlier: Seen) -> None:
+    assert ended(database, insert_job(database, model={"id": "nothing", "source": "local"})) == JobState.FAILED
+    attempt = eventually(lambda: next((span for span in collector.named("attempt") if span.id != earlier.id), None))
+    assert attempt
     (stage,) = [span for span in collector.spans if span.parent == attempt.id]
     assert (stage.name, stage.failed, attempt.failed) == ("stage resolving", "not finished", "model-not-found")
 
@@ -103,17 +102,6 @@ def test_a_collector_that_is_away_holds_nobody_up(
     with stack(settings, tmp_path) as (api, _):
         first, second = create(api, database), create(api, database)
         assert {ended(database, first), ended(database, second)} == {JobState.SUCCEEDED}
-
-
-def test_without_a_collector_request_ids_are_in_the_workers_lines_all_the_same(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
-    with stack(settings, tmp_path) as (api, worker):
-        assert ended(database, create(api, database)) == JobState.SUCCEEDED
-    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
-    (claimed,) = [line for line in lines if line["event"] == "job_claimed"]
-    assert claimed["request_id"] == "mine-1"
-    assert "trace_id" not in claimed
 
 
 def test_a_collector_without_the_extra_is_told_at_the_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,14 @@ from sqlalchemy import select, update
 
 from service.attempts import endings
 from service.client.measured import Metrics
-from service.contract import JobState, Manifest
+from service.contract import JobState, Manifest, Scope
 from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
+from tests.support.api_server import client, key_for, serving
+from tests.support.job_rows import SPEC, attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
 from tests.support.processes import dispatching, working
+from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from worker.runner import work
 
@@ -43,15 +45,10 @@ def pruning_meanwhile(settings: Settings, database: Database, stop: threading.Ev
     """A long job in another thread, caught in the middle of pruning; it has ended when the context is left."""
     save_model(settings.model_root / "slow", layers=24, width=64)
     job_id = insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG)
-    thread = threading.Thread(target=work, args=(settings, stop))
-    thread.start()
-    try:
-        eventually(lambda: (job_row(database, job_id).progress or {}).get("done"), seconds=60)
+    with attempt_thread(settings, stop):
+        eventually(lambda: (job_row(database, job_id).progress or {}).get("done"))
         assert job_row(database, job_id).stage == "pruning"
         yield job_id
-    finally:
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def left_behind(settings: Settings) -> list[Path]:
@@ -245,22 +242,42 @@ def has_moved_on(job: Job, done: int) -> bool:
     return job.stage != "pruning" or (job.progress or {}).get("done", 0) > done
 
 
-def test_the_same_job_twice_gives_identical_weights_through_all_processes(
-    settings: Settings, database: Database, model: Path, tmp_path: Path
-) -> None:
-    recipe = {"refinement": {"method": "dsnot"}}
-    settings = settings.model_copy(update={"resend_seconds": 30.0, "lease_seconds": 15.0})
-    with dispatching(settings, tmp_path), working(settings, tmp_path):
-        jobs = [insert_job(database, recipe=recipe, evaluation=EVALUATION) for _ in range(2)]
+@pytest.fixture
+def twice(settings: Settings, database: Database, model: Path, tmp_path: Path) -> tuple[list[UUID], str]:
+    """The same job twice through dispatcher, broker and worker, and the worker's log."""
+    body = SPEC | {"recipe": {"refinement": {"method": "dsnot"}}, "evaluation": EVALUATION}
+    settings = settings.model_copy(update={"resend_seconds": 30.0})
+    with serving(settings) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        asked = [api.post("/v1/jobs", json=body, headers={"X-Request-ID": "mine-1"}) for _ in range(2)]
+    jobs = [UUID(answer.json()["id"]) for answer in asked]
+    with dispatching(settings, tmp_path), working(settings, tmp_path) as worker:
         for job_id in jobs:
-            eventually(lambda: job_row(database, job_id).finished_at, seconds=120)  # noqa: B023
+            eventually(lambda: job_row(database, job_id).finished_at)  # noqa: B023
             assert job_row(database, job_id).state == JobState.SUCCEEDED
+    return jobs, worker.log.read_text()
+
+
+def test_a_job_through_all_processes_is_repeatable_and_logged(
+    settings: Settings, database: Database, model: Path, twice: tuple[list[UUID], str]
+) -> None:
+    jobs, log = twice
+    assert_every_line_has_its_ids(log, jobs)
     first, second = (artifact(settings, database, job_id) / "model.safetensors" for job_id in jobs)
     assert first.read_bytes() == second.read_bytes()
     pruned = load_file(first)
     source = load_file(model / "model.safetensors")
     assert pruned.keys() == source.keys()
     assert sum(int((tensor == 0).sum()) for tensor in pruned.values()) > 0
+
+
+def assert_every_line_has_its_ids(log: str, jobs: list[UUID]) -> None:
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    named = {"job_claimed", "stage_started", "blocks_found", "job_succeeded"}
+    found = [line for line in lines if line["event"] in named]
+    assert {line["event"] for line in found} == named
+    assert {(line["job_id"], line["attempt"], line["fence"]) for line in found} == {(str(job_id), 1, 1) for job_id in jobs}
+    assert {line["request_id"] for line in found} == {"mine-1"}
+    assert not any("trace_id" in line for line in found), "no collector of traces is set"
 
 
 def stopped_in_the_middle(settings: Settings, database: Database) -> UUID:
@@ -359,16 +376,3 @@ def test_a_disk_without_room_is_told_with_the_numbers_and_finished_blocks_stay(
     assert job_row(database, job_id).state == JobState.QUEUED
     assert stored_blocks(settings, job_id) == kept
     assert any(finish(settings, database, job_id))
-
-
-def test_every_line_of_an_attempt_tells_job_attempt_and_fence(
-    settings: Settings, database: Database, model: Path, tmp_path: Path
-) -> None:
-    job_id = insert_job(database)
-    with dispatching(settings, tmp_path), working(settings, tmp_path) as worker:
-        eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
-    lines = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
-    named = {"job_claimed", "stage_started", "blocks_found", "job_succeeded"}
-    told = [line for line in lines if line["event"] in named]
-    assert {line["event"] for line in told} == named
-    assert {(line["job_id"], line["attempt"], line["fence"]) for line in told} == {(str(job_id), 1, 1)}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import redis
-from sqlalchemy import text
 
 from service import schema
 from service.contract import Scope
@@ -22,9 +22,13 @@ from tests.support.swift import S3
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server whose schema was built by the migrations."""
+    """A PostgreSQL server whose schema was built by the migrations; it never waits for the disk."""
     child, url = postgres.start(tmp_path_factory.mktemp("postgres-home"))
     schema.upgrade(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET synchronous_commit = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield url
     child.stop(10)
 
@@ -38,11 +42,11 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An empty database."""
+    """An empty database. DELETE takes less than a millisecond where TRUNCATE takes eighty: most tables are empty already."""
     database = Database(database_url)
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables if table.name != "schema_serves")
-    with database.begin() as session:
-        session.execute(text(f"TRUNCATE {tables} CASCADE"))
+    tables = [table.name for table in reversed(Base.metadata.sorted_tables) if table.name != "schema_serves"]
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("; ".join(f"DELETE FROM {table}" for table in tables))  # noqa: S608
     yield database
     database.close()
 
@@ -73,7 +77,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "reads_per_minute": 0,
             "writes_per_minute": 0,
             "secret_key": "a secret of the tests, which is long enough",
-            "lease_seconds": 3.0,
+            "lease_seconds": 60.0,
             "heartbeat_seconds": 0.5,
             "dispatch_seconds": 0.2,
             "resend_seconds": 1.0,

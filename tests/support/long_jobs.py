@@ -1,14 +1,15 @@
 """A job that is long enough to be disturbed while it prunes, and what has to be true of it in the end."""
 
-import time
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psutil
-from sqlalchemy import update
+from sqlalchemy import func, update
 
+from service.attempts.tables import Attempt
 from service.contract import JobState
 from service.database import Database
 from service.jobs.tables import Job
@@ -18,6 +19,7 @@ from tests.support.processes import Worker
 from tests.support.tiny_model import save_model
 
 LEASE_SECONDS = 6.0
+"""For the tests whose subject is that a lease runs out by the clock."""
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
 ENDLESS = {"dataset": "c4-sample", "num_samples": 512, "sequence_length": 256}
 """For jobs that are cancelled: no machine gets through them while a worker stops."""
@@ -41,10 +43,18 @@ def is_pruning(database: Database, job_id: UUID, attempt: int) -> bool:
     return job.attempts_started == attempt and job.stage == "pruning" and (job.progress or {}).get("done", 0) > 0
 
 
-def seconds_until_attempt(database: Database, job_id: UUID, number: int) -> float:
-    began = time.monotonic()
-    eventually(lambda: job_row(database, job_id).attempts_started == number, seconds=60)
-    return time.monotonic() - began
+def wait_for_attempt(database: Database, job_id: UUID, number: int) -> None:
+    eventually(lambda: job_row(database, job_id).attempts_started == number)
+
+
+def expire_lease(database: Database, job_id: UUID) -> None:
+    """End the lease of the open attempt at once; its worker must be unable to renew it."""
+    with database.begin() as session:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.job_id == job_id, Attempt.ended_at.is_(None))
+            .values(lease_expires_at=func.now() - timedelta(seconds=1))
+        )
 
 
 def wait_until_it_succeeds(database: Database, job_id: UUID) -> None:
