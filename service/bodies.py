@@ -3,31 +3,18 @@
 What a route takes that is no JSON, and may be large, it reads as it arrives: `service.streams`.
 """
 
-import json
 from collections.abc import Collection
-from math import isfinite
-from typing import Any, Final, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InvalidInput, Problem
-from service.pointers import pointer
+from service.errors import Problem, UnsupportedMediaType
+from service.kit.strict_json import check, parse
 from service.problems import render
-
-_MAX_DEPTH: Final = 32
 
 
 class BodyTooLarge(Problem):
     status, type, title = 413, "body-too-large", "The body is too large"
-
-
-class MalformedBody(Problem):
-    status, type, title = 400, "malformed-body", "The body is not JSON"
-
-
-class UnsupportedMediaType(Problem):
-    status, type, title = 415, "unsupported-media-type", "The body has the wrong media type"
 
 
 class _Disconnected(Exception):
@@ -110,57 +97,3 @@ def _check_media_type(headers: Headers) -> None:
 
 def media_type_of(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def parse(body: bytes) -> Any:
-    """The JSON value, by the letter of RFC 8259 and with the names of each object unique (RFC 7493)."""
-    try:
-        return loads(body.decode())
-    except RecursionError:
-        raise MalformedBody("the body is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise MalformedBody("the body is not UTF-8") from None
-    except ValueError as error:
-        raise MalformedBody(f"the body cannot be read: {error}") from None
-
-
-def loads(text: str) -> Any:
-    """Raises ValueError, RecursionError."""
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a name appears twice in one object")
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def check(value: Any, location: tuple[object, ...] = ()) -> None:
-    """Refuse what PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
-    if len(location) > _MAX_DEPTH:
-        raise MalformedBody("the body is nested too deeply")
-    if isinstance(value, str):
-        _check_text(value, location)
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            _check_text(name, (*location, name))
-            check(member, (*location, name))
-    elif isinstance(value, list):
-        for position, member in enumerate(value):
-            check(member, (*location, position))
-    elif isinstance(value, float) and not isfinite(value):  # 1e999 is JSON
-        raise InvalidInput("a number is too large", errors=[{"pointer": pointer(location), "detail": "is too large"}])
-
-
-def _check_text(text: str, location: tuple[object, ...]) -> None:
-    for character in text:
-        if character == "\0" or "\ud800" <= character <= "\udfff":
-            flaw = "NUL characters" if character == "\0" else "lone surrogates"
-            raise InvalidInput(
-                f"text must not hold {flaw}", errors=[{"pointer": pointer(location), "detail": f"must not hold {flaw}"}]
-            )

@@ -65,3 +65,11 @@ class Unavailable(Later):
     """Something we depend on is away."""
 
     status, type, title, retry_after = 503, "unavailable", "Temporarily unavailable", 2
+
+
+class MalformedBody(Problem):
+    status, type, title = 400, "malformed-body", "The body is not JSON"
+
+
+class UnsupportedMediaType(Problem):
+    status, type, title = 415, "unsupported-media-type", "The body has the wrong media type"

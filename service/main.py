@@ -54,6 +54,7 @@ from service.database import Database
 from service.errors import InvalidInput, Unavailable
 from service.events.wakeups import Wakeups
 from service.health.operations import readiness_of
+from service.jobs import operations as jobs
 from service.jobs.operations import create_all
 from service.jobs.parameters import only_known_parameters
 from service.keys.authentication import Forbidden, Unauthenticated, admit_arrivals, identify
@@ -142,7 +143,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RateHeaders)
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, as_asked=problem_pages.as_asked)
     tracing.observe(app)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
@@ -157,7 +158,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        models, uploads = ModelSources(settings, database, store), Places(settings.max_uploads)
+        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Places(settings.max_uploads)
         rates = RateLimiter(settings.broker_url.get_secret_value())
         arrivals = Together(partial(admit_arrivals, database, settings, rates))
         answered = Together(partial(complete, database))

@@ -1,30 +1,22 @@
 """Everything that can go wrong in a request, rendered as RFC 9457 problems, and their declaration in the OpenAPI document."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from service.contract.parts import FieldError
 from service.database import TRANSIENT
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
 from service.headers import RETRY_AFTER
+from service.kit.validation_errors import field_errors
 from service.logging import get_logger
-from service.pointers import pointer, within
 
 log = get_logger(__name__)
-_MAX_ERRORS: Final = 50
-_PLAINER: Final = {
-    "extra_forbidden": "there is no such field; check its spelling or leave it out",
-    "missing": "is required",
-    "too_short": "give at least {min_length}",
-}
-"""What pydantic says in words that do not tell a caller what to do, by the error's type."""
 
 
 class MethodNotAllowed(Problem):
@@ -76,12 +68,6 @@ def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any
     return declared
 
 
-def errors_of(error: ValidationError, body: object) -> list[dict[str, str]]:
-    """What is wrong with a body that was validated outside of a request."""
-    found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()[:_MAX_ERRORS]]
-    return [{"pointer": _pointer(entry, body), "detail": _detail(entry)} for entry in found]
-
-
 def install(app: FastAPI) -> None:
     """Have `app` answer every error with a problem."""
     app.add_exception_handler(Problem, _problem)
@@ -106,29 +92,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(entry["loc"][0] == "path" for entry in found):
         return _answered(request, NotFound("no such address: an id in it is malformed"))
-    errors = [{"pointer": _pointer(entry, error.body), "detail": _detail(entry)} for entry in found[:_MAX_ERRORS]]
+    errors = field_errors(found, error.body)
     return _answered(request, InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
-
-
-def _pointer(entry: dict[str, Any], body: object) -> str:
-    where, *location = entry["loc"]
-    if where != "body":
-        broken = entry.get("ctx", {}).get("error")
-        return broken.pointer.lstrip("/") if isinstance(broken, FieldError) else str(location[0] if location else where)
-    steps = within(body, location, missing=entry["type"] == "missing")
-    cause = entry.get("ctx", {})
-    if entry["type"].startswith("union_tag"):
-        steps.append(cause["discriminator"].strip("'"))
-    broken = cause.get("error")
-    return pointer(steps) + (broken.pointer if isinstance(broken, FieldError) else "")
-
-
-def _detail(entry: dict[str, Any]) -> str:
-    context = entry.get("ctx", {})
-    if isinstance(context.get("error"), ValueError):
-        return str(context["error"])
-    plainer = _PLAINER.get(entry["type"])
-    return plainer.format_map(context) if plainer else str(entry["msg"])
 
 
 def _sentence(entry: dict[str, str]) -> str:

@@ -2,15 +2,16 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from service.dashboard.problem_pages import as_asked
 from service.logging import get_logger
 from service.problems import Internal, render
 
@@ -20,10 +21,14 @@ _PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
 class RequestLog:
-    """ASGI middleware, the outermost of ours."""
+    """ASGI middleware, the outermost of ours.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        as_asked: renders a problem as the client accepts it: a document or a page.
+    """
+
+    def __init__(self, app: ASGIApp, as_asked: Callable[[Request, Response], Response]) -> None:
+        self._app, self._as_asked = app, as_asked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +57,7 @@ class RequestLog:
             if status:
                 raise
             problem = Internal(f"the error was logged under the request id {request_id}")
-            await as_asked(Request(scope), render(problem))(scope, receive, send_with_id)
+            await self._as_asked(Request(scope), render(problem))(scope, receive, send_with_id)
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             write = log.debug if scope["path"] in _PROBES else log.info

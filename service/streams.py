@@ -8,8 +8,8 @@ from typing import Final
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.bodies import MalformedBody, UnsupportedMediaType, declared_bytes, too_large
-from service.errors import Problem, Unavailable
+from service.bodies import declared_bytes, too_large
+from service.errors import MalformedBody, Problem, Unavailable, UnsupportedMediaType
 
 _SILENCE_SECONDS: Final = 30.0
 """A caller who sends nothing for so long has gone, even if the connection has not."""

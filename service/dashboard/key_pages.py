@@ -16,7 +16,7 @@ from service.database import Database
 from service.keys import operations as keys
 from service.keys.schemas import KeyId
 from service.keys.tables import ApiKey
-from service.quotas import operations as quotas
+from service.quota_usage import limits_and_use
 from service.quotas.schemas import QuotaView
 from service.resources import TheDatabase, TheSettings
 
@@ -76,7 +76,7 @@ def show_keys(
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
     found, now = _found(database, only, cursor, tenant=reader.tenant), operations.now(database)
-    limits, use = quotas.look(database, settings, tenant=reader.tenant)
+    limits, use = limits_and_use(database, settings, tenant=reader.tenant)
     return page(
         request,
         "keys.html",

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.audit import trail
-from service.bodies import MalformedBody, UnsupportedMediaType, media_type_of
+from service.bodies import media_type_of
 from service.dashboard.rendering import page
+from service.errors import MalformedBody, UnsupportedMediaType
 from service.keys import operations as keys
 from service.keys.authentication import admit, recognise
 from service.keys.secrets import parts_of

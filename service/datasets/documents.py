@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from service.bodies import loads
 from service.errors import InvalidInput
+from service.kit.strict_json import loads
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 """Also of a document in plain text."""

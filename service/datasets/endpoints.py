@@ -8,14 +8,14 @@ from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from service.artifacts.store import StoreUnavailable
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType, media_type_of
+from service.bodies import BodyTooLarge, media_type_of
 from service.contract import Dataset
 from service.datasets import operations
 from service.datasets.documents import MAX_LINE_BYTES, Format
 from service.datasets.intake import Intake
 from service.datasets.operations import DatasetQuotaExceeded, Upload
 from service.datasets.schemas import DatasetPage, DatasetView
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses
 from service.query import PageCursor, PageLimit

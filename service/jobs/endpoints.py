@@ -9,10 +9,10 @@ from annotated_types import Interval
 from fastapi import APIRouter, Body, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from service.bodies import BodyTooLarge
 from service.contract import JobSpec
 from service.database import TRANSIENT
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.headers import LOCATION
 from service.idempotency.answers import REPLAYED, Answer
 from service.idempotency.operations import InFlight

@@ -137,10 +137,14 @@ def _quota_exceeded(session: Session, settings: Settings, tenant: str) -> QuotaE
     return QuotaExceeded(f"{most} jobs are queued; wait until some have started, or cancel some")
 
 
+def find(database: Database, job_id: UUID, tenant: str) -> Job | None:
+    with database.begin() as session:
+        return repository.get(session, job_id, tenant=tenant)
+
+
 def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
     """Raises JobNotFound."""
-    with database.begin() as session:
-        job = repository.get(session, job_id, tenant=tenant)
+    job = find(database, job_id, tenant)
     if job is None:
         raise JobNotFound(job_id)
     return job

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Response
 
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
-from service.errors import Conflict, NotFound
+from service.bodies import BodyTooLarge
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.headers import LOCATION
 from service.keys import operations
 from service.keys.authentication import Admin

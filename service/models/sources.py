@@ -1,12 +1,12 @@
 """The three places a job's model may come from, as one: what can be known of a model there, and which state of it is meant."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 from service.artifacts.store import ArtifactStore
 from service.contract import ModelSpec
-from service.database import Database
-from service.jobs import repository as jobs
+from service.jobs.tables import Job
 from service.models.artifact import ArtifactFiles, pinned, usable
 from service.models.checkpoint import CheckpointHeaders
 from service.models.folder import folder_files
@@ -14,6 +14,9 @@ from service.models.headers import Files, read_headers
 from service.models.hub_client import COMMIT, Hub, Repository
 from service.models.refusals import HubUnavailable
 from service.settings import Settings
+
+FindJob = Callable[[UUID, str], Job | None]
+"""The job with this id, if it is this tenant's."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Found:
 class ModelSources:
     """Finds models for the service, which never fetches their weights."""
 
-    def __init__(self, settings: Settings, database: Database, store: ArtifactStore) -> None:
-        self._settings, self._database, self._store = settings, database, store
+    def __init__(self, settings: Settings, store: ArtifactStore, find_job: FindJob) -> None:
+        self._settings, self._store, self._find_job = settings, store, find_job
         self._hub = Hub(settings)
 
     def close(self) -> None:
@@ -84,8 +87,7 @@ class ModelSources:
 
     def _of_job(self, model: ModelSpec, tenant: str) -> Found:
         job_id = UUID(model.id)
-        with self._database.begin() as session:
-            job = usable(jobs.get(session, job_id, tenant=tenant), job_id)
+        job = usable(self._find_job(job_id, tenant), job_id)
         return Found(pinned(model, job), ArtifactFiles(self._store, str(job.artifact_prefix)))
 
 

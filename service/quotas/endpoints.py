@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from service.keys.authentication import JobReader
-from service.quotas import operations
+from service.quota_usage import limits_and_use
 from service.quotas.schemas import QuotaView
 from service.resources import TheDatabase, TheSettings
 
@@ -13,5 +13,5 @@ router = APIRouter(prefix="/v1/quota", tags=["keys"])
 @router.get("", response_model=QuotaView)
 def get_quota(caller: JobReader, settings: TheSettings, database: TheDatabase) -> QuotaView:
     """The tenant's limits, and how much of them is used."""
-    limits, use = operations.look(database, settings, tenant=caller.tenant)
+    limits, use = limits_and_use(database, settings, tenant=caller.tenant)
     return QuotaView.of(limits, use, max_artifacts_bytes=settings.max_artifact_bytes)

@@ -3,15 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from service.artifacts import repository as artifacts
 from service.database import Database, Session
-from service.datasets import repository as datasets
-from service.jobs import repository as jobs
 from service.quotas import repository
 from service.quotas.tables import TenantQuota
 from service.settings import Settings
-from service.triggers import repository as triggers
-from service.webhooks import repository as webhooks
 
 
 @dataclass(frozen=True)
@@ -54,18 +49,6 @@ def limits_in(session: Session, settings: Settings, tenant: str) -> Limits:
 def tenant_limits(database: Database, settings: Settings, tenant: str) -> Limits:
     with database.begin() as session:
         return limits_in(session, settings, tenant)
-
-
-def look(database: Database, settings: Settings, *, tenant: str) -> tuple[Limits, Use]:
-    with database.begin() as session:
-        use = Use(
-            queued_jobs=jobs.count_queued(session, tenant),
-            datasets_bytes=datasets.bytes_of(session, tenant),
-            triggers=triggers.count(session, tenant),
-            webhooks=webhooks.count(session, tenant),
-            artifacts_bytes=artifacts.bytes_of(session, tenant),
-        )
-        return limits_in(session, settings, tenant), use
 
 
 def own_limits(database: Database, tenant: str) -> dict[str, int]:

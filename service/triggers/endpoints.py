@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from service.bodies import BodyTooLarge
 from service.contract import FiringOutcome
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.headers import LOCATION
 from service.idempotency.parameters import OptionalKey
 from service.jobs.operations import QuotaExceeded

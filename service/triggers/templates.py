@@ -10,11 +10,11 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from service import bodies
 from service.contract import TRIGGER_LABEL, JobSpec
 from service.errors import InvalidInput
+from service.kit import strict_json
+from service.kit.validation_errors import errors_of
 from service.pointers import pointer
-from service.problems import errors_of
 from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
 
 _PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
@@ -47,7 +47,7 @@ def fill(template: dict[str, Any], evaluator: Evaluator, trigger_id: UUID) -> Jo
         InvalidInput: with pointers into the job's body, which are those into the template.
     """
     body = labelled(_filled(template, evaluator, ()), trigger_id)
-    bodies.check(body)
+    strict_json.check(body)
     try:
         return JobSpec.model_validate(body)
     except ValidationError as error:

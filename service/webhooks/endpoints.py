@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from service.bodies import BodyTooLarge
 from service.contract import DeliveryState, WebhookEvent
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.headers import LOCATION
 from service.keys.authentication import JobReader, JobWriter
 from service.problems import problem_responses

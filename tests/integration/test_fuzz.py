@@ -1,7 +1,7 @@
 """The service against its own OpenAPI document, by schemathesis: all its checks, and chains of calls.
 
-The number of requests per operation is fixed, so that a slow machine tests as much as a fast one. `make fuzz` runs for FUZZ_SECONDS
-instead, ten minutes, from another FUZZ_SEED each time.
+The number of requests per operation is fixed, so that a slow machine tests as much as a fast one.
+`make fuzz` runs for FUZZ_SECONDS instead, ten minutes, from another FUZZ_SEED each time.
 """
 
 import json

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from service import bodies
 from service.contract import EventKind, TriggerSource
 from service.errors import InvalidInput
+from service.kit import strict_json
 from service.triggers.events import cloudevents, huggingface, mlflow, plain
 from service.triggers.events.event import Event, Message, event_of, wrong
 
@@ -22,7 +22,7 @@ _FORMATS: Final[dict[EventKind, tuple[Callable[[Message], bool], Callable[[Messa
 
 def message_of(headers: Mapping[str, str], body: bytes, *, key: str | None = None) -> Message:
     """What has arrived; the body has passed `BodyGuard` and is JSON if there is one. `key` is the sender's `Idempotency-Key`."""
-    return Message({name.lower(): value for name, value in headers.items()}, bodies.parse(body) if body else None, key)
+    return Message({name.lower(): value for name, value in headers.items()}, strict_json.parse(body) if body else None, key)
 
 
 def read(message: Message, source: TriggerSource) -> Event:
@@ -43,9 +43,9 @@ def read(message: Message, source: TriggerSource) -> Event:
 
 def _check(document: dict[str, Any]) -> None:
     """What headers say has not passed `BodyGuard`."""
-    bodies.check(document["data"])
+    strict_json.check(document["data"])
     for name, value in document["event"].items():
         try:
-            bodies.check(value)
+            strict_json.check(value)
         except InvalidInput as error:
             raise wrong(name, f"the event's {name}: {error.detail}") from None

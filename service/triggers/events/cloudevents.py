@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
-from service.bodies import UnsupportedMediaType
 from service.contract import EventKind
+from service.errors import UnsupportedMediaType
 from service.triggers.events.event import Event, Message, wrong
 
 _PREFIX: Final = "ce-"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bodies import MalformedBody, check, parse
-from service.errors import InvalidInput
+from service.errors import InvalidInput, MalformedBody
+from service.kit.strict_json import check, parse
 
 plain_text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
 values = st.recursive(

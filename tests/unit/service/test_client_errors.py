@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 import service.main  # noqa: F401  # so that every problem is known
-from service.bodies import MalformedBody
 from service.client import (
     ApiError,
     AsyncDsnotClient,
@@ -20,7 +19,7 @@ from service.client import (
     Unreachable,
 )
 from service.client.errors import problem_in
-from service.errors import Problem
+from service.errors import MalformedBody, Problem
 from tests.support.client_kinds import KINDS, client_on
 
 OF_THE_PROTOCOL = {"method-not-allowed", "bad-request", "range-not-satisfiable", "cross-site-request"}

@@ -3,8 +3,8 @@
 import json
 
 from service.artifacts.store import StoreUnavailable
-from service.bodies import BodyTooLarge, MalformedBody, UnsupportedMediaType
-from service.errors import Conflict, InvalidInput, Later, NotFound, Problem, Unavailable
+from service.bodies import BodyTooLarge
+from service.errors import Conflict, InvalidInput, Later, MalformedBody, NotFound, Problem, Unavailable, UnsupportedMediaType
 from service.idempotency.operations import InFlight, KeyReused
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded

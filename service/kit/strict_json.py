@@ -1,0 +1,64 @@
+"""Strict JSON: RFC 8259 with unique names (RFC 7493), and nothing that PostgreSQL or UTF-8 cannot hold."""
+
+import json
+from math import isfinite
+from typing import Any, Final, NoReturn
+
+from service.errors import InvalidInput, MalformedBody
+from service.pointers import pointer
+
+_MAX_DEPTH: Final = 32
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value, by the letter of RFC 8259 and with the names of each object unique (RFC 7493)."""
+    try:
+        return loads(body.decode())
+    except RecursionError:
+        raise MalformedBody("the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise MalformedBody("the body is not UTF-8") from None
+    except ValueError as error:
+        raise MalformedBody(f"the body cannot be read: {error}") from None
+
+
+def loads(text: str) -> Any:
+    """Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name appears twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def check(value: Any, location: tuple[object, ...] = ()) -> None:
+    """Refuse what PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
+    if len(location) > _MAX_DEPTH:
+        raise MalformedBody("the body is nested too deeply")
+    if isinstance(value, str):
+        _check_text(value, location)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name, (*location, name))
+            check(member, (*location, name))
+    elif isinstance(value, list):
+        for position, member in enumerate(value):
+            check(member, (*location, position))
+    elif isinstance(value, float) and not isfinite(value):  # 1e999 is JSON
+        raise InvalidInput("a number is too large", errors=[{"pointer": pointer(location), "detail": "is too large"}])
+
+
+def _check_text(text: str, location: tuple[object, ...]) -> None:
+    for character in text:
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            flaw = "NUL characters" if character == "\0" else "lone surrogates"
+            raise InvalidInput(
+                f"text must not hold {flaw}", errors=[{"pointer": pointer(location), "detail": f"must not hold {flaw}"}]
+            )
