@@ -14,7 +14,7 @@ from service.jobs import operations as jobs
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem
 from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
-from tests.support.job_rows import eventually
+from tests.support.waiting import eventually
 
 ABSENT = "ds-0123456789abcdef"
 
@@ -155,7 +155,7 @@ def test_a_deletion_waits_for_a_job_that_is_being_created(api: httpx.Client, set
         with database.begin() as session:
             jobs.add(session, settings, spec, tenant="acme")
             deletion = pool.submit(api.delete, f"/v1/datasets/{made}")
-            eventually(lambda: someone_waits(database), seconds=10)
+            eventually(lambda: someone_waits(database))
         assert problem(deletion.result())[:2] == (409, "conflict")
 
 
@@ -167,5 +167,5 @@ def test_a_creation_waits_for_a_deletion_of_what_it_names(api: httpx.Client, dat
             assert row is not None
             repository.mark_deleted(session, row.upload_id)
             creation = pool.submit(create, api, made)
-            eventually(lambda: someone_waits(database), seconds=10)
+            eventually(lambda: someone_waits(database))
         assert problem(creation.result()) == (422, "invalid-input", ["/calibration/dataset"])

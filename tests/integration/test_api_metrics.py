@@ -20,8 +20,8 @@ from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support import job_rows
 from tests.support.api_server import client, insert_job, serving
-from tests.support.job_rows import eventually
 from tests.support.metrics_scrape import Scrape
+from tests.support.waiting import eventually
 
 SOME_ID = UUID(int=1)
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "H100", 80 * 2**30, 128 * 2**30, {})

@@ -24,7 +24,8 @@ from service.jobs import waiting as waiting_code
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, wait_for
 from tests.support.child_environment import environment
-from tests.support.job_rows import break_connections, eventually
+from tests.support.job_rows import break_connections
+from tests.support.waiting import eventually
 
 
 def prefer(seconds: int) -> dict[str, str]:

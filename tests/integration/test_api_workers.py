@@ -14,8 +14,9 @@ from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Identity, Usage
 from service.workers.tables import Worker
-from tests.support.job_rows import eventually, insert_job
+from tests.support.job_rows import insert_job
 from tests.support.processes import starting
+from tests.support.waiting import eventually
 
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
 

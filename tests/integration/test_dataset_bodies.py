@@ -14,7 +14,7 @@ from service.database import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
-from tests.support.job_rows import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_so_many_upload_at_once_and_no_more(settings: Settings, database: Databa
             answer = api.post("/v1/datasets", content=b"a", headers=TEXT)
             assert problem(answer)[:2] == (503, "unavailable")
             assert answer.headers["retry-after"]
-        eventually(lambda: api.post("/v1/datasets", content=b"a", headers=TEXT).status_code == 201, seconds=10)
+        eventually(lambda: api.post("/v1/datasets", content=b"a", headers=TEXT).status_code == 201)
 
 
 def test_a_caller_who_falls_silent_is_not_waited_for(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,9 @@ from service.jobs.tables import Job
 from service.outbox import repository as outbox
 from service.queue import Queue
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, break_connections, event_types, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, break_connections, event_types, insert_job, job_row
 from tests.support.threads import dispatcher_threads
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_new_job_is_sent_at_once(settings: Settings, database: Database, broke
     with dispatcher_threads(slow) as stop:
         for _ in range(3):
             job_id = insert_job(database)
-            eventually(lambda: job_row(database, job_id).sent_at, seconds=10)  # noqa: B023
+            eventually(lambda: job_row(database, job_id).sent_at)  # noqa: B023
         stop.set()
         insert_job(database, send=False)  # its event wakes the dispatcher, which then stops
     assert broker.llen(QUEUE) == 3
@@ -82,7 +83,7 @@ def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
         assert waiting(database) == 3
         again = Child.start("valkey", [*child.process.args[-2:]], tmp_path / "logs")  # type: ignore[index]
         try:
-            eventually(lambda: waiting(database) == 0, seconds=10)
+            eventually(lambda: waiting(database) == 0)
             assert redis.Redis.from_url(url).llen(QUEUE) == 3
             assert all(job_row(database, job).sent_at for job in jobs)
         finally:
@@ -112,7 +113,7 @@ def test_jobs_whose_messages_the_broker_lost_are_sent_again(
     with dispatcher_threads(settings):
         eventually(lambda: broker.llen(QUEUE) == 3)
         broker.flushall()
-        eventually(lambda: broker.llen(QUEUE) == 3, seconds=settings.resend_seconds + 10)
+        eventually(lambda: broker.llen(QUEUE) == 3)
     assert {job_row(database, job).state for job in jobs} == {"queued"}
 
 

@@ -13,8 +13,9 @@ import pytest
 from service.client import DsnotClient
 from service.embedded.lock import in_use
 from tests.support.embedded_stack import Up, dsnot, start_up, up
-from tests.support.job_rows import SPEC, eventually
+from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from service.contract import JobState, Scope
 from service.database import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving
-from tests.support.job_rows import eventually
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 PROGRAMS = Path(sys.executable).parent
@@ -232,11 +232,11 @@ def test_the_graph_of_airflow_works(service: dict[str, str], tmp_path: Path, mon
     monkeypatch.setattr(module, "FOLDER", tmp_path / "pruned")
     made = [module.ask(params={"job": JOB}, run_id="manual__2026-01-31T12:00:00+00:00") for _ in range(2)]
     assert made[0] == made[1]
-    eventually(lambda: module.has_succeeded(made[0]), seconds=120)
+    eventually(lambda: module.has_succeeded(made[0]))
     assert_pruned(Path(module.fetch(made[0])), service)
     hopeless = module.ask(params={"job": HOPELESS}, run_id="manual__2")
     with pytest.raises(AirflowFailException, match=f"job {hopeless} has failed: .*samples"):
-        eventually(lambda: module.has_succeeded(hopeless), seconds=120)
+        eventually(lambda: module.has_succeeded(hopeless))
 
 
 def test_the_component_of_kubeflow_works(service: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,8 @@ from service.jobs.operations import Creation, create_all
 from service.jobs.tables import Job
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem, serving
-from tests.support.job_rows import eventually
 from tests.support.local_models import CONFIG, LOCAL, make_model
+from tests.support.waiting import eventually
 
 HEADER = "Idempotency-Key"
 

@@ -14,10 +14,11 @@ from service.database import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.job_rows import eventually, insert_job, job_row
+from tests.support.job_rows import insert_job, job_row
 from tests.support.metrics_scrape import Scrape
 from tests.support.processes import dispatching, working
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 
 def at_port(settings: Settings) -> tuple[Settings, str]:
@@ -27,7 +28,7 @@ def at_port(settings: Settings) -> tuple[Settings, str]:
 
 
 def finished(database: Database, job_id: UUID) -> str:
-    eventually(lambda: job_row(database, job_id).finished_at, seconds=90)
+    eventually(lambda: job_row(database, job_id).finished_at)
     return job_row(database, job_id).state
 
 

@@ -23,10 +23,10 @@ from service.settings import Settings
 from tests.support.api_server import client, key_for, wait_for
 from tests.support.child_environment import environment
 from tests.support.download_hub import TinyHub
-from tests.support.job_rows import eventually
 from tests.support.processes import dispatching, working
 from tests.support.swift import S3
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Sink, receiving
 
 GOOD, STALE, OWN = (f"hf_{kind}{hashlib.sha256(kind.encode()).hexdigest()[:28]}" for kind in ("Good", "Stale", "Own"))
@@ -64,7 +64,7 @@ class Stage:
 
     def ended(self, job_id: str) -> dict[str, Any]:
         """The job, once it has ended."""
-        eventually(lambda: self.ask("GET", f"/v1/jobs/{job_id}").json()["finished_at"], seconds=120)
+        eventually(lambda: self.ask("GET", f"/v1/jobs/{job_id}").json()["finished_at"])
         job: dict[str, Any] = self.ask("GET", f"/v1/jobs/{job_id}").json()
         return job
 

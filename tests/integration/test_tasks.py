@@ -18,8 +18,9 @@ from service.settings import Settings
 from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks
 from tests.support.api_server import client, key_for, serving
-from tests.support.job_rows import event_types, events_of, eventually, insert_job, job_row
+from tests.support.job_rows import event_types, events_of, insert_job, job_row
 from tests.support.threads import attempt_thread
+from tests.support.waiting import eventually
 from worker.evaluation.harness import BATCH_SIZE
 from worker.runner import work
 
@@ -126,9 +127,9 @@ def test_a_job_is_cancelled_in_the_middle_of_a_task(settings: Settings, database
     made_up_tasks.write(settings.tasks_dir, examples=3000)
     job_id = insert_job(database, **asked(perplexity=[], tasks=["arc_easy"]))
     with attempt_thread(settings):
-        progress = eventually(lambda: counted(database, job_id), seconds=60)
+        progress = eventually(lambda: counted(database, job_id))
         assert (progress["unit"], progress["total"]) == ("requests", 2 * 3000 * 4)
-        eventually(lambda: counted(database, job_id)["eta_seconds"], seconds=60)  # not from the first few
+        eventually(lambda: counted(database, job_id)["eta_seconds"])  # not from the first few
         with database.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
     assert job_row(database, job_id).state == JobState.CANCELLED

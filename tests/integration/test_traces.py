@@ -16,11 +16,12 @@ from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.api_server import client, key_for
 from tests.support.child_environment import environment
-from tests.support.job_rows import SPEC, eventually, insert_job, job_row
+from tests.support.job_rows import SPEC, insert_job, job_row
 from tests.support.processes import Worker, dispatching, working
 from tests.support.servers import Api
 from tests.support.tiny_model import save_model
 from tests.support.trace_collector import Collector, Seen, collecting
+from tests.support.waiting import eventually
 
 CALLER = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 
@@ -55,7 +56,7 @@ def create(api: Api, database: Database) -> UUID:
 
 
 def ended(database: Database, job_id: UUID) -> str:
-    eventually(lambda: job_row(database, job_id).finished_at, seconds=90)
+    eventually(lambda: job_row(database, job_id).finished_at)
     return job_row(database, job_id).state
 
 

@@ -22,9 +22,9 @@ from service.embedded.processes import free_port
 from service.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving, set_job
-from tests.support.job_rows import eventually
 from tests.support.processes import dispatching
 from tests.support.threads import dispatcher_threads
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Sink, receiving
 from tests.support.webhooks import create, deliveries
 
@@ -142,7 +142,7 @@ def test_a_slow_receiver_holds_nobody_else_up(api: httpx.Client, database: Datab
         hanging, other = create(api, url=slow.url), create(api, url=sink.url)
         for _ in range(12):
             tell(database)
-        eventually(lambda: len(deliveries(api, other, state="delivered", limit=100)) == 12, seconds=5)
+        eventually(lambda: len(deliveries(api, other, state="delivered", limit=100)) == 12)
         found = eventually(lambda: [each for each in deliveries(api, hanging) if each["attempts"]])
         assert found[-1]["attempts"][0]["error"] == "no complete answer within 1 s"
 

@@ -21,10 +21,11 @@ from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
-from tests.support.job_rows import SPEC, attempts_of, break_connections, event_types, events_of, eventually, insert_job, job_row
+from tests.support.job_rows import SPEC, attempts_of, break_connections, event_types, events_of, insert_job, job_row
 from tests.support.processes import dispatching, working
 from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 from worker.runner import work
 
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
@@ -202,7 +203,7 @@ def test_a_cancelled_job_stops_and_leaves_nothing(settings: Settings, database: 
     with pruning_meanwhile(settings, database, threading.Event()) as job_id:
         with database.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
-        eventually(lambda: job_row(database, job_id).finished_at, seconds=10)
+        eventually(lambda: job_row(database, job_id).finished_at)
     assert job_row(database, job_id).state == JobState.CANCELLED
     assert event_types(database, job_id)[-2:] == ["attempt_ended", "cancelled"]
     assert left_behind(settings) == []
@@ -212,7 +213,7 @@ def test_a_worker_that_is_told_to_stop_gives_the_job_back(settings: Settings, da
     stop = threading.Event()
     with pruning_meanwhile(settings, database, stop) as job_id:
         stop.set()
-        eventually(lambda: job_row(database, job_id).state == JobState.QUEUED, seconds=10)
+        eventually(lambda: job_row(database, job_id).state == JobState.QUEUED)
     assert job_row(database, job_id).attempts_counted == 0
     assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
@@ -233,7 +234,7 @@ def test_a_run_goes_on_when_its_connections_break(settings: Settings, database: 
             done = (job_row(database, job_id).progress or {})["done"]
             break_connections(database)
             eventually(lambda: has_moved_on(job_row(database, job_id), done))  # noqa: B023
-        eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
+        eventually(lambda: job_row(database, job_id).finished_at)
     assert job_row(database, job_id).state == JobState.SUCCEEDED
     assert len(attempts_of(database, job_id)) == 1
 

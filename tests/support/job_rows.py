@@ -1,9 +1,7 @@
 """Jobs put straight into the database, and what became of them."""
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, text
@@ -15,8 +13,6 @@ from service.events import repository as events
 from service.events.tables import JobEvent
 from service.jobs.tables import Job
 from service.outbox import repository as outbox
-
-Result = TypeVar("Result")
 
 SPEC: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
@@ -80,12 +76,3 @@ def break_connections(database: Database) -> None:
     others = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
     with database.begin() as session:
         session.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))  # noqa: S608
-
-
-def eventually(look: Callable[[], Result], *, seconds: float = 30) -> Result:
-    """What `look` returns once it is true; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (result := look()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {result!r}"
-        time.sleep(0.02)
-    return result

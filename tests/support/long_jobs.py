@@ -14,9 +14,10 @@ from service.contract import JobState
 from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, events_of, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.processes import Worker
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 LEASE_SECONDS = 6.0
 """For the tests whose subject is that a lease runs out by the clock."""
@@ -34,7 +35,7 @@ def insert_long_job(database: Database, calibration: dict[str, object] = LONG, *
 
 
 def wait_until_it_prunes(database: Database, job_id: UUID, attempt: int = 1) -> None:
-    eventually(lambda: is_pruning(database, job_id, attempt), seconds=120)
+    eventually(lambda: is_pruning(database, job_id, attempt))
 
 
 def is_pruning(database: Database, job_id: UUID, attempt: int) -> bool:
@@ -58,7 +59,7 @@ def expire_lease(database: Database, job_id: UUID) -> None:
 
 
 def wait_until_it_succeeds(database: Database, job_id: UUID) -> None:
-    eventually(lambda: job_row(database, job_id).finished_at, seconds=120)
+    eventually(lambda: job_row(database, job_id).finished_at)
     assert job_row(database, job_id).state == JobState.SUCCEEDED
 
 
@@ -67,7 +68,7 @@ def assert_one_artifact_and_nothing_else(settings: Settings, database: Database,
     store = Path(settings.artifact_url.removeprefix("file://"))
     folders = {store / str(job_row(database, job_id).artifact_prefix) for job_id in job_ids}
     assert len(folders) == len(job_ids)
-    eventually(lambda: {path.parent for path in store.rglob("*") if path.is_file()} == folders, seconds=20)
+    eventually(lambda: {path.parent for path in store.rglob("*") if path.is_file()} == folders)
     assert {path.parent for path in store.rglob("manifest.json")} == folders
     assert [path for path in settings.cache_dir.rglob("*") if path.is_file()] == []
 
@@ -81,7 +82,7 @@ def end_job(database: Database, job_id: UUID) -> None:
     """Cancel it, so that the workers can go."""
     with database.begin() as session:
         session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
-    eventually(lambda: job_row(database, job_id).finished_at, seconds=30)
+    eventually(lambda: job_row(database, job_id).finished_at)
 
 
 def weights(settings: Settings, database: Database, job_id: UUID) -> bytes:

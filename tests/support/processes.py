@@ -11,7 +11,7 @@ import psutil
 
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.job_rows import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def starting(settings: Settings, folder: Path, name: str = "worker") -> Iterator
 def working(settings: Settings, folder: Path, name: str = "worker") -> Iterator[Worker]:
     """A worker, ready to start a job at once."""
     with starting(settings, folder, name) as worker:
-        eventually(lambda: worker.is_ready, seconds=120)
+        eventually(lambda: worker.is_ready)
         yield worker
 
 

@@ -14,7 +14,7 @@ from service.embedded import postgres, valkey
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.job_rows import eventually
+from tests.support.waiting import eventually
 
 
 class Postgres:
@@ -91,11 +91,11 @@ class Api(Program):
         self.url = f"http://127.0.0.1:{port}"
         options = ("--factory", "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "5")
         super().__init__(settings, folder / "service.log", "uvicorn", "service.main:create_app", *options)
-        eventually(self._is_alive, seconds=60)
+        eventually(self._is_alive)
 
     def start(self) -> None:
         super().start()
-        eventually(self._is_alive, seconds=60)
+        eventually(self._is_alive)
 
     def _is_alive(self) -> bool:
         try:
