@@ -15,9 +15,10 @@ from service.contract import JobState
 from service.database import Database
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.job_rows import attempts_of, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, insert_job, job_row
 from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 DISK_BYTES = 24 << 20
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
@@ -72,11 +73,11 @@ def working_on_a_small_disk(settings: Settings, log: Path) -> Iterator[SmallDisk
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output)
     try:
-        eventually(lambda: b"worker_ready" in log.read_bytes(), seconds=120)
+        eventually(lambda: b"worker_ready" in log.read_bytes())
         yield SmallDisk(process.pid, settings.cache_dir)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(CEILING_SECONDS)
 
 
 def test_a_full_disk_fails_the_job_by_name_and_the_worker_goes_on(settings: Settings, database: Database, tmp_path: Path) -> None:
@@ -84,18 +85,18 @@ def test_a_full_disk_fails_the_job_by_name_and_the_worker_goes_on(settings: Sett
     settings = settings.model_copy(update={"keep_blocks_seconds": 0.0})
     with dispatcher_threads(settings), working_on_a_small_disk(settings, tmp_path / "worker.log") as disk:
         job_id = insert_job(database, model={"source": "local", "id": "slow"}, calibration=LONG, max_attempts=1)
-        eventually(lambda: (job_row(database, job_id).progress or {}).get("done"), seconds=120)
+        eventually(lambda: (job_row(database, job_id).progress or {}).get("done"))
         assert disk.files() != []
         with disk.filled():
-            eventually(lambda: job_row(database, job_id).finished_at, seconds=60)
+            eventually(lambda: job_row(database, job_id).finished_at)
         job = job_row(database, job_id)
         assert (job.state, (job.error or {}).get("code")) == (JobState.FAILED, "disk-full"), job.error
         assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["failed"]
         assert list((disk.place / "scratch").iterdir()) == []
         following = insert_job(database, model={"source": "local", "id": "slow"})
-        eventually(lambda: job_row(database, following).finished_at, seconds=120)
+        eventually(lambda: job_row(database, following).finished_at)
         assert job_row(database, following).state == JobState.SUCCEEDED
-        eventually(lambda: disk.files() == [], seconds=10)
+        eventually(lambda: disk.files() == [])
     store = Path(settings.artifact_url.removeprefix("file://"))
     published = {path.relative_to(store).parts[1:3] for path in store.rglob("*") if path.is_file()}
     assert {attempt for attempt in published if attempt[1] != "blocks"} == {(str(following), "1")}

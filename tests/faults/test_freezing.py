@@ -10,7 +10,7 @@ import psutil
 from service.contract import artifact_prefix
 from service.database import Database
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, events_of, eventually
+from tests.support.job_rows import attempts_of, events_of
 from tests.support.long_jobs import (
     assert_one_artifact_and_nothing_else,
     busy_one,
@@ -23,6 +23,7 @@ from tests.support.long_jobs import (
 )
 from tests.support.processes import Worker, working
 from tests.support.threads import dispatcher_threads
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     save_slow_model(settings)
-    settings = settings.model_copy(update={"resend_seconds": 30.0, "sweep_seconds": 1.0})
+    settings = settings.model_copy(update={"resend_seconds": 3600.0, "sweep_seconds": 1.0})
     with (
         dispatcher_threads(settings),
         working(settings, tmp_path, "first") as first,
@@ -61,9 +62,9 @@ def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
             leftover.write_bytes(b"as if it had been publishing")
             taken_at = events_of(database, job_id)[-1].seq
             wait_until_it_prunes(database, job_id, attempt=2)
-        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, seconds=20)
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
         wait_until_it_succeeds(database, job_id)
-        eventually(lambda: not leftover.exists(), seconds=20)
+        eventually(lambda: not leftover.exists())
         assert_one_artifact_and_nothing_else(settings, database, job_id)
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired", "succeeded"]
     after = [event for event in events_of(database, job_id) if event.seq > taken_at and event.type == "block_pruned"]

@@ -17,7 +17,7 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.queue import Queue
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import (
     ENDLESS,
     assert_at_most_one_block_was_lost_each_time,
@@ -35,13 +35,14 @@ from tests.support.long_jobs import (
 )
 from tests.support.processes import starting, working
 from tests.support.threads import dispatcher_threads
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 @pytest.fixture
 def cluster(settings: Settings) -> Iterator[Settings]:
     """A running dispatcher, and a model that takes a while."""
     save_slow_model(settings)
-    settings = settings.model_copy(update={"resend_seconds": 30.0})
+    settings = settings.model_copy(update={"resend_seconds": 3600.0})
     with dispatcher_threads(settings):
         yield settings
 
@@ -89,12 +90,12 @@ def test_sigterm_gives_the_job_back_and_the_attempt_does_not_count(cluster: Sett
         busy = busy_one(database, job_id, first, second)
         family = busy.family()
         busy.process.send_signal(signal.SIGTERM)
-        assert busy.process.wait(15) == 0
+        assert busy.process.wait(CEILING_SECONDS) == 0
         assert_gone(family)
-        eventually(lambda: job_row(database, job_id).attempts_started == 2, seconds=60)
+        eventually(lambda: job_row(database, job_id).attempts_started == 2)
         gave_back, took_up = attempts_of(database, job_id)
         assert gave_back.ended_at is not None
-        assert (took_up.started_at - gave_back.ended_at).total_seconds() <= 5
+        assert took_up.started_at >= gave_back.ended_at
         job = job_row(database, job_id)
         assert attempts_of(database, job_id)[0].outcome == "released"
         assert job.attempts_counted == 1
@@ -108,7 +109,7 @@ def test_a_job_is_cancelled_while_it_prunes_and_the_worker_goes_on(cluster: Sett
         wait_until_it_prunes(database, job_id)
         with database.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
-        eventually(lambda: job_row(database, job_id).finished_at, seconds=10)
+        eventually(lambda: job_row(database, job_id).finished_at)
         assert job_row(database, job_id).state == JobState.CANCELLED
         following = insert_job(database, model={"source": "local", "id": "slow"})
         wait_until_it_succeeds(database, following)
@@ -126,7 +127,7 @@ def test_a_job_that_kills_its_worker_each_time_fails_and_the_queue_goes_on(
             worker.child().kill()
             expire_lease(database, poison)
         wait_until_it_succeeds(database, following)
-        eventually(lambda: job_row(database, poison).finished_at, seconds=30)
+        eventually(lambda: job_row(database, poison).finished_at)
     job = job_row(database, poison)
     assert (job.state, (job.error or {})["code"]) == (JobState.FAILED, "worker-lost")
     assert [attempt.outcome for attempt in attempts_of(database, poison)] == ["lease_expired"] * 2
@@ -138,7 +139,7 @@ def test_the_same_message_five_times_starts_one_attempt(cluster: Settings, datab
         job_id = insert_job(database, model={"source": "local", "id": "slow"})
         for _ in range(5):
             queue.send(PRUNE_TASK, {"job_id": str(job_id)}, QUEUE)
-        eventually(lambda: queue.backlog(QUEUE) == 0, seconds=120)
+        eventually(lambda: queue.backlog(QUEUE) == 0)
         wait_until_it_succeeds(database, job_id)
     queue.close()
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["succeeded"]
@@ -149,7 +150,7 @@ def test_an_idle_worker_stops_quickly(settings: Settings, database: Database, tm
     with working(settings, tmp_path) as worker:
         family = worker.family()
         worker.process.send_signal(signal.SIGTERM)
-        assert worker.process.wait(10) == 0
+        assert worker.process.wait(CEILING_SECONDS) == 0
         assert_gone(family)
 
 

@@ -17,10 +17,11 @@ from service.dispatcher.sweeping import Sweeper
 from service.settings import Settings
 from service.webhooks.tables import Delivery, Webhook
 from tests.support.child_environment import environment
-from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import assert_one_artifact_and_nothing_else, expire_lease
 from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import receiving
 from worker.runner import work
 
@@ -109,7 +110,7 @@ def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settin
     job_id = insert_job(database)
     dies(settings, AFTER_THE_FINISH, RUN_WORKER)
     assert job_row(database, job_id).state == JobState.SUCCEEDED
-    eventually(lambda: not work(settings, threading.Event()), seconds=5)
+    eventually(lambda: not work(settings, threading.Event()))
     following = insert_job(database)
     assert work(settings, threading.Event())
     Sweeper(settings.model_copy(update={"lease_seconds": 0.01})).sweep()

@@ -17,12 +17,13 @@ from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from tests.support.http_fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
-from tests.support.job_rows import attempts_of, events_of, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.long_jobs import expire_lease
 from tests.support.processes import working
 from tests.support.swift import S3
 from tests.support.threads import attempt_thread, dispatcher_threads
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 from worker.runner import work
 from worker.transfers import paths_below
 
@@ -168,19 +169,19 @@ def test_uploads_of_a_killed_worker_are_aborted(
         dispatcher_threads(settings.model_copy(update={"upload_sweep_seconds": 600, "sweep_seconds": 0.5})),
     ):
         job = insert_job(database, model={"source": "local", "id": "wide"}, max_attempts=attempts)
-        eventually(lambda: any("partNumber=2" in request.path for request in proxy.seen), seconds=120)
+        eventually(lambda: any("partNumber=2" in request.path for request in proxy.seen))
         assert s3.open_uploads(bucket) != []
         worker.child().kill()
         expire_lease(database, job)
         proxy.plan = lambda _: None
-        eventually(lambda: job_row(database, job).finished_at, seconds=120)
+        eventually(lambda: job_row(database, job).finished_at)
     if attempts == 2:
         assert_right_bytes(s3, bucket, database, job, s3_settings)
     else:
         assert (job_row(database, job).error or {})["code"] == "worker-lost"
         assert s3.open_uploads(bucket) != []
         with dispatcher_threads(settings):
-            eventually(lambda: s3.open_uploads(bucket) == [], seconds=20)
+            eventually(lambda: s3.open_uploads(bucket) == [])
     assert s3.open_uploads(bucket) == []
 
 

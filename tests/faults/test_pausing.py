@@ -8,7 +8,7 @@ from service.contract import JobState
 from service.database import Database
 from service.jobs import lifecycle
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, eventually, job_row
+from tests.support.job_rows import attempts_of, job_row
 from tests.support.long_jobs import (
     assert_at_most_one_block_was_lost_each_time,
     assert_one_artifact_and_nothing_else,
@@ -23,6 +23,7 @@ from tests.support.processes import dispatching, working
 from tests.support.size import sized
 from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 from worker.runner import work
 
 PAUSES = sized(5, 20)
@@ -62,7 +63,7 @@ def test_a_real_worker_pauses_its_job_takes_another_and_comes_back(
         job_id = insert_long_job(database)
         wait_until_it_prunes(database, job_id)
         lifecycle.pause(database, job_id, tenant="test")
-        eventually(lambda: job_row(database, job_id).state == JobState.PAUSED, seconds=10)
+        eventually(lambda: job_row(database, job_id).state == JobState.PAUSED)
         other = insert_long_job(database, BRISK)
         wait_until_it_succeeds(database, other)
         assert job_row(database, job_id).state == JobState.PAUSED

@@ -16,10 +16,11 @@ from service.dispatcher.takeovers import take_from_lost_workers
 from service.errors import Conflict
 from service.jobs import lifecycle
 from service.settings import Settings
-from tests.support.job_rows import attempts_of, event_types, eventually, insert_job, job_row
+from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import ENDLESS, insert_long_job, save_slow_model, wait_until_it_succeeds
 from tests.support.size import sized
 from tests.support.threads import dispatcher_threads, worker_thread
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 RACES = sized(60, 200)
 FAILURE = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
@@ -66,7 +67,7 @@ def at_once(*acts: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(CEILING_SECONDS)
     assert errors == []
 
 
@@ -147,13 +148,13 @@ def test_a_job_is_cancelled_in_every_state_and_its_worker_goes_on(
         else:
             job_id = insert_long_job(database, ENDLESS)
             wanted = "pruning" if stage in ("pausing", "paused") else stage
-            eventually(lambda: job_row(database, job_id).stage in (wanted, "pruning"), seconds=60)
+            eventually(lambda: job_row(database, job_id).stage in (wanted, "pruning"))
         if stage in ("pausing", "paused"):
             lifecycle.pause(database, job_id, tenant="test")
         if stage == "paused":
-            eventually(lambda: job_row(database, job_id).state == JobState.PAUSED, seconds=15)
+            eventually(lambda: job_row(database, job_id).state == JobState.PAUSED)
         lifecycle.cancel(database, job_id, tenant="test")
-        eventually(lambda: job_row(database, job_id).finished_at, seconds=15)
+        eventually(lambda: job_row(database, job_id).finished_at)
         assert assert_ended_once(database, job_id) == JobState.CANCELLED
         following = insert_job(database, model={"source": "local", "id": "slow"})
         wait_until_it_succeeds(database, following)

@@ -10,8 +10,8 @@ from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import insert_job, key_for, set_job
-from tests.support.job_rows import eventually
 from tests.support.servers import Api, stopping
+from tests.support.waiting import eventually
 
 CLIENTS = 50
 EVENTS = 60

@@ -13,7 +13,8 @@ from service.database import Database
 from service.jobs.tables import Job
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.job_rows import eventually, insert_job, job_row
+from tests.support.job_rows import insert_job, job_row
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 SLEEPS = textwrap.dedent("""
     import signal, threading, time
@@ -36,15 +37,15 @@ def test_its_attempt_is_ended_for_it_and_its_process_with_it(settings: Settings,
     job_id = insert_job(database)
     process = subprocess.Popen([sys.executable, "-c", SLEEPS], env=environment(settings), cwd=Path(__file__).parents[2])
     try:
-        eventually(lambda: job_row(database, job_id).state == JobState.RUNNING, seconds=60)
+        eventually(lambda: job_row(database, job_id).state == JobState.RUNNING)
         if wish == "stop":
             process.terminate()
-            eventually(lambda: job_row(database, job_id).state == JobState.QUEUED, seconds=10)
+            eventually(lambda: job_row(database, job_id).state == JobState.QUEUED)
         else:
             with database.begin() as session:
                 session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))
-            eventually(lambda: job_row(database, job_id).state == JobState.CANCELLED, seconds=10)
-        process.wait(10)
+            eventually(lambda: job_row(database, job_id).state == JobState.CANCELLED)
+        process.wait(CEILING_SECONDS)
     finally:
         process.kill()
         process.wait()

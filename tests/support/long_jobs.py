@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.processes import Worker
 from tests.support.tiny_model import save_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 LEASE_SECONDS = 6.0
 """For the tests whose subject is that a lease runs out by the clock."""
@@ -74,7 +74,7 @@ def assert_one_artifact_and_nothing_else(settings: Settings, database: Database,
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=CEILING_SECONDS)
     assert alive == []
 
 
