@@ -12,7 +12,7 @@ import datasets
 import huggingface_hub
 import yaml
 
-_EXAMPLES = Path(__file__).parents[3] / "docs" / "examples" / "tasks"
+_EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "tasks"
 _WORDS = ("the", "of", "and", "to", "in", "a", "is", "that", "for", "on", "as", "with", "was", "by", "it", "have", "not", "you")
 
 
