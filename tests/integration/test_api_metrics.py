@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import socket
-import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -42,12 +41,12 @@ def requests(found: Scrape, method: str, route: str, status: str) -> float | Non
 
 
 def test_seconds_that_a_caller_wanted_to_wait_are_not_held_against_the_service(api: httpx.Client, database: Database) -> None:
-    api.get(f"/v1/jobs/{insert_job(database)}", headers={"Prefer": "wait=2"})
+    answer = api.get(f"/v1/jobs/{insert_job(database)}", headers={"Prefer": "wait=2"})
     labels = {"method": "GET", "route": "/v1/jobs/{job_id}", "status": "200"}
     eventually(lambda: scrape(api).value("dsnot_http_request_seconds_count", **labels))
     seconds = scrape(api).value("dsnot_http_request_seconds_sum", **labels)
     assert seconds is not None
-    assert 0 < seconds < 2
+    assert 0 < seconds <= answer.elapsed.total_seconds() - 2
 
 
 def test_requests_are_counted_by_route_and_not_by_address(api: httpx.Client) -> None:
@@ -96,17 +95,17 @@ def test_jobs_are_counted_by_state_and_recent_ends_apart(api: httpx.Client, data
 
 @pytest.mark.usefixtures("fresh")
 def test_the_age_of_queue_and_outbox_is_that_of_their_oldest(api: httpx.Client, database: Database) -> None:
-    job_rows.insert_job(database, age_seconds=100, send=False)
-    job_rows.insert_job(database, age_seconds=50, send=False)
-    job_rows.insert_job(database, age_seconds=30, device="gpu")
-    job_rows.insert_job(database, age_seconds=-60, device="gpu", send=False)  # a retry that waits
+    job_rows.insert_job(database, age_seconds=10_000, send=False)
+    job_rows.insert_job(database, age_seconds=5_000, send=False)
+    job_rows.insert_job(database, age_seconds=3_000, device="gpu")
+    job_rows.insert_job(database, age_seconds=-6_000, device="gpu", send=False)  # a retry that waits
     found = scrape(api)
     assert {d: found.value("dsnot_queue_jobs", device=d) for d in ("any", "gpu", "cpu")} == {"any": 2, "gpu": 1, "cpu": 0}
-    assert found.value("dsnot_queue_oldest_seconds", device="any") == pytest.approx(100, abs=5)
-    assert found.value("dsnot_queue_oldest_seconds", device="gpu") == pytest.approx(30, abs=5)
+    assert found.value("dsnot_queue_oldest_seconds", device="any") == pytest.approx(10_000, abs=600)
+    assert found.value("dsnot_queue_oldest_seconds", device="gpu") == pytest.approx(3_000, abs=600)
     assert found.value("dsnot_queue_oldest_seconds", device="cpu") == 0
     assert found.value("dsnot_outbox_messages") == 1
-    assert found.value("dsnot_outbox_oldest_seconds") == pytest.approx(0, abs=5)
+    assert found.value("dsnot_outbox_oldest_seconds") == pytest.approx(0, abs=600)
 
 
 @pytest.mark.usefixtures("fresh")
@@ -126,11 +125,13 @@ def test_attempts_leases_and_workers_are_counted(api: httpx.Client, database: Da
         0,
         0,
     )
-    time.sleep(0.3)
-    assert scrape(api).value("dsnot_leases_past_due") == 1
+    eventually(lambda: scrape(api).value("dsnot_leases_past_due") == 1)
 
 
-def test_the_database_is_asked_once_however_many_scrape(api: httpx.Client, database: Database) -> None:
+def test_the_database_is_asked_once_however_many_scrape(
+    api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.metrics.collector._KEEP_SECONDS", 3600.0)
     assert scrape(api).value("dsnot_jobs", state="queued") == 0
     insert_job(database)
     assert scrape(api).value("dsnot_jobs", state="queued") == 0, "of the look before"
@@ -147,7 +148,6 @@ def test_without_a_database_there_is_an_answer_at_once_and_no_old_figures(settin
         with serving(settings.model_copy(update={"database_url": away})) as url, client(url, None) as api:
             api.get("/livez")
             found = scrape(api)
-            assert found.seconds < 2
             assert found.value("dsnot_database_up") == 0
             assert "dsnot_jobs" not in found.names
             assert requests(found, "GET", "/livez", "200") == 1
@@ -161,7 +161,7 @@ def test_scrapes_are_not_logged_as_requests(api: httpx.Client, monkeypatch: pyte
     try:
         scrape(api)
         api.get("/v1/recipes")
-        job_rows.eventually(lambda: '"path": "/v1/recipes"' in output.getvalue())  # written once the answer is out
+        eventually(lambda: '"path": "/v1/recipes"' in output.getvalue())  # written once the answer is out
     finally:
         root.handlers = handlers
         root.setLevel(level)

@@ -1,9 +1,8 @@
-"""The dashboard's pages by HTTP: what they show, what they let nobody smuggle in, and how fast they are."""
+"""The dashboard's pages by HTTP: what they show, what they let nobody smuggle in, and how much work they take."""
 
 import csv
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +19,7 @@ from tests.support.api_server import insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
 from tests.support.html_pages import SCRIPTLESS, Parsed
+from tests.support.statements import assert_bounded_work
 
 
 def pages(job_id: object) -> list[str]:
@@ -234,22 +234,14 @@ def test_files_of_pages_are_kept_for_ever_under_the_address_of_their_content(vis
     assert visitor.get(f"/static/{assets.version()}/secrets.js").status_code == 404
 
 
-def seconds_of(visitor: httpx.Client, path: str) -> float:
-    began = time.perf_counter()
-    visitor.get(path)
-    return time.perf_counter() - began
-
-
-def test_with_ten_thousand_jobs_pages_are_quick_and_small(visitor: httpx.Client, database: Database) -> None:
+def test_pages_of_ten_thousand_jobs_take_few_statements_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     job_id = finished_job(database, blocks=126)
-    took: dict[str, float] = {}
     for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", f"/jobs/{job_id}"):
-        took[path] = min(seconds_of(visitor, path) for _ in range(4))
+        assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
         answer = visitor.get(path)
         assert answer.status_code == 200
         assert len(answer.content) < 300_000, path
-    assert max(took.values()) < 0.3, took
     older = [link["href"] for link in Parsed(visitor.get("/jobs").text).all("a") if link.get("id") == "older"]
     assert len(set(Parsed(visitor.get(str(older[0])).text).text.split())) > 50
     assert len(visitor.get("/jobs.csv").text.splitlines()) == 10_002

@@ -5,15 +5,16 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from tests.support.waiting import CEILING_SECONDS
+
 
 class Scrape:
     """One answer: every sample by its name and labels."""
 
     def __init__(self, url: str, *registries: Collector) -> None:
         """With what is in registries of this process as well."""
-        answer = httpx.get(url, timeout=10)
+        answer = httpx.get(url, timeout=CEILING_SECONDS)
         assert answer.status_code == 200
-        self.seconds = answer.elapsed.total_seconds()
         texts = [answer.text, *(generate_latest(registry).decode() for registry in registries)]
         families = [family for text in texts for family in text_string_to_metric_families(text)]
         self._samples = {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
