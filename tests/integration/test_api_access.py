@@ -362,7 +362,12 @@ def test_while_valkey_is_away_each_process_counts_for_itself(
     monkeypatch.setattr("service.rates.limiter._AWAY_SECONDS", 3600.0)
     failures: list[Exception] = []
     leave_alone = RateLimiter._leave_alone
-    monkeypatch.setattr(RateLimiter, "_leave_alone", lambda self, error: (failures.append(error), leave_alone(self, error)))
+
+    def note(limiter: RateLimiter, error: Exception) -> None:
+        failures.append(error)
+        leave_alone(limiter, error)
+
+    monkeypatch.setattr(RateLimiter, "_leave_alone", note)
     server, url = valkey.start(tmp_path_factory.mktemp("another-valkey"))
     changes = settings.model_dump() | {"broker_url": url, "reads_per_minute": 5}
     with serving(Settings.model_validate(changes)) as address, client(address, key_for(database, Scope.ADMIN)) as api:

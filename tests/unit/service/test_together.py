@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from service import together
 from service.together import Together
+from tests.support.waiting import CEILING_SECONDS
 
 Working = Callable[[Sequence[int | Exception]], Sequence[int | Exception]]
 AWAY = OperationalError("", None, Exception())
@@ -27,7 +28,7 @@ class Work:
     def __call__(self, batch: Sequence[int | Exception]) -> list[int | Exception]:
         self.batches.append(list(batch))
         self.begun.set()
-        assert self.go.wait(10)
+        assert self.go.wait(CEILING_SECONDS)
         return [each if isinstance(each, Exception) else 2 * each for each in batch]
 
 
@@ -49,7 +50,7 @@ def run(work: Working, *items: int | Exception) -> list[int | BaseException]:
 
 
 async def until(happened: threading.Event) -> None:
-    assert await asyncio.to_thread(happened.wait, 10)
+    assert await asyncio.to_thread(happened.wait, CEILING_SECONDS)
 
 
 def test_what_arrives_together_is_done_in_one_batch_and_each_gets_its_own() -> None:
@@ -89,18 +90,19 @@ def test_a_batch_is_not_endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_batch_that_takes_long_does_not_keep_the_next_one_waiting() -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def work(batch: Sequence[int | Exception]) -> list[int | Exception]:
         if batch == [1]:
-            assert release.wait(10)
+            begun.set()
+            assert release.wait(CEILING_SECONDS)
         return list(batch)
 
     async def arrive() -> int:
         with opened(work) as doing:
             first = asyncio.create_task(doing.do(1))
-            await asyncio.sleep(0.01)
-            second = await asyncio.wait_for(doing.do(2), 5)
+            await until(begun)
+            second = await asyncio.wait_for(doing.do(2), CEILING_SECONDS)
             assert not first.done()
             release.set()
             return second + await first
@@ -127,7 +129,7 @@ def test_that_the_database_is_away_all_hear_at_once_and_the_next_may_succeed(mon
     def work(batch: Sequence[int | Exception]) -> list[int | Exception]:
         calls.append(len(batch))
         begun.set()
-        assert go.wait(10)
+        assert go.wait(CEILING_SECONDS)
         if len(calls) == 1:
             raise AWAY
         return list(batch)

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import pytest
 from service.contract import JobSpec
 from tests.support import checkpoints
 from tests.support.upload_hub import UploadingHub
+from tests.support.waiting import CEILING_SECONDS, eventually
 from worker.hub_upload import upload_to_hub, warnings_of
 from worker.lease import JobCancelled
 from worker.run import Run
@@ -208,21 +208,18 @@ def test_a_hub_that_is_not_there_and_one_that_is_not_to_be_asked(
 def test_an_upload_that_takes_too_long_is_given_up(hub: UploadingHub, artifact: Path) -> None:
     hub.delay_seconds["commit"] = 60
 
-    began = time.monotonic()
     came = upload(artifact, settings={"hub_upload_seconds": 5.0})
 
     assert "did not take it within 5 s (DSNOT_HUB_UPLOAD_SECONDS)" in came["error"]
-    assert time.monotonic() - began < 20
+    assert hub.repositories[REPO].messages == []
 
 
 def test_a_job_that_is_to_stop_stops_in_the_middle_of_an_upload(hub: UploadingHub, artifact: Path) -> None:
     hub.delay_seconds["create"] = 60
 
-    began = time.monotonic()
     with pytest.raises(JobCancelled):
         upload_to_hub(run_of(artifact, stop_at=6), artifact)
 
-    assert time.monotonic() - began < 20
     assert REPO not in hub.repositories
 
 
@@ -234,10 +231,9 @@ def test_the_upload_ends_with_its_worker(hub: UploadingHub, artifact: Path) -> N
     assert process.stdin is not None
     process.stdin.write(json.dumps(asked).encode() + b"\n")
     process.stdin.flush()
-    while not hub.asked:
-        time.sleep(0.05)
+    eventually(lambda: hub.asked)
     process.stdin.close()
-    assert process.wait(10) == 1
+    assert process.wait(CEILING_SECONDS) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from service.attempts.repository import Claim
 from service.database import Database
 from service.settings import Settings
+from tests.support.waiting import eventually
 from worker.lease import ClaimLost, Interruption, Lease, StopRequested
 
 SETTINGS = Settings.model_validate(
@@ -44,17 +45,14 @@ def lease(stop: threading.Event) -> Lease:
     return Lease(cast(Database, Away()), Claim(uuid4(), "acme", 1, 1, {}, None), SETTINGS, stop, never)
 
 
-def check_for(held: Lease, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        held.check()
-        time.sleep(0.01)
+def check_again_and_again(held: Lease) -> None:
+    eventually(lambda: held.check() or False)
 
 
 def test_a_worker_that_cannot_reach_the_database_for_a_lease_gives_up_its_claim() -> None:
     began = time.monotonic()
     with lease(threading.Event()) as held, pytest.raises(ClaimLost):
-        check_for(held, seconds=5)
+        check_again_and_again(held)
     assert time.monotonic() - began >= SETTINGS.lease_seconds
 
 
