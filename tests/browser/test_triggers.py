@@ -15,6 +15,7 @@ from tests.support.accessibility import reach, violations
 from tests.support.dashboard_jobs import HOSTILE
 from tests.support.trigger_events import PLAIN
 from tests.support.triggers import create, fire, jobs
+from tests.support.waiting import CEILING_SECONDS
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_the_command_that_is_shown_fires_the_trigger(
     monkeypatch.setenv("TRIGGER_SECRET", made["secret"])
     command = page.locator("#curl").inner_text()
     assert shlex.split(command)[0] == "curl"
-    answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=CEILING_SECONDS)
     assert json.loads(answer.stdout)["outcome"] == "fired"
     expect(page.locator("#firings tbody tr")).to_contain_text("it's $(exit)")
 

@@ -21,7 +21,7 @@ from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import assert_one_artifact_and_nothing_else, expire_lease
 from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 from tests.support.webhook_receiver import receiving
 from worker.runner import work
 
@@ -49,7 +49,7 @@ def dies(settings: Settings, code: str, run: str) -> None:
     """A process that kills itself at the moment that `code` names."""
     program = DIE + textwrap.dedent(run).replace("PATCH", code)
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment(settings), check=False, timeout=120, capture_output=True
+        [sys.executable, "-c", program], env=environment(settings), check=False, timeout=CEILING_SECONDS, capture_output=True
     )
     assert done.returncode == -9, done.stderr.decode()[-2000:]
 

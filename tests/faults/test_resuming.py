@@ -11,6 +11,7 @@ import torch
 
 from tests.support.size import sized
 from tests.support.tiny_model import save_model
+from tests.support.waiting import CEILING_SECONDS
 from worker.engine import Journal, MatrixReport, Recipe, sparsify
 from worker.engine.report import Silent
 
@@ -64,14 +65,14 @@ def test_a_run_that_is_killed_many_times_gives_the_bits_of_one_in_one_piece(tmp_
         process.kill()
         process.join()
     process, pipe = start(tmp_path, tmp_path / "last")
-    process.join(120)
+    process.join(CEILING_SECONDS)
     assert process.exitcode == 0
     told = [pipe.recv() for _ in range(LAYERS)]
     assert [index for index, _ in told] == list(range(LAYERS))
     assert KILLS / 2 < sum(was_known for _, was_known in told) < LAYERS
     (tmp_path / "journal").rename(tmp_path / "used")
     process, pipe = start(tmp_path, tmp_path / "whole")
-    process.join(120)
+    process.join(CEILING_SECONDS)
     assert not any(was_known for _, was_known in (pipe.recv() for _ in range(LAYERS)))
     whole, last = (tmp_path / name / "model.safetensors" for name in ("whole", "last"))
     assert last.read_bytes() == whole.read_bytes()

@@ -11,7 +11,7 @@ from service.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import insert_job, key_for, set_job
 from tests.support.servers import Api, stopping
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 CLIENTS = 50
 EVENTS = 60
@@ -49,5 +49,5 @@ def test_fifty_clients_miss_nothing_and_get_nothing_twice_when_the_service_is_ki
             last = events.append(session, job_id, EventType.SUCCEEDED)
         set_job(database, job_id, state=JobState.SUCCEEDED)
         for future in running:
-            future.result(60)
+            future.result(CEILING_SECONDS)
     assert all(mine == list(range(1, last + 1)) for mine in seen)

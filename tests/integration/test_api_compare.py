@@ -15,6 +15,7 @@ from service.contract import JobSpec, JobState, Scope
 from service.database import Database
 from service.jobs.tables import Layer
 from tests.support.api_server import BODY, client, insert_job, key_for, problem
+from tests.support.waiting import CEILING_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -161,7 +162,7 @@ def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: D
 
     def dsnot(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service.cli", "jobs", "compare", *arguments]
-        return subprocess.run(command, env=values, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=values, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
 
     a, b = map(str, pair)
     shown = {line.split("  ")[0].strip(): line for line in dsnot(a, b).stdout.splitlines()}

@@ -22,8 +22,11 @@ from tests.support.http_fault_proxy import Fault, FaultProxy, Request, in_front_
 from tests.support.swift import S3
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
+from tests.support.waiting import CEILING_SECONDS, eventually
 from worker.artifacts import open_store, publish
 
+SHORT_SECONDS = 5
+"""Validity of the addresses in tests where one expires."""
 CALIBRATION = {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16}
 WEIGHTS = random.Random(1).randbytes(9_000_000)
 FILES = {"config.json": b"{}", "empty": b"", "model.safetensors": WEIGHTS, "onnx/very deep/ä#?.bin": b"deep"}
@@ -76,17 +79,17 @@ def test_every_file_is_behind_an_address_that_needs_no_key(s3: S3, s3_settings: 
 
 
 def test_an_address_is_good_for_one_file_one_method_and_a_short_while(s3_settings: Settings, key: str, job: UUID) -> None:
-    address = location(s3_settings.model_copy(update={"presign_seconds": 2}), key, job)
+    address = location(s3_settings, key, job)
+    brief = location(s3_settings.model_copy(update={"presign_seconds": 1}), key, job)
     assert httpx.get(address, headers={"Range": "bytes=3-5"}).content == WEIGHTS[3:6]
     assert httpx.delete(address).status_code == 403
     assert httpx.put(address, content=b"x").status_code == 403
     assert httpx.get(address.replace("model.safetensors", "config.json")).status_code == 403
-    assert httpx.get(address.replace("X-Amz-Expires=2", "X-Amz-Expires=2000")).status_code == 403
+    assert httpx.get(brief.replace("X-Amz-Expires=1", "X-Amz-Expires=1000")).status_code == 403
     assert httpx.get(address[:-1] + ("0" if address[-1] != "0" else "1")).status_code == 403
     assert httpx.get(urlunsplit(urlsplit(address)._replace(query=""))).is_client_error
-    time.sleep(3)
-    expired = httpx.get(address)
-    assert (expired.status_code, "expired" in expired.text) == (403, True)
+    eventually(lambda: httpx.get(brief).status_code == 403)
+    assert "expired" in httpx.get(brief).text
     assert httpx.head(location(s3_settings, key, job, method="HEAD")).headers["content-length"] == str(len(WEIGHTS))
 
 
@@ -117,9 +120,9 @@ def test_callers_are_sent_to_the_public_endpoint_and_the_service_keeps_to_its_ow
 
 @pytest.fixture
 def reading(s3_settings: Settings, key: str, public: FaultProxy) -> Iterator[DsnotClient]:
-    """The client of a service that sends it through the proxy, to addresses that soon expire."""
-    settings = s3_settings.model_copy(update={"artifact_public_endpoint": public.address, "presign_seconds": 2})
-    with serving(settings) as url, DsnotClient(url, key, patience=10) as opened:
+    """The client of a service that sends it through the proxy, to addresses that expire after `SHORT_SECONDS`."""
+    settings = s3_settings.model_copy(update={"artifact_public_endpoint": public.address, "presign_seconds": SHORT_SECONDS})
+    with serving(settings) as url, DsnotClient(url, key, patience=CEILING_SECONDS) as opened:
         yield opened
 
 
@@ -145,14 +148,14 @@ def test_a_download_goes_on_where_it_was_cut_and_with_a_new_address_when_the_old
             return None
         asked.append((request.headers.get("Range"), request.path))
         if len(asked) == 2:
-            time.sleep(3.5)  # the address expires on the way; the server itself refuses it
+            time.sleep(SHORT_SECONDS + 1)  # the address expires on the way; the server itself refuses it
         return [Fault.TRUNCATE, None, Fault.ERROR, Fault.CUT_ANSWER][len(asked) - 1] if len(asked) <= 4 else None
 
     public.plan = plan
     reading.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
     ranges, addresses = [wanted for wanted, _ in asked], {address for _, address in asked}
-    assert len(asked) == 5
+    assert len(asked) >= 5
     assert ranges[0] is None
     assert all(wanted and wanted != "bytes=0-" for wanted in ranges[1:])
     assert len(addresses) > 1

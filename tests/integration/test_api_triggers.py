@@ -20,6 +20,7 @@ from service.triggers import repository
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.trigger_events import CLOUDEVENT, HEAD, HUB, MLFLOW, PLAIN, bytes_of, mlflow_headers
 from tests.support.triggers import TEMPLATE, create, fire, jobs
+from tests.support.waiting import CEILING_SECONDS
 
 
 def outcomes(api: httpx.Client, trigger: dict[str, Any]) -> list[str]:
@@ -29,7 +30,7 @@ def outcomes(api: httpx.Client, trigger: dict[str, Any]) -> list[str]:
 @pytest.fixture
 def stranger(api: httpx.Client) -> httpx.Client:
     """Somebody without a key."""
-    return httpx.Client(base_url=api.base_url, timeout=15)
+    return httpx.Client(base_url=api.base_url, timeout=CEILING_SECONDS)
 
 
 def structured(_secret: str) -> tuple[dict[str, str], bytes]:

@@ -151,7 +151,7 @@ async def many(url: str, key: str, job_id: UUID, count: int) -> "AsyncIterator[l
     """So many requests that want to wait for the job."""
     headers = {"Authorization": f"Bearer {key}"}
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=70, limits=limits) as opened:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=CEILING_SECONDS, limits=limits) as opened:
         waiting = [asyncio.create_task(opened.get(f"/v1/jobs/{job_id}", headers=prefer(60))) for _ in range(count)]
         yield waiting
         await asyncio.gather(*waiting)

@@ -16,7 +16,7 @@ from service.workers.repository import Identity, Usage
 from service.workers.tables import Worker
 from tests.support.job_rows import insert_job
 from tests.support.processes import starting
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
 
@@ -36,7 +36,7 @@ def test_a_real_worker_introduces_itself_and_says_when_it_stops(api: httpx.Clien
         assert set(shown["versions"]) == {"dsnot", "torch", "transformers"}
         eventually(lambda: api.get("/v1/workers").json()["items"][0]["seen_at"] > shown["seen_at"])
         worker.process.send_signal(signal.SIGTERM)
-        worker.process.wait(20)
+        worker.process.wait(CEILING_SECONDS)
     assert list(states(api).values()) == ["stopped"]
 
 

@@ -15,6 +15,7 @@ from service.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
 from tests.support.artifacts import FILES, publish
+from tests.support.waiting import CEILING_SECONDS
 
 Scene = Callable[[AsyncDsnotClient], Awaitable[None]]
 Play = Callable[[Scene], None]
@@ -50,20 +51,25 @@ def test_what_is_asked_for_comes_back_and_lists_are_whole(play: Play, database: 
 
 
 def test_one_client_follows_waits_and_asks_at_the_same_time(play: Play, database: Database) -> None:
-    async def collect(client: AsyncDsnotClient, job_id: str) -> list[Event]:
-        return [event async for event in client.events(job_id)]
+    async def collect(client: AsyncDsnotClient, job_id: str, begun: asyncio.Event) -> list[Event]:
+        seen = []
+        async for event in client.events(job_id):
+            seen.append(event)
+            begun.set()
+        return seen
 
     async def scene(client: AsyncDsnotClient) -> None:
         jobs = [await client.create_job(BODY) for _ in range(5)]
-        following = [asyncio.create_task(collect(client, job.id)) for job in jobs]
-        waiting = [asyncio.create_task(client.wait(job.id, timeout=30)) for job in jobs]
-        await asyncio.sleep(0.3)
+        begun = [asyncio.Event() for _ in jobs]
+        following = [asyncio.create_task(collect(client, job.id, stream)) for job, stream in zip(jobs, begun, strict=True)]
+        waiting = [asyncio.create_task(client.wait(job.id, timeout=CEILING_SECONDS)) for job in jobs]
+        await asyncio.gather(*(stream.wait() for stream in begun))
         with database.begin() as session:
             for number in range(20):
                 events.append(session, UUID(jobs[0].id), EventType.BLOCK_PRUNED, {"n": number})
         for job in jobs:
             await client.cancel_job(job.id)
-        seen = await asyncio.wait_for(asyncio.gather(*following), 20)
+        seen = await asyncio.wait_for(asyncio.gather(*following), CEILING_SECONDS)
         assert [event.seq for event in seen[0]] == list(range(1, len(seen[0]) + 1))
         assert [event.data["n"] for event in seen[0] if event.type == EventType.BLOCK_PRUNED] == list(range(20))
         assert {each[-1].type for each in seen} == {EventType.CANCELLED}
@@ -88,7 +94,7 @@ def test_waiting_ends_with_the_job_or_with_patience(play: Play, database: Databa
         with pytest.raises(TimeoutError, match="still queued"):
             await client.wait(job.id, timeout=0)
         set_job(database, job.id, state=JobState.CANCELLED)
-        assert (await client.wait(job.id, timeout=10)).state == JobState.CANCELLED
+        assert (await client.wait(job.id, timeout=CEILING_SECONDS)).state == JobState.CANCELLED
 
     play(scene)
 

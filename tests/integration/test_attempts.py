@@ -20,6 +20,7 @@ from service.database import Database
 from service.jobs.tables import Job, Layer
 from service.outbox.tables import OutboxMessage
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
+from tests.support.waiting import CEILING_SECONDS
 
 RETRYABLE = Failure(code=FailureCode.INTERNAL, detail="a test", retryable=True)
 FINAL = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
@@ -84,7 +85,7 @@ def test_a_job_whose_row_is_locked_for_a_moment_is_still_claimed(database: Datab
         session.execute(update(Job).where(Job.id == job_id).values(sent_at=func.now()))
         waiting = pool.submit(claimed, database)
         session.commit()
-        assert waiting.result(timeout=10).job_id == job_id
+        assert waiting.result(timeout=CEILING_SECONDS).job_id == job_id
 
 
 def test_the_best_job_is_claimed_first(database: Database) -> None:

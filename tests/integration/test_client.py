@@ -23,6 +23,7 @@ from service.database import Database
 from service.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
+from tests.support.waiting import CEILING_SECONDS
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_events_are_followed_live_to_the_end(client: DsnotClient, database: Data
     for number in range(20):
         _append(database, job.id, EventType.BLOCK_PRUNED, number)
     assert client.cancel_job(job.id).state == JobState.CANCELLED
-    follower.join(20)
+    follower.join(CEILING_SECONDS)
     assert not follower.is_alive()
     assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
     assert (seen[0].type, seen[-1].type) == (EventType.CREATED, EventType.CANCELLED)
@@ -76,7 +77,7 @@ def test_waiting_ends_with_the_job_or_with_patience(client: DsnotClient, databas
     with pytest.raises(TimeoutError, match=r"still queued"):
         client.wait(job.id, timeout=0)
     set_job(database, job.id, state=JobState.CANCELLED)
-    assert client.wait(job.id, timeout=10).state == JobState.CANCELLED
+    assert client.wait(job.id, timeout=CEILING_SECONDS).state == JobState.CANCELLED
 
 
 def test_a_refusal_carries_the_problem(client: DsnotClient) -> None:

@@ -14,7 +14,7 @@ from service.database import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_body_of_any_other_route_is_as_short_as_before(api: httpx.Client) -> N
 def connection(api: httpx.Client, *headers: str) -> Iterator[socket.socket]:
     """An upload that has been begun by hand."""
     head = ["POST /v1/datasets HTTP/1.1", "Host: x", f"Authorization: {api.headers['authorization']}", "Content-Type: text/plain"]
-    with socket.create_connection((api.base_url.host, api.base_url.port or 0), timeout=10) as opened:
+    with socket.create_connection((api.base_url.host, api.base_url.port or 0), timeout=CEILING_SECONDS) as opened:
         opened.sendall("\r\n".join([*head, *headers, "", ""]).encode())
         yield opened
 

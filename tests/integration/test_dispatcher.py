@@ -1,6 +1,5 @@
 """The dispatcher's rules on a real PostgreSQL and a real broker."""
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from service.embedded import valkey
 from service.embedded.processes import Child
 from service.jobs.tables import Job
 from service.outbox import repository as outbox
-from service.queue import Queue
+from service.queue import Queue, QueueUnavailable
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, break_connections, event_types, insert_job, job_row
 from tests.support.threads import dispatcher_threads
@@ -72,14 +71,22 @@ def test_several_dispatchers_send_each_message_once(settings: Settings, database
 
 
 def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
-    settings: Settings, database: Database, tmp_path: Path
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    refusals: list[Exception] = []
+    broker_failed = Sender._broker_failed
+
+    def note(sender: Sender, error: QueueUnavailable) -> None:
+        refusals.append(error)
+        broker_failed(sender, error)
+
+    monkeypatch.setattr(Sender, "_broker_failed", note)
     child, url = valkey.start(tmp_path / "valkey-home")
     child.process.kill()
     child.process.wait()
     jobs = [insert_job(database) for _ in range(3)]
     with dispatcher_threads(Settings.model_validate(settings.model_dump() | {"broker_url": url})):
-        time.sleep(1)  # not for synchronisation: the dispatcher is to fail a few times
+        eventually(lambda: len(refusals) >= 3)
         assert waiting(database) == 3
         again = Child.start("valkey", [*child.process.args[-2:]], tmp_path / "logs")  # type: ignore[index]
         try:

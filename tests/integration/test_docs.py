@@ -49,7 +49,7 @@ def test_the_calls_of_a_page_are_answered(block: str, api: httpx.Client, folder:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     command = ["bash", "-euo", "pipefail", "-c", block]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = [len(api.get(f"/v1/{kind}").json()["items"]) for kind in ("jobs", "triggers", "webhooks", "datasets", "keys")]
     assert sum(counts) > 5, "four data sets are built in, and there is a key; what the page makes comes on top"

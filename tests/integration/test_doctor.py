@@ -24,6 +24,7 @@ from service.workers.repository import Identity, Usage
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job
 from tests.support.servers import at
+from tests.support.waiting import CEILING_SECONDS
 
 WORKER = Identity("host:1", "host", DeviceClass.CPU, "a processor", None, 1, {"dsnot": "0.1.0"})
 
@@ -131,13 +132,13 @@ def test_one_that_hangs_and_one_that_fails_do_not_stop_the_others() -> None:
 def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service.cli", "doctor", "--json"]
     well = well.model_copy(update={"lease_seconds": 60.0})  # a busy machine takes seconds to start the command
-    done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 11
     broken = environment(well) | {"DSNOT_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    assert subprocess.run(command, env=broken, capture_output=True, check=False, timeout=60).returncode == 1
+    assert subprocess.run(command, env=broken, capture_output=True, check=False, timeout=CEILING_SECONDS).returncode == 1
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
-    said = subprocess.run(command, env=missing, capture_output=True, text=True, check=False, timeout=60)
+    said = subprocess.run(command, env=missing, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
     assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
 
 

@@ -15,7 +15,7 @@ from service.embedded.lock import in_use
 from tests.support.embedded_stack import Up, dsnot, start_up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_it_can_be_stopped_while_it_starts(home: Path) -> None:
     process = start_up(home)
     eventually(lambda: in_use(home))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=CEILING_SECONDS)
     assert process.returncode == 0, errors
     assert not in_use(home)
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.api_server import BODY
+from tests.support.waiting import CEILING_SECONDS
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "docs" / "openapi-python-client.yaml"
 PACKAGE = "generated_dsnot_client"
@@ -33,7 +34,7 @@ def generated(api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=CEILING_SECONDS,
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said

@@ -29,7 +29,7 @@ from service.jobs.tables import Job
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem, serving
 from tests.support.local_models import CONFIG, LOCAL, make_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 HEADER = "Idempotency-Key"
 
@@ -223,7 +223,7 @@ def test_a_crash_before_the_commit_leaves_neither_job_nor_key(api: httpx.Client,
         with database.begin() as session:
             for pid in waiting(database):
                 session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-        assert problem(first.result(10))[:2] == (503, "unavailable")
+        assert problem(first.result(CEILING_SECONDS))[:2] == (503, "unavailable")
     assert (count(database), count(database, KeyedAnswer)) == (0, 0)
     again = create(api, "k")
     assert (again.status_code, count(database)) == (201, 1)

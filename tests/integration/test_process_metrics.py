@@ -18,7 +18,7 @@ from tests.support.job_rows import insert_job, job_row
 from tests.support.metrics_scrape import Scrape
 from tests.support.processes import dispatching, working
 from tests.support.tiny_model import save_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 def at_port(settings: Settings) -> tuple[Settings, str]:
@@ -72,7 +72,7 @@ def test_a_port_that_is_taken_is_named_at_the_start(module: str, settings: Setti
             env=os.environ | environment(settings.model_copy(update={"metrics_port": port})),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=CEILING_SECONDS,
             check=False,
         )
     assert done.returncode == 1

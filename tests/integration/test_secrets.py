@@ -26,7 +26,7 @@ from tests.support.download_hub import TinyHub
 from tests.support.processes import dispatching, working
 from tests.support.swift import S3
 from tests.support.tiny_model import save_model
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 from tests.support.webhook_receiver import Sink, receiving
 
 GOOD, STALE, OWN = (f"hf_{kind}{hashlib.sha256(kind.encode()).hexdigest()[:28]}" for kind in ("Good", "Stale", "Own"))
@@ -118,7 +118,7 @@ def served(settings: Settings, key: str, folder: Path) -> Iterator[httpx.Client]
             yield api
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(CEILING_SECONDS)
 
 
 def live_through_everything(stage: Stage) -> str:

@@ -109,7 +109,12 @@ def test_a_collector_without_the_extra_is_told_at_the_start(settings: Settings, 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     without = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; from service.dispatcher.__main__ import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", without], env=environment(settings), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", without],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert "install dsnot[otel]" in done.stderr.splitlines()[-1]

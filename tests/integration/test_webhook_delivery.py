@@ -24,7 +24,7 @@ from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving, set_job
 from tests.support.processes import dispatching
 from tests.support.threads import dispatcher_threads
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 from tests.support.webhook_receiver import Sink, receiving
 from tests.support.webhooks import create, deliveries
 
@@ -227,7 +227,7 @@ def test_the_command_makes_tests_shows_and_removes_a_webhook(
 ) -> None:
     def dsnot(*arguments: str) -> str:
         command = [str(Path(sys.executable).parent / "dsnot"), "webhooks", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=CEILING_SECONDS).stdout
 
     with serving(local) as url:
         monkeypatch.setenv("DSNOT_URL", url)

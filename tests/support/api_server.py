@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from service.jobs.tables import Job
 from service.keys.operations import create_key
 from service.main import create_app
 from service.settings import Settings
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}}
 """The smallest that is accepted."""
@@ -30,12 +30,11 @@ def serving(settings: Settings) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the service did not start"
-        time.sleep(0.005)
+    eventually(lambda: server.started or not thread.is_alive())
+    assert server.started, "the service did not start"
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
-    thread.join(15)
+    thread.join(CEILING_SECONDS)
     assert not thread.is_alive(), "the service did not stop"
 
 
@@ -43,7 +42,7 @@ def serving(settings: Settings) -> Iterator[str]:
 def client(url: str, key: str | None) -> Iterator[httpx.Client]:
     """A client that holds the key."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=15) as opened:
+    with httpx.Client(base_url=url, headers=headers, timeout=CEILING_SECONDS) as opened:
         yield opened
 
 
@@ -90,11 +89,12 @@ def problem(response: httpx.Response) -> tuple[int, str, list[str]]:
 
 
 def wait_for(api: httpx.Client) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            api.get("/livez").raise_for_status()
-            return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the service did not start")
+    """Return once the service answers."""
+    eventually(lambda: is_alive(api))
+
+
+def is_alive(api: httpx.Client) -> bool:
+    try:
+        return api.get("/livez").is_success
+    except httpx.TransportError:
+        return False

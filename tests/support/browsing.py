@@ -5,12 +5,14 @@ from typing import Any
 
 import httpx
 
+from tests.support.waiting import CEILING_SECONDS
+
 COOKIE = "dsnot_session"
 HTML = {"Accept": "text/html"}
 
 
 def browser(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers=HTML, timeout=15)
+    return httpx.Client(base_url=url, headers=HTML, timeout=CEILING_SECONDS)
 
 
 def sign_in(browser: httpx.Client, key: str, **fields: str) -> httpx.Response:

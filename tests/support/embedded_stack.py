@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_READY_SECONDS = 120
+from tests.support.waiting import CEILING_SECONDS
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -25,7 +25,7 @@ def dsnot(home: Path, *arguments: str, stdin: str = "", **more: str) -> subproce
     """One command, to its end."""
     command = [sys.executable, "-m", "service.cli", *arguments]
     values = environment(home, **more)
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=240)
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=CEILING_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Up:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=120)
+        _, errors = self.process.communicate(timeout=CEILING_SECONDS)
         return self.process.returncode, errors
 
     def living(self) -> list[int]:
@@ -67,7 +67,7 @@ def up(home: Path, *arguments: str) -> Iterator[Up]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=120)
+            process.communicate(timeout=CEILING_SECONDS)
 
 
 def start_up(home: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -88,9 +88,9 @@ def _first_line(process: "subprocess.Popen[str]") -> dict[str, Any]:
     lines: queue.Queue[str] = queue.Queue()
     assert process.stdout is not None
     threading.Thread(target=lambda output=process.stdout: lines.put(output.readline()), daemon=True).start()
-    line = lines.get(timeout=_READY_SECONDS)
+    line = lines.get(timeout=CEILING_SECONDS)
     if not line:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=CEILING_SECONDS)
         raise AssertionError(f"dsnot up ended with status {process.returncode}: {errors}")
     document: dict[str, Any] = json.loads(line)
     return document

@@ -14,6 +14,8 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.support.waiting import CEILING_SECONDS
+
 SLOW_SECONDS = 0.2
 
 
@@ -93,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in (Fault.ERROR, Fault.BUSY):
             return self._send(500 if fault is Fault.ERROR else 503, [], b"<Error><Code>InternalError</Code></Error>")
         if fault is Fault.HANG:
-            stopping.wait(60)
+            stopping.wait(CEILING_SECONDS)
             return self._reset()
         if fault is Fault.SLOW:
             time.sleep(SLOW_SECONDS)
@@ -108,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(status, headers, content)
 
     def _ask(self, upstream: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection(upstream, timeout=60)
+        connection = http.client.HTTPConnection(upstream, timeout=CEILING_SECONDS)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

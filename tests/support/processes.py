@@ -11,7 +11,7 @@ import psutil
 
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _running(module: str, settings: Settings, log: Path) -> "Iterator[tuple[subp
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(30)
+            process.wait(CEILING_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

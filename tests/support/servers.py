@@ -14,7 +14,7 @@ from service.embedded import postgres, valkey
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.child_environment import environment
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 
 class Postgres:
@@ -75,7 +75,7 @@ class Program:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(CEILING_SECONDS)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", *self._arguments]

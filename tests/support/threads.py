@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from service.dispatcher.loop import Dispatcher
 from service.settings import Settings
+from tests.support.waiting import CEILING_SECONDS
 from worker.runner import work
 
 _IDLE_SECONDS = 0.05
@@ -54,5 +55,5 @@ def _running(*loops: Callable[[], object], stop: threading.Event | None = None) 
         if stop:
             stop.set()
         for thread in threads:
-            thread.join(120)
+            thread.join(CEILING_SECONDS)
             assert not thread.is_alive()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
+from tests.support.waiting import CEILING_SECONDS
+
 
 @dataclass(frozen=True)
 class Got:
@@ -44,7 +46,7 @@ def receiving(port: int = 0) -> Iterator[Sink]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             sink.got.append(Got(headers, body, time.monotonic()))
-            sink.free.wait(60)
+            sink.free.wait(CEILING_SECONDS)
             self.send_response(sink.status)
             for name, value in {"Content-Length": "0", **sink.more_headers}.items():
                 self.send_header(name, value)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from service.settings import PLACEHOLDER, Settings
+from tests.support.waiting import CEILING_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -29,7 +30,7 @@ def examples() -> dict[str, str]:
 
 def run(*command: str) -> str:
     """What it had to say; empty if all is well."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -19,6 +19,7 @@ from service.contract import TERMINAL_STATES, JobSpec
 from service.recipes.operations import describe
 from tests.support.command_line import dsnot
 from tests.support.job_examples import made_job
+from tests.support.waiting import CEILING_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path)
         "slow = {'torch', 'numpy', 'httpx', 'sqlalchemy', 'psycopg', 'alembic', 'fastapi'} & set(sys.modules)\n"
         "sys.exit(str(slow) if slow else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
 
