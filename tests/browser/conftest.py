@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.contract import Scope
 from service.database import Database
 from tests.support.api_server import key_for
+from tests.support.settling import COUNT_FETCHES
 
 CHROMIUM = Path(os.environ.get("DSNOT_CHROMIUM", "/usr/bin/chromium"))
+PATIENCE_MS = 60_000
+"""Until Playwright gives up; only a hang takes as long."""
 SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -19,6 +22,7 @@ SIZES = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 390, "height
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():  # which only root can install
         pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium, or name another in DSNOT_CHROMIUM")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root may not have the sandbox
         yield browser
@@ -41,7 +45,8 @@ def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
 
     def open_page(path: str, *, at: str = url, size: str = "desk", scheme: str = "light", excused: str = "nothing is") -> Page:
         context = chromium.new_context(viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(COUNT_FETCHES)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -9,6 +9,7 @@ from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE, finished_job
+from tests.support.settling import settle
 
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
@@ -40,7 +41,7 @@ def test_no_page_breaks_a_rule_of_accessibility_or_is_wider_than_the_screen(
         "/sign-in",
     ):
         page.goto(f"{url}{path}")
-        page.wait_for_timeout(300)
+        settle(page)
         broken[path] = violations(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.locator("h1").count() == 1

@@ -13,6 +13,7 @@ from service.settings import Settings
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.dashboard_jobs import HOSTILE
+from tests.support.settling import settle
 from tests.support.trigger_events import PLAIN
 from tests.support.triggers import create, fire, jobs
 from tests.support.waiting import CEILING_SECONDS
@@ -235,7 +236,7 @@ def test_pages_of_triggers_are_for_everybody_and_run_nothing(
     page = opened("/triggers", size=size, scheme=scheme)
     for path in ("/triggers", "/triggers/new", here, f"{here}/edit", *(f"{here}/firings/{each}" for each in firings)):
         page.goto(f"{url}{path}")
-        page.wait_for_timeout(300)  # whatever would run, has
+        settle(page)
         assert violations(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.locator("h1").count() == 1

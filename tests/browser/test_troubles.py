@@ -15,9 +15,6 @@ from tests.support.page_jobs import is_unbroken, mark
 
 AWAY = {"type": "unavailable", "title": "Temporarily unavailable", "status": 503, "detail": "the database does not answer"}
 
-_TURN_MS = 20_000
-"""Pages follow every few seconds."""
-
 
 def is_away(route: Route) -> None:
     route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(AWAY))
@@ -30,9 +27,9 @@ def test_a_page_that_follows_says_that_the_service_is_away_and_goes_on(opened: O
     mark(page)
     address = page.url
     page.route(address, is_away)
-    expect(page.locator("#connection")).to_contain_text("The service answers with 503", timeout=_TURN_MS)
+    expect(page.locator("#connection")).to_contain_text("The service answers with 503")
     page.unroute(address)
-    expect(page.locator("#connection")).to_be_hidden(timeout=_TURN_MS)
+    expect(page.locator("#connection")).to_be_hidden()
     assert is_unbroken(page)
 
 
@@ -62,10 +59,10 @@ def test_what_is_ticked_in_the_list_outlives_a_lost_connection(opened: Opening, 
         mark(page)
         page.locator(f"#pick-{job}").check()
         line.cut()
-        expect(page.locator("#connection")).to_contain_text("The connection is lost. What you see is old", timeout=_TURN_MS)
+        expect(page.locator("#connection")).to_contain_text("The connection is lost. What you see is old")
         set_job(database, job, state=JobState.RUNNING)
         line.mend()
-        expect(page.locator("#connection")).to_be_hidden(timeout=_TURN_MS)
+        expect(page.locator("#connection")).to_be_hidden()
         expect(page.locator(".jobs .state.running")).to_have_count(1)
         expect(page.locator(f"#pick-{job}")).to_be_checked()
         assert is_unbroken(page)

@@ -17,10 +17,9 @@ from tests.support.api_server import insert_job, set_job
 from tests.support.cut_line import line_to
 from tests.support.dashboard_jobs import HOSTILE, add_blocks, finished_job, many_jobs
 from tests.support.page_jobs import BODY, is_unbroken, mark
+from tests.support.settling import settle
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
-
-_RUN_MS = 120_000
 
 
 def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
@@ -31,7 +30,7 @@ def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, setting
     expect(page.locator("#status .headline")).to_contain_text("queued")
     expect(page.locator("#charts")).to_be_hidden()
     with worker_thread(settings):
-        expect(page.locator("#status .headline")).to_contain_text("succeeded", timeout=_RUN_MS)
+        expect(page.locator("#status .headline")).to_contain_text("succeeded")
     expect(page.locator("#metrics")).to_contain_text("Perplexity, wiki-sample")
     expect(page.locator("#courses .stages li")).to_have_count(5)
     expect(page.locator("#heat-chart .cell")).to_have_count(6 * 7)
@@ -102,7 +101,7 @@ def test_whoever_is_signed_out_meanwhile_is_told_and_led_back(opened: Opening, d
     job = insert_job(database, state=JobState.RUNNING)
     page = opened(f"/jobs/{job}", excused="401")
     close_all(database, key.split("_")[1])
-    expect(page.locator("#connection")).to_contain_text("You are signed out", timeout=15_000)  # the page asks every 5 s
+    expect(page.locator("#connection")).to_contain_text("You are signed out")
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_label("API key").fill(key)
     page.keyboard.press("Enter")
@@ -116,7 +115,8 @@ def test_several_jobs_are_cancelled_at_once_and_the_list_follows(opened: Opening
     mark(page)
     page.get_by_label("Select all jobs").check()
     expect(page.locator("#selection")).to_have_text("6 selected")
-    page.wait_for_timeout(4500)  # the list has been read again, and what was ticked is ticked still
+    set_job(database, insert_job(database, model="org/earlier"), state=JobState.PAUSED)
+    expect(page.locator(".state.paused")).to_have_count(1)  # the list has been read again
     expect(page.locator("#selection")).to_have_text("6 selected")
     page.get_by_role("button", name="Cancel selected").click()
     page.get_by_role("button", name="Cancel these 6 jobs").click()
@@ -132,21 +132,20 @@ def test_nothing_runs_that_names_and_labels_hold(opened: Opening, database: Data
     for path in ("/", "/jobs", f"/jobs/{job}"):
         page = opened(path)
         expect(page.locator("h1")).to_be_visible()
-        page.wait_for_timeout(300)  # whatever would run, has
+        settle(page)
 
 
-def test_charts_of_a_large_model_are_drawn_at_once_and_lists_of_many_jobs_are_left_behind(
-    opened: Opening, database: Database
-) -> None:
+def test_charts_of_126_blocks_are_drawn_at_once_in_few_changes(opened: Opening, database: Database) -> None:
     many_jobs(database, 10_000)
     page = opened(f"/jobs/{finished_job(database, blocks=126)}")
     expect(page.locator("#heat-chart .cell")).to_have_count(126 * 7)
-    took = page.evaluate(
-        """() => { const began = performance.now();
+    changes = page.evaluate(
+        """() => { const observer = new MutationObserver(() => {});
+        observer.observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
         const choice = document.getElementById("measure"); choice.value = "swaps"; choice.dispatchEvent(new Event("change"));
-        document.body.getBoundingClientRect(); return performance.now() - began; }"""
+        return observer.takeRecords().length; }"""
     )
-    assert took < 200  # milliseconds
+    assert 0 < changes < 4 * 126 * 7
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".jobs tbody tr")).to_have_count(50)

@@ -18,12 +18,10 @@ from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE
+from tests.support.settling import settle
 from tests.support.threads import dispatcher_threads
 from tests.support.webhook_receiver import Sink, receiving
 from tests.support.webhooks import create, deliveries
-
-SENT_MS = 20_000
-"""The dispatcher has only just been started."""
 
 
 @pytest.fixture
@@ -71,18 +69,18 @@ def test_a_webhook_is_made_tested_fails_and_is_replayed(opened: Opening, sink: S
     assert secret not in page.content()
 
     page.get_by_role("button", name="Send a test message").click()
-    expect(page.locator("#deliveries .state.delivered")).to_have_count(1, timeout=SENT_MS)
+    expect(page.locator("#deliveries .state.delivered")).to_have_count(1)
     assert "answered 200" in newest(page)
     assert Verifier(secret).verify(sink.got[0].body, sink.got[0].headers)["type"] == "webhook.test"
 
     sink.status = 500
     page.get_by_role("button", name="Send a test message").click()
-    expect(page.locator("#deliveries .state.failed")).to_have_count(1, timeout=SENT_MS)
+    expect(page.locator("#deliveries .state.failed")).to_have_count(1)
     assert "answered 500" in newest(page)
     sink.status = 200
     page.locator("#deliveries tbody tr").first.get_by_role("button", name="Replay").click()
     expect(page.locator("#said")).to_have_text("The message is being sent again.")
-    expect(page.locator("#deliveries .state.delivered")).to_have_count(2, timeout=SENT_MS)
+    expect(page.locator("#deliveries .state.delivered")).to_have_count(2)
     assert sink.ids[1:] == [sink.ids[1]] * 3
 
     page.locator("#deliveries tbody tr").first.get_by_role("link", name="webhook.test").click()
@@ -107,11 +105,11 @@ def test_a_job_shows_whom_its_events_were_told_to(opened: Opening, api: httpx.Cl
     tell(database, job)
     told = page.locator("#deliveries tbody tr")
     expect(told).to_contain_text(sink.url)
-    expect(told.locator(".state.failed")).to_be_visible(timeout=SENT_MS)
+    expect(told.locator(".state.failed")).to_be_visible()
     expect(told).to_contain_text("answered 503")
     sink.status = 200
     told.get_by_role("button", name="Replay").click()
-    expect(told.locator(".state.delivered")).to_be_visible(timeout=SENT_MS)
+    expect(told.locator(".state.delivered")).to_be_visible()
     told.get_by_role("link", name="job.paused").click()
     expect(page.locator("#message pre")).to_contain_text(str(job))
 
@@ -170,7 +168,7 @@ def test_a_webhook_is_changed_switched_off_given_a_new_secret_and_deleted(opened
     page.get_by_role("button", name="Disable").click()
     page.get_by_role("button", name="Disable it").click()
     expect(page.locator("#status")).to_contain_text("switched off")
-    expect(page.locator("#deliveries .state.failed")).to_have_count(1, timeout=SENT_MS)
+    expect(page.locator("#deliveries .state.failed")).to_have_count(1)
     expect(page.get_by_role("button", name="Replay")).to_have_count(0)
     page.get_by_role("button", name="Enable").click()
     expect(page.locator("#status .state.enabled")).to_be_visible()
@@ -250,7 +248,7 @@ def test_pages_of_webhooks_are_for_everybody_and_run_nothing(
     job = insert_job(database, state=JobState.RUNNING)
     tell(database, job)
     page = opened(f"/webhooks/{made['id']}", size=size, scheme=scheme)
-    expect(page.locator("#deliveries .state.failed")).to_have_count(1, timeout=SENT_MS)
+    expect(page.locator("#deliveries .state.failed")).to_have_count(1)
     (delivery,) = deliveries(api, made)
     here = f"/webhooks/{made['id']}"
     for path in (
@@ -258,7 +256,7 @@ def test_pages_of_webhooks_are_for_everybody_and_run_nothing(
         f"/jobs/{job}",
     ):  # fmt: skip
         page.goto(f"{url}{path}")
-        page.wait_for_timeout(300)  # whatever would run, has
+        settle(page)
         assert violations(page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.locator("h1").count() == 1
