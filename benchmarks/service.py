@@ -47,13 +47,15 @@ def main() -> None:
 
 
 def creation(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """POST /v1/jobs, all for one tenant, without and with an idempotency key."""
+    """POST /v1/jobs, all for one tenant: as fast as it is answered, without and with an idempotency key, and at a steady rate.
+
+    The aim is that of the steady rate; a closed loop measures throughput.
+    """
     for keyed, clients in product((False, True), sorted({1, options.clients})):
         requests(servers, _POST, _WARM_UP, clients, keyed=keyed)
         seconds, total = requests(servers, _POST, options.creations, clients, keyed=keyed)
         case = f"{clients} clients{', each request under a key' if keyed else ''}"
-        figure = latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1))
-        yield aiming(figure, p99_ms=150) if clients == options.clients and not keyed else figure
+        yield latencies("job creation", case, seconds, per_second=round(len(seconds) / total, 1))
         _rows.empty(database)
     seconds, total = requests(servers, _POST, options.creations, options.clients, every=1)
     case = f"{options.clients} clients, each one request a second"

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 from importlib.metadata import version
 from operator import attrgetter
 from types import FrameType
@@ -44,7 +43,6 @@ import service.webhooks.endpoints
 import service.workers.endpoints
 from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
-from service.audit.operations import complete
 from service.audit.trail import AuditTrail
 from service.bodies import BodyGuard
 from service.dashboard import problem_pages
@@ -55,9 +53,8 @@ from service.errors import InvalidInput, Unavailable
 from service.events.wakeups import Wakeups
 from service.health.operations import readiness_of
 from service.jobs import operations as jobs
-from service.jobs.operations import create_all
 from service.jobs.parameters import only_known_parameters
-from service.keys.authentication import Forbidden, Unauthenticated, admit_arrivals, identify
+from service.keys.authentication import Forbidden, Unauthenticated, identify
 from service.metrics.collector import DatabaseCollector
 from service.metrics.requests import RequestMetrics
 from service.models.sources import ModelSources
@@ -70,7 +67,6 @@ from service.request_log import RequestLog
 from service.resources import Resources
 from service.settings import Settings
 from service.streams import Places
-from service.together import Together
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -160,11 +156,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         readiness = readiness_of(settings, store, queue)
         models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Places(settings.max_uploads)
         rates = RateLimiter(settings.broker_url.get_secret_value())
-        arrivals = Together(partial(admit_arrivals, database, settings, rates))
-        answered = Together(partial(complete, database))
-        creations = Together(partial(create_all, database, settings, service.jobs.endpoints.created))
-        together = (arrivals, answered, creations)
-        app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates, *together)
+        app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)
         compile_templates()
@@ -177,8 +169,6 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             await listener
         app.state.metrics.unregister(collector)
         collector.close()
-        for each in together:
-            each.close()
         readiness.close()
         models.close()
         queue.close()

@@ -36,7 +36,6 @@ class RequestLog:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _PLAIN_ID.fullmatch(given) else uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id  # for threads that work for several requests
         with bound_contextvars(request_id=request_id):
             await self._answer(scope, receive, send, request_id)
 

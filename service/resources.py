@@ -1,7 +1,7 @@
 """What one service process holds open, and how endpoints get at it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -13,13 +13,6 @@ from service.models.sources import ModelSources
 from service.rates.limiter import RateLimiter
 from service.settings import Settings
 from service.streams import Places
-
-if TYPE_CHECKING:
-    from service.audit.operations import Answered
-    from service.idempotency.answers import Answer
-    from service.jobs.operations import Creation
-    from service.keys.authentication import Arrival
-    from service.together import Together
 
 
 @dataclass(frozen=True)
@@ -34,11 +27,6 @@ class Resources:
     models: ModelSources
     uploads: Places
     rates: RateLimiter
-    arrivals: "Together[Arrival, None]"
-    """Who calls, and may they?"""
-    answered: "Together[Answered, None]"
-    """What came of it?"""
-    creations: "Together[Creation, Answer]"
 
 
 # `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
@@ -79,10 +67,6 @@ async def _models(resources: Annotated[Resources, Depends(_resources)]) -> Model
     return resources.models
 
 
-async def _creations(resources: Annotated[Resources, Depends(_resources)]) -> "Together[Creation, Answer]":
-    return resources.creations
-
-
 TheResources = Annotated[Resources, Depends(_resources)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheDatabase = Annotated[Database, Depends(_database)]
@@ -92,4 +76,3 @@ TheReadiness = Annotated[Readiness, Depends(_readiness)]
 TheModels = Annotated[ModelSources, Depends(_models)]
 TheUploads = Annotated[Places, Depends(_uploads)]
 TheRates = Annotated[RateLimiter, Depends(_rates)]
-TheCreations = Annotated["Together[Creation, Answer]", Depends(_creations)]

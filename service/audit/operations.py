@@ -1,37 +1,30 @@
-"""Keeping and reading the record of who did what."""
+"""Writing and reading the audit log."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from service.audit import repository
 from service.audit.repository import EntryFilter
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor, Page, page_of
-from service.database import Database
+from service.database import TRANSIENT, Database
+from service.logging import get_logger
+
+log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Answered:
-    """What came of the request of an entry."""
-
-    entry_id: UUID
-    status: int
-    problem: str | None
-    created: str | None
-
-
-def complete(database: Database, answers: Sequence[Answered]) -> list[None]:
-    """Note what came of requests. Nothing of it can be refused."""
-    with database.at_once() as session:
-        repository.complete(session, [vars(each) for each in answers])
-    return [None] * len(answers)
+def complete(database: Database, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
+    """Record the outcome of an entry's request. If the database is unreachable, the request itself stands."""
+    try:
+        with database.at_once() as session:
+            repository.complete(session, entry_id, status=status, problem=problem, created=created)
+    except TRANSIENT as error:
+        log.warning("audit_entry_incomplete", entry=str(entry_id), status=status, error=type(error).__name__)
 
 
 def note_command(database: Database, *, tenant: str, action: str, path: str) -> None:
-    """What whoever runs the service has done past the API."""
+    """Record an operator's command, which does not go through the API."""
     with database.begin() as session:
-        repository.add(session, [{"id": uuid4(), "tenant": tenant, "action": action, "path": path}])
+        repository.add(session, tenant=tenant, action=action, path=path)
 
 
 def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[AuditEntry]:

@@ -1,16 +1,17 @@
 """SQL of the audit log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.audit.tables import AuditEntry
 from service.cursor import Cursor
-from service.database import in_seconds, insert_rows, table_of
+from service.database import in_seconds, insert_row, table_of
 
 _FORGET_AT_ONCE: Final = 10_000
 _COMPLETE: Final = (
@@ -30,14 +31,26 @@ class EntryFilter:
     created_before: datetime | None = None
 
 
-def add(session: Session, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write entries down, which are not complete yet."""
-    insert_rows(session, AuditEntry, entries)
+def add(
+    session: Session,
+    *,
+    tenant: str,
+    action: str,
+    path: str,
+    key_id: str | None = None,
+    request_id: str | None = None,
+    address: str | None = None,
+) -> UUID:
+    """Insert an entry without outcome; its id."""
+    entry_id = uuid4()
+    caller = {"tenant": tenant, "key_id": key_id, "request_id": request_id, "address": address}
+    insert_row(session, AuditEntry, id=entry_id, action=action, path=path, **caller)
+    return entry_id
 
 
-def complete(session: Session, answers: Sequence[Mapping[str, Any]]) -> None:
-    """Note what came of requests: `entry_id`, `status`, `problem` and `created` of each."""
-    session.connection().execute(_COMPLETE, answers)
+def complete(session: Session, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
+    """Record the outcome of an entry's request."""
+    session.connection().execute(_COMPLETE, {"entry_id": entry_id, "status": status, "problem": problem, "created": created})
 
 
 def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:

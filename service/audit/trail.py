@@ -1,48 +1,36 @@
-"""The audit log's entries are completed before their requests are answered."""
+"""Audit entries of requests: inserted before the request is carried out, completed before its response is sent."""
 
-from collections.abc import Sequence
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.audit import repository
-from service.audit.operations import Answered
-from service.database import TRANSIENT, Session
-from service.logging import get_logger
+from service.audit import operations, repository
+from service.database import Session
+from service.logging import request_id
 from service.problems import Internal
-
-log = get_logger(__name__)
 
 _LONGEST_PATH: Final = 512
 
 
-def open_entries(session: Session, requests: Sequence[Request]) -> None:
-    """Note what requests are about to do, as part of a transaction that ends before they do it. Their callers are known."""
-    entries = [_entry(request) for request in requests]
-    if entries:
-        repository.add(session, entries)
-    for request, entry in zip(requests, entries, strict=True):
-        request.state.audit_entry = entry["id"]
-
-
-def _entry(request: Request) -> dict[str, Any]:
-    caller = request.state.caller
-    return {
-        "id": uuid4(),
-        "tenant": caller.tenant,
-        "key_id": caller.key_id,
-        "action": request.scope["route"].name,
-        "path": request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH],  # still escaped: no character can do harm
-        "request_id": request.state.request_id,
-        "address": request.client.host if request.client else None,
-    }
+def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) -> None:
+    """Insert the audit entry of a request, in a transaction that ends before the request is carried out."""
+    request.state.audit_entry = repository.add(
+        session,
+        tenant=tenant,
+        key_id=key_id,
+        action=request.scope["route"].name,
+        path=request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH],  # still percent-encoded, so harmless
+        request_id=request_id(),
+        address=request.client.host if request.client else None,
+    )
 
 
 class AuditTrail:
-    """ASGI middleware: writes down what came of each request whose entry was opened."""
+    """ASGI middleware that records the outcome of each request with an audit entry."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,13 +49,9 @@ class AuditTrail:
 
 
 async def _complete(scope: Scope, status: int, created: str | None) -> None:
-    """What has been done stays done, also where this cannot be noted."""
     state: dict[str, Any] = scope.get("state", {})
-    entry_id: UUID | None = state.pop("audit_entry", None)  # once: an answer may break after it has begun
-    if entry_id is None:
-        return
-    problem = Internal.type if status == Internal.status else state.get("problem")
-    try:
-        await scope["app"].state.resources.answered.do(Answered(entry_id, status, problem, created))
-    except TRANSIENT as error:
-        log.warning("audit_entry_incomplete", entry=str(entry_id), status=status, error=type(error).__name__)
+    entry_id: UUID | None = state.pop("audit_entry", None)  # once: a response can fail after its start
+    if entry_id is not None:
+        problem = Internal.type if status == Internal.status else state.get("problem")
+        database = scope["app"].state.resources.database
+        await run_in_threadpool(operations.complete, database, entry_id, status=status, problem=problem, created=created)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.contract import Scope
-from service.keys.authentication import Caller, Forbidden, Unauthenticated, admit, found_by_session
+from service.keys.authentication import Caller, Forbidden, Unauthenticated, admit, key_of_session
 from service.resources import TheDatabase, TheRates, TheSettings
 from service.sessions import cookies, forgery
 
@@ -42,9 +42,9 @@ def _reader(request: Request, settings: TheSettings, database: TheDatabase, rate
     if token is None:
         raise Unauthenticated("sign in first")
     with database.at_once() as session:
-        found = found_by_session(session, token)
-        admit(session, request, settings, rates, found)
-    visitor = Visitor(request.state.caller, found.key.name, forgery.token_for(token))
+        valid = key_of_session(session, token)
+        admit(session, request, settings, rates, valid)
+    visitor = Visitor(request.state.caller, valid.key.name, forgery.token_for(token))
     request.state.visitor = visitor
     if not visitor.caller.may(Scope.JOBS_READ):
         raise Forbidden(f"this page needs a key with the scope {Scope.JOBS_READ}; sign out, and in again with another key")

@@ -11,7 +11,7 @@ from service.bodies import media_type_of
 from service.dashboard.rendering import page
 from service.errors import MalformedBody, UnsupportedMediaType
 from service.keys import operations as keys
-from service.keys.authentication import admit, recognise
+from service.keys.authentication import admit
 from service.keys.secrets import parts_of
 from service.resources import TheDatabase, TheRates, TheSettings
 from service.sessions import cookies, forgery, operations
@@ -93,8 +93,7 @@ def _sign_out(request: Request, form: dict[str, str], database: TheDatabase, *, 
     with database.begin() as session:
         found = operations.find(session, token)
         if found is not None:
-            recognise(request, found)
-            trail.open_entries(session, [request])
+            trail.open_entry(session, request, tenant=found.key.tenant, key_id=found.key.id)
     operations.close(database, token)
     if found is not None and everywhere:
         operations.close_all(database, found.key.id)

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from service.contract import EventType
-from service.database import insert_rows
+from service.database import insert_row
 from service.events.tables import JobEvent
 from service.jobs.tables import Job
 
@@ -19,7 +19,7 @@ def append(session: Session, job_id: UUID, event: EventType, data: dict[str, Any
     The update locks the job's row until the transaction ends, so numbers have no gaps and become visible in their order.
     """
     number = _next_number(session, job_id)
-    insert_rows(session, JobEvent, [{"job_id": job_id, "seq": number, "type": event, "data": data or {}}])
+    insert_row(session, JobEvent, job_id=job_id, seq=number, type=event, data=data or {})
     return number
 
 

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 from pydantic import AfterValidator, WithJsonSchema
 
 from service.errors import InvalidInput
-from service.idempotency.operations import HEADER, Asked, fingerprint
+from service.idempotency.operations import HEADER, KeyedRequest, fingerprint
 
 _BARE: Final = r"[!#-~](?:[ -~]{0,253}[!-~])?"
 _QUOTED: Final = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'
@@ -41,15 +41,15 @@ OptionalKey = Annotated[
 """The key alone, for routes whose body is no JSON."""
 
 
-async def _asked(request: Request, idempotency_key: OptionalKey = None) -> Asked | None:
+async def _keyed(request: Request, idempotency_key: OptionalKey = None) -> KeyedRequest | None:
     if idempotency_key is None:
         return None
     if len(request.headers.getlist(HEADER)) > 1:
         detail = "must be sent once"
         raise InvalidInput(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
     body = json.dumps(json.loads(await request.body() or b"null"), sort_keys=True, separators=(",", ":"))
-    return Asked(idempotency_key, fingerprint(request.method, request.scope["path"], body.encode()))
+    return KeyedRequest(idempotency_key, fingerprint(request.method, request.scope["path"], body.encode()))
 
 
-AskedOnce = Annotated[Asked | None, Depends(_asked)]
-"""For routes that take JSON: what `once` needs to know of the request; None if it has no key."""
+OptionalKeyedRequest = Annotated[KeyedRequest | None, Depends(_keyed)]
+"""Parameter of routes that take JSON; None for a request without a key."""

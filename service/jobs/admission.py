@@ -37,11 +37,6 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
     return spec.model_copy(update={"model": model})
 
 
-def is_quick(models: ModelSources, spec: JobSpec) -> bool:
-    """Whether `admit` asks nobody and reads no file."""
-    return spec.output.hub is None and models.is_settled(spec.model)
-
-
 def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
     """The hub is not asked: whether the token may write there shows hours later, when it may have been given the right."""
     if spec.output.hub is None:

@@ -16,26 +16,23 @@ from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaTy
 from service.headers import LOCATION
 from service.idempotency.answers import REPLAYED, Answer
 from service.idempotency.operations import InFlight
-from service.idempotency.parameters import AskedOnce
+from service.idempotency.parameters import OptionalKeyedRequest
 from service.jobs import lifecycle, operations
-from service.jobs.accepting import NewJob
 from service.jobs.lifecycle import PreconditionFailed
-from service.jobs.operations import Creation, JobNotFound, QuotaExceeded
+from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.jobs.ordering import JobOrder
 from service.jobs.parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, JobCursor, SortedBy, WantedJobs, is_known
 from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage, LayerView
 from service.jobs.tables import Job
 from service.jobs.waiting import VARY, WAITED, ToWait, Waiting
 from service.keys.authentication import JobReader, JobWriter
-from service.logging import get_logger
 from service.plans import operations as plans
 from service.plans import outlook
 from service.plans.schemas import PlanView
 from service.problems import problem_responses
 from service.query import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageLimit
-from service.resources import TheCreations, TheDatabase, TheModels, TheSettings
+from service.resources import TheDatabase, TheModels, TheSettings
 
-log = get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the job's version, for `If-Match`"}}
@@ -60,8 +57,7 @@ async def create_job(
     settings: TheSettings,
     database: TheDatabase,
     models: TheModels,
-    creations: TheCreations,
-    asked: AskedOnce,
+    keyed: OptionalKeyedRequest,
     waiting: ToWait,
     validate_only: Annotated[
         bool, TRUE_OR_FALSE, Query(description="check the job and tell what it would be, without making it")
@@ -74,14 +70,9 @@ async def create_job(
     if validate_only:
         planned = await run_in_threadpool(plans.plan, database, settings, models, spec, tenant=caller.tenant)
         return Response(PlanView.of(planned).model_dump_json(), media_type="application/json")
-    admitted: Answer | JobSpec | None = operations.admitted_quickly(models, settings, spec, tenant=caller.tenant)
-    if admitted is None:
-        admitted = await run_in_threadpool(
-            operations.admitted, database, settings, models, spec, tenant=caller.tenant, asked=asked
-        )
-    answer = admitted if isinstance(admitted, Answer) else await creations.do(Creation(NewJob(admitted, caller.tenant), asked))
-    if answer.is_replay:
-        log.info("answer_replayed", status=answer.status)
+    answer = await run_in_threadpool(
+        operations.create, database, settings, models, spec, tenant=caller.tenant, keyed=keyed, answer=_created
+    )
     if waiting.seconds is None:
         return answer.response(VARY)
     return await _after_waiting(answer, waiting, caller.tenant)
@@ -93,11 +84,10 @@ async def _after_waiting(answer: Answer, waiting: Waiting, tenant: str) -> Respo
         waited = await waiting.until_ended(UUID(json.loads(answer.body)["id"]), tenant=tenant)
     except (JobNotFound, *TRANSIENT):
         return answer.response(VARY)
-    return replace(created(waited.job), is_replay=answer.is_replay).response(waited.headers)
+    return replace(_created(waited.job), is_replay=answer.is_replay).response(waited.headers)
 
 
-def created(job: Job) -> Answer:
-    """What whoever asked for the job is told."""
+def _created(job: Job) -> Answer:
     return Answer.of(JobView.of(job), status=201, headers=_etag(job) | {"Location": f"/v1/jobs/{job.id}"})
 
 

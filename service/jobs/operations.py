@@ -1,8 +1,6 @@
 """What callers do with jobs, and why it may be refused."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from uuid import UUID
 
 from service.attempts.tables import Attempt
@@ -10,11 +8,11 @@ from service.contract import JobSpec, JobState
 from service.cursor import Page
 from service.database import Database, Session
 from service.datasets import operations as datasets
-from service.errors import Later, NotFound, Problem
+from service.errors import Later, NotFound
 from service.idempotency.answers import Answer
-from service.idempotency.operations import Asked, Keyed, known, once
+from service.idempotency.operations import KeyedRequest, once
 from service.jobs import admission, repository
-from service.jobs.accepting import NewJob, accept
+from service.jobs.insertion import insert_job
 from service.jobs.ordering import JobOrder, Place
 from service.jobs.repository import JobFilter
 from service.jobs.tables import Job, Layer
@@ -38,103 +36,51 @@ class QuotaExceeded(Later):
     status, type, title, retry_after = 429, "quota-exceeded", "Too many jobs are waiting", 60
 
 
-@dataclass(frozen=True)
-class Creation:
-    """A new job, admitted, and the key under which it was asked for, if any."""
-
-    new: NewJob
-    asked: Asked | None
-
-    @property
-    def keyed(self) -> Keyed | None:
-        return ((self.new.tenant, self.asked.key), self.asked) if self.asked else None
-
-
-def admitted(
-    database: Database, settings: Settings, models: ModelSources, spec: JobSpec, *, tenant: str, asked: Asked | None
-) -> Answer | JobSpec:
-    """The spec as it can be accepted; the answer, if it is known: what was admitted then may be impossible now.
+def create(
+    database: Database,
+    settings: Settings,
+    models: ModelSources,
+    spec: JobSpec,
+    *,
+    tenant: str,
+    keyed: KeyedRequest | None,
+    answer: Callable[[Job], Answer],
+) -> Answer:
+    """Create a job: the row, its first event, its message to the workers and the answer under the caller's key, atomically.
 
     Raises:
-        ModelRefused, InvalidInput: the model, or the spec together with it, cannot work.
-        KeyReused: the key stands for another request.
+        ModelRefused, InvalidInput: the model, or the spec with this model, cannot work.
+        QuotaExceeded: the tenant's queue is full.
+        KeyReused, InFlight: the key belongs to another request, or to one that is being carried out.
     """
-    answer = known(database, asked, tenant=tenant) if asked else None
-    return answer or admission.admit(models, settings, spec, tenant=tenant)
-
-
-def admitted_quickly(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: str) -> JobSpec | None:
-    """The same, without waiting for anything; None if it takes longer or is to be refused."""
-    if not admission.is_quick(models, spec):
-        return None
-    with suppress(Problem):  # what was answered once is answered again, also where it would be refused now
-        return admission.admit(models, settings, spec, tenant=tenant)
-    return None
-
-
-def create_all(
-    database: Database, settings: Settings, answer: Callable[[Job], Answer], creations: Sequence[Creation]
-) -> list[Answer | Exception]:
-    """Accept jobs: rows, first events, messages to the workers and the answers under the callers' keys, all or nothing.
-
-    Instead of an answer, for whoever is refused:
-        QuotaExceeded: the tenant has too many jobs waiting.
-        KeyReused, InFlight: the key stands for another request, or for one that goes on.
-        ModelNotFound, InvalidInput: see `add`.
-    """
-    with database.begin() as session:
-
-        def make(places: Sequence[int]) -> list[Answer | Problem]:
-            made = _add_all(session, settings, [creations[place].new for place in places])
-            return [job if isinstance(job, Problem) else answer(job) for job in made]
-
-        return [*once(session, [creation.keyed for creation in creations], make)]
+    return once(
+        database,
+        keyed,
+        tenant=tenant,
+        admit=lambda: admission.admit(models, settings, spec, tenant=tenant),
+        create=lambda session, admitted: answer(add(session, settings, admitted, tenant=tenant)),
+    )
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """One job with an admitted spec, as part of a transaction that is about to end.
+    """Insert a job with an admitted spec, in a transaction that is about to end: the tenant's other callers wait for it.
 
     Raises:
-        ModelNotFound: the earlier job whose artifact is to be pruned has lost it meanwhile.
-        InvalidInput: a data set is not there.
+        ModelNotFound: the earlier job that is to be pruned has lost its artifact meanwhile.
+        InvalidInput: a data set does not exist.
         QuotaExceeded
     """
-    (made,) = _add_all(session, settings, [NewJob(spec, tenant, retry_of)])
-    if isinstance(made, Problem):
-        raise made
-    return made
-
-
-def _add_all(session: Session, settings: Settings, wanted: Sequence[NewJob]) -> list[Job | Problem]:
-    outcomes: dict[UUID, Job | Problem] = {}
-    held: dict[UUID, list[UUID]] = {}
-    for new in wanted:
-        try:
-            held[new.id] = _hold(session, new)
-        except Problem as problem:
-            outcomes[new.id] = problem
-    ready = [new for new in wanted if new.id in held]
-    # late, because the tenants' other callers wait from here to the commit
-    for new, job in zip(ready, accept(session, ready, max_queued_jobs=settings.max_queued_jobs), strict=True):
-        outcomes[new.id] = job or _quota_exceeded(session, settings, new.tenant)
-        if job is not None:
-            if held[new.id]:
-                datasets.use(session, job.id, held[new.id])
-            log.info("job_accepted", job_id=str(job.id), request_id=new.request_id)
-    return [outcomes[new.id] for new in wanted]
-
-
-def _hold(session: Session, new: NewJob) -> list[UUID]:
-    """Keep what the job needs from being deleted; the uploads among it. Raises ModelNotFound, InvalidInput."""
-    if new.spec.model.source == "job":
-        source = UUID(new.spec.model.id)
-        usable(repository.get(session, source, tenant=new.tenant, share=True), source)
-    return datasets.hold(session, new.spec, tenant=new.tenant)
-
-
-def _quota_exceeded(session: Session, settings: Settings, tenant: str) -> QuotaExceeded:
-    most = quotas.limits_in(session, settings, tenant).max_queued_jobs
-    return QuotaExceeded(f"{most} jobs are queued; wait until some have started, or cancel some")
+    if spec.model.source == "job":
+        source = UUID(spec.model.id)
+        usable(repository.get(session, source, tenant=tenant, share=True), source)
+    uploads = datasets.hold(session, spec, tenant=tenant)
+    job = insert_job(session, spec, tenant=tenant, max_queued_jobs=settings.max_queued_jobs, retry_of=retry_of)
+    if job is None:
+        limit = quotas.limits_in(session, settings, tenant).max_queued_jobs
+        raise QuotaExceeded(f"{limit} jobs are queued; wait until some have started, or cancel some")
+    datasets.use(session, job.id, uploads)
+    log.info("job_accepted", job_id=str(job.id))
+    return job
 
 
 def find(database: Database, job_id: UUID, tenant: str) -> Job | None:

@@ -1,27 +1,25 @@
-"""Who calls, and what they may do: by an API key, or in a browser by the session that was opened with one.
+"""Authentication and authorization: by API key, or in a browser by the session opened with one.
 
-`identify` comes before everything else that looks at a request: it finds the key's holder, counts the request and opens its entry
-in the audit log. `authenticate` is the dependency that endpoints name in their signatures, with the scope that they need.
+`identify` runs before everything else that looks at a request: it authenticates the caller, counts the request against the rate
+limit and opens its audit entry. `authenticate` is the dependency that endpoints declare, with the scope that they require.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
-from starlette.concurrency import run_in_threadpool
 
 from service.audit import trail
 from service.contract import Scope
-from service.database import Database, Session
+from service.database import Session
 from service.errors import Problem
 from service.keys import operations, repository
-from service.keys.repository import Found
+from service.keys.repository import ValidKey
 from service.keys.secrets import parts_of
 from service.quotas.operations import Limits, limits_of
 from service.rates.limiter import Kind, RateLimited, RateLimiter
-from service.resources import Resources, TheResources
+from service.resources import TheDatabase, TheRates, TheSettings
 from service.sessions import cookies, forgery
 from service.sessions import operations as sessions
 from service.settings import Settings
@@ -53,97 +51,52 @@ class Caller:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-async def identify(request: Request, resources: TheResources) -> None:
-    """Find out who calls, if they send a key or, without one, the cookie of a session.
+def identify(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> None:
+    """Authenticate the caller by API key or, without one, by the cookie of a session.
 
     Raises:
-        Unauthenticated: the key does not work, or the session has ended.
-        CrossSite: something is to be changed by the cookie, and no page of ours asks for it.
-        RateLimited: the key has been used too often within a minute.
+        Unauthenticated: the key is not valid, or the session has ended.
+        CrossSite: a request with a cookie would change something, and does not come from one of our pages.
+        RateLimited: the key has exceeded its requests per minute.
     """
     plaintext, token = key_in(request), cookies.token_in(request)
     if plaintext is not None:
-        parts = parts_of(plaintext)
-        if parts is None:
-            raise _unknown_key()
-        await resources.arrivals.do(Arrival(request, *parts))
+        with database.at_once() as session:
+            admit(session, request, settings, rates, _key_of(session, plaintext))
     elif token is not None:
         if request.method not in _SAFE:
             forgery.check(request, token, request.headers.get(forgery.HEADER))
-        await run_in_threadpool(_admit_by_session, request, token, resources)
+        with database.at_once() as session:
+            admit(session, request, settings, rates, key_of_session(session, token))
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A request that shows a key."""
-
-    request: Request
-    key_id: str
-    secret: str
-
-
-def admit_arrivals(
-    database: Database, settings: Settings, rates: RateLimiter, arrivals: Sequence[Arrival]
-) -> list[Exception | None]:
-    """`admit` for many requests; why, for those that are refused."""
-    outcomes: list[Exception | None] = []
-    admitted: list[tuple[Request, Found]] = []
-    with database.at_once() as session:
-        shown = [(arrival.key_id, arrival.secret) for arrival in arrivals]
-        for arrival, found in zip(arrivals, operations.find_all(session, shown), strict=True):
-            try:
-                if found is None:
-                    raise _unknown_key()
-                _count(arrival.request, settings, rates, found)
-            except Problem as problem:
-                outcomes.append(problem)
-            else:
-                outcomes.append(None)
-                admitted.append((arrival.request, found))
-        _note(session, admitted)
-    return outcomes
-
-
-def _unknown_key() -> Unauthenticated:
-    detail = "the API key is malformed, unknown, expired or revoked"
-    return Unauthenticated(detail, challenge='Bearer error="invalid_token"')
-
-
-def _admit_by_session(request: Request, token: str, resources: Resources) -> None:
-    with resources.database.at_once() as session:
-        admit(session, request, resources.settings, resources.rates, found_by_session(session, token))
-
-
-def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, found: Found) -> None:
-    """Note who calls, count the request, and open its entry in the audit log if it may change something. Raises RateLimited."""
-    _count(request, settings, rates, found)
-    _note(session, [(request, found)])
-
-
-def recognise(request: Request, found: Found) -> Caller:
-    """Note who calls."""
-    caller = Caller(found.key.tenant, found.key.id, frozenset(found.key.scopes))
+def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, valid: ValidKey) -> None:
+    """Set the request's caller, count the request and, if it may change something, open its audit entry. Raises RateLimited."""
+    caller = Caller(valid.key.tenant, valid.key.id, frozenset(valid.key.scopes))
     request.state.caller = caller
-    return caller
+    count(request, rates, caller.key_id, limits_of(settings, valid.quota))
+    if not valid.was_used_lately:
+        repository.note_use(session, caller.key_id)
+    if request.method not in _SAFE:
+        trail.open_entry(session, request, tenant=caller.tenant, key_id=caller.key_id)
 
 
-def _count(request: Request, settings: Settings, rates: RateLimiter, found: Found) -> None:
-    """Raises RateLimited."""
-    count(request, rates, recognise(request, found).key_id, limits_of(settings, found.quota))
-
-
-def _note(session: Session, admitted: Sequence[tuple[Request, Found]]) -> None:
-    for key_id in {found.key.id for _, found in admitted if not found.was_used_lately}:
-        repository.note_use(session, key_id)
-    trail.open_entries(session, [request for request, _ in admitted if request.method not in _SAFE])
-
-
-def found_by_session(session: Session, token: str) -> Found:
+def _key_of(session: Session, plaintext: str) -> ValidKey:
     """Raises Unauthenticated."""
-    found = sessions.find(session, token)
-    if found is None:
+    parts = parts_of(plaintext)
+    valid = operations.find(session, *parts) if parts else None
+    if valid is None:
+        challenge = 'Bearer error="invalid_token"'
+        raise Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
+    return valid
+
+
+def key_of_session(session: Session, token: str) -> ValidKey:
+    """Return the key that the session was opened with. Raises Unauthenticated."""
+    valid = sessions.find(session, token)
+    if valid is None:
         raise Unauthenticated("the session has ended; sign in again")
-    return found
+    return valid
 
 
 def key_in(request: Request) -> str | None:

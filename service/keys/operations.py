@@ -1,6 +1,6 @@
 """What can be done with API keys, and why it may be refused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,7 +9,7 @@ from service.cursor import Cursor, Page, page_of
 from service.database import Database, Session
 from service.errors import Conflict, InvalidInput, NotFound
 from service.keys import repository, secrets
-from service.keys.repository import Found
+from service.keys.repository import ValidKey
 from service.keys.tables import ApiKey
 
 _LONGEST: Final = timedelta(days=3660)
@@ -128,21 +128,12 @@ def find_key(database: Database, plaintext: str) -> ApiKey | None:
     return found.key if found else None
 
 
-def find(session: Session, key_id: str, secret: str) -> Found | None:
-    """The same, as part of a transaction."""
-    return find_all(session, [(key_id, secret)])[0]
-
-
-def find_all(session: Session, shown: Sequence[tuple[str, str]]) -> list[Found | None]:
-    """The key for each id and secret, if it works. An unknown id takes as long as a wrong secret."""
-    found = repository.valid(session, {key_id for key_id, _ in shown})
-    return [_opened(found.get(key_id), secret) for key_id, secret in shown]
-
-
-def _opened(found: Found | None, secret: str) -> Found | None:
-    present = found.key.secret_sha256 if found else None
-    old = found.key.old_secret_sha256 if found and found.old_secret_opens else None
-    return found if secrets.is_one_of(secret, present, old) else None
+def find(session: Session, key_id: str, secret: str) -> ValidKey | None:
+    """Return the key with this id and secret, if it is valid. An unknown id takes as long as a wrong secret."""
+    valid = repository.valid(session, key_id)
+    current = valid.key.secret_sha256 if valid else None
+    old = valid.key.old_secret_sha256 if valid and valid.old_secret_opens else None
+    return valid if secrets.is_one_of(secret, current, old) else None
 
 
 def _held(session: Session, key_id: str, tenant: str | None) -> ApiKey:

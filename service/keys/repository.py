@@ -1,10 +1,10 @@
 """SQL of API keys."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ARRAY, ColumnElement, String, any_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.contract import Scope
@@ -28,7 +28,7 @@ _VALID: Final = (  # built once, because every request asks it
         func.coalesce(ApiKey.last_used_at > in_seconds(-_USED_AGAIN_SECONDS), False),
     )
     .join(TenantQuota, TenantQuota.tenant == ApiKey.tenant, isouter=True)
-    .where(ApiKey.id == any_(bindparam("key_ids", type_=ARRAY(String))), _works())
+    .where(ApiKey.id == bindparam("key_id"), _works())
 )
 
 
@@ -40,8 +40,8 @@ def add(session: Session, key: ApiKey) -> ApiKey:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A key that works, and what else each request needs to know."""
+class ValidKey:
+    """A key that is neither revoked nor expired, with what authentication needs besides."""
 
     key: ApiKey
     quota: TenantQuota | None
@@ -49,9 +49,10 @@ class Found:
     was_used_lately: bool
 
 
-def valid(session: Session, key_ids: Collection[str]) -> dict[str, Found]:
-    """Those of the keys that are not revoked and have not expired by the database's clock."""
-    return {row[0].id: Found(*row) for row in session.execute(_VALID, {"key_ids": list(key_ids)})}
+def valid(session: Session, key_id: str) -> ValidKey | None:
+    """Return the key, unless it is revoked or has expired by the database's clock."""
+    row = session.execute(_VALID, {"key_id": key_id}).one_or_none()
+    return None if row is None else ValidKey(*row)
 
 
 def note_use(session: Session, key_id: str) -> None:

@@ -64,21 +64,17 @@ class ModelSources:
         repository = self._hub.repository(model, tenant, seconds)
         return Found(_at(model, repository), repository, repository.license)
 
-    def is_settled(self, model: ModelSpec) -> bool:
-        """Whether there is nothing that could be looked at or asked for here."""
-        if model.source == "local":
-            return not self.has_folders
-        return model.source == "hub" and bool(COMMIT.fullmatch(model.revision or ""))
-
     def pin(self, model: ModelSpec, *, tenant: str) -> tuple[ModelSpec, Files | None]:
         """As `find`, for a creation, which neither waits long for the hub nor fails because of it.
 
         A commit of the hub needs no answer. Where there is none in time, the worker pins the revision. Then there are no files.
         """
+        if model.source == "local" and not self.has_folders:
+            return model, None
         if model.source == "hub":
             self._hub.check_allowed(model.id)
-        if self.is_settled(model):
-            return model, None
+            if COMMIT.fullmatch(model.revision or ""):
+                return model, None
         try:
             found = self.find(model, tenant=tenant, seconds=self._settings.hub_seconds)
         except HubUnavailable:

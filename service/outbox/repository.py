@@ -22,17 +22,16 @@ _ADD: Final = insert(table_of(OutboxMessage)).values(
 
 def add_job(session: Session, job_id: UUID, device: str, *, delay_seconds: float = 0) -> None:
     """Have the workers that serve `device` told that there is work, after this transaction and not before `delay_seconds`."""
-    message = message_of(job_id, device, traceparent=tracing.current())
-    session.connection().execute(_ADD, message | {"delay_seconds": delay_seconds})
+    session.connection().execute(_ADD, message_of(job_id, device) | {"delay_seconds": delay_seconds})
 
 
-def message_of(job_id: UUID, device: str, *, traceparent: str | None) -> dict[str, Any]:
+def message_of(job_id: UUID, device: str) -> dict[str, Any]:
     """That there is work for the workers that serve `device`.
 
     The job is named for a log's reader; a worker claims the best.
     """
     payload = {"job_id": str(job_id)}
-    return {"task": PRUNE_TASK, "payload": payload, "queue": QUEUES[device], "traceparent": traceparent}
+    return {"task": PRUNE_TASK, "payload": payload, "queue": QUEUES[device], "traceparent": tracing.current()}
 
 
 def lock_due(session: Session, limit: int) -> Sequence[OutboxMessage]:

@@ -5,7 +5,7 @@ import secrets
 
 from service.database import Database, Session
 from service.keys import repository as keys
-from service.keys.repository import Found
+from service.keys.repository import ValidKey
 from service.keys.secrets import hash_of
 from service.sessions import repository
 
@@ -17,17 +17,17 @@ def open_session(session: Session, key_id: str, secret: str, *, seconds: float) 
     return token
 
 
-def find(session: Session, token: str) -> Found | None:
+def find(session: Session, token: str) -> ValidKey | None:
     """The key behind a session, as long as both work; the use of the session is noted."""
     opened = repository.valid(session, _hash(token))
-    found = keys.valid(session, [opened.key_id]).get(opened.key_id) if opened else None
-    if opened is None or found is None:
+    valid = keys.valid(session, opened.key_id) if opened else None
+    if opened is None or valid is None:
         return None
-    still_open = {found.key.secret_sha256, found.key.old_secret_sha256 if found.old_secret_opens else None}
+    still_open = {valid.key.secret_sha256, valid.key.old_secret_sha256 if valid.old_secret_opens else None}
     if opened.secret_sha256 not in still_open:
         return None
     repository.note_use(session, opened.token_sha256)
-    return found
+    return valid
 
 
 def close(database: Database, token: str) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text
@@ -29,10 +27,6 @@ def backend(database: Database, begin: Way) -> int:
         return int(session.execute(select(func.pg_backend_pid())).scalar_one())
 
 
-def entry(action: str) -> dict[str, Any]:
-    return {"id": uuid4(), "tenant": "acme", "action": action, "path": "/v1/jobs"}
-
-
 def actions(database: Database) -> list[str]:
     with database.begin() as session:
         return list(session.scalars(select(AuditEntry.action)))
@@ -49,11 +43,11 @@ def test_a_connection_that_the_server_ended_is_replaced_unnoticed(own: Database,
 
 def test_what_is_done_at_once_is_seen_at_once_and_stays_done(own: Database, database: Database) -> None:
     with suppress(ZeroDivisionError), own.at_once() as session:
-        repository.add(session, [entry("create_job")])
+        repository.add(session, tenant="acme", action="create_job", path="/v1/jobs")
         assert actions(database) == ["create_job"]
         raise ZeroDivisionError
     with suppress(ZeroDivisionError), own.begin() as session:
-        repository.add(session, [entry("cancel_job")])
+        repository.add(session, tenant="acme", action="cancel_job", path="/v1/jobs")
         assert actions(database) == ["create_job"]
         raise ZeroDivisionError
     assert actions(database) == ["create_job"]

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,15 +15,9 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
-from service.contract import JobSpec, Scope
+from service.contract import Scope
 from service.database import Database
-from service.errors import InvalidInput
-from service.idempotency.answers import Answer
-from service.idempotency.operations import Asked, InFlight, KeyReused
 from service.idempotency.tables import KeyedAnswer
-from service.jobs.accepting import NewJob
-from service.jobs.endpoints import created
-from service.jobs.operations import Creation, create_all
 from service.jobs.tables import Job
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem, serving
@@ -171,21 +164,6 @@ def test_a_hundred_at_once_make_one_job(api: httpx.Client, database: Database) -
     assert len({answer.content for answer in final}) == 1
     assert {answer.headers["location"] for answer in final} == {f"/v1/jobs/{final[0].json()['id']}"}
     assert (count(database), count(database, KeyedAnswer)) == (1, 1)
-
-
-def test_requests_that_are_carried_out_together_are_told_apart(settings: Settings, database: Database) -> None:
-    def creation(key: str | None, fingerprint: bytes = b"f", body: dict[str, Any] = BODY) -> Creation:
-        return Creation(NewJob(JobSpec.model_validate(body), "acme"), Asked(key, fingerprint) if key else None)
-
-    (first,) = create_all(database, settings, created, [creation("known")])
-    assert isinstance(first, Answer)
-    lacking = BODY | {"calibration": {"dataset": "ds-0123456789abcdef"}}
-    plain = [creation("known"), creation("new"), creation(None)]
-    refused = [creation("known", b"other"), creation("new"), creation("bad", body=lacking)]
-    outcomes = create_all(database, settings, created, plain + refused)
-    assert outcomes[0] == replace(first, is_replay=True)
-    assert [type(each) for each in outcomes[1:]] == [Answer, Answer, KeyReused, InFlight, InvalidInput]
-    assert (count(database), count(database, KeyedAnswer)) == (3, 2)
 
 
 @contextmanager

@@ -191,8 +191,7 @@ def test_workers_that_are_long_gone_are_forgotten(settings: Settings, database: 
 def test_idempotency_keys_go_after_a_day(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     for key, age in (("old", DAY + 1), ("young", DAY - 60)):
         with database.begin() as session:
-            answer = {"fingerprint": b"f", "status": 201, "headers": {}, "body": "{}"}
-            idempotency.put(session, [{"tenant": "test", "key": key, **answer}])
+            idempotency.put(session, "test", key, fingerprint=b"f", status=201, headers={}, body="{}")
             row = update(KeyedAnswer).where(KeyedAnswer.key == key)
             session.execute(row.values(created_at=func.now() - timedelta(seconds=age)))
     sweeper.sweep()

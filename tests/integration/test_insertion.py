@@ -1,17 +1,16 @@
-"""How many jobs a tenant may have queued: exact, though the queue is counted only now and then."""
+"""The quota of queued jobs: exact, although the queue is counted only now and then."""
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database, Session
-from service.jobs.accepting import NewJob, accept
+from service.database import Database
+from service.jobs import insertion
 from service.quotas import operations as quotas
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving, set_job
@@ -86,9 +85,9 @@ def test_many_at_once_do_not_pass_the_limit(create: Create, database: Database, 
 
 def test_a_job_that_was_not_made_after_all_leaves_no_trace(database: Database) -> None:
     with database.begin() as session:
-        assert accepted(session, 1) == 1
+        assert insertion.insert_job(session, SPEC, tenant="acme", max_queued_jobs=MOST)
     with suppress(ZeroDivisionError), database.begin() as session:
-        assert accepted(session, 1) == 1
+        assert insertion.insert_job(session, SPEC, tenant="acme", max_queued_jobs=MOST)
         raise ZeroDivisionError
     assert bound(database) == 1
     with database.begin() as session:
@@ -100,42 +99,9 @@ def test_the_queue_is_counted_once_and_not_for_every_job(database: Database) -> 
     with statements(database) as seen:
         for _ in range(3):
             with database.begin() as session:
-                assert accepted(session, 1) == 1
+                assert insertion.insert_job(session, SPEC, tenant="acme", max_queued_jobs=MOST)
     assert [sum("count(*)" in statement for statement in seen), len(seen)] == [1, 6]
     assert bound(database) == 3
-
-
-@pytest.mark.parametrize("before", [0, 1, MOST - 1, MOST])
-def test_of_several_that_come_together_so_many_are_accepted_as_there_is_room_for(database: Database, before: int) -> None:
-    for _ in range(before):
-        insert_job(database)
-    with database.begin() as session:
-        assert accepted(session, 2 * MOST) == MOST - before
-    with database.begin() as session:
-        assert accepted(session, 2) == 0
-
-
-def test_jobs_of_several_tenants_come_back_in_the_order_they_were_asked_for(database: Database) -> None:
-    wanted = [NewJob(SPEC, tenant) for tenant in ("b", "a", "c", "a", "b")]
-    with database.begin() as session:
-        made = accept(session, wanted, max_queued_jobs=1)
-    assert [job and (job.id, job.tenant) for job in made] == [(new.id, new.tenant) for new in wanted[:3]] + [None, None]
-
-
-def test_transactions_for_several_tenants_do_not_wait_for_each_other_in_a_circle(database: Database) -> None:
-    with database.begin() as session:
-        assert accept(session, [NewJob(SPEC, tenant) for tenant in ("a", "b")], max_queued_jobs=MOST)
-        session.execute(text("UPDATE tenant_queues SET counted_at = '-infinity' WHERE tenant = 'a'"))  # it takes longer than b
-    with touched(database) as tenants, database.begin() as session:
-        assert all(accept(session, [NewJob(SPEC, tenant) for tenant in ("b", "a", "b", "a")], max_queued_jobs=MOST))
-    assert set(tenants) == {"a", "b"}
-    assert tenants == sorted(tenants)
-
-
-def accepted(session: Session, number: int) -> int:
-    """How many of so many."""
-    made = accept(session, [NewJob(SPEC, "acme") for _ in range(number)], max_queued_jobs=MOST)
-    return len([job for job in made if job is not None])
 
 
 @contextmanager
@@ -144,20 +110,6 @@ def statements(database: Database) -> Iterator[list[str]]:
 
     def note(_c: object, _cursor: object, statement: str, *_more: object) -> None:
         seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)
-
-
-@contextmanager
-def touched(database: Database) -> Iterator[list[str]]:
-    """Whose queues the statements hold, one after the other."""
-    seen: list[str] = []
-
-    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
-        for row in parameters if isinstance(parameters, list) else [parameters]:
-            seen.extend(value for name, value in row.items() if name in ("of", "tenant") and "tenant_queues" in statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
     yield seen

@@ -1,0 +1,112 @@
+"""Insertion of a job: the row, its first event and its message to the workers in one statement, within the tenant's quota.
+
+One statement, because the tenant's other callers wait for its lock, and because a round trip costs the service as much as the
+database's work. It does not count the tenant's queue, which takes longer the longer the queue is: it increments an upper bound of
+the tenant's unfinished jobs. The queue is counted only when the bound has reached the limit, or is a minute old.
+"""
+
+from functools import cache
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import Boolean, ColumnElement, Float, Integer, Select, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session, aliased
+
+from service import tracing
+from service.contract import EventType, JobSpec, JobState
+from service.database import in_seconds, table_of
+from service.events.tables import JobEvent
+from service.jobs.tables import Job, TenantQueue
+from service.logging import request_id
+from service.outbox import repository as outbox
+from service.outbox.tables import OutboxMessage
+from service.quotas.tables import TenantQuota
+
+_RECOUNT_SECONDS: Final = 60.0
+_tenant: Final[ColumnElement[str]] = bindparam("of", type_=table_of(Job).c.tenant.type)
+"""Not named as a column of the queue: SQLAlchemy would take the parameter for a value to set."""
+_own_limit: Final = select(TenantQuota.max_queued_jobs).where(TenantQuota.tenant == _tenant).scalar_subquery()
+_limit: Final = func.coalesce(_own_limit, bindparam("max_queued_jobs", type_=Integer))
+
+
+def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs: int, retry_of: UUID | None = None) -> Job | None:
+    """Insert a queued job; None if the tenant's queue is full. The tenant's other callers wait until the transaction ends.
+
+    Args:
+        max_queued_jobs: for a tenant without a limit of its own.
+    """
+    columns = _columns(spec, tenant, retry_of)
+    parameters: dict[str, Any] = {
+        **{f"job_{name}": value for name, value in columns.items()},
+        **outbox.message_of(columns["id"], spec.device),
+        "event": {"retry_of": str(retry_of)} if retry_of else {},
+        "queue_deadline_seconds": spec.queue_deadline_seconds,
+        "of": tenant,
+        "max_queued_jobs": max_queued_jobs,
+    }
+    statement = _statement(tuple(columns))
+    job = session.scalars(statement, parameters | {"is_counted": False}).one_or_none()
+    if job is None and _has_room(session, tenant, max_queued_jobs):
+        job = session.scalars(statement, parameters | {"is_counted": True}).one()
+    return job
+
+
+def _columns(spec: JobSpec, tenant: str, retry_of: UUID | None) -> dict[str, Any]:
+    """Return the values of the columns without a default."""
+    return {
+        "id": uuid4(),
+        "tenant": tenant,
+        "state": JobState.QUEUED,
+        "spec": spec.model_dump(mode="json"),
+        "model": spec.model.id,
+        "labels": spec.labels,
+        "priority": spec.priority,
+        "device": spec.device,
+        "retry_of": retry_of,
+        "request_id": request_id(),
+        "traceparent": tracing.current(),
+        "max_attempts": spec.max_attempts,
+        "event_seq": 1,
+    }
+
+
+@cache
+def _statement(columns: tuple[str, ...]) -> Select[Job]:
+    """Build the statement once; its parameters are those of `insert_job`."""
+    jobs, events, messages = table_of(Job), table_of(JobEvent), table_of(OutboxMessage)
+    is_bound_fresh = TenantQueue.counted_at > in_seconds(-_RECOUNT_SECONDS)
+    has_room = or_(bindparam("is_counted", type_=Boolean), is_bound_fresh & (TenantQueue.unfinished_at_most < _limit))
+    queue = (
+        update(table_of(TenantQueue))
+        .where(TenantQueue.tenant == _tenant, has_room)
+        .values(unfinished_at_most=TenantQueue.unfinished_at_most + 1)
+        .returning(TenantQueue.tenant)
+        .cte("queue")
+    )
+    values = [bindparam(f"job_{name}", type_=jobs.c[name].type) for name in columns]
+    deadline = in_seconds(bindparam("queue_deadline_seconds", type_=Float))
+    row = select(*values, deadline).select_from(queue)
+    job = insert(jobs).from_select([*columns, "queue_deadline_at"], row).returning(*jobs.c).cte("job")
+    created = select(job.c.id, job.c.event_seq, literal(EventType.CREATED.value), bindparam("event", type_=events.c.data.type))
+    message = [bindparam(name, type_=messages.c[name].type) for name in outbox.MESSAGE]
+    return select(aliased(Job, job)).add_cte(
+        insert(events).from_select(["job_id", "seq", "type", "data"], created).cte("event"),
+        insert(messages).from_select(outbox.MESSAGE, select(*message).select_from(job)).cte("message"),
+    )
+
+
+def _has_room(session: Session, tenant: str, max_queued_jobs: int) -> bool:
+    """Count the queue: the first statement locks the tenant's row against other insertions, the second one counts."""
+    row = upsert(TenantQueue).values(tenant=tenant)
+    session.execute(row.on_conflict_do_update(index_elements=["tenant"], set_={"tenant": row.excluded.tenant}))
+    unfinished = select(func.count()).where(Job.tenant == _tenant, Job.finished_at.is_(None))
+    queued = unfinished.where(Job.state == JobState.QUEUED)
+    counted = (
+        update(TenantQueue)
+        .where(TenantQueue.tenant == _tenant)
+        .values(unfinished_at_most=unfinished.scalar_subquery(), counted_at=func.now())
+        .returning(queued.scalar_subquery() < _limit)
+    )
+    parameters = {"of": tenant, "max_queued_jobs": max_queued_jobs}
+    return session.execute(counted, parameters, execution_options={"synchronize_session": False}).scalar_one()
