@@ -45,7 +45,7 @@ from service import problems, startup, tracing
 from service.artifacts.store import ArtifactStore
 from service.audit.trail import AuditTrail
 from service.bodies import BodyGuard
-from service.dashboard import problem_pages
+from service.dashboard import help_site, problem_pages
 from service.dashboard.rendering import compile_templates
 from service.dashboard.signing_in import FORMS
 from service.database import Database
@@ -132,6 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(service.metrics.endpoints.router)
     for part in _PAGES:
         app.include_router(part.router)
+    help_site.install(app)
     problems.install(app)
     problem_pages.install(app)
     app.state.metrics = CollectorRegistry()

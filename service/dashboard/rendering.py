@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from service.dashboard import assets, formats
 
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
         (
             "default-src 'none'",
@@ -55,5 +55,6 @@ def page(
 ) -> HTMLResponse:
     """A page; templates find who looks at it, if anybody has signed in, as `visitor`."""
     visitor = getattr(request.state, "visitor", None)
-    content = _templates().get_template(template).render(visitor=visitor, path=request.url.path, **values)
-    return HTMLResponse(content.encode("utf-8", "replace"), status, {**_HEADERS, **(headers or {})})
+    has_help = getattr(request.app.state, "has_help", False)
+    content = _templates().get_template(template).render(visitor=visitor, path=request.url.path, has_help=has_help, **values)
+    return HTMLResponse(content.encode("utf-8", "replace"), status, {**HEADERS, **(headers or {})})
