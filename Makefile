@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check bench peers fuzz soak screenshots lock
+.PHONY: help setup demo test lint check docs bench peers fuzz soak screenshots lock
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -15,6 +15,7 @@ TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/integration/swift-requirements.txt | cut -c1-16)
+DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
 
 help: ## list what can be asked for
@@ -67,7 +68,18 @@ lint: $(READY) ## check format, style, types and who imports whom
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-check: lint test ## lint, then test
+check: lint test docs ## lint, test, and build the documentation
+
+# 110 MB of tools, which nothing but the site needs, in an environment of their own.
+docs: $(READY) $(DOCS_READY) ## build the documentation in service/help_site, strictly; the service serves it at /help
+	@$(BIN)/python -m docs.generate
+	@.venv-docs/bin/python -m zensical build --strict --clean
+
+$(DOCS_READY):
+	@echo "setup: the documentation's tools"
+	@rm -rf .venv-docs; $(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --requirement docs/generate/requirements.txt
+	@touch $@
 
 bench: $(READY) ## list what can be measured, and how
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done

@@ -2,7 +2,8 @@
 
     python -m benchmarks.zero_shot MODEL --data FOLDER --out benchmarks/results/NAME [--limit 100]
 
-FOLDER has JSON Lines as docs/tasks.md describes them: arc_easy, boolq, openbook_qa, piqa, winogrande. MODEL is a folder;
+FOLDER has JSON Lines as docs/guides/zero-shot-tasks.md describes them: arc_easy, boolq, openbook_qa, piqa, winogrande.
+MODEL is a folder;
 it is pruned first, by Wanda to 50 %.
 """
 

@@ -1,4 +1,4 @@
-"""The file itself: a prelude of 64 bytes, sections, and a JSON header at the end. docs/packed-format.md specifies it.
+"""The file itself: a prelude of 64 bytes, sections, and a JSON header at the end. docs/reference/packed-format.md specifies it.
 
 The header comes last because it tells of what was written, so that a tensor is never held in memory; the prelude comes to be
 when everything else is there, so that a file that a writer did not finish is no container.

@@ -15,7 +15,7 @@ import pytest
 from tests.support.api_server import BODY
 from tests.support.waiting import CEILING_SECONDS
 
-CONFIGURATION = Path(__file__).parent.parent.parent / "docs" / "openapi-python-client.yaml"
+CONFIGURATION = Path(__file__).parent.parent.parent / "docs" / "reference" / "openapi-python-client.yaml"
 PACKAGE = "generated_dsnot_client"
 
 

@@ -1,4 +1,4 @@
-"""What docs/python-client.md shows works as it stands there, from top to bottom, on a real service with a real worker."""
+"""What docs/reference/client.md shows works as it stands there, from top to bottom, on a real service with a real worker."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "python-client.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "client.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 

@@ -120,7 +120,7 @@ def _failure(name: str, error: Exception, *, is_own: bool) -> Exception:
             "The operator has put the task into DSNOT_TASKS_DIR: its data_files have to lie beside it"
             if is_own
             else "Where the hub cannot be reached, the operator puts a task of this name and its data into DSNOT_TASKS_DIR "
-            "(docs/tasks.md)"
+            "(docs/guides/zero-shot-tasks.md)"
         )
         detail = f"The data of the task {name} could not be read ({type(error).__name__}). {where}."
         return JobFailure(FailureCode.TASK_DATA_UNAVAILABLE, detail)

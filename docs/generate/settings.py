@@ -1,0 +1,59 @@
+"""The page of the environment variables, from the pydantic settings and the docstrings below their fields."""
+
+import ast
+import inspect
+import textwrap
+from itertools import pairwise
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from docs.generate.tables import table
+from service.settings import HomeSettings, Settings
+
+_HEAD = """\
+# Settings
+
+Generated from `service/settings.py`.
+Service, dispatcher and worker read these environment variables when they start.
+A missing or malformed one ends the process with a sentence that names it.
+`dsnot up` sets what the embedded stack needs.
+
+Not in this table:
+
+- `DSNOT_URL` and `DSNOT_API_KEY` of client and command;
+- `HF_TOKEN`, `HF_HOME` and `HF_ENDPOINT` of the Hugging Face Hub;
+- the credentials of [object storage](../guides/object-storage.md);
+- `OTEL_…` for [traces](../operate/metrics.md#traces).
+"""
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    rows = [row for each in (Settings, HomeSettings) for row in _rows(each)]
+    return f"{_HEAD}\n{table(['variable', 'default', 'meaning'], rows)}"
+
+
+def _rows(settings: type[Any]) -> list[tuple[str, str, str]]:
+    meanings = _docstrings(settings)
+    return [(f"`DSNOT_{name.upper()}`", _default(field), meanings.get(name, "")) for name, field in settings.model_fields.items()]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None:
+        return "the user's data directory; `/var/lib/dsnot` for root"
+    return "unset" if field.default is None else f"`{field.default}`"
+
+
+def _docstrings(settings: type[Any]) -> dict[str, str]:
+    """Return the string below each field, which pydantic does not keep."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: str(text.value.value)
+        for field, text in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }

@@ -1,0 +1,81 @@
+"""The README and the documentation's pages agree with the tree and with the code."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import service.main  # noqa: F401  # defines every problem
+from docs.generate import api, cli, recipes, settings
+from docs.generate.__main__ import PAGES
+from service.contract import PRESETS
+from service.contract.states import TRANSITIONS
+from service.errors import Problem
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+GENERATED = {f"reference/{name}" for name in PAGES}
+WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).as_posix() not in GENERATED]
+OWN = [*sorted(ROOT.glob("*.md")), *WRITTEN]
+_PATH = re.compile(r"`((?:service|worker|migrations|benchmarks|tests|docs|docker)/[\w./*-]*)`")
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_the_readme_is_short() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 150
+    assert len(readme.encode()) <= 9 * 1024
+
+
+@pytest.mark.parametrize("page", OWN, ids=name_of)
+def test_every_path_and_every_link_of_a_page_leads_to_something(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for path in _PATH.findall(text):
+        assert any(ROOT.glob(path.rstrip("/"))) or path == "service/help_site", path
+    for link in _LINK.findall(text):
+        target = (page.parent / link).resolve()
+        is_generated = target.is_relative_to(DOCS) and target.relative_to(DOCS).as_posix() in GENERATED
+        assert target.exists() or is_generated, link
+
+
+def test_the_navigation_has_every_page_once() -> None:
+    def pages(entries: Any) -> list[str]:
+        if isinstance(entries, str):
+            return [entries]
+        return [page for each in (entries.values() if isinstance(entries, dict) else entries) for page in pages(each)]
+
+    found = pages(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
+    assert sorted(found) == sorted(GENERATED | {path.relative_to(DOCS).as_posix() for path in WRITTEN})
+
+
+def test_the_diagram_of_states_shows_exactly_the_transitions() -> None:
+    drawn = re.findall(r"^  (\w+) --> (\w+)", (DOCS / "explain" / "architecture.md").read_text(), re.MULTILINE)
+    states = {str(state) for state in TRANSITIONS}
+    allowed = {(str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets}
+    assert {edge for edge in drawn if edge[0] in states} == allowed
+
+
+def test_troubleshooting_lists_every_type_of_problem() -> None:
+    def below(kind: type[Problem]) -> set[type[Problem]]:
+        return {kind}.union(*(below(each) for each in kind.__subclasses__()))
+
+    page = (DOCS / "troubleshooting.md").read_text()
+    types = {kind.__dict__["type"] for kind in below(Problem) if "type" in kind.__dict__}
+    assert [each for each in sorted(types) if f"`{each}`" not in page] == []
+
+
+def test_generated_pages_are_complete() -> None:
+    page, document = api.page(), api.document()
+    calls = [f"`{method.upper()} {path}`" for path, operations in document["paths"].items() for method in operations]
+    assert [call for call in calls if call not in page] == []
+    assert [name for name in document["components"]["schemas"] if f"\n### {name}\n" not in page] == []
+    assert [name for name in Settings.model_fields if f"`DSNOT_{name.upper()}`" not in settings.page()] == []
+    assert [name for name in PRESETS if f"### `{name}`" not in recipes.page()] == []
+    assert "#### `dsnot artifacts verify`" in cli.page()
