@@ -170,12 +170,16 @@ class Reporter:
 
 
 class EvaluationProgress:
-    """Counts blocks over all the evaluations of a job."""
+    """Progress of several evaluations: blocks over all of them, and after each one's last block its windows."""
 
     def __init__(self, reporter: Reporter, evaluations: int) -> None:
         self._reporter = reporter
         self._evaluations = evaluations
         self._done = 0
+
+    def windows_measured(self, done: int, total: int) -> None:
+        """Report progress of the head, which runs after the last block of each evaluation."""
+        self._reporter.progress(done, total, "windows")
 
     def skip_evaluation(self) -> None:
         """One of them is not needed."""

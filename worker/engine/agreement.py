@@ -38,8 +38,11 @@ class Agreement:
         return len(self.divergences)
 
 
-def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, tick: Callable[[], None]) -> Agreement:
-    """Of the windows that `dense` counts; `stream` are all windows (windows, L) after the pruned model's last block."""
+def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, measured: Callable[[int], None]) -> Agreement:
+    """Compare the windows that `dense` counts; `stream` are all windows (windows, L) after the pruned model's last block.
+
+    `measured` is called, several times per window, with the number of windows done so far.
+    """
     length = windows.shape[1]
     kl = torch.empty(dense.count * (length - 1), dtype=torch.float64)
     is_same = torch.empty(len(kl), dtype=torch.bool)
@@ -53,7 +56,7 @@ def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, t
         is_same[place] = before.argmax(dim=-1) == after.argmax(dim=-1)
         kl[place] = divergence(before, after)
         done = place.stop
-        tick()
+        measured(done // (length - 1))
     if not kl.isfinite().all():
         raise NumericalFailure("The head gives NaN or infinite logits.")
     tail = float(kl.kthvalue(ceil(_TAIL * len(kl))).values)

@@ -70,7 +70,7 @@ def _loss(
                 matrix.write(layer, matrix.read(layer).masked_fill(pruned, 0))
             stream.advance(layer, index, block.name, tick)
     with loaded_head(arch, stream) as head:
-        return float(window_losses(head, stream, tokens[: stream.samples], tick).mean())
+        return float(window_losses(head, stream, tokens[: stream.samples], lambda _done: tick()).mean())
 
 
 def _saliency(matrix: Matrix, layer: nn.Module, norms: Mapping[str, Tensor]) -> Tensor:

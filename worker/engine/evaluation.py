@@ -1,5 +1,6 @@
 """Measuring a checkpoint on windows of text, and a pruned one against the dense one, which is not in memory any more."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +34,28 @@ def evaluate(
     scratch: Path | None = None,
     keep: int = 0,
     dense: FinalStates | None = None,
+    measured: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
     """Measure the checkpoint in the folder `source`; arguments and errors as of `at_the_end`.
 
     Args:
         keep: of how many windows the final states are wanted.
         dense: those of the model that this one was pruned from, on the same windows: the agreement with it is measured.
+        measured: called after the last block with the windows that the head has measured and how many it has to, once for
+            their losses and once for the agreement.
     """
 
     def finish(end: End) -> Evaluation:
         with loaded_head(end.arch, end.stream) as head:
-            losses = window_losses(head, end.stream, windows, end.tick)
+            total = len(windows) + (dense.count if dense else 0)
+
+            def count(done: int) -> None:
+                end.tick()
+                measured(done, total)
+
+            losses = window_losses(head, end.stream, windows, count)
             give_back_memory()  # of logits of one size, which those of the other would come on top of
-            found = agreement(head, dense, end.stream, windows, end.tick) if dense else None
+            found = agreement(head, dense, end.stream, windows, lambda done: count(len(windows) + done)) if dense else None
         states = FinalStates.first(end.stream, keep) if keep else None
         is_repeatable = end.tokens_per_batch == device_memory.TOKENS_PER_BATCH
         return Evaluation(Perplexity.of(losses, windows.shape[1]), states, found, is_repeatable)

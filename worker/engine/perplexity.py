@@ -42,15 +42,20 @@ class Perplexity:
         return cls(_exp(mean), mean, tuple(losses.tolist()), len(losses) * (length - 1))
 
 
-def window_losses(head: Head, stream: Stream, windows: Tensor, tick: Callable[[], None]) -> Tensor:
-    """The mean loss of every window, (windows,) float64, from the hidden states after the last block."""
+def window_losses(head: Head, stream: Stream, windows: Tensor, measured: Callable[[int], None]) -> Tensor:
+    """Return the mean loss of every window, (windows,) float64, from the hidden states after the last block.
+
+    `measured` is called with the number of windows done so far.
+    """
     losses: list[float] = []
     for hidden, batch in zip(stream.states, torch.split(windows, stream.sizes), strict=True):
         if are_of_windows(hidden, batch):
-            losses += [_window_loss(head, states, tokens) for states, tokens in zip(hidden, batch, strict=True)]
+            for states, tokens in zip(hidden, batch, strict=True):
+                losses.append(_window_loss(head, states, tokens))
+                measured(len(losses))
         else:
             losses += _loss_sums(head, hidden, batch, batch[:, 1:]).div(batch.shape[1] - 1).tolist()
-        tick()
+            measured(len(losses))
     return torch.tensor(losses, dtype=torch.float64)
 
 

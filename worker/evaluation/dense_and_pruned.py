@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.engine import FinalStates, Perplexity, evaluate, final_states
+from worker.engine import Evaluation, FinalStates, Perplexity, evaluate, final_states
 from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.baselines import Baselines
 from worker.evaluation.perplexity import PerplexityMetric
@@ -64,10 +64,22 @@ class DenseAndPruned:
         return PerplexityMetric.of(text, measured, cached=known is not None)
 
     def _measure_dense(self, path: Path, text: EvaluationText, keep: int) -> tuple[Perplexity, FinalStates | None]:
-        found = evaluate(path, text.windows, device=self.device, observer=self.progress, scratch=self.scratch, keep=keep)
+        found = self._evaluate(path, text, keep=keep)
         if found.is_repeatable:
             self.baselines.keep(text.windows, found.perplexity.losses)
         return found.perplexity, found.states
+
+    def _evaluate(self, path: Path, text: EvaluationText, keep: int = 0, dense: FinalStates | None = None) -> Evaluation:
+        return evaluate(
+            path,
+            text.windows,
+            device=self.device,
+            observer=self.progress,
+            scratch=self.scratch,
+            keep=keep,
+            dense=dense,
+            measured=self.progress.windows_measured,
+        )
 
     def _take_states(self, path: Path, text: EvaluationText, keep: int) -> FinalStates | None:
         """Only so many windows go through the dense model, as its losses are known."""
@@ -81,7 +93,7 @@ class DenseAndPruned:
 
     def _pruned(self, path: Path, text: EvaluationText, before: _Before) -> PerplexityMetric:
         states, before.states = before.states, None
-        found = evaluate(path, text.windows, device=self.device, observer=self.progress, scratch=self.scratch, dense=states)
+        found = self._evaluate(path, text, dense=states)
         if found.agreement is not None:
             self.agreement.append(AgreementMetric.of(text, found.agreement))
         return PerplexityMetric.of(text, found.perplexity, dense=before.losses)

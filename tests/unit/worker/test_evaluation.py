@@ -32,6 +32,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.blocks = self.skipped = 0
+        self.measured: list[tuple[int, int]] = []
 
     def tick(self) -> None: ...
 
@@ -39,6 +40,9 @@ class Progress:
 
     def block_finished(self, *_about: object) -> None:
         self.blocks += 1
+
+    def windows_measured(self, done: int, total: int) -> None:
+        self.measured.append((done, total))
 
     def skip_evaluation(self) -> None:
         self.skipped += 1
@@ -139,6 +143,19 @@ def test_agreement_is_told_of_the_first_windows(model: Path, pruned: Path, tmp_p
         assert each.kl_p99 > each.kl_divergence
         assert each.top1_agreement == pytest.approx(same.mean())
         assert each.top1_standard_error == pytest.approx(_error(same))
+
+
+def test_windows_are_counted_after_the_last_block_once_for_losses_and_once_for_agreement(
+    model: Path, pruned: Path, tmp_path: Path
+) -> None:
+    both = _both(model, tmp_path, _spec(agreement_windows=4))
+    progress = both.progress
+    assert isinstance(progress, Progress)
+    both.dense(model)
+    assert progress.measured == [(done, WINDOWS) for done in range(1, WINDOWS + 1)]
+    progress.measured.clear()
+    both.pruned(pruned)
+    assert progress.measured == [(done, WINDOWS + 4) for done in range(1, WINDOWS + 5)]
 
 
 @pytest.mark.parametrize("wanted", [0, 4])
