@@ -1,5 +1,6 @@
 """Jobs as a person reads them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -92,10 +93,13 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
     """A column for each model: what was measured of it, if anything, and its sparsity. The last has all data sets."""
     measured = {name: _by_dataset(part) for name, (part, _) in models.items()}
     *_, last = measured.values()
-    rows = [
-        (f"perplexity on {dataset}", *(perplexity(of[dataset]) if dataset in of else "" for of in measured.values()))
-        for dataset in last
-    ]
+    rows = []
+    for dataset in last:
+        found = [of.get(dataset, {}) for of in measured.values()]
+        ratios = [ratio(each) for each in found]
+        rows.append((f"perplexity on {dataset}", *(perplexity(each, with_interval=not any(ratios)) for each in found)))
+        if any(ratios):
+            rows.append(("times the dense model's, with 95 % interval", *ratios))
     rows += task_rows([part for part, _ in models.values()])
     shares = [f"{sparsity:.2%}".replace("%", " %") if sparsity else "0.0 %" for _, sparsity in models.values()]
     print_table(("", *(f"{name}>" for name in models)), [*rows, ("sparsity of the pruned matrices", *shares)])
@@ -135,10 +139,29 @@ def print_speed(speed: Mapping[str, Any]) -> None:
         print_fields([("not measured", speed["why_not"])])
 
 
-def perplexity(measured: dict[str, Any], digits: int = 3) -> str:
-    """`25.454 ± 0.310`: half of what the 95 % interval spans; without one the value alone."""
-    value, interval = f"{measured['perplexity']:.{digits}f}", measured.get("ci95")
-    return f"{value} ± {(interval[1] - interval[0]) / 2:.{digits}f}" if interval else value
+def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:
+    """`25.454 ± 0.310`: half of what the 95 % interval spans; the value alone without one, and nothing if not measured."""
+    if not measured:
+        return ""
+    interval = measured.get("ci95") if with_interval else None
+    reach = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+    return f"{measured['perplexity']:.3f}{reach}"
+
+
+def ratio(measured: dict[str, Any]) -> str:
+    """`1.762 (1.701 to 1.825)`: perplexity divided by the dense model's, with the 95 % interval of paired windows.
+
+    The text's own difficulty cancels out, which makes most of the interval of a perplexity alone. Empty where the dense
+    model was not measured.
+    """
+    difference = measured.get("loss_difference")
+    if not difference:
+        return ""
+    try:
+        value, *interval = [f"{math.exp(loss):.3f}" for loss in (difference["mean"], *(difference["ci95"] or ()))]
+    except OverflowError:
+        return ""
+    return f"{value} ({' to '.join(interval)})" if interval else value
 
 
 def agreement_lines(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Following a job: its events as they happen, its progress in between."""
+"""Live view of a job: one moving line on a terminal, elsewhere a line per stage; events of note above it."""
 
 import queue
 import threading
@@ -9,10 +9,10 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.client import DsnotClient, Event, Job
-from service.commands.job_views import perplexity, print_outcome, task_rows
+from service.commands.job_views import print_outcome, ratio, task_rows
 from service.commands.output import counted, duration, note, print_json
 from service.contract import EventType, JobState
 
@@ -35,7 +35,7 @@ def watch_to_end(client: DsnotClient, job_id: str, as_json: bool) -> None:
 
 
 def follow(client: DsnotClient, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
-    """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line now and then.
+    """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line per stage.
 
     `meanwhile` is called about once a second; what it raises ends the following.
     """
@@ -104,8 +104,10 @@ def _found(data: dict[str, Any]) -> str:
 
 
 def _perplexity(measured: dict[str, Any]) -> str:
+    """The value, and of a pruned model its ratio to the dense one's."""
     earlier = " (measured by an earlier job)" if measured.get("cached") else ""
-    return f"{perplexity(measured, 2)} on {measured['dataset']}{earlier}"
+    times_dense = f", {found} of the dense model's" if (found := ratio(measured)) else ""
+    return f"{measured['perplexity']:.2f} on {measured['dataset']}{times_dense}{earlier}"
 
 
 class _Bar:
@@ -117,6 +119,7 @@ class _Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[how_far]}"),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
@@ -130,7 +133,7 @@ class _Bar:
         self._progress.stop()
 
     def happened(self, event: Event) -> None:
-        if text := news(event):
+        if (text := news(event)) and event.type != EventType.STAGE_STARTED:  # the moving line names the stage
             self._progress.console.print(text, highlight=False)
 
     def show(self, job: Job) -> None:
@@ -146,7 +149,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line for each stage, and for progress once in a while."""
+    """A line for each stage, and one for each state in which the job has none."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -156,15 +159,13 @@ class _Lines:
     def __exit__(self, *_: object) -> None: ...
 
     def happened(self, event: Event) -> None:
-        if (text := news(event)) and event.type != EventType.STAGE_STARTED:
+        if text := news(event):
             note(text)
 
     def show(self, job: Job) -> None:
-        progress = job.progress
-        how_far = f" {counted(progress.done, progress.total, progress.unit)}" if progress else ""
-        if (line := f"{job.stage or job.state}{how_far}") != self._last:
-            self._last = line
-            note(f"{line}  {left(job)}".rstrip())
+        if job.stage is None and not job.has_ended and job.state != self._last:
+            self._last = job.state
+            note(f"{job.state}  {left(job)}".rstrip())
 
 
 def left(job: Job) -> str:

@@ -1,5 +1,6 @@
 """Quality as a person reads it: intervals, agreement, and what an event tells of them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -38,4 +39,28 @@ def test_intervals_and_agreement_are_shown_where_they_were_measured(capsys: pyte
 def test_an_event_tells_what_an_earlier_job_has_measured() -> None:
     data = {"dataset": "wiki-sample:test", "perplexity": 17.25, "ci95": [17.0, 17.5], "cached": True}
     told = Event(1, EventType.EVALUATED, {"model": "dense", "perplexity": [data]})
-    assert watching.news(told) == "dense perplexity 17.25 ± 0.25 on wiki-sample:test (measured by an earlier job)"
+    assert watching.news(told) == "dense perplexity 17.25 on wiki-sample:test (measured by an earlier job)"
+
+
+def _pruned(value: float, **difference: Any) -> dict[str, Any]:
+    measured = {"dataset": "wiki-sample:test", "perplexity": value, "ci95": [value - 5, value + 5]}
+    return {"perplexity": [measured | {"loss_difference": {"standard_error": 0.01, **difference}}]}
+
+
+def test_a_pruned_perplexity_is_held_against_the_dense_one_on_paired_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    dense = {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": 20.0, "ci95": [15.0, 25.0]}]}
+    pruned = _pruned(30.0, mean=math.log(1.5), ci95=[math.log(1.25), math.log(1.75)])
+    job_views.print_quality({"dense": (dense, 0.0), "pruned": (pruned, 0.5)})
+    shown = capsys.readouterr().out
+    assert "1.500 (1.250 to 1.750)" in shown
+    assert "±" not in shown
+
+    told = watching.news(Event(1, EventType.EVALUATED, {"model": "pruned", **pruned}))
+    assert told == "pruned perplexity 30.00 on wiki-sample:test, 1.500 (1.250 to 1.750) of the dense model's"
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"), [({"mean": 0.0, "ci95": None}, "1.000"), ({"mean": 800.0, "ci95": [700.0, 900.0]}, "")]
+)
+def test_a_ratio_without_interval_or_beyond_all_numbers(difference: dict[str, Any], shown: str) -> None:
+    assert job_views.ratio(_pruned(30.0, **difference)["perplexity"][0]) == shown

@@ -1,0 +1,81 @@
+"""The live view of a job: a line per stage in a file, one moving line on a terminal."""
+
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from service.client import DsnotClient, Event, Job
+from service.commands import watching
+from service.contract import EventType
+
+BLOCKS = [
+    {"stage": "pruning", "progress": {"done": done, "total": 3, "unit": "blocks", "eta_seconds": None}} for done in (1, 2, 3)
+]
+WINDOWS = [
+    {"stage": "evaluating", "progress": {"done": done, "total": 2, "unit": "windows", "eta_seconds": None}} for done in (1, 2)
+]
+VIEWS: list[dict[str, Any]] = [{"state": "queued", "queue_position": 1}, *BLOCKS, *WINDOWS, {"state": "succeeded"}]
+EVENTS: dict[int, tuple[EventType, dict[str, Any]]] = {
+    1: (EventType.STAGE_STARTED, {"stage": "pruning"}),
+    4: (EventType.STAGE_STARTED, {"stage": "evaluating"}),
+    6: (EventType.EVALUATED, {"model": "pruned", "perplexity": [{"dataset": "wiki-sample:test", "perplexity": 30.0}]}),
+}
+
+
+class _Client(DsnotClient):
+    """A service whose job takes one step for each event that is read."""
+
+    def __init__(self) -> None:
+        self._step = 0
+
+    def events(self, *_: object, **__: object) -> Iterator[Event]:
+        for step in range(len(VIEWS)):
+            self._step = step
+            event, data = EVENTS.get(step, (EventType.BLOCK_PRUNED, {}))
+            yield Event(step + 1, event, data)
+
+    def get_job(self, *_: object, **__: object) -> Job:
+        facts = {"id": "1", "state": "running", "spec": {}, "created_at": datetime.now(UTC)}
+        return Job.model_validate(facts | VIEWS[self._step])
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
+    client = _Client()
+
+    def in_turn(client: _Client, job_id: str) -> Iterator[Event]:
+        yield from client.events(job_id)  # without the thread that would read all events before the first view
+
+    monkeypatch.setattr(watching, "_events_and_glances", in_turn)
+    return client
+
+
+def test_a_file_gets_a_line_per_stage_and_none_per_block(client: _Client, capsys: pytest.CaptureFixture[str]) -> None:
+    assert watching.follow(client, "1").state == "succeeded"
+    expected = ["queued  place 1", "pruning", "evaluating", "pruned perplexity 30.00 on wiki-sample:test"]
+    assert capsys.readouterr().err.splitlines() == expected
+
+
+def test_a_terminal_has_one_line_that_counts_blocks_and_windows(client: _Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(watching, "Console", lambda **_: screen)
+    seen: list[str] = []
+    shown = watching._Bar.show
+
+    def show_and_read(bar: watching._Bar, job: Job) -> None:
+        shown(bar, job)
+        with screen.capture() as captured:
+            screen.print(bar._progress.get_renderable())
+        seen.append(captured.get())
+
+    monkeypatch.setattr(watching._Bar, "show", show_and_read)
+    watching.follow(client, "1")
+    assert all(text.count("\n") == 1 for text in seen)
+    for text, expected in zip(seen[1:], ["1 of 3 blocks", "2 of 3 blocks", "3 of 3 blocks", "1 of 2 windows"], strict=False):
+        assert expected in text
+    assert "pruning" in seen[1]
+    assert "evaluating" in seen[4]
