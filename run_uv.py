@@ -44,4 +44,4 @@ def environment() -> dict[str, str]:
 
 if __name__ == "__main__":
     uv = Path(sys.executable).with_name("uv")
-    os.execve(uv, [uv, *sys.argv[1:]], environment())
+    sys.exit(subprocess.run([uv, *sys.argv[1:]], env=environment()).returncode if uv.exists() else 1)

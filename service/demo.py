@@ -1,10 +1,12 @@
 """`python -m service.demo`: the main job on a fresh machine, from nothing to a pruned model with measured quality.
 
-Everything goes the way of a real job: the embedded stack, the HTTP API, the worker. A second job prunes with Wanda alone, so that
-there is something to compare with. KEEP=1 leaves the stack running afterwards.
+Everything goes the way of a real job: the embedded stack, the HTTP API, the worker. A second job prunes with Wanda alone for
+comparison; the dense model is measured once. KEEP=1 leaves the stack running afterwards.
 """
 
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from service.client import ClientError, DsnotClient, Job
 from service.client.discovery import running_stack
 from service.commands.job_views import failure, print_cost, print_quality
 from service.commands.models import import_model
-from service.commands.output import CommandFailed, duration, note
+from service.commands.output import CommandFailed, note, print_fields
 from service.commands.watching import follow
 from service.contract import JobState, artifact_prefix
 from service.embedded.lock import in_use
@@ -37,22 +39,33 @@ PRESET: Final = "balanced"
 JOB: Final[dict[str, Any]] = {
     "model": {"source": "local", "id": MODEL},
     "recipe": {"preset": PRESET, "pattern": {"type": "unstructured", "sparsity": 0.5}},
-    "calibration": {"dataset": "c4-sample", "num_samples": 16, "sequence_length": 1024},
-    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 1024, "max_windows": 12},
+    "calibration": {"dataset": "c4-sample", "num_samples": 8, "sequence_length": 1024},
+    "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 1024, "max_windows": 12, "agreement_windows": 2},
     "labels": {"from": "make-demo"},
 }
 """Small enough for two cores and a few minutes."""
 
 WANDA_JOB: Final[dict[str, Any]] = JOB | {
     "recipe": {"pattern": JOB["recipe"]["pattern"], "criterion": "wanda", "refinement": {"method": "none"}},
-    "evaluation": JOB["evaluation"] | {"baseline": False},
+    "evaluation": JOB["evaluation"] | {"agreement_windows": 0},
 }
-"""The same with Wanda's mask as it is; the dense model is measured already."""
+"""The same with Wanda's mask as it is. Without agreement, the dense losses of the first job are all it needs of that model."""
 
-_LOAD: Final = """\
+PROMPT: Final = "Photosynthesis is the process by which"
+
+_NEXT: Final = """
+The pruned model is in {place}. Load it with
+
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained("{place}")
-tokenizer = AutoTokenizer.from_pretrained("{place}")"""
+tokenizer = AutoTokenizer.from_pretrained("{place}")
+
+{service}
+Next, prune a model of your own:
+
+.venv/bin/dsnot models import model.gguf --name mine
+.venv/bin/dsnot jobs submit mine --source local --sparsity 0.5 --dataset c4-sample --evaluate wiki-sample --watch
+"""
 
 Check = Callable[[], None]
 
@@ -61,12 +74,12 @@ def main() -> int:
     home = HomeSettings().home.expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
-            import_model(_shipped_model(), home / "models" / MODEL)
+            import_model(_shipped_model(), home / "models" / MODEL, "--fastest")
             check()
             with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
                 has_succeeded = _compare(client, home, url, check)
             if has_succeeded and os.environ.get("KEEP") == "1":
-                note(f"the service stays at {url}; Ctrl-C stops it")
+                note("Ctrl-C stops the service")
                 _keep(check)
             return 0 if has_succeeded else 1
     except KeyboardInterrupt:
@@ -117,12 +130,23 @@ def _compare(client: DsnotClient, home: Path, url: str, check: Check) -> bool:
     wanda = _prune(client, WANDA_JOB, "Wanda alone, to compare with", check)
     _tell(job, wanda)
     place = home / "artifacts" / artifact_prefix(job.id, client.manifest(job.id).fence)
-    typer.echo(f"\nThe pruned model is in {place}. Load it with\n\n{_LOAD.format(place=place)}\n")
-    spent = (job.finished_at - job.created_at).total_seconds() if job.finished_at else None
-    typer.echo(
-        f"The job with preset {PRESET} took {duration(spent)}. While the service runs: dashboard {url}/, HTTP API {url}/docs"
-    )
+    _continue_prompt({"dense": home / "models" / MODEL, PRESET: place}, check)
+    stays = os.environ.get("KEEP") == "1"
+    service = f"The service runs: dashboard {url}/, HTTP API {url}/docs." if stays else "Start the service: .venv/bin/dsnot up"
+    typer.echo(_NEXT.format(place=place, service=service))
     return _has_metrics(wanda)
+
+
+def _continue_prompt(folders: dict[str, Path], check: Check) -> None:
+    """Print what each checkpoint writes after the prompt. The worker's code runs in a child, because it needs torch."""
+    command = [sys.executable, "-m", "worker.continuation", PROMPT, *map(str, folders.values())]
+    child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    check()  # Ctrl-C reaches the child, too
+    if child.returncode != 0:
+        raise CommandFailed("the prompt could not be continued; the reason is above")
+    texts = [" ".join(json.loads(line).split()) for line in child.stdout.splitlines()]
+    typer.echo(f'\n"{PROMPT} …", continued greedily')
+    print_fields(zip(folders, texts, strict=True))
 
 
 def _prune(client: DsnotClient, body: dict[str, Any], how: str, check: Check) -> Job:

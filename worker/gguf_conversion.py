@@ -1,4 +1,4 @@
-"""From a GGUF file of the llama architecture to a safetensors checkpoint in float32.
+"""From a GGUF file of the llama architecture to a safetensors checkpoint.
 
 GGUF names the tensors in its own way, stores most of them in blocks of few bits, and has the rows of the query and key
 projections in another order: llama.cpp rotates neighbouring pairs (x_0, x_1), transformers the halves (x_0, x_{d/2}) of a
@@ -41,8 +41,14 @@ class ImportRefused(ValueError):
     """The source or the destination is not what it has to be; the message is a sentence for the user."""
 
 
-def convert(source: Path, folder: Path, say: Callable[[str], None]) -> None:
-    """Write config, weights, generation settings, tokenizer and a model card for the file into an existing folder.
+def fastest_dtype() -> torch.dtype:
+    """Return bfloat16 where the processor has instructions for products in it, else float32."""
+    known = torch.cpu.get_capabilities()
+    return torch.bfloat16 if known.get("amx_bf16") or known.get("avx512_bf16") else torch.float32
+
+
+def convert(source: Path, folder: Path, say: Callable[[str], None], dtype: torch.dtype = torch.float32) -> None:
+    """Write config, weights of type `dtype`, generation settings, tokenizer and a model card into an existing folder.
 
     Raises:
         ImportRefused: not a GGUF file, or one with something in it that is not understood here.
@@ -53,19 +59,21 @@ def convert(source: Path, folder: Path, say: Callable[[str], None]) -> None:
     disable_progress_bar()
     reader = _open(source)
     say("reading its configuration and tokenizer")
-    config = _config(source, reader)
+    config = _config(source, reader, dtype)
     tokenizer = _tokenizer(source, config)
-    say(f"dequantising {len(reader.tensors)} tensors to float32")
+    name = str(dtype).removeprefix("torch.")
+    say(f"dequantising {len(reader.tensors)} tensors to {name}")
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    _fill(model, dict(_tensors(reader, config.num_attention_heads, config.num_key_value_heads)))
+    tensors = _tensors(reader, config.num_attention_heads, config.num_key_value_heads)
+    _fill(model, {key: value.to(dtype) for key, value in tensors})
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     say("writing safetensors")
     model.save_pretrained(folder, max_shard_size="5GB")
     tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(_card(source.name, _text(reader, "general.license")), encoding="utf-8")
+    (folder / "README.md").write_text(_card(source.name, _text(reader, "general.license"), name), encoding="utf-8")
 
 
 def _open(source: Path) -> Any:
@@ -84,12 +92,12 @@ def _open(source: Path) -> Any:
     return reader
 
 
-def _config(source: Path, reader: Any) -> Any:
+def _config(source: Path, reader: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name)
     vars(config).pop("_model_name_or_path", None)  # a title, where a reader of the config expects a place
-    config.dtype = torch.float32
+    config.dtype = dtype
     config.tie_word_embeddings = all(tensor.name != "output.weight" for tensor in reader.tensors)
     return config
 
@@ -145,9 +153,9 @@ def _fill(model: Any, state: dict[str, Tensor]) -> None:
     model.tie_weights()
 
 
-def _card(name: str, license_name: str | None) -> str:
+def _card(name: str, license_name: str | None, dtype: str) -> str:
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(license=license_name, library_name="transformers", pipeline_tag="text-generation")
-    text = "Converted from a GGUF file; weights that were quantised are dequantised to float32 and are no better for it."
+    text = f"Converted from a GGUF file; weights that were quantised are dequantised to {dtype} and are no better for it."
     return f"---\n{data.to_yaml()}\n---\n\n# {Path(name).stem}\n\n{text}\n"

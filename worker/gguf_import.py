@@ -1,8 +1,8 @@
 """Putting a model under the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
 
-SOURCE is a GGUF file of the llama architecture, whose weights are dequantised to float32, or a folder that already is a
-safetensors checkpoint, which is checked and copied. The destination appears whole or not at all, and importing the same
-source twice changes nothing.
+SOURCE is a GGUF file of the llama architecture, whose weights are dequantised to float32 (`--fastest`: to the type in which
+this processor computes fastest), or a folder that already is a safetensors checkpoint, which is checked and copied. The
+destination appears whole or not at all, and importing the same source twice changes nothing.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
+import torch
+
 from service.hub.files import is_wanted
 from worker.failures import JobFailure
-from worker.gguf_conversion import ImportRefused, convert
+from worker.gguf_conversion import ImportRefused, convert, fastest_dtype
 from worker.models import check_checkpoint
 
 _MARKER = ".dsnot-import.json"
@@ -25,7 +27,7 @@ _MARKER = ".dsnot-import.json"
 Say = Callable[[str], None]
 
 
-def import_model(source: Path, destination: Path, say: Say) -> bool:
+def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = False) -> bool:
     """Make `destination` the checkpoint of `source`; False where it already was.
 
     Raises:
@@ -45,7 +47,7 @@ def import_model(source: Path, destination: Path, say: Say) -> bool:
     staging = destination.with_name(f".{destination.name}.{os.getpid()}.importing")
     staging.mkdir()
     try:
-        _fill(staging, source, say)
+        _fill(staging, source, say, fastest)
         (staging / _MARKER).write_text(json.dumps({"source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8")
         _settle(staging)
         staging.rename(destination)
@@ -55,14 +57,14 @@ def import_model(source: Path, destination: Path, say: Say) -> bool:
     return True
 
 
-def _fill(folder: Path, source: Path, say: Say) -> None:
+def _fill(folder: Path, source: Path, say: Say, fastest: bool) -> None:
     if source.is_dir():
         check_checkpoint(source, inside=_home(source))
         for path in _checkpoint_files(source):
             say(f"copying {path.name}")
             shutil.copyfile(path, folder / path.name)
     else:
-        convert(source, folder, say)
+        convert(source, folder, say, fastest_dtype() if fastest else torch.float32)
     check_checkpoint(folder, inside=folder)
 
 
@@ -114,9 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.gguf_import", description="Import a model under the model root.")
     parser.add_argument("source", type=Path, help="a GGUF file (llama architecture) or a folder with a safetensors checkpoint")
     parser.add_argument("destination", type=Path, help="the folder to make, below the model root")
+    parser.add_argument("--fastest", action="store_true", help="dequantise GGUF to the type in which this processor is fastest")
     given = parser.parse_args(arguments)
     try:
-        import_model(given.source, given.destination, lambda line: _write(sys.stdout, line))
+        import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), fastest=given.fastest)
     except (ImportRefused, JobFailure) as error:
         _write(sys.stderr, f"error: {error}")
     except Exception as error:  # whatever it was, the user gets a sentence and not a traceback

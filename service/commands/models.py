@@ -73,15 +73,17 @@ def import_(
         note(f"prune it with `dsnot jobs submit {model_id} --source local`")
 
 
-def import_model(source: Path, destination: Path) -> None:
+def import_model(source: Path, destination: Path, *options: str) -> None:
     """Convert or copy in a process of its own, because it needs torch; what that says goes to standard error.
+
+    `options` are those of `worker.gguf_import`.
 
     Raises:
         CommandFailed: it did not work; the process has said why.
     """
     if find_spec("torch") is None:
         raise CommandFailed("importing needs what the worker needs: pip install 'dsnot[worker]'")
-    command = [sys.executable, "-m", "worker.gguf_import", str(source), str(destination)]
+    command = [sys.executable, "-m", "worker.gguf_import", str(source), str(destination), *options]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
         raise CommandFailed(f"{source} was not imported")
 

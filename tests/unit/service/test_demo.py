@@ -1,5 +1,8 @@
 """The demo without a stack: what it asks for, what it shows, how it ends."""
 
+import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,16 +48,17 @@ class _Client:
         return Job(id=job_id, state=state, spec=spec, created_at="2026-01-31T12:00:00Z", metrics=metrics)
 
 
-def _measured(perplexity: float) -> dict[str, Any]:
-    return {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": perplexity}]}
+def _measured(perplexity: float, dense: float | None = None) -> dict[str, Any]:
+    difference = {"loss_difference": {"mean": math.log(perplexity / dense), "ci95": None}} if dense else {}
+    return {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": perplexity, **difference}]}
 
 
 def _succeed(client: _Client, job_id: str) -> Job:
     wanted = client.asked[int(job_id) - 1]
     is_wanda = wanted["recipe"]["refinement"]["method"] == "none"
-    metrics = {"pruned": _measured(40.5 if is_wanda else 30.25), "sparsity": 0.5, "seconds": {"pruning": 60.0}}
-    dense = {"dense": _measured(20.125)} if wanted["evaluation"]["baseline"] else {}
-    return client.job(job_id, JobState.SUCCEEDED, metrics | dense)
+    pruned = _measured(40.25 if is_wanda else 30.1875, dense=20.125)
+    metrics = {"dense": _measured(20.125), "pruned": pruned, "sparsity": 0.5, "seconds": {"pruning": 60.0}}
+    return client.job(job_id, JobState.SUCCEEDED, metrics)
 
 
 def _fail(client: _Client, job_id: str) -> Job:
@@ -63,6 +67,12 @@ def _fail(client: _Client, job_id: str) -> Job:
 
 def _interrupt(_client: _Client, _job_id: str) -> Job:
     raise KeyboardInterrupt
+
+
+def _continue(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    assert command[:4] == [sys.executable, "-m", "worker.continuation", demo.PROMPT]
+    lines = [f'"  {Path(folder).name}\\n is green"\n' for folder in command[4:]]
+    return subprocess.CompletedProcess(command, 0, "".join(lines))
 
 
 @pytest.fixture
@@ -79,6 +89,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Client:
     monkeypatch.setattr(demo, "_shipped_model", lambda: tmp_path)
     monkeypatch.setattr(demo, "import_model", lambda *_: None)
     monkeypatch.setattr(demo, "DsnotClient", client)
+    monkeypatch.setattr(subprocess, "run", _continue)
     return client
 
 
@@ -93,10 +104,10 @@ def ends(client: _Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return set_ends
 
 
-def test_the_two_jobs_differ_only_in_the_recipe_and_in_who_measures_the_dense_model() -> None:
+def test_the_two_jobs_differ_only_in_the_recipe_and_in_the_windows_that_need_the_dense_model_again() -> None:
     job, wanda = (JobSpec.model_validate(body).model_dump(mode="json") for body in (demo.JOB, demo.WANDA_JOB))
     assert (job.pop("recipe"), wanda.pop("recipe")) != (None, None)
-    assert (job["evaluation"].pop("baseline"), wanda["evaluation"].pop("baseline")) == (True, False)
+    assert (job["evaluation"].pop("agreement_windows"), wanda["evaluation"].pop("agreement_windows")) == (2, 0)
     assert job == wanda
 
 
@@ -112,9 +123,15 @@ def test_wanda_stands_between_dense_and_the_preset(
     shown = capsys.readouterr().out
     lines = [line.split() for line in shown.splitlines()]
     assert ["dense", "Wanda", "balanced"] in lines
-    assert ["perplexity", "on", "wiki-sample:test", "20.125", "40.500", "30.250"] in lines
+    assert ["perplexity", "on", "wiki-sample:test", "20.125", "40.250", "30.188"] in lines
+    assert ["times", "the", "dense", "model's,", "with", "95", "%", "interval", "2.000", "1.500"] in lines
     assert ["sparsity", "of", "the", "pruned", "matrices", "0.0", "%", "50.00", "%", "50.00", "%"] in lines
     assert str(tmp_path / "artifacts" / "jobs" / "1" / "1") in shown
+    assert [line for line in lines if line[-2:] == ["is", "green"]] == [
+        ["dense", demo.MODEL, "is", "green"],
+        [demo.PRESET, "1", "is", "green"],
+    ]
+    assert ".venv/bin/dsnot up" in shown
 
 
 @pytest.mark.parametrize(("each", "asked"), [((_fail,), 1), ((_succeed, _fail), 2)])
@@ -132,7 +149,7 @@ def test_what_was_measured_is_shown_even_if_wanda_fails(
     ends(_succeed, _fail)
     demo.main()
     shown, told = capsys.readouterr()
-    assert "30.250" in shown
+    assert "30.188" in shown
     assert "Wanda" not in shown
     assert "job 2 failed" in told
 

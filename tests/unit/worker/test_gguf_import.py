@@ -109,6 +109,23 @@ def test_a_converted_model_computes_what_the_original_does_and_holds_what_transf
     assert all(torch.equal(state[name], tensor) for name, tensor in oracle.items())
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({"avx2": True, "amx_bf16": False}, torch.float32)]
+)
+def test_fastest_takes_bfloat16_where_the_processor_multiplies_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    _write(tmp_path / "tiny.gguf")
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "exact")]) == 0
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "fast"), "--fastest"]) == 0
+
+    exact, fast = (load_file(tmp_path / name / "model.safetensors") for name in ("exact", "fast"))
+    assert all(torch.equal(fast[name], tensor.to(dtype)) for name, tensor in exact.items())
+    assert {tensor.dtype for tensor in fast.values()} == {dtype}
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "fast").dtype == dtype
+
+
 def test_tokenizer_template_and_ids_of_the_special_tokens_come_with_it(tmp_path: Path) -> None:
     _write(tmp_path / "tiny.gguf")
     main([str(tmp_path / "tiny.gguf"), str(tmp_path / "tiny")])

@@ -1,0 +1,50 @@
+"""Greedy continuations of a prompt: `python -m worker.continuation PROMPT FOLDER…`, a JSON string per checkpoint folder."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from worker.tokens import load_tokenizer
+
+TOKENS: Final = 30
+
+
+def continuation(folder: Path, prompt: str) -> str:
+    """Return the likeliest next `TOKENS` tokens as text, without the prompt; fewer where the model ends its text."""
+    tokenizer = load_tokenizer(folder)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
+    )
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        generated = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=TOKENS,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    text: str = tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker.continuation", description="Continue a prompt greedily.")
+    parser.add_argument("prompt")
+    parser.add_argument("folders", type=Path, nargs="+", help="folders with safetensors checkpoints and their tokenizers")
+    given = parser.parse_args(arguments)
+    disable_progress_bar()
+    for folder in given.folders:
+        sys.stdout.write(json.dumps(continuation(folder, given.prompt)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
