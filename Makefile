@@ -44,7 +44,7 @@ $(READY):
 	@$(call install,.venv,--no-deps --requirement requirements.lock)
 	@$(call install,.venv,--no-deps --no-build-isolation --editable .)
 	@echo "setup: first imports"
-	@$(BIN)/python -c 'import service.demo, service.main, service.dispatcher.loop' & $(BIN)/python -c 'import worker.app, worker.stages'; wait $$!
+	@$(BIN)/python -c 'import service.demo, service.main, service.dispatcher.loop' & $(BIN)/python -c 'import worker.app, worker.attempt.pipeline'; wait $$!
 	@touch $@
 
 demo: $(READY) ## prune a real 135M-parameter model through the HTTP API (KEEP=1 leaves the service running)

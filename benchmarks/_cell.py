@@ -19,11 +19,11 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from worker.engine import Recipe, perplexity, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
-from worker.engine.loading import choose_device, loaded_block
+from worker.engine.activations.capture import record
+from worker.engine.model.loading import choose_device, loaded_block
+from worker.engine.model.structure import take_apart
 from worker.engine.report import SparsityReport
-from worker.texts import read_text
+from worker.inputs.datasets import read_text
 
 _CACHE = Path(tempfile.gettempdir()) / "dsnot-benchmarks"
 

@@ -3,9 +3,9 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from service.attempts.repository import claim_next
 from service.contract import DeviceClass
-from service.database import Database
+from service.database.engine import Database
+from service.jobs.attempts.repository import claim_next
 
 
 def claims(database: Database, count: int, threads: int) -> tuple[list[float], float]:

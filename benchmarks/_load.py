@@ -18,8 +18,8 @@ from aiohttp import ClientSession, ClientTimeout
 
 from benchmarks._servers import Servers
 from service.contract import EventType
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 
 Timed = tuple[list[float], float]
 _PAUSE = 0.3

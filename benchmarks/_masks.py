@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worker.engine.architectures import take_apart
-from worker.engine.loading import loaded_block
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 
 Masks = Mapping[str, NDArray[np.uint8]]
 """By the parameter's name in the model: zero or not, row after row, eight to a byte."""

@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Double, case, func, insert, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.contract import EventType, JobSpec, JobState, Stage
-from service.cursor import Cursor
-from service.database import Base, Database, in_seconds
-from service.events.tables import JobEvent
-from service.jobs.tables import Job
+from service.database.engine import Base, Database, in_seconds
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.kit.pagination import Cursor
 
 TENANT = "benchmark"
 BODY: dict[str, Any] = {

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks._rows import TENANT
-from service import schema
 from service.contract import Scope
-from service.database import Database
+from service.database import schema
+from service.database.engine import Database
 from service.embedded import postgres, valkey
 from service.embedded.processes import Child, wait_until
-from service.keys.operations import create_key
+from service.tenants.keys.operations import create_key
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, write
 from worker.engine import Recipe, sparsify
-from worker.memory import PeakMemory
+from worker.process.peak_memory import PeakMemory
 
 NO = {"method": "none"}
 RECIPES: dict[str, dict[str, Any]] = {

@@ -17,17 +17,17 @@ from typing import Any, Final
 
 import torch
 
-import worker.runner  # noqa: F401 - what an idle child has imported counts as idle
+import worker.attempt.runner  # noqa: F401 - what an idle child has imported counts as idle
 from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, Shape, headers, write
 from service.contract import DeviceClass, JobSpec
 from service.contract.spec import EvaluationSpec
 from service.models.outline import outline
-from service.plans.memory import IDLE_PROCESS, Peak, TextTokens, peak
+from service.planning.memory import IDLE_PROCESS, Peak, TextTokens, peak
 from worker.engine import Recipe, evaluate, sparsify
-from worker.engine.journal import Journal
-from worker.memory import PeakMemory
+from worker.engine.output.journal import Journal
+from worker.process.peak_memory import PeakMemory
 
 SIZES: Final = SHAPES | {
     "60M": Shape(512, 1376, 8, 8, 32000),

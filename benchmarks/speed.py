@@ -26,10 +26,10 @@ from benchmarks._machine import about
 from benchmarks._masks import zeros
 from benchmarks._passes import Row, line, markdown
 from worker.engine import Recipe, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record, samples_per_batch
+from worker.engine.activations.capture import record, samples_per_batch
 from worker.engine.device_memory import TOKENS_PER_BATCH
-from worker.engine.loading import choose_device, compute_dtype, loaded_block
+from worker.engine.model.loading import choose_device, compute_dtype, loaded_block
+from worker.engine.model.structure import take_apart
 
 SPARSITY = 0.6
 PATTERN = {"type": "unstructured", "sparsity": SPARSITY}

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from service.settings import get_settings
-from worker.texts import read_text
+from worker.inputs.datasets import read_text
 
 TOLERANCE = 1e-3
 

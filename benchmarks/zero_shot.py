@@ -92,7 +92,7 @@ def write_tasks(data: Path, folder: Path) -> tuple[Path, list[str]]:
 
 def measure(model: Path, folder: Path, names: list[str], limit: int, scratch: Path) -> tuple[list[dict[str, Any]], float]:
     """What a job would tell, and the seconds that takes."""
-    from worker.evaluation.tasks import Progress, open_tasks, run_tasks
+    from worker.evaluation.tasks.stage import Progress, open_tasks, run_tasks
 
     spec = EvaluationSpec(tasks=names, task_limit=limit)
     settings = Settings.model_validate(
@@ -115,7 +115,7 @@ def measure(model: Path, folder: Path, names: list[str], limit: int, scratch: Pa
 
 def by_hand(model: Path, folder: Path, names: list[str], limit: int) -> dict[str, dict[str, Any]]:
     """What the plain harness tells, in a process that has nothing of ours."""
-    from worker.evaluation.harness import BATCH_SIZE
+    from worker.evaluation.tasks.harness import BATCH_SIZE
 
     command = [sys.executable, "-c", _BY_HAND, str(model.resolve()), str(folder), ",".join(names), str(limit), str(BATCH_SIZE)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -132,8 +132,8 @@ def _harness_form(result: dict[str, Any]) -> dict[str, Any]:
 
 def _prune(model: Path, destination: Path) -> None:
     from worker.engine import Recipe, sparsify
-    from worker.texts import read_text
-    from worker.tokens import calibration_windows, tokens_of
+    from worker.inputs.datasets import read_text
+    from worker.inputs.tokenization import calibration_windows, tokens_of
 
     spec = JobSpec.model_validate({"model": {"source": "local", "id": "m"}, "recipe": {"refinement": {"method": "none"}}})
     stream = tokens_of(model, read_text("c4-sample:train", destination.parent))

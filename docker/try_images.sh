@@ -21,7 +21,7 @@ for name in service worker; do
     inside python -c 'import kombu.transport.redis, service.main, service.dispatcher.loop'
     ! inside python -c 'import torch' 2>/dev/null || { echo "dsnot-service holds torch" >&2; exit 1; }
   else
-    inside python -c 'import kombu.transport.redis, worker.app, worker.runner, worker.tasks'
+    inside python -c 'import kombu.transport.redis, worker.app, worker.attempt.runner, worker.tasks'
   fi
   buildah rm "$container" >/dev/null
 done

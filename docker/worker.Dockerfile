@@ -28,5 +28,5 @@ ENV PATH=/opt/dsnot/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECO
 WORKDIR /tmp
 USER 10001:10001
 VOLUME ["/cache"]
-HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "service.liveness"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "service.ops.liveness"]
 CMD ["python", "-m", "worker"]

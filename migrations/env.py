@@ -1,12 +1,12 @@
-"""Runs the migrations: `service.schema.upgrade` at deployment, the `alembic` command for a developer who writes a new one."""
+"""Run the migrations: `service.database.schema.upgrade` when deploying, `alembic` when a developer writes a new one."""
 
 import os
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from service.database import database_dsn
-from service.schema import metadata
+from service.database.engine import database_dsn
+from service.database.schema import metadata
 
 _LOCK = 0x64736E6F74  # "dsnot": one migration at a time
 

@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import typer
 
+from service.cli.job_views import failure, print_cost, print_quality
+from service.cli.models import import_model
+from service.cli.output import CommandFailed, note, print_fields
+from service.cli.watching import follow
 from service.client import ClientError, DsnotClient, Job
 from service.client.discovery import running_stack
-from service.commands.job_views import failure, print_cost, print_quality
-from service.commands.models import import_model
-from service.commands.output import CommandFailed, note, print_fields
-from service.commands.watching import follow
 from service.contract import JobState, artifact_prefix
 from service.embedded.lock import in_use
 from service.embedded.processes import ServerError

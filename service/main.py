@@ -16,9 +16,21 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-import service.artifacts.endpoints
-import service.audit.endpoints
-import service.comparisons.endpoints
+import service.api.artifacts
+import service.api.audit
+import service.api.comparisons
+import service.api.datasets
+import service.api.events
+import service.api.health
+import service.api.jobs
+import service.api.keys
+import service.api.metrics
+import service.api.models
+import service.api.quotas
+import service.api.recipes
+import service.api.triggers
+import service.api.webhooks
+import service.api.workers
 import service.dashboard.assets
 import service.dashboard.audit_pages
 import service.dashboard.comparing
@@ -30,44 +42,34 @@ import service.dashboard.new_job
 import service.dashboard.signing_in
 import service.dashboard.trigger_pages
 import service.dashboard.webhook_pages
-import service.datasets.endpoints
-import service.events.endpoints
-import service.health.endpoints
-import service.jobs.endpoints
-import service.keys.endpoints
-import service.metrics.endpoints
-import service.models.endpoints
-import service.quotas.endpoints
-import service.recipes.endpoints
-import service.triggers.endpoints
-import service.webhooks.endpoints
-import service.workers.endpoints
-from service import problems, startup, tracing
-from service.artifacts.store import ArtifactStore
-from service.audit.trail import AuditTrail
-from service.bodies import BodyGuard
+from service import tracing
+from service.api.job_parameters import only_known_parameters
+from service.broker import Queue
 from service.dashboard import help_site, problem_pages
 from service.dashboard.rendering import compile_templates
 from service.dashboard.signing_in import FORMS
-from service.database import Database
+from service.database.engine import Database
 from service.errors import InvalidInput, Unavailable
-from service.events.wakeups import Wakeups
-from service.health.operations import readiness_of
 from service.jobs import operations as jobs
-from service.jobs.parameters import only_known_parameters
-from service.keys.authentication import Forbidden, Unauthenticated, identify
-from service.metrics.collector import DatabaseCollector
-from service.metrics.requests import RequestMetrics
+from service.jobs.events.wakeups import Wakeups
 from service.models.sources import ModelSources
-from service.openapi import document_of
-from service.problems import problem_responses
-from service.queue import Queue
-from service.rates.headers import RateHeaders
-from service.rates.limiter import RateLimited, RateLimiter
-from service.request_log import RequestLog
-from service.resources import Resources
+from service.ops import startup
+from service.ops.health.operations import readiness_of
+from service.ops.metrics.collector import DatabaseCollector
 from service.settings import Settings
-from service.streams import Places
+from service.storage.artifact_store import ArtifactStore
+from service.tenants.rates.limiter import RateLimited, RateLimiter
+from service.web import problem_responses as problems
+from service.web.audit_middleware import AuditTrail
+from service.web.authentication import Forbidden, Unauthenticated, identify
+from service.web.dependencies import Resources
+from service.web.openapi import document_of
+from service.web.problem_responses import problem_responses
+from service.web.rate_limit_headers import RateHeaders
+from service.web.request_body import BodyGuard
+from service.web.request_log import RequestLog
+from service.web.request_metrics import RequestMetrics
+from service.web.streamed_body import Places
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -78,19 +80,19 @@ _AT_ONCE: Final = 2
 
 _SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
 _V1 = (
-    service.comparisons.endpoints,  # before jobs, one of which `compare` would be taken for
-    service.jobs.endpoints,
-    service.events.endpoints,
-    service.artifacts.endpoints,
-    service.recipes.endpoints,
-    service.models.endpoints,
-    service.datasets.endpoints,
-    service.workers.endpoints,
-    service.webhooks.endpoints,
-    service.triggers.endpoints,
-    service.keys.endpoints,
-    service.audit.endpoints,
-    service.quotas.endpoints,
+    service.api.comparisons,  # before jobs, one of which `compare` would be taken for
+    service.api.jobs,
+    service.api.events,
+    service.api.artifacts,
+    service.api.recipes,
+    service.api.models,
+    service.api.datasets,
+    service.api.workers,
+    service.api.webhooks,
+    service.api.triggers,
+    service.api.keys,
+    service.api.audit,
+    service.api.quotas,
 )
 
 
@@ -129,15 +131,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             dependencies=[Depends(identify), Depends(only_known_parameters)],
             responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, RateLimited, Unavailable),
         )
-    app.include_router(service.health.endpoints.router)
-    app.include_router(service.metrics.endpoints.router)
+    app.include_router(service.api.health.router)
+    app.include_router(service.api.metrics.router)
     for part in _PAGES:
         app.include_router(part.router)
     help_site.install(app)
     problems.install(app)
     problem_pages.install(app)
     app.state.metrics = CollectorRegistry()
-    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=(*service.datasets.endpoints.STREAMED, *FORMS))
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=(*service.api.datasets.STREAMED, *FORMS))
     app.add_middleware(RateHeaders)
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     presign_seconds: int = Field(300, ge=1)
 
     alive_file: Path | None = None
-    """Touched by dispatcher and worker as long as they do their work, for `python -m service.liveness`."""
+    """Touched by dispatcher and worker as long as they do their work, for `python -m service.ops.liveness`."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
     """Where dispatcher and worker answer Prometheus; unset: nowhere. The service does it at `/metrics` of its own port."""

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from service.metrics.exposing import PortNotUsable
+from service.ops.metrics.exposing import PortNotUsable
+from service.ops.startup import NotUsable, prepared
 from service.settings import Settings
-from service.startup import NotUsable, prepared
 from worker.app import run
 from worker.devices import NoSuchDevice
 

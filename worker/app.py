@@ -14,8 +14,8 @@ from service.contract import QUEUE, queues_of
 from service.logging import get_logger
 from service.settings import Settings
 from worker import devices
-from worker.exposition import metrics_of
-from worker.presence import Presence
+from worker.process.metrics_server import metrics_of
+from worker.process.registration import Presence
 
 log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from worker.tokens import load_tokenizer
+from worker.inputs.tokenization import load_tokenizer
 
 TOKENS: Final = 30
 

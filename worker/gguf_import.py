@@ -17,10 +17,10 @@ from typing import TextIO
 
 import torch
 
-from service.hub.files import is_wanted
+from service.models.hub.files import is_wanted
 from worker.failures import JobFailure
-from worker.gguf_conversion import ImportRefused, convert, fastest_dtype
-from worker.models import check_checkpoint
+from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
+from worker.inputs.models import check_checkpoint
 
 _MARKER = ".dsnot-import.json"
 

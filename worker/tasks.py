@@ -22,8 +22,8 @@ def prune(task: Any, job_id: str) -> None:
 
     While a job runs, SIGTERM asks it to stop, where otherwise it would end the process.
     """
-    from worker.presence import worker_id
-    from worker.runner import work
+    from worker.attempt.runner import work
+    from worker.process.registration import worker_id
 
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -52,8 +52,8 @@ def _prepare(**_: Any) -> None:
     import torch  # noqa: F401
     import transformers  # noqa: F401
 
-    import worker.runner  # noqa: F401
-    from worker.scratch import remove_abandoned
+    import worker.attempt.runner  # noqa: F401
+    from worker.run.scratch import remove_abandoned
 
     tracing.configure("worker")
     remove_abandoned(get_settings().cache_dir / "scratch")

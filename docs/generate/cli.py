@@ -4,7 +4,7 @@ import typer
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from service.cli import app
+from service.cli.__main__ import app
 
 _HEAD = """\
 # Command line

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from service.artifacts.manifests import manifest_at
-from service.artifacts.store import ArtifactStore
 from service.contract import Manifest, ManifestFile
-from service.database import Database
+from service.database.engine import Database
 from service.errors import NotFound
 from service.jobs import operations as jobs
+from service.storage.artifact_store import ArtifactStore
+from service.storage.manifests import manifest_at
 
 
 class ArtifactNotFound(NotFound):

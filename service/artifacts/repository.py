@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from service.attempts.tables import Attempt
 from service.contract import AttemptOutcome, EventType, JobState
-from service.database import in_seconds
-from service.events import repository as events
+from service.database.engine import in_seconds
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
+from service.jobs.events import repository as events
 from service.jobs.repository import uses_artifact
-from service.jobs.tables import Job
 
 _BATCH: Final = 100
 _KEPT: Final = (Job.artifact_prefix.is_not(None), Job.artifact_removed_at.is_(None))

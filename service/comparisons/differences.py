@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.contract import JobSpec
-from service.pointers import pointer
+from service.kit.json_pointer import pointer
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from service.comparisons import repository
 from service.comparisons.differences import Difference, differences
 from service.comparisons.measures import Measure, measures
 from service.comparisons.repository import BlockMeasures
-from service.database import Database
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.jobs.operations import JobNotFound
-from service.jobs.tables import Job
 
 
 @dataclass(frozen=True)

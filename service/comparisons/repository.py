@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Float, cast, func, select
 from sqlalchemy.orm import Session
 
-from service.jobs.tables import Job, Layer
+from service.database.tables.jobs import Job, Layer
 
 
 @dataclass(frozen=True)

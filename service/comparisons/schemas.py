@@ -11,7 +11,7 @@ from service.comparisons.measures import Better, Measure, Number
 from service.comparisons.operations import Comparison
 from service.comparisons.repository import BlockMeasures
 from service.contract import JobState, WeightSizes
-from service.jobs.tables import Job
+from service.database.tables.jobs import Job
 
 _A: Final = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
 _B: Final = "5f0c3a52-9d7e-4f0b-8a55-5d8f7c1b2e90"

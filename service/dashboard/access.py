@@ -6,9 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.contract import Scope
-from service.keys.authentication import Caller, Forbidden, Unauthenticated, admit, key_of_session
-from service.resources import TheDatabase, TheRates, TheSettings
-from service.sessions import cookies, forgery
+from service.web import csrf as forgery
+from service.web import session_cookie as cookies
+from service.web.authentication import Caller, Forbidden, Unauthenticated, admit, key_of_session
+from service.web.dependencies import TheDatabase, TheRates, TheSettings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 
-from service.audit.repository import EntryFilter
+from service.tenants.audit.repository import EntryFilter
 
 _Text = Annotated[str, Query(max_length=128)]
 _KEY_ID: Final = re.compile(r"[a-z0-9]{12}")

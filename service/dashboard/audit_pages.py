@@ -12,8 +12,8 @@ from service.dashboard.access import Administrator
 from service.dashboard.audit_filtering import Asked
 from service.dashboard.exporting import audit_csv_of
 from service.dashboard.rendering import page
-from service.keys import operations as keys
-from service.resources import TheDatabase
+from service.tenants.keys import operations as keys
+from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 

@@ -5,13 +5,13 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.comparison_parameters import ComparedIds
 from service.comparisons import operations
 from service.comparisons.measures import Measure, Number
-from service.comparisons.parameters import ComparedIds
 from service.dashboard.access import Reader
 from service.dashboard.formats import SHARES, duration, figure, percent, share, size
 from service.dashboard.rendering import page
-from service.resources import TheDatabase
+from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 

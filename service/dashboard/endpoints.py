@@ -14,8 +14,8 @@ from service.dashboard.exporting import csv_of
 from service.dashboard.filtering import Asked
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
-from service.jobs.ordering import MAX_CURSOR
-from service.resources import TheDatabase, TheSettings, TheStore
+from service.jobs.sorting import MAX_CURSOR
+from service.web.dependencies import TheDatabase, TheSettings, TheStore
 
 router: Final = APIRouter(include_in_schema=False)
 

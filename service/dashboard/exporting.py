@@ -5,15 +5,15 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from service.audit.repository import EntryFilter
-from service.audit.tables import AuditEntry
 from service.dashboard.formats import pattern, recipe
 from service.dashboard.operations import entries
-from service.database import Database
+from service.database.engine import Database
+from service.database.tables.audit import AuditEntry
+from service.database.tables.jobs import Job
 from service.jobs import operations
-from service.jobs.ordering import JobOrder
 from service.jobs.repository import JobFilter
-from service.jobs.tables import Job
+from service.jobs.sorting import JobOrder
+from service.tenants.audit.repository import EntryFilter
 
 _Row = tuple[Any, ...]
 

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query
 
 from service.contract import JobState
-from service.jobs.ordering import JobOrder
 from service.jobs.repository import JobFilter
+from service.jobs.sorting import JobOrder
 
 _MAX_TEXT: Final = 256
 _SORTABLE: Final = {

@@ -7,18 +7,18 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
+from service.api.quota_usage import limits_and_use
 from service.contract import Scope
-from service.cursor import Page
 from service.dashboard import operations
 from service.dashboard.access import Administrator
 from service.dashboard.rendering import page
-from service.database import Database
-from service.keys import operations as keys
-from service.keys.schemas import KeyId
-from service.keys.tables import ApiKey
-from service.quota_usage import limits_and_use
-from service.quotas.schemas import QuotaView
-from service.resources import TheDatabase, TheSettings
+from service.database.engine import Database
+from service.database.tables.keys import ApiKey
+from service.kit.pagination import Page
+from service.tenants.keys import operations as keys
+from service.tenants.keys.schemas import KeyId
+from service.tenants.quotas.schemas import QuotaView
+from service.web.dependencies import TheDatabase, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 

@@ -9,7 +9,7 @@ from service.dashboard.access import Reader
 from service.dashboard.rendering import page
 from service.datasets import operations as datasets
 from service.datasets.schemas import DatasetView
-from service.resources import TheDatabase, TheSettings
+from service.web.dependencies import TheDatabase, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 

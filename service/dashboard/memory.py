@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from service.events.tables import JobEvent
+from service.database.tables.events import JobEvent
 
 Point = tuple[int, int | None, int | None]
 """A block, and the peak in bytes while it was pruned: of the worker's process, and on its device."""

@@ -12,7 +12,7 @@ from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
 from service.models.folder import local_models
-from service.resources import TheDatabase, TheModels, TheSettings
+from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 

@@ -13,13 +13,13 @@ from service.dashboard import choices, operations
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.model_pages import Named
 from service.dashboard.rendering import page
+from service.database.tables.jobs import Job
 from service.datasets import operations as datasets
 from service.datasets.operations import Upload
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
-from service.jobs.tables import Job
 from service.recipes import operations as recipes
-from service.resources import TheDatabase
+from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 

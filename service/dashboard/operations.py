@@ -7,27 +7,27 @@ from typing import Final
 from uuid import UUID
 
 from service.artifacts.operations import ArtifactNotFound, artifact_of
-from service.artifacts.store import ArtifactStore, StoreUnavailable
-from service.audit import operations as audit
-from service.audit.repository import EntryFilter
-from service.audit.tables import AuditEntry
 from service.contract import EventType, JobState, Manifest
-from service.cursor import Page
 from service.dashboard import repository
 from service.dashboard.memory import Point, by_block
 from service.dashboard.repository import Hour, Queue, Reason, UsedModel
 from service.dashboard.timeline import MILESTONES, Course, courses
-from service.database import Database, Session
-from service.events.tables import JobEvent
+from service.database.engine import Database, Session
+from service.database.tables.audit import AuditEntry
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.database.tables.webhooks import Webhook
 from service.jobs import operations as jobs
 from service.jobs import repository as job_repository
-from service.jobs.tables import Job
-from service.plans import outlook
-from service.plans.outlook import Eta
+from service.kit.pagination import Page
+from service.planning import eta as outlook
+from service.planning.eta import Eta
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore, StoreUnavailable
+from service.tenants.audit import operations as audit
+from service.tenants.audit.repository import EntryFilter
 from service.webhooks import operations as webhooks
 from service.webhooks.schemas import DeliveryView
-from service.webhooks.tables import Webhook
 from service.workers import repository as workers
 from service.workers.schemas import WorkerView
 

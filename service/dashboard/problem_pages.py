@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.dashboard.rendering import page
-from service.keys.authentication import Unauthenticated
+from service.web.authentication import Unauthenticated
 
 _Answer = Callable[[Request, Any], Awaitable[Response]]
 

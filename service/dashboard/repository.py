@@ -11,10 +11,10 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from service.contract import EventType, JobState
-from service.database import in_seconds
-from service.events.tables import JobEvent
-from service.jobs.tables import Job
-from service.keys.tables import ApiKey
+from service.database.engine import in_seconds
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.database.tables.keys import ApiKey
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 _HOURS: Final = 24

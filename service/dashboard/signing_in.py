@@ -6,16 +6,18 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from service.audit import trail
-from service.bodies import media_type_of
 from service.dashboard.rendering import page
 from service.errors import MalformedBody, UnsupportedMediaType
-from service.keys import operations as keys
-from service.keys.authentication import admit
-from service.keys.secrets import parts_of
-from service.resources import TheDatabase, TheRates, TheSettings
-from service.sessions import cookies, forgery, operations
-from service.streams import pieces
+from service.tenants.keys import operations as keys
+from service.tenants.keys.secrets import parts_of
+from service.tenants.sessions import operations
+from service.web import audit_middleware as trail
+from service.web import csrf as forgery
+from service.web import session_cookie as cookies
+from service.web.authentication import admit
+from service.web.dependencies import TheDatabase, TheRates, TheSettings
+from service.web.request_body import media_type_of
+from service.web.streamed_body import pieces
 
 FORMS: Final = ("/sign-in", "/sign-out", "/sign-out/everywhere")
 """What takes a form and no JSON."""

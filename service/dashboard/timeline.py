@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from service.attempts.tables import Attempt
 from service.contract import EventType
-from service.events.tables import JobEvent
+from service.database.tables.attempts import Attempt
+from service.database.tables.events import JobEvent
 
 MILESTONES: Final = (EventType.ATTEMPT_STARTED, EventType.STAGE_STARTED, EventType.ATTEMPT_ENDED)
 

@@ -10,9 +10,9 @@ from service.contract import FiringOutcome, TriggerSource
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.dashboard.sample_events import SAMPLES, TEMPLATES
-from service.resources import TheDatabase
+from service.database.tables.triggers import Trigger
 from service.triggers import operations
-from service.triggers.tables import Trigger
+from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 

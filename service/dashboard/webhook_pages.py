@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service.contract import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
-from service.resources import TheDatabase
+from service.web.dependencies import TheDatabase
 from service.webhooks import operations
 from service.webhooks.schemas import DeliveryDetail, DeliveryView
 

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from service.artifacts.store import ArtifactStore
 from service.contract import DATASETS, Dataset, JobSpec, is_upload, upload_prefix
-from service.cursor import Cursor
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.datasets import UploadedDataset
 from service.datasets import repository
 from service.datasets.intake import Contents, Intake
-from service.datasets.tables import UploadedDataset
 from service.errors import Conflict, InvalidInput, NotFound, Problem
+from service.kit.pagination import Cursor
 from service.logging import get_logger
-from service.quotas import operations as quotas
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
+from service.tenants.quotas import operations as quotas
 
 log = get_logger(__name__)
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from service.cursor import Cursor
-from service.datasets.tables import JobDataset, UploadedDataset
-from service.jobs.tables import Job
+from service.database.tables.datasets import JobDataset, UploadedDataset
+from service.database.tables.jobs import Job
+from service.kit.pagination import Cursor
 
 _BATCH: Final = 100
 _BLIND: Final[dict[str, Any]] = {"synchronize_session": False}

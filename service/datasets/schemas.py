@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import Dataset, dataset_of
-from service.datasets.tables import UploadedDataset
+from service.database.tables.datasets import UploadedDataset
 
 
 class DatasetKind(StrEnum):

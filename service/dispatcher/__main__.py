@@ -6,8 +6,8 @@ import threading
 
 from service.dispatcher.loop import Dispatcher
 from service.dispatcher.metrics import REGISTRY
-from service.metrics.exposing import PortNotUsable, exposed
-from service.startup import prepared
+from service.ops.metrics.exposing import PortNotUsable, exposed
+from service.ops.startup import prepared
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.artifacts.store import ArtifactStore
-from service.database import Database
+from service.database.engine import Database
 from service.datasets import repository
 from service.dispatcher.metrics import FILES_SWEPT, UPLOADS_ABORTED
 from service.logging import get_logger
+from service.storage.artifact_store import ArtifactStore
 from service.storage.open_uploads import OpenUploads
 
 log = get_logger(__name__)

@@ -3,15 +3,15 @@
 import threading
 import time
 
-from service import liveness
-from service.database import TRANSIENT, Database
-from service.dispatcher.delivering import Deliverer
-from service.dispatcher.messages import Sender, resend_unclaimed
-from service.dispatcher.sweeping import Sweeper
-from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
-from service.dispatcher.wakeup import Wakeup
+from service.broker import Queue, QueueUnavailable
+from service.database.engine import TRANSIENT, Database
+from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.listener import Wakeup
+from service.dispatcher.outbox_sender import Sender, resend_unclaimed
+from service.dispatcher.webhook_delivery import Deliverer
 from service.logging import get_logger
-from service.queue import Queue, QueueUnavailable
+from service.ops import liveness
 from service.settings import Settings
 
 log = get_logger(__name__)

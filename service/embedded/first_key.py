@@ -4,9 +4,9 @@ import secrets
 from pathlib import Path
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.record import write_private
-from service.keys import operations
+from service.tenants.keys import operations
 
 
 def ensure(database_url: str, file: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from service import schema
+from service.database import schema
 from service.embedded import devices, first_key, postgres, valkey
 from service.embedded.lock import exclusive
 from service.embedded.processes import Child, ServerError, wait_until

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
-from service.database import Database, Session
+from service.database.engine import Database, Session
 from service.errors import Later, Problem
 from service.idempotency import repository
-from service.idempotency.answers import Answer
+from service.idempotency.stored_response import Answer
 from service.logging import get_logger
 
 log = get_logger(__name__)

@@ -7,8 +7,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from service.database import in_seconds, table_of
-from service.idempotency.tables import KeyedAnswer
+from service.database.engine import in_seconds, table_of
+from service.database.tables.idempotency import KeyedAnswer
 
 KEEP_SECONDS: Final = 86_400.0
 _put: Final = insert(table_of(KeyedAnswer))

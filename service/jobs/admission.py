@@ -10,9 +10,9 @@ from typing import Any
 from service.contract import JobSpec
 from service.contract.recipe import NofM
 from service.errors import InvalidInput
-from service.hub.uploads import UploadRefused, upload_token
 from service.models.config import max_sequence_length, texts, widths
 from service.models.headers import read_config
+from service.models.hub.uploads import UploadRefused, upload_token
 from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
 from service.models.unsupported import UNSUPPORTED

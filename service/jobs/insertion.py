@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session, aliased
 
 from service import tracing
 from service.contract import EventType, JobSpec, JobState
-from service.database import in_seconds, table_of
-from service.events.tables import JobEvent
-from service.jobs.tables import Job, TenantQueue
+from service.database.engine import in_seconds, table_of
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job, TenantQueue
+from service.database.tables.outbox import OutboxMessage
+from service.database.tables.quotas import TenantQuota
+from service.jobs.outbox import repository as outbox
 from service.logging import request_id
-from service.outbox import repository as outbox
-from service.outbox.tables import OutboxMessage
-from service.quotas.tables import TenantQuota
 
 _RECOUNT_SECONDS: Final = 60.0
 _tenant: Final[ColumnElement[str]] = bindparam("of", type_=table_of(Job).c.tenant.type)

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.attempts import endings
 from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, sources_of
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.jobs import Job
 from service.errors import Conflict, Problem
-from service.events import repository as events
 from service.jobs import admission, operations, repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.events import repository as events
 from service.jobs.operations import JobNotFound
-from service.jobs.tables import Job
+from service.jobs.outbox import repository as outbox
 from service.models.sources import ModelSources
-from service.outbox import repository as outbox
 from service.settings import Settings
 
 Versions = frozenset[int] | None

@@ -3,24 +3,24 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from service.attempts.tables import Attempt
 from service.contract import JobSpec, JobState
-from service.cursor import Page
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job, Layer
 from service.datasets import operations as datasets
 from service.errors import Later, NotFound
-from service.idempotency.answers import Answer
 from service.idempotency.operations import KeyedRequest, once
+from service.idempotency.stored_response import Answer
 from service.jobs import admission, repository
 from service.jobs.insertion import insert_job
-from service.jobs.ordering import JobOrder, Place
 from service.jobs.repository import JobFilter
-from service.jobs.tables import Job, Layer
+from service.jobs.sorting import JobOrder, Place
+from service.kit.pagination import Page
 from service.logging import get_logger
 from service.models.artifact import usable
 from service.models.sources import ModelSources
-from service.quotas import operations as quotas
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 
 log = get_logger(__name__)
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.attempts.tables import Attempt
 from service.contract import ANY_DEVICE, JobState, sources_of
-from service.jobs.ordering import JobOrder, Place
-from service.jobs.tables import Job, Layer
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job, Layer
+from service.jobs.sorting import JobOrder, Place
 
 _LAST: Final = 50
 _Uuid = InstrumentedAttribute[UUID] | UUID

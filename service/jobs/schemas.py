@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.attempts.tables import Attempt
 from service.contract import AttemptOutcome, Failure, JobSpec, JobState, Stage
-from service.jobs.tables import Job, Layer
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job, Layer
 
 SPEC_EXAMPLES: Final[dict[str, Any]] = {
     "smallest": {

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any, Final, NoReturn
 
 from service.errors import InvalidInput, MalformedBody
-from service.pointers import pointer
+from service.kit.json_pointer import pointer
 
 _MAX_DEPTH: Final = 32
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from service.contract.parts import FieldError
-from service.pointers import pointer, within
+from service.kit.json_pointer import pointer, within
 
 _MAX_ERRORS: Final = 50
 _PLAINER: Final = {

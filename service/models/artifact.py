@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from service.artifacts.manifests import manifest_at
-from service.artifacts.store import ArtifactStore
 from service.contract import JobState, ModelSpec
-from service.jobs.tables import Job
+from service.database.tables.jobs import Job
 from service.models.refusals import ModelNotFound
+from service.storage.artifact_store import ArtifactStore
+from service.storage.manifests import manifest_at
 
 
 class ArtifactFiles:

@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from service.contract import FailureCode, ModelSpec
-from service.hub.refusals import refusal_of
-from service.hub.tokens import UnknownToken, hub_token
 from service.logging import get_logger
+from service.models.hub.refusals import refusal_of
+from service.models.hub.tokens import UnknownToken, hub_token
 from service.models.refusals import BY_CODE, HubUnavailable, ModelAccessDenied, ModelNotAllowed
 from service.settings import Settings
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.artifacts.store import ArtifactStore
 from service.contract import ModelSpec
-from service.jobs.tables import Job
+from service.database.tables.jobs import Job
 from service.models.artifact import ArtifactFiles, pinned, usable
 from service.models.checkpoint import CheckpointHeaders
 from service.models.folder import folder_files
@@ -14,6 +13,7 @@ from service.models.headers import Files, read_headers
 from service.models.hub_client import COMMIT, Hub, Repository
 from service.models.refusals import HubUnavailable
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
 
 FindJob = Callable[[UUID, str], Job | None]
 """The job with this id, if it is this tenant's."""

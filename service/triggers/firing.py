@@ -9,19 +9,19 @@ from typing import Any
 from uuid import UUID
 
 from service.contract import FiringOutcome, JobSpec, TriggerSource
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.jobs import Job
+from service.database.tables.triggers import Firing, Trigger
 from service.errors import Conflict, InvalidInput, Problem, Unavailable
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
 from service.jobs.admission import admit
-from service.jobs.tables import Job
 from service.logging import get_logger
 from service.models.sources import ModelSources
 from service.settings import Settings
 from service.triggers import expressions, operations, repository, templates
 from service.triggers.events import Event, Message, event_of, read
 from service.triggers.expressions import BadExpression, Evaluator
-from service.triggers.tables import Firing, Trigger
 
 log = get_logger(__name__)
 

@@ -6,15 +6,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from service.contract import FiringOutcome
-from service.cursor import Cursor, Page, page_of
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.triggers import Firing, Trigger
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
-from service.quotas import operations as quotas
+from service.kit.pagination import Cursor, Page, page_of
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from service.triggers import expressions, proofs, repository, templates
 from service.triggers.repository import Standing
 from service.triggers.schemas import NewTrigger, TriggerChange
-from service.triggers.tables import Firing, Trigger
 
 
 class TriggerNotFound(NotFound):

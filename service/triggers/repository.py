@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract import FiringOutcome
-from service.cursor import Cursor
-from service.database import in_seconds
+from service.database.engine import in_seconds
+from service.database.tables.triggers import Firing, Trigger
+from service.kit.pagination import Cursor
 from service.triggers.events import Event
-from service.triggers.tables import Firing, Trigger
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 

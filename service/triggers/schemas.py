@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from service.contract import EventKind, FiringOutcome, TriggerSource
+from service.database.tables.triggers import Firing, Trigger
 from service.jobs.schemas import JobView
 from service.triggers.expressions import MAX_LENGTH
-from service.triggers.tables import Firing, Trigger
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]

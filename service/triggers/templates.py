@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from service.contract import TRIGGER_LABEL, JobSpec
 from service.errors import InvalidInput
 from service.kit import strict_json
+from service.kit.json_pointer import pointer
 from service.kit.validation_errors import errors_of
-from service.pointers import pointer
 from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
 
 _PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)

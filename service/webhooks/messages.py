@@ -4,10 +4,10 @@ import json
 from datetime import datetime
 from typing import Any
 
-from service.events.tables import JobEvent
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.database.tables.webhooks import Delivery
 from service.jobs.schemas import JobView
-from service.jobs.tables import Job
-from service.webhooks.tables import Delivery
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.contract import TEST_EVENT, DeliveryState
-from service.cursor import Cursor, page_of
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable
-from service.quotas import operations as quotas
+from service.kit.pagination import Cursor, page_of
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from service.webhooks import repository
 from service.webhooks.repository import Standing
 from service.webhooks.schemas import DeliveryView, NewWebhook, WebhookChange
 from service.webhooks.signing import secret_of
-from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
 from service.webhooks.targets import TargetRefused, check_url
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import delete, func, select, true, tuple_, update
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract import DeliveryState
-from service.cursor import Cursor
-from service.database import in_seconds
-from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+from service.database.engine import in_seconds
+from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
+from service.kit.pagination import Cursor
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from service.contract import ENDS, DeliveryState, WebhookEvent
-from service.webhooks.tables import Delivery, DeliveryAttempt, Webhook
+from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 
 _Url = Annotated[
     str,

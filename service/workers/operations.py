@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Occupation

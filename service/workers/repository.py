@@ -9,11 +9,11 @@ from sqlalchemy import Double, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from service.attempts.tables import Attempt
 from service.contract import DeviceClass
-from service.database import in_seconds
-from service.jobs.tables import Job
-from service.workers.tables import Worker
+from service.database.engine import in_seconds
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
+from service.database.tables.workers import Worker
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from service.cli.output import note
 from service.client import DsnotClient, Job
-from service.commands.output import note
 from service.contract import JobState
 from service.embedded.record import API_KEY_FILE
 from tests.browser.conftest import CHROMIUM

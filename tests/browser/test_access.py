@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import insert_job

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from service.contract import JobSpec
-from service.database import Database
+from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import violations
 from tests.support.api_server import BODY, insert_job

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from service.contract import Scope
-from service.database import Database
-from service.keys.operations import create_key
+from service.database.engine import Database
+from service.tenants.keys.operations import create_key
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import client

@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations
 from tests.support.api_server import insert_job

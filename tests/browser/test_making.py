@@ -7,9 +7,9 @@ import httpx
 from playwright.sync_api import Page, Route, expect
 
 from service.contract import JobSpec
-from service.database import Database
-from service.sessions.operations import close_all
+from service.database.engine import Database
 from service.settings import Settings
+from service.tenants.sessions.operations import close_all
 from tests.browser.conftest import Opening
 from tests.support.dashboard_jobs import finished_job
 from tests.support.threads import worker_thread

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from playwright.sync_api import Route, expect
 
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.api_server import insert_job, set_job
 from tests.support.cut_line import line_to

@@ -8,10 +8,10 @@ import httpx
 from playwright.sync_api import expect
 
 from service.contract import EventType, JobState
-from service.database import Database
-from service.events import repository as events
-from service.sessions.operations import close_all
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
+from service.tenants.sessions.operations import close_all
 from tests.browser.conftest import Opening
 from tests.support.api_server import insert_job, set_job
 from tests.support.cut_line import line_to

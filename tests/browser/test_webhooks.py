@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook as Verifier
 
 from service.contract import EventType, JobState
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations

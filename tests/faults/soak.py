@@ -19,14 +19,14 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from benchmarks._machine import about
-from service.attempts.tables import Attempt
 from service.client import DsnotClient
 from service.client.errors import ApiError, Unreachable
 from service.contract import Scope
-from service.database import Database
-from service.jobs.tables import Job
-from service.keys.operations import create_key
-from service.outbox.tables import OutboxMessage
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
+from service.database.tables.outbox import OutboxMessage
+from service.tenants.keys.operations import create_key
 from tests.faults.soak_cluster import Cluster, command_of
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model

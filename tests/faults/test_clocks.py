@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, insert_job, job_row
 from tests.support.processes import working

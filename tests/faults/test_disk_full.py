@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, insert_job, job_row

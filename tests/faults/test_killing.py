@@ -12,10 +12,10 @@ import pytest
 import redis
 from sqlalchemy import update
 
+from service.broker import Queue
 from service.contract import PRUNE_TASK, QUEUE, JobState
-from service.database import Database
-from service.jobs.tables import Job
-from service.queue import Queue
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import (

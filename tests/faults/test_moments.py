@@ -12,10 +12,10 @@ import redis
 from sqlalchemy import select
 
 from service.contract import QUEUE, JobState
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
+from service.database.engine import Database
+from service.database.tables.webhooks import Delivery, Webhook
+from service.dispatcher.garbage_collection import Sweeper
 from service.settings import Settings
-from service.webhooks.tables import Delivery, Webhook
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import assert_one_artifact_and_nothing_else, expire_lease
@@ -23,26 +23,26 @@ from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS, eventually
 from tests.support.webhook_receiver import receiving
-from worker.runner import work
+from worker.attempt.runner import work
 
 DIE = "import os, signal\ndie = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
 
-SHORT_LEASE = "import service.dispatcher.delivering\nservice.dispatcher.delivering._LEASE_SECONDS = 1.0\n"
+SHORT_LEASE = "import service.dispatcher.webhook_delivery\nservice.dispatcher.delivering._LEASE_SECONDS = 1.0\n"
 """Of the delivery that the dying dispatcher has taken: the next one takes it after a second instead of a minute."""
 
 DISPATCHERS = {
-    "before it sends": "service.queue.Queue.send = die",
-    "after it has sent": "service.outbox.repository.remove = die",
+    "before it sends": "service.broker.Queue.send = die",
+    "after it has sent": "service.jobs.outbox.repository.remove = die",
 }
 DELIVERERS = {
-    "before it sends": "service.dispatcher.delivering.post = die",
+    "before it sends": "service.dispatcher.webhook_delivery.post = die",
     "after it has sent": "service.webhooks.repository.note = die",
 }
 WORKERS = {
-    "before the manifest": "worker.artifacts._put_manifest = die",
-    "between upload and finish": "service.attempts.endings.succeed = die",
+    "before the manifest": "worker.publishing.artifact._put_manifest = die",
+    "between upload and finish": "service.jobs.attempts.transitions.succeed = die",
 }
-AFTER_THE_FINISH = "worker.blocks.Blocks.remove = die"
+AFTER_THE_FINISH = "worker.run.finished_blocks.Blocks.remove = die"
 
 
 def dies(settings: Settings, code: str, run: str) -> None:
@@ -56,7 +56,7 @@ def dies(settings: Settings, code: str, run: str) -> None:
 
 RUN_DISPATCHER = """
     import threading
-    import service.dispatcher.delivering, service.outbox.repository, service.queue, service.webhooks.repository
+    import service.dispatcher.webhook_delivery, service.jobs.outbox.repository, service.broker, service.webhooks.repository
     from service.dispatcher.loop import Dispatcher
     from service.settings import get_settings
     PATCH
@@ -64,9 +64,9 @@ RUN_DISPATCHER = """
 """
 RUN_WORKER = """
     import threading
-    import service.attempts.endings, worker.artifacts, worker.blocks
+    import service.jobs.attempts.transitions, worker.publishing.artifact, worker.run.finished_blocks
     from service.settings import get_settings
-    from worker.runner import work
+    from worker.attempt.runner import work
     PATCH
     work(get_settings(), threading.Event())
 """

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import update
 
 from service.contract import JobState, Manifest, Stage
-from service.database import Database
-from service.dispatcher.uploads import abort_abandoned
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.jobs import Job
+from service.dispatcher.abandoned_uploads import abort_abandoned
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
@@ -24,8 +24,8 @@ from tests.support.swift import S3
 from tests.support.threads import attempt_thread, dispatcher_threads
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
-from worker.runner import work
-from worker.transfers import paths_below
+from worker.attempt.runner import work
+from worker.store_transfer import paths_below
 
 
 @pytest.fixture

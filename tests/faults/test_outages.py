@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from service.contract import JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
 from tests.support.job_rows import attempts_of, event_types, job_row

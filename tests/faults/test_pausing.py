@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from service.jobs import lifecycle
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, job_row
@@ -24,7 +24,7 @@ from tests.support.size import sized
 from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
-from worker.runner import work
+from worker.attempt.runner import work
 
 PAUSES = sized(5, 20)
 BRISK = {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 128}

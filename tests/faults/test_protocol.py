@@ -25,16 +25,17 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, text, update
 
-from service.attempts import endings, repository
-from service.attempts.repository import Claim, StaleFence
-from service.attempts.tables import Attempt
 from service.contract import DeviceClass, Failure, FailureCode, Wish
-from service.database import Database
-from service.dispatcher.takeovers import take_from_lost_workers
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.dispatcher.expiry import take_from_lost_workers
 from service.errors import Conflict
-from service.events.tables import JobEvent
 from service.jobs import lifecycle
-from service.jobs.tables import Job
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.attempts.repository import Claim, StaleFence
 from tests.support.job_rows import insert_job
 from tests.support.size import sized
 

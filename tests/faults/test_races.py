@@ -8,13 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from service.attempts import endings, repository
-from service.attempts.repository import Claim, StaleFence
 from service.contract import TERMINAL_STATES, DeviceClass, Failure, FailureCode, JobState
-from service.database import Database
-from service.dispatcher.takeovers import take_from_lost_workers
+from service.database.engine import Database
+from service.dispatcher.expiry import take_from_lost_workers
 from service.errors import Conflict
 from service.jobs import lifecycle
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.attempts.repository import Claim, StaleFence
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import ENDLESS, insert_long_job, save_slow_model, wait_until_it_succeeds

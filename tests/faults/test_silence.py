@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.contract import JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, serving
 from tests.support.job_rows import attempts_of, insert_job, job_row

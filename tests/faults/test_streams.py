@@ -6,8 +6,8 @@ from uuid import UUID
 
 from service.client import DsnotClient
 from service.contract import EventType, JobState, Scope
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import insert_job, key_for, set_job
 from tests.support.servers import Api, stopping

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from service.contract import JobState
-from service.database import Database
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job, job_row
@@ -19,7 +19,7 @@ from tests.support.waiting import CEILING_SECONDS, eventually
 SLEEPS = textwrap.dedent("""
     import signal, threading, time
     from service.settings import get_settings
-    from worker import runner
+    from worker.attempt import runner
 
     def sleep(run):
         run.reporter.tick()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from worker.evaluation.sparse_kernels import stored_bytes, with_sparse_kernels
+from worker.evaluation.speed.sparse_kernels import stored_bytes, with_sparse_kernels
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0), reason="needs an NVIDIA GPU since Ampere"

@@ -11,13 +11,13 @@ import yaml
 from promql_parser import parse
 
 from service.contract import DeviceClass
-from service.database import Database
+from service.database.engine import Database
 from service.dispatcher import metrics as dispatcher
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.metrics_scrape import Scrape
-from worker import metrics as worker
-from worker.exposition import WorkerCollector
+from worker.process import metrics as worker
+from worker.process.metrics_server import WorkerCollector
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "docker" / "observability"

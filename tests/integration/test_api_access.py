@@ -10,17 +10,17 @@ import httpx
 import pytest
 from sqlalchemy import text, update
 
-from service.audit.operations import note_command
-from service.audit.tables import AuditEntry
 from service.contract import Scope
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
+from service.database.engine import Database
+from service.database.tables.audit import AuditEntry
+from service.database.tables.keys import ApiKey
+from service.dispatcher.garbage_collection import Sweeper
 from service.embedded import valkey
-from service.keys.operations import create_key
-from service.keys.tables import ApiKey
-from service.quotas import operations as quotas
-from service.rates.limiter import RateLimiter
 from service.settings import Settings
+from service.tenants.audit.operations import note_command
+from service.tenants.keys.operations import create_key
+from service.tenants.quotas import operations as quotas
+from service.tenants.rates.limiter import RateLimiter
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving
 from tests.support.dataset_uploads import upload
 
@@ -299,7 +299,7 @@ def test_a_tenant_s_own_limits_hold_for_it_alone(api: httpx.Client, database: Da
 @pytest.fixture
 def limited(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """A client of a service that takes five reads and three writes a minute and gives Valkey time to answer."""
-    monkeypatch.setattr("service.rates.limiter._ANSWER_SECONDS", 60.0)
+    monkeypatch.setattr("service.tenants.rates.limiter._ANSWER_SECONDS", 60.0)
     changes = {"reads_per_minute": 5, "writes_per_minute": 3}
     with serving(settings.model_copy(update=changes)) as url, client(url, key_for(database, Scope.ADMIN)) as opened:
         yield opened
@@ -358,8 +358,8 @@ def test_while_valkey_is_away_each_process_counts_for_itself(
     monkeypatch: pytest.MonkeyPatch,
     how: signal.Signals,
 ) -> None:
-    monkeypatch.setattr("service.rates.limiter._ANSWER_SECONDS", 2.0)
-    monkeypatch.setattr("service.rates.limiter._AWAY_SECONDS", 3600.0)
+    monkeypatch.setattr("service.tenants.rates.limiter._ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr("service.tenants.rates.limiter._AWAY_SECONDS", 3600.0)
     failures: list[Exception] = []
     leave_alone = RateLimiter._leave_alone
 

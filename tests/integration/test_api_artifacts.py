@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.contract import JobState, Manifest, ManifestFile, Scope, artifact_prefix
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving
 from tests.support.artifacts import CONTENT, FILES, publish
@@ -139,7 +139,7 @@ def test_a_store_that_signs_is_pointed_at_for_a_while(
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/a/1")
     listed = Manifest(job_id=str(job_id), fence=1, files=[ManifestFile(path="a b.bin", bytes=1, sha256="0" * 64)])
-    monkeypatch.setattr("service.artifacts.store.ArtifactStore.read", lambda *_: listed.model_dump_json().encode())
+    monkeypatch.setattr("service.storage.artifact_store.ArtifactStore.read", lambda *_: listed.model_dump_json().encode())
     remote = settings.model_copy(update={"artifact_url": "s3://bucket/some/prefix", "presign_seconds": 77})
     with serving(remote) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         answers = [api.request(method, f"/v1/jobs/{job_id}/artifacts/a%20b.bin") for method in ("GET", "HEAD")]

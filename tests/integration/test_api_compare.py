@@ -12,8 +12,8 @@ import pytest
 
 from service.client import DsnotClient, NotFound
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
-from service.jobs.tables import Layer
+from service.database.engine import Database
+from service.database.tables.jobs import Layer
 from tests.support.api_server import BODY, client, insert_job, key_for, problem
 from tests.support.waiting import CEILING_SECONDS
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from service.contract import DATASETS, JobSpec, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.datasets import repository
 from service.jobs import operations as jobs
 from service.settings import Settings

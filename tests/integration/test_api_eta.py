@@ -9,17 +9,17 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from service.attempts import repository
-from service.attempts.repository import Claim, claim_next
 from service.contract import DeviceClass, Stage
-from service.database import Database
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.jobs import Job
+from service.jobs.attempts import repository
+from service.jobs.attempts.repository import Claim, claim_next
+from service.jobs.timings import repository as speeds
 from service.settings import Settings
-from service.speeds import repository as speeds
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.tiny_model import save_model
-from worker.runner import work
+from worker.attempt.runner import work
 
 JOB: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},

@@ -13,11 +13,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.attempts.endings import finish
 from service.contract import EventType, JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
-from service.events import repository
+from service.jobs.attempts.transitions import finish
+from service.jobs.events import repository
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving, wait_for
 from tests.support.child_environment import environment
@@ -72,7 +72,7 @@ def test_events_come_in_pages_that_a_caller_can_go_on_from(api: httpx.Client, da
 def test_a_stream_tells_what_was_what_happens_and_the_end(
     api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.events.stream.POLL_SECONDS", 3600.0)  # only notifications wake the stream
+    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 3600.0)  # only notifications wake the stream
     job_id = insert_job(database, state=JobState.RUNNING)
     append(database, job_id, 2)
     with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
@@ -182,7 +182,7 @@ def test_a_stream_outlives_the_loss_of_the_listening_connection(api: httpx.Clien
 
 
 def test_silence_is_filled_with_comments(api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.events.stream.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.1)
     job_id = insert_job(database)
     with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
         lines = response.iter_lines()

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from service.contract import Scope
-from service.database import Database
-from service.pointers import pointer
+from service.database.engine import Database
+from service.kit.json_pointer import pointer
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.openapi_document import belongings, body_of, document_of

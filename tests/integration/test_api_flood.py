@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, wait_for

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.logging import configure_logging
 from service.settings import Settings
 from tests.support.api_server import BODY, key_for, problem

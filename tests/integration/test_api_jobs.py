@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from service.contract import TERMINAL_STATES, JobSpec, JobState, Scope
-from service.database import Database
-from service.events.tables import JobEvent
-from service.jobs.tables import Job, Layer
-from service.outbox.tables import OutboxMessage
+from service.database.engine import Database
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job, Layer
+from service.database.tables.outbox import OutboxMessage
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving, set_job
 from tests.support.job_pages import pages

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
+from service.database.tables.keys import ApiKey
 from service.errors import NotFound
-from service.keys.operations import create_key, find_key, list_keys, revoke_key
-from service.keys.tables import ApiKey
+from service.tenants.keys.operations import create_key, find_key, list_keys, revoke_key
 from tests.support.api_server import key_for
 from tests.support.openapi_document import belongings, body_of, document_of
 

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from service.attempts import repository
 from service.contract import TERMINAL_STATES, DeviceClass, JobState, Scope
-from service.database import Database
-from service.jobs.tables import Job
-from service.outbox.tables import OutboxMessage
+from service.database.engine import Database
+from service.database.tables.jobs import Job
+from service.database.tables.outbox import OutboxMessage
+from service.jobs.attempts import repository
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, set_job
 

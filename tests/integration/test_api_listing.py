@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service.contract import TERMINAL_STATES, JobState
-from service.database import Database
-from service.jobs.ordering import JobOrder
+from service.database.engine import Database
+from service.jobs.sorting import JobOrder
 from tests.support.api_server import insert_job, problem
 from tests.support.job_pages import pages
 

@@ -10,9 +10,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.attempts import repository as attempts
 from service.contract import DeviceClass, JobState
-from service.database import Database
+from service.database.engine import Database
+from service.jobs.attempts import repository as attempts
 from service.logging import configure_logging
 from service.settings import Settings
 from service.workers import repository as workers
@@ -29,7 +29,7 @@ IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "H100", 80 * 2**30, 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the database at every scrape."""
-    monkeypatch.setattr("service.metrics.collector._KEEP_SECONDS", 0.0)
+    monkeypatch.setattr("service.ops.metrics.collector._KEEP_SECONDS", 0.0)
 
 
 def scrape(api: httpx.Client) -> Scrape:
@@ -131,7 +131,7 @@ def test_attempts_leases_and_workers_are_counted(api: httpx.Client, database: Da
 def test_the_database_is_asked_once_however_many_scrape(
     api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.metrics.collector._KEEP_SECONDS", 3600.0)
+    monkeypatch.setattr("service.ops.metrics.collector._KEEP_SECONDS", 3600.0)
     assert scrape(api).value("dsnot_jobs", state="queued") == 0
     insert_job(database)
     assert scrape(api).value("dsnot_jobs", state="queued") == 0, "of the look before"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.local_models import CONFIG, LOCAL, make_model

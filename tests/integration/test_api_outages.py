@@ -8,9 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service import schema
 from service.contract import Scope
-from service.database import Database
+from service.database import schema
+from service.database.engine import Database
 from service.embedded import postgres
 from service.embedded.processes import Child, free_port
 from service.settings import Settings
@@ -113,7 +113,7 @@ def test_a_database_that_lacks_migrations_is_not_ready(settings: Settings, datab
 
 def test_the_answer_about_readiness_does_not_wait_for_what_hangs(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
-    monkeypatch.setattr("service.health.operations._check_broker", lambda _queue: answered.wait())
+    monkeypatch.setattr("service.ops.health.operations._check_broker", lambda _queue: answered.wait())
     for _ in range(2):
         response = api.get("/readyz")
         assert response.json()["broker"] == {"ok": False, "detail": "no answer in time"}

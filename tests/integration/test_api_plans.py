@@ -7,10 +7,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from service.attempts.repository import claim_next
 from service.contract import DeviceClass
-from service.database import Database, Session
-from service.jobs.tables import Job
+from service.database.engine import Database, Session
+from service.database.tables.jobs import Job
+from service.jobs.attempts.repository import claim_next
 from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage

@@ -11,11 +11,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.artifacts.store import ArtifactStore
 from service.client import DownloadRefused, DsnotClient
 from service.contract import JobState, Manifest, Scope, artifact_prefix
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
 from tests.support.api_server import client, insert_job, key_for, serving
 from tests.support.embedded_stack import dsnot
 from tests.support.http_fault_proxy import Fault, FaultProxy, Request, in_front_of
@@ -23,7 +23,7 @@ from tests.support.swift import S3
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS, eventually
-from worker.artifacts import open_store, publish
+from worker.publishing.artifact import open_store, publish
 
 SHORT_SECONDS = 5
 """Validity of the addresses in tests where one expires."""

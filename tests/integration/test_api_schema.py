@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from service import schema
 from service.contract import TERMINAL_STATES, TRANSITIONS, JobState
-from service.database import Database
-from service.jobs.tables import Job
+from service.database import schema
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from tests.support.api_server import insert_job
 
 

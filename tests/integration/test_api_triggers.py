@@ -14,7 +14,7 @@ from sqlalchemy import text
 from standardwebhooks import Webhook as StandardWebhook
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from service.triggers import repository
 from tests.support.api_server import client, key_for, problem, serving

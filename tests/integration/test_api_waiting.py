@@ -13,15 +13,15 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.attempts.endings import finish
 from service.contract import EventType, JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
-from service.events import repository as events
-from service.events.wakeups import happens
 from service.jobs import repository as jobs
-from service.jobs import waiting as waiting_code
+from service.jobs.attempts.transitions import finish
+from service.jobs.events import repository as events
+from service.jobs.events.wakeups import happens
 from service.settings import Settings
+from service.web import prefer_wait as waiting_code
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, wait_for
 from tests.support.child_environment import environment
 from tests.support.job_rows import break_connections

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from service.contract import EventType, JobState, Scope
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, problem, serving
 from tests.support.webhooks import URL, create, deliveries

@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 from sqlalchemy import update
 
-from service.attempts import repository as attempts
 from service.contract import DeviceClass
-from service.database import Database
+from service.database.engine import Database
+from service.database.tables.workers import Worker
+from service.jobs.attempts import repository as attempts
 from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Identity, Usage
-from service.workers.tables import Worker
 from tests.support.job_rows import insert_job
 from tests.support.processes import starting
 from tests.support.waiting import CEILING_SECONDS, eventually

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support import checkpoints
 from tests.support.job_rows import insert_job, job_row
-from worker.runner import work
+from worker.attempt.runner import work
 
 TEXT = "The artifact of a job loads wherever its source does."
 

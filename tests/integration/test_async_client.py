@@ -10,8 +10,8 @@ import pytest
 
 from service.client import AsyncDsnotClient, Event, NotFound
 from service.contract import EventType, JobState, Scope
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
 from tests.support.artifacts import FILES, publish

@@ -12,13 +12,14 @@ from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.attempts import endings, repository
-from service.attempts.repository import Claim, StaleFence
-from service.attempts.tables import Attempt
 from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, JobState, Stage, Wish
-from service.database import Database
-from service.jobs.tables import Job, Layer
-from service.outbox.tables import OutboxMessage
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job, Layer
+from service.database.tables.outbox import OutboxMessage
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.attempts.repository import Claim, StaleFence
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
 from tests.support.waiting import CEILING_SECONDS
 

@@ -19,8 +19,8 @@ from service.client import (
     Unauthenticated,
 )
 from service.contract import EventType, JobState, Scope
-from service.database import Database
-from service.events import repository as events
+from service.database.engine import Database
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
 from tests.support.waiting import CEILING_SECONDS

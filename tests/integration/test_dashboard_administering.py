@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 from sqlalchemy import insert
 
-from service.audit.tables import AuditEntry
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
-from service.keys.operations import create_key, revoke_key
-from service.keys.tables import ApiKey
+from service.database.engine import Database
+from service.database.tables.audit import AuditEntry
+from service.database.tables.keys import ApiKey
 from service.settings import Settings
+from service.tenants.keys.operations import create_key, revoke_key
 from tests.support.api_server import BODY, insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs

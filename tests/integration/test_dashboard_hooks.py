@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import insert
 
 from service.contract import DeliveryState, FiringOutcome, JobState, Scope, WebhookEvent
-from service.database import Database
-from service.triggers.tables import Firing
-from service.webhooks.tables import Delivery, DeliveryAttempt
+from service.database.engine import Database
+from service.database.tables.triggers import Firing
+from service.database.tables.webhooks import Delivery, DeliveryAttempt
 from tests.support import triggers, webhooks
 from tests.support.api_server import insert_job, key_for
 from tests.support.browsing import browser, sign_in

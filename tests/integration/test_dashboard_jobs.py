@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from service.contract import JobState
-from service.database import Database
-from service.jobs.ordering import JobOrder
+from service.database.engine import Database
+from service.jobs.sorting import JobOrder
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE, many_jobs
 from tests.support.html_pages import Parsed

@@ -12,7 +12,7 @@ import pytest
 
 from service.contract import JobState, Scope
 from service.dashboard import assets
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.api_server import insert_job, key_for, serving

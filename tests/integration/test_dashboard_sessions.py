@@ -8,14 +8,14 @@ import httpx
 import pytest
 from sqlalchemy import select, text, update
 
-from service.audit.tables import AuditEntry
 from service.contract import Scope
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
-from service.keys import operations as keys
-from service.keys.operations import create_key
-from service.sessions.tables import BrowserSession
+from service.database.engine import Database
+from service.database.tables.audit import AuditEntry
+from service.database.tables.sessions import BrowserSession
+from service.dispatcher.garbage_collection import Sweeper
 from service.settings import Settings
+from service.tenants.keys import operations as keys
+from service.tenants.keys.operations import create_key
 from tests.support.api_server import BODY, insert_job, key_for, problem, serving
 from tests.support.browsing import COOKIE, browser, changing, csrf_token, sign_in
 

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, suppress
 import pytest
 from sqlalchemy import func, select, text
 
-from service.audit import repository
-from service.audit.tables import AuditEntry
-from service.database import Database, Session
+from service.database.engine import Database, Session
+from service.database.tables.audit import AuditEntry
+from service.tenants.audit import repository
 
 Way = Callable[[Database], AbstractContextManager[Session]]
 

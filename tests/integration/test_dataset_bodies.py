@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import streams
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
+from service.web import streamed_body as streams
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.dataset_uploads import LINES, TEXT, rows, stored, upload
 from tests.support.waiting import CEILING_SECONDS, eventually

@@ -13,16 +13,16 @@ import pytest
 from obstore.store import from_url
 
 from service.contract import Scope, upload_prefix
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
+from service.database.engine import Database
+from service.dispatcher.garbage_collection import Sweeper
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
 from tests.support.dataset_uploads import TEXT, rows, upload
 from tests.support.swift import S3
 from tests.support.tiny_model import save_model
+from worker.attempt.runner import work
 from worker.failures import JobFailure
-from worker.runner import work
-from worker.uploads import Uploads
+from worker.inputs.uploaded_datasets import Uploads
 
 HOURS = 2 * 3600
 

@@ -9,17 +9,18 @@ import pytest
 import redis
 from sqlalchemy import func, select, update
 
-from service.attempts import endings, repository
-from service.attempts.repository import Claim
+from service.broker import Queue, QueueUnavailable
 from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, Wish
-from service.database import Database
-from service.dispatcher.messages import Sender, resend_unclaimed
-from service.dispatcher.takeovers import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.database.engine import Database
+from service.database.tables.jobs import Job
+from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.dispatcher.outbox_sender import Sender, resend_unclaimed
 from service.embedded import valkey
 from service.embedded.processes import Child
-from service.jobs.tables import Job
-from service.outbox import repository as outbox
-from service.queue import Queue, QueueUnavailable
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.attempts.repository import Claim
+from service.jobs.outbox import repository as outbox
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, break_connections, event_types, insert_job, job_row
 from tests.support.threads import dispatcher_threads

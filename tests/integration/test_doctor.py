@@ -12,13 +12,13 @@ import redis
 from sqlalchemy import func, text, update
 
 from service.contract import DeviceClass
-from service.database import Database
-from service.doctor.findings import Check, Finding, Verdict, carry_out, ok
-from service.doctor.operations import examine
+from service.database.engine import Database
+from service.database.tables.outbox import OutboxMessage
+from service.database.tables.webhooks import Delivery, Webhook
 from service.embedded.processes import free_port
-from service.outbox.tables import OutboxMessage
+from service.ops.doctor.findings import Check, Finding, Verdict, carry_out, ok
+from service.ops.doctor.operations import examine
 from service.settings import Settings
-from service.webhooks.tables import Delivery, Webhook
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.child_environment import environment

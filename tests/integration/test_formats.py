@@ -12,12 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from service.contract import JobSpec, JobState, Manifest, Provenance
-from service.database import Database
+from service.database.engine import Database
 from service.packing import WrongBase, apply_mask, unpack, verify
 from service.settings import Settings
 from tests.support.job_rows import insert_job, job_row
 from tests.support.tiny_model import save_model
-from worker.runner import work
+from worker.attempt.runner import work
 
 HALF = {"pattern": {"type": "unstructured", "sparsity": 0.6}, "refinement": {"method": "dsnot"}}
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from service.contract import JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving
 from tests.support.dataset_uploads import upload

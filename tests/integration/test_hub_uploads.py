@@ -11,13 +11,13 @@ from uuid import UUID
 import pytest
 
 from service.contract import JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem, serving
 from tests.support.job_rows import events_of, insert_job, job_row
 from tests.support.tiny_model import save_model
 from tests.support.upload_hub import UploadingHub
-from worker.runner import work
+from worker.attempt.runner import work
 
 TOKEN = f"hf_{hashlib.sha256(b'upload').hexdigest()[:30]}"
 REPO = "org/sparse"

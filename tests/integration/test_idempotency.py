@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from service.contract import Scope
-from service.database import Database
-from service.idempotency.tables import KeyedAnswer
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.idempotency import KeyedAnswer
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, problem, serving
 from tests.support.local_models import CONFIG, LOCAL, make_model

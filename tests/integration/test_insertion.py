@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import event, text
 
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.jobs import insertion
-from service.quotas import operations as quotas
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from tests.support.api_server import BODY, client, insert_job, key_for, serving, set_job
 
 MOST = 5

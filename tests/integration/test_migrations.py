@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import UUID, Column, DateTime, Engine, MetaData, Table, create_engine, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service import schema
 from service.contract import JobState
-from service.database import database_dsn
+from service.database import schema
+from service.database.engine import database_dsn
 
 VERSIONS = sorted((Path(__file__).parents[2] / "migrations" / "versions").glob("*.py"))
 CONFIG = schema._config("postgresql://")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving
 from tests.support.download_hub import TinyHub

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from service.contract import JobState
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.child_environment import environment

@@ -10,7 +10,7 @@ from service import client as package
 from service.client import DsnotClient
 from service.client.methods import Iteration, Method
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import key_for, serving
 from tests.support.threads import worker_thread

@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from service.contract import EventType, JobState
-from service.database import Database
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.job_rows import events_of, insert_job, job_row
 from tests.support.tiny_model import save_model
-from worker.runner import work
+from worker.attempt.runner import work
 
 LENGTH, WINDOWS = 16, 5
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": LENGTH, "max_windows": WINDOWS, "agreement_windows": 3}

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 
 from service.contract import Scope
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.api_server import client, key_for, wait_for

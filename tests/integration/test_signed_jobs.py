@@ -11,14 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.contract import JobState, Manifest
-from service.database import Database
+from service.database.engine import Database
 from service.packing import unpack
+from service.packing.signatures import key_sha256
 from service.settings import Settings
-from service.signatures import key_sha256
 from tests.support.job_rows import event_types, insert_job, job_row
 from tests.support.signing_keys import key_pair
 from tests.support.tiny_model import save_model
-from worker.runner import work
+from worker.attempt.runner import work
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service import schema
-from service.database import Database
+from service.database import schema
+from service.database.engine import Database
+from service.database.schema import Revisions
 from service.embedded.processes import free_port
-from service.schema import Revisions
 from service.settings import Settings
 from tests.support.child_environment import environment
 from tests.support.servers import Postgres, stopping

@@ -7,18 +7,19 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
-from service.attempts import endings, repository
-from service.attempts.tables import Attempt
 from service.contract import DeviceClass, Failure, FailureCode, JobState, artifact_prefix, blocks_prefix
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.idempotency import KeyedAnswer
+from service.database.tables.jobs import Job
+from service.database.tables.workers import Worker
+from service.dispatcher.garbage_collection import Sweeper
 from service.idempotency import repository as idempotency
-from service.idempotency.tables import KeyedAnswer
 from service.jobs import repository as jobs
-from service.jobs.tables import Job
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
 from service.settings import Settings
 from service.workers.repository import Identity, Usage, seen
-from service.workers.tables import Worker
 from tests.support.job_rows import event_types, insert_job, job_row
 
 LOST = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)

@@ -12,8 +12,8 @@ from lm_eval.tasks import TaskManager
 from sqlalchemy import update
 
 from service.contract import PROVENANCE_NAME, JobState, Provenance, Scope
-from service.database import Database
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks
@@ -21,8 +21,8 @@ from tests.support.api_server import client, key_for, serving
 from tests.support.job_rows import event_types, events_of, insert_job, job_row
 from tests.support.threads import attempt_thread
 from tests.support.waiting import eventually
-from worker.evaluation.harness import BATCH_SIZE
-from worker.runner import work
+from worker.attempt.runner import work
+from worker.evaluation.tasks.harness import BATCH_SIZE
 
 NAMES = ["arc_easy", "winogrande"]
 
@@ -149,7 +149,7 @@ def test_tasks_that_go_wrong_after_the_pruning_do_not_lose_it(
     def run_out(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("worker.evaluation.harness.evaluate", run_out)
+    monkeypatch.setattr("worker.evaluation.tasks.harness.evaluate", run_out)
     job_id = insert_job(database, **asked(tasks=["arc_easy"]))
     assert work(settings, threading.Event())
     job = job_row(database, job_id)

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from service.contract import JobState, Scope, Stage
-from service.database import Database
+from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support.api_server import client, key_for

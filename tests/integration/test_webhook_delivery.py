@@ -16,10 +16,10 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from service.contract import EventType, JobState, Scope
-from service.database import Database
-from service.dispatcher.sweeping import Sweeper
+from service.database.engine import Database
+from service.dispatcher.garbage_collection import Sweeper
 from service.embedded.processes import free_port
-from service.events import repository as events
+from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving, set_job
 from tests.support.processes import dispatching

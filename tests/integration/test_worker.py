@@ -14,11 +14,11 @@ import pytest
 from safetensors.torch import load_file
 from sqlalchemy import select, update
 
-from service.attempts import endings
 from service.client.measured import Metrics
 from service.contract import JobState, Manifest, Scope
-from service.database import Database
-from service.jobs.tables import Job, Layer
+from service.database.engine import Database
+from service.database.tables.jobs import Job, Layer
+from service.jobs.attempts import transitions as endings
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
 from tests.support.job_rows import SPEC, attempts_of, break_connections, event_types, events_of, insert_job, job_row
@@ -26,7 +26,7 @@ from tests.support.processes import dispatching, working
 from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
-from worker.runner import work
+from worker.attempt.runner import work
 
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
 LONG = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}

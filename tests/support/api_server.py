@@ -12,11 +12,11 @@ import uvicorn
 from sqlalchemy import update
 
 from service.contract import JobSpec, JobState, Scope
-from service.database import Database
-from service.jobs.tables import Job
-from service.keys.operations import create_key
+from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.main import create_app
 from service.settings import Settings
+from service.tenants.keys.operations import create_key
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}}

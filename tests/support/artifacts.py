@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from service.contract import JobState, Manifest, ManifestFile, artifact_prefix
-from service.database import Database
+from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import insert_job
 

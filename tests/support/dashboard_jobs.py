@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from service.attempts.tables import Attempt
 from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, Stage
-from service.database import Database, Session
-from service.events import repository as events
-from service.jobs.tables import Job, Layer
+from service.database.engine import Database, Session
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job, Layer
+from service.jobs.events import repository as events
 from tests.support.api_server import BODY, insert_job
 
 KINDS = (*(f"self_attn.{part}_proj" for part in "qkvo"), *(f"mlp.{part}_proj" for part in ("gate", "up", "down")))

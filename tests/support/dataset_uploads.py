@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from service.database import Database
-from service.datasets.tables import UploadedDataset
+from service.database.engine import Database
+from service.database.tables.datasets import UploadedDataset
 from service.settings import Settings
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 import redis
 
-from service import schema
 from service.contract import Scope
-from service.database import Base, Database
+from service.database import schema
+from service.database.engine import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
 from tests.support import swift

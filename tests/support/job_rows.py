@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, text
 
-from service.attempts.tables import Attempt
 from service.contract import EventType, JobSpec, JobState
-from service.database import Database
-from service.events import repository as events
-from service.events.tables import JobEvent
-from service.jobs.tables import Job
-from service.outbox import repository as outbox
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.jobs.events import repository as events
+from service.jobs.outbox import repository as outbox
 
 SPEC: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},

@@ -9,10 +9,10 @@ from uuid import UUID
 import psutil
 from sqlalchemy import func, update
 
-from service.attempts.tables import Attempt
 from service.contract import JobState
-from service.database import Database
-from service.jobs.tables import Job
+from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.processes import Worker

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from service.contract import JobState, Scope
-from service.database import Database
+from service.database.engine import Database
 from tests.support.api_server import BODY, client, insert_job, key_for
 from tests.support.dataset_uploads import upload
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from service import schema
+from service.database import schema
 from service.embedded import postgres, valkey
 from service.embedded.processes import free_port
 from service.settings import Settings

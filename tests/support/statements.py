@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from service.database import Database
+from service.database.engine import Database
 
 
 @dataclass(frozen=True)

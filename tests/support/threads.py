@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from service.dispatcher.loop import Dispatcher
 from service.settings import Settings
 from tests.support.waiting import CEILING_SECONDS
-from worker.runner import work
+from worker.attempt.runner import work
 
 _IDLE_SECONDS = 0.05
 

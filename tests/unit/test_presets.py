@@ -10,7 +10,7 @@ from service.contract import PRESETS
 from service.contract.parts import FieldError
 from service.contract.recipe import RecipeSpec
 from worker.engine import Recipe
-from worker.engine import presets as engine
+from worker.engine.recipe import presets as engine
 
 _TWO_OF_FOUR = {"type": "n:m", "n": 2, "m": 4}
 _GIVEN: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ from benchmarks._masks import agreement, zeros
 from benchmarks._passes import line, markdown
 from tests.support import checkpoints
 from worker.engine import Recipe, sparsify
-from worker.engine.architectures import take_apart
+from worker.engine.model.structure import take_apart
 
 FACTS = {
     "machine": "a processor, 2 cores",

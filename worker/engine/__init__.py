@@ -4,13 +4,16 @@
 be done.
 """
 
-from worker.engine.agreement import Agreement
-from worker.engine.architectures import Outline, outline
-from worker.engine.evaluation import Evaluation, evaluate, final_states, perplexity
-from worker.engine.final_states import FinalStates
-from worker.engine.journal import Journal
-from worker.engine.perplexity import Perplexity
-from worker.engine.recipe import Recipe
+from worker.engine.evaluation.agreement import Agreement
+from worker.engine.evaluation.evaluate import Evaluation, evaluate, final_states, perplexity
+from worker.engine.evaluation.final_states import FinalStates
+from worker.engine.evaluation.perplexity import Perplexity
+from worker.engine.methods.dsnot import grow_and_prune
+from worker.engine.methods.patterns import select_pruned
+from worker.engine.methods.swaps import refine_by_swaps
+from worker.engine.model.structure import Outline, outline
+from worker.engine.output.journal import Journal
+from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, SparsityReport
 from worker.engine.sparsify import sparsify
 
@@ -27,7 +30,10 @@ __all__ = [
     "SparsityReport",
     "evaluate",
     "final_states",
+    "grow_and_prune",
     "outline",
     "perplexity",
+    "refine_by_swaps",
+    "select_pruned",
     "sparsify",
 ]

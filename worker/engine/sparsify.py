@@ -17,24 +17,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worker.engine.architectures import Architecture, describe, take_apart
-from worker.engine.block_pruning import BlockPruning
-from worker.engine.calibration import check_tokens, record
-from worker.engine.cautions import cautions
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.choices import Objective
-from worker.engine.dense_run import DenseRun
-from worker.engine.detours import Detour, straight
+from worker.engine.activations.batches import Stream
+from worker.engine.activations.capture import check_tokens, record
+from worker.engine.activations.dense_reference import DenseRun
+from worker.engine.activations.partial_forward import Detour, straight
+from worker.engine.activations.store import give_back_memory
+from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.device_memory import with_less_if_need_be
-from worker.engine.division import divide
-from worker.engine.journal import Finished, Journal, opened, run_key
-from worker.engine.loading import choose_device, loaded_block
-from worker.engine.output import Change, Changed, Output
-from worker.engine.pruning import needs_gram
-from worker.engine.recipe import Recipe
+from worker.engine.model.loading import choose_device, loaded_block
+from worker.engine.model.structure import Architecture, describe, take_apart
+from worker.engine.output.journal import Finished, Journal, opened, run_key
+from worker.engine.output.writer import Change, Changed, Output
+from worker.engine.pruning.block import BlockPruning
+from worker.engine.pruning.matrix import needs_gram
+from worker.engine.pruning.sparsity_allocation import divide
+from worker.engine.recipe.choices import Objective
+from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
-from worker.engine.shelf import give_back_memory
-from worker.engine.streams import Stream
+from worker.engine.warnings import cautions
 
 
 def sparsify(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from service.logging import get_logger
-from worker.engine.journal import evaluation_key
+from worker.engine.output.journal import evaluation_key
 
 log = get_logger(__name__)
 

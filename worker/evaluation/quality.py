@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.perplexity import PerplexityMetric
-from worker.evaluation.speed import Speed
+from worker.evaluation.speed.stage import Speed
 from worker.evaluation.task_results import TaskResult
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from service.contract import Stage
 from service.contract.recipe import NofM
-from worker.engine.loading import choose_device
-from worker.engine.shelf import give_back_memory
+from worker.engine.activations.store import give_back_memory
+from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines
-from worker.evaluation.dense_and_pruned import DenseAndPruned
+from worker.evaluation.models import DenseAndPruned
 from worker.evaluation.quality import Measured, Quality
-from worker.evaluation.speed import Speed, compare_speed
+from worker.evaluation.speed.stage import Speed, compare_speed
 from worker.evaluation.texts import read_all
-from worker.reporter import EvaluationProgress
-from worker.run import Run
+from worker.run.context import Run
+from worker.run.progress import EvaluationProgress
 
 
 def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: dict[str, Any]) -> Quality:

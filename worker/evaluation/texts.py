@@ -9,8 +9,8 @@ from torch import Tensor
 from service.contract import dataset_of
 from service.contract.datasets import evaluated_windows
 from service.contract.spec import EvaluationSpec
-from worker.texts import Texts
-from worker.tokens import evaluation_windows, load_tokenizer, token_stream, vocabulary_size
+from worker.inputs.datasets import Texts
+from worker.inputs.tokenization import evaluation_windows, load_tokenizer, token_stream, vocabulary_size
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from service.contract import EventKind
 from service.errors import InvalidInput
-from service.pointers import pointer
+from service.kit.json_pointer import pointer
 
 _LONGEST_ID: Final = 512
 """As an index of the database can hold it."""

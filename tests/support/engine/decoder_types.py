@@ -2,9 +2,9 @@
 
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-# What is refused, and the class that the refusal names. Those of the first group the engine knows by name
-# (worker/engine/layers.py says why); of the second, AutoModelForCausalLM itself makes no model from the config alone or
-# from what it saved.
+# The refused model types and the class that the refusal names. The engine knows the first group by name
+# (worker/engine/model/decoder_layers.py gives the reasons); for the second, AutoModelForCausalLM makes no model
+# from the config alone or from what it saved.
 REFUSED = {
     "blt": "BltForCausalLM",
     "gemma4_assistant": "Gemma4Assistant",  # its own config's rules contradict those of the decoder in it

@@ -4,7 +4,7 @@ from typing import Any
 
 from service.contract import EventType
 from service.dashboard.memory import by_block
-from service.events.tables import JobEvent
+from service.database.tables.events import JobEvent
 
 
 def pruned(block: int, **data: Any) -> JobEvent:

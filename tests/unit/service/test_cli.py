@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from service.cli import job_body, job_views, watching
+from service.cli.jobs import submit
+from service.cli.output import CommandFailed, duration, size
+from service.cli.watching import EXIT_STATUS
 from service.client import Event, Job
-from service.commands import job_body, job_views, watching
-from service.commands.jobs import submit
-from service.commands.output import CommandFailed, duration, size
-from service.commands.watching import EXIT_STATUS
 from service.contract import TERMINAL_STATES, JobSpec
 from service.recipes.operations import describe
 from tests.support.command_line import dsnot
@@ -37,7 +37,7 @@ from tests.support.waiting import CEILING_SECONDS
 )
 def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path) -> None:
     code = (
-        "import sys; from service.cli import app\n"
+        "import sys; from service.cli.__main__ import app\n"
         f"try: app({[*path, '--help']!r})\n"
         "except SystemExit: pass\n"
         "slow = {'torch', 'numpy', 'httpx', 'sqlalchemy', 'psycopg', 'alembic', 'fastapi'} & set(sys.modules)\n"
@@ -280,7 +280,7 @@ def test_a_model_needs_a_plain_name(tmp_path: Path) -> None:
 
 
 def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    from service.commands.output import print_json
+    from service.cli.output import print_json
 
     print_json({"text": "a\nb"})
     assert json.loads(capsys.readouterr().out) == {"text": "a\nb"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cursor import Cursor
 from service.errors import InvalidInput
+from service.kit.pagination import Cursor
 
 zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
 

@@ -2,15 +2,15 @@
 
 import json
 
-from service.artifacts.store import StoreUnavailable
-from service.bodies import BodyTooLarge
 from service.errors import Conflict, InvalidInput, Later, MalformedBody, NotFound, Problem, Unavailable, UnsupportedMediaType
 from service.idempotency.operations import InFlight, KeyReused
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
-from service.keys.authentication import Forbidden, Unauthenticated
 from service.models.refusals import ModelNotAllowed, ModelNotFound, ModelUnsafe
-from service.problems import problem_responses, render
+from service.storage.artifact_store import StoreUnavailable
+from service.web.authentication import Forbidden, Unauthenticated
+from service.web.problem_responses import problem_responses, render
+from service.web.request_body import BodyTooLarge
 
 
 def subclasses(kind: type[Problem]) -> set[type[Problem]]:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from service.commands import job_views
+from service.cli import job_views
 from tests.support.job_examples import filled, made_job
 
 HUB = {"repo": "org/sparse", "token": "research"}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.idempotency.operations import fingerprint
-from service.idempotency.parameters import key_of
+from service.web.idempotency_key import key_of
 
 PRINTABLE = [chr(code) for code in range(0x20, 0x7F)]
 texts = st.text(st.sampled_from(PRINTABLE), min_size=1, max_size=255)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.contract import JobState
+from service.database.tables.jobs import Job
 from service.errors import InvalidInput
-from service.jobs.ordering import JobOrder, Place
-from service.jobs.tables import Job
+from service.jobs.sorting import JobOrder, Place
 
 moments = st.datetimes(timezones=st.just(UTC))
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=80)

@@ -3,9 +3,9 @@
 import pytest
 
 from service.contract import Scope
-from service.database import Database
-from service.keys.authentication import Caller
-from service.keys.operations import find_key
+from service.database.engine import Database
+from service.tenants.keys.operations import find_key
+from service.web.authentication import Caller
 
 GOOD = f"dsnot_{'a1' * 6}_{'Ab_-' * 10}xyz"
 

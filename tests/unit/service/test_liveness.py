@@ -6,13 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from service import liveness
+from service.ops import liveness
 from tests.support.waiting import CEILING_SECONDS
 
 
 def check(**environment: str) -> int:
     values = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")} | environment
-    return subprocess.run([sys.executable, "-m", "service.liveness"], env=values, check=False, timeout=CEILING_SECONDS).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "service.ops.liveness"], env=values, check=False, timeout=CEILING_SECONDS
+    ).returncode
 
 
 def test_a_file_that_was_touched_of_late_is_a_sign_of_life(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.jobs.parameters import is_known, versions_of
+from service.api.job_parameters import is_known, versions_of
 
 
 @pytest.mark.parametrize("header", [None, "*", " * "])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from service.contract import Stage
 from service.contract.work import Work
-from service.plans.estimates import Estimator, Running, estimator, seconds_left, starts_in
-from service.speeds.repository import Taken
+from service.jobs.timings.repository import Taken
+from service.planning.estimates import Estimator, Running, estimator, seconds_left, starts_in
 
 WORK = Work(parameters=1000, block_parameters=800, calibration_tokens=100, evaluated_tokens=50, bytes=2000)
 TAKEN = Taken("swaps", 2, 40.0, 2 * 800 * 100, 20.0, 2 * 800, 30.0, 2 * 1000 * 50, 10.0, 2 * 2000)

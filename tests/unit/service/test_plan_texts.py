@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.contract import JobSpec
-from service.plans.texts import evaluated_tokens, text_tokens
+from service.planning.texts import evaluated_tokens, text_tokens
 
 UPLOAD = "ds-0123456789abcdef"
 

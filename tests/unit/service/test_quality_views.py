@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.cli import job_views, watching
 from service.client import Event
-from service.commands import job_views, watching
 from service.contract import EventType
 
 

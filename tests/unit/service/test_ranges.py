@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.artifacts.ranges import RangeNotSatisfiable, usable_range
+from service.web.byte_ranges import RangeNotSatisfiable, usable_range
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs.waiting import wait_seconds
+from service.web.prefer_wait import wait_seconds
 
 
 @pytest.mark.parametrize(

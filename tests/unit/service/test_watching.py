@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from service.cli import watching
 from service.client import DsnotClient, Event, Job
-from service.commands import watching
 from service.contract import EventType
 
 BLOCKS = [

@@ -16,19 +16,20 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from service.contract import PROVENANCE_NAME, FailureCode, JobSpec, Manifest, Provenance, SourceFacts, WeightSizes
 from tests.support import checkpoints
-from worker import artifacts, transfers
-from worker.artifacts import describe, open_store, publish, sweep
+from worker import store_transfer as transfers
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
-from worker.evaluation.speed import ModelSpeed, Speed
+from worker.evaluation.speed.stage import ModelSpeed, Speed
+from worker.evaluation.speed.timing import Throughput
 from worker.evaluation.task_results import MetricValue, TaskResult
-from worker.evaluation.timing import Throughput
 from worker.failures import JobFailure
-from worker.model_index import eval_results
-from worker.models import Model
-from worker.outcome import Outcome
-from worker.provenance import provenance_of, text_facts
+from worker.inputs.models import Model
+from worker.inputs.provenance import provenance_of, text_facts
+from worker.publishing import artifact as artifacts
+from worker.publishing.artifact import describe, open_store, publish, sweep
+from worker.publishing.model_card.model_index import eval_results
+from worker.publishing.outcome import Outcome
 
 SPEC = JobSpec.model_validate(
     {"model": {"source": "local", "id": "tiny_model"}, "calibration": {"dataset": "c4-sample"}, "labels": {"team": "secret"}}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.engine import journal
+from worker.engine.output import journal
 from worker.evaluation import baselines
 from worker.evaluation.baselines import Baselines
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.unit.worker import checkpoints
+from tests.support import checkpoints
 from worker.continuation import TOKENS, main
 
 

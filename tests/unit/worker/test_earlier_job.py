@@ -11,10 +11,10 @@ from obstore.store import LocalStore
 
 from service.contract import FailureCode, Manifest, ManifestFile, ModelSpec
 from tests.support import checkpoints
-from worker.earlier_job import fetch
 from worker.failures import JobFailure, ModelError
-from worker.model_cache import folder_of, in_use, reserve, root
-from worker.models import resolve
+from worker.inputs.job_artifact import fetch
+from worker.inputs.model_cache import folder_of, in_use, reserve, root
+from worker.inputs.models import resolve
 
 ID = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
 MODEL = ModelSpec(source="job", id=ID, revision="3")

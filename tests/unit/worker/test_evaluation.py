@@ -15,11 +15,11 @@ from service.contract.spec import EvaluationSpec
 from tests.support import checkpoints
 from worker.engine import Perplexity
 from worker.evaluation.baselines import Baselines
-from worker.evaluation.dense_and_pruned import DenseAndPruned
+from worker.evaluation.models import DenseAndPruned
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.texts import EvaluationText, read_all
 from worker.failures import JobFailure
-from worker.texts import Texts, read_text
+from worker.inputs.datasets import Texts, read_text
 
 LENGTH, WINDOWS = 48, 6
 
@@ -226,7 +226,7 @@ def test_nothing_asked_is_nothing_measured(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_text_shorter_than_one_window_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.texts.read_text", lambda *_: ["short"])
+    monkeypatch.setattr("worker.inputs.datasets.read_text", lambda *_: ["short"])
 
     with pytest.raises(JobFailure, match="5 tokens") as caught:
         read_all(model, _spec(), Texts(tmp_path))

@@ -12,10 +12,10 @@ from service.contract import Format, JobSpec, WeightSizes
 from service.contract.disk import formats_bytes
 from service.packing import KeptWeightChanged, apply_mask, unpack
 from tests.support import checkpoints
-from worker import formats
-from worker.format_card import formats_section
-from worker.formats import write_formats
-from worker.models import Model
+from worker.inputs.models import Model
+from worker.publishing import formats
+from worker.publishing.formats import write_formats
+from worker.publishing.model_card.formats import formats_section
 
 ALL: list[Format] = ["dense", "packed", "mask"]
 

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from tests.support import checkpoints
-from worker.gguf_conversion import halves_from_pairs
 from worker.gguf_import import main
+from worker.inputs.gguf import halves_from_pairs
 
 Edit = Callable[[gguf.GGUFWriter], None]
 _BLOCK = {

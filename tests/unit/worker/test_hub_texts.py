@@ -32,7 +32,7 @@ import json, sys
 from pathlib import Path
 from service.contract.spec import EvaluationSpec
 from worker.evaluation.texts import read_all
-from worker.texts import Texts
+from worker.inputs.datasets import Texts
 
 model, cache, length = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 told = {}

@@ -16,9 +16,9 @@ from service.contract import JobSpec
 from tests.support import checkpoints
 from tests.support.upload_hub import UploadingHub
 from tests.support.waiting import CEILING_SECONDS, eventually
-from worker.hub_upload import upload_to_hub, warnings_of
-from worker.lease import JobCancelled
-from worker.run import Run
+from worker.publishing.hub.upload import upload_to_hub, warnings_of
+from worker.run.context import Run
+from worker.run.lease import JobCancelled
 
 TOKEN = f"hf_{hashlib.sha256(b'upload').hexdigest()[:30]}"
 REPO = "org/sparse"
@@ -227,7 +227,9 @@ def test_the_upload_ends_with_its_worker(hub: UploadingHub, artifact: Path) -> N
     hub.delay_seconds["create"] = 60
     asked = {"folder": str(artifact), "repo": REPO, "branch": "main", "private": True, "token": TOKEN}
     asked |= {"token_name": "research", "message": "m", "replaced": []}
-    process = subprocess.Popen([sys.executable, "-m", "worker.hub_commit"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.publishing.hub.commit"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdin is not None
     process.stdin.write(json.dumps(asked).encode() + b"\n")
     process.stdin.flush()

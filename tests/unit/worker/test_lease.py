@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from service.attempts.repository import Claim
-from service.database import Database
+from service.database.engine import Database
+from service.jobs.attempts.repository import Claim
 from service.settings import Settings
 from tests.support.waiting import eventually
-from worker.lease import ClaimLost, Interruption, Lease, StopRequested
+from worker.run.lease import ClaimLost, Interruption, Lease, StopRequested
 
 SETTINGS = Settings.model_validate(
     {
@@ -46,7 +46,11 @@ def lease(stop: threading.Event) -> Lease:
 
 
 def check_again_and_again(held: Lease) -> None:
-    eventually(lambda: held.check() or False)
+    def check() -> bool:
+        held.check()
+        return False
+
+    eventually(check)
 
 
 def test_a_worker_that_cannot_reach_the_database_for_a_lease_gives_up_its_claim() -> None:

@@ -3,7 +3,7 @@
 import mmap
 from pathlib import Path
 
-from worker.memory import PeakMemory
+from worker.process.peak_memory import PeakMemory
 
 MANY = 64 << 20
 NEARLY = 0.95

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from service.contract import FailureCode, ModelSpec
-from worker import model_cache
 from worker.failures import JobFailure
-from worker.model_cache import in_use, reserve
+from worker.inputs import model_cache
+from worker.inputs.model_cache import in_use, reserve
 
 
 @pytest.fixture

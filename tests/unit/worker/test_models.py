@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from service.contract import FailureCode, ModelSpec
-from service.hub.files import is_wanted
+from service.models.hub.files import is_wanted
 from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
 from worker.failures import ModelError
-from worker.models import Model, resolve
+from worker.inputs.models import Model, resolve
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +171,8 @@ from pathlib import Path
 from service.contract import ModelSpec
 from tests.support import checkpoints
 from worker.failures import JobFailure, as_failure
-from worker.model_cache import in_use
-from worker.models import resolve
+from worker.inputs.model_cache import in_use
+from worker.inputs.models import resolve
 
 folder, answers = Path(sys.argv[1]), {}
 for model_id, allowed in json.loads(sys.argv[2]):

@@ -11,7 +11,7 @@ from service.models.unsupported import UNSUPPORTED, reason_against
 from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker import engine
-from worker.engine.layers import EXCEPTIONS
+from worker.engine.model.decoder_layers import EXCEPTIONS
 
 NEARLY = {
     "afmoe": "a bias of its router is a parameter, which in other families is a buffer",

@@ -3,7 +3,7 @@
 from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.perplexity import LossDifference, PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
-from worker.quality_card import perplexity_section
+from worker.publishing.model_card.quality import perplexity_section
 
 DENSE = PerplexityMetric(
     dataset="wiki-sample:test",

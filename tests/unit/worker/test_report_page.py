@@ -13,12 +13,12 @@ import pytest
 from service.contract import JobSpec, TaskFacts, WeightSizes
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.quality import Quality
-from worker.models import Model
-from worker.outcome import Costs, Outcome
-from worker.provenance import provenance_of, text_facts
-from worker.report_page import render
-from worker.report_page.blocks import blocks_of
-from worker.report_page.chart import HEIGHT, LEFT, WIDTH, line_chart
+from worker.inputs.models import Model
+from worker.inputs.provenance import provenance_of, text_facts
+from worker.publishing.outcome import Costs, Outcome
+from worker.publishing.report import render
+from worker.publishing.report.blocks import blocks_of
+from worker.publishing.report.chart import HEIGHT, LEFT, WIDTH, line_chart
 
 KINDS = ("self_attn.q_proj", "mlp.up_proj")
 HOSTILE = "</style></pre><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7 * 7 }} & \x07\ud800]]>"

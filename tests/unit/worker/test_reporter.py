@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from service.attempts import repository
-from service.attempts.repository import Claim
 from service.contract import Stage
-from service.database import Database
-from worker import reporter
-from worker.lease import Lease
-from worker.memory import PeakMemory
-from worker.reporter import Reporter
+from service.database.engine import Database
+from service.jobs.attempts import repository
+from service.jobs.attempts.repository import Claim
+from worker.process.peak_memory import PeakMemory
+from worker.run import progress as reporter
+from worker.run.lease import Lease
+from worker.run.progress import Reporter
 
 
 class Clock:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from service.contract import SIGNATURE_NAME, FailureCode
-from service.signatures import (
+from service.packing.signatures import (
     BrokenSignature,
     ForeignKey,
     KeyNotUsable,
@@ -26,7 +26,7 @@ from service.signatures import (
 )
 from tests.support.signing_keys import key_pair
 from worker.failures import JobFailure
-from worker.signing import key_facts, sign
+from worker.publishing.signing import key_facts, sign
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs" / "signing.md"
 

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from tests.support import checkpoints
-from worker.evaluation import speed, timing
-from worker.evaluation.sparse_kernels import NoSparseKernels, is_two_of_four, stored_bytes, with_sparse_kernels
-from worker.evaluation.speed import compare_speed, measure_speed, speed_lengths
-from worker.evaluation.timing import timed
-from worker.memory import PeakMemory
+from worker.evaluation.speed import stage as speed
+from worker.evaluation.speed import timing
+from worker.evaluation.speed.sparse_kernels import NoSparseKernels, is_two_of_four, stored_bytes, with_sparse_kernels
+from worker.evaluation.speed.stage import compare_speed, measure_speed, speed_lengths
+from worker.evaluation.speed.timing import timed
+from worker.process.peak_memory import PeakMemory
 
 CPU = torch.device("cpu")
 

@@ -16,9 +16,9 @@ from service.contract.spec import EvaluationSpec
 from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks
 from tests.support.tiny_model import save_model
-from worker.evaluation import harness
 from worker.evaluation.task_results import TaskResult, results_of
-from worker.evaluation.tasks import Progress, Tasks, open_tasks, run_tasks
+from worker.evaluation.tasks import harness
+from worker.evaluation.tasks.stage import Progress, Tasks, open_tasks, run_tasks
 from worker.failures import JobFailure
 
 

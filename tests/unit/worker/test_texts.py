@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.contract import FailureCode
-from worker import texts
 from worker.failures import JobFailure
-from worker.texts import read_text
+from worker.inputs import datasets as texts
+from worker.inputs.datasets import read_text
 
 
 def _raw(name: str) -> str:
@@ -67,7 +67,7 @@ _OFFLINE = """
 import json, sys
 from pathlib import Path
 from worker.failures import JobFailure
-from worker.texts import read_text
+from worker.inputs.datasets import read_text
 
 tmp_path = Path(sys.argv[1])
 told = {"documents": len(read_text("c4-sample:test", tmp_path)), "imported": "exllamav3" in sys.modules}

@@ -9,8 +9,8 @@ import torch
 from service.contract import FailureCode
 from tests.support import checkpoints
 from worker.failures import JobFailure
-from worker.texts import read_text
-from worker.tokens import (
+from worker.inputs.datasets import read_text
+from worker.inputs.tokenization import (
     calibration_windows,
     evaluation_windows,
     load_tokenizer,

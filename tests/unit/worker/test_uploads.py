@@ -10,10 +10,10 @@ import pytest
 from obstore.store import LocalStore
 
 from service.contract import FailureCode, upload_id, upload_prefix
-from worker import uploads
 from worker.failures import JobFailure
-from worker.texts import Texts, shared_text
-from worker.uploads import Uploads
+from worker.inputs import uploaded_datasets as uploads
+from worker.inputs.datasets import Texts, shared_text
+from worker.inputs.uploaded_datasets import Uploads
 
 DOCUMENTS = [f"document {number}\n" for number in range(20)]
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, layers
-from worker.engine.admm import admm
-from worker.engine.patterns import select_part, select_pruned
-from worker.engine.saliency import wanda
+from worker.engine.methods.admm import admm
+from worker.engine.methods.patterns import select_part, select_pruned
+from worker.engine.methods.saliency import wanda
 
 
 def joint(case: Layer, pattern: tuple[int, int] | None, *, sparsity: float = 0.5, iterations: int = 20) -> tuple[Tensor, Tensor]:

@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Agreement, Recipe, evaluate, final_states, sparsify
-from worker.engine.agreement import divergence
 from worker.engine.errors import NumericalFailure
+from worker.engine.evaluation.agreement import divergence
 
 Checkpoints = Callable[[str], Path]
 MANY = 1 << 22
@@ -65,7 +65,7 @@ def assert_agrees(found: Agreement, kl: Tensor, same: Tensor) -> None:
 def test_it_is_what_both_whole_models_give(
     checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
-    monkeypatch.setattr(import_module("worker.engine.agreement"), "_LOGITS", logits_at_a_time)
+    monkeypatch.setattr(import_module("worker.engine.evaluation.agreement"), "_LOGITS", logits_at_a_time)
     source = checkpoint(family)
     target = pruned(source, tmp_path / "target")
     kl, same = by_transformers(source, target, WINDOWS[:COUNT])

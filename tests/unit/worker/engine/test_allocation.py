@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.allocation import SLOPES, SPREAD, arithmetic, outlier_ratio, owl, uniform
+from worker.engine.methods.allocation import SLOPES, SPREAD, arithmetic, outlier_ratio, owl, uniform
 
 SIZES = [100, 100, 300, 200]
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import outline
-from worker.engine.architectures import take_apart
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
+from worker.engine.model.structure import take_apart
 
 Checkpoints = Callable[[str], Path]
 
@@ -54,7 +54,7 @@ def test_the_outline_needs_no_weights(checkpoint: Checkpoints, monkeypatch: pyte
     def forbidden(*_args: object) -> None:
         raise AssertionError("a tensor was read")
 
-    monkeypatch.setattr("worker.engine.checkpoint.Checkpoint.read", forbidden)
+    monkeypatch.setattr("worker.engine.checkpoint.reader.Checkpoint.read", forbidden)
     assert outline(source).max_sequence_length == 64
 
 

@@ -8,12 +8,12 @@ from torch.nn import functional
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import perplexity
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record, replaced_layers
+from worker.engine.activations.batches import Carried, Stream
+from worker.engine.activations.capture import record, replaced_layers
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.layers import EXCEPTIONS
-from worker.engine.loading import loaded_block
-from worker.engine.streams import Carried, Stream
+from worker.engine.model.decoder_layers import EXCEPTIONS
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")

@@ -1,7 +1,7 @@
 import pytest
 
-from worker.engine.cautions import cautions, low_coverage, too_few_tokens
 from worker.engine.report import MatrixReport
+from worker.engine.warnings import cautions, low_coverage, too_few_tokens
 
 
 def matrix(name: str, tokens: int) -> MatrixReport:

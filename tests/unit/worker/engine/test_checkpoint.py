@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.engine import families
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ModelUnsafe
 
 

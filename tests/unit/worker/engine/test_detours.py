@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
-from worker.engine.dense_run import DenseRun
-from worker.engine.detours import Detour, straight
-from worker.engine.loading import loaded_block
+from worker.engine.activations.batches import Stream, Way
+from worker.engine.activations.capture import record
+from worker.engine.activations.dense_reference import DenseRun
+from worker.engine.activations.partial_forward import Detour, straight
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 from worker.engine.report import Stopwatch
-from worker.engine.streams import Stream, Way
 
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
 FAMILIES = [
@@ -94,7 +94,7 @@ def test_what_only_led_to_settled_products_is_not_computed(tmp_path: Path, monke
             made.append(tuple(weight.shape))
             return functional.linear(x, weight, bias)
 
-        monkeypatch.setattr("worker.engine.detours.product", note)
+        monkeypatch.setattr("worker.engine.activations.partial_forward.product", note)
         with detour.way(0), torch.no_grad():
             found = stream.run(layer, 0, 0)
     assert made == [(64, 64), (64, 96)]

@@ -9,8 +9,8 @@ import torch
 
 from tests.support.engine import families
 from worker.engine import Journal, Recipe, perplexity, sparsify
+from worker.engine.activations.batches import Stream
 from worker.engine.errors import DeviceMemoryExhausted
-from worker.engine.streams import Stream
 
 Checkpoints = Callable[[str], Path]
 MESSAGE = "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 2 GiB"

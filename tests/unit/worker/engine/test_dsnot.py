@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.engine import oracles
-from worker.engine.dsnot import grow_and_prune
+from worker.engine.methods.dsnot import grow_and_prune
 
 WIDTH = 16
 

@@ -12,9 +12,9 @@ from torch.nn import functional
 from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker.engine import Recipe, outline, perplexity, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
+from worker.engine.model.structure import take_apart
 
 SAVED_AS_TEXT = {"emu3", "mllama"}
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))

@@ -10,17 +10,17 @@ from torch.nn import functional
 
 from tests.support.engine import tiny_decoders
 from worker.engine import Recipe, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
+from worker.engine.activations.capture import record
+from worker.engine.activations.measuring import measure
+from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
-from worker.engine.loading import loaded_block
-from worker.engine.measuring import measure
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 from worker.engine.report import Stopwatch
-from worker.engine.statistics import InputStatistics
 
 CPU = torch.device("cpu")
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (4, 24), generator=torch.Generator().manual_seed(0))
-FEWEST = "worker.engine.measuring.FEWEST_TOKENS"
+FEWEST = "worker.engine.activations.measuring.FEWEST_TOKENS"
 
 
 def measured(folder: Path, tokens: Tensor = TOKENS) -> dict[str, InputStatistics]:
@@ -142,7 +142,7 @@ def test_how_many_experts_are_measured_at_a_time_does_not_matter(
     recipe = Recipe.from_dict({"preset": "fast"})
     found = []
     for name, room in (("all", 1 << 30), ("few", 3 * 4 * 32**2), ("one", 1)):
-        monkeypatch.setattr("worker.engine.block_pruning.GRAM_BYTES", room)
+        monkeypatch.setattr("worker.engine.pruning.block.GRAM_BYTES", room)
         sparsify(tmp_path / "source", tmp_path / name, recipe, TOKENS, device="cpu")
         found.append([file.read_bytes() for file in sorted((tmp_path / name).glob("*.safetensors"))])
     assert found[0] == found[1] == found[2]

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.engine import tiny_decoders
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.checkpoint.weight_mapping import Filling, match_tensors
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
-from worker.engine.fillings import Filling, match_tensors
-from worker.engine.meta_models import build_on_meta, read_config
+from worker.engine.model.meta import build_on_meta, read_config
 
 # merged and joined, renamed, split into several, interleaved, one to one
 TYPES = ["mixtral", "deepseek_v4", "hrm_text", "inkling2_text", "gpt_oss"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.engine.dsnot import grow_and_prune
-from worker.engine.patterns import select_pruned
-from worker.engine.statistics import InputStatistics
+from worker.engine.activations.statistics import InputStatistics
+from worker.engine.methods.dsnot import grow_and_prune
+from worker.engine.methods.patterns import select_pruned
 
 FILES = ["a_16x32", "b_64x128", "c_48x96_outliers"]
 pytestmark = [

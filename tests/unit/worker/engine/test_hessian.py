@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.engine.gram_layers import Layer, layer, layers
-from worker.engine.hessian import inverse, inverse_factor
+from worker.engine.methods.hessian import inverse, inverse_factor
 
 
 @pytest.mark.parametrize("damping", [0.01, 0.5])

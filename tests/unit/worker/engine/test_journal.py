@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from worker.engine.journal import Finished, Journal, opened, run_key
-from worker.engine.recipe import Recipe
+from worker.engine.output.journal import Finished, Journal, opened, run_key
+from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import MatrixReport
 
 REPORT = MatrixReport("a.weight", (2, 3), 1 / 3, math.nan, 0.1 + 0.2, math.inf, 7, {"max_swaps": 2}, 64, 0.5)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.layer_error import keep_improvements, row_energies
+from worker.engine.methods.layer_error import keep_improvements, row_energies
 
 
 @given(st.integers(0, 2**32))

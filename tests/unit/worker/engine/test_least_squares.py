@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.engine.gram_layers import Layer, errors, layer, layers, sizes
-from worker.engine.least_squares import least_squares
-from worker.engine.patterns import select_pruned
+from worker.engine.methods.least_squares import least_squares
+from worker.engine.methods.patterns import select_pruned
 
 
 @pytest.mark.parametrize("wanted", [False, True])

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.support.engine import families, tiny_decoders
-from worker.engine.architectures import take_apart
-from worker.engine.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
-from worker.engine.output import Change, Changed, Output
+from worker.engine.model.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
+from worker.engine.model.structure import take_apart
+from worker.engine.output.writer import Change, Changed, Output
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.engine import tiny_decoders
-from worker.engine.architectures import take_apart
-from worker.engine.loading import loaded_block
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 
 CPU = torch.device("cpu")
 FORMS = ["llama", "gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe", "deepseek_v4", "longcat_flash", "nemotron_h"]

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.support.engine import families
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
-from worker.engine.loading import loaded_block
-from worker.engine.measuring import measure
+from worker.engine.activations.capture import record
+from worker.engine.activations.measuring import measure
+from worker.engine.activations.statistics import InputStatistics
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 from worker.engine.report import Part, Stopwatch
-from worker.engine.statistics import InputStatistics
 
 CPU = torch.device("cpu")
 

@@ -14,21 +14,21 @@ from service.contract.spec import EvaluationSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
-from service.plans.holdings import Holdings, fits_tokens
-from service.plans.memory import _COMPARED_LOGITS as COMPARED_LOGITS
-from service.plans.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
+from service.planning.holdings import Holdings, fits_tokens
+from service.planning.memory import _COMPARED_LOGITS as COMPARED_LOGITS
+from service.planning.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
 from tests.support.engine import families
 from worker.engine import Recipe, device_memory, evaluate, sparsify
-from worker.engine.agreement import _LOGITS as COMPARED_BY_ENGINE
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
-from worker.engine.loading import loaded_block
-from worker.engine.measuring import measure
-from worker.engine.perplexity import _LOGITS as LOGITS_OF_ENGINE
-from worker.engine.pruning import needs_gram
+from worker.engine.activations.capture import record
+from worker.engine.activations.measuring import measure
+from worker.engine.activations.store import Shelf
+from worker.engine.evaluation.agreement import _LOGITS as COMPARED_BY_ENGINE
+from worker.engine.evaluation.perplexity import _LOGITS as LOGITS_OF_ENGINE
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
+from worker.engine.pruning.matrix import needs_gram
 from worker.engine.report import Stopwatch
-from worker.engine.shelf import Shelf
-from worker.evaluation import speed
+from worker.evaluation.speed import stage as speed
 
 CPU = torch.device("cpu")
 RECIPES: list[dict[str, Any]] = [

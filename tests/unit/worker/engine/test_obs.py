@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.engine.gram_layers import Layer, errors, layer, layers
-from worker.engine.obs import obs_saliency, update_by_obs
-from worker.engine.patterns import select_pruned
+from worker.engine.methods.patterns import select_pruned
+from worker.engine.methods.sparsegpt import obs_saliency, update_by_obs
 
 DAMPING = 0.01
 

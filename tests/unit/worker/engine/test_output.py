@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.support.engine import families, tiny_decoders
-from worker.engine.architectures import take_apart
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.matrices import Matrix
-from worker.engine.output import Change, Changed, Output
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.model.matrices import Matrix
+from worker.engine.model.structure import take_apart
+from worker.engine.output.writer import Change, Changed, Output
 
 
 def test_a_copy_is_byte_for_byte_the_source_and_ticks(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.engine import oracles
-from worker.engine.patterns import select_part, select_pruned
+from worker.engine.methods.patterns import select_part, select_pruned
 
 SALIENCIES = st.integers(1, 5).flatmap(
     lambda rows: st.lists(

@@ -32,7 +32,7 @@ def by_transformers(folder: Path, windows: torch.Tensor) -> float:
 def test_it_is_what_the_whole_model_gives(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
-    monkeypatch.setattr(import_module("worker.engine.perplexity"), "_LOGITS", logits_at_a_time)
+    monkeypatch.setattr(import_module("worker.engine.evaluation.perplexity"), "_LOGITS", logits_at_a_time)
     windows = families.tokens(samples=3)
     measured = perplexity(checkpoint(family), windows, device="cpu")
     assert measured.value == pytest.approx(by_transformers(checkpoint(family), windows), rel=1e-5)

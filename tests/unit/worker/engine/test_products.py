@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.engine.activations.matmul_tracing import Products, place
 from worker.engine.linear import fast_linears
-from worker.engine.products import Products, place
 
 X = torch.arange(15.0).reshape(3, 5)  # (tokens, in)
 STACK = torch.randn(2, 4, 5)  # (matrices, out, in)

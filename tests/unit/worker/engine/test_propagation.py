@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, SparsityReport, perplexity, sparsify
-from worker.engine.architectures import take_apart
-from worker.engine.calibration import record
-from worker.engine.dense_run import DenseRun
-from worker.engine.detours import Detour
-from worker.engine.loading import loaded_block
-from worker.engine.propagation import PULL_ON_WEIGHTS, StageRun
+from worker.engine.activations.capture import record
+from worker.engine.activations.dense_reference import DenseRun
+from worker.engine.activations.dense_targets import PULL_ON_WEIGHTS, StageRun
+from worker.engine.activations.partial_forward import Detour
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.structure import take_apart
 from worker.engine.report import Stopwatch
 
 Checkpoints = Callable[[str], Path]

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
-from worker.engine.pruning import Pruned, needs_gram, prune
-from worker.engine.recipe import Recipe
+from worker.engine.pruning.matrix import Pruned, needs_gram, prune
+from worker.engine.pruning.task import Task
+from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Stopwatch
-from worker.engine.statistics import InputStatistics
-from worker.engine.task import Task
 
 IF_BETTER = {"refinement": {"accept": "if_better", "update_threshold": 0}}
 ALWAYS = {"refinement": {"accept": "always", "update_threshold": 0}}

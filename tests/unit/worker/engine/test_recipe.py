@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.engine import families
 from worker.engine import Recipe, outline
-from worker.engine.choices import Admm, Dsnot, LeastSquares, MaskChoice, Objective, Obs, Swaps
+from worker.engine.recipe.choices import Admm, Dsnot, LeastSquares, MaskChoice, Objective, Obs, Swaps
 
 DSNOT = {
     "method": "dsnot",

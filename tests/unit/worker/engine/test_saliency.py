@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from worker.engine.saliency import SALIENCIES, Criterion
+from worker.engine.methods.saliency import SALIENCIES, Criterion
 
 WEIGHT = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 NORM = torch.rand(6, generator=torch.Generator().manual_seed(1))

@@ -7,7 +7,7 @@ import torch
 
 from tests.support.engine import families
 from worker.engine import Recipe, sparsify
-from worker.engine.shelf import Shelf, free_memory
+from worker.engine.activations.store import Shelf, free_memory
 
 
 @pytest.mark.parametrize("room", [0, 10**9])
@@ -76,7 +76,7 @@ def test_where_activations_lie_changes_no_bit(
 ) -> None:
     recipe, found = Recipe.from_dict({"preset": "balanced"}), []
     for free in (10**12, 0):
-        monkeypatch.setattr("worker.engine.shelf.free_memory", lambda free=free: free)
+        monkeypatch.setattr("worker.engine.activations.store.free_memory", lambda free=free: free)
         target = tmp_path / str(free)
         sparsify(checkpoint("llama"), target, recipe, families.tokens(), device="cpu", scratch=tmp_path / "scratch")
         found.append((target / "model.safetensors").read_bytes())

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.engine.statistics import InputStatistics
+from worker.engine.activations.statistics import InputStatistics
 
 
 def inputs(offset: float = 0.0) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.engine.sums import Sums
+from worker.engine.activations.residual_tracing import Sums
 
 PRODUCT, RESIDUAL, BRANCH = (torch.full((2, 3, 4), value) for value in (1.0, 10.0, 100.0))
 

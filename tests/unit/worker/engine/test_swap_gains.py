@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from tests.support.engine.gram_layers import layer
-from worker.engine.swap_gains import FAR, best_anywhere, best_within_groups, correlations
+from worker.engine.methods.swap_gains import FAR, best_anywhere, best_within_groups, correlations
 
 
 def state(seed: int, *, width: int = 40) -> tuple[Tensor, Tensor, Tensor, Tensor]:

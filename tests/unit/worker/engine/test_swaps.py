@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, layers, sizes
-from worker.engine import swaps
-from worker.engine.patterns import select_pruned
-from worker.engine.saliency import wanda
-from worker.engine.swaps import ROUNDING, refine_by_swaps
+from worker.engine.methods import swaps
+from worker.engine.methods.patterns import select_pruned
+from worker.engine.methods.saliency import wanda
+from worker.engine.methods.swaps import ROUNDING, refine_by_swaps
 
 MANY = 10_000
 

@@ -1,0 +1,52 @@
+"""A job's events as Server-Sent Events: first those stored, then each as it is written, until the job has ended."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+from uuid import UUID
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from service.database.engine import TRANSIENT, Database
+from service.database.tables.events import JobEvent
+from service.jobs.events.operations import Batch, events_after
+from service.jobs.events.schemas import EventView
+from service.jobs.events.wakeups import Wakeups, happens
+
+POLL_SECONDS: Final = 5.0
+"""How long a stream trusts that no news is none. Then it looks, and a comment keeps the connection alive."""
+
+
+async def follow(
+    database: Database, wakeups: Wakeups, woken: asyncio.Event, job_id: UUID, after: int, *, tenant: str
+) -> AsyncIterator[bytes]:
+    """Every event above number `after`, once and in order; `event: end` after the last one of a job that has ended.
+
+    The stream also ends, without that, when the process stops: the client reconnects with `Last-Event-ID`, to another process.
+    """
+    while not wakeups.closing:
+        woken.clear()  # before reading: what is written meanwhile sets it again
+        batch = await _read(database, job_id, after, tenant)
+        for event in batch.events if batch else ():
+            yield _frame(event)
+            after = event.seq
+        if batch and batch.ends_the_job:
+            yield format_sse_event(event="end", data_str=json.dumps({"state": batch.state}))
+            return
+        if (batch is None or batch.is_last) and not await happens(woken, POLL_SECONDS):
+            yield KEEPALIVE_COMMENT
+
+
+async def _read(database: Database, job_id: UUID, after: int, tenant: str) -> Batch | None:
+    """The next events; None while the database is away, which a stream outlives."""
+    try:
+        return await run_in_threadpool(events_after, database, job_id, after, tenant=tenant)
+    except TRANSIENT:
+        return None
+
+
+def _frame(event: JobEvent) -> bytes:
+    view = EventView.of(event)
+    return format_sse_event(id=str(view.seq), event=view.type, data_str=view.model_dump_json())

@@ -1,0 +1,76 @@
+"""HTTP of events: pages of JSON, or a live stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from annotated_types import Interval
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.sse import EventSourceResponse
+
+from service.api.event_stream import follow
+from service.errors import NotFound, Unavailable
+from service.jobs.events.operations import events_after
+from service.jobs.events.schemas import EventPage, EventView
+from service.web.authentication import JobReader
+from service.web.dependencies import TheDatabase, TheWakeups
+from service.web.problem_responses import problem_responses
+from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
+
+router = APIRouter(prefix="/v1/jobs", tags=["events"])
+
+_EVENT_STREAM: Final = "text/event-stream"
+_LARGEST: Final = 2**31 - 1
+_EXAMPLE: Final = 'event: stage_started\ndata: {"seq": 2, …}\nid: 2\n\nevent: end\ndata: {"state": "succeeded"}\n\n'
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_EVENT_STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
+    **problem_responses(NotFound, Unavailable),
+}
+
+Accept = Annotated[str, Header(description="`text/event-stream` asks for the live stream")]
+_Number = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
+LastEventId = Annotated[_Number | None, Header(description="where a stream goes on: the `id` of the last message received")]
+
+
+async def _subscription(
+    job_id: UUID, _caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
+) -> AsyncIterator[asyncio.Event | None]:
+    """A place among the streams for as long as the response lasts; None for a page of JSON."""
+    if not _wants_stream(accept):
+        yield None
+        return
+    with wakeups.subscribe(job_id) as woken:
+        yield woken
+
+
+def _wants_stream(accept: str) -> bool:
+    return any(offer.partition(";")[0].strip().lower() == _EVENT_STREAM for offer in accept.split(","))
+
+
+@router.get("/{job_id}/events", response_model=EventPage, responses=_RESPONSES)
+def read_events(
+    job_id: UUID,
+    caller: JobReader,
+    database: TheDatabase,
+    wakeups: TheWakeups,
+    woken: Annotated[asyncio.Event | None, Depends(_subscription)],
+    after: Annotated[_Number, Query(description="only events with higher numbers")] = 0,
+    cursor: Annotated[_Number | None, Query(description=PAGE_BEFORE)] = None,
+    limit: LongPageLimit = 200,
+    last_event_id: LastEventId = None,
+) -> EventPage | Response:
+    """What has happened to the job, oldest first.
+
+    With `Accept: text/event-stream` a stream: a message's `id` is the event's `seq`, its `event` the type, its `data` the same
+    object as in JSON. `event: end` follows the last event of a job that has ended; before that a closed stream is to be reopened
+    with `Last-Event-ID`.
+    """
+    start = next((number for number in (last_event_id, cursor) if number is not None), after)
+    batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)
+    if woken is not None:
+        content = follow(database, wakeups, woken, job_id, start, tenant=caller.tenant)
+        return EventSourceResponse(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    last = batch.events[-1].seq if batch.events else start
+    items = [EventView.of(event) for event in batch.events]
+    return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)

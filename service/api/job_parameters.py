@@ -1,0 +1,118 @@
+"""Query parameters and headers of the routes of jobs, read with care."""
+
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Query, Request
+from pydantic import StringConstraints
+from starlette.concurrency import run_in_threadpool
+
+from service.contract import JobState
+from service.errors import InvalidInput
+from service.jobs.repository import JobFilter
+from service.jobs.sorting import MAX_CURSOR, JobOrder
+from service.kit.datetimes import Moment
+from service.web.headers import HeaderText
+from service.web.query_parameters import PAGE_BEFORE
+
+_LABEL: Final = "label."
+_ETAG: Final = re.compile(r'"(\d{1,9})"')
+
+LABEL_PARAMETER: Final[dict[str, Any]] = {
+    "name": "label",
+    "in": "query",
+    "description": "`label.<name>=<value>`: only jobs with this label; may be given several times",
+    "style": "form",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": r"^label\..+$"}},
+    "example": {"label.team": "search"},
+}
+
+_Text = Annotated[str, StringConstraints(max_length=256)]
+
+
+async def _job_filter(
+    request: Request,
+    state: Annotated[list[JobState], Query(description="may be given several times")] = [],  # noqa: B006  # FastAPI copies it
+    model: Annotated[_Text | None, Query(description="the model's id")] = None,
+    created_after: Annotated[Moment | None, Query()] = None,
+    created_before: Annotated[Moment | None, Query()] = None,
+    q: Annotated[
+        _Text | None,
+        Query(description="a part of the model's name or of a label as `name=value`, or the beginning of the id, in any case"),
+    ] = None,
+) -> JobFilter:
+    given = request.query_params.multi_items()
+    labels = {name.removeprefix(_LABEL): value for name, value in given if name.startswith(_LABEL)}
+    return JobFilter(state, model, labels, created_after, created_before, q or None)
+
+
+WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
+
+JobCursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description=PAGE_BEFORE)]
+SortedBy = Annotated[JobOrder, Query(description="by which column, with a minus downwards; then the newest first")]
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Refuse what the route does not know: a misspelt filter must not list everything."""
+    given = request.query_params.multi_items()
+    known = await run_in_threadpool(_names, request) if given else set()
+    for name, value in given:
+        if name not in known and not (name.startswith(_LABEL) and name != _LABEL and "label" in known):
+            raise _refused(name, f"is not a parameter here; known are {', '.join(sorted(known)) or 'none'}")
+        if "\0" in name + value:
+            raise _refused(name, "must not hold NUL characters")
+
+
+def _names(request: Request) -> set[str]:
+    """The query parameters that the OpenAPI document, which is made once, declares for this route."""
+    methods = request.app.openapi()["paths"].get(request.scope["route"].path_format, {})
+    declared = methods.get(request.method.lower(), {}).get("parameters", ())
+    return {parameter["name"] for parameter in declared if parameter["in"] == "query"}
+
+
+def _refused(name: str, detail: str) -> InvalidInput:
+    return InvalidInput(f"{name}: {detail}", errors=[{"pointer": name, "detail": detail}])
+
+
+def versions_of(if_match: str | None) -> frozenset[int] | None:
+    """The versions that `If-Match` allows; None if any. A tag that we have not made matches nothing, nor does a weak one."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return frozenset(int(tag[1]) for tag in tags if tag)
+
+
+async def _versions(
+    request: Request,
+    _if_match: Annotated[HeaderText, Header(alias="If-Match", description="only if the job is of this version")] = None,
+) -> frozenset[int] | None:
+    return versions_of(_one_line(request, "If-Match"))
+
+
+IfMatch = Annotated[frozenset[int] | None, Depends(_versions)]
+
+
+def is_known(if_none_match: str | None, version: int) -> bool:
+    """Whether `If-None-Match` names this version. Weak tags count: what is only read may be compared weakly."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or f'"{version}"' in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+
+
+async def _known(
+    request: Request,
+    _if_none_match: Annotated[
+        HeaderText, Header(alias="If-None-Match", description="304 if the job is still of this version")
+    ] = None,
+) -> str | None:
+    return _one_line(request, "If-None-Match")
+
+
+IfNoneMatch = Annotated[str | None, Depends(_known)]
+
+
+def _one_line(request: Request, header: str) -> str | None:
+    """A list may come in several lines, which mean the same as one."""
+    lines = request.headers.getlist(header)
+    return ",".join(lines) if lines else None

@@ -1,0 +1,19 @@
+"""HTTP of models."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from service.contract import ModelSpec
+from service.models import operations
+from service.models.schemas import InspectionView
+from service.web.authentication import JobReader
+from service.web.dependencies import TheModels
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.get("/inspect", response_model=InspectionView)
+def inspect_model(caller: JobReader, models: TheModels, model: Annotated[ModelSpec, Query()]) -> InspectionView:
+    """What a model is, whether it can be pruned, and how much of it: from its config and the headers of its files."""
+    return InspectionView.of(operations.inspect(models, model, tenant=caller.tenant))

@@ -1,0 +1,74 @@
+"""Who may fire a trigger: a key of its tenant, or whoever knows its secret."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, SecurityScopes
+
+from service.contract import Scope
+from service.tenants.quotas.operations import tenant_limits
+from service.triggers import operations, proofs
+from service.web.authentication import Caller, Unauthenticated, bearer, caller_of, count, key_in
+from service.web.dependencies import TheDatabase, TheRates, TheSettings
+
+_secret: Final = APIKeyHeader(
+    name="X-Webhook-Secret",
+    auto_error=False,
+    scheme_name="TriggerSecret",
+    description="The trigger's secret, as the Hub sends it",
+)
+_mlflow: Final = APIKeyHeader(
+    name="X-MLflow-Signature",
+    auto_error=False,
+    scheme_name="MlflowSignature",
+    description="MLflow's signature, made with the trigger's secret; with `X-MLflow-Delivery-Id` and `X-MLflow-Timestamp`",
+)
+_standard: Final = APIKeyHeader(
+    name="webhook-signature",
+    auto_error=False,
+    scheme_name="StandardWebhooksSignature",
+    description="A signature of Standard Webhooks, made with the trigger's secret; with `webhook-id` and `webhook-timestamp`",
+)
+
+
+async def _raw_body(request: Request) -> bytes:
+    return await request.body()
+
+
+RawBody = Annotated[bytes, Depends(_raw_body)]
+
+
+def _authenticate_sender(
+    request: Request,
+    needed: SecurityScopes,
+    settings: TheSettings,
+    database: TheDatabase,
+    rates: TheRates,
+    body: RawBody,
+    _declared: Annotated[Any, Security(bearer)],
+) -> Caller:
+    """The caller. A wrong secret and an unknown trigger look the same; a key decides alone where there is one."""
+    if key_in(request) is not None or not proofs.is_given(request.headers):
+        return caller_of(request, needed)
+    trigger_id = _uuid(request.path_params["trigger_id"])
+    tenant = trigger_id and operations.tenant_of_sender(database, settings, trigger_id, request.headers, body)
+    if not tenant:
+        raise Unauthenticated("the trigger's secret is wrong, or the signature made with it is wrong or older than five minutes")
+    caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
+    request.state.caller = caller
+    count(request, rates, caller.key_id, tenant_limits(database, settings, tenant))
+    return caller
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+PROOFS: Final = [Security(_secret), Security(_mlflow), Security(_standard)]
+"""What the OpenAPI document names beside the key. They go by no scope, so they are no part of what `Sender` depends on."""
+
+Sender = Annotated[Caller, Security(_authenticate_sender, scopes=[Scope.JOBS_WRITE])]

@@ -1,0 +1,227 @@
+"""HTTP of triggers: what is started by which events, and what they did."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query, Request, Response
+
+from service.api.trigger_authentication import PROOFS, RawBody, Sender
+from service.contract import FiringOutcome
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.jobs.operations import QuotaExceeded
+from service.jobs.schemas import JobView
+from service.triggers import operations
+from service.triggers.events import message_of
+from service.triggers.firing import Fired, Firer
+from service.triggers.schemas import (
+    FiredView,
+    FiringDetail,
+    FiringPage,
+    FiringPlan,
+    FiringView,
+    NewTrigger,
+    TriggerChange,
+    TriggerPage,
+    TriggerView,
+    TriggerWithSecret,
+)
+from service.web.authentication import JobReader, JobWriter
+from service.web.dependencies import TheDatabase, TheModels, TheSettings
+from service.web.headers import LOCATION
+from service.web.idempotency_key import OptionalKey
+from service.web.problem_responses import problem_responses
+from service.web.query_parameters import TRUE_OR_FALSE, PageCursor, PageLimit
+from service.web.request_body import BodyTooLarge
+from service.webhooks.schemas import Rotation
+
+router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
+
+_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
+_CLOUDEVENT: Final[dict[str, Any]] = {
+    "title": "CloudEvent",
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1, "pattern": r"^\S+$"},
+        "type": {"type": "string", "minLength": 1},
+        "subject": {"type": ["string", "null"], "minLength": 1},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"], "pattern": r"^[^;]*[/+][Jj][Ss][Oo][Nn]\s*(;.*)?$"},
+        "dataschema": {"type": ["string", "null"], "minLength": 1},
+    },
+}
+_EVENT: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "An event: any JSON object, the payload of a webhook of the Hub or of MLflow, a structured CloudEvent, or "
+        "the data of a binary one, whose attributes are the headers `ce-*`.",
+        "content": {
+            "application/json": {
+                "schema": {"title": "Event", "type": "object"},
+                "example": {"id": "run-1", "model": "facebook/opt-125m"},
+            },
+            "application/cloudevents+json": {
+                "schema": _CLOUDEVENT,
+                "example": {
+                    "specversion": "1.0",
+                    "id": "1",
+                    "source": "/registry",
+                    "type": "model.created",
+                    "data": {"name": "a/b"},
+                },
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=TriggerWithSecret,
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+)
+def create_trigger(
+    wanted: NewTrigger, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
+) -> TriggerWithSecret:
+    """Describe a job that events are to start from now on."""
+    trigger, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
+    response.headers["Location"] = f"/v1/triggers/{trigger.id}"
+    return TriggerWithSecret.with_secret(trigger, secret)
+
+
+@router.get("", response_model=TriggerPage)
+def list_triggers(
+    caller: JobReader,
+    database: TheDatabase,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
+) -> TriggerPage:
+    """The tenant's triggers, newest first."""
+    page = operations.list_newest(database, tenant=caller.tenant, cursor=cursor, limit=limit)
+    return TriggerPage(items=[TriggerView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound))
+def get_trigger(trigger_id: UUID, caller: JobReader, database: TheDatabase) -> TriggerView:
+    """One trigger."""
+    return TriggerView.model_validate(operations.get(database, trigger_id, tenant=caller.tenant))
+
+
+@router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, database: TheDatabase) -> TriggerView:
+    """Another template, filter or name, or switched off for a while. Jobs that it has started stay as they are."""
+    return TriggerView.model_validate(operations.change(database, trigger_id, wanted, tenant=caller.tenant))
+
+
+@router.delete("/{trigger_id}", status_code=204, responses=problem_responses(NotFound))
+def delete_trigger(trigger_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
+    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    operations.delete(database, trigger_id, tenant=caller.tenant)
+
+
+@router.post(
+    "/{trigger_id}/rotate-secret", response_model=TriggerWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+)
+def rotate_trigger_secret(
+    trigger_id: UUID,
+    caller: JobWriter,
+    settings: TheSettings,
+    database: TheDatabase,
+    wanted: Annotated[Rotation | None, Body()] = None,
+) -> TriggerWithSecret:
+    """A new secret. For a while the old one holds as well, so that the sender can change over."""
+    overlap = (wanted or Rotation()).overlap_seconds
+    made = operations.rotate(database, settings, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
+    return TriggerWithSecret.with_secret(*made)
+
+
+@router.post(
+    "/{trigger_id}/fire",
+    status_code=201,
+    response_model=FiredView | FiringPlan,
+    dependencies=PROOFS,
+    openapi_extra=_EVENT,
+    responses={
+        200: {
+            "model": FiredView | FiringPlan,
+            "description": "Nothing new: the event has started that job before, or the filter stopped it, or `validate_only`",
+            "headers": LOCATION,
+        },
+        201: {"headers": LOCATION, "description": "The event has started a job"},
+        **problem_responses(NotFound, Conflict, QuotaExceeded, *_BODY_PROBLEMS),
+    },
+)
+def fire_trigger(
+    trigger_id: UUID,
+    sender: Sender,
+    settings: TheSettings,
+    database: TheDatabase,
+    models: TheModels,
+    body: RawBody,
+    request: Request,
+    response: Response,
+    idempotency_key: OptionalKey = None,
+    validate_only: Annotated[bool, TRUE_OR_FALSE, Query(description="only say what would be done")] = False,
+) -> FiredView | FiringPlan:
+    """Bring an event. The first time it starts a job; the same event again is answered with that job and starts none."""
+    firer = Firer(database, settings, models, tenant=sender.tenant)
+    message = message_of(request.headers, body, key=idempotency_key)
+    if validate_only:
+        response.status_code = 200
+        plan = firer.plan(trigger_id, message)
+        return FiringPlan(
+            event=plan.event.document()["event"],
+            matched=plan.matched,
+            duplicate_of=plan.held_by.id if plan.held_by else None,
+            spec=plan.spec.model_dump(mode="json") if plan.spec else None,
+        )
+    return _shown(firer.fire(trigger_id, message), response)
+
+
+@router.get("/{trigger_id}/firings", response_model=FiringPage, responses=problem_responses(NotFound))
+def list_firings(
+    trigger_id: UUID,
+    caller: JobReader,
+    database: TheDatabase,
+    outcome: Annotated[FiringOutcome | None, Query()] = None,
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
+) -> FiringPage:
+    """The events that came and what they did, newest first."""
+    page = operations.log(database, trigger_id, outcome=outcome, cursor=cursor, limit=limit, tenant=caller.tenant)
+    return FiringPage(items=[FiringView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{trigger_id}/firings/{firing_id}", response_model=FiringDetail, responses=problem_responses(NotFound))
+def get_firing(trigger_id: UUID, firing_id: UUID, caller: JobReader, database: TheDatabase) -> FiringDetail:
+    """One firing, with its event."""
+    return FiringDetail.model_validate(operations.get_firing(database, trigger_id, firing_id, tenant=caller.tenant))
+
+
+@router.post(
+    "/{trigger_id}/firings/{firing_id}/replay",
+    status_code=201,
+    response_model=FiredView,
+    responses={201: {"headers": LOCATION}, **problem_responses(NotFound, Conflict, QuotaExceeded)},
+)
+def replay_firing(
+    trigger_id: UUID,
+    firing_id: UUID,
+    caller: JobWriter,
+    settings: TheSettings,
+    database: TheDatabase,
+    models: TheModels,
+    response: Response,
+) -> FiredView:
+    """Start one more job of a logged event, by the template as it is now and whatever the filter says."""
+    return _shown(Firer(database, settings, models, tenant=caller.tenant).replay(trigger_id, firing_id), response)
+
+
+def _shown(fired: Fired, response: Response) -> FiredView:
+    response.status_code = 201 if fired.is_new else 200
+    if fired.job is not None:
+        response.headers["Location"] = f"/v1/jobs/{fired.job.id}"
+    return FiredView.of_firing(fired.firing, JobView.of(fired.job) if fired.job else None)

@@ -1,0 +1,132 @@
+"""HTTP of webhooks: who is told of what, and how that went."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query, Response
+
+from service.contract import DeliveryState, WebhookEvent
+from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.web.authentication import JobReader, JobWriter
+from service.web.dependencies import TheDatabase, TheSettings
+from service.web.headers import LOCATION
+from service.web.problem_responses import problem_responses
+from service.web.query_parameters import PageCursor, PageLimit
+from service.web.request_body import BodyTooLarge
+from service.webhooks import operations
+from service.webhooks.schemas import (
+    DeliveryDetail,
+    DeliveryPage,
+    DeliveryView,
+    NewWebhook,
+    Rotation,
+    WebhookChange,
+    WebhookPage,
+    WebhookView,
+    WebhookWithSecret,
+)
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
+
+_Type = WebhookEvent | Literal["webhook.test"]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=WebhookWithSecret,
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+)
+def create_webhook(
+    wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
+) -> WebhookWithSecret:
+    """Be told of what happens to jobs from now on, by messages signed as Standard Webhooks that are CloudEvents, too."""
+    webhook, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
+    response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
+    return WebhookWithSecret.with_secret(webhook, secret)
+
+
+@router.get("", response_model=WebhookPage)
+def list_webhooks(caller: JobReader, database: TheDatabase) -> WebhookPage:
+    """The tenant's webhooks."""
+    return WebhookPage(items=[WebhookView.of(each) for each in operations.list_all(database, tenant=caller.tenant)])
+
+
+@router.get("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound))
+def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> WebhookView:
+    """One webhook."""
+    return WebhookView.of(operations.get(database, webhook_id, tenant=caller.tenant))
+
+
+@router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+def change_webhook(
+    webhook_id: UUID, wanted: WebhookChange, caller: JobWriter, settings: TheSettings, database: TheDatabase
+) -> WebhookView:
+    """Another address, other events, or none for a while. What was on its way when it is switched off is not sent."""
+    return WebhookView.of(operations.change(database, settings, webhook_id, wanted, tenant=caller.tenant))
+
+
+@router.delete("/{webhook_id}", status_code=204, responses=problem_responses(NotFound))
+def delete_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
+    """Tell it nothing more, and forget what it was told."""
+    operations.delete(database, webhook_id, tenant=caller.tenant)
+
+
+@router.post(
+    "/{webhook_id}/rotate-secret", response_model=WebhookWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+)
+def rotate_secret(
+    webhook_id: UUID,
+    caller: JobWriter,
+    settings: TheSettings,
+    database: TheDatabase,
+    wanted: Annotated[Rotation | None, Body()] = None,
+) -> WebhookWithSecret:
+    """A new secret. For a while messages are signed with the old one as well, so that the receiver can change over."""
+    overlap = (wanted or Rotation()).overlap_seconds
+    return WebhookWithSecret.with_secret(
+        *operations.rotate(database, settings, webhook_id, overlap_seconds=overlap, tenant=caller.tenant)
+    )
+
+
+@router.post("/{webhook_id}/test", status_code=202, response_model=DeliveryView, responses=problem_responses(NotFound, Conflict))
+def test_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -> DeliveryView:
+    """Send a message of the type `webhook.test`. The log of deliveries says what became of it."""
+    return DeliveryView.of(operations.test(database, webhook_id, tenant=caller.tenant))
+
+
+@router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, responses=problem_responses(NotFound))
+def list_deliveries(
+    webhook_id: UUID,
+    caller: JobReader,
+    database: TheDatabase,
+    state: Annotated[DeliveryState | None, Query()] = None,
+    type: Annotated[_Type | None, Query()] = None,  # noqa: A002
+    limit: PageLimit = 20,
+    cursor: PageCursor = None,
+) -> DeliveryPage:
+    """What the webhook was told, newest first, with every attempt."""
+    found = operations.log(database, webhook_id, state=state, kind=type, cursor=cursor, limit=limit, tenant=caller.tenant)
+    items = [DeliveryView.of(each, found.attempts) for each in found.deliveries]
+    return DeliveryPage(items=items, next_cursor=found.next_cursor)
+
+
+@router.get("/{webhook_id}/deliveries/{delivery_id}", response_model=DeliveryDetail, responses=problem_responses(NotFound))
+def get_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobReader, database: TheDatabase) -> DeliveryDetail:
+    """One delivery, with the message that is sent."""
+    found = operations.get_delivery(database, webhook_id, delivery_id, tenant=caller.tenant)
+    return DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/replay",
+    status_code=202,
+    response_model=DeliveryView,
+    responses=problem_responses(NotFound, Conflict),
+)
+def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobWriter, database: TheDatabase) -> DeliveryView:
+    """Send a message once more, under its old id, whether it had arrived or not."""
+    found = operations.replay(database, webhook_id, delivery_id, tenant=caller.tenant)
+    return DeliveryView.of(found.deliveries[0], found.attempts)

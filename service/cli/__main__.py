@@ -1,0 +1,91 @@
+"""`dsnot`: the service on the command line.
+
+Results go to standard output, everything else to standard error. Exit status: 0 done; 1 it failed, and a sentence on standard
+error says why; 2 the command line is wrong; 3 the watched job was cancelled; 130 interrupted.
+"""
+
+import sys
+
+import typer
+
+from service.cli import (
+    artifacts,
+    audit,
+    datasets,
+    doctor,
+    jobs,
+    keys,
+    migrate,
+    models,
+    quotas,
+    triggers,
+    up,
+    webhooks,
+    workers,
+)
+from service.cli.output import CommandFailed, note
+
+app = typer.Typer(
+    name="dsnot",
+    help="Make language models sparse: prune, measure, publish.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job was cancelled, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("doctor")(doctor.doctor)
+app.command("migrate")(migrate.migrate)
+app.command("workers")(workers.workers)
+app.command("audit")(audit.audit)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(keys.app, name="keys")
+app.add_typer(quotas.app, name="quotas")
+app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(triggers.app, name="triggers")
+
+
+def main() -> None:
+    """The command; errors that a user can do something about become one clear message."""
+    try:
+        app()
+    except CommandFailed as error:
+        fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        fail(sentence(error), 1)
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user about a foreseen error; any other is raised again, because it is ours."""
+    from pydantic import ValidationError
+
+    from service.client.errors import ClientError, Unreachable
+    from service.embedded.processes import ServerError
+    from service.packing.errors import PackingError
+
+    if isinstance(error, Unreachable):
+        return f"{error}; start one with `dsnot up`, or set DSNOT_URL and DSNOT_API_KEY to a running one"
+    if isinstance(error, ClientError | ServerError | PackingError):
+        return str(error)
+    if isinstance(error, ValidationError):
+        return f"the answer is not what this version of dsnot expects: {error.errors()[0]['msg']}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    raise error
+
+
+def fail(message: str, exit_status: int) -> None:
+    note(f"dsnot: {message}")
+    sys.exit(exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`dsnot jobs compare`: jobs side by side, a column for each."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table, size
+
+if TYPE_CHECKING:
+    from service.client.comparing import ComparedJob, Comparison, Measure
+
+_SHORT = 8
+"""Characters of an id that stand for it, unless two begin alike."""
+
+
+def compare(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of two to six jobs.")], as_json: AsJson = False
+) -> None:
+    """Lay jobs side by side: what was asked for differently, what was measured; a * marks the best of a line."""
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        found = client.compare_jobs(job_ids)
+    if as_json:
+        print_json(found.model_dump(mode="json", exclude_unset=True))
+        return
+    names = _names([job.id for job in found.jobs])
+    print_fields(zip(names, (f"{job.id}  {job.model}" for job in found.jobs), strict=True))
+    print_table(("", *(f"{name}>" for name in names)), _rows(found))
+    for warning in found.warnings:
+        note(warning)
+
+
+def _names(ids: list[str]) -> list[str]:
+    length = next(length for length in range(_SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
+    return [each[:length] for each in ids]
+
+
+def _rows(found: "Comparison") -> Iterator[list[str]]:
+    yield ["state", *(job.state for job in found.jobs)]
+    for difference in found.differences:
+        yield [difference.pointer, *map(_plain, difference.values)]
+    for measure in found.measures:
+        yield [_title(measure), *(_figure(measure, job, value) for job, value in zip(found.jobs, measure.values, strict=True))]
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _title(measure: "Measure") -> str:
+    """`pruned perplexity on wiki-sample:test (512 sequence_length, 20 windows)`."""
+    how = ", ".join(f"{value:g} {name}" for name, value in measure.conditions.items())
+    parts = (measure.model, measure.name, f"on {measure.on}" if measure.on else None, f"({how})" if how else None)
+    return " ".join(part for part in parts if part)
+
+
+def _figure(measure: "Measure", job: "ComparedJob", value: float | None) -> str:
+    if value is None:
+        return ""
+    if measure.name.endswith("_bytes"):
+        shown = size(value)
+    elif measure.name == "seconds":
+        shown = duration(value)
+    else:
+        shown = f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}"
+    return f"{shown} *" if job.id in measure.best else shown

@@ -1,0 +1,66 @@
+"""`dsnot datasets …`: text for calibration and evaluation."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.output import AsJson, local_time, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.client.datasets import Dataset
+
+app = typer.Typer(help="Upload, list and delete data sets.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="ds-…, as `dsnot datasets list` shows it.")]
+
+
+@app.command()
+def upload(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Text (.txt) or JSON Lines (.jsonl, .ndjson).")],
+    name: Annotated[str | None, typer.Option(help="What to call it; for people.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring text of your own and print its id, which --dataset and --evaluate of `dsnot jobs submit` take.
+
+    In plain text, documents are separated by blank lines; in JSON Lines each line is an object with a string `text`.
+    """
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        made = client.datasets.upload(file, name=name)
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        typer.echo(made.id)
+        note(f"{made.documents} documents; calibration takes the first 90 %, evaluation the rest")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all that jobs may name, the built-in ones first. With --json: one line for each."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = list(client.datasets.list())
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json"))
+        return
+    print_table(("id", "name", "splits", "documents>", "bytes>", "created", "jobs>"), [_row(each) for each in found])
+
+
+@app.command()
+def delete(dataset: Id) -> None:
+    """Remove an upload that no job needs."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        client.datasets.delete(dataset)
+    note(f"data set {dataset} is gone")
+
+
+def _row(each: "Dataset") -> tuple[str, ...]:
+    counts = ["" if count is None else str(count) for count in (each.documents, each.bytes, each.used_by_jobs)]
+    created = local_time(each.created_at) if each.created_at else ""
+    return (each.id, each.name, " ".join(each.splits), counts[0], counts[1], created, counts[2])

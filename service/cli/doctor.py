@@ -1,0 +1,49 @@
+"""`dsnot doctor`: is everything there that a deployment needs, and does it work?"""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from service.cli.output import AsJson, CommandFailed, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look the deployment over that the DSNOT_… variables name, or this home's running stack, and say what to do.
+
+    Exit status: 0 it works, warnings or not; 1 something has to be done.
+    """
+    from dataclasses import asdict
+
+    from service.ops.doctor.findings import Verdict
+    from service.ops.doctor.operations import examine
+
+    findings = examine(_settings())
+    if as_json:
+        for finding in findings:
+            print_json(asdict(finding))
+    else:
+        print_table(("check", "", "found", "what to do"), [(f.check, f.verdict, f.found, f.remedy) for f in findings])
+    if any(finding.verdict == Verdict.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+def _settings() -> "Settings":
+    import os
+
+    from pydantic import ValidationError
+
+    from service.client.discovery import running_stack
+    from service.embedded.stack import places
+    from service.settings import HomeSettings, Settings, problems_of
+
+    try:
+        if os.environ.get("DSNOT_DATABASE_URL"):
+            return Settings()
+        home = HomeSettings().home
+        stack = running_stack(home)
+        return Settings.model_validate({"database_url": stack.database_url, "broker_url": stack.broker_url, **places(home)})
+    except ValidationError as error:
+        raise CommandFailed("; ".join(problems_of(error))) from error

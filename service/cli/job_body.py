@@ -1,0 +1,115 @@
+"""The body of `POST /v1/jobs` out of command-line options. Only what is given goes in; the service fills in the rest."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from service.cli.output import CommandFailed
+
+_PLACES: Final = {
+    "model": "model.id",
+    "source": "model.source",
+    "revision": "model.revision",
+    "token": "model.token",
+    "preset": "recipe.preset",
+    "criterion": "recipe.criterion",
+    "allocation": "recipe.allocation",
+    "objective": "recipe.objective",
+    "dataset": "calibration.dataset",
+    "samples": "calibration.num_samples",
+    "evaluate": "evaluation.perplexity",
+    "speed": "evaluation.speed",
+    "tasks": "evaluation.tasks",
+    "task_limit": "evaluation.task_limit",
+    "few_shot": "evaluation.few_shot",
+    "agreement_windows": "evaluation.agreement_windows",
+    "formats": "output.formats",
+    "hub_repo": "output.hub.repo",
+    "hub_token": "output.hub.token",
+    "hub_branch": "output.hub.branch",
+    "device": "device",
+    "priority": "priority",
+}
+"""Where in the body the value of an option goes as it is."""
+
+
+def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that the values of the options of `dsnot jobs submit` ask for, by their names."""
+    body = read_spec(given["spec"])
+    values = {place: given[option] for option, place in _PLACES.items()} | {
+        "output.hub.private": False if given["hub_public"] else None,
+        "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
+        "recipe.refinement": given["refinement"] and {"method": given["refinement"]},
+        "recipe.update": given["update"] and {"method": given["update"]},
+        "calibration.sequence_length": given["sequence_length"],
+        "evaluation.sequence_length": given["sequence_length"],
+        "labels": more_labels(body.get("labels"), given["label"] or []),
+    }
+    for place, value in values.items():
+        put(body, place, value)
+    return body
+
+
+def read_spec(file: str | None) -> dict[str, Any]:
+    """The JSON object in a file, or on standard input for `-`; an empty one if no file is named."""
+    if file is None:
+        return {}
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        spec = json.loads(text)
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandFailed(f"{file} is not JSON: {error}") from error
+    if not isinstance(spec, dict):
+        raise CommandFailed(f"{file} is not a JSON object, as the body of POST /v1/jobs is")
+    return spec
+
+
+def put(body: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` of a nested object, unless the value is None or empty; what the file said there gives way."""
+    if value is None or value in ([], {}):
+        return
+    *parents, name = path.split(".")
+    for parent in parents:
+        below = body.get(parent)
+        body[parent] = dict(below) if isinstance(below, dict) else {}
+        body = body[parent]
+    body[name] = value
+
+
+def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None:
+    """`--sparsity 0.5` or `--pattern 2:4` as the recipe's pattern.
+
+    Raises:
+        CommandFailed: both are given, or the second is not two numbers.
+    """
+    if groups is None:
+        return None if sparsity is None else {"type": "unstructured", "sparsity": sparsity}
+    if sparsity is not None:
+        raise CommandFailed("--sparsity and --pattern exclude each other: n:m fixes the sparsity", 2)
+    n, colon, m = groups.partition(":")
+    if not (colon and n.isascii() and n.isdigit() and m.isascii() and m.isdigit()):
+        raise CommandFailed(f"--pattern takes n:m such as 2:4 (at most 2 of every 4 are kept), not {groups!r}", 2)
+    return {"type": "n:m", "n": int(n), "m": int(m)}
+
+
+def more_labels(before: Any, given: Iterable[str]) -> dict[str, str] | None:
+    """The file's labels and those of the command line, which win; None if there are none of the latter."""
+    new = labels(given)
+    return {**(before if isinstance(before, dict) else {}), **new} if new else None
+
+
+def labels(given: Iterable[str]) -> dict[str, str]:
+    """`--label team=search` once or more often.
+
+    Raises:
+        CommandFailed: one has no `=`.
+    """
+    pairs = [label.partition("=") for label in given]
+    for name, equals, value in pairs:
+        if not name or not equals:
+            raise CommandFailed(f"--label takes name=value, not {name + equals + value!r}", 2)
+    return {name: value for name, _, value in pairs}

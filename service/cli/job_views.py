@@ -1,0 +1,238 @@
+"""Jobs as a person reads them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from service.cli.output import counted, duration, local_time, note, print_fields, print_table, size
+from service.client import Job
+from service.contract import JobState, Stage
+
+_USUAL = {"allocation": "uniform", "objective": "layerwise"}
+
+
+def print_jobs(jobs: Iterable[Job]) -> None:
+    rows = [(job.id, job.model, pattern(job), how_far(job), local_time(job.created_at), _took(job)) for job in jobs]
+    if rows:
+        print_table(("job", "model", "sparsity", "state", "created", "took>"), rows)
+    else:
+        note("no jobs")
+
+
+def print_job(job: Job) -> None:
+    calibration = job.spec["calibration"]
+    print_fields(
+        [
+            ("job", job.id),
+            ("state", how_far(job)),
+            ("model", f"{job.model} ({job.spec['model']['source']})"),
+            ("revision", job.spec["model"].get("revision") or ""),
+            ("sparsity", pattern(job)),
+            ("recipe", recipe(job)),
+            (
+                "calibration",
+                f"{calibration['num_samples']} × {calibration['sequence_length']} tokens of {calibration['dataset']}",
+            ),
+            ("uploads to", uploads_to(job)),
+            ("labels", ", ".join(f"{name}={value}" for name, value in job.spec.get("labels", {}).items())),
+            ("created", local_time(job.created_at)),
+            ("started", local_time(job.started_at)),
+            ("expected", expected(job)),
+            ("ended", local_time(job.finished_at)),
+            ("took", _took(job)),
+        ]
+    )
+    if job.metrics:
+        print_metrics(job.metrics)
+    if job.error:
+        typer.echo(failure(job))
+
+
+def print_outcome(job: Job) -> None:
+    """The last word on a job that was watched."""
+    if job.metrics and job.state == JobState.SUCCEEDED:
+        print_metrics(job.metrics)
+        note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
+    elif job.error:
+        note(failure(job))
+    else:
+        note(f"job {job.id} {job.state}")
+
+
+def expected(job: Job) -> str:
+    """`place 3, starts 14:02, ends 14:31`, as far as anybody can tell."""
+    place = f"place {job.queue_position}" if job.queue_position else ""
+    starts = job.eta.starts_at if job.eta and job.state == JobState.QUEUED else None
+    ends = job.eta.ends_at if job.eta else None
+    parts = (place, f"starts {local_time(starts)}" if starts else "", f"ends {local_time(ends)}" if ends else "")
+    return ", ".join(part for part in parts if part)
+
+
+def failure(job: Job) -> str:
+    """Why the job failed, and whether trying again can help."""
+    assert job.error is not None
+    again = "trying again may help" if job.error.retryable else "trying again will not help"
+    return f"failed: {job.error.detail or job.error.code.sentence} ({job.error.code}; {again})"
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Quality before and after, what to beware of, what it cost, where the time went."""
+    print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
+    print_fields(agreement_lines(metrics.get("agreement") or []))
+    print_speed(metrics.get("speed") or {})
+    hub = metrics.get("hub") or {}
+    print_fields([("on the hub", hub.get("commit_url") or "")])
+    print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
+    print_cost(metrics)
+
+
+def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> None:
+    """A column for each model: what was measured of it, if anything, and its sparsity. The last has all data sets."""
+    measured = {name: _by_dataset(part) for name, (part, _) in models.items()}
+    *_, last = measured.values()
+    rows = []
+    for dataset in last:
+        found = [of.get(dataset, {}) for of in measured.values()]
+        ratios = [ratio(each) for each in found]
+        rows.append((f"perplexity on {dataset}", *(perplexity(each, with_interval=not any(ratios)) for each in found)))
+        if any(ratios):
+            rows.append(("times the dense model's, with 95 % interval", *ratios))
+    rows += task_rows([part for part, _ in models.values()])
+    shares = [f"{sparsity:.2%}".replace("%", " %") if sparsity else "0.0 %" for _, sparsity in models.values()]
+    print_table(("", *(f"{name}>" for name in models)), [*rows, ("sparsity of the pruned matrices", *shares)])
+
+
+def task_rows(models: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
+    """`acc on boolq`, and of each model what was found, with its standard error."""
+    found = [
+        {
+            f"{metric} on {result['task']}": _with_error(**known)
+            for result in (part or {}).get("tasks", [])
+            for metric, known in result["metrics"].items()
+        }
+        for part in models
+    ]
+    labels = dict.fromkeys(label for of in found for label in of)
+    return [(label, *(of.get(label, "") for of in found)) for label in labels]
+
+
+def _with_error(value: float, standard_error: float | None = None, **_: Any) -> str:
+    return f"{value:.4f}" if standard_error is None else f"{value:.4f} ± {standard_error:.4f}"
+
+
+def print_speed(speed: Mapping[str, Any]) -> None:
+    """A column for each model that was timed; nothing if none was asked for."""
+    if not speed:
+        return
+    timed = {name: found for name in ("dense", "pruned", "sparse") if (found := speed.get(name))}
+    rows = [
+        (f"tokens per second, {what}", *(f"{found[part]['median']:,.1f}" for found in timed.values()))
+        for part, what in (("prefill", "reading"), ("decode", "writing"))
+    ]
+    weights = ("weights in memory", *(size(found["weight_bytes"]) for found in timed.values()))
+    if timed:
+        print_table((f"on {speed['device']}", *(f"{name}>" for name in timed)), [*rows, weights])
+    if speed.get("why_not"):
+        print_fields([("not measured", speed["why_not"])])
+
+
+def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:
+    """`25.454 ± 0.310`: half of what the 95 % interval spans; the value alone without one, and nothing if not measured."""
+    if not measured:
+        return ""
+    interval = measured.get("ci95") if with_interval else None
+    reach = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+    return f"{measured['perplexity']:.3f}{reach}"
+
+
+def ratio(measured: dict[str, Any]) -> str:
+    """`1.762 (1.701 to 1.825)`: perplexity divided by the dense model's, with the 95 % interval of paired windows.
+
+    The text's own difficulty cancels out, which makes most of the interval of a perplexity alone. Empty where the dense
+    model was not measured.
+    """
+    difference = measured.get("loss_difference")
+    if not difference:
+        return ""
+    try:
+        value, *interval = [f"{math.exp(loss):.3f}" for loss in (difference["mean"], *(difference["ci95"] or ()))]
+    except OverflowError:
+        return ""
+    return f"{value} ({' to '.join(interval)})" if interval else value
+
+
+def agreement_lines(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """How the pruned model agrees with the dense one, for each data set."""
+    return [(f"agreement on {each['dataset']}", _agreement(**each)) for each in found]
+
+
+def _agreement(
+    *, kl_divergence: float, kl_standard_error: float | None, top1_agreement: float, top1_standard_error: float | None, **_: Any
+) -> str:
+    error = f" ± {kl_standard_error:.4f}" if kl_standard_error is not None else ""
+    share = f"{100 * top1_agreement:.2f}" + (f" ± {100 * top1_standard_error:.2f}" if top1_standard_error is not None else "")
+    return f"KL divergence {kl_divergence:.4f}{error} nats per token, same next token {share} % (standard errors)"
+
+
+def print_cost(metrics: dict[str, Any]) -> None:
+    """Time by stage, memory, and the size of what came out."""
+    seconds: dict[str, float] = metrics.get("seconds") or {}
+    stages = [(str(stage), duration(seconds[stage])) for stage in Stage if stage in seconds]
+    print_table(("stage", "time>"), [*stages, ("all", duration(sum(seconds.values())))])
+    print_fields(
+        [("peak memory", _memory(metrics.get("peak_memory_bytes") or {})), ("artifact", size(metrics.get("bytes") or 0))]
+    )
+
+
+def uploads_to(job: Job) -> str:
+    """`owner/name, branch main, private, with the token research`; nothing where nothing is uploaded."""
+    asked = job.spec.get("output", {}).get("hub")
+    if not asked:
+        return ""
+    seen = "private" if asked["private"] else "public"
+    return f"{asked['repo']}, branch {asked['branch']}, {seen}, with the token {asked['token']}"
+
+
+def pattern(job: Job) -> str:
+    """`50 %` or `2:4`."""
+    asked = job.spec["recipe"]["pattern"]
+    return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
+
+
+def recipe(job: Job) -> str:
+    """`wanda, then swaps, propagated (preset balanced)`, or `admm`, where that chooses the mask itself."""
+    asked = job.spec["recipe"]
+    update = asked["update"]
+    steps = [asked["refinement"]["method"], update["method"]]
+    if update.get("mask") != "joint":
+        steps.insert(0, asked["criterion"])
+    special = [value for name, usual in _USUAL.items() if (value := asked.get(name, usual)) != usual]
+    preset = f" (preset {asked['preset']})" if asked.get("preset") else ""
+    return ", ".join([", then ".join(step for step in steps if step != "none"), *special]) + preset
+
+
+def how_far(job: Job) -> str:
+    """`running: pruning, 12 of 30 blocks`."""
+    if job.has_ended or not job.stage:
+        return str(job.state)
+    progress = f", {counted(job.progress.done, job.progress.total, job.progress.unit)}" if job.progress else ""
+    return f"{job.state}: {job.stage}{progress}"
+
+
+def _took(job: Job) -> str:
+    if job.started_at is None:
+        return ""
+    return duration(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
+
+
+def _by_dataset(part: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {measured["dataset"]: measured for measured in (part or {}).get("perplexity", [])}
+
+
+def _memory(peak: dict[str, int | None]) -> str:
+    host, total, device = peak.get("host"), peak.get("host_total"), peak.get("device")
+    parts = [f"{size(host)} above an idle worker" if host else "", f"{size(total)} in all" if total else ""]
+    return ", ".join([part for part in parts if part] + ([f"{size(device)} on the device"] if device else []))

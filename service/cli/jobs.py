@@ -1,0 +1,218 @@
+"""`dsnot jobs …`: asking for jobs, looking at them, following them, changing their course."""
+
+from typing import Annotated, Any
+
+import typer
+
+from service.cli import job_body
+from service.cli.comparing import compare
+from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.cli.planning import planning
+from service.cli.reporting import report
+
+app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
+
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="fast|balanced|best|dsnot-paper|dsnot-reference", help="A named recipe; other options win over it."),
+]
+Criterion = Annotated[str | None, typer.Option(metavar="magnitude|wanda|ria|obs", help="How much a weight matters.")]
+Allocation = Annotated[str | None, typer.Option(metavar="uniform|owl|arithmetic", help="How sparse each block becomes.")]
+Objective = Annotated[str | None, typer.Option(metavar="layerwise|propagated", help="What every matrix is to imitate.")]
+Refinement = Annotated[str | None, typer.Option(metavar="none|dsnot|swaps", help="How the mask is improved.")]
+Update = Annotated[
+    str | None, typer.Option(metavar="none|obs|least_squares|admm", help="What the kept weights become; --spec takes settings.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Such as the id of a pipeline's run: submitted again with it within a day, it is one job."),
+]
+
+
+@app.command()
+def submit(
+    model: Annotated[str | None, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Where the model is; hub by default.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
+    preset: Preset = None,
+    criterion: Criterion = None,
+    allocation: Allocation = None,
+    objective: Objective = None,
+    refinement: Refinement = None,
+    update: Update = None,
+    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT; of an upload ds-…")] = None,
+    samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
+    evaluate: Annotated[
+        list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
+    ] = None,
+    speed: Annotated[
+        bool | None, typer.Option("--speed", help="Measure how fast the models are on the job's device, too.")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Zero-shot task of lm-evaluation-harness, as arc_easy; may be repeated."),
+    ] = None,
+    task_limit: Annotated[int | None, typer.Option(min=1, help="The first so many examples of each task.")] = None,
+    few_shot: Annotated[int | None, typer.Option(min=0, max=64, help="Examples shown before each question of a task.")] = None,
+    agreement_windows: Annotated[
+        int | None, typer.Option(help="Windows of each text on which next tokens are compared with the dense model's.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),
+    ] = None,
+    hub_repo: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the result to this repository of the hub, too.")
+    ] = None,
+    hub_token: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of a hub token that the operator keeps and that may write there.")
+    ] = None,
+    hub_branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Of that repository; main by default.")] = None,
+    hub_public: Annotated[
+        bool | None, typer.Option("--hub-public", help="Make the repository for all to read; else it is private.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
+    label: Labels = None,
+    spec: Annotated[str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for stdin; options win.")] = None,
+    idempotency_key: IdempotencyKey = None,
+    follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
+    _submit(job_body.of_options(locals()), idempotency_key, follow, as_json)  # every option under its name
+
+
+app.command("plan")(planning(submit))
+app.command("compare")(compare)
+app.command("report")(report)
+
+
+def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
+    from service.cli.watching import watch_to_end
+    from service.client import DsnotClient
+
+    if "model" not in body:
+        raise CommandFailed("name a model, or give --spec a file that does", 2)
+    with DsnotClient(patience=2) as client:
+        job = client.create_job(body, idempotency_key=key)
+        if follow:
+            note(f"job {job.id} is queued")
+            watch_to_end(client, job.id, as_json)
+        elif as_json:
+            print_json(job.model_dump(mode="json"))
+        else:
+            typer.echo(job.id)
+            note(f"queued; follow it with `dsnot jobs watch {job.id}`")
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
+    label: Labels = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Part of the model's name or of a label, or the beginning of an id.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="[-]created_at|finished_at|model|state|priority", help="By what, with a minus downwards."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The first so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first if nothing else is said. With --json: one line for each."""
+    from itertools import islice
+
+    from service.cli.job_views import print_jobs
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        labels = job_body.labels(label or [])
+        found = list(islice(client.list_jobs(state=state, model=model, labels=labels, search=search, sort=sort), limit))
+    if as_json:
+        for job in found:
+            print_json(job.model_dump(mode="json"))
+    else:
+        print_jobs(found)
+
+
+@app.command()
+def show(job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job: its settings, how far it is, what came out."""
+    from service.cli.job_views import print_job
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        job = client.get_job(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        print_job(job)
+
+
+@app.command()
+def watch(job_id: JobId, as_json: AsJson = False) -> None:
+    """Follow a job to its end: stage, blocks done, time left. Ctrl-C leaves the job alone.
+
+    With --json: a line for each event, the last one {"type": "end", "job": {…}}.
+
+    Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled.
+    """
+    from service.cli.watching import watch_to_end
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        watch_to_end(client, job_id, as_json)
+
+
+@app.command()
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Ask a job to stop; a running one does within seconds. Exit status: 0 asked, 1 not possible."""
+    _change("cancel_job", job_id, as_json)
+
+
+@app.command()
+def pause(job_id: JobId, as_json: AsJson = False) -> None:
+    """Have a job wait; a running one stops within seconds and keeps its finished blocks. Exit status: 0 asked, 1 not possible."""
+    _change("pause_job", job_id, as_json)
+
+
+@app.command()
+def resume(job_id: JobId, as_json: AsJson = False) -> None:
+    """Queue a paused job again. Exit status: 0 queued, 1 not possible."""
+    _change("resume_job", job_id, as_json)
+
+
+@app.command()
+def retry(job_id: JobId, as_json: AsJson = False) -> None:
+    """Try a job that failed, expired or was cancelled again, as a new job. Exit status: 0 queued, 1 not possible."""
+    _change("retry_job", job_id, as_json)
+
+
+@app.command()
+def delete(job_id: JobId) -> None:
+    """Forget a job that has ended, its artifact included. Exit status: 0 done, 1 not possible."""
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        client.delete_job(job_id)
+    note(f"job {job_id} is deleted")
+
+
+def _change(change: str, job_id: str, as_json: bool) -> None:
+    from service.client import DsnotClient
+
+    with DsnotClient(patience=2) as client:
+        job = getattr(client, change)(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        typer.echo(f"job {job.id} is {job.state}")

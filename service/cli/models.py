@@ -1,0 +1,113 @@
+"""`dsnot models …`: a look at any model, and models on this host's disk, which is for the operator of the host."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json
+
+if TYPE_CHECKING:
+    from service.client.answers import ModelInfo
+
+app = typer.Typer(help="Inspect models; manage local ones.", no_args_is_help=True)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")],
+    source: Annotated[str, typer.Option(metavar="hub|local|job", help="Where the model is.")] = "hub",
+    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a model is and whether it can be pruned, without fetching its weights. Exit status: 0 it can be, 1 it cannot."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = client.inspect_model(model, source=source, revision=revision, token=token)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_fields(_facts(found))
+        for warning in found.warnings:
+            note(warning)
+    if not found.can_be_pruned:
+        raise CommandFailed(f"it cannot be pruned: {found.why_not}")
+
+
+def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
+    return [
+        ("model", str(found.model["id"])),
+        ("revision", found.model.get("revision") or ""),
+        ("architecture", found.architecture or ""),
+        ("parameters", f"{found.parameters:,} in {found.dtype}, {found.weight_bytes / 2**30:.2f} GiB"),
+        ("blocks", str(found.blocks)),
+        ("prunable", f"{found.prunable_share:.1%} of all parameters, {found.coverage:.1%} of those in blocks"),
+        ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else ""),
+        ("licence", found.license or ""),
+    ]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(exists=True, help="A GGUF file, or a folder with safetensors and config.json.")],
+    name: Annotated[str | None, typer.Option(help="The model's id from then on; the source's name by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a model under the model root ($DSNOT_MODEL_ROOT, else of this home), where jobs with `--source local` find it.
+
+    A GGUF file is converted to a plain safetensors checkpoint. Importing the same source twice changes nothing.
+    """
+    model_id = name or _default_name(source)
+    destination = local_place(model_id)
+    import_model(source, destination)
+    if as_json:
+        print_json({"id": model_id, "path": str(destination)})
+    else:
+        typer.echo(model_id)
+        note(f"prune it with `dsnot jobs submit {model_id} --source local`")
+
+
+def import_model(source: Path, destination: Path, *options: str) -> None:
+    """Convert or copy in a process of its own, because it needs torch; what that says goes to standard error.
+
+    `options` are those of `worker.gguf_import`.
+
+    Raises:
+        CommandFailed: it did not work; the process has said why.
+    """
+    if find_spec("torch") is None:
+        raise CommandFailed("importing needs what the worker needs: pip install 'dsnot[worker]'")
+    command = [sys.executable, "-m", "worker.gguf_import", str(source), str(destination), *options]
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+        raise CommandFailed(f"{source} was not imported")
+
+
+def local_place(model_id: str) -> Path:
+    """Where a local model lies.
+
+    Raises:
+        CommandFailed: the id is not a plain name.
+    """
+    from pydantic import ValidationError
+
+    from service.contract import ModelSpec
+    from service.settings import HomeSettings
+
+    try:
+        ModelSpec(source="local", id=model_id)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise CommandFailed(f"{model_id!r} cannot be a model's name: {reason}; choose one with --name", 2) from error
+    root = Path(os.environ.get("DSNOT_MODEL_ROOT") or HomeSettings().home / "models")
+    return root / model_id
+
+
+def _default_name(source: Path) -> str:
+    source = source.resolve()
+    return source.name if source.is_dir() else source.stem

@@ -1,0 +1,77 @@
+"""`dsnot jobs plan`: what a job would be, with the options of `dsnot jobs submit`."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from service.cli import job_body
+from service.cli.output import CommandFailed, duration, note, print_fields, print_json, size
+
+_OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
+
+
+def planning(submit: Callable[..., None]) -> Callable[..., None]:
+    """The command that plans what `submit` would ask for. It has the same options, which are described once."""
+
+    def plan(**options: Any) -> None:
+        """Tell what a job would be, without asking for it. Exit status: 0 it would be accepted, 1 refused."""
+        from service.client import DsnotClient
+
+        body = job_body.of_options(options)
+        if "model" not in body:
+            raise CommandFailed("name a model, or give --spec a file that does", 2)
+        with DsnotClient(patience=2) as client:
+            found = client.plan(body).model_dump(mode="json", exclude_unset=True)
+        if options["as_json"]:
+            print_json(found)
+            return
+        print_fields(_facts(found))
+        for warning in found["warnings"]:
+            note(warning)
+
+    signature = inspect.signature(submit)
+    kept = [option for name, option in signature.parameters.items() if name not in _OF_SUBMIT_ONLY]
+    plan.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    plan.__annotations__ = {name: note for name, note in submit.__annotations__.items() if name not in _OF_SUBMIT_ONLY}
+    return plan
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    model, queue, estimate = found["model"] or {}, found["queue"], found["estimate"]
+    return [
+        ("model", str(found["spec"]["model"]["id"])),
+        ("revision", found["spec"]["model"].get("revision") or ""),
+        ("architecture", model.get("architecture") or ""),
+        ("prunable", f"{model['prunable_share']:.1%} of {model['parameters']:,} parameters" if model else ""),
+        ("blocks", str(model.get("blocks", ""))),
+        ("artifact", size(found["artifact_bytes"]) if found["artifact_bytes"] else ""),
+        ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
+        *(_memory(each) for each in found["memory"]),
+        ("calibration", f"{found['calibration_tokens']:,} tokens"),
+        ("queue", f"place {queue['position']}; {_workers(queue['able_workers'])} could take it, {queue['idle_workers']} idle"),
+        ("quota", f"{queue['queued_jobs']} of {queue['max_queued_jobs']} jobs queued"),
+        ("starts", _in(estimate["starts_in_seconds"])),
+        ("takes", _takes(estimate)),
+    ]
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
+def _memory(needed: dict[str, Any]) -> tuple[str, str]:
+    device = f"{size(needed['device_bytes'])} of the GPU's and " if needed["device_bytes"] else ""
+    return f"memory ({needed['device']})", f"{device}{size(needed['host_bytes'])} of the host's, most while {needed['phase']}"
+
+
+def _in(seconds: float | None) -> str:
+    if seconds is None:
+        return "nobody can tell"
+    return f"in about {duration(seconds)}" if seconds else "at once"
+
+
+def _takes(estimate: dict[str, Any]) -> str:
+    basis = estimate["basis"]
+    told = f" (told from {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""
+    seconds = estimate["run_seconds"]
+    return "nobody can tell" if seconds is None else f"about {duration(seconds)}{told}"

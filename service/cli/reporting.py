@@ -1,0 +1,27 @@
+"""`dsnot jobs report`: the page that a job has written of itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.output import AsJson, note, print_json
+
+
+def report(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; dsnot-JOB.html by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a job's report, a page that opens from disk. Exit status: 0 it is there, 1 it is not."""
+    from service.client import DsnotClient
+    from service.contract import REPORT_NAME
+
+    target = to or Path(f"dsnot-{job_id}.html")
+    with DsnotClient(patience=10) as client:
+        file = client.download_file(job_id, REPORT_NAME, target)
+    if as_json:
+        print_json({"file": str(target.absolute()), **file.model_dump(exclude={"path"})})
+    else:
+        typer.echo(str(target))
+        note("open it with any browser; it needs no network")

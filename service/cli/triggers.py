@@ -1,0 +1,134 @@
+"""`dsnot triggers …`: jobs that are started by events, and what the events did."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.job_body import read_spec
+from service.cli.output import AsJson, local_time, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.client.triggers import Firing, Trigger
+
+app = typer.Typer(help="Have events start jobs.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="TRIGGER")]
+Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="For people.")],
+    template: Annotated[str, typer.Option(metavar="FILE", help="A job's body as JSON with placeholders ${{ … }}, - for stdin.")],
+    event_filter: Annotated[str | None, typer.Option("--filter", help="JMESPath over `event` and `data`.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="any|cloudevents|huggingface|mlflow|json")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a trigger and show the secret with which senders without an API key fire it, once."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show_secret(client.triggers.create(name, read_spec(template), filter=event_filter, source=source), as_json)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the triggers, the newest first. With --json: one line for each."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = list(client.triggers.list())
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json", exclude={"secret"}))
+        return
+    rows = [(each.id, each.name, each.source, "on" if each.enabled else "off", each.filter or "") for each in found]
+    print_table(("id", "name", "source", "state", "filter"), rows)
+
+
+@app.command()
+def delete(trigger: Id) -> None:
+    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        client.triggers.delete(trigger)
+    note(f"trigger {trigger} is gone")
+
+
+@app.command()
+def rotate(
+    trigger: Id,
+    overlap: Annotated[int, typer.Option(min=0, help="For so many seconds the old secret holds as well.")] = 86_400,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new secret and show it, once."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show_secret(client.triggers.rotate_secret(trigger, overlap_seconds=overlap), as_json)
+
+
+@app.command()
+def fire(
+    trigger: Id,
+    event: Event,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell, as JSON, what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring an event; the same one again starts nothing."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        if dry_run:
+            print_json(client.triggers.plan(trigger, read_spec(event)))
+        else:
+            _show([client.triggers.fire(trigger, read_spec(event))], as_json)
+
+
+@app.command()
+def firings(
+    trigger: Id,
+    outcome: Annotated[str | None, typer.Option(help="fired, duplicate, filtered, refused or failed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the events that came, the newest first, and what they did. With --json: one line for each."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show(list(islice(client.triggers.firings(trigger, outcome=outcome), limit)), as_json)
+
+
+@app.command()
+def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")], as_json: AsJson = False) -> None:
+    """Start one more job of a logged event."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show([client.triggers.replay(trigger, firing)], as_json)
+
+
+def _show_secret(made: "Trigger", as_json: bool) -> None:
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+        return
+    typer.echo(made.secret or "")
+    note(f"trigger {made.id}; the secret cannot be shown again")
+
+
+def _show(found: "list[Firing]", as_json: bool) -> None:
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json"))
+        return
+    rows = [
+        (each.id, each.outcome, each.kind, each.event_id, each.job_id or "", local_time(each.created_at), _why(each))
+        for each in found
+    ]
+    print_table(("id", "outcome", "kind", "event", "job", "came", "problem"), rows)
+
+
+def _why(each: "Firing") -> str:
+    return str(each.problem.get("detail", "")) if each.problem else ""

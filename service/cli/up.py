@@ -1,0 +1,54 @@
+"""`dsnot up`: the embedded stack in the foreground."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.output import AsJson, note, print_fields, print_json
+
+if TYPE_CHECKING:
+    from service.embedded.stack import Stack
+
+
+def up(
+    home: Annotated[Path | None, typer.Option(help="Where everything is kept; $DSNOT_HOME, else a folder of the user.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the HTTP API; 8321 if free, else any.")] = None,
+    device: Annotated[
+        str, typer.Option(envvar="DSNOT_DEVICE", help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="How many; by default one for each GPU, or one on the CPU.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole service on this machine until Ctrl-C: PostgreSQL, Valkey, the HTTP API, the dispatcher and workers.
+
+    Its data stay, and the next `dsnot up` finds them. Exit status: 0 stopped as asked; 1 could not start, or a part crashed.
+    """
+    from service.embedded.stack import running
+    from service.embedded.stop_request import StopRequest
+    from service.settings import HomeSettings
+
+    place = home or HomeSettings().home
+    with StopRequest() as stop:
+        with running(place, port=port, device=device, workers=workers, say=note, asked_to_stop=stop.asked) as stack:
+            if not stop.asked():
+                _tell(stack, as_json)
+            stack.wait_for_stop(stop.asked)
+        note("stopped")
+
+
+def _tell(stack: "Stack", as_json: bool) -> None:
+    processes = {name: child.process.pid for name, child in stack.children.items()}
+    if as_json:
+        print_json({"url": stack.url, "home": str(stack.home), "api_key_file": str(stack.api_key_file), "processes": processes})
+        return
+    print_fields(
+        [
+            ("dashboard", f"{stack.url}/ (sign in with the API key)"),
+            ("HTTP API", f"{stack.url} (described at {stack.url}/docs)"),
+            ("API key", f"in {stack.api_key_file}; the dsnot command finds it there"),
+            ("models", str(stack.model_root)),
+            ("logs", str(stack.home / "logs")),
+        ]
+    )
+    note(f"ready; Ctrl-C stops it, its data stay in {stack.home}")

@@ -1,0 +1,183 @@
+"""Live view of a job: one moving line on a terminal, elsewhere a line per stage; events of note above it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from service.cli.job_views import print_outcome, ratio, task_rows
+from service.cli.output import counted, duration, note, print_json
+from service.client import DsnotClient, Event, Job
+from service.contract import EventType, JobState
+
+_GLANCE_SECONDS = 1.0
+
+EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, JobState.CANCELLED: 3}
+
+
+def watch_to_end(client: DsnotClient, job_id: str, as_json: bool) -> None:
+    """Show a job until it has ended; leave with the exit status that says how."""
+    if as_json:
+        for event in client.events(job_id):
+            print_json(asdict(event))
+        job = client.get_job(job_id)
+        print_json({"type": "end", "job": job.model_dump(mode="json")})
+    else:
+        job = follow(client, job_id)
+        print_outcome(job)
+    raise typer.Exit(EXIT_STATUS[job.state])
+
+
+def follow(client: DsnotClient, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
+    """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line per stage.
+
+    `meanwhile` is called about once a second; what it raises ends the following.
+    """
+    console = Console(stderr=True)
+    view = _Bar(console) if console.is_terminal else _Lines()
+    with view:
+        for event in _events_and_glances(client, job_id):
+            if event is not None:
+                view.happened(event)
+            meanwhile()
+            view.show(client.get_job(job_id))
+    return client.get_job(job_id)
+
+
+def _events_and_glances(client: DsnotClient, job_id: str) -> Iterator[Event | None]:
+    """Each event when it happens, and None once a second in between."""
+    arrived: queue.Queue[Event | Exception | None] = queue.Queue()
+
+    def listen() -> None:
+        try:
+            for event in client.events(job_id):
+                arrived.put(event)
+            arrived.put(None)
+        except Exception as error:  # handed to the other thread
+            arrived.put(error)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        try:
+            item = arrived.get(timeout=_GLANCE_SECONDS)
+        except queue.Empty:
+            yield None
+            continue
+        if isinstance(item, Exception):
+            raise item
+        if item is None:
+            return
+        yield item
+
+
+def news(event: Event) -> str | None:
+    """What a person wants to read of an event, if anything."""
+    match event.type:
+        case EventType.STAGE_STARTED:
+            return str(event.data.get("stage"))
+        case EventType.ATTEMPT_STARTED:
+            return f"attempt {event.data.get('attempt')}"
+        case EventType.EVALUATED:
+            return f"{event.data.get('model')} {_found(event.data)}"
+        case EventType.REQUEUED:
+            return f"queued again: {event.data.get('reason')}"
+        case EventType.PAUSED:
+            return "paused; `dsnot jobs resume` has it go on"
+        case EventType.RESUMED:
+            return "resumed"
+        case EventType.CANCEL_REQUESTED:
+            return "cancellation requested"
+    return None
+
+
+def _found(data: dict[str, Any]) -> str:
+    """The tasks, which are measured last, or else the perplexity."""
+    if tasks := data.get("tasks"):
+        return ", ".join(f"{label} {found}" for label, found in task_rows([{"tasks": tasks}]))
+    return f"perplexity {', '.join(map(_perplexity, data.get('perplexity', [])))}"
+
+
+def _perplexity(measured: dict[str, Any]) -> str:
+    """The value, and of a pruned model its ratio to the dense one's."""
+    earlier = " (measured by an earlier job)" if measured.get("cached") else ""
+    times_dense = f", {found} of the dense model's" if (found := ratio(measured)) else ""
+    return f"{measured['perplexity']:.2f} on {measured['dataset']}{times_dense}{earlier}"
+
+
+class _Bar:
+    """One line that moves."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[how_far]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("queued", total=None, how_far="", left="")
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def happened(self, event: Event) -> None:
+        if (text := news(event)) and event.type != EventType.STAGE_STARTED:  # the moving line names the stage
+            self._progress.console.print(text, highlight=False)
+
+    def show(self, job: Job) -> None:
+        progress = job.progress
+        self._progress.update(
+            self._task,
+            description=job.stage or job.state,
+            completed=progress.done if progress else 0,
+            total=progress.total if progress else None,
+            how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
+            left=left(job),
+        )
+
+
+class _Lines:
+    """A line for each stage, and one for each state in which the job has none."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def happened(self, event: Event) -> None:
+        if text := news(event):
+            note(text)
+
+    def show(self, job: Job) -> None:
+        if job.stage is None and not job.has_ended and job.state != self._last:
+            self._last = job.state
+            note(f"{job.state}  {left(job)}".rstrip())
+
+
+def left(job: Job) -> str:
+    """Of the job where that can be told, else of its stage."""
+    stage = job.progress.eta_seconds if job.progress else None
+    if job.state == JobState.QUEUED and job.queue_position:
+        starts = _until(job.eta.starts_at) if job.eta else None
+        return f"place {job.queue_position}" + (f", starts in about {duration(starts)}" if starts else "")
+    if job.eta and (whole := _until(job.eta.ends_at)):
+        return f"about {duration(whole)} left"
+    return f"about {duration(stage)} left of {job.stage}" if stage else ""
+
+
+def _until(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())

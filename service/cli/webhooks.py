@@ -1,0 +1,136 @@
+"""`dsnot webhooks …`: who is told of what happens to jobs, and how telling them went."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.output import AsJson, local_time, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.client.webhooks import Delivery, Webhook
+
+app = typer.Typer(help="Have addresses told of what happens to jobs.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
+DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
+
+
+@app.command()
+def create(
+    url: Annotated[str, typer.Argument(metavar="URL", help="https address that answers 2xx.")],
+    event: Annotated[list[str] | None, typer.Option(help="job.succeeded, job.failed, …; may be repeated. Default: ends.")] = None,
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a webhook and show the secret that its messages are signed with, once."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show_secret(client.webhooks.create(url, events=event or (), description=description), as_json)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the webhooks. With --json: one line for each."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = client.webhooks.list()
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json", exclude={"secret"}))
+        return
+    rows = [(each.id, each.url, " ".join(each.events), each.disabled_because or "on", each.description) for each in found]
+    print_table(("id", "url", "events", "state", "description"), rows)
+
+
+@app.command()
+def delete(webhook: Id) -> None:
+    """Tell it nothing more, and forget what it was told."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        client.webhooks.delete(webhook)
+    note(f"webhook {webhook} is gone")
+
+
+@app.command()
+def rotate(
+    webhook: Id,
+    overlap: Annotated[int, typer.Option(min=0, help="For so many seconds the old secret holds as well.")] = 86_400,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new secret and show it, once."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show_secret(client.webhooks.rotate_secret(webhook, overlap_seconds=overlap), as_json)
+
+
+@app.command("test")
+def send_test(webhook: Id, as_json: AsJson = False) -> None:
+    """Send it a message; `dsnot webhooks deliveries` says what became of it."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show([client.webhooks.test(webhook)], as_json)
+
+
+@app.command()
+def deliveries(
+    webhook: Id,
+    state: Annotated[str | None, typer.Option(help="pending, delivered or failed.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="Only messages of this type, such as job.failed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List what it was told, the newest first. With --json: one line for each, with every attempt."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show(list(islice(client.webhooks.deliveries(webhook, state=state, type=kind), limit)), as_json)
+
+
+@app.command()
+def message(webhook: Id, delivery: DeliveryId) -> None:
+    """Print a message as it is sent, byte for byte."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        found = client.webhooks.get_delivery(webhook, delivery)
+    if found.body is None:
+        note("it has not been sent yet; it is written when it is")
+        raise typer.Exit(1)
+    typer.echo(found.body)
+
+
+@app.command()
+def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
+    """Send a message once more, under its old id."""
+    from service.client import DsnotClient
+
+    with DsnotClient() as client:
+        _show([client.webhooks.replay(webhook, delivery)], as_json)
+
+
+def _show_secret(made: "Webhook", as_json: bool) -> None:
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+        return
+    typer.echo(made.secret)
+    note(f"webhook {made.id}; the secret cannot be shown again")
+
+
+def _show(found: "list[Delivery]", as_json: bool) -> None:
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json"))
+        return
+    print_table(("id", "type", "job", "state", "created", "attempts>", "last"), [_row(each) for each in found])
+
+
+def _row(each: "Delivery") -> tuple[str, ...]:
+    last = each.attempts[-1] if each.attempts else None
+    said = "" if last is None else last.error or f"answered {last.status}"
+    return (each.id, each.type, each.job_id or "", each.state, local_time(each.created_at), str(len(each.attempts)), said)

@@ -1,0 +1,26 @@
+"""What was answered under which key."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, SmallInteger, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.database.engine import Base
+
+
+class KeyedAnswer(Base):
+    """The answer to the one request that was carried out under a tenant's key, byte for byte."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    """By which a request that is sent again is told from another one."""
+    status: Mapped[int] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)

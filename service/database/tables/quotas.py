@@ -1,0 +1,22 @@
+"""What single tenants may have, where that differs from the settings."""
+
+from sqlalchemy import BigInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.database.engine import Base
+
+
+class TenantQuota(Base):
+    """Set by whoever runs the service; None: as the settings say."""
+
+    __tablename__ = "tenant_quotas"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    max_queued_jobs: Mapped[int | None]
+    max_datasets_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_triggers: Mapped[int | None]
+    max_webhooks: Mapped[int | None]
+    reads_per_minute: Mapped[int | None]
+    """Per key."""
+    writes_per_minute: Mapped[int | None]
+    """Per key."""

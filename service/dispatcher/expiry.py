@@ -1,0 +1,57 @@
+"""What happens to jobs by the clock alone: leases that run out, queue deadlines, run deadlines.
+
+Each rule takes a batch of rows in one transaction. A row that cannot be dealt with is logged and skipped, so that one broken job
+does not stop the queue.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from service.contract import JobState
+from service.database.engine import Database
+from service.dispatcher import repository
+from service.dispatcher.metrics import RULES_APPLIED, RULES_FAILED
+from service.jobs.attempts import transitions as endings
+from service.logging import get_logger
+
+log = get_logger(__name__)
+
+
+def take_from_lost_workers(database: Database) -> int:
+    """Queue again, or fail, the jobs whose worker has sent no sign of life within its lease."""
+    with database.begin() as session:
+        fences = dict(repository.lost_attempts(session))
+        return _each(session, list(fences), "lease_expired", lambda job_id: endings.lose(session, job_id, fences[job_id]))
+
+
+def apply_queue_deadlines(database: Database) -> int:
+    """Expire jobs that no worker has begun in time."""
+    with database.begin() as session:
+        late = repository.past_queue_deadline(session)
+        return _each(session, late, "job_expired", lambda job_id: endings.finish(session, job_id, JobState.EXPIRED))
+
+
+def apply_run_deadlines(database: Database) -> int:
+    """Fail jobs that took too long since their first attempt began. A worker learns of it from its next heartbeat."""
+    with database.begin() as session:
+        late = repository.past_run_deadline(session)
+        return _each(session, late, "run_deadline_exceeded", partial(endings.exceed_deadline, session))
+
+
+def _each(session: Session, job_ids: Sequence[UUID], event: str, act: Callable[[UUID], None]) -> int:
+    done = 0
+    for job_id in job_ids:
+        try:
+            with session.begin_nested():
+                act(job_id)
+        except Exception:
+            RULES_FAILED.inc()
+            log.exception("rule_failed", rule=event, job_id=str(job_id))
+        else:
+            RULES_APPLIED.labels(event).inc()
+            log.info(event, job_id=str(job_id))
+            done += 1
+    return done

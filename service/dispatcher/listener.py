@@ -1,0 +1,44 @@
+"""Waiting until something may be there to do: a time, or sooner an event of any job."""
+
+import threading
+
+import psycopg
+from psycopg import sql
+
+from service.contract import EVENTS_CHANNEL
+from service.database.engine import database_dsn
+
+
+class Wakeup:
+    """Listens on a connection of its own, which it renews when it breaks."""
+
+    def __init__(self, database_url: str) -> None:
+        self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection: psycopg.Connection | None = None
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Return after `seconds`, or as soon as a job's event was committed."""
+        try:
+            for _ in self._listening().notifies(timeout=seconds, stop_after=1):
+                pass
+        except psycopg.Error:
+            self.close()
+            stop.wait(seconds)
+
+    def _listening(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._conninfo,
+                autocommit=True,
+                connect_timeout=4,
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=3,
+            )
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(EVENTS_CHANNEL)))
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

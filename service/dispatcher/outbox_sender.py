@@ -1,0 +1,117 @@
+"""Messages to the broker: what the outbox holds, and again those that seem to have been lost."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from service import tracing
+from service.broker import Queue, QueueUnavailable
+from service.contract import PRUNE_TASK, QUEUES
+from service.database.engine import Database
+from service.database.tables.outbox import OutboxMessage
+from service.dispatcher import repository
+from service.dispatcher.metrics import BROKER_UP, MESSAGES_REPEATED, MESSAGES_SENT
+from service.jobs.outbox import repository as outbox
+from service.logging import get_logger
+
+log = get_logger(__name__)
+
+_BATCH: Final = 100
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 2.0
+
+
+class Sender:
+    """Empties the outbox. While the broker is away the messages stay, and we knock again after 0.1 s to 2 s."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self._database = database
+        self._queue = queue
+        self._wait = 0.0
+        self._not_before = 0.0
+
+    @property
+    def broker_is_away(self) -> bool:
+        return self._wait > 0
+
+    def send_due(self) -> int:
+        """Send all that is due; returns how many messages the broker took.
+
+        A message is deleted in the transaction that locked it, after it was sent: dying in between sends it twice, which is
+        harmless, and never not at all.
+        """
+        total = 0
+        while time.monotonic() >= self._not_before:
+            sent, is_last = self._send_batch()
+            total += sent
+            if is_last:
+                break
+        return total
+
+    def _send_batch(self) -> tuple[int, bool]:
+        with self._database.begin() as session:
+            messages = outbox.lock_due(session, _BATCH)
+            sent = self._send(messages)
+            outbox.remove(session, [message.id for message in sent])
+            repository.mark_sent(session, [UUID(m.payload["job_id"]) for m in sent if m.task == PRUNE_TASK])
+        return len(sent), len(messages) < _BATCH
+
+    def _send(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
+        """Send until the broker refuses; returns those that went out."""
+        sent: list[OutboxMessage] = []
+        for message in messages:
+            try:
+                self._send_one(message)
+            except QueueUnavailable as error:
+                self._broker_failed(error)
+                break
+            MESSAGES_SENT.inc()
+            sent.append(message)
+        if sent and len(sent) == len(messages):
+            self._broker_answered()
+        return sent
+
+    def _send_one(self, message: OutboxMessage) -> None:
+        about = {"messaging.destination.name": message.queue, **message.payload}
+        with tracing.producing(f"send {message.task}", message.traceparent, about):
+            self._queue.send(message.task, message.payload, message.queue, tracing.headers())
+
+    def _broker_failed(self, error: QueueUnavailable) -> None:
+        if not self.broker_is_away:
+            log.warning("broker_unavailable", error=str(error))
+        BROKER_UP.set(0)
+        self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
+        self._not_before = time.monotonic() + self._wait
+
+    def _broker_answered(self) -> None:
+        if self.broker_is_away:
+            log.info("broker_available")
+        BROKER_UP.set(1)
+        self._wait = self._not_before = 0.0
+
+
+def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) -> int:
+    """Put messages into the outbox again for jobs that should have been claimed by now; returns how many."""
+    count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
+    if count:
+        MESSAGES_REPEATED.inc(count)
+        log.info("jobs_sent_again", count=count)
+    return count
+
+
+def _resend_unclaimed(database: Database, queue: Queue, device: str, resend_seconds: float) -> int:
+    """Of the jobs that want this device class.
+
+    Only as many as there are more claimable jobs than messages under way: while all workers are busy every job still has its
+    message in the broker, and sending more would pile them up. Which job a message names does not matter.
+    """
+    with database.begin() as session:
+        jobs = repository.claimable(session, device)
+        missing = jobs - queue.backlog(QUEUES[device]) - outbox.count(session, QUEUES[device]) if jobs else 0
+        if missing <= 0:
+            return 0
+        ids = repository.take_unclaimed(session, device, resend_seconds=resend_seconds, limit=missing)
+        for job_id in ids:
+            outbox.add_job(session, job_id, device)
+    return len(ids)

@@ -1,0 +1,157 @@
+"""Telling webhooks. A message is sent until its receiver has taken it, for about a day.
+
+It talks to addresses of strangers, which may be slow or away, and therefore has threads of its own. Several dispatchers may
+deliver at once. One that dies between sending and writing that down has the message sent again, under the same id.
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from service.contract import DeliveryState
+from service.database.engine import TRANSIENT, Database, Session
+from service.database.tables.events import JobEvent
+from service.database.tables.jobs import Job
+from service.database.tables.webhooks import Delivery, Webhook
+from service.dispatcher.listener import Wakeup
+from service.dispatcher.metrics import WEBHOOK_ATTEMPTS
+from service.logging import get_logger
+from service.settings import Settings
+from service.webhooks import repository
+from service.webhooks.messages import CONTENT_TYPE, body_of
+from service.webhooks.posting import GONE, Outcome, post
+from service.webhooks.repository import Due
+from service.webhooks.signing import secret_of, signatures
+
+log = get_logger(__name__)
+
+_AT_ONCE: Final = 8
+_LEASE_SECONDS: Final = 60.0
+_JITTER: Final = 0.1
+
+
+@dataclass(frozen=True)
+class _Message:
+    url: str
+    body: bytes
+    secrets: list[str]
+
+
+class Deliverer:
+    """Sends what is due until it is told to stop; one message at a time to each webhook."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        url = settings.database_url.get_secret_value()
+        self._database = Database(url, pool_size=_AT_ONCE + 1)
+        self._wakeup = Wakeup(url)
+        self._busy: dict[UUID, threading.Thread] = {}
+        """Who talks to which webhook now."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Outages of the database are waited out. Messages that are on their way when it stops are sent again by another."""
+        if self._settings.secret_key is None:
+            log.info("webhooks_not_delivered", because="DSNOT_SECRET_KEY is not set")
+            return
+        while not stop.is_set():
+            try:
+                self._begin_due(stop)
+            except TRANSIENT as error:
+                log.debug("deliveries_postponed", error=type(error).__name__)
+            except Exception:
+                log.exception("deliveries_failed")
+            self._wakeup.wait(self._settings.dispatch_seconds, stop)
+        self._wakeup.close()
+
+    def _begin_due(self, stop: threading.Event) -> None:
+        self._busy = {webhook: thread for webhook, thread in self._busy.items() if thread.is_alive()}
+        free = _AT_ONCE - len(self._busy)
+        if not free:
+            return
+        with self._database.begin() as session:
+            due = repository.take_due(session, lease_seconds=_LEASE_SECONDS, limit=free, busy=list(self._busy))
+        for each in due:
+            thread = threading.Thread(target=self._work_off, args=(each, stop), name="webhook", daemon=True)
+            self._busy[each.webhook_id] = thread
+            thread.start()
+
+    def _work_off(self, first: Due, stop: threading.Event) -> None:
+        """This message, and those that wait for the same webhook, as long as they are taken."""
+        due: Due | None = first
+        try:
+            while due is not None and self.deliver(due) and not stop.is_set():
+                with self._database.begin() as session:
+                    due = next(iter(repository.take_due(session, lease_seconds=_LEASE_SECONDS, webhook=due.webhook_id)), None)
+        except TRANSIENT as error:
+            log.debug("delivery_postponed", error=type(error).__name__)
+        except Exception:
+            log.exception("delivery_failed")
+
+    def deliver(self, due: Due) -> bool:
+        """Try one message; whether it was taken."""
+        with self._database.begin() as session:
+            message = self._message(session, due)
+        if message is None:
+            return False
+        timestamp = int(time.time())
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "User-Agent": "dsnot-webhooks/1",
+            "webhook-id": str(due.id),
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signatures(message.secrets, due.id, timestamp, message.body),
+        }
+        may_be_local, seconds = self._settings.webhooks_may_be_local, self._settings.webhook_seconds
+        outcome = post(message.url, message.body, headers, seconds=seconds, may_be_local=may_be_local)
+        with self._database.begin() as session:
+            self._write_down(session, due, outcome)
+        return outcome.error is None
+
+    def _message(self, session: Session, due: Due) -> _Message | None:
+        """What to send where; None if it is not to be sent any more."""
+        webhook, delivery = session.get(Webhook, due.webhook_id), session.get(Delivery, due.id)
+        if webhook is None or delivery is None or self._settings.secret_key is None:
+            return None
+        if webhook.disabled_at is not None:
+            repository.finish(session, due.id, DeliveryState.FAILED)
+            return None
+        if delivery.body is None:
+            job = session.get(Job, delivery.job_id) if delivery.job_id else None
+            event = session.get(JobEvent, (delivery.job_id, delivery.seq)) if delivery.job_id else None
+            delivery.body = body_of(delivery, job, event)
+        numbers = [webhook.secret_number]
+        if repository.old_secret_holds(session, webhook):
+            numbers.append(webhook.secret_number - 1)
+        master = self._settings.secret_key.get_secret_value()
+        return _Message(webhook.url, delivery.body.encode(), [secret_of(master, webhook.id, number) for number in numbers])
+
+    def _write_down(self, session: Session, due: Due, outcome: Outcome) -> None:
+        decides = repository.note(session, due, seconds=outcome.seconds, status=outcome.status, error=outcome.error)
+        if not decides:
+            return
+        what = "delivered"
+        if outcome.error is None:
+            repository.finish(session, due.id, DeliveryState.DELIVERED)
+        elif outcome.status == GONE:
+            what = "gone"
+            repository.finish(session, due.id, DeliveryState.FAILED)
+            repository.disable(session, due.webhook_id, "the receiver answered 410: it wants no more messages")
+        elif (wait := self._wait(due, outcome)) is None:
+            what = "given_up"
+            repository.finish(session, due.id, DeliveryState.FAILED)
+        else:
+            what = "postponed"
+            repository.try_again(session, due.id, seconds=wait)
+        WEBHOOK_ATTEMPTS.labels(what).inc()
+        log.info("webhook_attempted", delivery=str(due.id), attempt=due.attempt, outcome=what, status=outcome.status)
+
+    def _wait(self, due: Due, outcome: Outcome) -> float | None:
+        """Seconds to the next attempt; None after the last. The jitter keeps receivers that came back from being overrun."""
+        schedule = self._settings.webhook_retry_seconds
+        if due.tried > len(schedule):
+            return None
+        planned = schedule[due.tried - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+        return max(planned, outcome.wait_seconds or 0.0)

@@ -1,0 +1,220 @@
+"""SQL of how an attempt ends: by its worker, which must still hold the job, or by the dispatcher, which takes it away.
+
+Either way the attempt is closed, the job goes to a final state or back into the queue, and the events say so, in one transaction.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from service.contract import AttemptOutcome, EventType, Failure, FailureCode, JobState, sources_of
+from service.database.engine import in_seconds
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
+from service.jobs.attempts.repository import HELD_STATES, StaleFence
+from service.jobs.events import repository as events
+from service.jobs.outbox import repository as outbox
+from service.jobs.timings import repository as speeds
+
+_FINAL_EVENT = {
+    JobState.SUCCEEDED: EventType.SUCCEEDED,
+    JobState.FAILED: EventType.FAILED,
+    JobState.CANCELLED: EventType.CANCELLED,
+    JobState.EXPIRED: EventType.EXPIRED,
+}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The job's row, locked until the transaction ends."""
+
+    id: UUID
+    state: str
+    device: str
+    fence: int
+    attempts_counted: int
+    max_attempts: int
+
+    @property
+    def may_retry(self) -> bool:
+        return self.attempts_counted < self.max_attempts
+
+
+def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, Any], artifact_prefix: str) -> None:
+    """The artifact under `artifact_prefix` is complete. Repeating it changes nothing."""
+    if _has_succeeded(session, job_id, fence):
+        return
+    job = _lock(session, job_id, fence)
+    speeds.learn(session, job_id, metrics)
+    _close_attempt(session, job, AttemptOutcome.SUCCEEDED)
+    done = {"metrics": metrics, "artifact_prefix": artifact_prefix, "artifact_bytes": metrics.get("bytes")}
+    done |= {"stage": None, "progress": None}
+    finish(session, job_id, JobState.SUCCEEDED, {"artifact_prefix": artifact_prefix}, **done)
+
+
+def fail(session: Session, job_id: UUID, fence: int, failure: Failure, *, retry_seconds: float) -> None:
+    """Close the attempt; queue the job again after a while if that can help and attempts are left.
+
+    The wait doubles with every attempt. A job that was to be cancelled is not tried again, one that was to be paused waits.
+    """
+    job = _lock(session, job_id, fence)
+    _close_attempt(session, job, AttemptOutcome.FAILED, f"{failure.code}: {failure.detail}")
+    if job.state == JobState.CANCELLING:
+        finish(session, job_id, JobState.CANCELLED)
+    elif failure.code.retryable and job.may_retry:
+        _go_on_later(session, job, failure.code, delay_seconds=_backoff(job, retry_seconds))
+    else:
+        _fail(session, job_id, failure)
+
+
+def cancel(session: Session, job_id: UUID, fence: int) -> None:
+    """The worker has stopped as the user wished."""
+    job = _lock(session, job_id, fence)
+    _close_attempt(session, job, AttemptOutcome.CANCELLED)
+    finish(session, job_id, JobState.CANCELLED)
+
+
+def pause(session: Session, job_id: UUID, fence: int) -> None:
+    """The worker has stopped because the user wants the job to wait: the attempt does not count."""
+    _give_back(session, job_id, fence, AttemptOutcome.PAUSED)
+
+
+def release(session: Session, job_id: UUID, fence: int) -> None:
+    """A stopping worker gives the job back: the attempt does not count, and another worker may go on at once."""
+    _give_back(session, job_id, fence, AttemptOutcome.RELEASED)
+
+
+def _give_back(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome) -> None:
+    job = _lock(session, job_id, fence)
+    _close_attempt(session, job, outcome)
+    if job.state == JobState.CANCELLING:
+        finish(session, job_id, JobState.CANCELLED)
+    else:
+        _go_on_later(session, job, outcome, attempts_counted=Job.attempts_counted - 1)
+
+
+def lose(session: Session, job_id: UUID, fence: int) -> None:
+    """The lease ran out: take the job away from its worker and queue it again, unless too many attempts have been made.
+
+    It may be taken up at once; the lease was wait enough.
+    """
+    job = _lock(session, job_id, fence)
+    _close_attempt(session, job, AttemptOutcome.LEASE_EXPIRED, "the worker sent no sign of life")
+    if job.state == JobState.CANCELLING:
+        finish(session, job_id, JobState.CANCELLED, fence=Job.fence + 1)
+    elif job.may_retry:
+        _go_on_later(session, job, AttemptOutcome.LEASE_EXPIRED, fence=Job.fence + 1)
+    else:
+        lost = Failure(
+            code=FailureCode.WORKER_LOST,
+            detail=f"the worker disappeared while it worked on attempt {job.attempts_counted} of {job.max_attempts}",
+            retryable=FailureCode.WORKER_LOST.retryable,
+        )
+        _fail(session, job_id, lost, fence=Job.fence + 1)
+
+
+def exceed_deadline(session: Session, job_id: UUID) -> None:
+    """The run deadline has passed, between attempts or during one: fail the job and take it away from its worker."""
+    job = _lock(session, job_id, None)
+    _close_attempt(session, job, AttemptOutcome.DEADLINE_EXCEEDED)
+    code = FailureCode.DEADLINE_EXCEEDED
+    failure = Failure(code=code, detail="the run_deadline_seconds of the job have passed", retryable=code.retryable)
+    _fail(session, job_id, failure, fence=Job.fence + 1)
+
+
+def finish(session: Session, job_id: UUID, target: JobState, data: dict[str, Any] | None = None, **values: Any) -> None:
+    """Bring a job that nobody works on to a final state; its last event has the state's name.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: its state does not allow that.
+    """
+    finished = (
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(sources_of(target)))
+        .values(state=target, finished_at=func.now(), **values)
+        .returning(Job.id)
+    )
+    session.execute(finished, execution_options={"synchronize_session": False}).one()
+    events.append(session, job_id, _FINAL_EVENT[target], data)
+
+
+def _fail(session: Session, job_id: UUID, failure: Failure, **values: Any) -> None:
+    error = failure.model_dump(mode="json")
+    finish(session, job_id, JobState.FAILED, error, error=error, **values)
+
+
+def _go_on_later(session: Session, job: _Held, reason: str, *, delay_seconds: float = 0, **values: Any) -> None:
+    """Back into the queue, or aside if the user wants the job to wait."""
+    if job.state == JobState.PAUSING:
+        put_aside(session, job.id, **values)
+    else:
+        _requeue(session, job, reason, delay_seconds, **values)
+
+
+def put_aside(session: Session, job_id: UUID, **values: Any) -> None:
+    """Pause a job that nobody works on.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: its state does not allow that.
+    """
+    paused = (
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(sources_of(JobState.PAUSED)))
+        .values(state=JobState.PAUSED, paused_at=func.now(), stage=None, progress=None, **values)
+        .returning(Job.id)
+    )
+    session.execute(paused, execution_options={"synchronize_session": False}).one()
+    events.append(session, job_id, EventType.PAUSED)
+
+
+def _requeue(session: Session, job: _Held, reason: str, delay_seconds: float, **values: Any) -> None:
+    queued = (
+        update(Job)
+        .where(Job.id == job.id, Job.state.in_(sources_of(JobState.QUEUED)))
+        .values(state=JobState.QUEUED, available_at=in_seconds(delay_seconds), sent_at=None, stage=None, progress=None, **values)
+        .returning(Job.id)
+    )
+    session.execute(queued, execution_options={"synchronize_session": False}).one()
+    outbox.add_job(session, job.id, job.device, delay_seconds=delay_seconds)
+    events.append(session, job.id, EventType.REQUEUED, {"reason": reason, "delay_seconds": delay_seconds})
+
+
+def _backoff(job: _Held, retry_seconds: float) -> float:
+    return float(retry_seconds * 2 ** (job.attempts_counted - 1))
+
+
+def _has_succeeded(session: Session, job_id: UUID, fence: int) -> bool:
+    same = select(Job.id).where(Job.id == job_id, Job.fence == fence, Job.state == JobState.SUCCEEDED)
+    return session.execute(same).one_or_none() is not None
+
+
+def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
+    """The row of a job that the fence holds; without a fence, of a job that has not ended."""
+    columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts)
+    statement = select(*columns).where(Job.id == job_id).with_for_update()
+    if fence is None:
+        statement = statement.where(Job.finished_at.is_(None))
+    else:
+        statement = statement.where(Job.fence == fence, Job.state.in_(HELD_STATES))
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise StaleFence(job_id, fence or 0)
+    return _Held(*row)
+
+
+def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail: str | None = None) -> None:
+    """End the job's open attempt, if it has one."""
+    succeeded = outcome == AttemptOutcome.SUCCEEDED
+    closed = (
+        update(Attempt)
+        .where(Attempt.job_id == job.id, Attempt.ended_at.is_(None))
+        .values(ended_at=func.now(), outcome=outcome, detail=detail, swept_at=func.now() if succeeded else None)
+        .returning(Attempt.number)
+    )
+    number = session.execute(closed, execution_options={"synchronize_session": False}).scalar_one_or_none()
+    if number is not None:
+        ended = {"attempt": number, "outcome": outcome, "detail": detail}
+        events.append(session, job.id, EventType.ATTEMPT_ENDED, ended)

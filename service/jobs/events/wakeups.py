@@ -1,0 +1,99 @@
+"""Waking the streams, and the requests that wait for a job's end: one LISTEN connection to PostgreSQL for the whole process."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from service.contract import EVENTS_CHANNEL
+from service.database.engine import database_dsn
+from service.errors import Unavailable
+from service.logging import get_logger
+
+log = get_logger(__name__)
+_RECONNECT_SECONDS: Final = 1.0
+_AT_ONCE: Final = 4
+
+
+class Wakeups:
+    """Who waits for which job. All of it happens on the event loop; only `run` talks to the database.
+
+    A notification can be missed while the connection is away. Streams therefore also look by themselves now and then, and after
+    every reconnection all are woken.
+    """
+
+    def __init__(self, database_url: str, max_streams: int) -> None:
+        self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._max_streams = max_streams
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._streams = 0
+        self.closing = False
+        """Streams are to end: the process stops."""
+        self.turn = asyncio.Semaphore(_AT_ONCE)
+        """Held by a request that was woken while it looks: threads and connections must be left for those that do not wait."""
+
+    @contextmanager
+    def subscribe(self, job_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the job may have news.
+
+        Raises:
+            Unavailable: this process already serves as many streams as it may.
+        """
+        if self.closing or self._streams >= self._max_streams:
+            raise Unavailable("too many event streams are open; try again shortly, or read the events as JSON", retry_after=5)
+        woken, job = asyncio.Event(), str(job_id)
+        self._streams += 1
+        self._waiting[job].add(woken)
+        try:
+            yield woken
+        finally:
+            self._streams -= 1
+            self._waiting[job].discard(woken)
+            if not self._waiting[job]:
+                del self._waiting[job]
+
+    def close(self) -> None:
+        """Have all streams end."""
+        self.closing = True
+        self._wake_all()
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except psycopg.Error as error:
+                log.warning("event_listener_lost", error=type(error).__name__, detail=str(error).strip())
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._conninfo, autocommit=True, connect_timeout=4, keepalives_idle=5, keepalives_interval=2, keepalives_count=3
+        )
+        async with connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(EVENTS_CHANNEL)))
+            self._wake_all()
+            async for notification in connection.notifies():
+                self._wake(notification.payload)
+
+    def _wake(self, job: str) -> None:
+        for woken in self._waiting.get(job, ()):
+            woken.set()
+
+    def _wake_all(self) -> None:
+        for job in self._waiting:
+            self._wake(job)
+
+
+async def happens(woken: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await woken.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,88 @@
+"""The orders in which jobs are listed, and where a page of each ended."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from annotated_types import Interval
+from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError
+
+from service.database.tables.jobs import Job
+from service.kit.pagination import Cursor, refused
+
+_SmallInteger = Annotated[int, Interval(ge=-(2**15), lt=2**15)]
+MAX_CURSOR: Final = 2048
+"""Of a cursor: it holds the model's name, in whatever letters."""
+_Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+
+class JobOrder(StrEnum):
+    """By which column, and with a minus downwards. Jobs that are alike in it come newest first."""
+
+    NEWEST = "-created_at"
+    OLDEST = "created_at"
+    LAST_ENDED = "-finished_at"
+    FIRST_ENDED = "finished_at"
+    MODEL = "model"
+    MODEL_DOWN = "-model"
+    STATE = "state"
+    STATE_DOWN = "-state"
+    MOST_URGENT = "-priority"
+    LEAST_URGENT = "priority"
+
+    @property
+    def column(self) -> str:
+        return self.value.removeprefix("-")
+
+    @property
+    def is_descending(self) -> bool:
+        return self.value.startswith("-")
+
+
+_PLACES: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "created_at": TypeAdapter(tuple[JobOrder, AwareDatetime, AwareDatetime, UUID]),
+    "finished_at": TypeAdapter(tuple[JobOrder, AwareDatetime | None, AwareDatetime, UUID]),
+    "model": TypeAdapter(tuple[JobOrder, _Text, AwareDatetime, UUID]),
+    "state": TypeAdapter(tuple[JobOrder, _Text, AwareDatetime, UUID]),
+    "priority": TypeAdapter(tuple[JobOrder, _SmallInteger, AwareDatetime, UUID]),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """The job that a page ended with: what it is ordered by, and what tells it from those that are alike in that."""
+
+    order: JobOrder
+    value: Any
+    created_at: datetime
+    id: UUID
+
+    @classmethod
+    def of(cls, job: Job, order: JobOrder) -> "Place":
+        return cls(order, getattr(job, order.column), job.created_at, job.id)
+
+    def encode(self) -> str:
+        """Of the newest first as of all other lists."""
+        if self.order == JobOrder.NEWEST:
+            return Cursor(self.created_at, self.id).encode()
+        written = _PLACES[self.order.column].dump_json((self.order, self.value, self.created_at, self.id))
+        return base64.urlsafe_b64encode(written).decode()
+
+    @classmethod
+    def decode(cls, text: str, order: JobOrder) -> "Place":
+        """Raises InvalidInput if we have not made it for this order."""
+        if order == JobOrder.NEWEST:
+            cursor = Cursor.decode(text)
+            return cls(order, cursor.created_at, cursor.created_at, cursor.id)
+        try:
+            written = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+            place = cls(*_PLACES[order.column].validate_json(written))
+        except (ValueError, ValidationError):
+            raise refused() from None
+        if place.order != order:
+            raise refused()
+        return place

@@ -1,0 +1,15 @@
+"""Looking a whole deployment over."""
+
+from service.database.engine import Database
+from service.ops.doctor import servers, work
+from service.ops.doctor.findings import Finding, carry_out
+from service.settings import Settings
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """What every check found, in the order in which things depend on each other."""
+    database = Database(settings.database_url.get_secret_value(), pool_size=6, answer_seconds=2.0)
+    try:
+        return carry_out([*servers.checks(settings, database), *work.checks(settings, database)])
+    finally:
+        database.close()

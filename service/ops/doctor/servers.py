@@ -1,0 +1,89 @@
+"""Checks of the database, the broker and the artifact store."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import obstore
+import redis
+
+from service.contract import QUEUES
+from service.database import schema
+from service.database.engine import Database
+from service.ops.doctor import repository
+from service.ops.doctor.findings import Check, Finding, fail, ok, warn
+from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
+from service.storage.opening import open_at
+
+_SKEW_SECONDS: Final = 5.0
+
+
+def checks(settings: Settings, database: Database) -> list[Check]:
+    return [
+        Check("database", lambda: _database(database), "start PostgreSQL, or correct DSNOT_DATABASE_URL"),
+        Check("schema", lambda: _schema(settings), "run `dsnot migrate`"),
+        Check("clock", lambda: _clock(database), "see the check of the database"),
+        Check("broker", lambda: _broker(settings), "start Valkey or Redis, or correct DSNOT_BROKER_URL"),
+        Check("artifact store", lambda: _store(settings), "correct DSNOT_ARTIFACT_URL, or the store's own variables"),
+    ]
+
+
+def _database(database: Database) -> Finding:
+    with database.begin() as session:
+        server, writable = repository.server(session), repository.can_write(session)
+    if not writable:
+        return fail("database", f"PostgreSQL {server.version} is read-only", "name the primary in DSNOT_DATABASE_URL")
+    return ok("database", f"PostgreSQL {server.version}")
+
+
+def _schema(settings: Settings) -> Finding:
+    revisions = schema.revisions(settings.database_url.get_secret_value())
+    if revisions.problem is not None:
+        return fail("schema", revisions.problem, "run `dsnot migrate` with the version that is to run")
+    if revisions.current != revisions.expected:
+        return warn("schema", f"{revisions.current}, newer than this version's {revisions.expected}", "finish the deployment")
+    return ok("schema", str(revisions.current))
+
+
+def _clock(database: Database) -> Finding:
+    """Leases go by the database's clock alone; presigned addresses do not."""
+    with database.begin() as session:
+        now = repository.server(session).now
+    seconds = abs((datetime.now(UTC) - now).total_seconds())
+    if seconds > _SKEW_SECONDS:
+        return warn(
+            "clock", f"{seconds:.0f} s apart from the database's", "synchronise this host's clock; presigned downloads fail"
+        )
+    return ok("clock", f"{seconds:.1f} s apart from the database's")
+
+
+def _broker(settings: Settings) -> Finding:
+    client = redis.Redis.from_url(settings.broker_url.get_secret_value(), socket_connect_timeout=3, socket_timeout=3)
+    info: dict[str, Any] = client.info()
+    waiting = sum(int(client.llen(queue)) for queue in QUEUES.values())
+    policy = info.get("maxmemory_policy", "noeviction")
+    found = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}, {waiting} messages wait"
+    if policy != "noeviction":
+        remedy = "set maxmemory-policy noeviction: messages are dropped now, and jobs start later than they could"
+        return fail("broker", f"{found}, maxmemory-policy {policy}", remedy)
+    if not info.get("aof_enabled"):
+        return warn("broker", f"{found}, not append-only", "set appendonly yes; lost messages are sent again, but later")
+    return ok("broker", found)
+
+
+def _store(settings: Settings) -> Finding:
+    """Write, read and remove something, and sign an address where that is needed."""
+    key, content = f"doctor/{uuid4()}", b"dsnot doctor"
+    store = open_at(settings.artifact_url)
+    obstore.put(store, key, content)
+    try:
+        if bytes(obstore.get(store, key).bytes()) != content:
+            return fail("artifact store", "gives back other bytes than were put", "do not use this store")
+    finally:
+        obstore.delete(store, key)
+    place = settings.artifact_url.partition(":")[0]
+    if place != "file":
+        ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint).sign("GET", key, 60)
+        return ok("artifact store", f"{place}: written, read, removed, signed")
+    return ok("artifact store", f"{place}: written, read, removed")

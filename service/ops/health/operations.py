@@ -1,0 +1,84 @@
+"""Is everything there that the service needs? Each answer comes within seconds, whatever hangs."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from service.broker import Queue
+from service.contract import QUEUE
+from service.database import schema
+from service.logging import get_logger
+from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
+
+log = get_logger(__name__)
+_SECONDS: Final = 2.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """About one dependency."""
+
+    ok: bool
+    detail: str
+
+
+class SchemaUnfit(Exception):
+    """This version of the service cannot run on the database's schema."""
+
+
+class Readiness:
+    """Checks in threads of their own: one that hangs delays neither the answer nor other requests.
+
+    The threads are few. While they all hang, later checks wait for one in vain and count as failed, which is right.
+    """
+
+    def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
+        self._checks = checks
+        self._threads = ThreadPoolExecutor(2 * len(checks), thread_name_prefix="readiness")
+
+    def check(self) -> dict[str, Verdict]:
+        """A verdict for each dependency, within `_SECONDS` for all together."""
+        began = monotonic()
+        running = {name: self._threads.submit(check) for name, check in self._checks.items()}
+        return {name: _verdict(name, future, began + _SECONDS - monotonic()) for name, future in running.items()}
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def readiness_of(settings: Settings, store: ArtifactStore, queue: Queue) -> Readiness:
+    """The checks of a service with these dependencies."""
+    return Readiness(
+        {
+            "database": lambda: _check_database(settings.database_url.get_secret_value()),
+            "broker": lambda: _check_broker(queue),
+            "artifact_store": store.check,
+        }
+    )
+
+
+def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
+    try:
+        future.result(max(seconds, 0))
+    except TimeoutError:
+        future.cancel()
+        return Verdict(False, "no answer in time")
+    except SchemaUnfit as error:
+        return Verdict(False, str(error))
+    except Exception as error:  # whatever it is, the dependency cannot be used
+        log.warning("not_ready", dependency=name, error=type(error).__name__, detail=str(error))
+        return Verdict(False, f"unusable ({type(error).__name__})")
+    return Verdict(True, "ready")
+
+
+def _check_database(url: str) -> None:
+    problem = schema.revisions(url).problem
+    if problem is not None:
+        raise SchemaUnfit(problem)
+
+
+def _check_broker(queue: Queue) -> None:
+    queue.backlog(QUEUE)

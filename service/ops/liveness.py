@@ -1,0 +1,44 @@
+"""Signs of life for a platform that cannot ask over HTTP: a file that is touched while a process does what it is there for.
+
+`python -m service.ops.liveness` is the health check of such a container.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+_PATIENCE_SECONDS: Final = 60.0
+
+
+def touch(file: Path | None) -> None:
+    """Say that all is well. A file that cannot be written is a sign as well."""
+    if file is None:
+        return
+    try:
+        file.touch()
+    except OSError:
+        return
+
+
+def is_alive(file: Path, *, within_seconds: float = _PATIENCE_SECONDS) -> bool:
+    """Whether it was touched of late."""
+    try:
+        return time.time() - file.stat().st_mtime <= within_seconds
+    except OSError:
+        return False
+
+
+def main() -> int:
+    """Exit status 0 if the process that shares our settings is alive."""
+    from service.settings import LivenessSettings
+
+    file = LivenessSettings().alive_file
+    if file is None:
+        sys.stderr.write("DSNOT_ALIVE_FILE is not set\n")
+        return 1
+    return 0 if is_alive(file) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

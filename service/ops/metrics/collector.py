@@ -1,0 +1,124 @@
+"""What only the database knows, looked up when Prometheus asks, at most once in some seconds however many ask."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.contract import DeviceClass
+from service.database.engine import Database
+from service.logging import get_logger
+from service.ops.metrics import repository
+from service.ops.metrics.repository import Backlog, JobCounts, Leases
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.schemas import WorkerState, state_of
+
+log = get_logger(__name__)
+_Labels = TypeVar("_Labels", bound=tuple[str, ...])
+
+_KEEP_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 4.0
+"""Of the database. Who asked has had an answer long before; the next one finds the look-up's result."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at the database."""
+
+    jobs: Mapping[str, JobCounts]
+    claimable: Mapping[str, Backlog]
+    outbox: Backlog
+    webhooks: Backlog
+    leases: Leases
+    workers: Mapping[tuple[str, str], int]
+    """By state and device."""
+
+
+class DatabaseCollector(Collector):
+    """Says `dsnot_database_up 0` and nothing else while the database does not answer: old figures would look like new ones."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._silent_seconds = settings.lease_seconds
+        url = settings.database_url.get_secret_value()
+        self._database = Database(url, pool_size=1, answer_seconds=_ANSWER_SECONDS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        self._lock = threading.Lock()
+        self._look: Future[Snapshot | None] | None = None
+        self._looked_at = 0.0
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, so that registering does not look."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        try:
+            snapshot = self._latest_look().result(_WAIT_SECONDS)
+        except TimeoutError:
+            snapshot = None
+        yield _gauge("dsnot_database_up", "Whether the database answers.", {(): snapshot is not None})
+        if snapshot is not None:
+            yield from _metrics(snapshot)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._database.close()
+
+    def _latest_look(self) -> "Future[Snapshot | None]":
+        """The look that goes on, or the last if it is fresh, or a new one."""
+        with self._lock:
+            is_fresh = time.monotonic() - self._looked_at < _KEEP_SECONDS
+            if self._look is None or (self._look.done() and not is_fresh):
+                self._look = self._thread.submit(self._read)
+                self._looked_at = time.monotonic()
+            return self._look
+
+    def _read(self) -> Snapshot | None:
+        try:
+            with self._database.begin() as session:
+                occupations = workers.occupations(session, silent_seconds=self._silent_seconds)
+                counts = {(state, device): 0 for state in WorkerState for device in DeviceClass}
+                for found in occupations:
+                    counts[state_of(found), DeviceClass(found.worker.device)] += 1
+                return Snapshot(
+                    repository.jobs_by_state(session),
+                    repository.claimable(session),
+                    repository.outbox(session),
+                    repository.webhooks(session),
+                    repository.leases(session),
+                    {(str(state), str(device)): count for (state, device), count in counts.items()},
+                )
+        except Exception as error:  # whatever it is, there are no figures
+            log.warning("metrics_unavailable", error=type(error).__name__)
+            return None
+
+
+def _metrics(seen: Snapshot) -> Iterable[Metric]:
+    jobs, waiting = seen.jobs.items(), seen.claimable.items()
+    yield _gauge("dsnot_jobs", "Jobs by state.", {(state,): n.total for state, n in jobs}, "state")
+    ended = {(state,): n.recent for state, n in jobs}
+    yield _gauge("dsnot_jobs_ended_last_hour", "Jobs that ended within the last hour, by state.", ended, "state")
+    yield _gauge("dsnot_queue_jobs", "Jobs a worker could take now.", {(d,): n.count for d, n in waiting}, "device")
+    ages = {(device,): n.oldest_seconds for device, n in waiting}
+    yield _gauge("dsnot_queue_oldest_seconds", "For how long the oldest job could have been taken.", ages, "device")
+    yield _gauge("dsnot_outbox_messages", "Messages that are due and not sent.", {(): seen.outbox.count})
+    yield _gauge("dsnot_outbox_oldest_seconds", "For how long the oldest of them is due.", {(): seen.outbox.oldest_seconds})
+    overdue = {(): seen.webhooks.oldest_seconds}
+    yield _gauge("dsnot_webhook_messages", "Messages to webhooks that are due.", {(): seen.webhooks.count})
+    yield _gauge("dsnot_webhook_oldest_seconds", "For how long the oldest of them is due.", overdue)
+    yield _gauge("dsnot_attempts_open", "Attempts under way.", {(): seen.leases.open})
+    yield _gauge("dsnot_leases_past_due", "Attempts under way whose lease has run out.", {(): seen.leases.past_due})
+    yield _gauge("dsnot_workers", "Workers by state and device, for a day after they stopped.", seen.workers, "state", "device")
+
+
+def _gauge(name: str, text: str, values: Mapping[_Labels, float], *labels: str) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        metric.add_metric(key, value)
+    return metric

@@ -1,0 +1,92 @@
+"""SQL of what the metrics say about all jobs, of all tenants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from sqlalchemy import ColumnElement, Numeric, func, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from service.contract import QUEUES, DeliveryState, JobState, sources_of
+from service.database.engine import in_seconds
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
+from service.database.tables.outbox import OutboxMessage
+from service.database.tables.webhooks import Delivery
+from service.jobs.attempts.repository import HELD_STATES
+
+RECENT_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """Of one state."""
+
+    total: int
+    recent: int
+    """Of those, how many ended within `RECENT_SECONDS`."""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits in one queue; 0 seconds where nothing does."""
+
+    count: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class Leases:
+    """Of attempts that have not ended."""
+
+    open: int
+    past_due: int
+    """Those that a dispatcher should have taken away by now."""
+
+
+def jobs_by_state(session: Session) -> Mapping[str, JobCounts]:
+    """Every state, in one pass over the jobs."""
+    recent = func.count().filter(Job.finished_at > in_seconds(-RECENT_SECONDS))
+    statement = select(Job.state, func.count(), recent).where(Job.deleted_at.is_(None)).group_by(Job.state)
+    found = {state: JobCounts(total, ended) for state, total, ended in session.execute(statement)}
+    return {state: found.get(state, JobCounts(0, 0)) for state in JobState}
+
+
+def claimable(session: Session) -> Mapping[str, Backlog]:
+    """Per wanted device: the jobs that a worker could take now, and for how long the oldest could have been taken."""
+    statement = (
+        select(Job.device, func.count(), _age(Job.available_at))
+        .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
+        .group_by(Job.device)
+    )
+    found = {device: Backlog(count, float(age)) for device, count, age in session.execute(statement)}
+    return {device: found.get(device, Backlog(0, 0.0)) for device in QUEUES}
+
+
+def outbox(session: Session) -> Backlog:
+    """The messages that are due and were not sent."""
+    statement = select(func.count(), func.coalesce(_age(OutboxMessage.due_at), 0)).where(OutboxMessage.due_at <= func.now())
+    count, age = session.execute(statement).one()
+    return Backlog(count, float(age))
+
+
+def webhooks(session: Session) -> Backlog:
+    """The messages to webhooks that should be on their way."""
+    due = Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now()
+    count, age = session.execute(select(func.count(), func.coalesce(_age(Delivery.next_attempt_at), 0)).where(*due)).one()
+    return Backlog(count, float(age))
+
+
+def leases(session: Session) -> Leases:
+    """Attempts under way, and those of them whose worker has not renewed its claim."""
+    overdue = func.count().filter(Attempt.lease_expires_at < func.now(), Job.state.in_(HELD_STATES))
+    statement = select(func.count(), overdue).join(Job, Job.id == Attempt.job_id).where(Attempt.ended_at.is_(None))
+    count, past_due = session.execute(statement).one()
+    return Leases(count, past_due)
+
+
+def _age(since: InstrumentedAttribute[datetime]) -> ColumnElement[Decimal]:
+    """Seconds since the earliest; NULL where there is none."""
+    return type_coerce(func.extract("epoch", func.now() - func.min(since)), Numeric())

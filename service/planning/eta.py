@@ -1,0 +1,116 @@
+"""When a job would start and end: the workers online, what they are at, and what runs took on their devices."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.contract import DeviceClass, JobSpec, JobState, Stage, wants_served_by
+from service.contract.work import Work, kind_of
+from service.database.engine import Database, Session
+from service.database.tables.jobs import Job
+from service.datasets import repository as datasets
+from service.jobs import repository as jobs
+from service.jobs.timings import repository as speeds
+from service.jobs.timings.repository import Taken
+from service.planning.estimates import Estimator, Running, estimator, seconds_left, starts_in
+from service.planning.texts import evaluated_tokens
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Occupation, Progressing
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The workers that may take a job, and what is known of the time that runs take on them."""
+
+    able: Sequence[Occupation]
+    history: Sequence[Taken]
+    busy: Sequence[float | None]
+    """Seconds until each of those with a job is through."""
+
+    def rates(self, spec: Mapping[str, Any]) -> Estimator | None:
+        """For jobs like this stored spec."""
+        return estimator(self.history, kind_of(spec))
+
+    def starts_in(self, ahead: int) -> float | None:
+        """Seconds until a worker takes up a job with so many ahead of it."""
+        rates = estimator(self.history, kind="")
+        idle = sum(each.job_id is None for each in self.able)
+        return starts_in(idle=idle, busy=self.busy, ahead=ahead, mean_seconds=rates.mean_seconds if rates else None)
+
+
+def outlook(session: Session, settings: Settings, device: str) -> Outlook:
+    """For jobs that want this device, a class or any."""
+    known = workers.occupations(session, silent_seconds=settings.lease_seconds)
+    able = [each for each in known if each.is_alive and device in wants_served_by(DeviceClass(each.worker.device))]
+    history = speeds.taken_on(session, {each.worker.device_name for each in able})
+    progressing = workers.progressing(session, [each.job_id for each in able if each.job_id is not None])
+    return Outlook(able, history, [_left(each, history) for each in progressing])
+
+
+def _left(running: Progressing, history: Sequence[Taken]) -> float | None:
+    rates = estimator(history, kind_of(running.spec))
+    progress = Running(
+        stage=Stage(running.stage) if running.stage else None,
+        elapsed=running.elapsed,
+        stage_left=(running.progress or {}).get("eta_seconds"),
+        told_ago=running.told_ago,
+        work=Work.model_validate(running.work) if running.work else None,
+    )
+    return seconds_left(progress, rates)
+
+
+@dataclass(frozen=True)
+class Eta:
+    """When a job that has not ended starts and ends; None where that cannot be told."""
+
+    starts_at: datetime | None
+    ends_at: datetime | None
+    basis_jobs: int
+
+
+def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
+    """Of a job that waits for a worker or is with one; None for all others."""
+    if job.state not in (JobState.QUEUED, JobState.RUNNING):
+        return None
+    with database.begin() as session:
+        seen = outlook(session, settings, job.device)
+        rates, now = seen.rates(job.spec), jobs.now(session)
+        basis = rates.jobs if rates else 0
+        if job.state == JobState.RUNNING:
+            left = next((_left(each, seen.history) for each in workers.progressing(session, [job.id])), None)
+            return Eta(job.started_at, _after(now, left), basis)
+        waits = seen.starts_in(jobs.ahead_of(session, job))
+        starts_at = _after(now, waits)
+        if starts_at is not None:
+            starts_at = max(starts_at, job.available_at)
+        work = _work_of(session, job)
+        return Eta(starts_at, _after(starts_at, rates.run(work) if rates and work else None), basis)
+
+
+def _work_of(session: Session, job: Job) -> Work | None:
+    """Its own, if an attempt has found out, or that of an earlier job with the same model, for the texts that this one names."""
+    if job.work is not None:
+        return Work.model_validate(job.work)
+    known = jobs.work_of_model(session, job)
+    try:
+        spec = JobSpec.model_validate(job.spec)
+    except ValidationError:  # written by another version of the service
+        return None
+    if known is None:
+        return None
+    uploaded = datasets.characters(session, set(spec.uploads().values()), tenant=job.tenant)
+    return Work.model_validate(known).model_copy(update=tokens_of(spec, uploaded))
+
+
+def tokens_of(spec: JobSpec, uploaded: dict[str, int]) -> dict[str, int]:
+    """What a spec says of its work."""
+    calibration = spec.calibration.num_samples * spec.calibration.sequence_length
+    return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded)}
+
+
+def _after(moment: datetime | None, seconds: float | None) -> datetime | None:
+    return None if moment is None or seconds is None else moment + timedelta(seconds=seconds)

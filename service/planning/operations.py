@@ -1,0 +1,135 @@
+"""What a job would be, before it is one: everything that a creation checks, and what the job would need. Nothing is stored."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from service.contract import JobSpec
+from service.contract.disk import written_bytes
+from service.contract.work import Work
+from service.database.engine import Database
+from service.datasets import operations as datasets
+from service.datasets import repository as uploads
+from service.jobs import admission
+from service.jobs import repository as jobs
+from service.models import operations as models_seen
+from service.models.operations import Inspection
+from service.models.outline import ModelOutline
+from service.models.refusals import HubUnavailable, ModelUnsupported
+from service.models.sources import ModelSources
+from service.planning import capacity as fitting
+from service.planning import warnings
+from service.planning.estimates import Estimator
+from service.planning.eta import Outlook, outlook, tokens_of
+from service.planning.texts import text_tokens
+from service.settings import Settings
+from service.tenants.quotas import operations as quotas
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds; None where nothing is known to tell them from."""
+
+    run_seconds: float | None
+    starts_in_seconds: float | None
+    rates: Estimator | None
+    """What they are told from."""
+    device_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job that has not been asked for yet."""
+
+    spec: JobSpec
+    model: Inspection | None
+    """None: its place cannot be seen from here, or not now."""
+    artifact_bytes: int | None
+    disk_bytes: int | None
+    """On the worker's disk at the most: what is fetched, its pruned copy, finished blocks and formats."""
+    memory: Sequence[fitting.Memory]
+    """One for each class of device that may take the job; of those online, where any are."""
+    estimate: Estimate
+    calibration_tokens: int
+    queue_position: int
+    queued_jobs: int
+    max_queued_jobs: int
+    able_workers: int
+    idle_workers: int
+    warnings: list[str]
+
+
+def plan(database: Database, settings: Settings, models: ModelSources, spec: JobSpec, *, tenant: str) -> Plan:
+    """Check a spec as a creation would, and look at what it asks for.
+
+    Raises:
+        ModelRefused, InvalidInput: a creation would be refused, too.
+        DoesNotFit: the model is too large for every worker that could take the job.
+    """
+    admitted = admission.admit(models, settings, spec, tenant=tenant)
+    model, missing = _inspected(models, admitted, tenant)
+    if model is not None and model.why_not is not None:
+        raise ModelUnsupported(model.why_not)
+    with database.begin() as session:
+        datasets.hold(session, admitted, tenant=tenant)
+        ahead = jobs.ahead_of_new(session, priority=spec.priority, device=spec.device)
+        queued, limit = jobs.count_queued(session, tenant), quotas.limits_in(session, settings, tenant).max_queued_jobs
+        uploaded = uploads.characters(session, set(spec.uploads().values()), tenant=tenant)
+        seen = outlook(session, settings, spec.device)
+    online = [each.worker for each in seen.able]
+    disk = None if model is None else _disk(admitted, model.outline)
+    memory = [] if model is None else fitting.memory_of(model.outline, admitted, online, text_tokens(spec, uploaded))
+    fitting.check(memory, online)
+    estimate = _estimate(seen, admitted, model, ahead, uploaded)
+    told = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
+    told += [*warnings.of_workers(admitted, online, disk), *fitting.warnings_of(memory, online), *_of_estimate(estimate)]
+    return Plan(
+        spec=admitted,
+        model=model,
+        artifact_bytes=None if model is None else model.outline.weight_bytes,
+        disk_bytes=disk,
+        memory=memory,
+        estimate=estimate,
+        calibration_tokens=spec.calibration.num_samples * spec.calibration.sequence_length,
+        queue_position=ahead + 1,
+        queued_jobs=queued,
+        max_queued_jobs=limit,
+        able_workers=len(online),
+        idle_workers=sum(each.job_id is None for each in seen.able),
+        warnings=told,
+    )
+
+
+def _inspected(models: ModelSources, spec: JobSpec, tenant: str) -> tuple[Inspection | None, list[str]]:
+    if spec.model.source == "local" and not models.has_folders:
+        return None, ["Local models lie on the workers only, so that nothing is known of this one here."]
+    try:
+        return models_seen.inspect(models, spec.model, tenant=tenant), []
+    except HubUnavailable as error:
+        pinned = "" if spec.model.revision else ", and its revision is not pinned: the worker will do that"
+        return None, [f"Nothing is known of the model now ({error.detail}){pinned}."]
+
+
+def _disk(spec: JobSpec, model: ModelOutline) -> int:
+    copy = model.weight_bytes
+    fetched = 0 if spec.model.source == "local" else copy
+    prunable = round(copy * model.prunable_parameters / max(model.parameters, 1))
+    return fetched + written_bytes(spec, weights=copy, prunable=prunable)
+
+
+def _estimate(seen: Outlook, spec: JobSpec, model: Inspection | None, ahead: int, uploaded: dict[str, int]) -> Estimate:
+    rates, names = seen.rates(spec.model_dump(mode="json")), sorted({each.worker.device_name for each in seen.able})
+    run_seconds = None
+    if model is not None and rates is not None:
+        outline = model.outline
+        sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
+        run_seconds = rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
+    return Estimate(run_seconds, seen.starts_in(ahead), rates, names)
+
+
+def _of_estimate(estimate: Estimate) -> Iterator[str]:
+    if not estimate.device_names:
+        return
+    if estimate.rates is None:
+        yield "No job has succeeded on the devices of the workers online yet, so that nothing tells how long this one takes."
+    elif not estimate.rates.is_same_recipe:
+        yield "No job with a recipe of this kind has succeeded on these devices yet: the time is told from other recipes."

@@ -1,0 +1,74 @@
+"""SQL of the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.database.engine import in_seconds, insert_row, table_of
+from service.database.tables.audit import AuditEntry
+from service.kit.pagination import Cursor
+
+_FORGET_AT_ONCE: Final = 10_000
+_COMPLETE: Final = (
+    update(table_of(AuditEntry))
+    .where(AuditEntry.id == bindparam("entry_id"))
+    .values({name: bindparam(name) for name in ("status", "problem", "created")})
+)
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """Which entries; None: whatever it is."""
+
+    key_id: str | None = None
+    action: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def add(
+    session: Session,
+    *,
+    tenant: str,
+    action: str,
+    path: str,
+    key_id: str | None = None,
+    request_id: str | None = None,
+    address: str | None = None,
+) -> UUID:
+    """Insert an entry without outcome; its id."""
+    entry_id = uuid4()
+    caller = {"tenant": tenant, "key_id": key_id, "request_id": request_id, "address": address}
+    insert_row(session, AuditEntry, id=entry_id, action=action, path=path, **caller)
+    return entry_id
+
+
+def complete(session: Session, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
+    """Record the outcome of an entry's request."""
+    session.connection().execute(_COMPLETE, {"entry_id": entry_id, "status": status, "problem": problem, "created": created})
+
+
+def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:
+    statement = select(AuditEntry).where(AuditEntry.tenant == tenant)
+    if wanted.key_id is not None:
+        statement = statement.where(AuditEntry.key_id == wanted.key_id)
+    if wanted.action is not None:
+        statement = statement.where(AuditEntry.action == wanted.action)
+    if wanted.created_after is not None:
+        statement = statement.where(AuditEntry.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(AuditEntry.created_at < wanted.created_before)
+    if before is not None:
+        statement = statement.where(tuple_(AuditEntry.created_at, AuditEntry.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(AuditEntry.created_at.desc(), AuditEntry.id.desc()).limit(limit)).all()
+
+
+def forget(session: Session, *, keep_seconds: float) -> int:
+    """Remove some of the entries that are older; how many."""
+    old = select(AuditEntry.id).where(AuditEntry.created_at < in_seconds(-keep_seconds)).limit(_FORGET_AT_ONCE)
+    return len(session.scalars(delete(AuditEntry).where(AuditEntry.id.in_(old)).returning(AuditEntry.id)).all())

@@ -1,0 +1,144 @@
+"""What can be done with API keys, and why it may be refused."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from service.contract import Scope
+from service.database.engine import Database, Session
+from service.database.tables.keys import ApiKey
+from service.errors import Conflict, InvalidInput, NotFound
+from service.kit.pagination import Cursor, Page, page_of
+from service.tenants.keys import repository, secrets
+from service.tenants.keys.repository import ValidKey
+
+_LONGEST: Final = timedelta(days=3660)
+_MOST: Final = 1000
+"""Keys of one tenant that work."""
+
+
+class KeyNotFound(NotFound):
+    """Also what another tenant's key looks like."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no key {key_id}")
+
+
+def create_key(
+    database: Database, *, tenant: str, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key. The plaintext, second of the pair, is shown once and cannot be had again.
+
+    Raises:
+        ValueError: no scope, no tenant, or `expires_at` without a time zone.
+        Conflict: the tenant has too many.
+    """
+    wanted = sorted(set(scopes))
+    if not wanted or not tenant:
+        raise ValueError("a key needs a tenant and at least one scope")
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise ValueError("expires_at needs a time zone")
+    key_id, secret = secrets.new_id(), secrets.new_secret()
+    made = ApiKey(
+        id=key_id, secret_sha256=secrets.hash_of(secret), tenant=tenant, name=name, scopes=wanted, expires_at=expires_at
+    )
+    with database.begin() as session:
+        repository.lock_tenant(session, tenant)
+        if repository.count_working(session, tenant) >= _MOST:
+            raise Conflict(f"there are {_MOST} keys that work already; revoke one")
+        return repository.add(session, made), secrets.plaintext_of(key_id, secret)
+
+
+def check_end(expires_at: datetime | None) -> None:
+    """Raises InvalidInput for an end that would make the key useless, or that is none."""
+    now = datetime.now(UTC)
+    if expires_at is not None and not now < expires_at < now + _LONGEST:
+        detail = (
+            "must lie in the future, and not more than ten years ahead; leave it out for a key that works until it is revoked"
+        )
+        raise InvalidInput(f"/expires_at: {detail}", errors=[{"pointer": "/expires_at", "detail": detail}])
+
+
+def revoke_key(database: Database, key_id: str, *, tenant: str | None = None) -> ApiKey:
+    """Make a key useless from the next request on. Repeating it changes nothing.
+
+    Args:
+        tenant: who asks; None for whoever runs the service, who may revoke the last key, too.
+
+    Raises:
+        KeyNotFound
+        Conflict: without it nobody of the tenant could make another.
+    """
+    with database.begin() as session:
+        if tenant is not None:
+            repository.lock_tenant(session, tenant)
+        key = _held(session, key_id, tenant)
+        if tenant is not None and repository.is_last_admin(session, key):
+            raise Conflict("it is the last key with the scope admin that works; make another one first")
+        repository.revoke(session, key)
+    return key
+
+
+def rotate_key(database: Database, key_id: str, *, overlap_seconds: float, tenant: str | None = None) -> tuple[ApiKey, str]:
+    """A new secret for a key, which stays what it is; for a while both open.
+
+    Raises:
+        KeyNotFound
+        Conflict: it does not work any more.
+    """
+    secret = secrets.new_secret()
+    with database.begin() as session:
+        key = _held(session, key_id, tenant)
+        if not repository.works(session, key):
+            raise Conflict("the key is revoked or has expired; make a new one")
+        repository.rotate(session, key, secrets.hash_of(secret), overlap_seconds=overlap_seconds)
+    return key, secrets.plaintext_of(key_id, secret)
+
+
+def get_key(database: Database, key_id: str, *, tenant: str) -> ApiKey:
+    """Raises KeyNotFound."""
+    with database.begin() as session:
+        key = repository.get(session, key_id, tenant=tenant)
+    if key is None:
+        raise KeyNotFound(key_id)
+    return key
+
+
+def list_keys(database: Database, tenant: str) -> list[ApiKey]:
+    """The tenant's keys, newest first."""
+    with database.begin() as session:
+        return list(repository.newest(session, tenant, before=None, limit=None))
+
+
+def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: int) -> Page[ApiKey]:
+    """Raises InvalidInput for a cursor that is none."""
+    before = Cursor.decode_named(cursor) if cursor else None
+    with database.begin() as session:
+        found = repository.newest(session, tenant, before=before, limit=limit + 1)
+    return page_of(found, limit)
+
+
+def find_key(database: Database, plaintext: str) -> ApiKey | None:
+    """The key that this is the plaintext of, if it still works."""
+    parts = secrets.parts_of(plaintext)
+    if parts is None:
+        return None
+    with database.begin() as session:
+        found = find(session, *parts)
+    return found.key if found else None
+
+
+def find(session: Session, key_id: str, secret: str) -> ValidKey | None:
+    """Return the key with this id and secret, if it is valid. An unknown id takes as long as a wrong secret."""
+    valid = repository.valid(session, key_id)
+    current = valid.key.secret_sha256 if valid else None
+    old = valid.key.old_secret_sha256 if valid and valid.old_secret_opens else None
+    return valid if secrets.is_one_of(secret, current, old) else None
+
+
+def _held(session: Session, key_id: str, tenant: str | None) -> ApiKey:
+    """The key, which nobody else changes until the transaction ends."""
+    key = repository.get(session, key_id, tenant=tenant, lock=True)
+    if key is None:
+        raise KeyNotFound(key_id)
+    return key

@@ -1,0 +1,110 @@
+"""SQL of API keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from service.contract import Scope
+from service.database.engine import in_seconds
+from service.database.tables.keys import ApiKey
+from service.database.tables.quotas import TenantQuota
+from service.kit.pagination import Cursor
+
+_USED_AGAIN_SECONDS: Final = 60.0
+
+
+def _works() -> ColumnElement[bool]:
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+
+
+_VALID: Final = (  # built once, because every request asks it
+    select(
+        ApiKey,
+        TenantQuota,
+        func.coalesce(ApiKey.old_secret_until > func.now(), False),
+        func.coalesce(ApiKey.last_used_at > in_seconds(-_USED_AGAIN_SECONDS), False),
+    )
+    .join(TenantQuota, TenantQuota.tenant == ApiKey.tenant, isouter=True)
+    .where(ApiKey.id == bindparam("key_id"), _works())
+)
+
+
+def add(session: Session, key: ApiKey) -> ApiKey:
+    session.add(key)
+    session.flush()
+    session.refresh(key)
+    return key
+
+
+@dataclass(frozen=True)
+class ValidKey:
+    """A key that is neither revoked nor expired, with what authentication needs besides."""
+
+    key: ApiKey
+    quota: TenantQuota | None
+    old_secret_opens: bool
+    was_used_lately: bool
+
+
+def valid(session: Session, key_id: str) -> ValidKey | None:
+    """Return the key, unless it is revoked or has expired by the database's clock."""
+    row = session.execute(_VALID, {"key_id": key_id}).one_or_none()
+    return None if row is None else ValidKey(*row)
+
+
+def note_use(session: Session, key_id: str) -> None:
+    """Whoever finds the row in use by another request leaves it to that one."""
+    free = select(ApiKey.id).where(ApiKey.id == key_id).with_for_update(skip_locked=True)
+    session.execute(update(ApiKey).where(ApiKey.id.in_(free)).values(last_used_at=func.now()))
+
+
+def get(session: Session, key_id: str, *, tenant: str | None, lock: bool = False) -> ApiKey | None:
+    """The key of the tenant, or of any if that is None."""
+    statement = select(ApiKey).where(ApiKey.id == key_id)
+    if tenant is not None:
+        statement = statement.where(ApiKey.tenant == tenant)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def is_last_admin(session: Session, key: ApiKey) -> bool:
+    """Whether no other key of the tenant could make new ones."""
+    admins = select(ApiKey.id).where(ApiKey.tenant == key.tenant, literal(Scope.ADMIN.value) == any_(ApiKey.scopes), _works())
+    return list(session.scalars(admins.limit(2))) == [key.id]
+
+
+def lock_tenant(session: Session, tenant: str) -> None:
+    """Let one transaction at a time make or revoke keys of the tenant, so that none counts what another is about to change."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"keys of {tenant}", 0))))
+
+
+def count_working(session: Session, tenant: str) -> int:
+    return session.execute(select(func.count()).select_from(ApiKey).where(ApiKey.tenant == tenant, _works())).scalar_one()
+
+
+def works(session: Session, key: ApiKey) -> bool:
+    return session.execute(select(ApiKey.id).where(ApiKey.id == key.id, _works())).one_or_none() is not None
+
+
+def revoke(session: Session, key: ApiKey) -> None:
+    """From now on, or since it was revoked before."""
+    key.revoked_at = func.coalesce(ApiKey.revoked_at, func.now())
+    session.flush()
+    session.refresh(key)
+
+
+def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_seconds: float) -> None:
+    key.old_secret_sha256, key.old_secret_until = key.secret_sha256, in_seconds(overlap_seconds)
+    key.secret_sha256 = secret_sha256
+    session.flush()
+    session.refresh(key)
+
+
+def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: int | None) -> Sequence[ApiKey]:
+    """The tenant's keys, newest first, those that no longer work included."""
+    statement = select(ApiKey).where(ApiKey.tenant == tenant)
+    if before is not None:
+        statement = statement.where(tuple_(ApiKey.created_at, ApiKey.id) < (before.created_at, before.id))
+    return session.scalars(statement.order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit)).all()

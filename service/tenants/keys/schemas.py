@@ -1,0 +1,79 @@
+"""API keys as the API takes and shows them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+from service.contract import Scope
+from service.database.tables.keys import ApiKey
+from service.kit.datetimes import Moment
+
+KeyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{12}$")]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "abcdefgh1234",
+    "tenant": "search",
+    "name": "nightly pipeline",
+    "scopes": ["jobs:read", "jobs:write"],
+    "created_at": "2026-11-26T09:30:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": "2026-11-26T09:30:00Z",
+    "old_secret_until": None,
+}
+
+
+class NewKey(BaseModel):
+    """Who is to be let in, to what."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "nightly pipeline", "scopes": ["jobs:read", "jobs:write"]}]}
+    )
+
+    name: _Name = Field(description="what it is for; for people")
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+    expires_at: Moment | None = Field(None, description="within ten years; null: it works until it is revoked")
+
+
+class KeyRotation(BaseModel):
+    """How to change over to a new secret."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
+
+    overlap_seconds: StrictInt = Field(86_400, ge=0, le=2_592_000, description="for how long the old secret opens as well")
+
+
+class KeyView(BaseModel):
+    """An API key, without its secret."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _EXAMPLE})
+
+    id: KeyId
+    tenant: str
+    name: str
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="to the minute")
+    old_secret_until: datetime | None = Field(description="until when the secret before the last rotation opens as well")
+
+
+class KeyWithSecret(KeyView):
+    """An API key with what to send: shown here and never again."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"key": f"dsnot_abcdefgh1234_{'x' * 43}"}})
+
+    key: str = Field(description="`Authorization: Bearer …`")
+
+    @classmethod
+    def shown(cls, key: ApiKey, plaintext: str) -> Self:
+        return cls(**KeyView.model_validate(key).model_dump(), key=plaintext)
+
+
+class KeyPage(BaseModel):
+    """Part of the list of keys."""
+
+    items: list[KeyView]
+    next_cursor: str | None = Field(description="for the next page; null at the end")

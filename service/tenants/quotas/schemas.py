@@ -1,0 +1,52 @@
+"""Quotas as the API shows them."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.tenants.quotas.operations import Limits, Use
+
+
+class Share(BaseModel):
+    """Of one thing."""
+
+    used: int
+    limit: int | None = Field(description="null: none")
+
+
+class QuotaView(BaseModel):
+    """What the tenant may have and has."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "queued_jobs": {"used": 3, "limit": 1000},
+                "datasets_bytes": {"used": 51200, "limit": 10737418240},
+                "triggers": {"used": 1, "limit": 100},
+                "webhooks": {"used": 2, "limit": 20},
+                "artifacts_bytes": {"used": 269000000, "limit": None},
+                "reads_per_minute": 6000,
+                "writes_per_minute": 1200,
+            }
+        }
+    )
+
+    queued_jobs: Share
+    datasets_bytes: Share
+    triggers: Share
+    webhooks: Share
+    artifacts_bytes: Share = Field(description="beyond the limit the oldest artifacts are removed")
+    reads_per_minute: int | None = Field(description="for each key; null: as many as they like")
+    writes_per_minute: int | None = Field(description="for each key; null: as many as they like")
+
+    @classmethod
+    def of(cls, limits: Limits, use: Use, *, max_artifacts_bytes: int | None) -> Self:
+        return cls(
+            queued_jobs=Share(used=use.queued_jobs, limit=limits.max_queued_jobs),
+            datasets_bytes=Share(used=use.datasets_bytes, limit=limits.max_datasets_bytes),
+            triggers=Share(used=use.triggers, limit=limits.max_triggers),
+            webhooks=Share(used=use.webhooks, limit=limits.max_webhooks),
+            artifacts_bytes=Share(used=use.artifacts_bytes, limit=max_artifacts_bytes),
+            reads_per_minute=limits.reads_per_minute or None,
+            writes_per_minute=limits.writes_per_minute or None,
+        )

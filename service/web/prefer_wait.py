@@ -1,0 +1,122 @@
+"""`Prefer: wait=n` (RFC 7240): the answer comes when the job has ended, or after n seconds.
+
+A request that waits holds no thread. It is woken as event streams are, and takes its turn to look, so that however many wait,
+others are served.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from urllib.request import parse_http_list
+from uuid import UUID
+
+from fastapi import Depends, Header, Request
+from starlette.concurrency import run_in_threadpool
+
+from service.contract import TERMINAL_STATES
+from service.database.engine import TRANSIENT
+from service.database.tables.jobs import Job
+from service.errors import Unavailable
+from service.jobs import operations
+from service.jobs.events.wakeups import happens
+from service.web.dependencies import Resources, TheResources
+from service.web.headers import HeaderText
+
+MAX_SECONDS: Final = 60
+_POLL_SECONDS: Final = 5.0
+"""How long no news is taken for none, and a caller who has left for present."""
+_TEXT: Final = """\
+`wait=n` (RFC 7240): answer when the job has ended, or after n seconds; at most 60 are waited. Where that was done,
+`Preference-Applied` says so; else (the service stops, or too many wait) the answer comes at once. Everything else is ignored."""
+
+VARY: Final = {"Vary": "Prefer"}
+WAITED: Final[dict[str, Any]] = {
+    "Vary": {"schema": {"type": "string"}, "description": "`Prefer`: what the request preferred may have changed the answer"},
+    "Preference-Applied": {
+        "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
+        "description": "`wait=n`: the job has ended, or n seconds have passed",
+    },
+}
+"""Declares the headers for the OpenAPI document."""
+
+
+def wait_seconds(prefer: Iterable[str]) -> int | None:
+    """How long the lines of the header `Prefer` say the answer may take; None if they do not, or not as the RFC has it."""
+    for preference in parse_http_list(",".join(prefer)):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":  # only the first one counts
+            return _seconds(value.strip().strip('"'))
+    return None
+
+
+def _seconds(digits: str) -> int | None:
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    shorter = digits.lstrip("0") or "0"
+    return min(int(shorter[:3]), MAX_SECONDS)
+
+
+@dataclass(frozen=True)
+class Waited:
+    """The job as it is after the wait, and the headers that tell of it."""
+
+    job: Job
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long a request may wait, and what it takes to do so."""
+
+    seconds: int | None
+    """None: its caller does not want to."""
+    request: Request
+    resources: Resources
+
+    async def until_ended(self, job_id: UUID, *, tenant: str) -> Waited:
+        """Raises JobNotFound, at once or when the job is deleted meanwhile."""
+        job = await self._read(job_id, tenant)
+        if self.seconds is None:
+            return Waited(job, VARY)
+        began = time.monotonic()
+        try:
+            with self.resources.wakeups.subscribe(job_id) as woken:
+                return await self._watch(job, woken, began + self.seconds)
+        except Unavailable:  # a preference, not a demand
+            return Waited(job, VARY)
+        finally:
+            self.request.state.waited_seconds = time.monotonic() - began
+
+    async def _watch(self, job: Job, woken: asyncio.Event, deadline: float) -> Waited:
+        applied = VARY | {"Preference-Applied": f"wait={self.seconds}"}
+        while True:
+            woken.clear()  # before reading: what is written meanwhile sets it again
+            job = await self._look(job)
+            left = deadline - time.monotonic()
+            if job.state in TERMINAL_STATES or left <= 0:
+                return Waited(job, applied)
+            if self.resources.wakeups.closing or await self.request.is_disconnected():
+                return Waited(job, VARY)
+            await happens(woken, min(left, _POLL_SECONDS))
+
+    async def _look(self, job: Job) -> Job:
+        """The job as it is now; as it was, while the database is away."""
+        try:
+            async with self.resources.wakeups.turn:
+                return await self._read(job.id, job.tenant)
+        except TRANSIENT:
+            return job
+
+    async def _read(self, job_id: UUID, tenant: str) -> Job:
+        return await run_in_threadpool(operations.get, self.resources.database, job_id, tenant=tenant)
+
+
+async def _waiting(
+    request: Request, resources: TheResources, _prefer: Annotated[HeaderText, Header(alias="Prefer", description=_TEXT)] = None
+) -> Waiting:
+    return Waiting(wait_seconds(request.headers.getlist("Prefer")), request, resources)
+
+
+ToWait = Annotated[Waiting, Depends(_waiting)]

@@ -1,0 +1,131 @@
+"""Everything that can go wrong in a request, rendered as RFC 9457 problems, and their declaration in the OpenAPI document."""
+
+import json
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from service.database.engine import TRANSIENT
+from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
+from service.kit.validation_errors import field_errors
+from service.logging import get_logger
+from service.web.headers import RETRY_AFTER
+
+log = get_logger(__name__)
+
+
+class MethodNotAllowed(Problem):
+    status, type, title = 405, "method-not-allowed", "This address does not do that"
+
+
+class Refused(Problem):
+    """Of the protocol, not of the job: what the framework refuses with a status of its own."""
+
+    status, type, title = 400, "bad-request", "The request cannot be read"
+
+
+class Internal(Problem):
+    status, type, title = 500, "internal", "Something went wrong on our side"
+
+
+class ErrorView(BaseModel):
+    """One thing that is wrong with the input."""
+
+    pointer: str = Field(description="JSON pointer into the body, or the name of a parameter")
+    detail: str
+
+
+class ProblemView(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["urn:dsnot:problem:invalid-input"])
+    title: str
+    status: int
+    detail: str
+    errors: list[ErrorView] | None = None
+
+
+def render(problem: Problem) -> Response:
+    # ASCII: a user's name for a field may hold a lone surrogate, which UTF-8 cannot say
+    content = json.dumps(problem.body(), ensure_ascii=True)
+    return Response(content, problem.status, problem.headers, PROBLEM_MEDIA_TYPE)
+
+
+def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route or router that may answer with these problems."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        example = problem("What to do about it.").body()
+        content = {"schema": {"$ref": "#/components/schemas/ProblemView"}, "example": example}
+        declared[problem.status] = {"description": problem.title, "content": {PROBLEM_MEDIA_TYPE: content}}
+        if issubclass(problem, Later):
+            declared[problem.status]["headers"] = RETRY_AFTER
+    return declared
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    for away in TRANSIENT:
+        app.add_exception_handler(away, _database_away)
+
+
+def _answered(request: Request, problem: Problem) -> Response:
+    request.state.problem = problem.type
+    return render(problem)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _answered(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(entry["loc"][0] == "path" for entry in found):
+        return _answered(request, NotFound("no such address: an id in it is malformed"))
+    errors = field_errors(found, error.body)
+    return _answered(request, InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
+
+
+def _sentence(entry: dict[str, str]) -> str:
+    return f"{entry['pointer'] or 'the body'}: {entry['detail']}"
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == NotFound.status:
+        return _answered(request, NotFound(f"there is nothing at {request.url.path}"))
+    if error.status_code == MethodNotAllowed.status:
+        detail = f"{request.method} is not possible at {request.url.path}"
+        return _answered(request, MethodNotAllowed(detail, headers={"Allow": _allowed(request)}))
+    return _answered(request, Refused(str(error.detail)))
+
+
+async def refuse_method(_request: Request) -> Response:
+    """An endpoint for what an address does not do, and another route would take for its own."""
+    raise HTTPException(MethodNotAllowed.status)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes at this address; the framework names those of the first one.
+
+    An address that has a route of its own, such as `/v1/jobs/compare`, is not meant as the id in another's.
+    """
+    matching = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    here = [route for route in matching if route.path == request.url.path] or matching
+    able = [route for route in here if route.endpoint is not refuse_method]
+    return ", ".join(sorted({method for route in able for method in route.methods or ()}))
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    log.warning("database_unavailable", error=type(error).__name__, detail=str(getattr(error, "orig", error)).strip())
+    return _answered(request, Unavailable("the database does not answer; try again shortly"))

@@ -1,0 +1,178 @@
+"""The five stages of a run, in the order in which `prune_and_publish` tells them.
+
+What can be refused is refused before the expensive part begins: the model, the recipe, the lengths, all texts.
+"""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from service.contract import FailureCode, Manifest, Provenance, Stage
+from service.contract.disk import written_bytes
+from service.contract.work import Work
+from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
+from worker.engine.activations.store import give_back_memory
+from worker.evaluation.quality import Quality
+from worker.evaluation.stage import measure_quality
+from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
+from worker.evaluation.texts import windows_of
+from worker.failures import JobFailure
+from worker.inputs.datasets import shared_text
+from worker.inputs.models import Model, resolve
+from worker.inputs.provenance import provenance_of
+from worker.inputs.tokenization import calibration_windows, tokens_of
+from worker.publishing.artifact import Weights, describe, publish
+from worker.publishing.formats import write_formats
+from worker.publishing.hub.upload import upload_to_hub, warnings_of
+from worker.publishing.outcome import Costs, Outcome
+from worker.publishing.signing import key_facts, sign
+from worker.run.context import Run
+
+
+def prune_and_publish(run: Run) -> dict[str, Any]:
+    """Carry out the job up to its complete artifact in the store; returns the job's metrics.
+
+    Raises:
+        worker.run.lease.Interruption: it has to stop.
+        Exception: whatever goes wrong; `worker.failures.as_failure` tells the user.
+    """
+    model, plan, recipe = _resolve(run)
+    tokens, tasks, warnings = _load(run, model, plan)
+    pruned = run.folder / "pruned"
+    report = _prune(run, model, recipe, tokens, pruned)
+    warned = [*report.warnings, *warnings]
+    known: dict[str, Any] = {
+        "sparsity": report.sparsity,
+        "coverage": report.coverage,
+        "parameters": plan.parameters,
+        "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
+        "warnings": warned,
+    }
+    quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, known=known)
+    quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
+    known["warnings"] = [*warned, *troubles]
+    provenance = provenance_of(run.spec, model, run.texts.seen, tasks.facts, device=run.settings.device)
+    manifest = _publish(run, model, report, quality, provenance, pruned, known["warnings"])
+    hub = upload_to_hub(run, pruned)
+    run.reporter.end_stage()
+    return {
+        **quality.to_metrics(),
+        **known,
+        "warnings": [*known["warnings"], *warnings_of(hub, run.job_id)],
+        "hub": hub,
+        "bytes": sum(file.bytes for file in manifest.files),
+        "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
+        "seconds": dict(run.reporter.seconds),
+        "engine_seconds": {part: round(seconds, 3) for part, seconds in report.seconds.items()},
+        "peak_memory_bytes": run.memory.read(),
+    }
+
+
+def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
+    run.reporter.start_stage(Stage.RESOLVING)
+    if run.settings.signing_key:
+        key_facts(run.settings.signing_key)  # refuses one that could not sign hours later
+    model = resolve(run.spec.model, run.settings, tenant=run.tenant, store=run.store, tick=run.reporter.tick)
+    if run.spec.model.source == "hub" and model.revision:
+        run.reporter.model_resolved(model.revision)
+    plan = outline(model.path)
+    recipe = Recipe.from_dict(run.spec.recipe.model_dump(mode="json"))
+    recipe.check(plan)
+    _check_disk(run, model, plan)
+    return model, plan, recipe
+
+
+def _check_disk(run: Run, model: Model, plan: Outline) -> None:
+    """Refuse what cannot be written before anything is computed: a copy of the checkpoint, its finished blocks, its formats."""
+    copy = _bytes_of(model)
+    prunable = round(copy * plan.prunable_parameters / plan.parameters)
+    needed = written_bytes(run.spec, weights=copy, prunable=prunable)
+    free = shutil.disk_usage(run.folder).free
+    if needed > free:
+        detail = (
+            f"The pruned checkpoint in its formats and its finished blocks need {needed / 2**30:.1f} GiB of the worker's disk, "
+            f"and {free / 2**30:.1f} GiB are free."
+        )
+        raise JobFailure(FailureCode.DISK_FULL, detail)
+
+
+def _bytes_of(model: Model) -> int:
+    return sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
+
+
+def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[str]]:
+    """Calibration tokens (samples, length), zero-shot tasks, and warnings; the texts for evaluation are only checked."""
+    run.reporter.start_stage(Stage.LOADING)
+    calibration, evaluation = run.spec.calibration, run.spec.evaluation
+    _check_length("calibration", calibration.sequence_length, plan)
+    if evaluation.perplexity:
+        _check_length("evaluation", evaluation.sequence_length, plan)
+    calibrated = run.texts.read(calibration.dataset)
+    stream = tokens_of(model.path, calibrated)
+    tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
+    tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
+    warnings, evaluated_tokens = [], tasks.tokens
+    for reference in evaluation.perplexity:
+        run.reporter.tick()
+        evaluated = run.texts.read(reference)
+        evaluated_tokens += windows_of(model.path, reference, evaluated, evaluation).windows.numel()
+        warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
+    run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
+    del stream, calibrated
+    give_back_memory()  # of the texts and what their tokenizer made of them, before the activations come
+    return tokens, tasks, [warning for warning in warnings if warning]
+
+
+def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) -> Work:
+    return Work(
+        parameters=plan.parameters,
+        block_parameters=plan.block_parameters,
+        calibration_tokens=tokens.numel(),
+        evaluated_tokens=evaluated_tokens,
+        bytes=_bytes_of(model),
+    )
+
+
+def _check_length(use: str, length: int, plan: Outline) -> None:
+    if plan.max_sequence_length is not None and length > plan.max_sequence_length:
+        detail = f"{use}.sequence_length is {length}, and the model takes at most {plan.max_sequence_length} tokens."
+        raise JobFailure(FailureCode.INVALID_REQUEST, detail)
+
+
+def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path) -> SparsityReport:
+    run.reporter.start_stage(Stage.PRUNING)
+    journal = run.blocks.journal(run.reporter.tick)
+    return sparsify(
+        model.path,
+        pruned,
+        recipe,
+        tokens,
+        device=run.settings.device,
+        observer=run.reporter,
+        journal=journal,
+        scratch=run.folder / "activations",
+    )
+
+
+def _publish(
+    run: Run,
+    model: Model,
+    report: SparsityReport,
+    quality: Quality,
+    provenance: Provenance,
+    pruned: Path,
+    warnings: Sequence[str],
+) -> Manifest:
+    run.reporter.start_stage(Stage.PUBLISHING)
+    tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
+    sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
+    costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
+    outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
+    describe(pruned, outcome, tick)
+    key = run.settings.signing_key
+    weights = Weights(run.spec.output.formats, sizes, provenance, sign(pruned, key) if key else None)
+    return publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)

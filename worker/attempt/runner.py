@@ -1,0 +1,201 @@
+"""One attempt, from claim to finish: take a job, keep its lease, run its stages, and write down how it ended.
+
+Nothing is left behind but the artifact of a success and, while the job has not ended or could be tried again, the blocks that are
+finished: the scratch folder goes, and so do the files that an attempt without success has published.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from obstore.store import ObjectStore
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
+
+from service import tracing
+from service.contract import AttemptOutcome, JobSpec, artifact_prefix
+from service.database.engine import TRANSIENT, Database
+from service.jobs.attempts import repository
+from service.jobs.attempts import transitions as endings
+from service.jobs.attempts.repository import Claim, StaleFence, claim_next
+from service.logging import get_logger
+from service.settings import Settings
+from worker.attempt.pipeline import prune_and_publish
+from worker.devices import device_class
+from worker.failures import as_failure
+from worker.inputs.datasets import Texts
+from worker.inputs.model_cache import in_use
+from worker.inputs.uploaded_datasets import Uploads
+from worker.process.metrics import ATTEMPTS_ENDED, FAILURES, PEAK_MEMORY
+from worker.process.peak_memory import PeakMemory
+from worker.process.registration import worker_id
+from worker.publishing.artifact import open_store, sweep
+from worker.run import finished_blocks as blocks
+from worker.run.context import Run
+from worker.run.finished_blocks import Blocks
+from worker.run.lease import ClaimLost, Interruption, JobCancelled, JobPaused, Lease, StopRequested
+from worker.run.progress import Reporter
+from worker.run.scratch import scratch_folder
+
+log = get_logger(__name__)
+
+_CLAIM_AGAIN_SECONDS: Final = 0.5
+
+
+def work(settings: Settings, stop: threading.Event, worker: str | None = None, message: str | None = None) -> bool:
+    """See the best queued job through, if there is one; False if there is none.
+
+    Args:
+        stop: set when this process is told to stop; the job then goes back into the queue.
+        worker: the id under which the worker is known; by default that of a worker without a parent, this process.
+        message: the span (traceparent) of the message that said that there is work.
+    """
+    database = Database(settings.database_url.get_secret_value(), pool_size=4)
+    try:
+        claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
+        if claim is None:
+            return False
+        about: dict[str, str | int] = {"job_id": str(claim.job_id), "attempt": claim.attempt, "fence": claim.fence}
+        causes = {"request": claim.traceparent, "message": message}
+        request = {"request_id": claim.request_id} if claim.request_id else {}
+        with bound_contextvars(**about, **request), tracing.consuming("attempt", causes, about):
+            log.info("job_claimed")
+            _Attempt(claim, database, settings, stop).run()
+        return True
+    finally:
+        database.close()
+
+
+def _claim(database: Database, settings: Settings, stop: threading.Event, worker: str) -> Claim | None:
+    """Wait for the database rather than drop the message, which would have to be sent again."""
+    device = device_class(settings.device)
+    while not stop.is_set():
+        try:
+            with database.begin() as session:
+                return claim_next(session, worker=worker, device=device, lease_seconds=settings.lease_seconds)
+        except TRANSIENT as error:
+            log.warning("claim_failed", error=str(error).splitlines()[0])
+            stop.wait(_CLAIM_AGAIN_SECONDS)
+    return None
+
+
+class _Attempt:
+    """A claimed job on its way to one of its ends."""
+
+    def __init__(self, claim: Claim, database: Database, settings: Settings, stop: threading.Event) -> None:
+        self._claim = claim
+        self._settings = settings
+        self._job_id, self._fence = claim.job_id, claim.fence
+        self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
+        self._memory = PeakMemory.start()
+        self._reporter = Reporter(database, claim, self._lease, self._memory)
+        self._database = database
+        self._store: ObjectStore | None = None
+        self._blocks: Blocks | None = None
+        self._may_have_succeeded = False
+
+    def run(self) -> None:
+        with self._lease:
+            try:
+                self._prune()
+            except StaleFence as error:
+                self._interrupted(ClaimLost(str(error)))
+            except Interruption as reason:
+                self._interrupted(reason)
+            except Exception as error:
+                self._failed(error)
+            finally:
+                self._reporter.close()
+
+    def _prune(self) -> None:
+        spec = JobSpec.model_validate(self._claim.spec)
+        self._store = open_store(self._settings)
+        self._forget_ended_jobs()
+        cache_dir = self._settings.cache_dir
+        self._blocks = Blocks(cache_dir, self._store, self._job_id, also_from=self._claim.retry_of)
+        scratch = scratch_folder(cache_dir, self._job_id, self._fence)
+        texts = Texts(cache_dir / "datasets", Uploads(self._store, self._claim.tenant, cache_dir))
+        with in_use(cache_dir, spec.model), scratch as folder, self._blocks as kept:
+            about = str(self._job_id), self._claim.tenant, self._fence, spec
+            run = Run(*about, self._settings, folder, self._store, texts, kept, self._reporter, self._memory)
+            metrics = prune_and_publish(run)
+        self._succeeded(metrics)
+
+    def _forget_ended_jobs(self) -> None:
+        """Blocks of jobs that have ended, on another host for example, are of no use here any more."""
+        known = blocks.job_ids(self._settings.cache_dir)
+        try:
+            with self._database.begin() as session:
+                needed = repository.may_go_on(session, known, within_seconds=self._settings.keep_blocks_seconds)
+        except TRANSIENT:
+            return  # the next attempt asks again
+        for job_id in set(known) - needed:
+            blocks.forget(self._settings.cache_dir, job_id)
+
+    def _succeeded(self, metrics: dict[str, Any]) -> None:
+        """From before the success is written down until it certainly was not, the artifact must stay: readers may trust it."""
+        prefix = artifact_prefix(self._job_id, self._fence)
+        self._may_have_succeeded = True
+        try:
+            self._reporter.write(
+                partial(endings.succeed, job_id=self._job_id, fence=self._fence, metrics=metrics, artifact_prefix=prefix)
+            )
+        except ClaimLost:
+            raise
+        except Exception:
+            self._may_have_succeeded = False
+            raise
+        ATTEMPTS_ENDED.labels(AttemptOutcome.SUCCEEDED).inc()
+        for place, taken in metrics["peak_memory_bytes"].items():
+            PEAK_MEMORY.labels(place).set(taken or 0)
+        log.info("job_succeeded", seconds=metrics["seconds"])
+        self._remove_blocks()
+
+    def _interrupted(self, reason: Interruption) -> None:
+        """The end that nobody is to blame for. A lost claim is not ours to end."""
+        ATTEMPTS_ENDED.labels(reason.outcome).inc()
+        tracing.failed(str(reason))
+        log.info("run_interrupted", reason=str(reason))
+        if isinstance(reason, JobCancelled):
+            self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
+            self._remove_blocks()
+        elif isinstance(reason, JobPaused):
+            self._end(partial(endings.pause, job_id=self._job_id, fence=self._fence))
+        elif isinstance(reason, StopRequested):
+            self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
+        self._sweep()
+
+    def _failed(self, error: Exception) -> None:
+        if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
+            return self._interrupted(self._lease.reason)
+        failure = as_failure(error)
+        ATTEMPTS_ENDED.labels(AttemptOutcome.FAILED).inc()
+        FAILURES.labels(failure.code).inc()
+        tracing.failed(failure.code)
+        log.warning("run_failed", code=failure.code, exc_info=error)
+        retry_seconds = self._settings.retry_seconds
+        self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
+        if not failure.code.retryable:
+            self._remove_blocks()
+        return self._sweep()
+
+    def _remove_blocks(self) -> None:
+        if self._blocks is not None:
+            self._blocks.remove()
+
+    def _end(self, write: Callable[[Session], None]) -> None:
+        try:
+            self._reporter.write(write)
+        except (StaleFence, ClaimLost) as error:
+            log.warning("claim_lost", reason=str(error))
+
+    def _sweep(self) -> None:
+        """Remove what the attempt has uploaded. Where that fails, no job names the files, and the dispatcher removes them."""
+        if self._store is None or self._may_have_succeeded:
+            return
+        try:
+            sweep(self._store, str(self._job_id), self._fence)
+        except Exception as error:
+            log.warning("sweep_failed", error=type(error).__name__)

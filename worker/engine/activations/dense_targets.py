@@ -1,0 +1,185 @@
+"""Imitating the dense model: what each matrix of a pruned block should give, so that earlier errors are made up for.
+
+The weights are chosen for the inputs that they will really get, and for outputs between two wishes: those of the dense
+weights on these inputs (which alone lets errors pile up from block to block) and those of the dense model (which alone
+asks for more than a few calibration tokens can teach). Where the output is added to something, as in the residual
+stream, what that lacks against the dense model is part of the wish, too. The asymmetric calibration of GPTAQ (Li et al.,
+arXiv:2504.02692) is the idea for the inputs; the middle way and the residual stream are ours.
+
+Axes:    inputs x, x̃ (tokens, in); addends r, r̃ and sums s, s̃ (tokens, out); W, B (out, in); G, K (in, in)
+Symbols: x, x̃  inputs of a matrix in the dense model and in the pruned one       r, r̃  what its outputs are added to
+         s, s̃  W x + r, W x̃ + r̃; a bias is in both
+         α     the pull of the dense model, 0 to 1
+         y     = α(W x + r − r̃) + (1 − α) W x̃ = W x̃ + α(s − s̃), the wanted output
+         B     = Σ y x̃ᵀ: with addends W G + α Σ (s − s̃) x̃ᵀ, without W K, K = Σ (αx + (1 − α)x̃) x̃ᵀ
+
+A block is done in stages, see `dense_run`. The dense block is run once, and what it computes is remembered; the pruned
+one is run up to each stage in turn, with all stages before it pruned already, by a detour around what they have settled.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from torch import Tensor
+
+from worker.engine.activations.batches import Stream
+from worker.engine.activations.dense_reference import DenseRun, Key, Stage, of_batch, watched
+from worker.engine.activations.matmul_tracing import place
+from worker.engine.activations.partial_forward import Detour
+from worker.engine.activations.statistics import InputStatistics
+from worker.engine.linear import product
+from worker.engine.model.matrices import Matrix
+from worker.engine.model.structure import Block
+from worker.engine.report import Part, Stopwatch
+
+PULL_ON_WEIGHTS = 0.5  # α where the kept weights are updated
+PULL_ON_MASKS = 0.25  # α where they stay: a mask alone can make up for less
+_Event = tuple[str, str]  # "input" and its leader, or "sum" and its matrix
+
+
+class _AllSeen(Exception):
+    """Whatever the stage needs has passed."""
+
+
+class StageRun:
+    """The statistics of a stage's inputs in the pruned model, and how they differ from the dense one's."""
+
+    def __init__(
+        self, block: Block, index: int, stage: Stage, stream: Stream, dense: DenseRun, detour: Detour, pull: float
+    ) -> None:
+        """Nothing is run yet; the block is loaded, and the stages before this one are pruned. `pull` is α."""
+        self.inputs: dict[str, InputStatistics] = {}
+        self._block, self._index, self._stage, self._stream = block, index, stage, stream
+        self._dense, self._detour, self._pull = dense, detour, pull
+        self._mixed: dict[str, Tensor] = {}  # Kᵀ, by leader
+        self._offsets: dict[str, Tensor] = {}  # α Σ (s − s̃) x̃ᵀ, by matrix
+        self._incomparable: set[str] = set()  # leaders and matrices whose tokens are not those of the dense model
+        self._turned: tuple[Tensor | None, list[Tensor]] = (None, [])  # the inputs last measured, and their samples turned
+        self._leaders = {matrix.name: leader for leader, group in stage.groups.items() for matrix in group}
+        self._views = {place(matrix.read(block.module)): matrix.name for matrix in stage.matrices}
+
+    def run(self, watch: Stopwatch, tick: Callable[[], None]) -> None:
+        """Every batch, as far as this stage."""
+        self._watch = watch
+        with watch.time(Part.FORWARD):
+            way = self._detour.tried(self._stream, self._index, self._look)
+        for batch in range(len(self._stream.states)):
+            self._pass(batch, way(batch), self._see, self._add)
+            tick()
+        self._dense.forget(self._stage)
+
+    def wanted(self, matrix: Matrix, weight: Tensor) -> Tensor | None:
+        """B (out, in) for the dense weights (out, in) of a matrix; None stands for W G: its tokens cannot be compared."""
+        leader = self._leaders[matrix.name]
+        if matrix.name in self._incomparable or leader in self._incomparable:
+            return None
+        gram = self.inputs[leader].gram
+        assert gram is not None
+        if matrix.name in self._offsets:
+            return product(weight, gram) + self._offsets[matrix.name]
+        return product(weight, self._mixed[leader]) if leader in self._mixed else None
+
+    def _pass(
+        self,
+        batch: int,
+        way: AbstractContextManager[None],
+        see: Callable[[str, Tensor, Key], None],
+        add: Callable[[str, Tensor, Tensor], None],
+    ) -> None:
+        """Run a batch until all has passed that the dense run remembers of it."""
+        dense = self._dense
+        self._batch = batch
+        self._open: dict[_Event, int] = {
+            ("input", leader): len(of_batch(dense.inputs[leader], batch)) for leader in self._stage.groups
+        } | {("sum", name): len(of_batch(dense.sums[name], batch)) for name in self._leaders if dense.is_summed(name)}
+        self._passed = dict.fromkeys(self._open, 0)
+        try:
+            with self._watch.time(Part.FORWARD), watched(self._views, self._leaders, see, add), way:
+                self._stream.run(self._block.module, self._index, batch)
+        except _AllSeen:
+            pass
+        finally:
+            self._turned = (None, [])
+
+    def _look(self, way: AbstractContextManager[None]) -> list[Tensor]:
+        """All that the stage needs of the first batch."""
+        found: list[Tensor] = []
+
+        def see(name: str, x: Tensor, _key: Key) -> None:
+            if name in self._stage.groups:
+                found.append(x.clone())
+                self._count("input", name)
+                self._end_if_complete()
+
+        def add(name: str, _x: Tensor, total: Tensor) -> None:
+            found.append(total.clone())
+            self._count("sum", name)
+            self._end_if_complete()
+
+        self._pass(0, way, see, add)
+        return found
+
+    def _see(self, name: str, x: Tensor, _key: Key) -> None:
+        if name not in self._stage.groups:
+            return
+        for matrix in self._stage.groups[name]:
+            if self._dense.is_summed(matrix.name):
+                self._detour.keep(matrix.name, self._batch, x)
+        with self._watch.time(Part.STATISTICS):
+            self._add_input(name, x)
+        self._end_if_complete()
+
+    def _add(self, name: str, x: Tensor, total: Tensor) -> None:
+        dense = self._remembered("sum", name)
+        if dense is None or dense.shape != total.shape:
+            self._incomparable.add(name)
+            return
+        with self._watch.time(Part.STATISTICS):
+            lack = dense.to(total.device, non_blocking=True) - total
+            for missing, seen in zip(self._samples(lack), self._turned_samples(x), strict=True):
+                part = self._pull * product(missing.t().contiguous(), seen)
+                self._offsets[name] = part if name not in self._offsets else self._offsets[name].add_(part)
+        self._end_if_complete()
+
+    def _count(self, kind: str, name: str) -> int:
+        """How many events of this kind passed before in this batch."""
+        passed = self._passed.get((kind, name), 0)
+        self._passed[kind, name] = passed + 1
+        return passed
+
+    def _remembered(self, kind: str, name: str) -> Tensor | None:
+        """What the dense run remembers of this event, which is counted."""
+        place_in_batch = self._count(kind, name)
+        remembered = self._dense.inputs[name] if kind == "input" else self._dense.sums[name]
+        return remembered[self._batch][place_in_batch] if place_in_batch < self._open.get((kind, name), 0) else None
+
+    def _add_input(self, leader: str, x: Tensor) -> None:
+        if leader not in self.inputs:
+            self.inputs[leader] = InputStatistics(x.shape[-1], device=x.device, with_gram=True, examples_per_sample=0)
+        dense = self._remembered("input", leader)
+        turned = self.inputs[leader].add(self._samples(x))
+        self._turned = (x, turned)
+        if all(self._dense.is_summed(matrix.name) for matrix in self._stage.groups[leader]):
+            return
+        if dense is None or dense.shape != x.shape:
+            self._incomparable.add(leader)
+            return
+        mixed = x.float().lerp(dense.to(x.device, non_blocking=True).float(), self._pull)
+        for seen, wish in zip(turned, self._samples(mixed), strict=True):
+            part = product(seen, wish.t().contiguous())
+            self._mixed[leader] = part if leader not in self._mixed else self._mixed[leader].add_(part)
+
+    def _samples(self, x: Tensor) -> Tensor:
+        """(samples, tokens, width) float32 of a batch; one sample where its tokens are not the batch's."""
+        tokens, samples = x.numel() // x.shape[-1], self._stream.sizes[self._batch]
+        is_whole = tokens == samples * self._stream.length
+        return x.float().reshape(samples if is_whole else 1, -1, x.shape[-1])
+
+    def _turned_samples(self, x: Tensor) -> list[Tensor]:
+        """Each sample as (width, tokens) float32: those of the inputs that were last measured are at hand."""
+        measured, turned = self._turned
+        return turned if measured is x else [sample.t().contiguous() for sample in self._samples(x)]
+
+    def _end_if_complete(self) -> None:
+        if all(self._passed[event] >= count for event, count in self._open.items()):
+            raise _AllSeen

@@ -1,0 +1,152 @@
+"""Running a block once more without what need not be computed again.
+
+As the matrices of a block are pruned stage by stage, the block is run up to every stage. What a settled product is made
+of, one whose matrix is pruned, was seen when its stage was measured. Where such a product is added to something, as to
+the residual stream, its inputs are kept: in later runs it is made of these, and what only led to them is left out.
+
+What is left out is passed on as a tensor without numbers, on PyTorch's meta device, through whatever the block does with
+it. A block that needs a number of it after all, or writes it over real ones, cannot be run this way; so the first batch
+is run both ways, and a detour is taken only if all that is looked at has the same bits.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from worker.engine.activations.batches import Stream, Way
+from worker.engine.activations.matmul_tracing import Place, operands, place
+from worker.engine.activations.store import Shelf
+from worker.engine.linear import product
+from worker.engine.model.matrices import Matrix
+from worker.engine.model.structure import Block
+
+
+class Detour:
+    """The way around the products of one block that are settled."""
+
+    def __init__(self, block: Block, shelf: Shelf) -> None:
+        """Nothing is settled yet. What is kept is on the shelf."""
+        self._block = block
+        self._shelf = shelf
+        self._kept: dict[str, list[list[Tensor]]] = {}  # the inputs of a matrix, of every batch, in the order of its calls
+        self._settled: list[Matrix] = []
+        self._needless: list[Matrix] = []
+        self._earlier: list[Matrix] = []  # of settled stages, that may be needless for what comes after the next kept one
+
+    def keep(self, matrix: str, batch: int, x: Tensor) -> None:
+        """Remember the inputs of a product that is added to something."""
+        batches = self._kept.setdefault(matrix, [])
+        batches += [[] for _ in range(batch + 1 - len(batches))]
+        batches[batch].append(self._shelf.put(x))
+
+    def forget(self) -> None:
+        """Let go of what was kept; there is no way any more."""
+        self._shelf.take_back(x for batches in self._kept.values() for batch in batches for x in batch)
+        self._kept.clear()
+        self._settled.clear()
+
+    def settle(self, matrices: Sequence[Matrix]) -> None:
+        """These, a stage, are pruned; they come after all that were settled before."""
+        kept = [matrix for matrix in matrices if matrix.name in self._kept]
+        if kept:
+            self._needless += self._earlier
+            self._earlier = []
+        self._settled += kept
+        self._earlier += [matrix for matrix in matrices if matrix.name not in self._kept]
+
+    def tried(self, stream: Stream, index: int, run: Callable[[AbstractContextManager[None]], Sequence[Tensor]]) -> Way:
+        """The way to run the block: around, if what `run` returns of the first batch has the same bits on both ways."""
+        if not self._settled or stream.carried:
+            return straight
+        try:
+            around = run(self.way(0))
+            is_clean = not _lacks_numbers((stream.calls[0][index].args, stream.calls[0][index].kwargs))
+        except Exception:  # whatever a family's own code raises when it is handed no numbers
+            around, is_clean = [], False
+        expected = run(nullcontext())
+        return self.way if is_clean and _are_equal(around, expected) else straight
+
+    @contextmanager
+    def way(self, batch: int) -> Iterator[None]:
+        """While it is open, the loaded block is run around what is settled; its next batch is this one."""
+        module = self._block.module
+        known = {place(matrix.read(module)): iter(self._kept[matrix.name][batch]) for matrix in self._settled}
+        with _Around(known, {place(matrix.read(module)) for matrix in self._needless}):
+            yield
+
+
+def straight(_batch: int) -> AbstractContextManager[None]:
+    """The way on which everything is computed."""
+    return nullcontext()
+
+
+class _Unreal(Exception):
+    """Real numbers would be written over by none."""
+
+
+class _Around(TorchFunctionMode):
+    """Makes known products of their kept inputs, and needless ones not at all."""
+
+    def __init__(self, known: dict[Place, Iterator[Tensor]], needless: set[Place]) -> None:
+        super().__init__()
+        self._known = known
+        self._needless = needless
+        self._storages = {key[0] for key in (*known, *needless)}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Every call into torch passes here."""
+        kwargs = kwargs or {}
+        found = operands(func, args, kwargs, self._storages)
+        if found is not None and found.is_result and found.weight.ndim == 2:
+            where = place(found.weight)
+            if where in self._needless:
+                shape = (*found.x.shape[:-1], len(found.weight))
+                return torch.empty(shape, dtype=found.x.dtype, device="meta")
+            if where in self._known:
+                x = next(self._known[where]).to(found.weight.device, non_blocking=True)
+                return _made(func, args, kwargs, found.x, x)
+        return _without_numbers(func, args, kwargs) if _lacks_numbers((args, kwargs)) else func(*args, **kwargs)
+
+
+def _made(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: Tensor, x: Tensor) -> Any:
+    """The product with x in the place of the inputs given, by the routine that inputs with numbers would be sent to."""
+    replaced = [x if value is given else value for value in args]
+    named = {key: x if value is given else value for key, value in kwargs.items()}
+    return product(*replaced, **named) if func is functional.linear else func(*replaced, **named)
+
+
+def _without_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What comes of a call some of whose tensors have no numbers: nothing but a shape."""
+    name = getattr(func, "__name__", "")
+    writes = name.startswith(("__i", "__set")) or (name.endswith("_") and not name.endswith("__"))
+    if any(isinstance(value, Tensor) and not value.is_meta for value in (*args[: int(writes)], kwargs.get("out"))):
+        raise _Unreal(name)
+    return func(*_emptied(args), **_emptied(kwargs))
+
+
+def _lacks_numbers(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_meta
+    if isinstance(value, dict):
+        return any(map(_lacks_numbers, value.values()))
+    return isinstance(value, tuple | list) and any(map(_lacks_numbers, value))
+
+
+def _emptied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.to("meta")
+    if type(value) is dict:
+        return {key: _emptied(item) for key, item in value.items()}
+    return type(value)(map(_emptied, value)) if type(value) in (tuple, list) else value
+
+
+def _are_equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    pairs = list(zip(some, others, strict=False))
+    return len(some) == len(others) and all(not one.is_meta and torch.equal(one, other) for one, other in pairs)

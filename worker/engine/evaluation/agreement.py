@@ -1,0 +1,72 @@
+"""How far the next-token distributions of a pruned model are from those of the dense one, on the same windows of text.
+
+Symbols: p, q    distributions of the dense and of the pruned model at one place, as float64 makes them of their own logits
+         KL      KL(p ‖ q) = Σ p · (log p − log q), in nats; 0 where they are the same
+Places are those that perplexity measures, too: every token of a window but its last.
+
+Of the dense model only its final hidden states are needed. Both go through the head of the pruned one, as pruning changes
+nothing outside the blocks; a few tokens at a time, so that logits stay small and there are never two models in memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from worker.engine.activations.batches import Stream
+from worker.engine.errors import NumericalFailure
+from worker.engine.evaluation.final_states import FinalStates
+from worker.engine.evaluation.head import Head
+
+_LOGITS = 1 << 21  # numbers of logits at a time, of each model
+_TAIL = 0.99
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Over `tokens` places: windows · (L − 1)."""
+
+    divergences: tuple[float, ...]  # the mean KL of every window
+    matches: tuple[float, ...]  # the share of every window's places at which the likeliest token is the same
+    divergence_p99: float  # of all places 99 % have a KL of at most that
+    tokens: int
+
+    @property
+    def windows(self) -> int:
+        return len(self.divergences)
+
+
+def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, measured: Callable[[int], None]) -> Agreement:
+    """Compare the windows that `dense` counts; `stream` are all windows (windows, L) after the pruned model's last block.
+
+    `measured` is called, several times per window, with the number of windows done so far.
+    """
+    length = windows.shape[1]
+    kl = torch.empty(dense.count * (length - 1), dtype=torch.float64)
+    is_same = torch.empty(len(kl), dtype=torch.bool)
+    of_dense = head.predictions(dense.states, torch.split(windows[: sum(dense.sizes)], dense.sizes), _LOGITS)
+    of_pruned = head.predictions(stream.states, torch.split(windows, stream.sizes), _LOGITS)
+    done = 0
+    while done < len(kl):
+        before, after = next(of_dense), next(of_pruned)
+        assert before.shape == after.shape, "both are cut alike"
+        place = slice(done, done + len(before))
+        is_same[place] = before.argmax(dim=-1) == after.argmax(dim=-1)
+        kl[place] = divergence(before, after)
+        done = place.stop
+        measured(done // (length - 1))
+    if not kl.isfinite().all():
+        raise NumericalFailure("The head gives NaN or infinite logits.")
+    tail = float(kl.kthvalue(ceil(_TAIL * len(kl))).values)
+    of_windows = (dense.count, length - 1)
+    matches = is_same.view(of_windows).double().mean(dim=1)
+    return Agreement(tuple(kl.view(of_windows).mean(dim=1).tolist()), tuple(matches.tolist()), tail, len(kl))
+
+
+def divergence(dense: Tensor, pruned: Tensor) -> Tensor:
+    """KL (n,) float64 from logits (n, vocabulary). What rounding makes negative is 0."""
+    before, after = dense.double().log_softmax(dim=-1), pruned.double().log_softmax(dim=-1)
+    likelihood = before.exp()
+    return likelihood.mul_(before.sub_(after)).sum(dim=-1).clamp_(min=0)

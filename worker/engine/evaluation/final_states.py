@@ -1,0 +1,105 @@
+"""Windows of text on their way through a whole model, with one block of weights in memory at a time, and what is at the end.
+
+Axes:   windows (windows, L) int64; hidden states after the last block (windows of a batch, L, width), see `Stream`
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Self, TypeVar
+
+from torch import Tensor
+
+from worker.engine.activations.batches import Stream
+from worker.engine.activations.capture import check_tokens, record, samples_per_batch
+from worker.engine.activations.store import give_back_memory
+from worker.engine.device_memory import with_less_if_need_be
+from worker.engine.model.loading import choose_device, loaded_block
+from worker.engine.model.structure import Architecture, take_apart
+from worker.engine.report import Observer, Silent
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class End:
+    """All windows behind the last block."""
+
+    arch: Architecture
+    stream: Stream
+    windows: Tensor
+    tokens_per_batch: int
+    tick: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class FinalStates:
+    """The hidden states of the first `count` windows after the last block: those of the batches in which they are."""
+
+    states: list[Tensor]
+    sizes: list[int]  # windows of each batch
+    count: int
+
+    @classmethod
+    def first(cls, stream: Stream, count: int) -> Self:
+        """Taken from a stream at its end, which goes no further."""
+        batches = _batches_with(stream.sizes, count)
+        return cls(stream.states[:batches], stream.sizes[:batches], min(count, sum(stream.sizes)))
+
+
+def at_the_end(
+    source: Path,
+    windows: Tensor,
+    finish: Callable[[End], Result],
+    *,
+    device: str,
+    observer: Observer | None,
+    scratch: Path | None,
+    first: int | None = None,
+) -> Result:
+    """What `finish` makes of the windows when they have passed all blocks of the checkpoint in the folder `source`.
+
+    Args:
+        windows: (windows, L) int64 token ids, L ≥ 2.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", ...
+        observer: is told of every block and may stop the run by raising.
+        scratch: a folder for activations that do not fit into memory; without one they have to.
+        first: only so many windows, and those that share a batch with them: their states have then the same bits as if
+            all had gone.
+
+    Raises:
+        ValueError: the windows do not fit the model.
+        FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
+        NumericalFailure: activations that are not finite.
+        DeviceMemoryExhausted: the device has not enough memory, even for half a batch.
+    """
+    watching, target = observer or Silent(), choose_device(device)
+
+    def attempt(tokens_per_batch: int) -> Result:
+        arch = take_apart(source)
+        check_tokens(arch, windows, at_least=2)
+        each = samples_per_batch(arch, windows.shape[1], tokens_per_batch)
+        taken = windows if first is None else windows[: -(-first // each) * each]
+        stream = record(arch, taken, target, watching.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
+        _pass_blocks(arch, stream, watching)
+        return finish(End(arch, stream, taken, tokens_per_batch, watching.tick))
+
+    try:
+        return with_less_if_need_be(attempt, target)
+    finally:
+        give_back_memory()
+
+
+def _pass_blocks(arch: Architecture, stream: Stream, observer: Observer) -> None:
+    total = len(arch.blocks)
+    for index, block in enumerate(arch.blocks):
+        observer.block_started(index, total)
+        with loaded_block(arch, block, stream.device) as layer:
+            stream.advance(layer, index, block.name, observer.tick)
+        observer.block_finished(index, total, ())
+
+
+def _batches_with(sizes: list[int], count: int) -> int:
+    """How many batches it takes to have so many windows."""
+    return 1 + sum(1 for so_far in accumulate(sizes[:-1]) if so_far < count)

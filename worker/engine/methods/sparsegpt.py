@@ -1,0 +1,102 @@
+"""OBS: prune from left to right and let the weights still to come make up for every weight that goes.
+
+Papers: Hassibi and Stork, 1993 (optimal brain surgeon); Frantar and Alistarh, SparseGPT, arXiv:2301.00774, algorithm 1.
+
+Axes:    W and masks (out, in); G, U (in, in); a block of columns, transposed for contiguous columns, (block, out).
+Symbols: G    = Σ x xᵀ over tokens
+         U    upper triangular with (G + damping)⁻¹ = Uᵀ U (`hessian.py`)
+         U_jj² = [H⁻¹]_jj once the columns before j can no longer be changed, which is how the sweep meets column j
+         E_j  what is lost by pruning W_j, in units of U_jj: the columns k > j change by −E_j U_jk
+
+What is called W²/[H⁻¹]²_jj is W²/U_jj²: in the paper's algorithm and in its code, H⁻¹ stands for U by then.
+"""
+
+import torch
+from torch import Tensor
+
+from worker.engine.linear import product
+from worker.engine.methods.hessian import inverse_factor
+from worker.engine.methods.patterns import select_pruned
+
+BLOCK = 128  # columns; the released code's
+
+
+def obs_saliency(weight: Tensor, inverse_diagonal: Tensor) -> Tensor:
+    """W²/U_jj², (out, in): half the error that pruning W_j makes if all weights to its right make up for it.
+
+    `inverse_diagonal` (in,) is the diagonal of U, not of H⁻¹.
+    """
+    return (weight / inverse_diagonal).square()
+
+
+def update_by_obs(
+    weight: Tensor,
+    gram: Tensor,
+    *,
+    sparsity: float | None = None,
+    pattern: tuple[int, int] | None = None,
+    pruned: Tensor | None = None,
+    block: int = BLOCK,
+    damping: float = 0.01,
+) -> tuple[Tensor, Tensor]:
+    """The weights after SparseGPT's sweep, zero where pruned, and the mask.
+
+    The mask is given, or chosen on the way from the weights as they have become:
+    * `sparsity`: as released, one threshold per block of columns over all rows, so rows differ in how much they keep;
+      together the blocks prune exactly ⌊sparsity · out · in⌋ weights.
+    * `pattern` (n, m): the m − n least salient of every group, chosen when the sweep reaches the group.
+
+    Weights on inputs that are always zero are pruned first.
+
+    Args:
+        weight: (out, in) float32.
+        gram: Σ x xᵀ or any positive multiple of it, (in, in) float32.
+        sparsity: share of the weights to prune.
+        pattern: (n, m).
+        pruned: (out, in) bool, True = pruned. Give exactly one of these three.
+        block: columns per block; rounded down to whole groups.
+        damping: share of the mean diagonal that is added to the diagonal of G.
+
+    Returns:
+        The new weights (out, in) float32 and the mask (out, in) bool.
+    """
+    if sum(choice is not None for choice in (sparsity, pattern, pruned)) != 1:
+        raise ValueError("Give exactly one of sparsity, pattern and pruned.")
+    factor, live = inverse_factor(gram, damping), gram.diagonal() > 0
+    new, mask = weight.clone(), torch.zeros_like(weight, dtype=torch.bool) if pruned is None else pruned.clone()
+    group = pattern[1] if pattern else 1
+    for columns in torch.split(torch.arange(weight.shape[1]), max(group, block // group * group)):
+        first, last = int(columns[0]), int(columns[-1]) + 1
+        here = slice(first, last)
+        scale = torch.where(live, factor.diagonal(), torch.inf)[here]
+        if sparsity is not None:
+            quota = int(sparsity * len(weight) * last) - int(mask.sum())
+            mask[:, here] = _least(obs_saliency(new[:, here], scale), quota)
+        new[:, here], mask[:, here], errors = _sweep(new[:, here], mask[:, here], factor[here, here], scale, pattern)
+        new[:, last:] -= product(errors, factor[here, last:].T.contiguous())
+    return new, mask
+
+
+def _least(saliency: Tensor, count: int) -> Tensor:
+    """The mask of the `count` least of a whole matrix."""
+    pruned = torch.zeros(saliency.numel(), dtype=torch.bool, device=saliency.device)
+    pruned[saliency.flatten().argsort(stable=True)[:count]] = True
+    return pruned.reshape(saliency.shape)
+
+
+def _sweep(
+    weight: Tensor, pruned: Tensor, factor: Tensor, scale: Tensor, pattern: tuple[int, int] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One block, column by column: its new weights and mask, and the errors that the columns behind it still owe, E.
+
+    All are (out, columns of the block).
+    """
+    columns, mask = weight.T.contiguous(), pruned.T.contiguous()
+    errors = torch.zeros_like(columns)
+    for j in range(len(columns)):
+        if pattern and j % pattern[1] == 0:
+            group = slice(j, j + pattern[1])
+            mask[group] = select_pruned(obs_saliency(columns[group].T, scale[group]), pattern=pattern).T
+        errors[j] = columns[j] * mask[j] / factor[j, j]
+        columns[j:].addr_(factor[j, j:], errors[j], alpha=-1)
+    return columns.masked_fill_(mask, 0.0).T, mask.T, errors.T.contiguous()

@@ -1,0 +1,136 @@
+"""Filling parts of a meta-device model from its checkpoint, and emptying them again: one block in memory at a time.
+
+Parts:  a block          everything below one decoder layer
+        the surroundings everything else that a forward pass needs (embeddings, rotary tables, last norm, head)
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.errors import ArchitectureUnsupported
+from worker.engine.linear import fast_linears
+from worker.engine.model.structure import Architecture, Block
+
+
+def choose_device(device: str) -> torch.device:
+    """The device named, or for "auto" the GPU if there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
+    """The type to compute in: the model's own, but float32 for float16 on a CPU, which is slow there and less exact."""
+    dtype: torch.dtype = model.dtype
+    return torch.float32 if device.type == "cpu" and dtype is torch.float16 else dtype
+
+
+@contextmanager
+def loaded_block(
+    arch: Architecture, block: Block, device: torch.device, weights: Checkpoint | None = None
+) -> Iterator[nn.Module]:
+    """The block with its weights on the device, read from `weights` or else the source; afterwards it is empty again."""
+    try:
+        parts = [(f"{block.name}.{path}".rstrip("."), part) for path, part in block.module.named_modules()]
+        _fill(arch, parts, _Reader(arch, weights or arch.checkpoint, device))
+        with fast_linears(block.module), torch.no_grad():
+            yield block.module
+    finally:
+        block.module.to("meta")
+
+
+@contextmanager
+def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
+    """`module` (the model, or its part below the head) with all weights but those of the blocks."""
+    wanted = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
+    try:
+        parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in wanted]
+        _fill(arch, parts, _Reader(arch, arch.checkpoint, device))
+        with fast_linears(module), torch.no_grad():
+            yield module
+    finally:
+        module.to("meta")
+
+
+def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Reader") -> None:
+    """Give the parameters and buffers of modules, named as in the model, their numbers. Tied ones become one tensor."""
+    filled: dict[str, nn.Parameter] = {}
+    for prefix, part in parts:
+        _compute_buffers(arch, prefix, part, reader.device)
+        for key, parameter in part._parameters.items():
+            if parameter is None:
+                continue
+            name = f"{prefix}.{key}" if prefix else key
+            name = arch.tied.get(name, name)
+            if name not in arch.fillings:
+                raise ArchitectureUnsupported(f"The checkpoint has no tensor for {name} of {type(part).__name__}.")
+            if name not in filled:
+                filled[name] = nn.Parameter(reader.read(name, parameter.dtype), requires_grad=False)
+                filled[name]._is_hf_initialized = True  # type: ignore[attr-defined]
+            part._parameters[key] = filled[name]
+        for key, buffer in part._buffers.items():
+            name = f"{prefix}.{key}" if prefix else key
+            if buffer is not None and name in arch.fillings:
+                part._buffers[key] = reader.read(name, buffer.dtype)
+
+
+class _Reader:
+    """Reads parameters; those that are filled together are read together and handed out one by one."""
+
+    def __init__(self, arch: Architecture, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.device = device
+        self._arch = arch
+        self._checkpoint = checkpoint
+        self._dtype = compute_dtype(arch.model, device)
+        self._kept = [(re.compile(name), dtype) for name, dtype in arch.model._get_dtype_plan(self._dtype).items()]
+        self._waiting: dict[str, Tensor] = {}
+
+    def read(self, parameter: str, own_dtype: torch.dtype) -> Tensor:
+        """A parameter or buffer on the device in the type to compute in, given the type that the model made it in."""
+        if parameter not in self._waiting:
+            filling = self._arch.fillings[parameter]
+            tensors = [self._checkpoint.read(name) for name in filling.tensors]
+            self._waiting |= filling.forwards([self._cast(tensor, parameter, own_dtype) for tensor in tensors])
+        return self._waiting.pop(parameter)
+
+    def _cast(self, tensor: Tensor, parameter: str, own_dtype: torch.dtype) -> Tensor:
+        """In the model's type; but what transformers keeps in float32, whatever the rest is, stays in it."""
+        if not tensor.is_floating_point():
+            return tensor.to(self.device)
+        dtype = next((dtype for name, dtype in self._kept if name.search(parameter)), self._dtype)
+        dtype = torch.float32 if own_dtype is torch.float32 else dtype
+        return tensor.to(self.device, dtype)
+
+
+def _compute_buffers(arch: Architecture, name: str, part: nn.Module, device: torch.device) -> None:
+    """Buffers that no checkpoint holds, such as rotary frequencies: the model's own initialisation computes them.
+
+    Mostly that of the module itself, else that of one above it. What is loaded is marked so that none changes it.
+    """
+    empty = {key: torch.empty_like(buffer, device="cpu") for key, buffer in part._buffers.items() if buffer is not None}
+    if not empty:
+        return
+    for buffer in empty.values():
+        if buffer.is_floating_point():
+            buffer.fill_(torch.nan)
+    part._buffers.update(empty)
+    _initialiser(arch.model, name)(part)
+    while name and any(buffer.isnan().any() for buffer in empty.values()):
+        name = name.rpartition(".")[0]
+        _initialiser(arch.model, name)(arch.model.get_submodule(name))
+    part._buffers.update({key: buffer.to(device) for key, buffer in empty.items()})
+
+
+def _initialiser(model: Any, name: str) -> Callable[[nn.Module], None]:
+    """What initialises the module called `name`: a method of the innermost model around it that has one."""
+    around = [""] + [name[:end] for end in range(1, len(name) + 1) if name[end : end + 1] in {".", ""}]
+    found: list[Callable[[nn.Module], None]] = [
+        part._init_weights for part in map(model.get_submodule, around) if hasattr(part, "_init_weights")
+    ]
+    return found[-1]

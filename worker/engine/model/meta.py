@@ -1,0 +1,73 @@
+"""Building a stranger's model on the meta device (shapes, no numbers): its config is checked first and no code of it runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
+
+_OWN_ATTENTION = {None, "eager", "sdpa"}
+
+
+def read_config(checkpoint: Checkpoint) -> Any:
+    """The transformers config of a checkpoint; raises what `outline` raises."""
+    for key, value in _walk(checkpoint.config):
+        if key == "auto_map":
+            raise ModelUnsafe("The config has an auto_map: the model brings its own code, which is never run.")
+        if key.endswith("_implementation") and "/" in str(value):
+            raise ModelUnsafe(f"The config asks to fetch code ({key}: {value!r}), which is never run.")
+        if key == "quantization_config" and value:
+            raise ArchitectureUnsupported("The checkpoint is quantised; prune the one it was made from.")
+    model_type = checkpoint.config.get("model_type")
+    try:
+        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # whatever a stranger's config makes the library raise
+        raise ArchitectureUnsupported(f"The config (model_type {model_type!r}) is not understood: {error}") from error
+    if config._attn_implementation not in _OWN_ATTENTION:
+        config._attn_implementation = None  # the library's own choice for this machine
+    config._experts_implementation = "eager"  # the faster ones hide from us which tokens an expert sees
+    if getattr(config, "rescale_every", 0):
+        config.rescale_every = 0  # RWKV halves states and weights together, against float16's range: it changes no result
+    return config
+
+
+def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
+    """The model without numbers, in the type that `from_pretrained` would give it."""
+    _check_size(checkpoint, config)
+    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point]
+    dtype = config.dtype or (floats[0] if floats else torch.float32)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    except Exception as error:
+        kind = type(config).__name__
+        raise ArchitectureUnsupported(f"{kind} does not make a causal language model: {error}") from error
+    return model.eval().requires_grad_(False)
+
+
+def text_config(config: Any) -> Any:
+    """The part of a config that describes the decoder; of a multimodal model that is a config inside."""
+    return config.get_text_config(decoder=True)
+
+
+def _check_size(checkpoint: Checkpoint, config: Any) -> None:
+    """Refuse more layers than there are tensors before they are built: a config may ask for a billion."""
+    for key, value in _walk(checkpoint.config):
+        if key.endswith(("layers", "n_layer")) and isinstance(value, int) and value > max(4096, len(checkpoint.tensors)):
+            raise ArchitectureUnsupported(
+                f"The number of layers of a {config.model_type!r} does not fit its tensors ({key}: {value})."
+            )
+
+
+def _walk(config: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and value of nested JSON objects."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield key, value
+            yield from _walk(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _walk(value)

@@ -1,0 +1,147 @@
+"""Taking a model apart without its weights: its decoder blocks, the matrices that can be pruned, and where each lies.
+
+The model is built by transformers on the meta device (shapes, no numbers), so whatever decoder it knows is understood
+the same way.
+
+Words:   block   one decoder layer
+         matrix  a weight (out, in) that a block multiplies its tokens by; routers are never pruned
+         coverage  weights of matrices / parameters of blocks, 0 to 1
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.checkpoint.weight_mapping import Filling, match_tensors
+from worker.engine.errors import ArchitectureUnsupported
+from worker.engine.model.decoder_layers import find_layers
+from worker.engine.model.matrices import Matrix, find_matrices, is_counted
+from worker.engine.model.meta import build_on_meta, read_config, text_config
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a checkpoint is, told from its config and headers alone."""
+
+    model_type: str
+    architecture: str  # class name
+    parameters: int
+    block_parameters: int
+    prunable_parameters: int
+    coverage: float  # prunable / block parameters, 0 to 1
+    blocks: int
+    max_sequence_length: int | None
+    vocab_size: int
+    dtype: str  # "float32", "bfloat16", ...
+    matrices: tuple[tuple[str, tuple[int, int]], ...]  # name, (out, in)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One decoder layer, on the meta device unless it is loaded."""
+
+    name: str  # its path in the model
+    module: nn.Module
+    matrices: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model on the meta device, and how its checkpoint fills it."""
+
+    checkpoint: Checkpoint
+    config: Any
+    model: Any  # transformers.PreTrainedModel
+    layers: nn.ModuleList  # the decoder layers, replaced by recorders now and then
+    blocks: tuple[Block, ...]
+    block_parameters: int  # those that blocks share are counted once
+    fillings: dict[str, Filling]  # by parameter or buffer name
+    tied: dict[str, str]  # parameter that the checkpoint leaves out: the parameter it is one with
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether a router decides which tokens some matrices see."""
+        return any(matrix.experts is not None for block in self.blocks for matrix in block.matrices)
+
+    def tensors_of(self, block: Block) -> list[str]:
+        """The checkpoint's tensors that a block is filled from."""
+        names = (f"{block.name}.{name}" for name, _ in block.module.named_parameters())
+        return sorted({tensor for name in names if name in self.fillings for tensor in self.fillings[name].tensors})
+
+    def matrix_shapes(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Every matrix in the order of the model: name and (out, in)."""
+        for block in self.blocks:
+            for matrix in block.matrices:
+                yield matrix.name, matrix.shape
+
+
+def outline(source: Path) -> Outline:
+    """What the checkpoint in the folder `source` is. Reads its config and headers; no weights, and runs none of its code.
+
+    Raises:
+        FileNotFoundError: the folder or its config is missing.
+        ModelUnsafe: custom code, no safetensors, a header that cannot be right, names that leave the folder.
+        ArchitectureUnsupported: transformers does not know it as a causal language model, or nothing can be pruned.
+    """
+    return describe(take_apart(source))
+
+
+def describe(arch: Architecture) -> Outline:
+    """The outline of a model that is taken apart already."""
+    matrices = tuple(arch.matrix_shapes())
+    prunable = sum(out * width for _, (out, width) in matrices)
+    text = text_config(arch.config)
+    return Outline(
+        model_type=arch.config.model_type,
+        architecture=type(arch.model).__name__,
+        parameters=sum(p.numel() for p in arch.model.parameters()),
+        block_parameters=arch.block_parameters,
+        prunable_parameters=prunable,
+        coverage=prunable / arch.block_parameters,
+        blocks=len(arch.blocks),
+        max_sequence_length=getattr(text, "max_position_embeddings", None),
+        vocab_size=text.vocab_size,
+        dtype=str(arch.model.dtype).removeprefix("torch."),
+        matrices=matrices,
+    )
+
+
+def take_apart(source: Path) -> Architecture:
+    """The model of the folder `source` on the meta device; raises what `outline` raises."""
+    checkpoint = Checkpoint(source)
+    config = read_config(checkpoint)
+    model = build_on_meta(checkpoint, config)
+    fillings = match_tensors(checkpoint, model)
+    path, layers = find_layers(model)
+    blocks = tuple(_describe_block(f"{path}.{i}", layer, fillings) for i, layer in enumerate(layers))
+    if not any(block.matrices for block in blocks):
+        kinds = sorted({type(m).__name__ for m in layers.modules() if next(m.parameters(recurse=False), None) is not None})
+        raise ArchitectureUnsupported(
+            f"{type(model).__name__} has no matrix that can be pruned in its blocks ({type(layers[0]).__name__}); "
+            f"its weights are in {', '.join(kinds)}."
+        )
+    tied = _tied(model, fillings)
+    counted = {f"{path}.{name}": p.numel() for name, p in layers.named_parameters() if is_counted(name)}
+    size = sum(numel for name, numel in counted.items() if name not in tied)
+    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied)
+
+
+def _describe_block(name: str, layer: nn.Module, fillings: dict[str, Filling]) -> Block:
+    return Block(name, layer, find_matrices(name, layer, fillings))
+
+
+def _tied(model: Any, fillings: dict[str, Filling]) -> dict[str, str]:
+    """For every tied parameter without a tensor the one it is tied to, whichever of the two the checkpoint holds."""
+    tied = {}
+    for target, source in model.all_tied_weights_keys.items():
+        missing, present = (source, target) if source not in fillings else (target, source)
+        if missing in fillings:
+            continue
+        if present not in fillings:
+            raise ArchitectureUnsupported(f"The checkpoint has no tensor for {missing}, nor for {present} it is tied to.")
+        tied[missing] = present
+    return tied

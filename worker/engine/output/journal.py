@@ -1,0 +1,172 @@
+"""What a run has finished, on disk block by block, so that a later run goes on from there with the same bits.
+
+A finished block is one file, `0007-<SHA-256 of the file>.safetensors`: the checkpoint's tensors that it changed, as they
+are in the destination, and in the header the reports of its matrices and the key of the run. The name is given when all
+of the file is on the disk, so a file is whole, or it does not have the name of its content and is thrown away. The key
+tells everything that decides about bits; a file with another key is somebody else's and is thrown away, too.
+
+Files may come and go: what is not there is computed again, and nothing else is.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from worker.engine.recipe.recipe import Recipe
+from worker.engine.report import MatrixReport
+
+_HEADER = "dsnot"
+_PARTIAL = ".part"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A block that is done: the tensors of the checkpoint that it changed, by name, and the reports of its matrices."""
+
+    tensors: dict[str, Tensor]
+    reports: tuple[MatrixReport, ...]
+
+
+class Journal:
+    """The finished blocks of one run in a folder. Writing goes on in the background, one block behind the run."""
+
+    def __init__(self, folder: Path, saved: Callable[[Path], None] = lambda _: None) -> None:
+        """The folder is made if need be; `saved` is told, in a thread, of every file that is on the disk."""
+        self.folder = folder
+        self._saved = saved
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def find(self, block: int, key: str) -> Finished | None:
+        """What a run with this key has made of the block; files that are damaged or of another run are removed."""
+        for path in sorted(self.folder.glob(f"{block:04d}-*.safetensors")):
+            finished = _read(path, key)
+            if finished is not None:
+                return finished
+            path.unlink(missing_ok=True)
+        return None
+
+    def keep(self, block: int, finished: Finished, key: str) -> None:
+        """Begin to write a block, when the one before is on the disk. OSError, of that or this one, if it cannot be."""
+        self.settle()
+        self._writing = self._writer.submit(self._write, block, finished, key)
+
+    def settle(self) -> None:
+        """Wait until everything is on the disk; OSError if it cannot be."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Let a block that is being written be finished; whether it could be is not asked any more."""
+        self._writer.shutdown()
+
+    def _write(self, block: int, finished: Finished, key: str) -> None:
+        header = {"key": key, "reports": [asdict(report) for report in finished.reports]}
+        content = save(finished.tensors, {_HEADER: json.dumps(header)})
+        path = self.folder / f"{block:04d}-{hashlib.sha256(content).hexdigest()}.safetensors"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}{_PARTIAL}")
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        _settle_names(self.folder)
+        self._saved(path)
+
+
+@contextmanager
+def opened(journal: Journal | None) -> Iterator[Journal | None]:
+    """The journal, if there is one, until it is left: then its last block is on the disk, or OSError tells why not."""
+    if journal is None:
+        yield None
+        return
+    with closing(journal):
+        yield journal
+        journal.settle()
+
+
+def run_key(*, source: str, recipe: Recipe, tokens: Tensor, device: torch.device, tokens_per_batch: int) -> str:
+    """What tells runs apart that may differ in a single bit, as a hash.
+
+    Beside the source (a hash of its files), the recipe and the tokens these are how many go together, the engine's own
+    code, the libraries it computes with, and the kind of processor: the order in which a sum is made follows from how many
+    threads share it.
+    """
+    return _key(source, tokens, device, recipe=recipe.to_dict(), batch=tokens_per_batch)
+
+
+def evaluation_key(*, source: str, windows: Tensor, device: torch.device) -> str:
+    """The same for losses that are measured on windows with the usual batches, as a hash."""
+    return _key(source, windows, device)
+
+
+def _key(source: str, tokens: Tensor, device: torch.device, **more: Any) -> str:
+    parts = {
+        "source": source,
+        "tokens": [*tokens.shape, hashlib.sha256(tokens.contiguous().numpy().data).hexdigest()],
+        "engine": _own_code(),
+        "libraries": [version("torch"), version("transformers")],
+        "processor": _processor(device),
+        **more,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path, key: str) -> Finished | None:
+    """The content of a file, if it is what was written by a run with this key."""
+    content = path.read_bytes()
+    if path.stem != f"{path.name[:4]}-{hashlib.sha256(content).hexdigest()}":
+        return None
+    try:
+        header: dict[str, Any] = json.loads(_metadata(content)[_HEADER])
+        if header["key"] != key:
+            return None
+        reports = tuple(MatrixReport(**report | {"shape": tuple(report["shape"])}) for report in header["reports"])
+        return Finished(load(content), reports)
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return found
+
+
+def _own_code() -> str:
+    """Return a hash of the engine's source: every module of `worker.engine`, at any depth."""
+    digest, engine = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(engine.rglob("*.py")):
+        digest.update(path.relative_to(engine).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _processor(device: torch.device) -> list[Any]:
+    if device.type == "cuda":
+        return [torch.cuda.get_device_name(device), torch.version.cuda]
+    return [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+
+
+def _settle_names(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

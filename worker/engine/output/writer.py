@@ -1,0 +1,139 @@
+"""Writing the pruned checkpoint: a byte copy of the source in which the pruned weights are overwritten.
+
+So tensor names, types, order, shards and index are the source's by construction, and tensors that are not pruned are
+byte for byte the same. Where the model holds weights in another form than the checkpoint (fused, split, transposed),
+masks and new weights go the way back; the source's tensors themselves are only read, masked and written.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from worker.engine.checkpoint.reader import INDEX, Checkpoint, is_inside
+from worker.engine.checkpoint.weight_mapping import Filling
+from worker.engine.errors import NumericalFailure
+from worker.engine.model.matrices import Matrix
+
+_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken"}  # config, tokenizer, generation, templates
+_LEGAL = ("license", "licence", "notice", "use_policy", "copying")
+_CHUNK = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a matrix: its mask (out, in) bool, and its new weights (out, in) where a recipe updates them."""
+
+    pruned: Tensor
+    weight: Tensor | None = None
+
+
+class Output:
+    """The destination folder, written to while the run goes on."""
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """ValueError where the destination is the source itself."""
+        if folder.resolve() == checkpoint.folder.resolve():
+            raise ValueError("The destination must be another folder than the source.")
+        self._checkpoint = checkpoint
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def copy_source(self, tick: Callable[[], None]) -> str:
+        """Copy the weights and all that belongs to them, and hash it (SHA-256); `tick` is called for every chunk."""
+        source, digest = self._checkpoint.folder, hashlib.sha256()
+        index = [INDEX] if (source / INDEX).is_file() else []
+        for name in (*self._checkpoint.shards, *index, *_companions(source)):
+            target = self._folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path = self._checkpoint.path(name)
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as reader, target.open("wb") as writer:
+                while chunk := reader.read(_CHUNK):
+                    digest.update(chunk)
+                    writer.write(chunk)
+                    tick()
+        return digest.hexdigest()
+
+    @property
+    def written(self) -> Checkpoint:
+        """The destination as a checkpoint: what was written so far, and the source's weights for the rest."""
+        return Checkpoint(self._folder)
+
+    def write(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put tensors, by name, in the place of the source's."""
+        for name, tensor in tensors.items():
+            place = self._checkpoint.tensors[name]
+            with (self._folder / place.shard).open("r+b") as file:
+                file.seek(place.start)
+                file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The checkpoint's tensors after a change, by name, and zeros / weights of each changed matrix in them."""
+
+    tensors: dict[str, Tensor]
+    zeros: dict[str, float]
+
+    @classmethod
+    def by(cls, checkpoint: Checkpoint, changes: Mapping[Matrix, Change]) -> "Changed":
+        """The matrices of a block, changed. Weights that are neither pruned nor updated stay bit for bit.
+
+        Matrices that lie in the same tensors must come together. NumericalFailure if new weights are not finite.
+        """
+        groups: dict[Filling, dict[Matrix, Change]] = {}
+        for matrix, change in changes.items():
+            groups.setdefault(matrix.filling, {})[matrix] = change
+        made = cls({}, {})
+        for filling, group in groups.items():
+            made._change(checkpoint, filling, group)
+        return made
+
+    def _change(self, checkpoint: Checkpoint, filling: Filling, changes: Mapping[Matrix, Change]) -> None:
+        """Bring masks and weights into the form of the tensors, change these, and see where zeros are afterwards."""
+        pruned = filling.backwards(_spread(filling, {m: change.pruned for m, change in changes.items()}, torch.bool))
+        updates = {m: change.weight for m, change in changes.items() if change.weight is not None}
+        values: Sequence[Tensor | None] = [None] * len(pruned)
+        is_new = pruned
+        if updates:
+            values = filling.backwards(_spread(filling, updates, torch.float32))
+            is_new = filling.backwards(_spread(filling, {m: torch.tensor(True) for m in updates}, torch.bool))
+        zeros = []
+        for name, mask, value, is_updated in zip(filling.tensors, pruned, values, is_new, strict=True):
+            tensor = checkpoint.read(name)
+            if value is not None:
+                tensor = torch.where(is_updated, value.to(tensor.dtype), tensor)
+                if not tensor.isfinite().all():
+                    raise NumericalFailure(f"The new weights of {name} are NaN or infinite; try another update or more damping.")
+            self.tensors[name] = tensor.masked_fill_(mask, 0)
+            zeros.append(tensor == 0)
+        found = filling.forwards(zeros)
+        for matrix in changes:
+            self.zeros[matrix.name] = int(matrix.view(found[matrix.full_name]).count_nonzero()) / math.prod(matrix.shape)
+
+
+def _spread(filling: Filling, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The values of matrices (out, in) in place in the parameters, zero elsewhere."""
+    whole = {name: torch.zeros(shape, dtype=dtype) for name, shape in filling.shapes.items()}
+    for matrix, part in parts.items():
+        matrix.view(whole[matrix.full_name]).copy_(part)
+    return whole
+
+
+def _companions(folder: Path) -> list[str]:
+    """The files of a checkpoint beside its weights: no other weights, no code, nothing hidden, no links that leave."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if hidden or len(name.parts) > 2 or not path.is_file() or not is_inside(path, folder):
+            continue
+        legal = path.name.lower().startswith(_LEGAL) and path.suffix.lower() in {"", ".md", ".txt"}
+        if (path.suffix in _SUFFIXES or legal) and not path.name.endswith(".index.json"):
+            found.append(str(name))
+    return found

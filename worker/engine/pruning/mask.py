@@ -1,0 +1,88 @@
+"""The mask of one matrix: the first by a criterion, the final one by its refinement.
+
+Axes:    W, saliency and masks (out, in).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.methods.dsnot import Stop, walk
+from worker.engine.methods.hessian import inverse_factor
+from worker.engine.methods.layer_error import keep_improvements, row_energies
+from worker.engine.methods.saliency import SALIENCIES, Criterion, wanda
+from worker.engine.methods.sparsegpt import obs_saliency
+from worker.engine.methods.swaps import refine_by_swaps
+from worker.engine.pruning.task import Task
+from worker.engine.recipe.choices import Accept, Dsnot, Swaps, Targets, Variance
+
+_OBS_DAMPING = 0.01  # SparseGPT's
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined mask, (out, in) bool, and how many rows stopped for which reason."""
+
+    pruned: Tensor
+    stops: dict[str, int]
+
+
+def saliency_of(task: Task) -> Tensor:
+    """(out, in), by the recipe's criterion."""
+    criterion = task.recipe.criterion
+    if criterion is Criterion.OBS:
+        return obs_saliency(task.weight, inverse_factor(task.gram, _OBS_DAMPING).diagonal())
+    return SALIENCIES[criterion](task.weight, task.inputs.norm.float())
+
+
+def refine(task: Task, first: Tensor, saliency: Tensor) -> Refined:
+    """What the recipe's refinement makes of the first mask; the same mask where it has none for this matrix."""
+    refinement = task.recipe.refinement
+    if isinstance(refinement, Swaps):
+        return _by_swaps(task, first, refinement)
+    if isinstance(refinement, Dsnot) and _is_target(task.name, refinement):
+        return _by_dsnot(task, first, saliency, refinement)
+    return Refined(first, {})
+
+
+def _is_target(name: str, refinement: Dsnot) -> bool:
+    return refinement.targets is Targets.ALL or "attn" in name or "attention" in name
+
+
+def _by_swaps(task: Task, first: Tensor, refinement: Swaps) -> Refined:
+    pruned = refine_by_swaps(
+        task.weight,
+        first,
+        gram=task.gram,
+        max_swaps=refinement.max_swaps,
+        pattern=task.n_of_m,
+        wanted=task.propagated,
+    )
+    spent = int(((pruned & ~first).sum(dim=1) >= refinement.max_swaps).sum())
+    return Refined(pruned, {"max_swaps": spent, "no_better_swap": len(first) - spent})
+
+
+def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: Dsnot) -> Refined:
+    """DSnoT prunes by Wanda's saliency, but within n:m groups by the one that chose the mask."""
+    inputs, weight = task.inputs, task.weight
+    pooled = refinement.variance is Variance.POOLED
+    walked = walk(
+        weight,
+        first,
+        mean=inputs.mean.float(),
+        variance=(inputs.variance if pooled else inputs.within_variance).float(),
+        saliency=saliency if task.n_of_m else wanda(weight, inputs.norm.float()),
+        max_cycles=refinement.max_cycles,
+        threshold=refinement.update_threshold / task.sample_length,  # the paper sums over the tokens of a sample
+        variance_power=refinement.variance_power,
+        stop_on_sign_change=refinement.stop_on_sign_change,
+        pattern=task.n_of_m,
+    )
+    counts = torch.bincount(walked.stops, minlength=len(Stop)).tolist()
+    stops = {stop.name.lower(): count for stop, count in zip(Stop, counts, strict=True) if count}
+    if refinement.accept is Accept.ALWAYS:
+        return Refined(walked.pruned, stops)
+    before, after = (row_energies(weight * mask, gram=task.gram) for mask in (first, walked.pruned))
+    kept, _ = keep_improvements(first, walked.pruned, before, after)
+    return Refined(kept, stops)

@@ -1,0 +1,103 @@
+"""One matrix: from the statistics of its input to its final mask and weights.
+
+Axes:    W, masks (out, in)
+Symbols: the first mask comes from a saliency and a pattern, the final mask from the refinement of the first or, with the
+         weights, from an update that chooses both.
+"""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from torch import Tensor
+
+from worker.engine.errors import NumericalFailure
+from worker.engine.methods.layer_error import row_energies
+from worker.engine.methods.saliency import Criterion
+from worker.engine.pruning.mask import refine, saliency_of
+from worker.engine.pruning.task import Task
+from worker.engine.pruning.update import update
+from worker.engine.recipe.choices import Accept, Dsnot, Objective, Swaps
+from worker.engine.recipe.recipe import Recipe
+from worker.engine.report import MatrixReport, Part, Stopwatch
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The final mask of a matrix, (out, in) bool, its new weights where the recipe updates them, and its figures."""
+
+    pruned: Tensor
+    weight: Tensor | None
+    error_start: float
+    error_mask: float
+    error: float
+    swaps: int
+    stops: dict[str, int]
+    tokens: int
+    seconds: float
+
+    def report(self, name: str, sparsity: float) -> MatrixReport:
+        """The matrix's line in the report, once its zeros are written and counted."""
+        out, width = self.pruned.shape
+        return MatrixReport(
+            name=name,
+            shape=(out, width),
+            sparsity=sparsity,
+            error_start=self.error_start,
+            error_mask=self.error_mask,
+            error=self.error,
+            swaps=self.swaps,
+            stops=self.stops,
+            tokens=self.tokens,
+            seconds=self.seconds,
+        )
+
+
+def needs_gram(recipe: Recipe) -> bool:
+    """Whether the Gram matrix decides anything. If not, errors are only for the report and made on examples."""
+    checks_rows = isinstance(recipe.refinement, Dsnot) and recipe.refinement.accept is Accept.IF_BETTER
+    refines_on_it = checks_rows or isinstance(recipe.refinement, Swaps)
+    is_weighed = recipe.update is not None or recipe.objective is Objective.PROPAGATED
+    return is_weighed or refines_on_it or recipe.criterion is Criterion.OBS
+
+
+def prune(task: Task, watch: Stopwatch) -> Pruned:
+    """Choose the mask of a matrix and, where the recipe asks for it, its new weights. Nothing is changed in place.
+
+    NumericalFailure, naming the matrix, if its weights are not finite.
+    """
+    started = perf_counter()
+    weight = task.weight
+    if not weight.isfinite().all():
+        raise NumericalFailure(f"{task.name} holds NaN or infinite values.")
+    with watch.time(Part.MASKS):
+        saliency = saliency_of(task)
+        first = task.select(saliency)
+        refined = refine(task, first, saliency)
+    with watch.time(Part.UPDATES):
+        updated, pruned = update(task, refined.pruned)
+    with watch.time(Part.MASKS):
+        whole, lost_first = _energy(task, weight), _energy(task, weight * first)
+        lost_mask = lost_first if pruned is first else _energy(task, weight * pruned)
+        lost = lost_mask if updated is None else _energy(task, weight - updated)
+    return Pruned(
+        pruned=pruned,
+        weight=updated,
+        error_start=_ratio(lost_first, whole),
+        error_mask=_ratio(lost_mask, whole),
+        error=_ratio(lost, whole),
+        swaps=int((pruned & ~first).sum()),
+        stops=refined.stops,
+        tokens=task.inputs.tokens,
+        seconds=perf_counter() - started,
+    )
+
+
+def _energy(task: Task, matrix: Tensor) -> float:
+    """‖M X‖² over the calibration tokens, or over examples of them."""
+    inputs = task.inputs
+    return float(row_energies(matrix, gram=inputs.gram, examples=inputs.examples).sum())
+
+
+def _ratio(part: float, whole: float) -> float:
+    """‖(W − W′)X‖² / ‖WX‖²; 0 where the layer gives nothing."""
+    return part / whole if whole > 0 else 0.0

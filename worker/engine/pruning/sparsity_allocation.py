@@ -1,0 +1,77 @@
+"""Dividing the sparsity among the blocks: what the rules of allocation need to know of the dense model.
+
+OWL asks for each block's outliers, the arithmetic progression for the best of a few slopes. A slope is tried by pruning
+the model with Wanda on the inputs of the dense one and taking the loss on some of the calibration samples.
+
+Axes:   tokens (samples, length) int64
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from worker.engine.activations.batches import Stream
+from worker.engine.activations.measuring import measure
+from worker.engine.evaluation.head import loaded_head
+from worker.engine.evaluation.perplexity import window_losses
+from worker.engine.methods.allocation import SLOPES, Allocation, arithmetic, outlier_ratio, owl, uniform
+from worker.engine.methods.patterns import select_pruned
+from worker.engine.methods.saliency import wanda
+from worker.engine.model.loading import loaded_block
+from worker.engine.model.matrices import Matrix
+from worker.engine.model.structure import Architecture
+from worker.engine.recipe.recipe import Recipe
+from worker.engine.report import Part, Stopwatch
+
+_TRIAL_BATCHES = 4
+"""A slope is tried on so many batches: differences between slopes are far larger than between samples."""
+
+
+def divide(
+    arch: Architecture, stream: Stream, tokens: Tensor, recipe: Recipe, watch: Stopwatch, tick: Callable[[], None]
+) -> tuple[float, ...]:
+    """The share to prune of every block. The stream, at the entrance of the first block, is left as it is."""
+    sparsity = recipe.pattern.pruned_share
+    sizes = [sum(math.prod(matrix.shape) for matrix in block.matrices) for block in arch.blocks]
+    if recipe.allocation is Allocation.UNIFORM:
+        return uniform(sparsity, sizes)
+    norms: list[dict[str, Tensor]] = []
+    ratios: list[float] = []
+    dense = stream.copy()
+    for index, block in enumerate(arch.blocks):
+        with loaded_block(arch, block, stream.device) as layer:
+            inputs = measure(block, index, dense, matrices=block.matrices, with_gram=False, watch=watch, tick=tick)
+            norms.append({matrix.name: inputs[matrix.name].norm.float() for matrix in block.matrices})
+            ratios.append(outlier_ratio([_saliency(matrix, layer, norms[-1]) for matrix in block.matrices]))
+            with watch.time(Part.FORWARD):
+                dense.advance(layer, index, block.name, tick)
+    if recipe.allocation is Allocation.OWL:
+        return owl(sparsity, sizes, ratios)
+    trials = [arithmetic(sparsity, sizes, slope) for slope in SLOPES]
+    with watch.time(Part.FORWARD):
+        losses = [_loss(arch, stream.copy(_TRIAL_BATCHES), tokens, shares, norms, tick) for shares in trials]
+    return trials[losses.index(min(losses))]
+
+
+def _loss(
+    arch: Architecture,
+    stream: Stream,
+    tokens: Tensor,
+    shares: Sequence[float],
+    norms: Sequence[dict[str, Tensor]],
+    tick: Callable[[], None],
+) -> float:
+    """The mean loss of the model pruned by Wanda with these shares, on the samples of the stream."""
+    for index, block in enumerate(arch.blocks):
+        with loaded_block(arch, block, stream.device) as layer:
+            for matrix in block.matrices:
+                pruned = select_pruned(_saliency(matrix, layer, norms[index]), sparsity=shares[index])
+                matrix.write(layer, matrix.read(layer).masked_fill(pruned, 0))
+            stream.advance(layer, index, block.name, tick)
+    with loaded_head(arch, stream) as head:
+        return float(window_losses(head, stream, tokens[: stream.samples], lambda _done: tick()).mean())
+
+
+def _saliency(matrix: Matrix, layer: nn.Module, norms: Mapping[str, Tensor]) -> Tensor:
+    return wanda(matrix.read(layer).float(), norms[matrix.name])

@@ -1,0 +1,50 @@
+"""The weights that a matrix keeps, once or while its mask is chosen.
+
+Axes:    W and masks (out, in).
+"""
+
+from torch import Tensor
+
+from worker.engine.methods.admm import admm
+from worker.engine.methods.least_squares import least_squares
+from worker.engine.methods.saliency import Criterion
+from worker.engine.methods.sparsegpt import update_by_obs
+from worker.engine.pruning.task import Task
+from worker.engine.recipe.choices import Admm, LeastSquares, MaskChoice, Obs
+
+
+def update(task: Task, pruned: Tensor) -> tuple[Tensor | None, Tensor]:
+    """New weights (out, in), None where the recipe leaves them as they are, and the mask they go with."""
+    method = task.recipe.update
+    if isinstance(method, Obs):
+        return _by_obs(task, pruned, method)
+    if isinstance(method, LeastSquares):
+        return least_squares(task.weight, pruned, gram=task.gram, wanted=task.propagated, damping=method.damping), pruned
+    if isinstance(method, Admm):
+        return _by_admm(task, pruned, method)
+    return None, pruned
+
+
+def _by_obs(task: Task, pruned: Tensor, method: Obs) -> tuple[Tensor, Tensor]:
+    """With the obs criterion and no refinement, the mask is chosen inside the sweep: that is SparseGPT."""
+    is_given = task.recipe.criterion is not Criterion.OBS or task.recipe.refinement is not None
+    if is_given:
+        return update_by_obs(task.weight, task.gram, pruned=pruned, damping=method.damping)
+    sparsity = None if task.n_of_m else task.sparsity
+    return update_by_obs(task.weight, task.gram, sparsity=sparsity, pattern=task.n_of_m, damping=method.damping)
+
+
+def _by_admm(task: Task, pruned: Tensor, method: Admm) -> tuple[Tensor, Tensor]:
+    """ADMM on the refined mask, or on one that it finds along with the weights."""
+
+    def given(_saliency: Tensor, _share: float) -> Tensor:
+        return pruned
+
+    return admm(
+        task.weight,
+        gram=task.gram,
+        wanted=task.wanted,
+        select=task.select if method.mask is MaskChoice.JOINT else given,
+        iterations=method.iterations,
+        damping=method.damping,
+    )

@@ -1,0 +1,215 @@
+"""What a recipe may choose beside criterion and allocation, with the settings of each method, their defaults and bounds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from worker.engine.recipe.fields import Fields
+
+
+class PatternType(StrEnum):
+    """Where zeros may stand."""
+
+    UNSTRUCTURED = "unstructured"
+    N_OF_M = "n:m"
+
+
+class Objective(StrEnum):
+    """What every matrix is to imitate, by its mask and by the new values of what it keeps."""
+
+    LAYERWISE = "layerwise"  # its own dense output on the inputs that the pruned blocks before it give
+    PROPAGATED = "propagated"  # what the dense model computes there, residual stream included: errors are made up for
+
+
+class RefinementMethod(StrEnum):
+    """How the first mask is improved."""
+
+    NONE = "none"
+    DSNOT = "dsnot"
+    SWAPS = "swaps"
+
+
+class UpdateMethod(StrEnum):
+    """What the kept weights become."""
+
+    NONE = "none"
+    OBS = "obs"
+    LEAST_SQUARES = "least_squares"
+    ADMM = "admm"
+
+
+class Accept(StrEnum):
+    """Whether a row always takes its refined mask, or only if its true error did not grow."""
+
+    IF_BETTER = "if_better"
+    ALWAYS = "always"
+
+
+class Targets(StrEnum):
+    """Which matrices are refined; all are pruned."""
+
+    ALL = "all"
+    ATTENTION = "attention"
+
+
+class Variance(StrEnum):
+    """The variance that DSnoT divides by: over all tokens, or the mean of the variances within the samples."""
+
+    POOLED = "pooled"
+    WITHIN_SAMPLE = "within_sample"
+
+
+class MaskChoice(StrEnum):
+    """Whether ADMM finds the mask along with the weights, or keeps the one that criterion and refinement chose."""
+
+    JOINT = "joint"
+    GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Unstructured with a sparsity per row, or n:m; exactly one of the two fields is set."""
+
+    sparsity: float | None = None
+    n_of_m: tuple[int, int] | None = None
+
+    @property
+    def pruned_share(self) -> float:
+        """The share of weights that the pattern prunes."""
+        if self.n_of_m is not None:
+            return 1 - self.n_of_m[0] / self.n_of_m[1]
+        assert self.sparsity is not None
+        return self.sparsity
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Pattern":
+        if fields.choice("type", PatternType) is PatternType.UNSTRUCTURED:
+            pattern = cls(sparsity=fields.number("sparsity", 0.5, at_least=0, below=1))
+        else:
+            n, m = fields.integer("n", at_least=1), fields.integer("m", at_least=2, at_most=1024)
+            if n >= m:
+                raise ValueError(f"recipe.pattern.n must be below recipe.pattern.m, not {n}:{m}.")
+            pattern = cls(n_of_m=(n, m))
+        fields.refuse_the_rest()
+        return pattern
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.n_of_m is not None:
+            return {"type": str(PatternType.N_OF_M), "n": self.n_of_m[0], "m": self.n_of_m[1]}
+        return {"type": str(PatternType.UNSTRUCTURED), "sparsity": self.sparsity}
+
+
+@dataclass(frozen=True)
+class Dsnot:
+    """The options of DSnoT. `update_threshold` is in the paper's unit: sums over the tokens of one sample."""
+
+    method: ClassVar[RefinementMethod] = RefinementMethod.DSNOT
+    max_cycles: int
+    update_threshold: float
+    variance_power: float
+    variance: Variance
+    stop_on_sign_change: bool  # under n:m the sign rule is on in any case
+    accept: Accept
+    targets: Targets
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Dsnot":
+        return cls(
+            max_cycles=fields.integer("max_cycles", 50, at_least=1, at_most=10_000),
+            update_threshold=fields.number("update_threshold", 0.1, at_least=0),
+            variance_power=fields.number("variance_power", 1.0, at_least=0),
+            variance=fields.choice("variance", Variance, Variance.POOLED),
+            stop_on_sign_change=fields.truth("stop_on_sign_change", True),
+            accept=fields.choice("accept", Accept, Accept.IF_BETTER),
+            targets=fields.choice("targets", Targets, Targets.ALL),
+        )
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """Exact swaps: at most `max_swaps` in every row."""
+
+    method: ClassVar[RefinementMethod] = RefinementMethod.SWAPS
+    max_swaps: int
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Swaps":
+        return cls(max_swaps=fields.integer("max_swaps", 200, at_least=1, at_most=1_000_000))
+
+
+@dataclass(frozen=True)
+class Obs:
+    """SparseGPT's sequential update. `damping` is a share of the mean of the Gram matrix's diagonal, as in all updates."""
+
+    method: ClassVar[UpdateMethod] = UpdateMethod.OBS
+    damping: float
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Obs":
+        return cls(damping=_damping(fields, 0.01))
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """The exact optimum of every row under its mask."""
+
+    method: ClassVar[UpdateMethod] = UpdateMethod.LEAST_SQUARES
+    damping: float
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "LeastSquares":
+        return cls(damping=_damping(fields, 0.01))
+
+
+@dataclass(frozen=True)
+class Admm:
+    """ADMM: the optimum under a given mask in the limit of many iterations, or mask and weights together."""
+
+    method: ClassVar[UpdateMethod] = UpdateMethod.ADMM
+    iterations: int
+    damping: float
+    mask: MaskChoice
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "Admm":
+        return cls(
+            iterations=fields.integer("iterations", 20, at_least=1, at_most=1000),
+            damping=_damping(fields, 0.1),
+            mask=fields.choice("mask", MaskChoice, MaskChoice.JOINT),
+        )
+
+
+def _damping(fields: Fields, default: float) -> float:
+    return fields.number("damping", default, at_least=0, below=1000)
+
+
+Refinement = Dsnot | Swaps
+Update = Obs | LeastSquares | Admm
+
+_REFINEMENTS: dict[RefinementMethod, type[Refinement]] = {kind.method: kind for kind in (Dsnot, Swaps)}
+_UPDATES: dict[UpdateMethod, type[Update]] = {kind.method: kind for kind in (Obs, LeastSquares, Admm)}
+
+
+def refinement(fields: Fields) -> Refinement | None:
+    """The section `refinement` of a recipe; None where the first mask stands as it is."""
+    kind = _REFINEMENTS.get(fields.choice("method", RefinementMethod))
+    chosen = None if kind is None else kind.from_fields(fields)
+    fields.refuse_the_rest()
+    return chosen
+
+
+def update(fields: Fields) -> Update | None:
+    """The section `update` of a recipe; None where the kept weights stay as they are."""
+    kind = _UPDATES.get(fields.choice("method", UpdateMethod))
+    chosen = None if kind is None else kind.from_fields(fields)
+    fields.refuse_the_rest()
+    return chosen
+
+
+def to_json(chosen: Refinement | Update | None) -> dict[str, Any]:
+    """The section that gives `chosen` when it is read."""
+    if chosen is None:
+        return {"method": "none"}
+    settings = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}
+    named = {"method": chosen.method, **settings}
+    return {name: str(value) if isinstance(value, StrEnum) else value for name, value in named.items()}

@@ -1,0 +1,139 @@
+"""Finding the tasks that a job names and reading their data: those of the operator first, then the harness's own.
+
+A name is looked up in the harness's list and never handed to it as it is: it would take a path for a file of settings.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetsError
+from lm_eval.tasks import TaskManager
+
+from service.contract import FailureCode
+from worker.evaluation.tasks import harness
+from worker.failures import JobFailure, is_disk_full
+
+TaskDict = Mapping[str, Any]
+"""The harness's: `tasks` by their names, and the `groups` they are in."""
+
+_DATA_ERRORS = (OSError, DatasetsError)
+"""What reading data raises, from the hub and from files; without a hub it is a ConnectionError."""
+
+
+class Catalogue:
+    """The tasks there are for one job.
+
+    Args:
+        folder: of the operator's tasks, if there is one.
+        cache: folder in which is kept what is read and downloaded.
+    """
+
+    def __init__(self, names: Sequence[str], folder: Path | None, cache: Path) -> None:
+        self._cache = cache
+        self._own = TaskManager(include_path=folder, include_defaults=False) if folder else None
+        own = self._own.all_subtasks if self._own else []
+        self._all = None if set(names) <= set(own) else TaskManager(include_path=folder)  # which reads 13 000 files
+        known = self._all.task_index if self._all else own
+        for name in names:
+            if name not in known:
+                raise JobFailure(FailureCode.TASK_NOT_FOUND, _unknown(name, known, folder))
+
+    def load(self, name: str, few_shot: int | None) -> TaskDict:
+        """One task with its data, or all of a group.
+
+        Raises:
+            JobFailure: `task-data-unavailable`, or `task-unsupported`.
+        """
+        datasets.config.HF_DATASETS_CACHE = self._cache
+        harness.seed_all()
+        try:
+            with harness.quiet(), harness.no_fetched_code():
+                found = self._load(name)
+        except Exception as error:  # whatever libraries, YAML files and the code in them raise
+            raise _failure(name, error, is_own=self._is_own(name)) from error
+        for task in found["tasks"].values():
+            _check(task)
+            _show(task, few_shot)
+        return found
+
+    def _load(self, name: str) -> TaskDict:
+        """A file that a task of the operator names is looked for beside the task."""
+        if self._own is not None and self._is_own(name):
+            entry = self._own.task_index[name]
+            given = (entry.cfg or {}).get("dataset_kwargs") or {}
+            if entry.yaml_path and "data_files" in given:
+                files = _beside(given["data_files"], entry.yaml_path.parent)
+                changed = {"task": name, "dataset_kwargs": {**given, "data_files": files}}
+                found = self._own.load([{"group": "with its files", "task": [changed]}])
+                return {"tasks": found["tasks"]}
+            return dict(self._own.load([name]))
+        assert self._all is not None
+        return dict(self._all.load([name]))
+
+    def _is_own(self, name: str) -> bool:
+        return self._own is not None and name in self._own.all_subtasks
+
+
+def _beside(files: Any, folder: Path) -> Any:
+    """`data_files`, as datasets takes them, with relative paths below the folder; addresses stay as they are."""
+    if isinstance(files, Mapping):
+        return {split: _beside(part, folder) for split, part in files.items()}
+    if isinstance(files, str):
+        return files if "://" in files else str(folder / files)
+    return [_beside(each, folder) for each in files]
+
+
+def _show(task: Any, few_shot: int | None) -> None:
+    """Set how many examples are shown, as `simple_evaluate` does: a task that says 0 wants none."""
+    own = task.get_config("num_fewshot")
+    if few_shot is not None and own != 0:
+        task.set_config("num_fewshot", few_shot)
+    elif own is None:
+        task.set_config("num_fewshot", 0)
+
+
+def _check(task: Any) -> None:
+    """Refuse what could only fail later."""
+    for reason in _reasons(task):
+        raise JobFailure(FailureCode.TASK_UNSUPPORTED, f"The task {task.task_name} {reason}; leave it out of evaluation.tasks.")
+
+
+def _reasons(task: Any) -> Iterator[str]:
+    if getattr(task, "UNSAFE_CODE", False):
+        yield "runs code that a model has written, which is never done here"
+    if getattr(task, "MULTIMODAL", False):
+        yield "asks about pictures or sound, and models are given text only"
+    metrics = getattr(task, "_metric_fn_list", {})
+    if task.get_config("process_results") is None and None in metrics.values():  # the harness has only logged what it lacks
+        lacking = ", ".join(str(metric) for metric, function in metrics.items() if function is None)
+        yield f"has a metric ({lacking}) whose code would have to be fetched from the hub, which is never done here"
+
+
+def _failure(name: str, error: Exception, *, is_own: bool) -> Exception:
+    if is_disk_full(error):
+        return error
+    if isinstance(error, _DATA_ERRORS):
+        where = (
+            "The operator has put the task into DSNOT_TASKS_DIR: its data_files have to lie beside it"
+            if is_own
+            else "Where the hub cannot be reached, the operator puts a task of this name and its data into DSNOT_TASKS_DIR "
+            "(docs/guides/zero-shot-tasks.md)"
+        )
+        detail = f"The data of the task {name} could not be read ({type(error).__name__}). {where}."
+        return JobFailure(FailureCode.TASK_DATA_UNAVAILABLE, detail)
+    what = (
+        "wants to fetch code from the hub and run it, which is never done here"
+        if isinstance(error, harness.FetchedCode)
+        else f"cannot be set up on this worker ({type(error).__name__})"
+    )
+    return JobFailure(FailureCode.TASK_UNSUPPORTED, f"The task {name} {what}; leave it out of evaluation.tasks.")
+
+
+def _unknown(name: str, known: Any, folder: Path | None) -> str:
+    where = "nor has the operator added it" if folder else "and the operator has added none (DSNOT_TASKS_DIR)"
+    near = get_close_matches(name, list(known), n=3)
+    hint = f" Is it {' or '.join(near)}?" if near else ""
+    return f"lm-evaluation-harness {harness.VERSION} has no task {name}, {where}.{hint}"

@@ -1,0 +1,153 @@
+"""Zero-shot tasks: set up before the pruning, so that what cannot work is refused at once, and measured after it.
+
+What goes wrong after the pruning is a warning and no failure: the pruned model, which may have taken a day, is published.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import torch
+
+from service.contract import FailureCode, TaskFacts
+from service.contract.spec import EvaluationSpec
+from service.logging import get_logger
+from service.settings import Settings
+from worker.engine.activations.store import give_back_memory
+from worker.engine.model.loading import choose_device
+from worker.evaluation.quality import Measured, Quality
+from worker.evaluation.task_results import TaskResult, results_of
+from worker.failures import JobFailure, as_failure
+from worker.run.context import Run
+from worker.run.progress import Reporter
+
+log = get_logger(__name__)
+
+_MEMORY: Final = (FailureCode.OUT_OF_DEVICE_MEMORY, FailureCode.OUT_OF_HOST_MEMORY)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What a job asks of the harness, with the data."""
+
+    loaded: Sequence[Mapping[str, Any]] = ()
+    """As the harness loads it, one for each name, in the job's order."""
+    limit: int | None = None
+    requests: int = 0
+    tokens: int = 0
+    """Of all requests, for one model."""
+    facts: Sequence[TaskFacts] = ()
+
+
+def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: Reporter) -> Tasks:
+    """Read the data of all tasks that the job names, and try them out as far as that goes without weights.
+
+    Raises:
+        JobFailure: `task-not-found`, `task-data-unavailable`, `task-unsupported`, or, where the model is too large to be run
+            whole, `out-of-device-memory` or `out-of-host-memory`.
+    """
+    if not spec.tasks:
+        return Tasks()
+    _check_room(model, choose_device(settings.device))
+    reporter.tick()
+    from worker.evaluation.tasks.catalogue import Catalogue
+    from worker.evaluation.tasks.trial import Questions, Trial
+
+    catalogue = Catalogue(spec.tasks, settings.tasks_dir, settings.cache_dir / "datasets")
+    trial = Trial(model, Progress(reporter, 0))
+    loaded: list[Mapping[str, Any]] = []
+    asked: list[Questions] = []
+    for name in spec.tasks:
+        reporter.tick()
+        loaded.append(catalogue.load(name, spec.few_shot))
+        asked += trial.questions(loaded[-1], spec.task_limit)
+    requests, tokens = sum(each.requests for each in asked), sum(each.tokens for each in asked)
+    return Tasks(loaded, spec.task_limit, requests, tokens, [each.facts for each in asked])
+
+
+def measure_tasks(
+    run: Run, tasks: Tasks, quality: Quality, *, dense: Path, pruned: Path, known: dict[str, Any]
+) -> tuple[Quality, list[str]]:
+    """Add what the tasks find of both checkpoints, which goes out with the metrics that are `known` already; and warnings."""
+    if not tasks.loaded:
+        return quality, []
+    paths = {"dense": dense, "pruned": pruned} if run.spec.evaluation.baseline else {"pruned": pruned}
+    progress = Progress(run.reporter, tasks.requests * len(paths))
+    for which, path in paths.items():
+        try:
+            found = run_tasks(path, tasks, device=run.settings.device, watcher=progress)
+        except Exception as error:
+            if progress.stopped_by is not None:  # also where a library has wrapped it
+                raise progress.stopped_by from error
+            log.warning("tasks_not_measured", model=which, exc_info=error)
+            return quality, [_not_measured(which, error)]
+        finally:
+            _give_back()
+        measured = replace(getattr(quality, which) or Measured(), tasks=found)
+        quality = replace(quality, dense=measured) if which == "dense" else replace(quality, pruned=measured)
+        run.reporter.evaluated(which, known | quality.to_metrics())
+    return quality, []
+
+
+def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> list[TaskResult]:
+    """The results of a checkpoint, the tasks in the job's order; of a group, the group's and those of its tasks."""
+    from worker.evaluation.tasks import harness
+
+    with harness.quiet():
+        model = harness.load(path, str(choose_device(device)), watcher)
+    found = [harness.evaluate(model, loaded, tasks.limit) for loaded in tasks.loaded]
+    return [result for each in found for result in results_of(each, harness.VERSION)]
+
+
+class Progress:
+    """The harness's watcher of a job's run: counts requests over all its models."""
+
+    def __init__(self, reporter: Reporter, requests: int) -> None:
+        self._reporter = reporter
+        self._requests = requests
+        self._done = 0
+        self.stopped_by: Exception | None = None
+        """What the reporter has raised to stop the run."""
+
+    def tick(self) -> None:
+        self._note(self._reporter.tick)
+
+    def answered(self) -> None:
+        self._done += 1
+        self._note(lambda: self._reporter.progress(self._done, max(self._done, self._requests), "requests"))
+
+    def _note(self, report: Callable[[], None]) -> None:
+        try:
+            report()
+        except Exception as error:
+            self.stopped_by = error
+            raise
+
+
+def _check_room(model: Path, device: torch.device) -> None:
+    weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+    if device.type == "cuda":
+        place, code, room = "device", FailureCode.OUT_OF_DEVICE_MEMORY, torch.cuda.get_device_properties(device).total_memory
+    else:
+        place, code, room = "worker's host", FailureCode.OUT_OF_HOST_MEMORY, psutil.virtual_memory().total
+    if weights > room:
+        detail = (
+            f"Zero-shot tasks run the model whole: its weights take {weights / 2**30:.1f} GiB, and the {place} has "
+            f"{room / 2**30:.1f}. Leave out evaluation.tasks, or take a larger worker: all else needs one block at a time."
+        )
+        raise JobFailure(code, detail)
+
+
+def _not_measured(which: str, error: Exception) -> str:
+    failure = as_failure(error)
+    why = "the model, which they run whole, does not fit into memory" if failure.code in _MEMORY else failure.detail
+    return f"the zero-shot tasks could not be measured on the {which} model: {why}"
+
+
+def _give_back() -> None:
+    """The model is gone; what the allocators keep of it is not needed for what comes."""
+    give_back_memory()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,75 @@
+"""Fetching a checkpoint from the Hugging Face Hub: the files that are needed, at one commit, into the worker's cache."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.contract import FailureCode, ModelSpec
+from service.models.hub.files import is_wanted
+from service.models.hub.refusals import refusal_of
+from service.models.hub.tokens import UnknownToken, hub_token
+from service.settings import Settings
+from worker.failures import JobFailure, ModelError, is_disk_full
+from worker.inputs.model_cache import reserve, root
+
+if TYPE_CHECKING:
+    from huggingface_hub import DryRunFileInfo
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit in the cache."""
+
+    path: Path
+    """The folder of the files; they are links."""
+    repository: Path
+    """The folder of the cache that holds all of this model's commits; the links end in it."""
+    commit: str
+
+
+def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
+    """Resolve the revision (default: the main branch) to a commit and download it; files that are there are kept.
+
+    The hub's address comes from the environment (`HF_ENDPOINT`), and so does the token (`HF_TOKEN`) where the job names none.
+
+    Raises:
+        ModelError: not found, not allowed, without safetensors; or (code `internal`) the hub cannot be reached.
+        JobFailure: `disk-full`, before anything is downloaded.
+    """
+    if settings.hub_allow and not any(fnmatchcase(model.id, pattern) for pattern in settings.hub_allow):
+        raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"{model.id} is not on this service's list of hub models.")
+    try:
+        token = hub_token(settings, tenant, model.token)
+    except UnknownToken as error:
+        raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"On this worker {error}.") from None
+    try:
+        path = _snapshot(model, token, settings)
+    except JobFailure:
+        raise
+    except Exception as error:  # the client raises its own errors, its HTTP library's, and OSError
+        if is_disk_full(error):
+            raise
+        refusal = refusal_of(error, model.id, model.revision)
+        raise ModelError(refusal.code, refusal.detail) from error
+    return Snapshot(path, path.parent.parent, path.name)
+
+
+def _snapshot(model: ModelSpec, token: str | None, settings: Settings) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+
+    cache = root(settings.cache_dir)
+    cache.mkdir(parents=True, exist_ok=True)
+    info = HfApi(token=token).model_info(model.id, revision=model.revision, timeout=30)
+    names = [sibling.rfilename for sibling in info.siblings or [] if is_wanted(sibling.rfilename)]
+    if not any(name.endswith(".safetensors") for name in names):
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{model.id} has no safetensors weights; other formats can run code.")
+    wanted: dict[str, Any] = {"revision": info.sha, "cache_dir": cache, "allow_patterns": names, "token": token}
+    _reserve_disk(snapshot_download(model.id, **wanted, dry_run=True), settings)
+    return Path(snapshot_download(model.id, **wanted))
+
+
+def _reserve_disk(plan: "list[DryRunFileInfo]", settings: Settings) -> None:
+    download = sum(file.file_size or 0 for file in plan if file.will_download)
+    copy = sum(file.file_size or 0 for file in plan if file.filename.endswith(".safetensors"))
+    reserve(settings.cache_dir, download=download, copy=copy, max_bytes=settings.max_model_cache_bytes)

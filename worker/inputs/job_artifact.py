@@ -1,0 +1,79 @@
+"""Fetching what an earlier job made: the files of its manifest, out of the store, each checked, into the worker's cache."""
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
+from pydantic import ValidationError
+
+from service.contract import MANIFEST_NAME, FailureCode, Manifest, ManifestFile, ModelSpec, artifact_prefix
+from service.models.hub.files import is_wanted
+from service.settings import Settings
+from worker.failures import ModelError
+from worker.inputs.model_cache import folder_of, reserve, root
+from worker.store_transfer import read_whole, stored_chunks
+
+_OF_THAT_JOB = {"recipe.json", "sparsity_report.json"}
+
+
+def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callable[[], None]) -> Path:
+    """The folder of the artifact. Workers of one host fetch it once; what is there is not fetched again.
+
+    Raises:
+        ModelError: it is no longer there, a file is not what the manifest says; or (code `internal`) the store cannot be read.
+        JobFailure: `disk-full`, before anything is fetched.
+    """
+    target = root(settings.cache_dir) / folder_of(model)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            try:
+                _fetch_all(model, store, settings, target, tick)
+            except FileNotFoundError:
+                raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} is no longer there.") from None
+            except BaseError as error:
+                detail = f"The artifact of job {model.id} could not be read from the store ({type(error).__name__})."
+                raise ModelError(FailureCode.INTERNAL, detail) from error
+    return target
+
+
+def _fetch_all(model: ModelSpec, store: ObjectStore, settings: Settings, target: Path, tick: Callable[[], None]) -> None:
+    prefix = artifact_prefix(model.id, int(model.revision or 0))
+    manifest = _manifest(store, f"{prefix}/{MANIFEST_NAME}", model)
+    files = [file for file in manifest.files if is_wanted(file.path) and file.path not in _OF_THAT_JOB]
+    copy = sum(file.bytes for file in files if file.path.endswith(".safetensors"))
+    download = sum(file.bytes for file in files)
+    reserve(settings.cache_dir, download=download, copy=copy, max_bytes=settings.max_model_cache_bytes)
+    partial = target.with_name(f".{target.name}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a worker that was killed
+    try:
+        for file in files:
+            _fetch_one(store, f"{prefix}/{file.path}", file, partial / file.path, tick)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _manifest(store: ObjectStore, key: str, model: ModelSpec) -> Manifest:
+    try:
+        return Manifest.model_validate_json(read_whole(store, key))
+    except ValidationError:
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} has no sound manifest.") from None
+
+
+def _fetch_one(store: ObjectStore, key: str, file: ManifestFile, target: Path, tick: Callable[[], None]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with target.open("wb") as output:
+        for chunk in stored_chunks(store, key):
+            tick()
+            output.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    if size != file.bytes or digest.hexdigest() != file.sha256:
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{file.path} of the earlier job's artifact is not what its manifest says.")

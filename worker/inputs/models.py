@@ -1,0 +1,146 @@
+"""From a job's model to a checked folder on this machine.
+
+Nothing of a model is used before `check_checkpoint` has looked at it: only JSON and safetensors are read, and none of a
+model's own code is ever run.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from obstore.store import ObjectStore
+
+from service.contract import FailureCode, ModelSpec
+from service.settings import Settings
+from worker.engine.checkpoint.reader import INDEX, Checkpoint
+from worker.engine.errors import ModelUnsafe
+from worker.failures import ModelError
+from worker.inputs import hub_download as hub
+from worker.inputs import job_artifact as earlier_job
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint that has passed the checks."""
+
+    id: str
+    path: Path
+    revision: str | None
+    """hub: the commit; an earlier job: the fence of its artifact; local: a fingerprint that changes when the files do."""
+    license: str | None
+    """As the source's own model card states it."""
+    base_model: str | None
+    """A hub id for the new model card; None where none is known."""
+
+
+def resolve(
+    model: ModelSpec,
+    settings: Settings,
+    *,
+    tenant: str,
+    store: ObjectStore | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Model:
+    """Find the model, fetch it if it is a hub's or an earlier job's (which lies in `store`), and check it.
+
+    Raises:
+        ModelError: it does not exist, may not be read, or is unsafe; or (code `internal`, a retry can help) the hub
+            cannot be reached.
+    """
+    if model.source == "hub":
+        snapshot = hub.fetch(model, settings, tenant=tenant)
+        check_checkpoint(snapshot.path, inside=snapshot.repository)
+        return Model(model.id, snapshot.path, snapshot.commit, _card_field(snapshot.path, "license"), model.id)
+    if model.source == "job":
+        assert store is not None
+        path = earlier_job.fetch(model, store, settings, tick)
+        check_checkpoint(path, inside=path)
+        return Model(f"job {model.id}", path, model.revision, _card_field(path, "license"), _card_field(path, "base_model"))
+    path = _local_folder(model.id, settings)
+    checkpoint = check_checkpoint(path, inside=path)
+    return Model(model.id, path, _fingerprint(checkpoint), _card_field(path, "license"), _card_field(path, "base_model"))
+
+
+def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
+    """Check a folder before anything in it is used; links may lead to `inside` and nowhere else.
+
+    Raises:
+        ModelError: not a checkpoint, a link that leads out, code of the model's own, or weights that are not safetensors.
+    """
+    _check_links(folder, inside.resolve())
+    if not (folder / "config.json").is_file():
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
+    for path in sorted(folder.glob("*config.json")):
+        if _mentions(_read_json(path), "auto_map"):
+            raise ModelError(
+                FailureCode.MODEL_UNSAFE,
+                f"{path.name} has an auto_map: the model brings its own code, which is never run here.",
+            )
+    try:
+        return Checkpoint(folder)
+    except ModelUnsafe as error:
+        raise ModelError(FailureCode.MODEL_UNSAFE, str(error)) from error
+    except FileNotFoundError as error:
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, str(error)) from error
+
+
+def _local_folder(model_id: str, settings: Settings) -> Path:
+    try:
+        return settings.local_model(model_id)
+    except FileNotFoundError:
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, f"There is no local model {model_id}.") from None
+    except (ValueError, OSError):
+        raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"The local model {model_id} is not below the model root.") from None
+
+
+def _check_links(folder: Path, inside: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            name = path.relative_to(folder).as_posix()
+            raise ModelError(FailureCode.MODEL_UNSAFE, f"{name!r} is a link that leads out of the model's folder.")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is not valid JSON.") from None
+
+
+def _mentions(value: Any, key: str) -> bool:
+    """Whether `key` is a key of `value` or of anything in it. (The parser has limited the depth.)"""
+    if isinstance(value, dict):
+        return key in value or any(_mentions(item, key) for item in value.values())
+    return isinstance(value, list) and any(_mentions(item, key) for item in value)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """SHA-256 over what tells one state of the folder from another without reading its weights.
+
+    That is config and index, and of each shard the name, size, time of change and header.
+    """
+    digest = hashlib.sha256()
+    for name in ("config.json", INDEX):
+        path = checkpoint.folder / name
+        digest.update(repr((name, path.read_bytes() if path.is_file() else None)).encode())
+    for shard in checkpoint.shards:
+        status = checkpoint.path(shard).stat()
+        digest.update(repr((shard, status.st_size, status.st_mtime_ns)).encode())
+    digest.update(repr(sorted(checkpoint.tensors.items())).encode())
+    return digest.hexdigest()
+
+
+def _card_field(folder: Path, field: str) -> str | None:
+    """A field of the source's model card (README.md), where it is there, sound and one plain string."""
+    from huggingface_hub.repocard import metadata_load
+
+    card = folder / "README.md"
+    try:
+        metadata = metadata_load(card) if card.is_file() else None
+    except Exception:  # a card may hold anything; a broken one only means that nothing is known
+        return None
+    value = metadata.get(field) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None

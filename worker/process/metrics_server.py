@@ -1,0 +1,60 @@
+"""A worker's metrics: what its children have counted, and what it takes up itself. The parent process answers Prometheus."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from service.ops.metrics.exposing import exposed
+from service.settings import Settings
+from service.workers.repository import Identity
+from worker.process.host_usage import usage
+
+
+@contextmanager
+def metrics_of(settings: Settings, identity: Identity) -> Iterator[None]:
+    """Meanwhile the worker's metrics can be read, if a port is set for them. Children started within count for it.
+
+    Raises:
+        PortNotUsable: the port is somebody else's.
+    """
+    with tempfile.TemporaryDirectory(prefix="dsnot-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+        registry.register(WorkerCollector(identity, settings.cache_dir))
+        with exposed(settings, registry):
+            yield
+
+
+class WorkerCollector(Collector):
+    """What the worker takes up, looked up when Prometheus asks."""
+
+    def __init__(self, identity: Identity, cache_dir: Path) -> None:
+        self._identity = identity
+        self._cache_dir = cache_dir
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        found, known = usage(self._cache_dir), self._identity
+        named = {"worker": known.id, "host": known.host, "device": str(known.device), "device_name": known.device_name}
+        yield InfoMetricFamily("dsnot_worker", "Which worker this is.", named | {"version": known.versions["dsnot"]})
+        yield _gauge("dsnot_worker_memory_bytes", "Resident memory of the worker's processes.", found.used_memory_bytes)
+        yield _gauge("dsnot_worker_host_memory_bytes", "Memory of its host.", known.host_memory_bytes)
+        yield _gauge("dsnot_worker_cache_free_bytes", "Free disk where the cache is.", found.free_disk_bytes)
+        if known.device_memory_bytes is not None:
+            yield _gauge("dsnot_worker_device_memory_bytes", "Memory of its device.", known.device_memory_bytes)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    metric = GaugeMetricFamily(name, text)
+    metric.add_metric([], value)
+    return metric

@@ -1,0 +1,88 @@
+"""A worker's signs of life: who it is, what it computes on, what it takes up. A thread of the parent process writes them.
+
+They are for people and for planning. What keeps a job is its lease, which the child renews.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from types import TracebackType
+from typing import Final
+
+import psutil
+from sqlalchemy.orm import Session
+
+from service.contract import DeviceClass
+from service.database.engine import TRANSIENT, Database
+from service.logging import get_logger
+from service.ops import liveness
+from service.settings import Settings
+from service.workers import repository
+from service.workers.repository import Identity
+from worker.devices import Device
+from worker.process.host_usage import usage
+
+log = get_logger(__name__)
+
+_VERSIONS: Final = ("dsnot", "torch", "transformers")
+_SECONDS_TO_STOP: Final = 5.0
+
+
+def worker_id(pid: int) -> str:
+    """The name of the worker whose parent process has this number."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+class Presence:
+    """Tells of this worker from `__enter__` to `__exit__`. While the database is away, it tells nothing."""
+
+    def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
+        self._settings = settings
+        self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        self.identity = Identity(
+            id=worker_id(os.getpid()),
+            host=socket.gethostname(),
+            device=device_class,
+            device_name=device.description,
+            device_memory_bytes=device.memory_bytes,
+            host_memory_bytes=psutil.virtual_memory().total,
+            versions={package: version(package) for package in _VERSIONS},
+        )
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
+
+    def __enter__(self) -> "Presence":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._gone.set()
+        self._thread.join(_SECONDS_TO_STOP)
+        self._write(partial(repository.stopped, worker_id=self.identity.id))
+        self._database.close()
+
+    def _keep(self) -> None:
+        introduced = False
+        while True:
+            introduced |= self._write(self._tell if introduced else self._introduce)
+            liveness.touch(self._settings.alive_file)
+            if self._gone.wait(self._settings.heartbeat_seconds):
+                return
+
+    def _introduce(self, session: Session) -> None:
+        repository.started(session, identity=self.identity, usage=usage(self._settings.cache_dir))
+
+    def _tell(self, session: Session) -> None:
+        repository.seen(session, identity=self.identity, usage=usage(self._settings.cache_dir))
+
+    def _write(self, statement: Callable[[Session], None]) -> bool:
+        try:
+            with self._database.begin() as session:
+                statement(session)
+        except (*TRANSIENT, OSError, psutil.Error) as error:  # of the database, or of this host's disk and processes
+            log.debug("presence_not_written", error=type(error).__name__)
+            return False
+        return True

@@ -1,0 +1,258 @@
+"""The finished artifact: what is written beside the weights, and how the folder gets into the store.
+
+Readers trust only `manifest.json`. It is written last, if absent, after every file it lists has been read back from the store and
+found to be what was meant.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, ObjectStore
+
+from service.contract import (
+    MANIFEST_NAME,
+    PROVENANCE_NAME,
+    REPORT_NAME,
+    SUMS_NAME,
+    Format,
+    JobSpec,
+    Manifest,
+    ManifestFile,
+    Provenance,
+    SignatureFacts,
+    WeightSizes,
+    artifact_prefix,
+)
+from service.logging import get_logger
+from service.settings import Settings
+from service.storage.addresses import StoreNotUsable
+from service.storage.open_uploads import OpenUploads
+from service.storage.opening import open_at
+from service.storage.removal import remove_below
+from worker.failures import JobFailure
+from worker.inputs.models import Model
+from worker.process.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
+from worker.publishing.model_card.card import SOURCE_CARD, render_card
+from worker.publishing.outcome import Outcome
+from worker.publishing.report import render
+from worker.store_transfer import Sent, Tick, asked, chunks, read_back, read_whole, refused, settle, store_trouble, upload
+
+log = get_logger(__name__)
+
+_TRIES = 3  # of one file; each request within has its own
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the manifest says of the weights: in which formats they are here, how large they are in each, who vouches for them."""
+
+    formats: Sequence[Format] = ("dense",)
+    bytes: WeightSizes | None = None
+    provenance: Provenance | None = None
+    signature: SignatureFacts | None = None
+
+
+def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
+    """Write what there is to say of the pruned weights into the folder that holds them in their formats, SHA256SUMS last.
+
+    The source's README.md, which describes another model, is kept as README.source.md.
+    """
+    source_card = outcome.model.path / "README.md"
+    if source_card.is_file():
+        shutil.copyfile(source_card, folder / SOURCE_CARD)
+    recipe = _recipe(outcome.spec, outcome.model)
+    (folder / "README.md").write_text(_card(outcome, has_source_card=source_card.is_file()), encoding="utf-8")
+    (folder / REPORT_NAME).write_text(render(outcome, recipe), encoding="utf-8")
+    _write_json(folder / "recipe.json", recipe)
+    _write_json(folder / "sparsity_report.json", outcome.report.to_dict())
+    _write_json(folder / PROVENANCE_NAME, outcome.provenance.model_dump(mode="json"))
+    lines = [f"{_hash_file(folder / name, tick)}  {name}\n" for name in _files(folder) if name != SUMS_NAME]
+    (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
+
+
+def _card(outcome: Outcome, *, has_source_card: bool) -> str:
+    return render_card(
+        spec=outcome.spec,
+        model=outcome.model,
+        report=outcome.report,
+        quality=outcome.quality,
+        sizes=outcome.sizes,
+        has_source_card=has_source_card,
+    )
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The artifact store; a local directory is created. Credentials come from the environment, as the store's own tools do.
+
+    Raises:
+        JobFailure: `artifact-upload-failed`: it cannot be opened.
+    """
+    options = {
+        "client_options": {"connect_timeout": "5s", "timeout": timedelta(seconds=settings.store_timeout_seconds)},
+        "retry_config": {"max_retries": 20, "retry_timeout": timedelta(seconds=settings.store_retry_seconds)},
+    }
+    with store_trouble():
+        try:
+            return open_at(settings.artifact_url, **options)
+        except StoreNotUsable as error:
+            log.error("store_not_usable", error=str(error))
+            raise refused("The worker cannot open the artifact store; its log says why.") from error
+
+
+def publish(
+    folder: Path,
+    store: ObjectStore,
+    *,
+    job_id: str,
+    fence: int,
+    progress: Progress,
+    tick: Tick,
+    weights: Weights = Weights(),
+) -> Manifest:
+    """Upload the folder under the attempt's prefix, read it back, and only then write the manifest.
+
+    `progress` is told the bytes that are done and all bytes, a file's only half for being sent and half for having been read
+    back; it and `tick` are called for every few megabytes. What they raise stops the upload, and no manifest is written.
+
+    Raises:
+        JobFailure: `artifact-upload-failed`: the store refuses, or gives back something else than was put.
+    """
+    prefix = artifact_prefix(job_id, fence)
+    published = _published(store, prefix)
+    if published is not None:
+        return _confirm(published, folder, tick)
+    names = _files(folder)
+    counted = _counting(2 * sum((folder / name).stat().st_size for name in names), progress, tick)
+    files = [_transfer(store, f"{prefix}/{name}", folder / name, name, counted) for name in names]
+    manifest = Manifest(
+        job_id=job_id,
+        fence=fence,
+        files=files,
+        formats=list(weights.formats),
+        weight_bytes=weights.bytes,
+        provenance=weights.provenance,
+        signature=weights.signature,
+    )
+    _abort_open_uploads(store, prefix)
+    tick()
+    _put_manifest(store, f"{prefix}/{MANIFEST_NAME}", manifest.model_dump_json(indent=1).encode())
+    return manifest
+
+
+def _transfer(store: ObjectStore, key: str, path: Path, name: str, counted: Sent) -> ManifestFile:
+    """Upload one file and read it back, again from its beginning if something fails that retries of requests do not heal."""
+    for again in reversed(range(_TRIES)):
+        try:
+            file = upload(store, key, path, name, counted)
+            if read_back(store, key, counted) != (file.bytes, file.sha256):
+                raise refused(f"{name} came back from the store with other bytes than were put.")
+            break
+        except JobFailure as failure:
+            TRANSFERS_FAILED.inc()
+            log.warning("transfer_failed", key=key, again=again > 0, error=failure.detail)
+            if not again:
+                raise
+    return file
+
+
+def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
+    """Of `total` bytes, each of which goes to the store and comes back."""
+    passed = 0
+
+    def count(size: int) -> None:
+        nonlocal passed
+        tick()
+        UPLOADED_BYTES.inc(size)
+        passed += size
+        progress(min(passed, total) // 2, total // 2)  # what is sent again is not counted twice at the end
+
+    return count
+
+
+def sweep(store: ObjectStore, job_id: str, fence: int) -> None:
+    """Remove all that an attempt has put into the store, uploads that it has not completed among it.
+
+    Raises:
+        JobFailure: `artifact-upload-failed`: the store refuses.
+    """
+    prefix = artifact_prefix(job_id, fence)
+    with store_trouble():
+        remove_below(store, prefix)
+        OpenUploads(store).abort_below(prefix)
+
+
+def _abort_open_uploads(store: ObjectStore, prefix: str) -> None:
+    """All files are there: what is open still was opened by a request that was sent twice. It costs room, no more."""
+    try:
+        OpenUploads(store).abort_below(prefix)
+    except OSError as error:
+        log.warning("open_uploads_not_aborted", prefix=prefix, error=type(error.__cause__).__name__)
+
+
+def _published(store: ObjectStore, prefix: str) -> Manifest | None:
+    with store_trouble():
+        try:
+            content = read_whole(store, f"{prefix}/{MANIFEST_NAME}")
+        except FileNotFoundError:
+            return None
+    return Manifest.model_validate_json(content)
+
+
+def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
+    """The manifest that is there, if it is of this folder; what it lists is never written again."""
+    if {file.path: file.sha256 for file in published.files} != {name: _hash_file(folder / name, tick) for name in _files(folder)}:
+        raise refused("The attempt has already published something else.")
+    return published
+
+
+def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
+    """What repeats the job: the body of a request, with the revision that the model was resolved to.
+
+    Not where it was uploaded to: whoever repeats it has other rights, and would overwrite what is there.
+    """
+    parts = {"model", "recipe", "calibration", "evaluation", "output"}
+    body = spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
+    return body if spec.model.source == "local" else {**body, "model": {**body["model"], "revision": model.revision}}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """Strict JSON: what is not finite becomes null."""
+    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path) -> list[str]:
+    """All files, as sorted POSIX paths relative to the folder."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert all(name.isprintable() and "\\" not in name for name in names)
+    return [name for name in names if name != MANIFEST_NAME]
+
+
+def _hash_file(path: Path, tick: Tick) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks(path):
+        tick()
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
+    with store_trouble():
+        try:
+            asked(lambda: obstore.put(store, key, content, mode="create"))
+        except AlreadyExistsError:
+            if read_whole(store, key) != content:
+                raise refused("The attempt has already published something else.") from None
+    if isinstance(store, LocalStore):
+        settle(Path(str(store.prefix)) / key)

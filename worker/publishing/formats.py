@@ -1,0 +1,85 @@
+"""The pruned weights in the forms that a job asks for, and how large they are in each.
+
+One shard after the other: where the dense files are not wanted, a shard makes room for the next one's forms.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from service.contract import JobSpec, WeightSizes
+from service.packing import MASK_SUFFIX, PACKED_SUFFIX, Origin, make_mask, pack, packed_bytes
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.inputs.models import Model
+from worker.store_transfer import Tick
+
+_PIECE: Final = 1 << 24
+"""Bytes that are compressed at once."""
+_PIECES: Final = 256
+"""Of all weights at the most; beyond 4 GiB the time would be felt, and the share is the same."""
+
+
+def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> WeightSizes:
+    """Turn the folder of the dense checkpoint into one with the formats that are asked for, and none that is not.
+
+    Raises:
+        service.packing.KeptWeightChanged: a mask is asked for, and the engine changed a weight that it kept.
+    """
+    wanted, shards = spec.output.formats, [folder / name for name in Checkpoint(folder).shards]
+    dense = sum(path.stat().st_size for path in shards)
+    compressed, measured = _zstd(shards, dense, tick)
+    packed = masks = 0
+    for shard in shards:
+        packed += _packed(shard, "packed" in wanted, tick)
+        masks += _masked(shard, spec, model, tick) if "mask" in wanted else 0
+        if "dense" not in wanted:
+            shard.unlink()
+    return WeightSizes(
+        dense=dense,
+        packed=packed,
+        mask=masks if "mask" in wanted else None,
+        zstd=round(compressed * dense / measured) if measured else 0,
+        zstd_share_measured=measured / dense if dense else 1.0,
+    )
+
+
+def _packed(shard: Path, wanted: bool, tick: Tick) -> int:
+    if not wanted:
+        return packed_bytes(shard, _told(tick))
+    target = shard.with_suffix(PACKED_SUFFIX)
+    pack(shard, target, _told(tick))
+    return target.stat().st_size
+
+
+def _masked(shard: Path, spec: JobSpec, model: Model, tick: Tick) -> int:
+    target = shard.with_suffix(MASK_SUFFIX)
+    make_mask(shard, model.path / shard.name, target, origin=_origin(spec, model), told=_told(tick))
+    return target.stat().st_size
+
+
+def _origin(spec: JobSpec, model: Model) -> Origin:
+    """What the base is called; a local folder's fingerprint would say nothing on another host."""
+    revision = None if spec.model.source == "local" else model.revision
+    return Origin(source=spec.model.source, id=spec.model.id, revision=revision)
+
+
+def _zstd(shards: Sequence[Path], total: int, tick: Tick) -> tuple[int, int]:
+    """Compressed bytes, and how many bytes these were: all, or pieces at equal distances of a large model."""
+    from pyarrow import Codec
+
+    codec, every = Codec("zstd", compression_level=1), -(-total // (_PIECE * _PIECES)) or 1
+    compressed = measured = 0
+    for shard in shards:
+        with shard.open("rb") as file:
+            for start in range(0, os.fstat(file.fileno()).st_size, _PIECE * every):
+                file.seek(start)
+                piece = file.read(_PIECE)
+                tick()
+                compressed += len(codec.compress(piece))
+                measured += len(piece)
+    return compressed, measured
+
+
+def _told(tick: Tick) -> Callable[[int], None]:
+    return lambda _bytes: tick()

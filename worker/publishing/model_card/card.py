@@ -1,0 +1,150 @@
+"""The README.md of an artifact: a model card in the Hub's form, with what was done and what it cost.
+
+Names come from users and from other people's files, so nothing of them is put into Markdown or YAML as it is.
+"""
+
+import re
+from collections.abc import Mapping
+from textwrap import dedent
+
+from service.contract import JobSpec, WeightSizes
+from service.contract.parts import Part
+from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
+from worker.engine.report import SparsityReport
+from worker.evaluation.quality import Measured, Quality
+from worker.inputs.models import Model
+from worker.publishing.model_card.formats import formats_section
+from worker.publishing.model_card.markdown import plain
+from worker.publishing.model_card.model_index import eval_results
+from worker.publishing.model_card.quality import perplexity_section
+from worker.publishing.model_card.speed import speed_section
+from worker.publishing.model_card.tasks import tasks_section
+
+SOURCE_CARD = "README.source.md"
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._/:% -]")
+
+_OBJECTIVES = {
+    "layerwise": "every matrix imitates its dense output on the inputs it gets",
+    "propagated": "every matrix imitates what the dense model computes at its place",
+}
+
+_NOTES = """\
+    ## How to load it
+
+    ```python
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
+    tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+    ```
+
+    ## What the zeros give, and what they do not
+
+    As they are loaded, the weights are dense, zeros included, under the names and in the types of the original. So this
+    checkpoint loads wherever the original does, and the zeros alone make it neither smaller nor faster: same safetensors
+    files, same memory, same speed. Sparsity pays where something makes use of it: a runtime with sparse kernels (2:4 on
+    NVIDIA GPUs since Ampere, for example), a format that leaves zeros out, or compression. Quality was measured as the
+    table says and not otherwise; check it on your own task before you rely on it.
+
+    `sparsity_report.json` has the figures of every matrix, `recipe.json` the settings that repeat this and `SHA256SUMS` the
+    checksums of all files (`sha256sum -c SHA256SUMS`).
+    """
+
+
+def render_card(
+    *,
+    spec: JobSpec,
+    model: Model,
+    report: SparsityReport,
+    quality: Quality,
+    sizes: WeightSizes,
+    has_source_card: bool,
+) -> str:
+    """The whole text of README.md."""
+    title = f"# {plain(model.id)}, {pattern_name(spec)} sparse"
+    revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
+    origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
+    if has_source_card:
+        origin.append(f"The original's own card is kept as [{SOURCE_CARD}]({SOURCE_CARD}); its licence and terms go on to apply.")
+    parts = [
+        _front_matter(spec, model, quality),
+        title,
+        " ".join(origin),
+        "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
+        "## Quality\n\n" + _quality(quality),
+        *([speed_section(quality.speed)] if quality.speed else []),
+        formats_section(spec.output.formats, sizes),
+        dedent(_NOTES),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def pattern_name(spec: JobSpec) -> str:
+    """`2:4` or `60 %`."""
+    pattern = spec.recipe.pattern
+    return f"{pattern.n}:{pattern.m}" if isinstance(pattern, NofM) else f"{pattern.sparsity * 100:g} %"
+
+
+def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
+    """The YAML that the Hub reads; what is not known is left out."""
+    from huggingface_hub import ModelCardData
+
+    measured = eval_results(quality.pruned.to_metrics()) if quality.pruned else []
+    data = ModelCardData(
+        model_name=_UNUSUAL.sub("_", f"{model.id} {pattern_name(spec)} sparse") if measured else None,
+        eval_results=measured or None,
+        base_model=model.base_model if model.base_model and _HUB_ID.fullmatch(model.base_model) else None,
+        library_name="transformers",
+        license=model.license,
+        pipeline_tag="text-generation",
+        tags=["pruned", "sparse", *methods(spec.recipe)],
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def methods(recipe: RecipeSpec) -> list[str]:
+    """What chose the mask and changed the weights, in this order."""
+    chosen: list[str] = [] if _has_joint_mask(recipe) else [recipe.criterion]
+    chosen += [part.method for part in (recipe.refinement, recipe.update) if part.method != "none"]
+    return list(dict.fromkeys(chosen))  # obs is a criterion and an update
+
+
+def _has_joint_mask(recipe: RecipeSpec) -> bool:
+    return isinstance(recipe.update, AdmmUpdate) and recipe.update.mask == "joint"
+
+
+def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
+    recipe, calibration = spec.recipe, spec.calibration
+    return {
+        **({"Preset": recipe.preset} if recipe.preset else {}),
+        "Pattern": f"{pattern_name(spec)} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
+        "Criterion": f"none, for {recipe.update.method} finds the mask" if _has_joint_mask(recipe) else recipe.criterion,
+        "Objective": f"{recipe.objective}: {_OBJECTIVES[recipe.objective]}",
+        "Refinement": _with_settings(recipe.refinement),
+        "Weight update": _with_settings(recipe.update, none="none: what is kept has the values of the original"),
+        "Calibration": (
+            f"{calibration.num_samples} windows of {calibration.sequence_length} tokens "
+            f"from {plain(calibration.dataset)}, seed {calibration.seed}"
+        ),
+        "Sparsity reached": f"{report.sparsity:.2%} of the weights of {len(report.matrices)} matrices",
+        "Coverage": f"{report.coverage:.2%} of the decoder blocks' parameters are in these matrices",
+        **({"Warning": plain(" ".join(report.warnings))} if report.warnings else {}),
+    }
+
+
+def _with_settings(part: Part, none: str = "none") -> str:
+    """`swaps (max_swaps 200)`, or what is said of the method `none`."""
+    settings = part.model_dump(mode="json")
+    method = settings.pop("method")
+    return none if method == "none" else f"{method} ({', '.join(f'{name} {value}' for name, value in settings.items())})"
+
+
+def _list(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"* {name}: {value}" for name, value in facts.items())
+
+
+def _quality(quality: Quality) -> str:
+    dense, pruned = quality.dense or Measured(), quality.pruned or Measured()
+    parts = [perplexity_section(quality), tasks_section(dense.tasks, pruned.tasks)]
+    return "\n\n".join(part for part in parts if part) or "Nothing was measured."

@@ -1,0 +1,31 @@
+"""What all stages of a run share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from obstore.store import ObjectStore
+
+from service.contract import JobSpec
+from service.settings import Settings
+from worker.inputs.datasets import Texts
+from worker.process.peak_memory import PeakMemory
+from worker.run.finished_blocks import Blocks
+from worker.run.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt at one job: what is asked for, and what there is to do it with."""
+
+    job_id: str
+    tenant: str
+    fence: int
+    spec: JobSpec
+    settings: Settings
+    folder: Path
+    """Scratch; the pruned checkpoint is written below it."""
+    store: ObjectStore
+    texts: Texts
+    blocks: Blocks
+    reporter: Reporter
+    memory: PeakMemory

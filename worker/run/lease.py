@@ -1,0 +1,156 @@
+"""The lease of one claim: a thread renews it, so that it lives while torch is busy, and brings back what is wanted of us.
+
+The run asks `check()` wherever it can stop. Where it does not come by for a while (a long download, a huge matrix) the thread
+ends the attempt in its place and then the process, because Python cannot stop a thread from outside.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from types import TracebackType
+from typing import ClassVar, Final
+
+from service.contract import AttemptOutcome, Wish
+from service.database.engine import TRANSIENT, Database
+from service.jobs.attempts import repository
+from service.jobs.attempts.repository import Claim
+from service.logging import get_logger
+from service.settings import Settings
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS: Final = 0.25
+SECONDS_TO_REACT: Final = 3.0
+"""How long the run may take to come by `check()` once it should stop."""
+
+
+class Interruption(Exception):
+    """The run has to stop, through no failure of its own."""
+
+    outcome: ClassVar[AttemptOutcome]
+
+
+class JobCancelled(Interruption):
+    """The user wants the job stopped."""
+
+    outcome = AttemptOutcome.CANCELLED
+
+
+class JobPaused(Interruption):
+    """The user wants the job to wait."""
+
+    outcome = AttemptOutcome.PAUSED
+
+
+class StopRequested(Interruption):
+    """This worker was told to stop; the job goes on elsewhere."""
+
+    outcome = AttemptOutcome.RELEASED
+
+
+class ClaimLost(Interruption):
+    """The job belongs to somebody else now, or might: the database could not be reached for as long as the lease lasts."""
+
+    outcome = AttemptOutcome.LEASE_EXPIRED
+
+
+class Lease:
+    """Renews a claim from `__enter__` to `__exit__`.
+
+    Args:
+        stop: set when the process has been told to stop.
+        end_stuck: called by the thread, once, with the reason to stop, if the run does not react; then the process exits.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        claim: Claim,
+        settings: Settings,
+        stop: threading.Event,
+        end_stuck: Callable[[Interruption], None],
+    ) -> None:
+        self._database = database
+        self._claim = claim
+        self._settings = settings
+        self._stop = stop
+        self._end_stuck = end_stuck
+        self._renewed_at = time.monotonic()
+        self._reason: Interruption | None = None
+        self._reason_since = 0.0
+        self._reacted = threading.Event()
+        self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._reacted.set()
+        self._thread.join(timeout=self._settings.heartbeat_seconds)
+
+    @property
+    def reason(self) -> Interruption | None:
+        """Why the run has to stop, once that is known."""
+        return self._reason
+
+    @property
+    def is_over(self) -> bool:
+        """Whether, for all we know, the lease has run out. By our own clock, counted from before the last renewal was sent."""
+        return time.monotonic() - self._renewed_at > self._settings.lease_seconds
+
+    def check(self) -> None:
+        """Raise the Interruption that is due, if one is."""
+        if self._reacted.is_set():
+            return
+        self._look()
+        if self._reason is not None:
+            self._reacted.set()
+            raise self._reason
+
+    def _keep(self) -> None:
+        next_beat = time.monotonic() + self._settings.heartbeat_seconds
+        while not self._reacted.wait(min(_LOOK_SECONDS, self._settings.heartbeat_seconds)):
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + self._settings.heartbeat_seconds
+                self._beat()
+            self._look()
+            if self._reason is not None and time.monotonic() - self._reason_since > SECONDS_TO_REACT:
+                self._end_process(self._reason)
+
+    def _beat(self) -> None:
+        sent_at = time.monotonic()
+        try:
+            with self._database.begin() as session:
+                wish = repository.heartbeat(session, self._claim.job_id, self._claim.fence, self._settings.lease_seconds)
+        except TRANSIENT as error:
+            log.warning("heartbeat_failed", error=str(error).splitlines()[0])
+            return
+        self._renewed_at = sent_at
+        if wish == Wish.CANCEL:
+            self._interrupt(JobCancelled("the user cancelled the job"))
+        elif wish == Wish.PAUSE:
+            self._interrupt(JobPaused("the user paused the job"))
+        elif wish == Wish.ABANDON:
+            self._interrupt(ClaimLost("another attempt holds the job, or it has ended"))
+
+    def _look(self) -> None:
+        if self._stop.is_set():
+            self._interrupt(StopRequested("the worker was told to stop"))
+        elif self.is_over:
+            self._interrupt(ClaimLost("the database could not be reached for as long as the lease lasts"))
+
+    def _interrupt(self, reason: Interruption) -> None:
+        if self._reason is None:
+            self._reason_since = time.monotonic()
+            self._reason = reason
+
+    def _end_process(self, reason: Interruption) -> None:
+        log.warning("run_does_not_react", reason=str(reason))
+        self._reacted.set()
+        try:
+            self._end_stuck(reason)
+        finally:
+            os._exit(0)

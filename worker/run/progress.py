@@ -1,0 +1,203 @@
+"""What a run tells the database while it goes on: its stages, blocks and progress, each write under the fence of its claim.
+
+A `Reporter` is the engine's `Observer` of a pruning run, `EvaluationProgress` that of several evaluations in a row. Writing waits
+out short outages of the database; the run stops where the lease would end.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry.trace import Span
+from sqlalchemy.orm import Session
+
+from service import tracing
+from service.contract import Stage
+from service.contract.work import Work
+from service.database.engine import TRANSIENT, Database
+from service.jobs.attempts import repository
+from service.jobs.attempts.repository import Claim, MatrixMeasures, StaleFence
+from service.logging import get_logger
+from worker.process.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_REPEATED
+from worker.process.peak_memory import PeakMemory
+from worker.run.lease import ClaimLost, Lease
+
+log = get_logger(__name__)
+
+_RETRY_SECONDS: Final = 0.5
+_ENOUGH: Final = 1 / 200
+"""Of a whole, from which on it tells how fast the rest goes."""
+_PROGRESS_SECONDS: Final = 1.0
+"""Progress that nobody could follow is not written."""
+
+
+class Reporter:
+    """Reports one attempt."""
+
+    def __init__(self, database: Database, claim: Claim, lease: Lease, memory: PeakMemory) -> None:
+        self._database = database
+        self._claim = claim
+        self._lease = lease
+        self._memory = memory
+        self._stage: Stage | None = None
+        self._span: Span | None = None
+        self._stage_since = time.monotonic()
+        self._progress_written = 0.0
+        self._matrices = 0
+        self._work: Work | None = None
+        self._unit: str | None = None
+        self._begun, self._begun_at = 0, 0.0  # where counting began in this unit, and when
+        self.seconds: dict[str, float] = {}
+        """Of each stage that is over."""
+
+    def tick(self) -> None:
+        """Raise worker.run.lease.Interruption if the run has to stop."""
+        self._lease.check()
+
+    def start_stage(self, stage: Stage) -> None:
+        self.end_stage()
+        self.tick()
+        self._stage = stage
+        self._span = tracing.begin(f"stage {stage}")
+        self.write(lambda session: repository.stage_started(session, self._claim.job_id, self._claim.fence, stage))
+        log.info("stage_started", stage=stage)
+
+    def end_stage(self) -> None:
+        """Note how long the stage took."""
+        now = time.monotonic()
+        if self._stage is not None:
+            self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
+            STAGE_SECONDS.labels(self._stage).observe(now - self._stage_since)
+        if self._span is not None:
+            self._span.end()
+        self._stage, self._span, self._stage_since, self._unit = None, None, now, None
+
+    def close(self) -> None:
+        """The attempt is over; a stage that goes on still was not finished."""
+        if self._span is not None:
+            tracing.failed("not finished", self._span)
+            self._span.end()
+
+    def block_started(self, index: int, total: int) -> None:
+        self.tick()
+        self._memory.begin_block()
+        if index == 0:
+            self._matrices = 0
+            self._write_progress(0, total, "blocks")
+
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:
+        if resumed:  # by an earlier attempt; how fast this one is shows later
+            self._count_from(index + 1, "blocks", time.monotonic())
+        report = self._report(index + 1, total, "blocks")
+        memory = None if resumed else self._memory.of_block()
+        self.write(
+            lambda session: repository.block_pruned(
+                session,
+                self._claim.job_id,
+                self._claim.fence,
+                block=index,
+                position=self._matrices,
+                matrices=matrices,
+                report=report,
+                resumed=resumed,
+                memory=memory,
+            )
+        )
+        self._matrices += len(matrices)
+        BLOCKS.labels("resumed" if resumed else "pruned").inc()
+        self.tick()
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report how far the stage is, at most once a second and where it begins and ends in this unit."""
+        self.tick()
+        if done == total or unit != self._unit or time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
+            self._write_progress(done, total, unit)
+
+    def model_resolved(self, revision: str) -> None:
+        self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
+
+    def sized(self, work: Work) -> None:
+        self._work = work
+        self.write(lambda session: repository.sized(session, self._claim.job_id, self._claim.fence, work))
+
+    def spared(self, tokens: int) -> None:
+        """So many of the tokens to evaluate did not have to go through a model."""
+        if self._work and tokens:
+            self.sized(self._work.model_copy(update={"evaluated_tokens": self._work.evaluated_tokens - tokens}))
+
+    def evaluated(self, which: str, metrics: dict[str, Any]) -> None:
+        """Publish the metrics so far, of which the part `which` is new."""
+        self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
+
+    def write(self, statement: Callable[[Session], None]) -> None:
+        """Carry out a fenced write in a transaction of its own, again if the database is away.
+
+        Raises:
+            StaleFence: the claim is gone; nothing was written.
+            ClaimLost: the database was away until the lease had ended. Whether anything was written is not known.
+        """
+        while True:
+            try:
+                with self._database.begin() as session:
+                    return statement(session)
+            except StaleFence:
+                STALE_WRITES.inc()
+                raise
+            except TRANSIENT as error:
+                WRITES_REPEATED.inc()
+                log.warning("write_failed", error=str(error).splitlines()[0])
+                if self._lease.is_over:
+                    raise ClaimLost("the database could not be reached for as long as the lease lasts") from error
+                time.sleep(_RETRY_SECONDS)
+
+    def _write_progress(self, done: int, total: int, unit: str) -> None:
+        self._progress_written = time.monotonic()
+        report = self._report(done, total, unit)
+        self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
+
+    def _count_from(self, done: int, unit: str, since: float) -> None:
+        self._unit, self._begun, self._begun_at = unit, done, since
+
+    def _report(self, done: int, total: int, unit: str) -> dict[str, Any]:
+        """`eta_seconds` is what is left in this unit: it is assumed to go as fast as what this attempt has done of it."""
+        if self._unit is None:
+            self._count_from(0, unit, self._stage_since)
+        elif unit != self._unit:
+            self._count_from(done, unit, time.monotonic())
+        spent, counted = time.monotonic() - self._begun_at, done - self._begun
+        eta = round(spent / counted * (total - done), 1) if counted > 0 and counted >= _ENOUGH * total else None
+        return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
+
+
+class EvaluationProgress:
+    """Progress of several evaluations: blocks over all of them, and after each one's last block its windows."""
+
+    def __init__(self, reporter: Reporter, evaluations: int) -> None:
+        self._reporter = reporter
+        self._evaluations = evaluations
+        self._done = 0
+
+    def windows_measured(self, done: int, total: int) -> None:
+        """Report progress of the head, which runs after the last block of each evaluation."""
+        self._reporter.progress(done, total, "windows")
+
+    def skip_evaluation(self) -> None:
+        """One of them is not needed."""
+        self._evaluations -= 1
+
+    def tick(self) -> None:
+        self._reporter.tick()
+
+    def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
+        self._reporter.tick()
+
+    def block_finished(
+        self,
+        index: int,  # noqa: ARG002
+        total: int,
+        matrices: Sequence[MatrixMeasures],  # noqa: ARG002
+        *,
+        resumed: bool = False,  # noqa: ARG002
+    ) -> None:
+        self._done += 1
+        self._reporter.progress(self._done, total * self._evaluations, "blocks")
