@@ -36,7 +36,14 @@ def recipes() -> list[dict[str, Any]]:
     found += [(criterion, "uniform", *choice) for criterion in CRITERIA for choice in rest[:: len(CRITERIA) + 3]]
     found += [("wanda", allocation, *choice) for allocation in ALLOCATIONS for choice in rest[::7]]
     names = ("criterion", "allocation", "refinement", "update", "objective", "pattern")
-    return [dict(zip(names, choice, strict=True)) for choice in found]
+    asked = [dict(zip(names, choice, strict=True)) for choice in found]
+    return list({_name(recipe): recipe for recipe in asked}.values())
+
+
+def _name(asked: dict[str, Any]) -> str:
+    update = "-".join(str(asked["update"][key]) for key in ("method", "mask") if key in asked["update"])
+    names = (asked["criterion"], asked["allocation"], asked["refinement"]["method"], update, asked["objective"])
+    return " ".join((*names, asked["pattern"]["type"]))
 
 
 def accepted(asked: dict[str, Any]) -> Recipe | None:
@@ -46,26 +53,29 @@ def accepted(asked: dict[str, Any]) -> Recipe | None:
         return None
 
 
-def test_each_runs_or_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
-    ran = refused = 0
-    for number, asked in enumerate(recipes()):
-        recipe = accepted(asked)
-        if recipe is None:
-            with pytest.raises(ValueError, match=r"^recipe\.\w+"):
-                Recipe.from_dict(asked)
-            refused += 1
-            continue
-        report = sparsify(checkpoint("llama"), tmp_path / str(number), recipe, TOKENS, device="cpu")
-        after = load_file(tmp_path / str(number) / "model.safetensors")
-        assert report.sparsity == pytest.approx(0.5, abs=0.01), asked
-        assert all(tensor.isfinite().all() for tensor in after.values()), asked
-        assert 0 < report.total.error < 1, asked
-        if recipe.update is None:
-            before = load_file(checkpoint("llama") / "model.safetensors")
-            assert all(torch.equal(t[t != 0], before[name][t != 0]) for name, t in after.items()), asked
-        ran += 1
-    assert ran > 40
-    assert refused > 20
+ACCEPTED = [asked for asked in recipes() if accepted(asked)]
+REFUSED = [asked for asked in recipes() if not accepted(asked)]
+
+
+@pytest.mark.parametrize("asked", ACCEPTED, ids=_name)
+def test_what_is_accepted_prunes_as_asked(checkpoint: Checkpoints, tmp_path: Path, asked: dict[str, Any]) -> None:
+    recipe = Recipe.from_dict(asked)
+    report = sparsify(checkpoint("llama"), tmp_path, recipe, TOKENS, device="cpu")
+    after = load_file(tmp_path / "model.safetensors")
+    assert report.sparsity == pytest.approx(0.5, abs=0.01)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert 0 < report.total.error < 1
+    if recipe.update is None:
+        before = load_file(checkpoint("llama") / "model.safetensors")
+        assert all(torch.equal(t[t != 0], before[name][t != 0]) for name, t in after.items())
+
+
+def test_what_is_refused_names_the_field() -> None:
+    for asked in REFUSED:
+        with pytest.raises(ValueError, match=r"^recipe\.\w+"):
+            Recipe.from_dict(asked)
+    assert len(ACCEPTED) > 40
+    assert len(REFUSED) > 20
 
 
 @pytest.mark.parametrize("preset", ["balanced", "best", "fast"])

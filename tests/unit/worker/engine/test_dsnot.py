@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.engine import oracles
+from tests.support.size import sized
 from worker.engine.methods.dsnot import grow_and_prune
 
 WIDTH = 16
@@ -64,7 +65,7 @@ def run(layer: Layer, options: dict[str, object]) -> Tensor:
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=sized(100, 400))
 @given(layers(), OPTIONS)
 def test_every_row_is_what_a_search_step_by_step_gives(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options)
@@ -85,7 +86,7 @@ def test_every_row_is_what_a_search_step_by_step_gives(layer: Layer, options: di
         np.testing.assert_array_equal(refined[row].numpy(), expected)
 
 
-@settings(max_examples=200)
+@settings(max_examples=sized(50, 200))
 @given(layers(), OPTIONS)
 def test_rows_and_groups_keep_their_number_of_pruned_weights(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options)
@@ -95,7 +96,7 @@ def test_rows_and_groups_keep_their_number_of_pruned_weights(layer: Layer, optio
     assert torch.equal(*counts)
 
 
-@settings(max_examples=200)
+@settings(max_examples=sized(50, 200))
 @given(layers(), OPTIONS)
 def test_under_the_sign_rule_the_expected_error_keeps_its_sign(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options | {"stop_on_sign_change": True})
@@ -105,7 +106,7 @@ def test_under_the_sign_rule_the_expected_error_keeps_its_sign(layer: Layer, opt
     assert torch.equal(before.sign(), after.sign())
 
 
-@settings(max_examples=200)
+@settings(max_examples=sized(50, 200))
 @given(layers(), OPTIONS)
 def test_without_groups_the_sign_rule_never_enlarges_the_expected_error(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options | {"stop_on_sign_change": True, "pattern": None})

@@ -18,6 +18,7 @@ from service.planning.holdings import Holdings, fits_tokens
 from service.planning.memory import _COMPARED_LOGITS as COMPARED_LOGITS
 from service.planning.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
 from tests.support.engine import families
+from tests.support.size import sized
 from worker.engine import Recipe, device_memory, evaluate, sparsify
 from worker.engine.activations.capture import record
 from worker.engine.activations.measuring import measure
@@ -91,7 +92,7 @@ def test_activations_are_what_lies_on_the_shelf(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preset: str, family: str
 ) -> None:
     """But for the inputs of sums in the first batch, of which nobody knows yet that they are not needed."""
-    folder, tokens, shelves = checkpoint(family), families.tokens().repeat(16, 1), list[Shelf]()
+    folder, tokens, shelves = checkpoint(family), families.tokens().repeat(sized(1, 16), 1), list[Shelf]()
     start = Shelf.__init__
 
     def noted(shelf: Shelf, **options: Any) -> None:

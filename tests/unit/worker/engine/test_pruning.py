@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.support.size import sized
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
 from worker.engine.pruning.matrix import Pruned, needs_gram, prune
@@ -41,7 +42,7 @@ def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
     return ((weight * pruned).double() @ x.flatten(0, 1).double().T).square().sum(dim=1)
 
 
-@settings(max_examples=50)
+@settings(max_examples=sized(12, 50))
 @given(st.integers(0, 2**32), st.sampled_from([{}, N_OF_M]))
 def test_if_better_never_enlarges_the_true_error_of_a_row(seed: int, pattern: dict[str, Any]) -> None:
     layer, x = layer_and_inputs(seed)
@@ -63,7 +64,7 @@ def test_always_takes_rows_that_if_better_refuses() -> None:
     assert refused == 5
 
 
-@settings(max_examples=30)
+@settings(max_examples=sized(10, 30))
 @given(st.integers(0, 2**32), st.sampled_from([IF_BETTER, ALWAYS]))
 def test_the_reported_errors_and_swaps_are_those_of_the_mask(seed: int, recipe: dict[str, Any]) -> None:
     layer, x = layer_and_inputs(seed)
