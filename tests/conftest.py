@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.size import IS_FULL
@@ -15,6 +16,9 @@ pytest_plugins = ["tests.support.fixtures"]
 settings.register_profile("default", deadline=None, max_examples=30)  # no test depends on the speed of the machine
 settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile("full" if IS_FULL else "default")
+
+# the default writes the local variables of every frame, which takes 14 s for one failed request
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 _TESTS = Path(__file__).parent
 _SLOWEST_FIRST = ("faults", "browser", "integration", "unit")
