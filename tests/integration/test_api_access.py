@@ -70,7 +70,7 @@ def test_a_new_secret_opens_at_once_and_the_old_one_for_a_while(api: httpx.Clien
     assert new["key"] != old["key"]
     assert (reads(api, old["key"]), reads(api, new["key"])) == (200, 200)
     end = datetime.fromisoformat(new["old_secret_until"])
-    assert abs(end - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
+    assert abs(end - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=10)
     with database.begin() as session:
         session.execute(update(ApiKey).where(ApiKey.id == old["id"]).values(old_secret_until=text("now()")))
     assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 200)
@@ -162,7 +162,7 @@ def test_the_last_use_of_a_key_is_known(api: httpx.Client, database: Database) -
     assert made["last_used_at"] is None
     reads(api, made["key"])
     first = api.get(f"/v1/keys/{made['id']}").json()["last_used_at"]
-    assert abs(datetime.fromisoformat(first) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert abs(datetime.fromisoformat(first) - datetime.now(UTC)) < timedelta(minutes=10)
     reads(api, made["key"])
     assert api.get(f"/v1/keys/{made['id']}").json()["last_used_at"] == first  # to the minute
     with database.begin() as session:
