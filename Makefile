@@ -79,7 +79,7 @@ lint: $(READY) ## check format, style, types and who imports whom
 
 check: lint test docs ## lint, test, and build the documentation
 
-# 110 MB of tools, which nothing but the site needs, in an environment of their own.
+# 170 MB of tools, which nothing but the site needs, in an environment of their own.
 docs: $(READY) $(DOCS_READY) ## build the documentation in service/help_site, strictly; the service serves it at /help
 	@$(BIN)/python -m docs.generate
 	@.venv-docs/bin/python -m zensical build --strict --clean
