@@ -84,10 +84,10 @@ docs: $(READY) $(DOCS_READY) ## build the documentation in service/help_site, st
 	@$(BIN)/python -m docs.generate
 	@.venv-docs/bin/python -m zensical build --strict --clean
 
-$(DOCS_READY):
+$(DOCS_READY): $(READY)
 	@echo "setup: the documentation's tools"
-	@rm -rf .venv-docs; $(PYTHON) -m venv .venv-docs
-	@.venv-docs/bin/python -m pip --disable-pip-version-check --no-input --quiet install --no-deps --requirement docs/generate/requirements.txt
+	@rm -rf .venv-docs; $(PYTHON) -m venv --without-pip .venv-docs
+	@$(call install,.venv-docs,--no-deps --requirement docs/generate/requirements.txt)
 	@touch $@
 
 bench: $(READY) ## list what can be measured, and how

@@ -12,6 +12,7 @@ from docs.generate import api, cli, recipes, settings
 from docs.generate.__main__ import PAGES
 from service.contract import PRESETS
 from service.contract.states import TRANSITIONS
+from service.dashboard import help_site
 from service.errors import Problem
 from service.settings import Settings
 
@@ -53,6 +54,10 @@ def test_the_navigation_has_every_page_once() -> None:
 
     found = pages(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"])
     assert sorted(found) == sorted(GENERATED | {path.relative_to(DOCS).as_posix() for path in WRITTEN})
+
+
+def test_the_site_is_built_where_the_service_looks_for_it() -> None:
+    assert ROOT / tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["site_dir"] == help_site.FOLDER
 
 
 def test_the_diagram_of_states_shows_exactly_the_transitions() -> None:
