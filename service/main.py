@@ -69,7 +69,7 @@ from service.web.rate_limit_headers import RateHeaders
 from service.web.request_body import BodyGuard
 from service.web.request_log import RequestLog
 from service.web.request_metrics import RequestMetrics
-from service.web.streamed_body import Places
+from service.web.streamed_body import ConcurrencyLimit
 
 _ANSWER_SECONDS: Final = 1.5
 """Of the database: a caller hears within 5 s that it does not answer."""
@@ -158,7 +158,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Places(settings.max_uploads)
+        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), ConcurrencyLimit(settings.max_uploads)
         rates = RateLimiter(settings.broker_url.get_secret_value())
         app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)

@@ -85,7 +85,7 @@ async def upload_dataset(
     name. Jobs name it as `ds-…` (calibration takes its first 90 %, evaluation the rest), `ds-…:train`, `ds-…:test` or `ds-…:all`.
     """
     form = _format_of(request)
-    with uploads.taken(), Intake(form) as intake:
+    with uploads.acquire(), Intake(form) as intake:
         async for piece in pieces(request, settings.max_dataset_bytes):
             await run_in_threadpool(intake.take, piece)
         kept = await run_in_threadpool(operations.keep, database, settings, store, intake, name=name, tenant=caller.tenant)

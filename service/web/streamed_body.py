@@ -20,15 +20,15 @@ class RequestTimeout(Problem):
     status, type, title = 408, "request-timeout", "The body did not come"
 
 
-class Places:
-    """So many bodies at once, because each takes room on the disk. For the event loop's thread alone."""
+class ConcurrencyLimit:
+    """Maximum number of concurrent uploads, because each takes space on the disk. Not thread-safe."""
 
-    def __init__(self, number: int) -> None:
-        self._free = number
+    def __init__(self, maximum: int) -> None:
+        self._free = maximum
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Raises Unavailable if none is free."""
+    def acquire(self) -> Iterator[None]:
+        """Raises Unavailable at the limit."""
         if not self._free:
             raise Unavailable("too many uploads are under way; try again shortly")
         self._free -= 1
