@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, CommandFailed, note, print_json, size
+from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.kit.quantities import size
 
 if TYPE_CHECKING:
     from service.client import DsnotClient

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table, size
+from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table
+from service.kit.quantities import size
 
 if TYPE_CHECKING:
     from service.client.comparing import ComparedJob, Comparison, Measure

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json
+from service.kit.quantities import gib
 
 if TYPE_CHECKING:
     from service.client.answers import ModelInfo
@@ -45,7 +46,7 @@ def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
         ("model", str(found.model["id"])),
         ("revision", found.model.get("revision") or ""),
         ("architecture", found.architecture or ""),
-        ("parameters", f"{found.parameters:,} in {found.dtype}, {found.weight_bytes / 2**30:.2f} GiB"),
+        ("parameters", f"{found.parameters:,} in {found.dtype}, {gib(found.weight_bytes)}"),
         ("blocks", str(found.blocks)),
         ("prunable", f"{found.prunable_share:.1%} of all parameters, {found.coverage:.1%} of those in blocks"),
         ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else ""),

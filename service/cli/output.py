@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from service.kit import quantities
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on standard output.")]
 
 
@@ -58,27 +60,10 @@ def local_time(moment: datetime | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`2 h 5 min`, `3 min 20 s`, `4 s`."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(count: float) -> str:
-    """`1.3 GB`, in powers of ten as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    """Return `2 min 10 s`, or an empty cell for None."""
+    return "" if seconds is None else quantities.duration(seconds)
 
 
 def counted(done: int, total: int, unit: str) -> str:
-    """Progress in words: `3 of 12 blocks`, `1.2 GB of 5.1 GB`."""
-    return f"{size(done)} of {size(total)}" if unit == "bytes" else f"{done} of {total} {unit}"
+    """Progress in words: `3 of 12 blocks`, `1.23 GB of 5.1 GB`."""
+    return f"{quantities.size(done)} of {quantities.size(total)}" if unit == "bytes" else f"{done} of {total} {unit}"

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from service.cli import job_body
-from service.cli.output import CommandFailed, duration, note, print_fields, print_json, size
+from service.cli.output import CommandFailed, duration, note, print_fields, print_json
+from service.kit.quantities import size
 
 _OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
 

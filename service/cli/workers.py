@@ -1,6 +1,7 @@
 """`dsnot workers`: who takes jobs, and what each is at."""
 
-from service.cli.output import AsJson, note, print_json, print_table, size
+from service.cli.output import AsJson, note, print_json, print_table
+from service.kit.quantities import size
 
 
 def workers(as_json: AsJson = False) -> None:

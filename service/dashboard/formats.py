@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-_MINUTE: Final = 60
-_HOUR: Final = 3600
-_DAY: Final = 86_400
+from service.kit import quantities
+
 _CODE: Final = re.compile("`([^`]+)`")
 
 
@@ -19,26 +18,13 @@ def moment(value: datetime | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`3.2 s`, `2 min 10 s`, `5 h 12 min`, `3 d 4 h`."""
-    if seconds is None:
-        return "–"
-    whole = round(max(seconds, 0.0))
-    if whole < _MINUTE:
-        return f"{max(seconds, 0.0):.1f} s" if seconds < 10 else f"{whole} s"
-    for unit, name, smaller, smaller_name in ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min")):
-        if whole >= unit:
-            return f"{whole // unit} {name} {whole % unit // smaller} {smaller_name}"
-    return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    """Return `2 min 10 s`, or a dash for None."""
+    return "–" if seconds is None else quantities.duration(seconds)
 
 
 def size(count: float | None) -> str:
-    """Bytes, in powers of ten."""
-    if count is None:
-        return "–"
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}" if count < 999.5 * unit else f"{count / unit:.0f} {name}"
-    return f"{count:.0f} B"
+    """Return `1.27 GB`, or a dash for None."""
+    return "–" if count is None else quantities.size(count)
 
 
 def share(value: float | None, digits: int = 2) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from service.contract import ANY_DEVICE, DeviceClass, JobSpec
 from service.database.tables.workers import Worker
 from service.errors import Problem
+from service.kit.quantities import gib
 from service.models.outline import ModelOutline
 from service.planning.memory import Peak, TextTokens, peak
-from service.planning.warnings import gib
 
 
 class DoesNotFit(Problem):

@@ -5,6 +5,7 @@ from math import ceil
 
 from service.contract import JobSpec
 from service.database.tables.workers import Worker
+from service.kit.quantities import gib
 from service.models.operations import Inspection
 from service.planning.holdings import fits_tokens
 from service.planning.texts import related
@@ -52,7 +53,3 @@ def of_workers(spec: JobSpec, online: Sequence[Worker], disk: int | None) -> Ite
     most = max(worker.free_disk_bytes for worker in online)
     if disk is not None and disk > most:
         yield f"The job needs up to {gib(disk)} of a worker's disk, and none has more than {gib(most)} free now."
-
-
-def gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

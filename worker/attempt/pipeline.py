@@ -14,6 +14,7 @@ from torch import Tensor
 from service.contract import FailureCode, Manifest, Provenance, Stage
 from service.contract.disk import written_bytes
 from service.contract.work import Work
+from service.kit.quantities import gib
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
 from worker.engine.activations.store import give_back_memory
 from worker.evaluation.quality import Quality
@@ -94,8 +95,8 @@ def _check_disk(run: Run, model: Model, plan: Outline) -> None:
     free = shutil.disk_usage(run.folder).free
     if needed > free:
         detail = (
-            f"The pruned checkpoint in its formats and its finished blocks need {needed / 2**30:.1f} GiB of the worker's disk, "
-            f"and {free / 2**30:.1f} GiB are free."
+            f"The pruned checkpoint in its formats and its finished blocks need {gib(needed)} of the worker's disk, "
+            f"and {gib(free)} are free."
         )
         raise JobFailure(FailureCode.DISK_FULL, detail)
 

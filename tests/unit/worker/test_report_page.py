@@ -190,7 +190,7 @@ def test_the_same_job_gives_the_same_bytes_but_for_what_a_clock_measured() -> No
     assert section.sub("", page(first)) == section.sub("", page(second))
     shown = text_of(page(second))
     assert "1 min 15 s" in shown
-    assert "6.0 MB" in shown
+    assert "6 MB" in shown
 
 
 def test_the_cells_are_the_sparsity_of_the_blocks_matrices() -> None:

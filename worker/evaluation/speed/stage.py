@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from service.kit.quantities import gib
 from worker.devices import processor_name
 from worker.engine.activations.store import free_memory, give_back_memory
 from worker.engine.model.loading import choose_device, compute_dtype
@@ -141,7 +142,7 @@ def _check_room(path: Path, target: torch.device) -> None:
     weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     free = free_memory()
     if target.type == "cpu" and weights * _LOADING > free:
-        detail = f"{weights / 2**30:.1f} GiB of weights, and {free / 2**30:.1f} GiB of memory are free"
+        detail = f"{gib(weights)} of weights, and {gib(free)} of memory are free"
         raise DeviceTooSmall(f"The whole model would have to be loaded: {detail}.")
 
 

@@ -13,6 +13,7 @@ import torch
 
 from service.contract import FailureCode, TaskFacts
 from service.contract.spec import EvaluationSpec
+from service.kit.quantities import gib
 from service.logging import get_logger
 from service.settings import Settings
 from worker.engine.activations.store import give_back_memory
@@ -134,8 +135,8 @@ def _check_room(model: Path, device: torch.device) -> None:
         place, code, room = "worker's host", FailureCode.OUT_OF_HOST_MEMORY, psutil.virtual_memory().total
     if weights > room:
         detail = (
-            f"Zero-shot tasks run the model whole: its weights take {weights / 2**30:.1f} GiB, and the {place} has "
-            f"{room / 2**30:.1f}. Leave out evaluation.tasks, or take a larger worker: all else needs one block at a time."
+            f"Zero-shot tasks run the model whole: its weights take {gib(weights)}, and the {place} has "
+            f"{gib(room)}. Leave out evaluation.tasks, or take a larger worker: all else needs one block at a time."
         )
         raise JobFailure(code, detail)
 

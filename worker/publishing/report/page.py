@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.contract import JobSpec, Stage, WeightSizes
+from service.kit.quantities import duration, size
 from worker.publishing.model_card.card import pattern_name
 from worker.publishing.outcome import Outcome
 from worker.publishing.report import chart
@@ -37,7 +38,7 @@ def render(outcome: Outcome, recipe: Mapping[str, Any]) -> str:
         error_names=list(_ERRORS),
         sizes=_sizes(outcome.sizes, outcome.spec),
         stages=[(str(stage), outcome.costs.seconds[stage]) for stage in Stage if stage in outcome.costs.seconds],
-        parts=", ".join(f"{part} {_duration(seconds)}" for part, seconds in outcome.costs.engine_seconds.items()),
+        parts=", ".join(f"{part} {duration(seconds)}" for part, seconds in outcome.costs.engine_seconds.items()),
         recipe=json.dumps(recipe, indent=1, ensure_ascii=False),
         frame=chart,
     )
@@ -77,7 +78,7 @@ def _template() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "share": _share, "duration": _duration, "size": _size}
+    environment.filters |= {"number": _number, "share": _share, "duration": duration, "size": size}
     return environment.get_template("page.html.j2")
 
 
@@ -96,19 +97,3 @@ def _number(value: float | None, digits: int = 4) -> str:
 def _share(value: float | None) -> str:
     known = finite(value)
     return "" if known is None else f"{known * 100:.2f}".rstrip("0").rstrip(".") + " %"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -1,0 +1,42 @@
+"""Sizes and durations as text."""
+
+import pytest
+
+from service.kit.quantities import duration, gib, size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (3599.9, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (1_234_567, "1.23 MB"),
+        (123e6, "123 MB"),
+        (999_700, "1000 kB"),
+        (2.5e12, "2.5 TB"),
+    ],
+)
+def test_a_size_has_three_significant_digits(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+def test_memory_is_counted_in_powers_of_two() -> None:
+    assert gib(3 * 2**29) == "1.5 GiB"
