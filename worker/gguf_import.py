@@ -17,6 +17,7 @@ from typing import TextIO
 
 import torch
 
+from service.kit.files import fsync, sha256_of
 from service.models.hub.files import is_wanted
 from worker.failures import JobFailure
 from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
@@ -49,7 +50,7 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     try:
         _fill(staging, source, say, fastest)
         (staging / _MARKER).write_text(json.dumps({"source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8")
-        _settle(staging)
+        _finalize(staging)
         staging.rename(destination)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -81,18 +82,13 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 def _fingerprint(source: Path) -> str:
     """SHA-256 of the file, or of the names and SHA-256 of the files that would be copied."""
     if source.is_file():
-        return _hash_file(source)
+        return sha256_of(source)
     if not source.is_dir():
         raise ImportRefused(f"there is no {source}")
     digest = hashlib.sha256()
     for path in _checkpoint_files(source):
-        digest.update(repr((path.name, _hash_file(path))).encode())
+        digest.update(repr((path.name, sha256_of(path))).encode())
     return digest.hexdigest()
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _imported_from(destination: Path) -> str | None:
@@ -103,12 +99,11 @@ def _imported_from(destination: Path) -> str | None:
     return marker.get("sha256") if isinstance(marker, dict) else None
 
 
-def _settle(folder: Path) -> None:
-    """Let everybody read the files (safetensors writes them for their owner alone), and force them onto the disk."""
+def _finalize(folder: Path) -> None:
+    """Make the files readable for all users, as safetensors writes them for their owner only, and flush them to the disk."""
     for path in folder.iterdir():
         path.chmod(0o644)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        fsync(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

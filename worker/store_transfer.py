@@ -4,7 +4,6 @@ One request never carries a whole file, so that a slow line costs the time of a 
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from obstore.exceptions import BaseError, GenericError
 from obstore.store import LocalStore, ObjectStore
 
 from service.contract import FailureCode, ManifestFile
+from service.kit.files import fsync
 from worker.failures import JobFailure
 
 CHUNK: Final = 4 * 1024 * 1024  # bytes
@@ -50,9 +50,10 @@ def upload(store: ObjectStore, key: str, path: Path, name: str, sent: Sent) -> M
 
 
 def read_back(store: ObjectStore, key: str, received: Sent) -> tuple[int, str]:
-    """Size and SHA-256 of what the store holds. A local store's bytes are first forced onto the disk."""
+    """Size and SHA-256 of what the store holds. A local store's file is flushed to the disk first."""
     if isinstance(store, LocalStore):
-        settle(Path(str(store.prefix)) / key)
+        path = Path(str(store.prefix)) / key
+        fsync(path, path.parent)
     digest, size = hashlib.sha256(), 0
     with store_trouble():
         for chunk in stored_chunks(store, key):
@@ -116,16 +117,6 @@ def chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
-
-
-def settle(path: Path) -> None:
-    """Force a file and its name onto the disk, so that a power cut cannot take away what a manifest lists."""
-    for place in (path, path.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

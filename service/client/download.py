@@ -14,6 +14,7 @@ from service.client.errors import ApiError, DownloadRefused, StoreRefused, Unrea
 from service.client.flow import Aside, Flow, Pause, Take, Terms
 from service.client.patience import Patience, Trouble
 from service.contract import Manifest, ManifestFile
+from service.kit.files import is_intact
 
 _CHUNK = 1 << 20
 
@@ -34,7 +35,7 @@ def download(terms: Terms, job_id: str, destination: Path, received: Received = 
     targets = [(file, _inside(destination, file.path)) for file in manifest.files]
     for file, target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not (yield Aside(partial(_is_there, target, file))):
+        if not (yield Aside(partial(is_intact, target, size=file.bytes, sha256=file.sha256))):
             yield from _fetch(terms, job_id, file, target, received)
         received(file.path, file.bytes)
     return manifest
@@ -52,7 +53,7 @@ def download_file(terms: Terms, job_id: str, path: str, destination: Path) -> Fl
     if file is None:
         raise DownloadRefused(f"the artifact of job {job_id} has no {path}; `dsnot artifacts download` fetches what it has")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    if not (yield Aside(partial(_is_there, destination, file))):
+    if not (yield Aside(partial(is_intact, destination, size=file.bytes, sha256=file.sha256))):
         yield from _fetch(terms, job_id, file, destination, lambda _path, _size: None)
     return file
 
@@ -65,13 +66,6 @@ def _inside(destination: Path, path: str) -> Path:
     if not plain or not target.resolve().is_relative_to(root):
         raise DownloadRefused(f"the manifest names {path!r}, which would lie outside {destination}; nothing was written")
     return target
-
-
-def _is_there(target: Path, file: ManifestFile) -> bool:
-    if not target.is_file() or target.stat().st_size != file.bytes:
-        return False
-    with target.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
 
 
 class _Part:

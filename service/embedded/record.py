@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from service.kit.files import fsync
+
 API_KEY_FILE = "api-key"
 _FILE = "stack.json"
 
@@ -41,6 +43,5 @@ def write_private(path: Path, text: str) -> None:
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    fsync(fresh)
     fresh.replace(path)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 
+from service.kit.files import is_intact
 from service.packing import bitmask
 from service.packing.container import Container, Told, appearing, opened
 from service.packing.errors import Altered, NothingToDo, WrongBase
@@ -55,7 +56,7 @@ def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) ->
     with opened(path) as container:
         facts = container.header.file
         target = folder / facts.name
-        if is_there(target, facts):
+        if is_intact(target, size=facts.bytes, sha256=facts.sha256):
             told(facts.bytes)
             return facts
         with appearing(target) as output:
@@ -102,14 +103,6 @@ def check_masks(container: Container, told: Told = quiet) -> None:
     for entry in container.header.tensors:
         if isinstance(entry, Masked):
             told(len(_checked_bits(container, entry)))
-
-
-def is_there(target: Path, facts: FileFacts) -> bool:
-    """Whether the file is there, and right."""
-    if not target.is_file() or target.stat().st_size != facts.bytes:
-        return False
-    with target.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest() == facts.sha256
 
 
 def _checked_bits(container: Container, entry: Masked) -> bytes:

@@ -1,20 +1,18 @@
 """Is an artifact's folder what was published? By manifest, SHA256SUMS, and what packed files and masks say of themselves."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
 from service.contract import MANIFEST_NAME, Manifest
+from service.kit.files import sha256_of
 from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told, opened
 from service.packing.errors import Altered, Missing, NothingToDo, PackingError, Truncated
 from service.packing.folders import sums
 from service.packing.header import FileFacts
 from service.packing.packing import quiet
 from service.packing.restoring import check_masks, read, unpacked
-
-_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,8 @@ class _Checking:
             self.faults[name] = Missing(name)
         elif size is not None and path.stat().st_size < size:
             self.faults[name] = Truncated(path)
-        elif self._digest(path) != digest:
+        elif sha256_of(path, self._told) != digest:
             self.faults[name] = Altered(name, "it has another SHA-256")
-
-    def _digest(self, path: Path) -> str:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(_BYTES):
-                digest.update(chunk)
-                self._told(len(chunk))
-        return digest.hexdigest()
 
 
 def _expected(folder: Path) -> dict[str, tuple[int | None, str]]:

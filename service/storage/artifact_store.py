@@ -1,6 +1,5 @@
 """The artifact store as the service uses it: reading small files, pointing callers at large ones, taking what they upload."""
 
-import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import obstore
 from obstore.exceptions import BaseError
 
 from service.errors import Unavailable
+from service.kit.files import fsync
 from service.storage.opening import open_at, open_for_callers
 from service.storage.removal import remove_below, remove_dead_parts
 
@@ -67,7 +67,8 @@ class ArtifactStore:
         try:
             obstore.put(self._taking, path, content, chunk_size=_PART, max_concurrency=_AT_ONCE)
             if self._root is not None:
-                _settle(self._root / path)
+                stored = self._root / path
+                fsync(stored, stored.parent, stored.parent.parent)
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
 
@@ -153,13 +154,3 @@ class ArtifactStore:
             return
         for _ in obstore.list(self._store, prefix="jobs", chunk_size=1):
             break
-
-
-def _settle(path: Path) -> None:
-    """Force a file and the names that lead to it onto the disk."""
-    for place in (path, path.parent, path.parent.parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -4,7 +4,6 @@ Readers trust only `manifest.json`. It is written last, if absent, after every f
 found to be what was meant.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from service.contract import (
     WeightSizes,
     artifact_prefix,
 )
+from service.kit.files import fsync, sha256_of
 from service.logging import get_logger
 from service.settings import Settings
 from service.storage.addresses import StoreNotUsable
@@ -43,7 +43,7 @@ from worker.process.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
 from worker.publishing.model_card.card import SOURCE_CARD, render_card
 from worker.publishing.outcome import Outcome
 from worker.publishing.report import render
-from worker.store_transfer import Sent, Tick, asked, chunks, read_back, read_whole, refused, settle, store_trouble, upload
+from worker.store_transfer import Sent, Tick, asked, read_back, read_whole, refused, store_trouble, upload
 
 log = get_logger(__name__)
 
@@ -77,7 +77,7 @@ def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
     _write_json(folder / "recipe.json", recipe)
     _write_json(folder / "sparsity_report.json", outcome.report.to_dict())
     _write_json(folder / PROVENANCE_NAME, outcome.provenance.model_dump(mode="json"))
-    lines = [f"{_hash_file(folder / name, tick)}  {name}\n" for name in _files(folder) if name != SUMS_NAME]
+    lines = [f"{sha256_of(folder / name, lambda _: tick())}  {name}\n" for name in _files(folder) if name != SUMS_NAME]
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
 
 
@@ -211,7 +211,8 @@ def _published(store: ObjectStore, prefix: str) -> Manifest | None:
 
 def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
     """The manifest that is there, if it is of this folder; what it lists is never written again."""
-    if {file.path: file.sha256 for file in published.files} != {name: _hash_file(folder / name, tick) for name in _files(folder)}:
+    there = {name: sha256_of(folder / name, lambda _: tick()) for name in _files(folder)}
+    if {file.path: file.sha256 for file in published.files} != there:
         raise refused("The attempt has already published something else.")
     return published
 
@@ -239,14 +240,6 @@ def _files(folder: Path) -> list[str]:
     return [name for name in names if name != MANIFEST_NAME]
 
 
-def _hash_file(path: Path, tick: Tick) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks(path):
-        tick()
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
     with store_trouble():
         try:
@@ -255,4 +248,5 @@ def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
             if read_whole(store, key) != content:
                 raise refused("The attempt has already published something else.") from None
     if isinstance(store, LocalStore):
-        settle(Path(str(store.prefix)) / key)
+        path = Path(str(store.prefix)) / key
+        fsync(path, path.parent)
