@@ -1,14 +1,11 @@
-"""Reading a checkpoint's config and the headers of its safetensors files, wherever the files lie; never its weights.
-
-A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the tensors. Whatever a header says is
-checked before it is used, for it may come from anywhere.
-"""
+"""Config and safetensors headers of a checkpoint, local or remote; its weights are never read."""
 
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
+from service.kit.safetensors_headers import LENGTH_BYTES, InvalidHeader, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, parse_config, wants_code
 from service.models.refusals import ModelUnsafe
@@ -85,23 +82,15 @@ def _shards(files: Files) -> list[str]:
 
 
 def _header(files: Files, shard: str) -> dict[str, TensorHeader]:
-    first = files.read(shard, 0, _FIRST)
-    length = int.from_bytes(first[:8], "little")
-    if len(first) < 8 or length > min(_MAX_HEADER_BYTES, files.sizes[shard] - 8):
-        raise ModelUnsafe(f"{shard} is not a safetensors file: its header does not fit in it")
-    if len(first) < 8 + length:
-        first += files.read(shard, len(first), 8 + length)
-    header = _json_object(first[8 : 8 + length], shard)
-    header.pop("__metadata__", None)
-    return {name: _tensor(shard, entry) for name, entry in header.items()}
-
-
-def _tensor(shard: str, entry: Any) -> TensorHeader:
-    shape = entry.get("shape") if isinstance(entry, dict) else None
-    dtype = entry.get("dtype") if isinstance(entry, dict) else None
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(type(axis) is int and axis >= 0 for axis in shape):
-        raise ModelUnsafe(f"{shard} describes a tensor in a way that cannot be right")
-    return TensorHeader(dtype, tuple(shape))
+    head = files.read(shard, 0, _FIRST)
+    try:
+        end = LENGTH_BYTES + header_length(head, files.sizes[shard], limit=_MAX_HEADER_BYTES)
+        if len(head) < end:
+            head += files.read(shard, len(head), end)
+        entries = parse_header(head[LENGTH_BYTES:end])
+    except InvalidHeader as error:
+        raise ModelUnsafe(f"{shard} is not a safetensors file: {error}") from None
+    return {name: TensorHeader(entry.dtype, entry.shape) for name, entry in entries.items()}
 
 
 def _json_object(content: bytes, name: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import BinaryIO, Final
 
 from pydantic import ValidationError
 
+from service.kit.safetensors_headers import MAX_HEADER_BYTES
 from service.packing.errors import Altered, NewerVersion, NotAContainer, Truncated
 from service.packing.header import Head, Header, Masked, Section, Unchanged, fits
-from service.packing.shards import HEAD_LIMIT, StoredTensor, read_head
+from service.packing.shards import StoredTensor, read_head
 
 MAGIC: Final = b"DSNOTPAK"
 VERSION: Final = 1
@@ -92,7 +93,7 @@ class Container:
         size = self.path.stat().st_size
         if start + length > size:
             raise Truncated(self.path)
-        if not version or start + length < size or start < ALIGNMENT or length > HEAD_LIMIT:
+        if not version or start + length < size or start < ALIGNMENT or length > MAX_HEADER_BYTES:
             raise Altered(self.path, "its prelude does not describe it")
         self._file.seek(start)
         content = self._file.read(length)

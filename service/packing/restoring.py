@@ -6,12 +6,13 @@ from math import prod
 from pathlib import Path
 
 from service.kit.files import is_intact
+from service.kit.safetensors_headers import WIDTHS
 from service.packing import bitmask
 from service.packing.container import Container, Told, appearing, opened
 from service.packing.errors import Altered, NothingToDo, WrongBase
 from service.packing.header import Entry, FileFacts, Masked, Plain, Sparse, Unchanged
 from service.packing.packing import quiet
-from service.packing.shards import CHUNK, WIDTHS, Shard, StoredTensor
+from service.packing.shards import CHUNK, Shard, StoredTensor
 
 Contents = Callable[[Container, Entry], Iterator[bytes]]
 """The bytes of a tensor, a chunk at a time."""

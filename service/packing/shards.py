@@ -1,26 +1,14 @@
-"""Where the tensors of a safetensors file lie. Only the head is read, and nothing of it is believed unchecked.
+"""Positions of the tensors in a safetensors file. Only its head is read: the length and the JSON header."""
 
-The head is 8 bytes of length (little endian) and a JSON object of that length; the tensors follow without gaps.
-"""
-
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from service.kit.safetensors_headers import LENGTH_BYTES, WIDTHS, InvalidHeader, header_length, parse_header
 from service.packing.errors import Altered
 
-WIDTHS: Final = {
-    **dict.fromkeys(("F64", "I64", "U64"), 8),
-    **dict.fromkeys(("F32", "I32", "U32"), 4),
-    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
-    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
-}
-"""Bytes of an element. What is not here has elements of its own kind, and is handled as bytes only."""
-HEAD_LIMIT: Final = 100_000_000
-"""Bytes; that of the format's own reader."""
 CHUNK: Final = 1 << 18
 """Elements that are read at once, so that they and their indices fit into a processor's cache. A multiple of 8."""
 
@@ -85,11 +73,11 @@ class Shard:
         """Raises Altered: the file is no sound safetensors file."""
         size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, HEAD_LIMIT):
-                raise Altered(path, "its head does not fit in it")
-            file.seek(0)
-            head = file.read(8 + length)
+            first = file.read(LENGTH_BYTES)
+            try:
+                head = first + file.read(header_length(first, size))
+            except InvalidHeader as error:
+                raise Altered(path, str(error)) from None
         shard = cls(path, head, read_head(path, head))
         if shard.size != size:
             raise Altered(path, "its size is not what its head describes")
@@ -97,26 +85,14 @@ class Shard:
 
 
 def read_head(path: Path, head: bytes) -> tuple[StoredTensor, ...]:
-    """The tensors that a head (its length included) describes, as places in a file `path`. Raises Altered."""
+    """Return the tensors of a head (its length included) in the order of the file `path`. Raises Altered."""
     try:
-        entries = json.loads(head[8:])
-        entries.pop("__metadata__", None)
-        tensors = [_tensor(path, name, entry, len(head)) for name, entry in entries.items()]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise Altered(path, "its head is not that of a safetensors file") from None
-    tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
-    end = len(head)
-    for tensor in tensors:
-        if tensor.start != end:
-            raise Altered(path, f"{tensor.name} does not begin where the tensor before it ends")
-        end = tensor.end
+        entries = parse_header(head[LENGTH_BYTES:])
+    except InvalidHeader as error:
+        raise Altered(path, str(error)) from None
+    end, tensors = len(head), list[StoredTensor]()
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
+        if len(head) + entry.start != end:
+            raise Altered(path, f"{name} does not begin where the tensor before it ends")
+        tensors.append(StoredTensor(path, name, entry.dtype, entry.shape, end, end := len(head) + entry.end))
     return tuple(tensors)
-
-
-def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
-        raise ValueError(name)
-    if end < start or (dtype in WIDTHS and end - start != prod(shape) * WIDTHS[dtype]):
-        raise ValueError(name)
-    return StoredTensor(path, name, dtype, shape, data_start + start, data_start + end)

@@ -1,0 +1,74 @@
+"""Parser of the headers of safetensors files, which may come from anywhere: nothing is used unchecked.
+
+A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the tensors.
+"""
+
+import json
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+LENGTH_BYTES: Final = 8
+MAX_HEADER_BYTES: Final = 100_000_000
+"""The limit of the format's reference implementation."""
+WIDTHS: Final = {
+    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
+}
+"""Bytes of an element. Data types that are not listed are handled as bytes."""
+
+
+class InvalidHeader(ValueError):
+    """A header that no safetensors file can have."""
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """A tensor's entry; `start` and `end` are bytes from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def header_length(first: bytes, file_bytes: int, *, limit: int = MAX_HEADER_BYTES) -> int:
+    """Return the bytes of the JSON header, given the first 8 bytes of the file. Raises InvalidHeader."""
+    length = int.from_bytes(first[:LENGTH_BYTES], "little")
+    if not 2 <= length <= min(file_bytes - LENGTH_BYTES, limit):
+        raise InvalidHeader("its header does not fit in it")
+    return length
+
+
+def parse_header(content: bytes) -> dict[str, TensorEntry]:
+    """Return the tensors of a JSON header by name. Raises InvalidHeader."""
+    try:
+        header = json.loads(content)
+    except (ValueError, RecursionError):
+        raise InvalidHeader("its header is not JSON") from None
+    if not isinstance(header, dict):
+        raise InvalidHeader("its header is not a JSON object")
+    header.pop("__metadata__", None)
+    return {name: _entry(name, entry) for name, entry in header.items()}
+
+
+def _entry(name: str, entry: Any) -> TensorEntry:
+    try:
+        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    except (ValueError, TypeError, KeyError):
+        raise InvalidHeader(f"its header describes no tensor by {name}") from None
+    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
+        raise InvalidHeader(f"its header gives {name} an invalid data type, shape or position")
+    if end < start or (dtype in WIDTHS and end - start != _elements(shape) * WIDTHS[dtype]):
+        raise InvalidHeader(f"its header gives {name} a size that does not match its shape")
+    return TensorEntry(dtype, shape, start, end)
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    """Return the number of elements, or a bound that is larger than any file: huge products would take minutes."""
+    if 0 in shape:
+        return 0
+    at_least_bits = sum(axis.bit_length() - 1 for axis in shape)
+    return prod(shape) if at_least_bits < 64 else 1 << 64
