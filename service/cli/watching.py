@@ -149,7 +149,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line for each stage, and one for each state in which the job has none."""
+    """A line for each stage, and one for each state in which the job waits."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -163,7 +163,7 @@ class _Lines:
             note(text)
 
     def show(self, job: Job) -> None:
-        if job.stage is None and not job.has_ended and job.state != self._last:
+        if job.stage is None and not job.has_ended and job.state not in (self._last, JobState.RUNNING):
             self._last = job.state
             note(f"{job.state}  {left(job)}".rstrip())
 

@@ -18,11 +18,11 @@ BLOCKS = [
 WINDOWS = [
     {"stage": "evaluating", "progress": {"done": done, "total": 2, "unit": "windows", "eta_seconds": None}} for done in (1, 2)
 ]
-VIEWS: list[dict[str, Any]] = [{"state": "queued", "queue_position": 1}, *BLOCKS, *WINDOWS, {"state": "succeeded"}]
+VIEWS: list[dict[str, Any]] = [{"state": "queued", "queue_position": 1}, {}, *BLOCKS, *WINDOWS, {"state": "succeeded"}]
 EVENTS: dict[int, tuple[EventType, dict[str, Any]]] = {
-    1: (EventType.STAGE_STARTED, {"stage": "pruning"}),
-    4: (EventType.STAGE_STARTED, {"stage": "evaluating"}),
-    6: (EventType.EVALUATED, {"model": "pruned", "perplexity": [{"dataset": "wiki-sample:test", "perplexity": 30.0}]}),
+    2: (EventType.STAGE_STARTED, {"stage": "pruning"}),
+    5: (EventType.STAGE_STARTED, {"stage": "evaluating"}),
+    7: (EventType.EVALUATED, {"model": "pruned", "perplexity": [{"dataset": "wiki-sample:test", "perplexity": 30.0}]}),
 }
 
 
@@ -75,7 +75,7 @@ def test_a_terminal_has_one_line_that_counts_blocks_and_windows(client: _Client,
     monkeypatch.setattr(watching._Bar, "show", show_and_read)
     watching.follow(client, "1")
     assert all(text.count("\n") == 1 for text in seen)
-    for text, expected in zip(seen[1:], ["1 of 3 blocks", "2 of 3 blocks", "3 of 3 blocks", "1 of 2 windows"], strict=False):
+    for text, expected in zip(seen[2:], ["1 of 3 blocks", "2 of 3 blocks", "3 of 3 blocks", "1 of 2 windows"], strict=False):
         assert expected in text
-    assert "pruning" in seen[1]
-    assert "evaluating" in seen[4]
+    assert "pruning" in seen[2]
+    assert "evaluating" in seen[5]
