@@ -14,7 +14,7 @@ from tests.support.settling import settle
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_breaks_a_rule_of_accessibility_or_is_wider_than_the_screen(
+def test_pages_are_accessible_and_never_wider_than_the_screen(
     opened: Opening, url: str, database: Database, size: str, scheme: str
 ) -> None:
     labels, progress = {"team": "search"}, {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 54.2}
@@ -48,7 +48,7 @@ def test_no_page_breaks_a_rule_of_accessibility_or_is_wider_than_the_screen(
     assert {path: found for path, found in broken.items() if found} == {}
 
 
-def test_everything_is_done_with_the_keyboard_alone(chromium: Browser, url: str, key: str, database: Database) -> None:
+def test_every_action_works_with_the_keyboard_alone(chromium: Browser, url: str, key: str, database: Database) -> None:
     job = insert_job(database)
     context = chromium.new_context()
     page = context.new_page()

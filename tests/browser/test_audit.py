@@ -16,7 +16,9 @@ from tests.support.api_server import BODY, client
 from tests.support.dashboard_jobs import HOSTILE
 
 
-def test_who_did_what_is_found_and_leads_to_it(opened: Opening, url: str, api: httpx.Client, database: Database) -> None:
+def test_audit_entries_are_filtered_and_link_to_their_object(
+    opened: Opening, url: str, api: httpx.Client, database: Database
+) -> None:
     key, plaintext = create_key(database, tenant="acme", name=HOSTILE, scopes=[Scope.JOBS_WRITE])
     with client(url, plaintext) as other:
         job = other.post("/v1/jobs", json=BODY, headers={"X-Request-ID": "look-for-me"}).json()["id"]
@@ -63,7 +65,7 @@ def test_who_did_what_is_found_and_leads_to_it(opened: Opening, url: str, api: h
     expect(page.locator("#keys tbody tr")).to_have_count(1)
 
 
-def test_the_log_is_read_with_the_keyboard_and_page_by_page(opened: Opening, api: httpx.Client) -> None:
+def test_the_audit_log_is_paged_with_the_keyboard(opened: Opening, api: httpx.Client) -> None:
     for number in range(60):
         api.post("/v1/keys", json={"name": f"key {number}", "scopes": ["jobs:read"]})
     page = opened("/audit", size="phone", scheme="dark")

@@ -45,7 +45,7 @@ def test_jobs_are_chosen_from_the_list_and_shown_side_by_side(opened: Opening, d
     expect(shared.locator("h1")).to_have_text("2 jobs compared")
 
 
-def test_comparisons_are_for_everybody_and_run_nothing(opened: Opening, url: str, database: Database) -> None:
+def test_comparisons_are_accessible_and_execute_no_markup(opened: Opening, url: str, database: Database) -> None:
     jobs = [finished_job(database, model=HOSTILE, labels={"team": HOSTILE}) for _ in range(5)] + [insert_job(database)]
     address = "/compare?" + "&".join(f"ids={job}" for job in jobs)
     for size in ("desk", "phone"):
@@ -56,7 +56,7 @@ def test_comparisons_are_for_everybody_and_run_nothing(opened: Opening, url: str
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_points_at_one_place_are_all_seen(opened: Opening, database: Database) -> None:
+def test_overlapping_points_are_all_visible(opened: Opening, database: Database) -> None:
     jobs = [finished_job(database, model=f"org/{number}") for number in range(3)]
     apart = finished_job(database, metrics=worse_metrics())
     page = opened("/compare?" + "&".join(f"ids={job}" for job in (*jobs, apart)))
@@ -67,6 +67,6 @@ def test_points_at_one_place_are_all_seen(opened: Opening, database: Database) -
     expect(page.locator("#trade-chart .label-of text")).to_have_text(["job 1, job 2, job 3", "job 4"])
 
 
-def test_what_cannot_be_compared_is_said(opened: Opening, database: Database) -> None:
+def test_a_comparison_of_one_job_shows_the_error(opened: Opening, database: Database) -> None:
     page = opened(f"/compare?ids={insert_job(database)}", excused="the server responded with a status of 4")
     expect(page.locator("main")).to_contain_text("names 1 job; give the ids of 2 to 6")

@@ -9,7 +9,7 @@ from tests.support.accessibility import reach
 from tests.support.tiny_model import save_model
 
 
-def test_a_job_is_made_with_the_keyboard_alone(opened: Opening, api: httpx.Client, settings: Settings) -> None:
+def test_a_job_is_created_with_the_keyboard_alone(opened: Opening, api: httpx.Client, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs", excused="422")
     reach(page, "New job", by="a")
@@ -39,7 +39,7 @@ def typed(page: Page, pointer: str, text: str) -> None:
     page.keyboard.type(text)
 
 
-def test_on_a_phone_the_plan_and_the_button_stay_at_hand(opened: Opening, settings: Settings) -> None:
+def test_on_a_phone_the_plan_and_the_button_stay_visible(opened: Opening, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs/new", size="phone", excused="422")
     page.get_by_label("From").select_option("local")
@@ -53,7 +53,7 @@ def test_on_a_phone_the_plan_and_the_button_stay_at_hand(opened: Opening, settin
     expect(page.locator("#plan")).to_be_in_viewport()
 
 
-def test_one_of_many_texts_is_found_by_its_name(opened: Opening, api: httpx.Client) -> None:
+def test_a_data_set_is_found_by_its_name(opened: Opening, api: httpx.Client) -> None:
     for number in range(12):
         text = f"A document of its own, number {number}."
         answer = api.post(f"/v1/datasets?name=tickets-{number:02}", content=text, headers={"Content-Type": "text/plain"})

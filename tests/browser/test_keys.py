@@ -29,7 +29,7 @@ def shown_secret(page: Page) -> str:
     return secret
 
 
-def test_a_key_is_made_and_its_secret_is_shown_once(opened: Opening, url: str, api: httpx.Client) -> None:
+def test_a_key_is_created_and_its_secret_is_shown_once(opened: Opening, url: str, api: httpx.Client) -> None:
     page = opened("/keys", excused=REFUSED)
     page.get_by_text("New key").click()
     page.get_by_role("button", name="Make the key").click()
@@ -65,7 +65,7 @@ def test_a_key_is_made_and_its_secret_is_shown_once(opened: Opening, url: str, a
     assert len(made) == 1
 
 
-def test_a_key_ends_with_a_day(opened: Opening, api: httpx.Client) -> None:
+def test_a_key_gets_an_expiry_date(opened: Opening, api: httpx.Client) -> None:
     page = opened("/keys")
     page.get_by_text("New key").click()
     page.get_by_label("Name").fill("until spring")
@@ -80,7 +80,7 @@ def test_a_key_ends_with_a_day(opened: Opening, api: httpx.Client) -> None:
     expect(page.locator("#keys tbody tr").first).to_contain_text("28 Feb 2030, 23:59:59")
 
 
-def test_a_key_gets_a_new_secret(opened: Opening, url: str, database: Database) -> None:
+def test_a_key_is_rotated(opened: Opening, url: str, database: Database) -> None:
     key, old = create_key(database, tenant="acme", name="nightly", scopes=[Scope.JOBS_READ])
     page = opened("/keys")
     page.get_by_role("button", name="Rotate nightly").click()
@@ -105,7 +105,7 @@ def test_a_key_gets_a_new_secret(opened: Opening, url: str, database: Database) 
     assert [status_with(url, each) for each in (old, second, third)] == [401, 401, 200]
 
 
-def test_a_key_is_revoked_after_a_question(opened: Opening, url: str, database: Database) -> None:
+def test_a_key_is_revoked_after_confirmation(opened: Opening, url: str, database: Database) -> None:
     key, plaintext = create_key(database, tenant="acme", name=HOSTILE, scopes=[Scope.JOBS_READ])
     page = opened("/keys")
     revoke = page.locator(f"#revoke-{key.id}")
@@ -120,9 +120,7 @@ def test_a_key_is_revoked_after_a_question(opened: Opening, url: str, database: 
     assert status_with(url, plaintext) == 401
 
 
-def test_the_key_one_is_signed_in_with_ends_the_session_unless_nobody_else_could_make_keys(
-    opened: Opening, database: Database, key: str
-) -> None:
+def test_revoking_the_own_key_ends_the_session_unless_it_is_last(opened: Opening, database: Database, key: str) -> None:
     page = opened("/keys", excused=REFUSED)
     own = page.locator(f"#revoke-{key.split('_')[1]}")
     own.click()
@@ -135,7 +133,7 @@ def test_the_key_one_is_signed_in_with_ends_the_session_unless_nobody_else_could
     expect(page.locator("#connection")).to_contain_text("You are signed out")
 
 
-def test_what_was_typed_outlives_the_session(opened: Opening, key: str) -> None:
+def test_form_input_survives_an_expired_session(opened: Opening, key: str) -> None:
     page = opened("/keys", excused=REFUSED)
     page.get_by_text("New key").click()
     page.get_by_label("Name").fill("nightly")
@@ -154,7 +152,7 @@ def test_what_was_typed_outlives_the_session(opened: Opening, key: str) -> None:
     expect(page.get_by_label("Days")).to_have_value("7")
 
 
-def test_a_key_is_made_with_the_keyboard_alone(chromium: Browser, url: str, key: str) -> None:
+def test_a_key_is_created_with_the_keyboard_alone(chromium: Browser, url: str, key: str) -> None:
     context = chromium.new_context()
     page = context.new_page()
     page.goto(f"{url}/sign-in?next=/keys")
@@ -178,7 +176,7 @@ def test_a_key_is_made_with_the_keyboard_alone(chromium: Browser, url: str, key:
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_part_of_the_page_can_be_used_by_everybody(opened: Opening, database: Database, size: str, scheme: str) -> None:
+def test_every_part_of_the_page_is_accessible(opened: Opening, database: Database, size: str, scheme: str) -> None:
     create_key(database, tenant="acme", name=HOSTILE * 2, scopes=list(Scope))
     page = opened("/keys", size=size, scheme=scheme, excused=REFUSED)
     broken = {"list": violations(page)}

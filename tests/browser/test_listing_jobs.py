@@ -14,7 +14,7 @@ def models(page: Page) -> list[str]:
     return page.locator(".jobs tbody th bdi").all_inner_texts()
 
 
-def test_jobs_are_searched_sorted_and_left_behind_page_by_page(opened: Opening, database: Database) -> None:
+def test_jobs_are_searched_sorted_and_paged(opened: Opening, database: Database) -> None:
     many_jobs(database, 10_000)
     page = opened("/jobs")
     page.get_by_label("Search").fill("MODEL-3")
@@ -38,7 +38,7 @@ def test_jobs_are_searched_sorted_and_left_behind_page_by_page(opened: Opening, 
     expect(page.get_by_label("Search")).to_have_value("")
 
 
-def test_the_order_outlives_the_live_list(opened: Opening, database: Database) -> None:
+def test_the_order_survives_live_updates(opened: Opening, database: Database) -> None:
     for name in ("org/b", "org/c"):
         insert_job(database, model=name)
     page = opened("/jobs?sort=model", size="phone")
@@ -52,7 +52,7 @@ def test_the_order_outlives_the_live_list(opened: Opening, database: Database) -
     expect(page.locator(".jobs tbody th bdi")).to_have_text(["org/c", "org/b", "org/a"])
 
 
-def test_searching_and_sorting_need_no_mouse(opened: Opening, database: Database) -> None:
+def test_search_and_sorting_work_with_the_keyboard(opened: Opening, database: Database) -> None:
     insert_job(database, model="org/found")
     insert_job(database, model="org/other")
     page = opened("/jobs")
@@ -67,7 +67,7 @@ def test_searching_and_sorting_need_no_mouse(opened: Opening, database: Database
     expect(page.get_by_role("columnheader", name="Ended")).to_have_attribute("aria-sort", "descending")
 
 
-def test_a_search_in_vain_says_how_else_to_look(opened: Opening, database: Database) -> None:
+def test_a_search_without_results_suggests_another(opened: Opening, database: Database) -> None:
     insert_job(database, model=HOSTILE)
     for scheme, size in (("light", "desk"), ("dark", "phone")):
         page = opened("/jobs?q=nowhere&sort=-priority", scheme=scheme, size=size)

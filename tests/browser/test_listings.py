@@ -23,7 +23,7 @@ def test_a_data_set_is_uploaded_and_removed(opened: Opening, tmp_path: Path) -> 
     expect(page.locator("#uploads")).to_contain_text("None yet")
 
 
-def test_it_is_said_that_no_worker_is_there(opened: Opening) -> None:
+def test_the_page_states_that_no_worker_is_registered(opened: Opening) -> None:
     page = opened("/workers", scheme="dark")
     expect(page.locator("#workers")).to_contain_text("No worker has been seen for a day")
     assert violations(page) == []

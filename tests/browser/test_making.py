@@ -33,7 +33,7 @@ def open_steps(page: Page) -> None:
     page.get_by_text("Every step of the recipe").click()
 
 
-def test_a_job_is_made_with_the_form_and_watched_to_its_end(
+def test_a_job_is_created_with_the_form_and_watched_to_its_end(
     opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path
 ) -> None:
     save_model(settings.model_root / "tiny", layers=2)
@@ -65,7 +65,7 @@ def test_a_job_is_made_with_the_form_and_watched_to_its_end(
         expect(page.locator("#status .headline")).to_contain_text("succeeded")
 
 
-def test_a_choice_offers_what_fits_those_before_it(opened: Opening) -> None:
+def test_choices_are_limited_by_earlier_choices(opened: Opening) -> None:
     page = opened("/jobs/new")
     open_steps(page)
     page.get_by_label("Update", exact=True).select_option("admm, mask joint")
@@ -79,7 +79,7 @@ def test_a_choice_offers_what_fits_those_before_it(opened: Opening) -> None:
     assert page.get_by_label("Allocation").locator("option:enabled").all_inner_texts() == ["uniform"]
 
 
-def test_what_is_wrong_is_said_beside_its_field(opened: Opening, settings: Settings) -> None:
+def test_errors_are_shown_at_their_fields(opened: Opening, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs/new", excused="the server responded with a status of 4")
     name_model(page)
@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_beside_its_field(opened: Opening, settings: Setti
     expect(page.locator("#plan")).to_contain_text("Calibration")
 
 
-def test_what_was_typed_outlives_a_service_that_is_away_and_an_expired_session(
+def test_form_input_survives_an_outage_and_an_expired_session(
     opened: Opening, api: httpx.Client, settings: Settings, database: Database, key: str
 ) -> None:
     save_model(settings.model_root / "tiny", layers=2)
@@ -129,7 +129,7 @@ def test_what_was_typed_outlives_a_service_that_is_away_and_an_expired_session(
     assert [job["labels"] for job in api.get("/v1/jobs").json()["items"]] == [{"team": "search"}]
 
 
-def test_a_clone_asks_for_the_same_again(opened: Opening, api: httpx.Client, database: Database) -> None:
+def test_a_clone_repeats_the_same_spec(opened: Opening, api: httpx.Client, database: Database) -> None:
     source = finished_job(database)
     page = opened(f"/jobs/{source}", excused="the server responded with a status of")
     page.get_by_role("link", name="Clone").click()

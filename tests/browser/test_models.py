@@ -15,7 +15,7 @@ from tests.support.tiny_model import save_model
 REFUSED = "the server responded with a status of"
 
 
-def test_a_model_is_looked_at_and_a_job_made_of_it(opened: Opening, api: httpx.Client, settings: Settings) -> None:
+def test_a_model_is_inspected_and_a_job_created_from_it(opened: Opening, api: httpx.Client, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=3)
     page = opened("/models", excused="the server responded with a status of 422")  # the plan: its texts are too long for this one
     page.get_by_label("From").select_option("local")
@@ -45,7 +45,7 @@ def test_a_model_is_looked_at_and_a_job_made_of_it(opened: Opening, api: httpx.C
     expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
 
 
-def test_a_model_that_is_not_there_is_said_beside_its_name(opened: Opening) -> None:
+def test_an_unknown_model_is_reported_at_its_field(opened: Opening) -> None:
     page = opened("/models", excused=REFUSED)
     page.get_by_role("button", name="Look").click()
     name = page.get_by_label("Name")
@@ -66,7 +66,7 @@ def test_a_model_that_is_not_there_is_said_beside_its_name(opened: Opening) -> N
     expect(page.locator("#failure")).to_contain_text("this service does not ask the hub itself")
 
 
-def test_a_slow_look_is_shown_and_given_up_for_the_next(opened: Opening, settings: Settings) -> None:
+def test_a_slow_inspection_is_shown_and_aborted_by_the_next(opened: Opening, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/models")
     held: list[Route] = []
@@ -84,7 +84,7 @@ def test_a_slow_look_is_shown_and_given_up_for_the_next(opened: Opening, setting
     assert len(held) == 1
 
 
-def test_what_the_jobs_of_a_tenant_have_used_is_listed(opened: Opening, database: Database, settings: Settings) -> None:
+def test_models_used_by_the_tenants_jobs_are_listed(opened: Opening, database: Database, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     finished_job(database, model=HOSTILE)
     insert_job(database, model=HOSTILE)
@@ -103,7 +103,7 @@ def test_what_the_jobs_of_a_tenant_have_used_is_listed(opened: Opening, database
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_is_told_of_a_model_can_be_read_by_everybody(
+def test_a_models_description_is_accessible(
     opened: Opening, url: str, database: Database, settings: Settings, size: str, scheme: str
 ) -> None:
     save_model(settings.model_root / "tiny", layers=2)
@@ -117,7 +117,7 @@ def test_what_is_told_of_a_model_can_be_read_by_everybody(
     assert found + violations(page) == []
 
 
-def test_a_model_is_looked_at_with_the_keyboard_alone(opened: Opening, settings: Settings) -> None:
+def test_a_model_is_inspected_with_the_keyboard_alone(opened: Opening, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/models", excused="the server responded with a status of 422")
     reach(page, "Hugging Face", by="select")

@@ -30,7 +30,7 @@ def settings(settings: Settings, secret_key: SecretStr | None) -> Settings:
     return settings.model_copy(update={"secret_key": secret_key})
 
 
-def test_a_trigger_is_made_tried_fired_and_replayed(opened: Opening, api: httpx.Client) -> None:
+def test_a_trigger_is_created_tested_fired_and_replayed(opened: Opening, api: httpx.Client) -> None:
     page = opened("/triggers", excused="the server responded with a status of 422")
     expect(page.locator("#list")).to_contain_text("There are no triggers yet")
     page.get_by_role("link", name="New trigger").click()
@@ -80,7 +80,7 @@ def test_a_trigger_is_made_tried_fired_and_replayed(opened: Opening, api: httpx.
 
 
 @pytest.mark.parametrize("proof", ["an API key", "the trigger’s secret"])
-def test_the_command_that_is_shown_fires_the_trigger(
+def test_the_displayed_command_fires_the_trigger(
     opened: Opening, api: httpx.Client, key: str, monkeypatch: pytest.MonkeyPatch, proof: str
 ) -> None:
     made = create(api)
@@ -98,7 +98,7 @@ def test_the_command_that_is_shown_fires_the_trigger(
     expect(page.locator("#firings tbody tr")).to_contain_text("it's $(exit)")
 
 
-def test_a_wrong_template_is_kept_and_what_is_wrong_is_said_beside_it(opened: Opening, api: httpx.Client) -> None:
+def test_an_invalid_template_is_kept_and_its_error_shown(opened: Opening, api: httpx.Client) -> None:
     page = opened("/triggers/new", excused="the server responded with a status of 422")
     template = page.get_by_label("Template")
     page.get_by_label("Name").fill("t")
@@ -126,7 +126,7 @@ def test_a_wrong_template_is_kept_and_what_is_wrong_is_said_beside_it(opened: Op
     assert api.get("/v1/triggers").json()["items"] == []
 
 
-def test_a_new_trigger_is_offered_a_template_for_its_kind_until_somebody_has_written_one(opened: Opening) -> None:
+def test_a_template_is_suggested_by_kind_until_one_is_edited(opened: Opening) -> None:
     page = opened("/triggers/new")
     template = page.get_by_label("Template")
     page.get_by_label("Takes").select_option("huggingface")
@@ -137,7 +137,7 @@ def test_a_new_trigger_is_offered_a_template_for_its_kind_until_somebody_has_wri
 
 
 @pytest.mark.parametrize("source", ["any", "cloudevents", "huggingface", "mlflow", "json"])
-def test_the_template_and_the_event_that_are_offered_make_a_job(opened: Opening, source: str) -> None:
+def test_the_suggested_template_and_event_create_a_job(opened: Opening, source: str) -> None:
     page = opened("/triggers/new")
     page.get_by_label("Name").fill("t")
     page.get_by_label("Takes").select_option(source)
@@ -149,7 +149,7 @@ def test_the_template_and_the_event_that_are_offered_make_a_job(opened: Opening,
     expect(page.locator("#firings tbody tr")).to_contain_text("json" if source == "any" else source)
 
 
-def test_a_trigger_is_changed_switched_off_given_a_new_secret_and_deleted(opened: Opening, api: httpx.Client) -> None:
+def test_a_trigger_is_edited_disabled_rotated_and_deleted(opened: Opening, api: httpx.Client) -> None:
     made = create(api, filter="data.model", description="ours")
     fire(api, made, PLAIN)
     page = opened(f"/triggers/{made['id']}")
@@ -179,7 +179,7 @@ def test_a_trigger_is_changed_switched_off_given_a_new_secret_and_deleted(opened
     assert api.get("/v1/triggers").json()["items"] == []
 
 
-def test_the_log_of_events_is_filtered_has_pages_and_goes_on_by_itself(opened: Opening, api: httpx.Client) -> None:
+def test_the_event_log_is_filtered_paged_and_updated_live(opened: Opening, api: httpx.Client) -> None:
     made = create(api, filter="data.model == 'org/a'")
     for number in range(55):
         fire(api, made, {"id": f"run-{number}", "model": "org/b"})
@@ -195,7 +195,7 @@ def test_the_log_of_events_is_filtered_has_pages_and_goes_on_by_itself(opened: O
 
 
 @pytest.mark.parametrize("secret_key", [None])
-def test_without_a_secret_key_the_service_makes_triggers_for_keys_alone(opened: Opening, api: httpx.Client) -> None:
+def test_without_a_secret_key_triggers_accept_api_keys_only(opened: Opening, api: httpx.Client) -> None:
     made = create(api)
     assert made["secret"] is None
     page = opened("/triggers/new", excused="the server responded with a status of 503")
@@ -206,7 +206,7 @@ def test_without_a_secret_key_the_service_makes_triggers_for_keys_alone(opened: 
     expect(page.locator("#failure")).to_contain_text("DSNOT_SECRET_KEY")
 
 
-def test_a_trigger_is_made_and_fired_with_the_keyboard_alone(opened: Opening, api: httpx.Client) -> None:
+def test_a_trigger_is_created_and_fired_with_the_keyboard_alone(opened: Opening, api: httpx.Client) -> None:
     page = opened("/triggers/new")
     reach(page, "", by="#f-name")
     page.keyboard.type("typed")
@@ -224,7 +224,7 @@ def test_a_trigger_is_made_and_fired_with_the_keyboard_alone(opened: Opening, ap
 
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_of_triggers_are_for_everybody_and_run_nothing(
+def test_trigger_pages_are_accessible_and_execute_no_markup(
     opened: Opening, url: str, api: httpx.Client, size: str, scheme: str
 ) -> None:
     made = create(api, name=HOSTILE, description=HOSTILE, filter="event.id != '<script>alert(1)</script>'")

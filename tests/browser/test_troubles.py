@@ -21,7 +21,7 @@ def is_away(route: Route) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/jobs", "/workers"])
-def test_a_page_that_follows_says_that_the_service_is_away_and_goes_on(opened: Opening, database: Database, path: str) -> None:
+def test_a_live_page_reports_an_outage_and_recovers(opened: Opening, database: Database, path: str) -> None:
     insert_job(database)
     page = opened(path, excused="503")
     mark(page)
@@ -33,7 +33,7 @@ def test_a_page_that_follows_says_that_the_service_is_away_and_goes_on(opened: O
     assert is_unbroken(page)
 
 
-def test_an_action_that_the_service_cannot_take_now_says_so_and_can_be_repeated(opened: Opening, database: Database) -> None:
+def test_a_failed_action_is_reported_and_can_be_repeated(opened: Opening, database: Database) -> None:
     job = insert_job(database)
     page = opened(f"/jobs/{job}", excused="503")
     page.route("**/v1/jobs/*/pause", is_away)
@@ -45,14 +45,14 @@ def test_an_action_that_the_service_cannot_take_now_says_so_and_can_be_repeated(
     expect(page.locator("#failure")).to_be_hidden()
 
 
-def test_figures_that_cannot_be_read_are_not_said_to_be_none(opened: Opening, database: Database) -> None:
+def test_unreadable_figures_are_not_shown_as_missing(opened: Opening, database: Database) -> None:
     page = opened("/", excused="503")
     page.route("**/v1/jobs/*/layers*", is_away)
     page.goto(f"{page.url}jobs/{finished_job(database)}")
     expect(page.locator("#layers-none")).to_contain_text("The figures cannot be read now")
 
 
-def test_what_is_ticked_in_the_list_outlives_a_lost_connection(opened: Opening, database: Database, url: str) -> None:
+def test_the_selection_in_the_list_survives_a_lost_connection(opened: Opening, database: Database, url: str) -> None:
     job = insert_job(database)
     with line_to(url) as line:
         page = opened("/jobs", at=line.url, excused="net::ERR")

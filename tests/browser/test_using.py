@@ -9,7 +9,7 @@ from tests.support.page_jobs import BODY
 from tests.support.tiny_model import save_model
 
 
-def test_every_action_of_a_job_is_done_on_its_page(opened: Opening, api: httpx.Client, settings: Settings) -> None:
+def test_every_action_of_a_job_works_on_its_page(opened: Opening, api: httpx.Client, settings: Settings) -> None:
     save_model(settings.model_root / "tiny")
     job = api.post("/v1/jobs", json=BODY).json()["id"]
     page = opened(f"/jobs/{job}")

@@ -46,7 +46,7 @@ def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, setting
     assert Path(download.value.path()).stat().st_size == listed["sparsity_report.json"]
 
 
-def test_two_people_watch_a_job_that_one_of_them_cancels(opened: Opening, database: Database) -> None:
+def test_two_viewers_see_a_cancellation_by_one_of_them(opened: Opening, database: Database) -> None:
     job = insert_job(database)
     one, other = opened(f"/jobs/{job}"), opened(f"/jobs/{job}")
     mark(other)
@@ -62,7 +62,7 @@ def test_two_people_watch_a_job_that_one_of_them_cancels(opened: Opening, databa
     assert is_unbroken(other)
 
 
-def test_the_stream_is_taken_up_again_where_it_was_cut(opened: Opening, database: Database, url: str) -> None:
+def test_the_stream_resumes_where_it_was_cut(opened: Opening, database: Database, url: str) -> None:
     job = insert_job(database, state=JobState.RUNNING, stage="pruning")
     with line_to(url) as line:
         page = opened(f"/jobs/{job}", at=line.url, excused="net::ERR")
@@ -88,7 +88,7 @@ def tell(database: Database, job: UUID, block: int) -> None:
         events.append(session, job, EventType.BLOCK_PRUNED, {"block": block, "total": 30})
 
 
-def test_a_job_that_is_deleted_while_it_is_open_says_so(opened: Opening, database: Database, api: httpx.Client) -> None:
+def test_an_open_job_page_shows_the_deletion_of_its_job(opened: Opening, database: Database, api: httpx.Client) -> None:
     job = insert_job(database, state=JobState.PAUSED)
     page = opened(f"/jobs/{job}", excused="404")
     assert api.post(f"/v1/jobs/{job}/cancel").status_code == 200
@@ -97,7 +97,7 @@ def test_a_job_that_is_deleted_while_it_is_open_says_so(opened: Opening, databas
     expect(page.locator("h1")).to_contain_text("facebook/opt-125m")
 
 
-def test_whoever_is_signed_out_meanwhile_is_told_and_led_back(opened: Opening, database: Database, key: str) -> None:
+def test_an_expired_session_leads_to_sign_in_and_back(opened: Opening, database: Database, key: str) -> None:
     job = insert_job(database, state=JobState.RUNNING)
     page = opened(f"/jobs/{job}", excused="401")
     close_all(database, key.split("_")[1])
@@ -108,7 +108,7 @@ def test_whoever_is_signed_out_meanwhile_is_told_and_led_back(opened: Opening, d
     page.wait_for_url(f"**/jobs/{job}")
 
 
-def test_several_jobs_are_cancelled_at_once_and_the_list_follows(opened: Opening, database: Database) -> None:
+def test_several_jobs_are_cancelled_at_once_and_the_list_updates(opened: Opening, database: Database) -> None:
     jobs = [insert_job(database) for _ in range(6)]
     insert_job(database, state=JobState.SUCCEEDED)
     page = opened("/jobs")
@@ -127,7 +127,7 @@ def test_several_jobs_are_cancelled_at_once_and_the_list_follows(opened: Opening
     assert is_unbroken(page)
 
 
-def test_nothing_runs_that_names_and_labels_hold(opened: Opening, database: Database) -> None:
+def test_markup_in_names_and_labels_is_not_executed(opened: Opening, database: Database) -> None:
     job = finished_job(database, model=HOSTILE, labels={"team": HOSTILE})
     for path in ("/", "/jobs", f"/jobs/{job}"):
         page = opened(path)
@@ -135,7 +135,7 @@ def test_nothing_runs_that_names_and_labels_hold(opened: Opening, database: Data
         settle(page)
 
 
-def test_charts_of_126_blocks_are_drawn_at_once_in_few_changes(opened: Opening, database: Database) -> None:
+def test_charts_of_126_blocks_are_drawn_with_few_dom_changes(opened: Opening, database: Database) -> None:
     many_jobs(database, 10_000)
     page = opened(f"/jobs/{finished_job(database, blocks=126)}")
     expect(page.locator("#heat-chart .cell")).to_have_count(126 * 7)

@@ -49,7 +49,7 @@ def newest(page: Page) -> str:
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_webhook_is_made_tested_fails_and_is_replayed(opened: Opening, sink: Sink) -> None:
+def test_a_webhook_is_created_tested_fails_and_is_replayed(opened: Opening, sink: Sink) -> None:
     page = opened("/webhooks")
     expect(page.locator("#list")).to_contain_text("There are no webhooks yet")
     page.get_by_role("link", name="New webhook").click()
@@ -95,7 +95,9 @@ def test_a_webhook_is_made_tested_fails_and_is_replayed(opened: Opening, sink: S
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_job_shows_whom_its_events_were_told_to(opened: Opening, api: httpx.Client, database: Database, sink: Sink) -> None:
+def test_a_job_lists_the_webhooks_that_received_its_events(
+    opened: Opening, api: httpx.Client, database: Database, sink: Sink
+) -> None:
     sink.status = 503
     job = insert_job(database, state=JobState.RUNNING)
     page = opened(f"/jobs/{job}")
@@ -119,7 +121,7 @@ def tell(database: Database, job: UUID) -> None:
         events.append(session, job, EventType.PAUSED, {"why": HOSTILE})
 
 
-def test_what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays(opened: Opening, api: httpx.Client) -> None:
+def test_errors_are_shown_at_their_fields_and_input_is_kept(opened: Opening, api: httpx.Client) -> None:
     page = opened("/webhooks/new", excused="the server responded with a status of 422")
     address = page.get_by_label("Address")
     address.fill("ftp://sink.example")
@@ -151,7 +153,7 @@ def described(page: Page) -> str:
     return found
 
 
-def test_a_webhook_is_changed_switched_off_given_a_new_secret_and_deleted(opened: Opening, api: httpx.Client) -> None:
+def test_a_webhook_is_edited_disabled_rotated_and_deleted(opened: Opening, api: httpx.Client) -> None:
     made = create(api, url="https://sink.example/hook", description="ours")
     page = opened(f"/webhooks/{made['id']}")
     page.get_by_role("link", name="Change").click()
@@ -190,7 +192,7 @@ def test_a_webhook_is_changed_switched_off_given_a_new_secret_and_deleted(opened
     assert api.get("/v1/webhooks").json()["items"] == []
 
 
-def test_the_log_is_filtered_and_has_pages(opened: Opening, api: httpx.Client, database: Database) -> None:
+def test_the_delivery_log_is_filtered_and_paged(opened: Opening, api: httpx.Client, database: Database) -> None:
     made = create(api, url="https://sink.example/hook", events=["job.paused"])
     for _ in range(60):
         api.post(f"/v1/webhooks/{made['id']}/test")
@@ -207,7 +209,7 @@ def test_the_log_is_filtered_and_has_pages(opened: Opening, api: httpx.Client, d
     expect(page.locator("#deliveries")).to_contain_text("None of this kind")
 
 
-def test_a_webhook_that_is_deleted_while_it_is_open_says_so(opened: Opening, api: httpx.Client) -> None:
+def test_an_open_webhook_page_shows_its_deletion(opened: Opening, api: httpx.Client) -> None:
     made = create(api, url="https://sink.example/hook")
     page = opened(f"/webhooks/{made['id']}", excused="404")
     api.delete(f"/v1/webhooks/{made['id']}")
@@ -216,7 +218,7 @@ def test_a_webhook_that_is_deleted_while_it_is_open_says_so(opened: Opening, api
     expect(page.locator("#failure")).to_contain_text("there is no webhook")
 
 
-def test_a_webhook_is_made_and_tested_with_the_keyboard_alone(opened: Opening, api: httpx.Client) -> None:
+def test_a_webhook_is_created_and_tested_with_the_keyboard_alone(opened: Opening, api: httpx.Client) -> None:
     page = opened("/webhooks/new")
     reach(page, "", by="#f-url")
     page.keyboard.type("https://sink.example/hook")
@@ -238,7 +240,7 @@ def test_a_webhook_is_made_and_tested_with_the_keyboard_alone(opened: Opening, a
 @pytest.mark.parametrize("size", ["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.usefixtures("dispatcher")
-def test_pages_of_webhooks_are_for_everybody_and_run_nothing(
+def test_webhook_pages_are_accessible_and_execute_no_markup(
     opened: Opening, url: str, api: httpx.Client, database: Database, sink: Sink, size: str, scheme: str
 ) -> None:
     sink.status = 500

@@ -80,7 +80,7 @@ def working_on_a_small_disk(settings: Settings, log: Path) -> Iterator[SmallDisk
         process.wait(CEILING_SECONDS)
 
 
-def test_a_full_disk_fails_the_job_by_name_and_the_worker_goes_on(settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_full_disk_fails_the_job_and_the_worker_continues(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_model(settings.model_root / "slow", layers=10, width=64)
     settings = settings.model_copy(update={"keep_blocks_seconds": 0.0})
     with dispatcher_threads(settings), working_on_a_small_disk(settings, tmp_path / "worker.log") as disk:

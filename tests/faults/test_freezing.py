@@ -40,9 +40,7 @@ def frozen(worker: Worker) -> Iterator[list[psutil.Process]]:
                 process.send_signal(signal.SIGCONT)
 
 
-def test_a_worker_that_was_frozen_writes_nothing_more_and_its_files_are_swept(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_a_frozen_worker_writes_no_more_and_its_files_are_swept(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_slow_model(settings)
     settings = settings.model_copy(update={"resend_seconds": 3600.0, "sweep_seconds": 1.0})
     with (

@@ -47,9 +47,7 @@ def cluster(settings: Settings) -> Iterator[Settings]:
         yield settings
 
 
-def test_another_worker_takes_over_when_a_child_and_then_a_whole_worker_are_killed(
-    cluster: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_another_worker_takes_over_after_child_and_worker_die(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path, "first") as first, working(cluster, tmp_path, "second") as second:
         job_id = insert_long_job(database)
         wait_until_it_prunes(database, job_id)
@@ -71,9 +69,7 @@ def test_another_worker_takes_over_when_a_child_and_then_a_whole_worker_are_kill
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired", "lease_expired", "succeeded"]
 
 
-def test_a_worker_replaces_its_killed_child_and_finishes_the_job_itself(
-    cluster: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_a_worker_replaces_its_killed_child_and_finishes_the_job(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path) as worker:
         job_id = insert_long_job(database)
         wait_until_it_prunes(database, job_id)
@@ -83,7 +79,7 @@ def test_a_worker_replaces_its_killed_child_and_finishes_the_job_itself(
         assert_one_artifact_and_nothing_else(cluster, database, job_id)
 
 
-def test_sigterm_gives_the_job_back_and_the_attempt_does_not_count(cluster: Settings, database: Database, tmp_path: Path) -> None:
+def test_sigterm_releases_the_job_without_counting_the_attempt(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path, "first") as first, working(cluster, tmp_path, "second") as second:
         job_id = insert_long_job(database, ENDLESS)
         wait_until_it_prunes(database, job_id)
@@ -103,7 +99,7 @@ def test_sigterm_gives_the_job_back_and_the_attempt_does_not_count(cluster: Sett
         end_job(database, job_id)
 
 
-def test_a_job_is_cancelled_while_it_prunes_and_the_worker_goes_on(cluster: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_job_is_cancelled_during_pruning_and_its_worker_lives(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path):
         job_id = insert_long_job(database, ENDLESS)
         wait_until_it_prunes(database, job_id)
@@ -116,9 +112,7 @@ def test_a_job_is_cancelled_while_it_prunes_and_the_worker_goes_on(cluster: Sett
         assert_one_artifact_and_nothing_else(cluster, database, following)
 
 
-def test_a_job_that_kills_its_worker_each_time_fails_and_the_queue_goes_on(
-    cluster: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_a_job_that_always_kills_its_worker_fails(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path) as worker:
         poison = insert_long_job(database, priority=9, max_attempts=2)
         following = insert_job(database, model={"source": "local", "id": "slow"})

@@ -73,7 +73,7 @@ RUN_WORKER = """
 
 
 @pytest.mark.parametrize("moment", DISPATCHERS)
-def test_a_dispatcher_that_dies_between_commit_and_send_delays_the_job_and_loses_nothing(
+def test_a_dispatcher_crash_between_commit_and_send_loses_no_job(
     settings: Settings, database: Database, broker: "redis.Redis", tmp_path: Path, moment: str
 ) -> None:
     save_model(settings.model_root / "tiny")
@@ -89,7 +89,7 @@ def test_a_dispatcher_that_dies_between_commit_and_send_delays_the_job_and_loses
 
 
 @pytest.mark.parametrize("moment", WORKERS)
-def test_a_worker_that_dies_before_the_finish_is_written_leaves_one_artifact_in_the_end(
+def test_a_worker_crash_before_the_finish_leaves_one_artifact(
     settings: Settings, database: Database, tmp_path: Path, moment: str
 ) -> None:
     save_model(settings.model_root / "tiny")
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_before_the_finish_is_written_leaves_one_artifact_in_
         assert_one_artifact_and_nothing_else(settings, database, job_id)
 
 
-def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settings, database: Database) -> None:
+def test_a_worker_crash_after_the_finish_leaves_the_job_finished(settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "tiny")
     job_id = insert_job(database)
     dies(settings, AFTER_THE_FINISH, RUN_WORKER)
@@ -119,7 +119,7 @@ def test_a_worker_that_dies_right_after_the_finish_has_finished(settings: Settin
 
 
 @pytest.mark.parametrize("moment", DELIVERERS)
-def test_a_dispatcher_that_dies_between_finish_and_webhook_has_the_end_told_under_one_id(
+def test_a_dispatcher_crash_before_the_webhook_keeps_its_id(
     settings: Settings, database: Database, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.faults.test_moments.DIE", DIE + SHORT_LEASE)

@@ -71,7 +71,7 @@ PASSING = [(Fault.ERROR, 3), (Fault.BUSY, 3), (Fault.SLOW, 1), (Fault.CUT_REQUES
 
 
 @pytest.mark.parametrize(("fault", "every"), PASSING)
-def test_what_passes_is_waited_out(
+def test_transient_errors_are_retried(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID, fault: Fault, every: int
 ) -> None:
     proxy.plan = while_publishing(database, job, fault, every)
@@ -83,7 +83,7 @@ def test_what_passes_is_waited_out(
     assert s3.open_uploads(bucket) == []
 
 
-def test_a_refusal_that_breaks_off_is_asked_for_again(
+def test_an_error_body_that_breaks_off_is_retried(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID
 ) -> None:
     """That there is no manifest yet: cut in the middle of saying so."""
@@ -95,7 +95,7 @@ def test_a_refusal_that_breaks_off_is_asked_for_again(
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.CUT_REQUEST, Fault.CUT_ANSWER])
-def test_a_manifest_of_which_nobody_knows_whether_it_is_there_is_put_again(
+def test_a_manifest_write_with_unknown_result_is_repeated(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID, fault: Fault
 ) -> None:
     def plan(request: Request) -> Fault | None:
@@ -108,7 +108,7 @@ def test_a_manifest_of_which_nobody_knows_whether_it_is_there_is_put_again(
     assert_right_bytes(s3, bucket, database, job, s3_settings)
 
 
-def test_a_list_that_breaks_off_is_asked_for_again(s3: S3, bucket: str, proxy: FaultProxy) -> None:
+def test_a_listing_that_breaks_off_is_retried(s3: S3, bucket: str, proxy: FaultProxy) -> None:
     names = [f"{number}.safetensors" for number in range(20)]
     for name in names:
         s3.client().put_object(Bucket=bucket, Key=f"blocks/{name}", Body=b"")
@@ -118,7 +118,7 @@ def test_a_list_that_breaks_off_is_asked_for_again(s3: S3, bucket: str, proxy: F
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_ANSWER, Fault.SHORTEN])
-def test_what_may_or_may_not_have_worked_ends_with_right_bytes_or_a_typed_failure(
+def test_ambiguous_writes_end_in_correct_bytes_or_typed_failures(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID, fault: Fault
 ) -> None:
     proxy.plan = while_publishing(database, job, fault, 4)
@@ -137,7 +137,7 @@ def test_what_may_or_may_not_have_worked_ends_with_right_bytes_or_a_typed_failur
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.CUT_REQUEST])
-def test_what_lasts_is_a_typed_failure_and_the_next_attempt_leaves_nothing_of_it(
+def test_a_permanent_error_is_typed_and_a_retry_cleans_up(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, fault: Fault
 ) -> None:
     save_model(s3_settings.model_root / "wide", layers=1, width=768)
@@ -185,7 +185,7 @@ def test_uploads_of_a_killed_worker_are_aborted(
     assert s3.open_uploads(bucket) == []
 
 
-def test_an_upload_of_a_running_attempt_is_left_alone(s3: S3, bucket: str, s3_settings: Settings, database: Database) -> None:
+def test_an_upload_of_a_running_attempt_is_kept(s3: S3, bucket: str, s3_settings: Settings, database: Database) -> None:
     uploads = OpenUploads(open_at(s3_settings.artifact_url))
     running, ended = insert_job(database), insert_job(database)
     with database.begin() as session:
@@ -199,7 +199,7 @@ def test_an_upload_of_a_running_attempt_is_left_alone(s3: S3, bucket: str, s3_se
     assert set(s3.open_uploads(bucket)) == kept
 
 
-def test_a_job_goes_on_elsewhere_with_the_blocks_in_the_bucket(
+def test_a_job_resumes_elsewhere_with_the_blocks_in_the_bucket(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     save_model(s3_settings.model_root / "slow", layers=24, width=64)

@@ -122,7 +122,7 @@ class Load:
 
 
 @pytest.mark.timeout(RESTARTING_SECONDS + 300)
-def test_no_accepted_job_is_lost_while_the_database_restarts_again_and_again(
+def test_no_accepted_job_is_lost_while_the_database_restarts(
     settings: Settings, own_database: Postgres, own_broker: Valkey, tmp_path: Path
 ) -> None:
     save_model(settings.model_root / "tiny")
@@ -152,9 +152,7 @@ def test_no_accepted_job_is_lost_while_the_database_restarts_again_and_again(
     database.close()
 
 
-def test_a_worker_that_cannot_reach_the_database_for_a_lease_stops_and_the_job_goes_on(
-    settings: Settings, own_database: Postgres, tmp_path: Path
-) -> None:
+def test_a_worker_without_database_for_a_lease_stops(settings: Settings, own_database: Postgres, tmp_path: Path) -> None:
     save_slow_model(settings)
     own = at(settings, database_url=own_database.url).model_copy(update={"lease_seconds": LEASE_SECONDS})
     database = Database(own_database.url)

@@ -35,7 +35,7 @@ def done(database: Database, job_id: UUID) -> int:
     return counts[-1][0] if counts else 0
 
 
-def test_pauses_change_no_bit(settings: Settings, database: Database) -> None:
+def test_pausing_changes_no_bit_of_the_result(settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "slow", layers=PAUSES + 6, width=64)
     settings = settings.model_copy(update={"heartbeat_seconds": 0.05})
     job_id = insert_long_job(database, BRISK)
@@ -54,9 +54,7 @@ def test_pauses_change_no_bit(settings: Settings, database: Database) -> None:
     assert_one_artifact_and_nothing_else(settings, database, job_id, undisturbed)
 
 
-def test_a_real_worker_pauses_its_job_takes_another_and_comes_back(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_a_real_worker_pauses_a_job_runs_another_and_resumes(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_slow_model(settings)
     save_model(settings.model_root / "tiny")
     with dispatching(settings, tmp_path), working(settings, tmp_path):

@@ -262,6 +262,6 @@ def protocol(database: Database) -> type[Protocol]:
     return Protocol
 
 
-def test_the_protocol_keeps_its_rules_in_any_order_of_events(protocol: type[Protocol]) -> None:
+def test_protocol_invariants_hold_in_any_order_of_events(protocol: type[Protocol]) -> None:
     bounds = settings(max_examples=sized(30, 150), stateful_step_count=40, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(protocol, settings=bounds)

@@ -88,7 +88,7 @@ ENDS: dict[str, Callable[..., None]] = {
 }
 
 
-def test_a_cancel_that_races_with_the_end_gives_exactly_one_end(database: Database) -> None:
+def test_a_cancel_racing_with_the_end_gives_exactly_one_end(database: Database) -> None:
     ended = []
     for number in range(RACES):
         insert_job(database, send=False)
@@ -103,7 +103,7 @@ def test_a_cancel_that_races_with_the_end_gives_exactly_one_end(database: Databa
 
 
 @pytest.mark.parametrize("rival", ["a claim", "a pause", "a resume", "a lost lease"])
-def test_a_cancel_that_races_with_something_else_wins_in_the_end(database: Database, rival: str) -> None:
+def test_a_cancel_racing_with_other_changes_wins(database: Database, rival: str) -> None:
     for _ in range(RACES // 10):
         job_id = insert_job(database, send=False)
         if rival == "a lost lease":
@@ -139,7 +139,7 @@ def _change(change: Callable[..., object], database: Database, job_id: UUID) -> 
 
 
 @pytest.mark.parametrize("stage", ["queued", "resolving", "loading", "pruning", "pausing", "paused"])
-def test_a_job_is_cancelled_in_every_state_and_its_worker_goes_on(
+def test_a_job_is_cancelled_in_every_state_and_its_worker_lives(
     settings: Settings, database: Database, tmp_path: Path, stage: str
 ) -> None:
     save_slow_model(settings)

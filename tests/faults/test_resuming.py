@@ -49,7 +49,7 @@ def start(folder: Path, target: Path) -> tuple["multiprocessing.context.ForkServ
     return process, here
 
 
-def test_a_run_that_is_killed_many_times_gives_the_bits_of_one_in_one_piece(tmp_path: Path) -> None:
+def test_a_run_killed_many_times_gives_the_same_bits_as_one_run(tmp_path: Path) -> None:
     save_model(tmp_path / "source", layers=LAYERS, width=64)
     source, resumed = random.Random(0), [0]
     for number in range(KILLS):

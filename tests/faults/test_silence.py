@@ -41,7 +41,7 @@ def behind(settings: Settings, wires: dict[str, Wire]) -> Settings:
     return at(settings, **{name: through(urls[name], wire.port) for name, wire in wires.items()})
 
 
-def test_every_request_is_answered_while_the_database_is_silent(
+def test_every_request_is_answered_while_the_database_hangs(
     settings: Settings, database: Database, wires: dict[str, Wire]
 ) -> None:
     key = key_for(database, Scope.ADMIN)
@@ -55,15 +55,13 @@ def test_every_request_is_answered_while_the_database_is_silent(
         eventually(lambda: api.get(path).status_code == 200)
 
 
-def test_the_broker_may_be_silent_without_any_caller_noticing(
-    settings: Settings, database: Database, wires: dict[str, Wire]
-) -> None:
+def test_a_hanging_broker_does_not_affect_requests(settings: Settings, database: Database, wires: dict[str, Wire]) -> None:
     key = key_for(database, Scope.ADMIN)
     with serving(behind(settings, wires)) as url, client(url, key) as api, wires["broker_url"].silent():
         assert api.post("/v1/jobs", json=BODY).status_code == 201
 
 
-def test_worker_and_dispatcher_recover_from_silence_of_database_and_broker(
+def test_worker_and_dispatcher_recover_from_hanging_servers(
     settings: Settings, database: Database, wires: dict[str, Wire], tmp_path: Path
 ) -> None:
     save_model(settings.model_root / "slow", layers=10, width=64)

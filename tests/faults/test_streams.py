@@ -24,9 +24,7 @@ def write(database: Database, job_id: UUID, count: int) -> None:
             events.append(session, job_id, EventType.BLOCK_PRUNED, {"block": number})
 
 
-def test_fifty_clients_miss_nothing_and_get_nothing_twice_when_the_service_is_killed(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_fifty_streams_lose_and_repeat_nothing_after_kills(settings: Settings, database: Database, tmp_path: Path) -> None:
     key = key_for(database, Scope.ADMIN)
     job_id = insert_job(database, state=JobState.RUNNING)
     api = Api(settings, tmp_path)

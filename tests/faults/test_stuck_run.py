@@ -33,7 +33,7 @@ SLEEPS = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("wish", ["cancel", "stop"])
-def test_its_attempt_is_ended_for_it_and_its_process_with_it(settings: Settings, database: Database, wish: str) -> None:
+def test_a_stuck_attempt_is_ended_and_its_process_killed(settings: Settings, database: Database, wish: str) -> None:
     job_id = insert_job(database)
     process = subprocess.Popen([sys.executable, "-c", SLEEPS], env=environment(settings), cwd=Path(__file__).parents[2])
     try:

@@ -21,7 +21,7 @@ def _two_of_four(model: LlamaForCausalLM) -> LlamaForCausalLM:
     return model
 
 
-def test_a_model_that_is_two_of_four_says_the_same_through_them_and_takes_less() -> None:
+def test_sparse_kernels_match_the_dense_2_4_model_in_less_memory() -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=512, hidden_size=512, intermediate_size=1024, num_hidden_layers=2, num_attention_heads=8, num_key_value_heads=8

@@ -29,7 +29,7 @@ OF_PROMETHEUS = {"le", "instance", "job"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_every_alert_can_be_read_and_has_a_section_of_the_runbook(rule: dict[str, Any]) -> None:
+def test_every_alert_parses_and_has_a_section_in_the_runbook(rule: dict[str, Any]) -> None:
     parse(rule["expr"])
     page, anchor = rule["annotations"]["runbook"].split("#")
     headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
@@ -37,14 +37,12 @@ def test_every_alert_can_be_read_and_has_a_section_of_the_runbook(rule: dict[str
     assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-def test_the_runbook_has_no_section_of_an_alert_that_is_gone() -> None:
+def test_the_runbook_has_no_section_of_a_removed_alert() -> None:
     headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "operate" / "runbook.md").read_text(), re.MULTILINE)
     assert headings == [rule["alert"] for rule in RULES]
 
 
-def test_every_metric_of_alerts_and_dashboard_is_exposed_with_its_labels(
-    api: httpx.Client, database: Database, tmp_path: Path
-) -> None:
+def test_every_metric_of_alerts_and_dashboard_is_exposed(api: httpx.Client, database: Database, tmp_path: Path) -> None:
     identity = Identity("h:1", "h", DeviceClass.GPU, "x", 1, 1, {"dsnot": "1"})
     with database.begin() as session:
         workers.started(session, identity, Usage(1, 1))
@@ -61,7 +59,7 @@ def test_every_metric_of_alerts_and_dashboard_is_exposed_with_its_labels(
             assert set(re.findall(r"\w+", labels)) <= found.all_labels | OF_PROMETHEUS, expression
 
 
-def test_prometheus_reads_the_alerts_and_finds_every_process() -> None:
+def test_prometheus_loads_the_alerts_and_scrapes_every_process() -> None:
     settings = yaml.safe_load((PLACE / "prometheus.yml").read_text())
     assert settings["rule_files"] == ["alerts.yml"]
     targets = [target for job in settings["scrape_configs"] for target in job["dns_sd_configs"]]
@@ -70,11 +68,11 @@ def test_prometheus_reads_the_alerts_and_finds_every_process() -> None:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_expression_of_the_dashboard_can_be_read(expression: str) -> None:
+def test_every_expression_of_the_dashboard_parses(expression: str) -> None:
     parse(expression.replace("$__rate_interval", "1m"))
 
 
-def test_panels_have_titles_of_their_own_and_do_not_overlap() -> None:
+def test_panels_have_unique_titles_and_do_not_overlap() -> None:
     panels = DASHBOARD["panels"]
     assert len({panel["title"] for panel in panels}) == len(panels)
     taken = [
@@ -87,7 +85,7 @@ def test_panels_have_titles_of_their_own_and_do_not_overlap() -> None:
     assert max(x for x, _ in taken) < 24
 
 
-def test_grafana_loads_the_dashboard_and_knows_its_sources() -> None:
+def test_grafana_loads_the_dashboard_and_its_data_sources() -> None:
     provisioned = PLACE / "grafana" / "provisioning"
     (provider,) = yaml.safe_load((provisioned / "dashboards" / "dsnot.yml").read_text())["providers"]
     sources = yaml.safe_load((provisioned / "datasources" / "dsnot.yml").read_text())["datasources"]

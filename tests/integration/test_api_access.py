@@ -50,7 +50,7 @@ def audit(api: httpx.Client, **wanted: str) -> list[dict[str, Any]]:
 # keys
 
 
-def test_a_key_that_is_made_opens_what_it_was_made_for(api: httpx.Client) -> None:
+def test_a_new_key_authorizes_its_scopes(api: httpx.Client) -> None:
     response = api.post("/v1/keys", json=NEW)
     made = response.json()
     assert response.headers["location"] == f"/v1/keys/{made['id']}"
@@ -63,7 +63,7 @@ def test_a_key_that_is_made_opens_what_it_was_made_for(api: httpx.Client) -> Non
     assert shown == {name: value for name, value in made.items() if name != "key"} | {"last_used_at": shown["last_used_at"]}
 
 
-def test_a_new_secret_opens_at_once_and_the_old_one_for_a_while(api: httpx.Client, database: Database) -> None:
+def test_after_rotation_both_secrets_are_valid_for_the_overlap(api: httpx.Client, database: Database) -> None:
     old = make(api)
     new = api.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
     assert new["id"] == old["id"]
@@ -76,7 +76,7 @@ def test_a_new_secret_opens_at_once_and_the_old_one_for_a_while(api: httpx.Clien
     assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 200)
 
 
-def test_a_secret_that_got_out_is_closed_by_a_rotation_without_overlap(api: httpx.Client) -> None:
+def test_a_leaked_secret_is_revoked_by_rotation_without_overlap(api: httpx.Client) -> None:
     old = make(api)
     new = api.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_seconds": 0}).json()
     assert (reads(api, old["key"]), reads(api, new["key"])) == (401, 200)
@@ -84,7 +84,7 @@ def test_a_secret_that_got_out_is_closed_by_a_rotation_without_overlap(api: http
     assert [reads(api, each["key"]) for each in (old, new, newer)] == [401, 200, 200]
 
 
-def test_a_revoked_key_opens_nothing_with_either_secret_and_is_not_rotated(api: httpx.Client) -> None:
+def test_a_revoked_key_is_rejected_and_cannot_be_rotated(api: httpx.Client) -> None:
     old = make(api)
     new = api.post(f"/v1/keys/{old['id']}/rotate").json()
     first = api.post(f"/v1/keys/{old['id']}/revoke").json()
@@ -95,7 +95,7 @@ def test_a_revoked_key_opens_nothing_with_either_secret_and_is_not_rotated(api: 
     assert old["id"] in [each["id"] for each in api.get("/v1/keys").json()["items"]]
 
 
-def test_the_last_key_that_can_make_keys_stays(api: httpx.Client, database: Database) -> None:
+def test_the_last_key_that_can_manage_keys_cannot_be_revoked(api: httpx.Client, database: Database) -> None:
     own = api.get("/v1/keys").json()["items"][0]["id"]
     expired = create_key(
         database, tenant="acme", name="x", scopes=[Scope.ADMIN], expires_at=datetime.now(UTC) - timedelta(seconds=1)
@@ -109,7 +109,7 @@ def test_the_last_key_that_can_make_keys_stays(api: httpx.Client, database: Data
     assert reads(api, other["key"]) == 200
 
 
-def test_of_two_admins_who_revoke_each_other_one_stays(api: httpx.Client, database: Database) -> None:
+def test_of_two_admins_who_revoke_each_other_one_remains(api: httpx.Client, database: Database) -> None:
     tenant = "duel"
     keys = [create_key(database, tenant=tenant, name="x", scopes=[Scope.ADMIN]) for _ in range(2)]
     answers: list[int] = []
@@ -139,12 +139,12 @@ def test_of_two_admins_who_revoke_each_other_one_stays(api: httpx.Client, databa
         ({"tenant": "other"}, "/tenant"),
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(api: httpx.Client, wrong: dict[str, Any], pointer: str) -> None:
+def test_an_invalid_key_request_is_refused(api: httpx.Client, wrong: dict[str, Any], pointer: str) -> None:
     assert problem(api.post("/v1/keys", json=NEW | wrong)) == (422, "invalid-input", [pointer])
     assert len(api.get("/v1/keys").json()["items"]) == 1
 
 
-def test_keys_are_listed_by_pages_newest_first(api: httpx.Client) -> None:
+def test_keys_are_paginated_newest_first(api: httpx.Client) -> None:
     made = [make(api, name=str(number))["id"] for number in range(5)]
     found, cursor = [], None
     while True:
@@ -157,7 +157,7 @@ def test_keys_are_listed_by_pages_newest_first(api: httpx.Client) -> None:
     assert problem(api.get("/v1/keys", params={"cursor": "e30="})) == (422, "invalid-input", ["cursor"])
 
 
-def test_the_last_use_of_a_key_is_known(api: httpx.Client, database: Database) -> None:
+def test_the_last_use_of_a_key_is_recorded(api: httpx.Client, database: Database) -> None:
     made = make(api)
     assert made["last_used_at"] is None
     reads(api, made["key"])
@@ -174,7 +174,7 @@ def test_the_last_use_of_a_key_is_known(api: httpx.Client, database: Database) -
 # the audit log
 
 
-def test_what_is_done_is_written_down_with_who_did_it_and_what_came_of_it(api: httpx.Client) -> None:
+def test_every_action_is_audited_with_its_actor_and_outcome(api: httpx.Client) -> None:
     made = make(api, scopes=["jobs:write", "jobs:read"])
     headers = bearer(made["key"]) | {"X-Request-ID": "run-4711"}
     job = api.post("/v1/jobs", json=BODY, headers=headers)
@@ -203,21 +203,21 @@ def test_what_is_done_is_written_down_with_who_did_it_and_what_came_of_it(api: h
         (lambda api: api.post("/v1/jobs?validate_only=true", json=BODY), 200, None),
     ],
 )
-def test_also_what_was_refused_is_written_down(
+def test_refused_actions_are_audited(
     api: httpx.Client, ask: Callable[[httpx.Client], httpx.Response], status: int, why: str | None
 ) -> None:
     assert ask(api).status_code == status
     assert [(each["status"], each["problem"]) for each in audit(api)] == [(status, why)]
 
 
-def test_nothing_is_done_that_cannot_be_written_down(api: httpx.Client, database: Database) -> None:
+def test_an_action_that_cannot_be_audited_is_not_performed(api: httpx.Client, database: Database) -> None:
     with database.begin() as session:
         session.execute(text("LOCK TABLE audit_entries IN ACCESS EXCLUSIVE MODE"))
         assert problem(api.post("/v1/jobs", json=BODY))[:2] == (503, "unavailable")
         assert api.get("/v1/jobs").json()["items"] == []  # reads need no entry
 
 
-def test_who_is_let_in_by_a_trigger_s_secret_or_not_at_all_leaves_no_entry(api: httpx.Client) -> None:
+def test_trigger_secrets_and_anonymous_requests_leave_no_entry(api: httpx.Client) -> None:
     trigger = api.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()
     secret = {"X-Webhook-Secret": trigger["secret"], "Authorization": ""}
     assert api.post(f"/v1/triggers/{trigger['id']}/fire", json={"id": "1"}, headers=secret).status_code == 201
@@ -225,7 +225,7 @@ def test_who_is_let_in_by_a_trigger_s_secret_or_not_at_all_leaves_no_entry(api: 
     assert [each["action"] for each in audit(api)] == ["create_trigger"]
 
 
-def test_the_log_is_read_by_pages_and_filters(api: httpx.Client, database: Database) -> None:
+def test_the_audit_log_is_paginated_and_filtered(api: httpx.Client, database: Database) -> None:
     for _ in range(3):
         make(api)
     note_command(database, tenant="acme", action="set_quota", path="/v1/quota")
@@ -241,7 +241,7 @@ def test_the_log_is_read_by_pages_and_filters(api: httpx.Client, database: Datab
     assert problem(api.get("/v1/audit", params={"action": "DROP TABLE"})) == (422, "invalid-input", ["action"])
 
 
-def test_the_log_goes_back_as_far_as_it_is_to(api: httpx.Client, database: Database, settings: Settings) -> None:
+def test_audit_entries_are_kept_for_the_retention_period(api: httpx.Client, database: Database, settings: Settings) -> None:
     make(api)
     make(api)
     newest = audit(api)[0]["id"]
@@ -255,7 +255,7 @@ def test_the_log_goes_back_as_far_as_it_is_to(api: httpx.Client, database: Datab
 # quotas
 
 
-def test_a_tenant_learns_what_it_may_have_and_has(api: httpx.Client, database: Database) -> None:
+def test_a_tenant_reads_its_quotas_and_usage(api: httpx.Client, database: Database) -> None:
     insert_job(database, artifact_prefix="jobs/x/1", artifact_bytes=1000)
     insert_job(database, tenant="other")
     text_bytes = upload(api, "A text.")["bytes"]
@@ -271,7 +271,7 @@ def test_a_tenant_learns_what_it_may_have_and_has(api: httpx.Client, database: D
     }
 
 
-def test_a_tenant_s_own_limits_hold_for_it_alone(api: httpx.Client, database: Database) -> None:
+def test_quotas_of_a_tenant_apply_to_it_alone(api: httpx.Client, database: Database) -> None:
     none_at_all = dict.fromkeys(("max_queued_jobs", "max_datasets_bytes", "max_triggers", "max_webhooks"), 0)
     quotas.set_limits(database, "acme", none_at_all)
 
@@ -305,7 +305,7 @@ def limited(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPa
         yield opened
 
 
-def test_a_key_that_asks_too_often_is_told_to_wait(limited: httpx.Client) -> None:
+def test_a_key_over_its_rate_limit_gets_retry_after(limited: httpx.Client) -> None:
     answers = [limited.get("/v1/quota") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
@@ -317,13 +317,13 @@ def test_a_key_that_asks_too_often_is_told_to_wait(limited: httpx.Client) -> Non
     assert limited.get("/livez").status_code == 200
 
 
-def test_what_was_sent_away_is_not_done_and_not_written_down(limited: httpx.Client, database: Database) -> None:
+def test_rate_limited_requests_are_neither_performed_nor_audited(limited: httpx.Client, database: Database) -> None:
     assert [limited.post("/v1/jobs", json=BODY).status_code for _ in range(5)] == [201] * 3 + [429] * 2
     assert len(limited.get("/v1/jobs").json()["items"]) == 3
     assert len(audit(limited)) == 3
 
 
-def test_keys_are_counted_apart_and_processes_together(limited: httpx.Client, settings: Settings, database: Database) -> None:
+def test_rate_limits_count_per_key_across_processes(limited: httpx.Client, settings: Settings, database: Database) -> None:
     for _ in range(5):
         limited.get("/v1/quota")
     other = key_for(database, Scope.ADMIN)
@@ -335,14 +335,14 @@ def test_keys_are_counted_apart_and_processes_together(limited: httpx.Client, se
         assert beside.get("/v1/quota", headers=bearer(other)).status_code == 200
 
 
-def test_a_tenant_may_have_a_rate_of_its_own(limited: httpx.Client, database: Database) -> None:
+def test_a_tenant_may_have_its_own_rate_limit(limited: httpx.Client, database: Database) -> None:
     quotas.set_limits(database, "acme", {"reads_per_minute": 0, "writes_per_minute": 1})
     assert {limited.get("/v1/quota").status_code for _ in range(10)} == {200}
     assert [limited.post("/v1/keys", json=NEW).status_code for _ in range(2)] == [201, 429]
     assert limited.get("/v1/quota").json()["writes_per_minute"] == 1
 
 
-def test_a_sender_with_a_trigger_s_secret_is_counted_as_that_trigger(limited: httpx.Client) -> None:
+def test_a_sender_with_a_triggers_secret_counts_as_that_trigger(limited: httpx.Client) -> None:
     trigger = limited.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()
     secret = {"X-Webhook-Secret": trigger["secret"], "Authorization": ""}
     path = f"/v1/triggers/{trigger['id']}/fire"
@@ -351,7 +351,7 @@ def test_a_sender_with_a_trigger_s_secret_is_counted_as_that_trigger(limited: ht
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_valkey_is_away_each_process_counts_for_itself(
+def test_without_valkey_each_process_counts_alone(
     settings: Settings,
     database: Database,
     tmp_path_factory: pytest.TempPathFactory,

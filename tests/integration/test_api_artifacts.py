@@ -14,9 +14,7 @@ from tests.support.api_server import client, insert_job, key_for, serving
 from tests.support.artifacts import CONTENT, FILES, publish
 
 
-def test_every_file_of_the_manifest_can_be_had_and_is_what_it_says(
-    api: httpx.Client, settings: Settings, database: Database
-) -> None:
+def test_every_file_of_the_manifest_is_served_unchanged(api: httpx.Client, settings: Settings, database: Database) -> None:
     job_id = publish(settings, database)
     manifest = api.get(f"/v1/jobs/{job_id}/artifacts").json()
     assert manifest["job_id"] == str(job_id)
@@ -40,7 +38,7 @@ def test_every_file_of_the_manifest_can_be_had_and_is_what_it_says(
         ("bytes=-99999", CONTENT),
     ],
 )
-def test_a_part_of_a_file_can_be_had(
+def test_a_byte_range_of_a_file_is_served(
     api: httpx.Client, settings: Settings, database: Database, wanted: str, expected: bytes
 ) -> None:
     path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
@@ -50,9 +48,7 @@ def test_a_part_of_a_file_can_be_had(
     assert response.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(CONTENT)}"
 
 
-def test_ranges_that_cannot_be_met_and_those_that_make_no_sense(
-    api: httpx.Client, settings: Settings, database: Database
-) -> None:
+def test_unsatisfiable_and_malformed_ranges(api: httpx.Client, settings: Settings, database: Database) -> None:
     job_id = publish(settings, database)
     path = f"/v1/jobs/{job_id}/artifacts/model.safetensors"
     for beyond in (f"bytes={len(CONTENT)}-", "bytes=0-1,99999-", "bytes=-0"):
@@ -65,7 +61,7 @@ def test_ranges_that_cannot_be_met_and_those_that_make_no_sense(
     assert api.get(f"/v1/jobs/{job_id}/artifacts/empty", headers={"Range": "bytes=0-0"}).status_code == 416
 
 
-def test_a_changed_file_is_not_continued(api: httpx.Client, settings: Settings, database: Database) -> None:
+def test_a_download_of_a_changed_file_is_not_resumed(api: httpx.Client, settings: Settings, database: Database) -> None:
     path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
     tag = api.head(path).headers["etag"]
     assert api.get(path, headers={"Range": "bytes=5-", "If-Range": tag}).status_code == 206
@@ -74,7 +70,7 @@ def test_a_changed_file_is_not_continued(api: httpx.Client, settings: Settings, 
     assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-def test_head_tells_of_a_file_without_its_bytes(api: httpx.Client, settings: Settings, database: Database) -> None:
+def test_head_describes_a_file_without_its_bytes(api: httpx.Client, settings: Settings, database: Database) -> None:
     path = f"/v1/jobs/{publish(settings, database)}/artifacts/model.safetensors"
     whole, head = api.get(path), api.head(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -83,7 +79,7 @@ def test_head_tells_of_a_file_without_its_bytes(api: httpx.Client, settings: Set
     assert api.head(path + "x").status_code == 404
 
 
-def test_only_what_the_manifest_lists_exists(api: httpx.Client, settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_only_files_of_the_manifest_are_served(api: httpx.Client, settings: Settings, database: Database, tmp_path: Path) -> None:
     job_id = publish(settings, database)
     other = publish(settings, database)
     (tmp_path / "secret").write_text("secret")
@@ -100,7 +96,7 @@ def test_only_what_the_manifest_lists_exists(api: httpx.Client, settings: Settin
         assert api.get(f"/v1/jobs/{job_id}/artifacts/{path}").status_code == 404, path
 
 
-def test_a_manifest_that_lists_places_outside_the_store_gives_nothing_away(
+def test_paths_outside_the_store_in_a_manifest_are_not_served(
     api: httpx.Client, settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("secret")
@@ -130,7 +126,7 @@ def test_reading_jobs_is_not_enough_to_read_artifacts(api: httpx.Client, setting
     assert [api.get(f"/v1/jobs/{job_id}/artifacts{p}", headers=headers).status_code for p in ("", "/config.json")] == [403, 403]
 
 
-def test_a_store_that_signs_is_pointed_at_for_a_while(
+def test_a_signing_store_gets_a_redirect_that_expires(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Signing needs no network, the manifest does; it is given here."""
@@ -152,7 +148,7 @@ def test_a_store_that_signs_is_pointed_at_for_a_while(
         assert api.get(f"/v1/jobs/{job_id}/artifacts/other").status_code == 404
 
 
-def test_a_store_that_does_not_answer_is_a_passing_trouble(
+def test_a_store_that_does_not_answer_is_a_transient_error(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")

@@ -67,7 +67,7 @@ def compare(api: httpx.Client, *ids: object) -> httpx.Response:
     return api.get("/v1/jobs/compare", params={"ids": [str(each) for each in ids]})
 
 
-def test_jobs_are_laid_side_by_side_in_the_order_in_which_they_are_named(api: httpx.Client, pair: tuple[UUID, UUID]) -> None:
+def test_jobs_are_compared_in_the_order_of_the_request(api: httpx.Client, pair: tuple[UUID, UUID]) -> None:
     for a, b in (pair, pair[::-1]):
         found = compare(api, a, b).json()
         assert [job["id"] for job in found["jobs"]] == [str(a), str(b)]
@@ -82,7 +82,7 @@ def test_jobs_are_laid_side_by_side_in_the_order_in_which_they_are_named(api: ht
     assert first["metrics"] == metrics(20.0)
 
 
-def test_blocks_are_told_as_the_engine_sums_them_up(api: httpx.Client, pair: tuple[UUID, UUID]) -> None:
+def test_blocks_are_reported_as_the_engine_sums_them_up(api: httpx.Client, pair: tuple[UUID, UUID]) -> None:
     """Sparsity is weighted by the matrices' sizes, which are beyond 32 bits; errors are plain means."""
     first, second = compare(api, *pair).json()["jobs"][0]["blocks"]
     assert (first["block"], first["matrices"], first["swaps"], second["swaps"]) == (0, 2, 1, 5)
@@ -91,7 +91,7 @@ def test_blocks_are_told_as_the_engine_sums_them_up(api: httpx.Client, pair: tup
     assert second["error_mask"] == pytest.approx(0.2)
 
 
-def test_a_job_that_has_only_begun_can_be_compared(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
+def test_a_job_that_has_just_started_can_be_compared(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     young = insert_job(database)
     found = compare(api, pair[0], young).json()
     assert (found["jobs"][1]["state"], found["jobs"][1]["metrics"], found["jobs"][1]["blocks"]) == ("queued", None, [])
@@ -106,7 +106,7 @@ def test_different_models_are_compared_with_a_warning(api: httpx.Client, databas
     assert compare(api, *pair).json()["warnings"] == []
 
 
-def test_a_job_that_is_not_there_is_named(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
+def test_an_unknown_job_is_named(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     unknown, foreign = uuid4(), finished(database, 0.5, 1.0, tenant="other")
     for missing in (unknown, foreign):
         answer = compare(api, pair[0], missing, pair[1])
@@ -114,7 +114,7 @@ def test_a_job_that_is_not_there_is_named(api: httpx.Client, database: Database,
         assert str(missing) in answer.json()["detail"]
 
 
-def test_the_number_of_jobs_is_held_to(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
+def test_the_number_of_jobs_is_limited(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     a, b = map(str, pair)
     six = [str(insert_job(database)) for _ in range(6)]
     assert compare(api, *six).status_code == 200
@@ -134,19 +134,19 @@ def test_the_number_of_jobs_is_held_to(api: httpx.Client, database: Database, pa
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "POST"])
-def test_a_comparison_is_only_read(api: httpx.Client, pair: tuple[UUID, UUID], method: str) -> None:
+def test_a_comparison_is_read_only(api: httpx.Client, pair: tuple[UUID, UUID], method: str) -> None:
     answer = api.request(method, "/v1/jobs/compare", params={"ids": list(map(str, pair))})
     assert problem(answer)[:2] == (405, "method-not-allowed")
     assert answer.headers["allow"] == "GET"
 
 
-def test_who_may_read_jobs_may_compare_them(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
+def test_a_key_that_may_read_jobs_may_compare_them(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     for scope, status in ((Scope.JOBS_READ, 200), (Scope.JOBS_WRITE, 403), (Scope.ARTIFACTS_READ, 403)):
         with client(str(api.base_url), key_for(database, scope)) as caller:
             assert compare(caller, *pair).status_code == status
 
 
-def test_the_client_gives_typed_answers(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
+def test_the_client_returns_typed_results(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     with DsnotClient(str(api.base_url), key_for(database, Scope.JOBS_READ)) as dsnot:
         found = dsnot.compare_jobs([str(each) for each in pair])
         assert found.jobs[0].metrics is not None

@@ -44,14 +44,14 @@ def test_the_same_documents_again_are_the_same_data_set(api: httpx.Client, setti
     assert len(stored(settings)) == 1
 
 
-def test_of_many_who_send_the_same_text_at_once_one_makes_the_data_set(api: httpx.Client, database: Database) -> None:
+def test_concurrent_uploads_of_one_text_make_one_data_set(api: httpx.Client, database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         sent = list(pool.map(lambda _: api.post("/v1/datasets", content=b"One.\n" * 10_000, headers=TEXT), range(8)))
     assert sorted(answer.status_code for answer in sent) == [200] * 7 + [201]
     assert len({answer.json()["id"] for answer in sent}) == len(rows(database)) == 1
 
 
-def test_built_in_data_sets_are_listed_first_then_the_newest_and_page_by_page(api: httpx.Client) -> None:
+def test_built_in_data_sets_come_first_then_the_newest_in_pages(api: httpx.Client) -> None:
     made = [upload(api, f"Text {number}")["id"] for number in range(5)]
     wanted = [*DATASETS, *reversed(made)]
     for limit in (1, 2, 4, 5, 9, 100):
@@ -68,7 +68,7 @@ def test_built_in_data_sets_are_listed_first_then_the_newest_and_page_by_page(ap
     assert problem(api.get("/v1/datasets", params={"cursor": "x"})) == (422, "invalid-input", ["cursor"])
 
 
-def test_a_built_in_data_set_is_shown_and_stays(api: httpx.Client) -> None:
+def test_a_built_in_data_set_is_shown_and_cannot_be_deleted(api: httpx.Client) -> None:
     for name, known in DATASETS.items():
         shown = api.get(f"/v1/datasets/{name}").json()
         assert (shown["id"], shown["kind"], shown["splits"]) == (name, "built-in", list(known.splits))
@@ -91,7 +91,7 @@ def test_a_job_names_an_upload_and_keeps_it(api: httpx.Client) -> None:
     assert job["id"] in refused.json()["detail"]
 
 
-def test_a_job_that_names_no_upload_of_its_tenant_is_refused_with_the_place(api: httpx.Client, database: Database) -> None:
+def test_a_job_with_an_unknown_upload_is_refused_with_a_pointer(api: httpx.Client, database: Database) -> None:
     made = upload(api)
     pointers = ["/calibration/dataset", "/evaluation/perplexity/1"]
     assert problem(create(api, ABSENT, made["id"], ABSENT)) == (422, "invalid-input", pointers)
@@ -101,7 +101,7 @@ def test_a_job_that_names_no_upload_of_its_tenant_is_refused_with_the_place(api:
     assert api.get("/v1/jobs").json()["items"] == []
 
 
-def test_an_upload_is_deleted_once_its_jobs_have_ended_and_can_come_again(api: httpx.Client) -> None:
+def test_an_upload_is_deleted_after_its_jobs_and_can_be_repeated(api: httpx.Client) -> None:
     made = upload(api)
     job = create(api, made["id"]).json()
     api.post(f"/v1/jobs/{job['id']}/cancel")
@@ -117,12 +117,12 @@ def test_an_upload_is_deleted_once_its_jobs_have_ended_and_can_come_again(api: h
 
 
 @pytest.mark.parametrize("dataset_id", [ABSENT, "nothing", "c5", "ds-%00", "ds-" + "x" * 5000, "..%2Fjobs"])
-def test_what_is_not_there_is_not_found(api: httpx.Client, dataset_id: str) -> None:
+def test_an_unknown_data_set_is_not_found(api: httpx.Client, dataset_id: str) -> None:
     for method in ("GET", "DELETE"):
         assert problem(api.request(method, f"/v1/datasets/{dataset_id}"))[:2] == (404, "not-found")
 
 
-def test_another_tenants_upload_is_not_there(api: httpx.Client, database: Database) -> None:
+def test_another_tenants_upload_is_not_found(api: httpx.Client, database: Database) -> None:
     made = upload(api)
     with client(str(api.base_url), key_for(database, Scope.ADMIN, tenant="other")) as stranger:
         for method in ("GET", "DELETE"):
@@ -133,7 +133,7 @@ def test_another_tenants_upload_is_not_there(api: httpx.Client, database: Databa
     assert api.get(f"/v1/datasets/{made['id']}").status_code == 200
 
 
-def test_readers_may_look_and_nothing_else(api: httpx.Client, database: Database) -> None:
+def test_read_only_keys_cannot_change_anything(api: httpx.Client, database: Database) -> None:
     made = upload(api)
     with client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as reader:
         assert reader.get(f"/v1/datasets/{made['id']}").status_code == 200
@@ -159,7 +159,7 @@ def test_a_deletion_waits_for_a_job_that_is_being_created(api: httpx.Client, set
         assert problem(deletion.result())[:2] == (409, "conflict")
 
 
-def test_a_creation_waits_for_a_deletion_of_what_it_names(api: httpx.Client, database: Database) -> None:
+def test_a_creation_waits_for_the_deletion_of_its_data_set(api: httpx.Client, database: Database) -> None:
     made = upload(api)["id"]
     with ThreadPoolExecutor(1) as pool:
         with database.begin() as session:

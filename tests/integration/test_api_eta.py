@@ -77,7 +77,7 @@ def until(moment: str | None) -> float:
     return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
 
 
-def test_the_same_job_is_expected_to_take_what_it_took(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+def test_the_same_job_is_estimated_at_its_past_duration(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
     show_up(database)
     estimate = plan(api)["estimate"]
     assert estimate["run_seconds"] == pytest.approx(sum(taken.values()), abs=0.2)
@@ -88,13 +88,13 @@ def test_the_same_job_is_expected_to_take_what_it_took(api: httpx.Client, databa
     assert any("from other recipes" in warning for warning in other["warnings"])
 
 
-def test_evaluation_is_not_told_from_runs_without_one(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+def test_evaluation_is_not_estimated_from_runs_without_it(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
     show_up(database)
     evaluated = plan(api, evaluation={"perplexity": ["wiki-sample"], "sequence_length": 64})
     assert evaluated["estimate"]["run_seconds"] is None
 
 
-def test_without_history_only_an_idle_worker_can_be_told_of(api: httpx.Client, database: Database, settings: Settings) -> None:
+def test_without_history_only_an_idle_worker_gives_an_estimate(api: httpx.Client, database: Database, settings: Settings) -> None:
     save_model(settings.model_root / "tiny")
     assert plan(api)["estimate"]["starts_in_seconds"] is None
     introduce(database, NAMES[0])
@@ -106,9 +106,7 @@ def test_without_history_only_an_idle_worker_can_be_told_of(api: httpx.Client, d
     assert until(shown["eta"]["starts_at"]) <= 0
 
 
-def test_a_queued_job_is_expected_when_the_ones_before_it_are_through(
-    api: httpx.Client, database: Database, taken: dict[str, float]
-) -> None:
+def test_a_queued_job_starts_after_the_jobs_ahead_of_it(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
     whole = sum(taken.values())
     for name in NAMES:
         create(api)
@@ -127,9 +125,7 @@ def test_a_queued_job_is_expected_when_the_ones_before_it_are_through(
     assert third > until(eta["starts_at"])
 
 
-def test_a_running_job_ends_when_its_stage_and_what_follows_are_done(
-    api: httpx.Client, database: Database, taken: dict[str, float]
-) -> None:
+def test_a_running_job_ends_after_its_remaining_stages(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
     job_id = create(api)
     claim = claimed(database, NAMES[0])
     with database.begin() as session:
@@ -147,13 +143,13 @@ def test_a_running_job_ends_when_its_stage_and_what_follows_are_done(
     assert until(eta["starts_at"]) <= 0
 
 
-def test_jobs_that_are_over_are_not_expected_any_more(api: httpx.Client, taken: dict[str, float]) -> None:
+def test_finished_jobs_have_no_estimate(api: httpx.Client, taken: dict[str, float]) -> None:
     job_id = create(api)
     assert api.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
     assert api.get(f"/v1/jobs/{job_id}").json()["eta"] is None
 
 
-def test_only_the_newest_runs_of_a_kind_are_remembered(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+def test_only_the_newest_runs_of_a_kind_are_kept(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
     """By the statement that a worker's success carries out, for as many jobs as it takes."""
     for _ in range(speeds.KEPT + 2):
         create(api)

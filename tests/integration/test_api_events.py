@@ -57,7 +57,7 @@ def succeed(database: Database, job_id: UUID) -> None:
         finish(session, job_id, JobState.SUCCEEDED)
 
 
-def test_events_come_in_pages_that_a_caller_can_go_on_from(api: httpx.Client, database: Database) -> None:
+def test_events_are_paginated(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     append(database, job_id, 5)
     path = f"/v1/jobs/{job_id}/events"
@@ -69,7 +69,7 @@ def test_events_come_in_pages_that_a_caller_can_go_on_from(api: httpx.Client, da
     assert (later["items"], later["next_cursor"], later["last_seq"]) == ([], None, 5)
 
 
-def test_a_stream_tells_what_was_what_happens_and_the_end(
+def test_a_stream_sends_past_and_live_events_up_to_the_end(
     api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 3600.0)  # only notifications wake the stream
@@ -119,7 +119,7 @@ def test_reconnecting_with_the_last_id_neither_skips_nor_repeats(api: httpx.Clie
     assert len(seen) == len(api.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000}).json()["items"])
 
 
-def test_more_stored_events_than_are_read_at_once_all_arrive(api: httpx.Client, database: Database) -> None:
+def test_a_backlog_larger_than_one_read_arrives_completely(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, state=JobState.RUNNING)
     with database.begin() as session:
         for _ in range(450):
@@ -129,7 +129,7 @@ def test_more_stored_events_than_are_read_at_once_all_arrive(api: httpx.Client, 
         assert [message.id for message in messages(response)] == [str(n) for n in range(1, 452)] + [None]
 
 
-def test_the_stream_of_an_ended_job_ends_at_once_even_when_everything_was_received(api: httpx.Client, database: Database) -> None:
+def test_the_stream_of_a_finished_job_ends_at_once(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     with database.begin() as session:
         finish(session, job_id, JobState.CANCELLED)
@@ -137,7 +137,7 @@ def test_the_stream_of_an_ended_job_ends_at_once_even_when_everything_was_receiv
         assert [message.event for message in messages(response)] == ["end"]
 
 
-def test_a_stream_wakes_only_for_its_own_job_but_many_share_one_connection(api: httpx.Client, database: Database) -> None:
+def test_streams_wake_for_their_own_job_and_share_one_connection(api: httpx.Client, database: Database) -> None:
     jobs = [insert_job(database, state=JobState.RUNNING) for _ in range(5)]
     open_streams: list[UUID] = []
     first: dict[UUID, Any] = {}
@@ -166,7 +166,7 @@ def _listeners(database: Database) -> list[int]:
         return [pid for (pid,) in found]
 
 
-def test_a_stream_outlives_the_loss_of_the_listening_connection(api: httpx.Client, database: Database) -> None:
+def test_a_stream_survives_the_loss_of_the_listener_connection(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, state=JobState.RUNNING)
     append(database, job_id)
     with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
@@ -181,7 +181,7 @@ def test_a_stream_outlives_the_loss_of_the_listening_connection(api: httpx.Clien
         assert [message.event for message in stream] == ["succeeded", "end"]
 
 
-def test_silence_is_filled_with_comments(api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_stream_sends_comments(api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.1)
     job_id = insert_job(database)
     with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
@@ -189,7 +189,7 @@ def test_silence_is_filled_with_comments(api: httpx.Client, database: Database, 
         assert [next(lines)[:1], next(lines), next(lines)[:1]] == [":", "", ":"]
 
 
-def test_only_so_many_streams_are_open_and_a_closed_one_makes_room(settings: Settings, database: Database) -> None:
+def test_open_streams_are_limited_and_closing_one_frees_a_slot(settings: Settings, database: Database) -> None:
     job_id = insert_job(database)
     append(database, job_id)
     path = f"/v1/jobs/{job_id}/events"
@@ -209,7 +209,7 @@ def opened(api: httpx.Client, path: str) -> int:
         return response.status_code
 
 
-def test_a_service_that_is_told_to_stop_ends_its_streams_and_itself(settings: Settings, database: Database) -> None:
+def test_a_service_that_stops_closes_its_streams(settings: Settings, database: Database) -> None:
     job_id, port = insert_job(database), free_port()
     append(database, job_id)
     command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]

@@ -56,7 +56,7 @@ def flaw(answer: httpx.Response, field: Field, *, legal: bool) -> str | None:
 
 
 @pytest.mark.timeout(600)
-def test_each_field_of_each_body_is_held_against_each_kind_of_value(api: httpx.Client, database: Database) -> None:
+def test_each_body_field_is_tested_with_each_kind_of_value(api: httpx.Client, database: Database) -> None:
     document, objects = Document(document_of(api)), belongings(database, str(api.base_url), "acme")
     wrong, tried = [], 0
     for method, path, media_type, example, fields in bodies(document, api):
@@ -75,7 +75,7 @@ def test_each_field_of_each_body_is_held_against_each_kind_of_value(api: httpx.C
     assert tried > 1500, "there are some seventy fields"
 
 
-def test_what_is_no_json_is_refused_wherever_it_is(api: httpx.Client, database: Database) -> None:
+def test_invalid_json_is_refused_at_every_position(api: httpx.Client, database: Database) -> None:
     document, objects = Document(document_of(api)), belongings(database, str(api.base_url), "acme")
     found = set()
     for method, path, media_type, example, fields in bodies(document, api):
@@ -87,7 +87,7 @@ def test_what_is_no_json_is_refused_wherever_it_is(api: httpx.Client, database: 
     assert found == {(400, "malformed-body")}
 
 
-def test_each_query_parameter_is_held_against_each_kind_of_text(api: httpx.Client, database: Database) -> None:
+def test_each_query_parameter_is_tested_with_each_kind_of_text(api: httpx.Client, database: Database) -> None:
     document, objects = Document(document_of(api)), belongings(database, str(api.base_url), "acme")
     wrong, tried = [], 0
     for method, path, operation in document.operations:
@@ -122,7 +122,7 @@ def _readings(text: str) -> list[Any]:
     return found
 
 
-def test_a_parameter_given_twice_does_no_harm(api: httpx.Client, database: Database) -> None:
+def test_a_repeated_parameter_does_no_harm(api: httpx.Client, database: Database) -> None:
     objects = belongings(database, str(api.base_url), "acme")
     for method, path, operation in Document(document_of(api)).operations:
         names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]

@@ -98,7 +98,7 @@ def flooding(url: str, key: str) -> Iterator[dict[str, list[int]]]:
         assert not thread.is_alive()
 
 
-def test_others_are_answered_while_bodies_trickle_and_break(served: str, database: Database) -> None:
+def test_other_requests_are_answered_during_slow_broken_bodies(served: str, database: Database) -> None:
     for _ in range(20):
         insert_job(database)
     key = key_for(database, Scope.ADMIN)

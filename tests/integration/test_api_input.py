@@ -88,17 +88,17 @@ INVALID: list[tuple[Any, str]] = [
 ]
 
 
-def test_what_does_not_fit_is_pointed_at(api: httpx.Client) -> None:
+def test_validation_errors_carry_a_pointer(api: httpx.Client) -> None:
     found = {json.dumps(body): problem(api.post("/v1/jobs", json=body)) for body, _ in INVALID}
     assert found == {json.dumps(body): (422, "invalid-input", [spot]) for body, spot in INVALID}
 
 
-def test_every_flaw_is_told_at_once(api: httpx.Client) -> None:
+def test_all_errors_are_reported_at_once(api: httpx.Client) -> None:
     body = {"model": {"id": "a"}, "priority": -1, "recipe": {"criterion": "random"}, "extra": 1}
     assert set(problem(api.post("/v1/jobs", json=body))[2]) == {"/priority", "/recipe/criterion", "/extra"}
 
 
-def test_a_field_that_is_unknown_or_missing_is_told_with_what_to_do(api: httpx.Client) -> None:
+def test_unknown_and_missing_fields_are_reported_with_a_remedy(api: httpx.Client) -> None:
     errors = api.post("/v1/jobs", json={"modle": {"id": "a"}}).json()["errors"]
     told = {error["pointer"]: error["detail"] for error in errors}
     assert told == {"/model": "is required", "/modle": "there is no such field; check its spelling or leave it out"}
@@ -123,7 +123,7 @@ MALFORMED: list[tuple[bytes, int, str]] = [
 ]
 
 
-def test_what_is_no_plain_json_is_refused(api: httpx.Client) -> None:
+def test_nonstandard_json_is_refused(api: httpx.Client) -> None:
     headers = {"Content-Type": "application/json"}
     answers = [problem(api.post("/v1/jobs", content=body, headers=headers))[:2] for body, _, _ in MALFORMED]
     assert answers == [(status, kind) for _, status, kind in MALFORMED]
@@ -173,12 +173,12 @@ BAD_QUERIES = [
 ]
 
 
-def test_bad_queries_are_refused_by_name(api: httpx.Client) -> None:
+def test_invalid_queries_are_refused_by_name(api: httpx.Client) -> None:
     found = [problem(api.get(f"/v1/jobs?{query}")) for query, _ in BAD_QUERIES]
     assert [(status, kind, spots[:1]) for status, kind, spots in found] == [(422, "invalid-input", [n]) for _, n in BAD_QUERIES]
 
 
-def test_a_parameter_that_a_route_does_not_know_is_refused(api: httpx.Client) -> None:
+def test_an_unknown_parameter_is_refused(api: httpx.Client) -> None:
     """A job must not be created because somebody wrote `?validate_only=true`, or a word like it, to a version without it."""
     assert problem(api.post("/v1/jobs?validate_onyl=true", json=BODY)) == (422, "invalid-input", ["validate_onyl"])
     assert api.get("/v1/jobs").json()["items"] == []
@@ -198,7 +198,7 @@ def test_numbers_beyond_the_database_are_refused(api: httpx.Client) -> None:
         assert problem(api.get(f"{path}/events", headers={"Last-Event-ID": given}))[0] == 422
 
 
-def test_addresses_and_methods_that_do_not_exist_answer_problems(api: httpx.Client) -> None:
+def test_unknown_paths_and_methods_return_problems(api: httpx.Client) -> None:
     assert problem(api.get("/v1/nonsense"))[:2] == (404, "not-found")
     assert problem(api.get("/v1/jobs/"))[:2] == (404, "not-found")
     refused = api.put("/v1/jobs", json=BODY)
@@ -206,7 +206,7 @@ def test_addresses_and_methods_that_do_not_exist_answer_problems(api: httpx.Clie
     assert refused.headers["allow"] == "GET, POST"
 
 
-def test_a_method_that_is_not_possible_is_answered_with_all_that_are(api: httpx.Client) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(api: httpx.Client) -> None:
     """However many routes lie at an address."""
     document = api.get("/openapi.json").json()
     some_id = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
@@ -229,7 +229,7 @@ NOT_QUITE: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
-def test_a_number_is_no_truth_and_a_word_is_neither(api: httpx.Client) -> None:
+def test_values_of_other_types_are_not_coerced(api: httpx.Client) -> None:
     webhook = api.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()["id"]
     trigger = api.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()["id"]
     places = {"webhook": f"/v1/webhooks/{webhook}", "trigger": f"/v1/triggers/{trigger}", "triggers": "/v1/triggers"}
@@ -255,7 +255,7 @@ def written_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def test_an_unforeseen_error_tells_its_number_and_nothing_else(
+def test_an_unexpected_error_reveals_only_its_id(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch, written_log: io.StringIO
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -273,7 +273,7 @@ def test_an_unforeseen_error_tells_its_number_and_nothing_else(
     assert "RuntimeError: secret internals" in failure["exception"]
 
 
-def test_each_request_is_logged_with_who_asked_but_without_the_key(
+def test_each_request_is_logged_with_its_caller_without_the_key(
     api: httpx.Client, database: Database, written_log: io.StringIO
 ) -> None:
     key = key_for(database, Scope.JOBS_READ, tenant="globex")
@@ -287,7 +287,7 @@ def test_each_request_is_logged_with_who_asked_but_without_the_key(
     assert key.split("_", 2)[2] not in written_log.getvalue()
 
 
-def test_every_answer_has_a_request_id_and_a_caller_cannot_write_into_the_log_with_it(api: httpx.Client) -> None:
+def test_a_request_id_is_always_returned_and_safe_for_the_log(api: httpx.Client) -> None:
     first, second = (api.get("/livez").headers["x-request-id"] for _ in range(2))
     assert first != second
     assert api.get("/v1/nonsense", headers={"X-Request-ID": "abc.1-2_3"}).headers["x-request-id"] == "abc.1-2_3"

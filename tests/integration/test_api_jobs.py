@@ -27,7 +27,7 @@ def event_types(api: httpx.Client, job_id: str) -> list[str]:
     return [event["type"] for event in api.get(f"/v1/jobs/{job_id}/events").json()["items"]]
 
 
-def test_a_created_job_has_its_row_its_event_and_its_message(api: httpx.Client, database: Database) -> None:
+def test_a_new_job_has_its_row_event_and_outbox_message(api: httpx.Client, database: Database) -> None:
     response = api.post("/v1/jobs", json=BODY | {"labels": {"team": "search"}})
     assert response.status_code == 201
     job = response.json()
@@ -41,14 +41,14 @@ def test_a_created_job_has_its_row_its_event_and_its_message(api: httpx.Client, 
         assert [m.payload for m in session.scalars(select(OutboxMessage))] == [{"job_id": job["id"]}]
 
 
-def test_the_answer_holds_every_default_and_repeats_the_job_when_sent_again(api: httpx.Client) -> None:
+def test_the_response_has_all_defaults_and_can_be_posted_again(api: httpx.Client) -> None:
     spec = api.post("/v1/jobs", json=BODY).json()["spec"]
     assert spec["calibration"] == {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0}
     assert spec["recipe"]["refinement"]["accept"] == "if_better"
     assert api.post("/v1/jobs", json=spec).json()["spec"] == spec
 
 
-def test_every_link_of_a_job_leads_somewhere(api: httpx.Client) -> None:
+def test_every_link_of_a_job_resolves(api: httpx.Client) -> None:
     links = api.post("/v1/jobs", json=BODY).json()["links"]
     changes = ("pause", "resume", "cancel", "retry")
     assert {name: api.get(path).status_code for name, path in links.items() if name not in (*changes, "artifacts")} == {
@@ -78,13 +78,13 @@ def test_a_running_job_shows_what_its_worker_reports(api: httpx.Client, database
     assert api.get(f"/v1/jobs/{job_id}/metrics").json() == job["metrics"]
 
 
-def test_a_failed_job_tells_why(api: httpx.Client, database: Database) -> None:
+def test_a_failed_job_reports_its_failure(api: httpx.Client, database: Database) -> None:
     error = {"code": "disk-full", "detail": "no space left", "retryable": True}
     job_id = insert_job(database, state=JobState.FAILED, error=error, finished_at=datetime.now(UTC))
     assert api.get(f"/v1/jobs/{job_id}").json()["error"] == error
 
 
-def test_layers_come_in_order_and_in_pages(api: httpx.Client, database: Database) -> None:
+def test_layers_are_ordered_and_paginated(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     measures = {"rows": 4, "columns": 8, "sparsity": 0.5, "error_start": 0.2, "error": 0.1, "swaps": 3, "seconds": 0.01}
     figures = {"error_mask": 0.15, "stops": {"max_swaps": 4}, "tokens": 64}  # a worker of the version before writes none
@@ -99,7 +99,7 @@ def test_layers_come_in_order_and_in_pages(api: httpx.Client, database: Database
     assert {first["items"][0][name] for name in figures} == {None}
 
 
-def test_pages_hold_every_job_once_while_others_are_created(api: httpx.Client, database: Database) -> None:
+def test_pages_hold_every_job_once_under_concurrent_inserts(api: httpx.Client, database: Database) -> None:
     same_instant = datetime.now(UTC) - timedelta(hours=1)
     mine = {str(insert_job(database, created_at=same_instant)) for _ in range(7)}
     seen: list[str] = []
@@ -122,7 +122,7 @@ def copies(database: Database, job_id: object, ages: Sequence[float | None], all
             connection.commit()
 
 
-def test_no_job_is_missed_or_told_twice_while_a_thousand_are_inserted(api: httpx.Client, database: Database) -> None:
+def test_polling_misses_and_repeats_no_job_during_inserts(api: httpx.Client, database: Database) -> None:
     """Also into the middle of the list, as transactions do that began long before they commit."""
     values: dict[str, Any] = {"model": "org/mine", "labels": {"team": "search"}}
     now = datetime.now(UTC)
@@ -171,7 +171,9 @@ def test_the_newest_job_comes_first(api: httpx.Client) -> None:
         ({"created_after": "2026-01-01T12:00:00Z", "created_before": "2026-01-03T12:00:00Z", "model": "org/two"}, "c"),
     ],
 )
-def test_filters_keep_exactly_what_fits(api: httpx.Client, database: Database, params: dict[str, Any], expected: str) -> None:
+def test_filters_select_exactly_the_matching_jobs(
+    api: httpx.Client, database: Database, params: dict[str, Any], expected: str
+) -> None:
     names = {}
     for name, model, state, labels in (
         ("a", "org/one", JobState.QUEUED, {"team": "search"}),
@@ -185,7 +187,7 @@ def test_filters_keep_exactly_what_fits(api: httpx.Client, database: Database, p
     assert "".join(sorted(found)) == expected
 
 
-def test_a_queued_job_is_cancelled_at_once_and_taken_away_from_late_claims(api: httpx.Client, database: Database) -> None:
+def test_a_queued_job_is_cancelled_at_once_and_not_claimed_later(api: httpx.Client, database: Database) -> None:
     job_id = api.post("/v1/jobs", json=BODY).json()["id"]
     cancelled = api.post(f"/v1/jobs/{job_id}/cancel").json()
     assert cancelled["state"] == "cancelled"
@@ -196,7 +198,7 @@ def test_a_queued_job_is_cancelled_at_once_and_taken_away_from_late_claims(api: 
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.PAUSING])
-def test_a_job_that_a_worker_holds_is_told_to_stop(api: httpx.Client, database: Database, state: JobState) -> None:
+def test_a_running_job_is_asked_to_stop(api: httpx.Client, database: Database, state: JobState) -> None:
     job_id = insert_job(database, state=state, fence=3)
     assert api.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelling"
     assert event_types(api, str(job_id)) == ["cancel_requested"]
@@ -205,7 +207,7 @@ def test_a_job_that_a_worker_holds_is_told_to_stop(api: httpx.Client, database: 
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING])
-def test_cancelling_again_changes_nothing(api: httpx.Client, database: Database, state: JobState) -> None:
+def test_cancelling_is_idempotent(api: httpx.Client, database: Database, state: JobState) -> None:
     job_id = insert_job(database, state=state)
     first = api.post(f"/v1/jobs/{job_id}/cancel")
     second = api.post(f"/v1/jobs/{job_id}/cancel")
@@ -214,14 +216,14 @@ def test_cancelling_again_changes_nothing(api: httpx.Client, database: Database,
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL_STATES - {JobState.CANCELLED}))
-def test_a_job_that_has_ended_otherwise_cannot_be_cancelled(api: httpx.Client, database: Database, state: JobState) -> None:
+def test_a_finished_job_cannot_be_cancelled(api: httpx.Client, database: Database, state: JobState) -> None:
     job_id = insert_job(database, state=state)
     response = api.post(f"/v1/jobs/{job_id}/cancel")
     assert (response.status_code, response.json()["type"]) == (409, "urn:dsnot:problem:conflict")
     assert api.get(f"/v1/jobs/{job_id}").json()["state"] == state
 
 
-def test_only_the_version_that_was_read_is_cancelled(api: httpx.Client, database: Database) -> None:
+def test_cancelling_requires_the_matching_version(api: httpx.Client, database: Database) -> None:
     created = api.post("/v1/jobs", json=BODY)
     path, tag = created.headers["location"], created.headers["etag"]
     set_job(database, created.json()["id"], priority=1)
@@ -232,7 +234,7 @@ def test_only_the_version_that_was_read_is_cancelled(api: httpx.Client, database
     assert api.post(f"{path}/cancel", headers={"If-Match": f"{tag}, {fresh}"}).json()["state"] == "cancelled"
 
 
-def test_a_job_that_has_not_changed_is_not_told_again(api: httpx.Client, database: Database) -> None:
+def test_an_unchanged_job_returns_not_modified(api: httpx.Client, database: Database) -> None:
     path = f"/v1/jobs/{insert_job(database)}"
     first = api.get(path)
     for condition in (first.headers["etag"], f'"x", W/{first.headers["etag"]}', "*"):
@@ -244,7 +246,7 @@ def test_a_job_that_has_not_changed_is_not_told_again(api: httpx.Client, databas
     assert api.get(f"/v1/jobs/{uuid4()}", headers={"If-None-Match": "*"}).status_code == 404
 
 
-def test_many_cancels_at_once_make_one_cancellation(api: httpx.Client) -> None:
+def test_concurrent_cancels_make_one_cancellation(api: httpx.Client) -> None:
     job_id = api.post("/v1/jobs", json=BODY).json()["id"]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: api.post(f"/v1/jobs/{job_id}/cancel").status_code, range(16)))
@@ -252,7 +254,7 @@ def test_many_cancels_at_once_make_one_cancellation(api: httpx.Client) -> None:
     assert event_types(api, job_id).count("cancelled") == 1
 
 
-def test_the_quota_holds_when_many_create_at_once(settings: Settings, database: Database) -> None:
+def test_the_quota_holds_under_concurrent_creation(settings: Settings, database: Database) -> None:
     with serving(settings.model_copy(update={"max_queued_jobs": 5})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         barrier = threading.Barrier(12)
 
@@ -270,7 +272,7 @@ def test_the_quota_holds_when_many_create_at_once(settings: Settings, database: 
             assert other.post("/v1/jobs", json=BODY).status_code == 201, "the quota is the tenant's"
 
 
-def test_jobs_that_have_started_leave_room_in_the_quota(settings: Settings, database: Database) -> None:
+def test_started_jobs_free_the_queue_quota(settings: Settings, database: Database) -> None:
     insert_job(database, state=JobState.RUNNING)
     with serving(settings.model_copy(update={"max_queued_jobs": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         assert api.post("/v1/jobs", json=BODY).status_code == 201
@@ -308,7 +310,7 @@ def test_an_unknown_job_is_not_found_on_every_route(api: httpx.Client) -> None:
             assert (response.status_code, response.json()["type"]) == (404, "urn:dsnot:problem:not-found")
 
 
-def test_nothing_is_left_of_a_refused_job(api: httpx.Client, database: Database) -> None:
+def test_a_refused_job_leaves_no_rows(api: httpx.Client, database: Database) -> None:
     api.post("/v1/jobs", json={"model": {"source": "local", "id": "nowhere"}})
     api.post("/v1/jobs", json=BODY | {"priority": 10})
     with database.begin() as session:

@@ -42,7 +42,7 @@ def test_every_route_needs_a_key_except_those_for_the_platform(api: httpx.Client
     assert {route for route, scope in routes(api).items() if scope is None} == OPEN_ROUTES
 
 
-def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Database) -> None:
+def test_requests_without_a_valid_key_change_nothing(api: httpx.Client, database: Database) -> None:
     objects = belongings(database, str(api.base_url), "acme")
     key = key_for(database, Scope.ADMIN)
     prefix, key_id, secret = key.split("_", 2)
@@ -70,7 +70,7 @@ def test_without_a_valid_key_nothing_is_done(api: httpx.Client, database: Databa
     assert api.get("/v1/jobs", headers={"Authorization": f"bearer {key}"}).status_code == 200
 
 
-def test_a_key_opens_the_routes_of_its_scopes_and_no_others(api: httpx.Client, database: Database) -> None:
+def test_a_key_authorizes_exactly_the_routes_of_its_scopes(api: httpx.Client, database: Database) -> None:
     for (method, path), needed in routes(api).items():
         if needed is None:
             continue
@@ -86,14 +86,14 @@ def test_a_key_opens_the_routes_of_its_scopes_and_no_others(api: httpx.Client, d
                 assert (response.status_code, response.json()["type"]) == (403, "urn:dsnot:problem:forbidden"), (path, scope)
 
 
-def test_what_belongs_to_another_tenant_does_not_exist(api: httpx.Client, database: Database) -> None:
+def test_objects_of_another_tenant_are_not_found(api: httpx.Client, database: Database) -> None:
     objects = belongings(database, str(api.base_url), "other")
     key = key_for(database, Scope.ADMIN)
     found = {(method, path): call(api, method, path, objects, key) for method, path in routes(api) if "{" in path}
     assert {route: answer.status_code for route, answer in found.items()} == dict.fromkeys(found, 404)
 
 
-def test_no_list_shows_what_belongs_to_another_tenant(api: httpx.Client, database: Database) -> None:
+def test_no_list_includes_objects_of_another_tenant(api: httpx.Client, database: Database) -> None:
     objects = belongings(database, str(api.base_url), "other")
     for method, path in routes(api).keys() - OPEN_ROUTES:
         if method == "get" and "{" not in path:
@@ -102,7 +102,7 @@ def test_no_list_shows_what_belongs_to_another_tenant(api: httpx.Client, databas
     assert api.get("/v1/jobs").json()["items"] == api.get("/v1/webhooks").json()["items"] == []
 
 
-def test_a_key_works_until_it_is_revoked(api: httpx.Client, database: Database) -> None:
+def test_a_key_is_valid_until_it_is_revoked(api: httpx.Client, database: Database) -> None:
     key, plaintext = create_key(database, tenant="acme", name="ci", scopes=[Scope.JOBS_READ])
     headers = {"Authorization": f"Bearer {plaintext}"}
     assert api.get("/v1/jobs", headers=headers).status_code == 200
@@ -113,7 +113,7 @@ def test_a_key_works_until_it_is_revoked(api: httpx.Client, database: Database) 
         revoke_key(database, "0" * 12)
 
 
-def test_a_key_works_until_it_expires(database: Database) -> None:
+def test_a_key_is_valid_until_it_expires(database: Database) -> None:
     now = datetime.now(UTC)
     _, lasting = create_key(database, tenant="a", name="x", scopes=[Scope.ADMIN], expires_at=now + timedelta(minutes=1))
     _, expired = create_key(database, tenant="a", name="x", scopes=[Scope.ADMIN], expires_at=now - timedelta(seconds=1))
@@ -121,7 +121,7 @@ def test_a_key_works_until_it_expires(database: Database) -> None:
     assert find_key(database, expired) is None
 
 
-def test_the_secret_of_a_key_is_nowhere_in_the_database(database: Database) -> None:
+def test_the_secret_of_a_key_is_not_stored(database: Database) -> None:
     _, plaintext = create_key(database, tenant="acme", name="ci", scopes=[Scope.ADMIN])
     secret = plaintext.split("_", 2)[2].encode()
     with database.begin() as session:
@@ -137,7 +137,7 @@ def test_the_keys_of_a_tenant_are_listed_newest_first(database: Database) -> Non
 
 
 @pytest.mark.parametrize("wrong", [{"scopes": []}, {"tenant": ""}, {"expires_at": datetime(2030, 1, 1)}])  # noqa: DTZ001
-def test_a_key_that_makes_no_sense_is_not_made(database: Database, wrong: dict[str, object]) -> None:
+def test_an_invalid_key_is_not_created(database: Database, wrong: dict[str, object]) -> None:
     arguments: dict[str, object] = {"tenant": "acme", "name": "x", "scopes": [Scope.ADMIN]} | wrong
     with pytest.raises(ValueError, match="needs"):
         create_key(database, **arguments)  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def test_a_paused_job_is_not_claimed_until_it_is_resumed(api: httpx.Client, data
         assert session.scalars(select(func.count()).select_from(OutboxMessage)).one() == 2, "the workers are told again"
 
 
-def test_a_running_job_is_asked_to_pause_and_its_worker_keeps_it_meanwhile(api: httpx.Client, database: Database) -> None:
+def test_a_running_job_keeps_its_worker_until_it_has_paused(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, state=JobState.RUNNING, fence=3)
     assert api.post(f"/v1/jobs/{job_id}/pause").json()["state"] == "pausing"
     refused = api.post(f"/v1/jobs/{job_id}/resume")
@@ -60,7 +60,7 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_keeps_it_meanwhile(api: 
         ("retry", sorted(TERMINAL_STATES - {JobState.SUCCEEDED})),
     ],
 )
-def test_a_change_is_made_once_where_the_state_allows_it_and_refused_elsewhere(
+def test_a_transition_happens_once_in_allowed_states_only(
     api: httpx.Client, database: Database, change: str, states: list[JobState]
 ) -> None:
     for state in JobState:
@@ -85,7 +85,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("method", "path", "state"), CHANGES)
-def test_only_the_version_that_was_read_is_changed(
+def test_a_change_requires_the_matching_version(
     api: httpx.Client, database: Database, method: str, path: str, state: JobState
 ) -> None:
     job_id = insert_job(database, state=state, paused_at=func.now() if state == JobState.PAUSED else None)
@@ -104,7 +104,7 @@ def test_only_the_version_that_was_read_is_changed(
 
 
 @pytest.mark.parametrize(("method", "path", "state"), CHANGES)
-def test_any_version_that_there_is_may_be_asked_for(
+def test_if_match_star_matches_any_version(
     api: httpx.Client, database: Database, method: str, path: str, state: JobState
 ) -> None:
     job_id = insert_job(database, state=state, paused_at=func.now() if state == JobState.PAUSED else None)
@@ -112,7 +112,7 @@ def test_any_version_that_there_is_may_be_asked_for(
     assert api.request(method, f"/v1/jobs/{uuid4()}{path}", headers={"If-Match": "*"}).status_code == 404
 
 
-def test_deadlines_stand_still_while_a_job_is_paused(api: httpx.Client, database: Database) -> None:
+def test_deadlines_are_suspended_while_a_job_is_paused(api: httpx.Client, database: Database) -> None:
     created = api.post("/v1/jobs", json=BODY | {"queue_deadline_seconds": 100}).json()
     api.post(f"/v1/jobs/{created['id']}/pause")
     with database.begin() as session:
@@ -126,7 +126,7 @@ def test_deadlines_stand_still_while_a_job_is_paused(api: httpx.Client, database
     assert timedelta(seconds=1000) <= after - before < timedelta(seconds=1600)
 
 
-def test_a_failed_job_is_tried_again_as_one_new_job_however_often_that_is_asked(api: httpx.Client, database: Database) -> None:
+def test_retrying_a_failed_job_is_idempotent(api: httpx.Client, database: Database) -> None:
     failed = insert_job(database, state=JobState.FAILED)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: api.post(f"/v1/jobs/{failed}/retry"), range(16)))
@@ -146,16 +146,14 @@ def test_a_retry_counts_against_the_quota(settings: Settings, database: Database
         assert problem(api.post(f"/v1/jobs/{failed}/retry"))[:2] == (429, "quota-exceeded")
 
 
-def test_a_retry_of_a_job_whose_model_is_gone_is_refused_at_once(
-    api: httpx.Client, database: Database, settings: Settings
-) -> None:
+def test_a_retry_of_a_job_whose_model_was_deleted_is_refused(api: httpx.Client, database: Database, settings: Settings) -> None:
     spec = {"model": {"source": "local", "id": "gone"}}
     failed = insert_job(database, state=JobState.FAILED, spec=spec)
     assert problem(api.post(f"/v1/jobs/{failed}/retry")) == (422, "model-not-found", ["/model/id"])
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_a_job_that_has_ended_can_be_deleted_and_is_gone_at_once(api: httpx.Client, database: Database, state: JobState) -> None:
+def test_a_finished_job_is_deleted_at_once(api: httpx.Client, database: Database, state: JobState) -> None:
     job_id = insert_job(database, state=state)
     answer = api.delete(f"/v1/jobs/{job_id}")
     if state in WAITING:
@@ -168,14 +166,14 @@ def test_a_job_that_has_ended_can_be_deleted_and_is_gone_at_once(api: httpx.Clie
     assert api.delete(f"/v1/jobs/{job_id}").status_code == 404
 
 
-def test_another_tenant_changes_nothing(api: httpx.Client, database: Database, settings: Settings) -> None:
+def test_another_tenant_cannot_change_a_job(api: httpx.Client, database: Database, settings: Settings) -> None:
     job_id = insert_job(database, state=JobState.FAILED, tenant="other")
     for change in ("pause", "resume", "retry", "cancel"):
         assert api.post(f"/v1/jobs/{job_id}/{change}").status_code == 404
     assert api.delete(f"/v1/jobs/{job_id}").status_code == 404
 
 
-def test_reading_is_not_enough_to_change(settings: Settings, database: Database) -> None:
+def test_a_read_only_key_cannot_change_a_job(settings: Settings, database: Database) -> None:
     job_id = insert_job(database)
     with serving(settings) as url, client(url, key_for(database, Scope.JOBS_READ)) as api:
         for change in ("pause", "resume", "retry"):
@@ -183,7 +181,7 @@ def test_reading_is_not_enough_to_change(settings: Settings, database: Database)
         assert api.delete(f"/v1/jobs/{job_id}").status_code == 403
 
 
-def test_the_artifact_of_a_job_whose_time_is_up_is_said_to_be_removed(api: httpx.Client, database: Database) -> None:
+def test_an_expired_artifact_is_reported_as_removed(api: httpx.Client, database: Database) -> None:
     gone = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1", artifact_removed_at=func.now())
     answer = api.get(f"/v1/jobs/{gone}/artifacts")
     assert problem(answer)[:2] == (404, "not-found")

@@ -49,7 +49,7 @@ def in_order(jobs: dict[str, dict[str, Any]], order: JobOrder) -> list[str]:
 
 
 @pytest.mark.parametrize("order", JobOrder)
-def test_each_order_is_walked_in_pages_while_jobs_are_inserted(api: httpx.Client, database: Database, order: JobOrder) -> None:
+def test_each_order_is_paginated_under_concurrent_inserts(api: httpx.Client, database: Database, order: JobOrder) -> None:
     jobs = made(database, 7, 60)
     walked: list[str] = []
     for page in pages(api, sort=str(order), limit=7):
@@ -72,7 +72,7 @@ def test_a_cursor_belongs_to_its_order(api: httpx.Client, database: Database, or
             assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
 
 
-def test_an_order_that_there_is_not_is_refused(api: httpx.Client) -> None:
+def test_an_unknown_order_is_refused(api: httpx.Client) -> None:
     answer = api.get("/v1/jobs", params={"sort": "size"})
     assert problem(answer)[::2] == (422, ["sort"])
     assert "-created_at" in answer.text
@@ -122,11 +122,11 @@ def found(api: httpx.Client, database: Database) -> Any:
         ('"', ""),
     ],
 )
-def test_jobs_are_found_by_a_part_of_what_they_are_called(found: Any, text: str, jobs: str) -> None:
+def test_jobs_are_found_by_a_part_of_their_names(found: Any, text: str, jobs: str) -> None:
     assert found(text) == jobs
 
 
-def test_a_search_goes_with_filters_and_orders_and_over_pages(found: Any, api: httpx.Client, database: Database) -> None:
+def test_search_combines_with_filters_orders_and_pages(found: Any, api: httpx.Client, database: Database) -> None:
     many = {str(insert_job(database, model=f"org/Many-{number}")) for number in range(9)}
     assert found("o", model="org/x_y") == "2"
     assert found("team", **{"label.team": "ads"}) == "1"

@@ -40,7 +40,7 @@ def requests(found: Scrape, method: str, route: str, status: str) -> float | Non
     return found.value("dsnot_http_request_seconds_count", method=method, route=route, status=status)
 
 
-def test_seconds_that_a_caller_wanted_to_wait_are_not_held_against_the_service(api: httpx.Client, database: Database) -> None:
+def test_prefer_wait_is_excluded_from_the_request_duration(api: httpx.Client, database: Database) -> None:
     answer = api.get(f"/v1/jobs/{insert_job(database)}", headers={"Prefer": "wait=2"})
     labels = {"method": "GET", "route": "/v1/jobs/{job_id}", "status": "200"}
     eventually(lambda: scrape(api).value("dsnot_http_request_seconds_count", **labels))
@@ -49,7 +49,7 @@ def test_seconds_that_a_caller_wanted_to_wait_are_not_held_against_the_service(a
     assert 0 < seconds <= answer.elapsed.total_seconds() - 2
 
 
-def test_requests_are_counted_by_route_and_not_by_address(api: httpx.Client) -> None:
+def test_requests_are_counted_by_route_template(api: httpx.Client) -> None:
     for number in range(3):
         api.get(f"/v1/jobs/{UUID(int=number)}")
     api.get("/v1/jobs")
@@ -67,7 +67,7 @@ def test_requests_are_counted_by_route_and_not_by_address(api: httpx.Client) -> 
     assert "/metrics" not in api.get("/openapi.json").json()["paths"]
 
 
-def test_an_error_of_ours_counts_as_500(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_counts_as_500(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
@@ -77,7 +77,7 @@ def test_an_error_of_ours_counts_as_500(api: httpx.Client, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("fresh")
-def test_jobs_are_counted_by_state_and_recent_ends_apart(api: httpx.Client, database: Database) -> None:
+def test_jobs_are_counted_by_state_and_recent_ends_separately(api: httpx.Client, database: Database) -> None:
     now = datetime.now(UTC)
     insert_job(database, state=JobState.FAILED, finished_at=now - timedelta(minutes=59))
     insert_job(database, state=JobState.FAILED, finished_at=now - timedelta(minutes=61))
@@ -94,7 +94,7 @@ def test_jobs_are_counted_by_state_and_recent_ends_apart(api: httpx.Client, data
 
 
 @pytest.mark.usefixtures("fresh")
-def test_the_age_of_queue_and_outbox_is_that_of_their_oldest(api: httpx.Client, database: Database) -> None:
+def test_queue_and_outbox_age_is_that_of_the_oldest_entry(api: httpx.Client, database: Database) -> None:
     job_rows.insert_job(database, age_seconds=10_000, send=False)
     job_rows.insert_job(database, age_seconds=5_000, send=False)
     job_rows.insert_job(database, age_seconds=3_000, device="gpu")
@@ -128,7 +128,7 @@ def test_attempts_leases_and_workers_are_counted(api: httpx.Client, database: Da
     eventually(lambda: scrape(api).value("dsnot_leases_past_due") == 1)
 
 
-def test_the_database_is_asked_once_however_many_scrape(
+def test_concurrent_scrapes_share_one_database_query(
     api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.ops.metrics.collector._KEEP_SECONDS", 3600.0)
@@ -138,7 +138,7 @@ def test_the_database_is_asked_once_however_many_scrape(
 
 
 @pytest.mark.parametrize("answers", [False, None])
-def test_without_a_database_there_is_an_answer_at_once_and_no_old_figures(settings: Settings, answers: bool | None) -> None:
+def test_without_a_database_a_scrape_returns_no_stale_figures(settings: Settings, answers: bool | None) -> None:
     """Nobody listens, or somebody who never says anything."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -17,12 +17,12 @@ def with_model(model_id: str, **parts: Any) -> dict[str, Any]:
     return LOCAL | {"model": {"source": "local", "id": model_id}} | parts
 
 
-def test_a_local_model_that_fits_is_admitted(api: httpx.Client, settings: Settings) -> None:
+def test_a_compatible_local_model_is_admitted(api: httpx.Client, settings: Settings) -> None:
     make_model(settings.model_root, "org/tiny", CONFIG)
     assert api.post("/v1/jobs", json=LOCAL).status_code == 201
 
 
-def test_local_models_that_cannot_work_are_refused(api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+def test_incompatible_local_models_are_refused(api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
     root = settings.model_root
     nested = {"text_config": {"hidden_size": 64, "auto_map": {"AutoConfig": "x.Y"}}}
     make_model(root, "code", CONFIG | {"auto_map": {"AutoModel": "modeling.Evil"}})
@@ -44,7 +44,7 @@ def test_local_models_that_cannot_work_are_refused(api: httpx.Client, settings: 
     assert found == {name: (422, kind, ["/model/id"]) for name, kind in expected.items()}
 
 
-def test_windows_longer_than_the_model_takes_are_refused(api: httpx.Client, settings: Settings) -> None:
+def test_windows_longer_than_the_model_supports_are_refused(api: httpx.Client, settings: Settings) -> None:
     make_model(settings.model_root, "plain", CONFIG)
     make_model(settings.model_root, "composed", {"text_config": CONFIG})
     make_model(settings.model_root, "gpt2", {"n_positions": 128})
@@ -62,7 +62,7 @@ def test_windows_longer_than_the_model_takes_are_refused(api: httpx.Client, sett
     assert api.post("/v1/jobs", json=with_model("silent", calibration=long)).status_code == 201
 
 
-def test_groups_that_do_not_fit_the_width_are_refused_by_its_name(api: httpx.Client, settings: Settings) -> None:
+def test_groups_that_do_not_divide_the_width_name_the_matrix(api: httpx.Client, settings: Settings) -> None:
     make_model(settings.model_root, "org/tiny", CONFIG)
 
     def of(m: int) -> httpx.Response:
@@ -75,13 +75,13 @@ def test_groups_that_do_not_fit_the_width_are_refused_by_its_name(api: httpx.Cli
     assert len(problem(of(5))[2]) == 2
 
 
-def test_local_models_are_left_to_the_workers_where_the_service_has_no_model_root(settings: Settings, database: Database) -> None:
+def test_without_a_model_root_workers_check_local_models(settings: Settings, database: Database) -> None:
     elsewhere = settings.model_copy(update={"model_root": settings.model_root / "only-on-workers"})
     with serving(elsewhere) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         assert api.post("/v1/jobs", json=LOCAL).status_code == 201
 
 
-def test_hub_models_can_be_limited_to_patterns(settings: Settings, database: Database) -> None:
+def test_hub_models_can_be_restricted_to_patterns(settings: Settings, database: Database) -> None:
     limited = settings.model_copy(update={"hub_allow": ["meta-llama/*", "gpt2"]})
     with serving(limited) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         answers = {m: api.post("/v1/jobs", json={"model": {"id": m}}) for m in ("meta-llama/x", "gpt2", "gpt2-xl", "evil/gpt2")}

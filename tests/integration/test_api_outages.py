@@ -25,7 +25,7 @@ def nowhere() -> str:
     return f"127.0.0.1:{free_port()}"
 
 
-def test_jobs_are_accepted_while_the_broker_is_away(settings: Settings, database: Database, nowhere: str) -> None:
+def test_jobs_are_accepted_while_the_broker_is_down(settings: Settings, database: Database, nowhere: str) -> None:
     changed = {"broker_url": type(settings.broker_url)(f"redis://{nowhere}/0")}
     with serving(settings.model_copy(update=changed)) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         path = api.post("/v1/jobs", json=BODY).headers["location"]
@@ -40,22 +40,20 @@ def test_jobs_are_accepted_while_the_broker_is_away(settings: Settings, database
         }
 
 
-def test_a_service_with_everything_it_needs_is_ready(api: httpx.Client) -> None:
+def test_a_service_with_all_dependencies_is_ready(api: httpx.Client) -> None:
     response = api.get("/readyz", headers={"Authorization": ""})
     assert response.status_code == 200
     assert response.json()["ready"] is True
 
 
-def test_a_service_whose_artifact_directory_has_gone_is_not_ready(api: httpx.Client, settings: Settings) -> None:
+def test_a_service_without_its_artifact_directory_is_not_ready(api: httpx.Client, settings: Settings) -> None:
     Path(settings.artifact_url.removeprefix("file://")).rmdir()
     response = api.get("/readyz")
     assert (response.status_code, response.json()["artifact_store"]["ok"]) == (503, False)
     assert response.json()["database"]["ok"] is True
 
 
-def test_every_route_says_that_the_database_is_away_and_when_to_come_back(
-    api: httpx.Client, settings: Settings, nowhere: str
-) -> None:
+def test_every_route_reports_a_database_outage_with_retry_after(api: httpx.Client, settings: Settings, nowhere: str) -> None:
     changed = {"database_url": type(settings.database_url)(f"postgresql://u:p4ssw0rd@{nowhere}/d")}
     document = api.get("/openapi.json").json()
     key = f"dsnot_{'a' * 12}_{'b' * 43}"
@@ -80,9 +78,7 @@ def own_server(tmp_path: Path) -> Iterator[tuple[Child, str]]:
     child.stop(10)
 
 
-def test_a_service_notices_that_the_database_stopped_while_it_was_connected(
-    settings: Settings, own_server: tuple[Child, str]
-) -> None:
+def test_a_stopped_database_is_noticed_by_a_connected_service(settings: Settings, own_server: tuple[Child, str]) -> None:
     child, database_url = own_server
     own = settings.model_copy(update={"database_url": type(settings.database_url)(database_url)})
     database = Database(database_url)
@@ -97,7 +93,7 @@ def test_a_service_notices_that_the_database_stopped_while_it_was_connected(
             assert next(stream.iter_lines()).startswith(":"), "an open stream waits for the database"
 
 
-def test_a_database_that_lacks_migrations_is_not_ready(settings: Settings, database: Database) -> None:
+def test_a_database_with_pending_migrations_is_not_ready(settings: Settings, database: Database) -> None:
     with database.engine.begin() as connection:
         current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
@@ -111,7 +107,7 @@ def test_a_database_that_lacks_migrations_is_not_ready(settings: Settings, datab
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = %s", (current,))
 
 
-def test_the_answer_about_readiness_does_not_wait_for_what_hangs(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readiness_check_does_not_wait_for_hanging_servers(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
     monkeypatch.setattr("service.ops.health.operations._check_broker", lambda _queue: answered.wait())
     for _ in range(2):

@@ -46,7 +46,7 @@ def jobs_in(database: Database) -> int:
         return session.execute(select(func.count()).select_from(Job)).scalar_one()
 
 
-def test_a_plan_tells_what_the_job_would_be_and_stores_nothing(api: httpx.Client, database: Database, model: Path) -> None:
+def test_a_plan_describes_the_job_and_stores_nothing(api: httpx.Client, database: Database, model: Path) -> None:
     introduce(database)
     answer = planned(api, TINY)
     assert answer.status_code == 200
@@ -62,7 +62,7 @@ def test_a_plan_tells_what_the_job_would_be_and_stores_nothing(api: httpx.Client
     assert made["spec"] == plan["spec"]
 
 
-def test_a_plan_warns_of_what_would_be_regretted(api: httpx.Client, database: Database, model: Path) -> None:
+def test_a_plan_warns_of_likely_problems(api: httpx.Client, database: Database, model: Path) -> None:
     [calibration, worker] = planned(api, TINY).json()["warnings"]
     assert "4 calibration samples instead of 2" in calibration
     assert worker.startswith("No worker is online")
@@ -81,7 +81,7 @@ def test_a_plan_warns_of_what_would_be_regretted(api: httpx.Client, database: Da
     assert "The time of zero-shot tasks is not in the estimate" in planned(api, tasks).json()["warnings"][1]
 
 
-def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database: Database, model: Path) -> None:
+def test_a_plan_is_refused_like_the_creation(api: httpx.Client, database: Database, model: Path) -> None:
     for wrong in (
         TINY | {"model": {"source": "local", "id": "nowhere"}},
         TINY | {"calibration": {"dataset": "ds-0123456789abcdef"}},
@@ -99,7 +99,7 @@ def test_a_plan_is_refused_as_the_creation_would_be(api: httpx.Client, database:
     assert "the largest has 0.0 GiB on its host" in detail
 
 
-def test_what_is_unknown_of_a_model_is_null_and_said(api: httpx.Client) -> None:
+def test_unknown_properties_of_a_model_are_null_and_noted(api: httpx.Client) -> None:
     plan = planned(api, BODY).json()
     assert (plan["model"], plan["artifact_bytes"], plan["disk_bytes"], plan["memory"]) == (None, None, None, [])
     assert plan["estimate"]["run_seconds"] is None
@@ -107,7 +107,7 @@ def test_what_is_unknown_of_a_model_is_null_and_said(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("device", [DeviceClass.CPU, DeviceClass.GPU])
-def test_jobs_are_claimed_in_the_order_of_their_positions(api: httpx.Client, database: Database, device: DeviceClass) -> None:
+def test_jobs_are_claimed_in_queue_order(api: httpx.Client, database: Database, device: DeviceClass) -> None:
     wishes = [(0, "any"), (9, "any"), (4, device), (9, device), (0, device), (4, "any")]
     made = [api.post("/v1/jobs", json=BODY | {"priority": priority, "device": str(wish)}).json() for priority, wish in wishes]
     shown = {job["id"]: api.get(f"/v1/jobs/{job['id']}").json()["queue_position"] for job in made}
@@ -123,7 +123,7 @@ def claim(session: Session, device: DeviceClass) -> str:
     return str(found.job_id)
 
 
-def test_memory_is_told_for_the_devices_that_may_take_the_job(api: httpx.Client, database: Database, model: Path) -> None:
+def test_memory_is_reported_for_the_devices_that_may_claim(api: httpx.Client, database: Database, model: Path) -> None:
     assert [each["device"] for each in planned(api, TINY).json()["memory"]] == ["cpu", "gpu"]
     introduce(database)
     [on_cpu] = planned(api, TINY).json()["memory"]
@@ -133,13 +133,13 @@ def test_memory_is_told_for_the_devices_that_may_take_the_job(api: httpx.Client,
     assert on_gpu["device_bytes"] == sum(on_gpu["terms"].values())
 
 
-def test_a_job_that_needs_more_than_there_is_is_told_to_run_slowly(api: httpx.Client, database: Database, model: Path) -> None:
+def test_a_job_that_exceeds_the_memory_is_planned_as_slow(api: httpx.Client, database: Database, model: Path) -> None:
     large = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 65_536, "sequence_length": 128}}
     [need] = planned(api, large | {"device": "cpu"}).json()["memory"]
     introduce(database, host_bytes=(need["host_bytes"] + need["least_host_bytes"]) // 2)
     assert any("activations on the disk" in warning for warning in planned(api, large).json()["warnings"])
 
 
-def test_the_quota_is_told(api: httpx.Client, database: Database, settings: Settings, model: Path) -> None:
+def test_the_plan_includes_the_quota(api: httpx.Client, database: Database, settings: Settings, model: Path) -> None:
     quota = planned(api, TINY).json()["queue"]
     assert (quota["queued_jobs"], quota["max_queued_jobs"]) == (0, settings.max_queued_jobs)

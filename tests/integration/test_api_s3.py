@@ -67,7 +67,7 @@ def location(settings: Settings, key: str, job: UUID, path: str = "model.safeten
     return response.headers["location"]
 
 
-def test_every_file_is_behind_an_address_that_needs_no_key(s3: S3, s3_settings: Settings, key: str, job: UUID) -> None:
+def test_every_file_has_an_address_that_needs_no_key(s3: S3, s3_settings: Settings, key: str, job: UUID) -> None:
     with serving(s3_settings) as url, client(url, key) as api:
         manifest = Manifest.model_validate(api.get(f"/v1/jobs/{job}/artifacts").json())
     assert {file.path for file in manifest.files} == set(FILES)
@@ -78,7 +78,7 @@ def test_every_file_is_behind_an_address_that_needs_no_key(s3: S3, s3_settings: 
         assert httpx.get(address).content == content
 
 
-def test_an_address_is_good_for_one_file_one_method_and_a_short_while(s3_settings: Settings, key: str, job: UUID) -> None:
+def test_a_signed_address_is_for_one_file_and_method_and_expires(s3_settings: Settings, key: str, job: UUID) -> None:
     address = location(s3_settings, key, job)
     brief = location(s3_settings.model_copy(update={"presign_seconds": 1}), key, job)
     assert httpx.get(address, headers={"Range": "bytes=3-5"}).content == WEIGHTS[3:6]
@@ -93,7 +93,7 @@ def test_an_address_is_good_for_one_file_one_method_and_a_short_while(s3_setting
     assert httpx.head(location(s3_settings, key, job, method="HEAD")).headers["content-length"] == str(len(WEIGHTS))
 
 
-def test_wrong_keys_are_refused_and_told_without_secrets(
+def test_wrong_credentials_are_reported_without_secrets(
     s3_settings: Settings, key: str, job: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
@@ -108,7 +108,7 @@ def test_wrong_keys_are_refused_and_told_without_secrets(
     assert "127.0.0.1" not in response.text
 
 
-def test_callers_are_sent_to_the_public_endpoint_and_the_service_keeps_to_its_own(
+def test_clients_use_the_public_endpoint_and_the_service_its_own(
     s3_settings: Settings, key: str, job: UUID, public: FaultProxy
 ) -> None:
     address = location(s3_settings.model_copy(update={"artifact_public_endpoint": public.address}), key, job)
@@ -131,14 +131,16 @@ def assert_downloaded(folder: Path) -> None:
     assert found == FILES
 
 
-def test_the_client_leaves_its_key_with_the_service(reading: DsnotClient, job: UUID, public: FaultProxy, tmp_path: Path) -> None:
+def test_the_client_sends_its_key_to_the_service_only(
+    reading: DsnotClient, job: UUID, public: FaultProxy, tmp_path: Path
+) -> None:
     reading.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
     assert len(public.seen) == len(FILES) - 1  # an empty file needs no request
     assert not any(name.lower() == "authorization" for request in public.seen for name in request.headers)
 
 
-def test_a_download_goes_on_where_it_was_cut_and_with_a_new_address_when_the_old_one_has_expired(
+def test_a_download_resumes_with_a_fresh_signed_address(
     reading: DsnotClient, job: UUID, public: FaultProxy, tmp_path: Path
 ) -> None:
     asked: list[tuple[str | None, str]] = []
@@ -161,7 +163,7 @@ def test_a_download_goes_on_where_it_was_cut_and_with_a_new_address_when_the_old
     assert len(addresses) > 1
 
 
-def test_wrong_bytes_are_refused_and_right_ones_fetched_anew(
+def test_corrupt_bytes_are_refused_and_fetched_again(
     reading: DsnotClient, s3: S3, bucket: str, job: UUID, tmp_path: Path
 ) -> None:
     place = f"below/here/{artifact_prefix(job, 1)}/model.safetensors"
@@ -192,7 +194,7 @@ def everything(settings: Settings, key: str, folder: Path) -> Iterator[DsnotClie
         yield opened
 
 
-def test_a_job_goes_the_whole_way_through_a_bucket(
+def test_a_job_runs_completely_on_a_bucket(
     s3: S3, bucket: str, s3_settings: Settings, key: str, public: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save_model(s3_settings.model_root / "wide", layers=1, width=768)

@@ -13,11 +13,11 @@ from service.database.tables.jobs import Job
 from tests.support.api_server import insert_job
 
 
-def test_the_migrations_build_what_the_code_describes(database_url: str) -> None:
+def test_the_migrations_match_the_table_definitions(database_url: str) -> None:
     schema.check(database_url)
 
 
-def test_migrating_again_changes_nothing(database_url: str) -> None:
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
     before = schema.revisions(database_url)
     schema.upgrade(database_url)
     assert schema.revisions(database_url) == before
@@ -35,13 +35,13 @@ def goes(database: Database, source: JobState, target: JobState) -> bool:
     return True
 
 
-def test_the_database_lets_a_job_go_exactly_where_the_contract_says(database: Database) -> None:
+def test_the_database_enforces_the_transitions_of_the_contract(database: Database) -> None:
     allowed = {(source, target) for source, target in product(JobState, JobState) if goes(database, source, target)}
     staying = {(state, state) for state in JobState}
     assert allowed == staying | {(source, target) for source, targets in TRANSITIONS.items() for target in targets}
 
 
-def test_a_job_that_has_ended_goes_nowhere() -> None:
+def test_terminal_states_have_no_transitions() -> None:
     """What the contract itself must say, in words of the design."""
     names = {"succeeded", "failed", "cancelled", "expired"}
     assert names == TERMINAL_STATES
@@ -49,7 +49,7 @@ def test_a_job_that_has_ended_goes_nowhere() -> None:
 
 
 @pytest.mark.parametrize("column", ["priority", "stage"])
-def test_every_change_of_a_job_raises_its_version_by_one(database: Database, column: str) -> None:
+def test_every_change_of_a_job_increments_its_version(database: Database, column: str) -> None:
     job_id = insert_job(database)
     value = {"priority": 3, "stage": "loading"}[column]
     with database.begin() as session:

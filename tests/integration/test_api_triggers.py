@@ -80,7 +80,7 @@ KINDS: list[tuple[Send, str, str, str, bool]] = [
 
 
 @pytest.mark.parametrize(("send", "kind", "model", "event_id", "with_key"), KINDS, ids=[each[0].__name__ for each in KINDS])
-def test_each_kind_of_event_starts_one_job_and_the_same_event_again_none(
+def test_each_kind_of_event_starts_one_job_and_is_deduplicated(
     api: httpx.Client, stranger: httpx.Client, send: Send, kind: str, model: str, event_id: str, with_key: bool
 ) -> None:
     template = TEMPLATE | {"model": {"id": f"${{{{ {model} }}}}"}}
@@ -104,7 +104,7 @@ def test_each_kind_of_event_starts_one_job_and_the_same_event_again_none(
 
 
 @pytest.mark.parametrize("given", ["nothing", "another secret", "another body", "expired", "unknown trigger", "short"])
-def test_who_proves_nothing_fires_nothing(api: httpx.Client, stranger: httpx.Client, given: str) -> None:
+def test_requests_without_valid_proof_fire_nothing(api: httpx.Client, stranger: httpx.Client, given: str) -> None:
     trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
     body = bytes_of(MLFLOW)
     headers = mlflow_headers(trigger["secret"], body, age=400 if given == "expired" else 0)
@@ -123,7 +123,7 @@ def test_who_proves_nothing_fires_nothing(api: httpx.Client, stranger: httpx.Cli
     assert outcomes(api, trigger) == []
 
 
-def test_a_key_decides_alone(api: httpx.Client, database: Database) -> None:
+def test_an_api_key_takes_precedence_over_other_proofs(api: httpx.Client, database: Database) -> None:
     trigger = create(api)
     headers = {"X-Webhook-Secret": trigger["secret"]}
     url = f"/v1/triggers/{trigger['id']}/fire"
@@ -135,7 +135,7 @@ def test_a_key_decides_alone(api: httpx.Client, database: Database) -> None:
     assert jobs(api) == []
 
 
-def test_a_rotation_lets_both_secrets_hold_for_as_long_as_was_said(api: httpx.Client, stranger: httpx.Client) -> None:
+def test_after_rotation_both_secrets_verify_during_the_overlap(api: httpx.Client, stranger: httpx.Client) -> None:
     trigger = create(api)
     path = f"/v1/triggers/{trigger['id']}"
 
@@ -148,7 +148,7 @@ def test_a_rotation_lets_both_secrets_hold_for_as_long_as_was_said(api: httpx.Cl
     assert [status(secret) for secret in (trigger["secret"], second, third)] == [401, 401, 200]
 
 
-def test_no_secret_is_stored_or_shown_again(api: httpx.Client, stranger: httpx.Client, database: Database) -> None:
+def test_no_secret_is_stored_or_shown_twice(api: httpx.Client, stranger: httpx.Client, database: Database) -> None:
     trigger = create(api)
     stranger.post(f"/v1/triggers/{trigger['id']}/fire", json=PLAIN, headers={"X-Webhook-Secret": trigger["secret"]})
     with database.begin() as session:
@@ -158,7 +158,7 @@ def test_no_secret_is_stored_or_shown_again(api: httpx.Client, stranger: httpx.C
     assert "secret" not in api.get(f"/v1/triggers/{trigger['id']}").json()
 
 
-def test_the_same_event_many_times_at_once_starts_one_job(api: httpx.Client) -> None:
+def test_concurrent_copies_of_an_event_start_one_job(api: httpx.Client) -> None:
     trigger = create(api)
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda _: fire(api, trigger, PLAIN), range(12)))
@@ -167,7 +167,7 @@ def test_the_same_event_many_times_at_once_starts_one_job(api: httpx.Client) -> 
     assert len(jobs(api)) == 1
 
 
-def test_a_filter_stops_what_it_does_not_let_through_and_does_not_remember_it(api: httpx.Client) -> None:
+def test_filtered_events_are_dropped_and_not_deduplicated(api: httpx.Client) -> None:
     trigger = create(api, filter="data.samples > `20`")
     stopped = fire(api, trigger, PLAIN)
     assert (stopped.status_code, stopped.json()["outcome"], stopped.json()["job"]) == (200, "filtered", None)
@@ -177,7 +177,7 @@ def test_a_filter_stops_what_it_does_not_let_through_and_does_not_remember_it(ap
     assert outcomes(api, trigger) == ["fired", "filtered"]
 
 
-def test_an_event_whose_job_was_refused_may_come_again(api: httpx.Client) -> None:
+def test_an_event_whose_job_was_refused_may_be_sent_again(api: httpx.Client) -> None:
     trigger = create(api)
     answer = fire(api, trigger, PLAIN | {"model": "../../etc"})
     assert problem(answer) == (422, "invalid-input", ["/model/id"])
@@ -189,7 +189,7 @@ def test_an_event_whose_job_was_refused_may_come_again(api: httpx.Client) -> Non
     assert [each["problem"]["status"] for each in refused] == [422, 422]
 
 
-def test_a_full_queue_refuses_and_does_not_burn_the_event(settings: Settings, database: Database) -> None:
+def test_a_full_queue_refuses_without_consuming_the_event(settings: Settings, database: Database) -> None:
     few = settings.model_copy(update={"max_queued_jobs": 1})
     with serving(few) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         trigger = create(api)
@@ -202,7 +202,7 @@ def test_a_full_queue_refuses_and_does_not_burn_the_event(settings: Settings, da
         assert outcomes(api, trigger) == ["fired", "refused", "fired"]
 
 
-def test_a_replay_starts_another_job_and_what_was_refused_holds_its_event_then(api: httpx.Client) -> None:
+def test_a_replay_creates_a_new_job_and_claims_a_refused_event(api: httpx.Client) -> None:
     trigger = create(api, filter="data.samples > `20`")
     path = f"/v1/triggers/{trigger['id']}/firings"
     stopped = fire(api, trigger, PLAIN).json()
@@ -219,7 +219,7 @@ def test_a_replay_starts_another_job_and_what_was_refused_holds_its_event_then(a
     assert problem(api.post(f"{path}/{uuid4()}/replay"))[:2] == (404, "not-found")
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing(api: httpx.Client) -> None:
+def test_a_dry_run_reports_the_result_and_writes_nothing(api: httpx.Client) -> None:
     trigger = create(api, template=TEMPLATE | {"calibration": {"num_samples": "${{ data.samples }}"}}, enabled=False)
     plan = fire(api, trigger, PLAIN, validate_only=True)
     assert plan.status_code == 200
@@ -229,7 +229,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(api: httpx.Client)
     assert (jobs(api), outcomes(api, trigger)) == ([], [])
 
 
-def test_what_is_switched_off_starts_nothing(api: httpx.Client) -> None:
+def test_a_disabled_trigger_starts_nothing(api: httpx.Client) -> None:
     trigger = create(api, enabled=False)
     assert problem(fire(api, trigger, PLAIN))[:2] == (409, "conflict")
     api.patch(f"/v1/triggers/{trigger['id']}", json={"enabled": True})
@@ -252,7 +252,7 @@ def test_what_is_switched_off_starts_nothing(api: httpx.Client) -> None:
         ({"source": "github"}, "/source"),
     ],
 )
-def test_what_is_wrong_with_a_trigger_is_said_with_its_place(api: httpx.Client, fields: dict[str, Any], pointer: str) -> None:
+def test_errors_in_a_trigger_have_a_pointer(api: httpx.Client, fields: dict[str, Any], pointer: str) -> None:
     status, kind, pointers = problem(api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE} | fields))
     assert (status, kind) == (422, "invalid-input")
     assert pointer in pointers
@@ -288,7 +288,7 @@ def test_what_is_wrong_with_a_trigger_is_said_with_its_place(api: httpx.Client, 
         ({"Content-Type": "application/json"}, b'{"id": "' + b"x" * 600 + b'"}', 422),
     ],
 )
-def test_what_is_no_event_is_refused(api: httpx.Client, headers: dict[str, str], body: bytes, status: int) -> None:
+def test_a_malformed_event_is_refused(api: httpx.Client, headers: dict[str, str], body: bytes, status: int) -> None:
     trigger = create(api)
     raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     answer = api.post(f"/v1/triggers/{trigger['id']}/fire", headers=raw, content=body)
@@ -296,7 +296,7 @@ def test_what_is_no_event_is_refused(api: httpx.Client, headers: dict[str, str],
     assert jobs(api) == []
 
 
-def test_lists_go_back_page_by_page(api: httpx.Client) -> None:
+def test_lists_are_paginated(api: httpx.Client) -> None:
     made = [create(api, name=str(number))["id"] for number in range(3)]
     trigger = {"id": made[0]}
     for number in range(3):
@@ -312,14 +312,14 @@ def test_lists_go_back_page_by_page(api: httpx.Client) -> None:
     assert detail["event"]["data"] == PLAIN | {"id": "2"}
 
 
-def test_a_tenant_has_no_more_triggers_than_are_allowed(settings: Settings, database: Database) -> None:
+def test_the_number_of_triggers_per_tenant_is_limited(settings: Settings, database: Database) -> None:
     few = settings.model_copy(update={"max_triggers": 1})
     with serving(few) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         create(api)
         assert problem(api.post("/v1/triggers", json={"name": "t", "template": TEMPLATE}))[:2] == (409, "conflict")
 
 
-def test_without_a_secret_of_its_own_the_service_takes_keys_only(settings: Settings, database: Database) -> None:
+def test_without_a_secret_key_the_service_accepts_api_keys_only(settings: Settings, database: Database) -> None:
     bare = settings.model_copy(update={"secret_key": None})
     with serving(bare) as url, client(url, key_for(database, Scope.ADMIN)) as api, client(url, None) as stranger:
         trigger = create(api)
@@ -330,7 +330,7 @@ def test_without_a_secret_of_its_own_the_service_takes_keys_only(settings: Setti
         assert api.post(f"/v1/triggers/{trigger['id']}/rotate-secret").status_code == 503
 
 
-def test_deleting_a_trigger_forgets_its_log_and_keeps_its_jobs(api: httpx.Client) -> None:
+def test_deleting_a_trigger_deletes_its_log_and_keeps_its_jobs(api: httpx.Client) -> None:
     trigger = create(api)
     job_id = fire(api, trigger, PLAIN).json()["job_id"]
     assert api.delete(f"/v1/triggers/{trigger['id']}").status_code == 204
@@ -338,7 +338,7 @@ def test_deleting_a_trigger_forgets_its_log_and_keeps_its_jobs(api: httpx.Client
     assert [job["id"] for job in jobs(api)] == [job_id]
 
 
-def test_old_firings_are_forgotten_and_their_events_with_them(api: httpx.Client, database: Database) -> None:
+def test_old_firings_and_their_event_ids_expire(api: httpx.Client, database: Database) -> None:
     trigger = create(api)
     fired = fire(api, trigger, PLAIN).json()
     with database.begin() as session:

@@ -59,7 +59,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return begun
 
 
-def test_the_answer_comes_when_the_job_ends(api: httpx.Client, database: Database, pauses: list[float]) -> None:
+def test_the_response_arrives_when_the_job_ends(api: httpx.Client, database: Database, pauses: list[float]) -> None:
     job_id = insert_job(database, state=JobState.RUNNING)
     waiting = in_thread(lambda: api.get(f"/v1/jobs/{job_id}", headers=prefer(50)))
     eventually(lambda: pauses)
@@ -74,7 +74,7 @@ def test_the_answer_comes_when_the_job_ends(api: httpx.Client, database: Databas
     assert answer.headers["etag"] == api.get(f"/v1/jobs/{job_id}").headers["etag"]
 
 
-def test_the_answer_comes_at_the_latest_after_the_seconds_named(api: httpx.Client, database: Database) -> None:
+def test_the_response_arrives_after_the_seconds_at_most(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     began = time.monotonic()
     answer = api.get(f"/v1/jobs/{job_id}", headers=prefer(1))
@@ -82,19 +82,19 @@ def test_the_answer_comes_at_the_latest_after_the_seconds_named(api: httpx.Clien
     assert (answer.json()["state"], answer.headers["preference-applied"]) == ("queued", "wait=1")
 
 
-def test_a_job_that_has_ended_is_not_waited_for(api: httpx.Client, database: Database) -> None:
+def test_a_finished_job_is_returned_at_once(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, state=JobState.FAILED)
     assert api.get(f"/v1/jobs/{job_id}", headers=prefer(999)).headers["preference-applied"] == "wait=60"
 
 
 @pytest.mark.parametrize("value", ["wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "wait=²", "respond-async", "x=1, wait", ""])
-def test_what_is_no_preference_of_ours_is_ignored(api: httpx.Client, database: Database, value: str) -> None:
+def test_unsupported_preferences_are_ignored(api: httpx.Client, database: Database, value: str) -> None:
     answer = api.get(f"/v1/jobs/{insert_job(database)}", headers=[(b"Prefer", value.encode())])
     assert (answer.status_code, answer.headers["vary"]) == (200, "Prefer")
     assert "preference-applied" not in answer.headers
 
 
-def test_a_new_job_is_waited_for_and_its_answer_again_too(api: httpx.Client, database: Database, pauses: list[float]) -> None:
+def test_a_creation_and_its_idempotent_repeat_can_wait(api: httpx.Client, database: Database, pauses: list[float]) -> None:
     keyed = {"Idempotency-Key": "k"}
     waiting = in_thread(lambda: api.post("/v1/jobs", json=BODY, headers=keyed | prefer(50)))
     eventually(lambda: pauses)
@@ -114,7 +114,7 @@ def test_a_new_job_is_waited_for_and_its_answer_again_too(api: httpx.Client, dat
     assert (plain.json()["state"], "preference-applied" in plain.headers) == ("queued", False)
 
 
-def test_a_job_that_is_deleted_meanwhile_is_gone_for_readers_and_made_for_its_creator(
+def test_a_deletion_during_the_wait_gives_404_or_the_created_job(
     api: httpx.Client, database: Database, pauses: list[float]
 ) -> None:
     made = api.post("/v1/jobs", json=BODY, headers={"Idempotency-Key": "k"})
@@ -134,7 +134,7 @@ def test_another_tenants_job_is_not_waited_for(api: httpx.Client, database: Data
     assert api.get(f"/v1/jobs/{job_id}", headers=prefer(60)).status_code == 404
 
 
-def test_after_the_wait_only_a_change_is_told(api: httpx.Client, database: Database) -> None:
+def test_after_the_wait_an_etag_match_gives_not_modified(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, state=JobState.RUNNING)
     path = f"/v1/jobs/{job_id}"
     known = {"If-None-Match": api.get(path).headers["etag"]}
@@ -157,7 +157,7 @@ async def many(url: str, key: str, job_id: UUID, count: int) -> "AsyncIterator[l
         await asyncio.gather(*waiting)
 
 
-def test_two_hundred_who_wait_hold_nobody_up(settings: Settings, database: Database, pauses: list[float]) -> None:
+def test_two_hundred_waiting_requests_block_no_other(settings: Settings, database: Database, pauses: list[float]) -> None:
     job_id, key = insert_job(database, state=JobState.RUNNING), key_for(database, Scope.ADMIN)
 
     async def check(url: str) -> list[httpx.Response]:
@@ -174,7 +174,7 @@ def test_two_hundred_who_wait_hold_nobody_up(settings: Settings, database: Datab
     assert {(answer.status_code, answer.json()["state"]) for answer in answers} == {(200, "succeeded")}
 
 
-def test_more_than_may_wait_are_answered_at_once(settings: Settings, database: Database) -> None:
+def test_requests_over_the_waiting_limit_are_answered_at_once(settings: Settings, database: Database) -> None:
     path = f"/v1/jobs/{insert_job(database)}"
     with (
         serving(settings.model_copy(update={"max_event_streams": 1})) as url,
@@ -187,9 +187,7 @@ def test_more_than_may_wait_are_answered_at_once(settings: Settings, database: D
         assert (made.status_code, "preference-applied" in made.headers) == (201, False)
 
 
-def test_a_wait_outlives_the_loss_of_all_connections_to_the_database(
-    api: httpx.Client, database: Database, pauses: list[float]
-) -> None:
+def test_a_wait_survives_the_loss_of_all_database_connections(api: httpx.Client, database: Database, pauses: list[float]) -> None:
     job_id = insert_job(database, state=JobState.RUNNING)
     waiting = in_thread(lambda: api.get(f"/v1/jobs/{job_id}", headers=prefer(50)))
     eventually(lambda: pauses)
@@ -198,7 +196,7 @@ def test_a_wait_outlives_the_loss_of_all_connections_to_the_database(
     assert waiting.result(CEILING_SECONDS).json()["state"] == "succeeded"
 
 
-def test_a_service_that_is_told_to_stop_answers_those_who_wait(settings: Settings, database: Database) -> None:
+def test_a_service_that_stops_answers_waiting_requests(settings: Settings, database: Database) -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
     process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)

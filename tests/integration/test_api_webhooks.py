@@ -17,7 +17,7 @@ from tests.support.webhooks import URL, create, deliveries
 ENDS = ["job.succeeded", "job.failed", "job.cancelled", "job.expired"]
 
 
-def test_a_webhook_is_made_with_a_secret_that_is_shown_once(api: httpx.Client) -> None:
+def test_a_webhook_is_created_with_a_secret_shown_once(api: httpx.Client) -> None:
     made = create(api, description="ours")
     secret = made.pop("secret")
     assert secret.startswith("whsec_")
@@ -35,7 +35,7 @@ def test_no_secret_is_stored(api: httpx.Client, database: Database) -> None:
         assert secret.removeprefix("whsec_") not in rows
 
 
-def test_a_rotation_makes_a_new_secret_and_says_how_long_the_old_one_holds(api: httpx.Client) -> None:
+def test_rotation_returns_a_new_secret_and_the_overlap(api: httpx.Client) -> None:
     made = create(api)
     rotated = api.post(f"/v1/webhooks/{made['id']}/rotate-secret", json={"overlap_seconds": 60})
     assert rotated.status_code == 200
@@ -45,7 +45,7 @@ def test_a_rotation_makes_a_new_secret_and_says_how_long_the_old_one_holds(api: 
     assert default["old_secret_until"] > rotated.json()["old_secret_until"]
 
 
-def test_a_webhook_is_changed_field_by_field(api: httpx.Client) -> None:
+def test_a_webhook_is_patched_field_by_field(api: httpx.Client) -> None:
     made = create(api)
     path = f"/v1/webhooks/{made['id']}"
     changed = api.patch(path, json={"url": "https://other.example/", "events": ["job.failed", "job.failed"]}).json()
@@ -75,7 +75,7 @@ def test_a_webhook_is_changed_field_by_field(api: httpx.Client) -> None:
         ({"url": URL, "secret": "mine"}, "/secret"),
     ],
 )
-def test_what_is_wrong_with_a_webhook_is_said_with_its_place(api: httpx.Client, body: dict[str, Any], pointer: str) -> None:
+def test_errors_in_a_webhook_have_a_pointer(api: httpx.Client, body: dict[str, Any], pointer: str) -> None:
     status, kind, pointers = problem(api.post("/v1/webhooks", json=body))
     assert (status, kind) in {(422, "invalid-input"), (400, "malformed-body")}
     assert pointer in [*pointers, ""]
@@ -85,7 +85,7 @@ def test_what_is_wrong_with_a_webhook_is_said_with_its_place(api: httpx.Client, 
     assert len(api.get("/v1/webhooks").json()["items"]) == 1
 
 
-def test_a_tenant_has_no_more_than_twenty(api: httpx.Client) -> None:
+def test_a_tenant_has_at_most_twenty_webhooks(api: httpx.Client) -> None:
     for _ in range(20):
         create(api)
     status, kind, _ = problem(api.post("/v1/webhooks", json={"url": URL}))
@@ -104,7 +104,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_another_tenants_webhook_is_not_there(api: httpx.Client, database: Database, method: str, path: str) -> None:
+def test_another_tenants_webhook_is_not_found(api: httpx.Client, database: Database, method: str, path: str) -> None:
     made = create(api)
     delivery = api.post(f"/v1/webhooks/{made['id']}/test").json()["id"]
     body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
@@ -116,7 +116,7 @@ def test_another_tenants_webhook_is_not_there(api: httpx.Client, database: Datab
     assert problem(api.request(method, unknown, **body))[:2] == (404, "not-found")
 
 
-def test_readers_may_look_and_nothing_else(api: httpx.Client, database: Database) -> None:
+def test_read_only_keys_cannot_change_anything(api: httpx.Client, database: Database) -> None:
     made = create(api)
     with client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as reader:
         assert reader.get(f"/v1/webhooks/{made['id']}/deliveries").status_code == 200
@@ -124,7 +124,7 @@ def test_readers_may_look_and_nothing_else(api: httpx.Client, database: Database
         assert problem(reader.delete(f"/v1/webhooks/{made['id']}"))[:2] == (403, "forbidden")
 
 
-def test_an_event_makes_one_delivery_for_each_webhook_that_wants_it(api: httpx.Client, database: Database) -> None:
+def test_an_event_makes_one_delivery_per_subscribed_webhook(api: httpx.Client, database: Database) -> None:
     ends, starts = create(api), create(api, events=["job.attempt_started"])
     off = create(api)
     api.patch(f"/v1/webhooks/{off['id']}", json={"enabled": False})
@@ -143,7 +143,7 @@ def test_an_event_makes_one_delivery_for_each_webhook_that_wants_it(api: httpx.C
     assert deliveries(api, off) == []
 
 
-def test_an_event_that_is_rolled_back_is_told_to_nobody(api: httpx.Client, database: Database) -> None:
+def test_a_rolled_back_event_is_not_delivered(api: httpx.Client, database: Database) -> None:
     made = create(api)
     job_id = insert_job(database)
     with database.begin() as session:
@@ -152,7 +152,7 @@ def test_an_event_that_is_rolled_back_is_told_to_nobody(api: httpx.Client, datab
     assert deliveries(api, made) == []
 
 
-def test_the_log_goes_back_page_by_page_and_by_state(api: httpx.Client) -> None:
+def test_the_log_is_paginated_and_filtered_by_state(api: httpx.Client) -> None:
     made = create(api)
     sent = [api.post(f"/v1/webhooks/{made['id']}/test").json()["id"] for _ in range(5)]
     seen: list[str] = []
@@ -168,7 +168,7 @@ def test_the_log_goes_back_page_by_page_and_by_state(api: httpx.Client) -> None:
     assert problem(api.get(f"/v1/webhooks/{made['id']}/deliveries", params={"cursor": "x"}))[0] == 422
 
 
-def test_what_is_on_its_way_is_not_sent_twice_and_what_is_switched_off_not_at_all(api: httpx.Client) -> None:
+def test_pending_deliveries_and_disabled_webhooks_do_not_replay(api: httpx.Client) -> None:
     made = create(api)
     path = f"/v1/webhooks/{made['id']}"
     delivery = api.post(f"{path}/test").json()["id"]
@@ -180,7 +180,7 @@ def test_what_is_on_its_way_is_not_sent_twice_and_what_is_switched_off_not_at_al
     assert problem(api.post(f"{path}/deliveries/{delivery}/replay"))[:2] == (409, "conflict")
 
 
-def test_without_a_secret_of_its_own_the_service_makes_no_webhooks(settings: Settings, database: Database) -> None:
+def test_without_a_secret_key_the_service_creates_no_webhooks(settings: Settings, database: Database) -> None:
     with (
         serving(settings.model_copy(update={"secret_key": None})) as url,
         client(url, key_for(database, Scope.ADMIN)) as caller,
@@ -190,7 +190,7 @@ def test_without_a_secret_of_its_own_the_service_makes_no_webhooks(settings: Set
         assert "DSNOT_SECRET_KEY" in answer.json()["detail"]
 
 
-def test_a_delivery_is_shown_with_its_message_and_the_log_by_type(api: httpx.Client, database: Database) -> None:
+def test_a_delivery_has_its_message_and_the_log_filters_by_type(api: httpx.Client, database: Database) -> None:
     made = create(api)
     path = f"/v1/webhooks/{made['id']}/deliveries"
     sent = api.post(f"/v1/webhooks/{made['id']}/test").json()

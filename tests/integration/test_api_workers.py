@@ -25,7 +25,7 @@ def states(api: httpx.Client) -> dict[str, str]:
     return {worker["id"]: worker["state"] for worker in api.get("/v1/workers").json()["items"]}
 
 
-def test_a_real_worker_introduces_itself_and_says_when_it_stops(api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
+def test_a_real_worker_registers_and_deregisters(api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
     with starting(settings, tmp_path) as worker:
         eventually(lambda: list(states(api).values()) == ["idle"])
         (shown,) = api.get("/v1/workers").json()["items"]
@@ -40,9 +40,7 @@ def test_a_real_worker_introduces_itself_and_says_when_it_stops(api: httpx.Clien
     assert list(states(api).values()) == ["stopped"]
 
 
-def test_a_worker_is_busy_with_the_job_it_holds_and_other_tenants_do_not_learn_which(
-    api: httpx.Client, database: Database
-) -> None:
+def test_a_busy_worker_shows_its_job_to_the_jobs_tenant_only(api: httpx.Client, database: Database) -> None:
     job_id = insert_job(database)
     with database.begin() as session:
         repository.started(session, IDENTITY, Usage(1, 2))
@@ -56,7 +54,7 @@ def test_a_worker_is_busy_with_the_job_it_holds_and_other_tenants_do_not_learn_w
     assert (shown["state"], shown["job_id"], shown["attempt"]) == ("busy", str(job_id), 1)
 
 
-def test_a_worker_without_a_sign_of_life_for_a_lease_is_silent(api: httpx.Client, database: Database, settings: Settings) -> None:
+def test_a_worker_without_heartbeat_for_a_lease_is_silent(api: httpx.Client, database: Database, settings: Settings) -> None:
     with database.begin() as session:
         repository.started(session, IDENTITY, Usage(1, 2))
     assert states(api) == {IDENTITY.id: "idle"}

@@ -35,7 +35,7 @@ def artifact(settings: Settings, database: Database, source: Path) -> Path:
     return Path(settings.artifact_url.removeprefix("file://")) / str(job.artifact_prefix)
 
 
-def test_transformers_gives_the_same_with_and_without_accelerate(artifact: Path, source: Path) -> None:
+def test_transformers_loads_equally_with_and_without_accelerate(artifact: Path, source: Path) -> None:
     ids = AutoTokenizer.from_pretrained(artifact)(TEXT, return_tensors="pt").input_ids
     assert torch.equal(ids, AutoTokenizer.from_pretrained(source)(TEXT, return_tensors="pt").input_ids)
     plain = AutoModelForCausalLM.from_pretrained(artifact)
@@ -52,7 +52,7 @@ def test_transformers_gives_the_same_with_and_without_accelerate(artifact: Path,
     assert sum(int((value == 0).sum()) for value in layers) == sum(value.numel() for value in layers) / 2
 
 
-def test_lm_eval_scores_with_it_what_transformers_does(artifact: Path) -> None:
+def test_lm_eval_scores_match_transformers(artifact: Path) -> None:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
@@ -74,6 +74,6 @@ def test_safetensors_reads_the_tensors_of_the_source(artifact: Path, source: Pat
             assert (new.get_shape(), new.get_dtype()) == (old.get_shape(), old.get_dtype())
 
 
-def test_the_config_is_the_source_s_to_the_byte(artifact: Path, source: Path) -> None:
+def test_the_config_is_copied_byte_for_byte(artifact: Path, source: Path) -> None:
     assert (artifact / "config.json").read_bytes() == (source / "config.json").read_bytes()
     assert "quantization_config" not in json.loads((artifact / "config.json").read_bytes())

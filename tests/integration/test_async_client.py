@@ -34,7 +34,7 @@ def play(settings: Settings, database: Database) -> Iterator[Play]:
         yield lambda scene: asyncio.run(with_client(scene))
 
 
-def test_what_is_asked_for_comes_back_and_lists_are_whole(play: Play, database: Database) -> None:
+def test_requests_return_typed_results_and_lists_are_complete(play: Play, database: Database) -> None:
     made = {str(insert_job(database)) for _ in range(45)}
 
     async def scene(client: AsyncDsnotClient) -> None:
@@ -50,7 +50,7 @@ def test_what_is_asked_for_comes_back_and_lists_are_whole(play: Play, database: 
     play(scene)
 
 
-def test_one_client_follows_waits_and_asks_at_the_same_time(play: Play, database: Database) -> None:
+def test_one_client_streams_waits_and_requests_concurrently(play: Play, database: Database) -> None:
     async def collect(client: AsyncDsnotClient, job_id: str, begun: asyncio.Event) -> list[Event]:
         seen = []
         async for event in client.events(job_id):
@@ -78,7 +78,7 @@ def test_one_client_follows_waits_and_asks_at_the_same_time(play: Play, database
     play(scene)
 
 
-def test_a_stream_may_be_left_early(play: Play, settings: Settings) -> None:
+def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
     async def scene(client: AsyncDsnotClient) -> None:
         job = await client.create_job(BODY)
         for _ in range(settings.max_event_streams + 1):
@@ -88,7 +88,7 @@ def test_a_stream_may_be_left_early(play: Play, settings: Settings) -> None:
     play(scene)
 
 
-def test_waiting_ends_with_the_job_or_with_patience(play: Play, database: Database) -> None:
+def test_waiting_ends_with_the_job_or_the_timeout(play: Play, database: Database) -> None:
     async def scene(client: AsyncDsnotClient) -> None:
         job = await client.create_job(BODY)
         with pytest.raises(TimeoutError, match="still queued"):
@@ -99,7 +99,7 @@ def test_waiting_ends_with_the_job_or_with_patience(play: Play, database: Databa
     play(scene)
 
 
-def test_an_artifact_arrives_whole_and_is_completed_after_a_break(
+def test_an_artifact_is_downloaded_and_resumed_after_a_break(
     play: Play, settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     job_id, folder = str(publish(settings, database)), tmp_path / "got"
@@ -114,7 +114,7 @@ def test_an_artifact_arrives_whole_and_is_completed_after_a_break(
     assert {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == FILES
 
 
-def test_text_webhooks_and_triggers_are_there_too(play: Play, tmp_path: Path) -> None:
+def test_data_sets_webhooks_and_triggers_work(play: Play, tmp_path: Path) -> None:
     text = tmp_path / "tickets.txt"
     text.write_text("It does not work.\n\nNow it does.\n" * 50_000)
 

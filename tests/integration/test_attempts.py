@@ -70,7 +70,7 @@ def take_away(database: Database, claim: Claim) -> None:
     write(database, endings.lose, claim)
 
 
-def test_claims_that_race_start_one_attempt_each(database: Database) -> None:
+def test_concurrent_claims_start_one_attempt_each(database: Database) -> None:
     jobs = {insert_job(database) for _ in range(5)}
     with ThreadPoolExecutor(8) as pool:
         claims = [found for found in pool.map(lambda _: claim(database), range(24)) if found]
@@ -80,7 +80,7 @@ def test_claims_that_race_start_one_attempt_each(database: Database) -> None:
         assert event_types(database, job_id) == ["created", "attempt_started"]
 
 
-def test_a_job_whose_row_is_locked_for_a_moment_is_still_claimed(database: Database) -> None:
+def test_a_briefly_locked_job_is_still_claimed(database: Database) -> None:
     job_id = insert_job(database)
     with ThreadPoolExecutor(1) as pool, database.begin() as session:
         session.execute(update(Job).where(Job.id == job_id).values(sent_at=func.now()))
@@ -89,14 +89,14 @@ def test_a_job_whose_row_is_locked_for_a_moment_is_still_claimed(database: Datab
         assert waiting.result(timeout=CEILING_SECONDS).job_id == job_id
 
 
-def test_the_best_job_is_claimed_first(database: Database) -> None:
+def test_the_job_with_the_highest_priority_is_claimed_first(database: Database) -> None:
     young_high = insert_job(database, priority=5)
     old_low = insert_job(database, priority=0, age_seconds=60)
     old_high = insert_job(database, priority=5, age_seconds=30)
     assert [claimed(database).job_id for _ in range(3)] == [old_high, young_high, old_low]
 
 
-def test_a_claim_opens_an_attempt_and_starts_the_clocks(database: Database) -> None:
+def test_a_claim_opens_an_attempt_and_sets_its_deadlines(database: Database) -> None:
     job_id = insert_job(database, run_deadline_seconds=100)
     found = claimed(database, lease_seconds=60)
     job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
@@ -109,7 +109,7 @@ def test_a_claim_opens_an_attempt_and_starts_the_clocks(database: Database) -> N
     assert found == Claim(job_id, "test", 1, 1, job.spec, None)
 
 
-def test_a_heartbeat_renews_the_lease_and_brings_the_wish(database: Database) -> None:
+def test_a_heartbeat_renews_the_lease_and_returns_the_directive(database: Database) -> None:
     job_id = insert_job(database)
     found = claimed(database, lease_seconds=1)
     before = attempts_of(database, job_id)[0].lease_expires_at
@@ -121,7 +121,7 @@ def test_a_heartbeat_renews_the_lease_and_brings_the_wish(database: Database) ->
     assert write(database, repository.heartbeat, found, 60) == Wish.ABANDON
 
 
-def test_a_lease_that_ran_out_can_be_renewed_until_somebody_acts_on_it(database: Database) -> None:
+def test_an_expired_lease_can_be_renewed_until_it_is_swept(database: Database) -> None:
     insert_job(database)
     found = claimed(database, lease_seconds=-1)
     assert write(database, repository.heartbeat, found, 60) == Wish.CONTINUE
@@ -163,7 +163,7 @@ def test_a_stale_fence_writes_nothing(database: Database, name: str, now: str) -
     assert snapshot(database, job_id) == before
 
 
-def test_a_new_attempt_starts_without_the_results_of_the_one_before(database: Database) -> None:
+def test_a_new_attempt_starts_without_earlier_results(database: Database) -> None:
     job_id = insert_job(database)
     first = claimed(database)
     write(database, repository.stage_started, first, Stage.PRUNING)
@@ -177,7 +177,7 @@ def test_a_new_attempt_starts_without_the_results_of_the_one_before(database: Da
         assert session.scalars(select(Layer)).all() == []
 
 
-def test_a_block_is_written_once_however_often_it_is_reported(database: Database) -> None:
+def test_a_block_is_written_once_even_if_reported_twice(database: Database) -> None:
     job_id = insert_job(database)
     found = claimed(database)
     report = {"done": 1, "total": 2, "unit": "blocks", "eta_seconds": 1.0}
@@ -204,14 +204,14 @@ def test_the_revision_is_stored_in_the_spec(database: Database) -> None:
         (DeviceClass.CPU, ["cpu", "any"]),
     ],
 )
-def test_a_worker_takes_what_its_device_may_run(database: Database, device: DeviceClass, order: list[str]) -> None:
+def test_a_worker_claims_jobs_for_its_device_class(database: Database, device: DeviceClass, order: list[str]) -> None:
     for age, wanted in ((30, "gpu"), (20, "cpu"), (10, "any")):
         insert_job(database, device=wanted, age_seconds=age)
     found = [claim(database, device=device) for _ in range(3)]
     assert [taken and taken.spec["device"] for taken in found] == [*order, None]
 
 
-def test_a_job_that_its_worker_has_paused_waits_and_the_attempt_does_not_count(database: Database) -> None:
+def test_pausing_requeues_the_job_without_counting_the_attempt(database: Database) -> None:
     job_id = insert_job(database, max_attempts=1)
     found = claimed(database)
     set_state(database, job_id, JobState.PAUSING)
@@ -225,7 +225,7 @@ def test_a_job_that_its_worker_has_paused_waits_and_the_attempt_does_not_count(d
 
 
 @pytest.mark.parametrize("end", ["fail", "release", "lose"])
-def test_a_job_that_is_to_be_paused_waits_however_its_attempt_ends(database: Database, end: str) -> None:
+def test_a_pausing_job_is_paused_however_its_attempt_ends(database: Database, end: str) -> None:
     job_id = insert_job(database)
     found = claimed(database)
     set_state(database, job_id, JobState.PAUSING)
@@ -233,7 +233,7 @@ def test_a_job_that_is_to_be_paused_waits_however_its_attempt_ends(database: Dat
     assert job_row(database, job_id).state == JobState.PAUSED
 
 
-def test_success_is_final_and_may_be_reported_twice(database: Database) -> None:
+def test_success_is_final_and_idempotent(database: Database) -> None:
     job_id = insert_job(database)
     found = claimed(database)
     for _ in range(2):
@@ -245,7 +245,7 @@ def test_success_is_final_and_may_be_reported_twice(database: Database) -> None:
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["succeeded"]
 
 
-def test_a_failure_that_may_pass_is_retried_with_growing_waits_until_the_attempts_are_used_up(database: Database) -> None:
+def test_transient_failures_are_retried_with_backoff_and_limit(database: Database) -> None:
     job_id = insert_job(database, max_attempts=3)
     waits = []
     for _ in range(2):
@@ -260,7 +260,7 @@ def test_a_failure_that_may_pass_is_retried_with_growing_waits_until_the_attempt
     assert event_types(database, job_id)[-2:] == ["attempt_ended", "failed"]
 
 
-def test_the_message_of_a_retry_is_due_when_the_job_is(database: Database) -> None:
+def test_the_message_of_a_retry_is_due_with_its_job(database: Database) -> None:
     job_id = insert_job(database, send=False)
     write(database, endings.fail, claimed(database), RETRYABLE, retry_seconds=100)
     with database.begin() as session:
@@ -268,13 +268,13 @@ def test_the_message_of_a_retry_is_due_when_the_job_is(database: Database) -> No
     assert message.due_at == job_row(database, job_id).available_at
 
 
-def test_a_failure_that_will_not_pass_is_final_at_once(database: Database) -> None:
+def test_a_permanent_failure_is_final_at_once(database: Database) -> None:
     job_id = insert_job(database)
     write(database, endings.fail, claimed(database), FINAL, retry_seconds=0)
     assert job_row(database, job_id).state == JobState.FAILED
 
 
-def test_a_released_attempt_does_not_count_and_the_job_is_free_at_once(database: Database) -> None:
+def test_a_released_attempt_does_not_count_and_frees_the_job(database: Database) -> None:
     job_id = insert_job(database, max_attempts=1)
     for number in (1, 2, 3):
         found = claimed(database)
@@ -285,7 +285,7 @@ def test_a_released_attempt_does_not_count_and_the_job_is_free_at_once(database:
     assert {attempt.outcome for attempt in attempts_of(database, job_id)} == {"released"}
 
 
-def test_a_job_that_takes_its_workers_down_fails_with_worker_lost(database: Database) -> None:
+def test_a_job_that_crashes_its_workers_fails_with_worker_lost(database: Database) -> None:
     job_id = insert_job(database, max_attempts=2)
     take_away(database, claimed(database))
     assert job_row(database, job_id).state == JobState.QUEUED
@@ -298,7 +298,7 @@ def test_a_job_that_takes_its_workers_down_fails_with_worker_lost(database: Data
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "lose"])
-def test_a_job_that_is_being_cancelled_is_never_queued_again(database: Database, end: str) -> None:
+def test_a_cancelling_job_is_never_queued_again(database: Database, end: str) -> None:
     job_id = insert_job(database)
     found = claimed(database)
     set_state(database, job_id, JobState.CANCELLING)
@@ -309,9 +309,7 @@ def test_a_job_that_is_being_cancelled_is_never_queued_again(database: Database,
 
 @pytest.mark.parametrize("source", JobState)
 @pytest.mark.parametrize("target", JobState)
-def test_the_database_allows_exactly_the_transitions_of_the_contract(
-    database: Database, source: JobState, target: JobState
-) -> None:
+def test_the_database_enforces_the_transitions_of_the_contract(database: Database, source: JobState, target: JobState) -> None:
     job_id = insert_job(database)
     with database.begin() as session:
         session.execute(text("ALTER TABLE jobs DISABLE TRIGGER job_updated"))

@@ -49,7 +49,7 @@ def _json_lines(stack: Up, *arguments: str) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_job_is_asked_for_followed_and_shown(stack: Up, done_job: dict[str, Any]) -> None:
+def test_a_job_is_submitted_watched_and_shown(stack: Up, done_job: dict[str, Any]) -> None:
     assert done_job["state"] == "succeeded"
     assert done_job["labels"] == {"team": "x"}
     assert _json(stack, "jobs", "show", done_job["id"])["metrics"] == done_job["metrics"]
@@ -59,7 +59,7 @@ def test_a_job_is_asked_for_followed_and_shown(stack: Up, done_job: dict[str, An
     assert done_job["id"] == _json_lines(stack, "jobs", "list", "--search", done_job["id"][:8], "--sort", "model")[0]["id"]
 
 
-def test_people_get_tables(stack: Up, done_job: dict[str, Any]) -> None:
+def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
     listed = dsnot(stack.home, "jobs", "list")
     assert done_job["id"] in listed.stdout
     shown = dsnot(stack.home, "jobs", "show", done_job["id"]).stdout
@@ -87,13 +87,13 @@ def test_bad_input_is_refused_with_a_pointer_to_it(stack: Up, arguments: list[st
     assert "Traceback" not in done.stderr
 
 
-def test_a_spec_is_read_from_standard_input_and_unknown_fields_are_pointed_at(stack: Up) -> None:
+def test_a_spec_is_read_from_stdin_and_bad_fields_are_reported(stack: Up) -> None:
     done = dsnot(stack.home, "jobs", "submit", "--spec", "-", stdin=json.dumps(SPEC | {"colour": "red"}))
     assert done.returncode == 1
     assert "/colour" in done.stderr
 
 
-def test_an_unknown_job_is_said_to_be_unknown(stack: Up) -> None:
+def test_an_unknown_job_is_reported(stack: Up) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
     for command in (["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["artifacts", "download"]):
         done = dsnot(stack.home, *command, unknown)
@@ -103,7 +103,7 @@ def test_an_unknown_job_is_said_to_be_unknown(stack: Up) -> None:
         assert done.stdout == ""
 
 
-def test_a_job_that_fails_says_why_and_the_exit_status_tells(stack: Up) -> None:
+def test_a_failed_job_sets_message_and_exit_status(stack: Up) -> None:
     done = dsnot(stack.home, "jobs", "submit", *_TINY, "--samples", "65536", "--sequence-length", "512", "--watch")
     assert done.returncode == 1
     assert "not-enough-calibration-data" in done.stderr
@@ -120,13 +120,13 @@ def test_a_cancelled_job_has_exit_status_3(stack: Up) -> None:
         os.kill(stack.pids["worker"], signal.SIGCONT)
 
 
-def test_a_job_that_has_ended_is_not_cancelled(stack: Up, done_job: dict[str, Any]) -> None:
+def test_a_finished_job_is_not_cancelled(stack: Up, done_job: dict[str, Any]) -> None:
     done = dsnot(stack.home, "jobs", "cancel", done_job["id"])
     assert done.returncode == 1
     assert "succeeded" in done.stderr
 
 
-def test_an_artifact_is_downloaded_whole_and_loads(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+def test_an_artifact_is_downloaded_completely_and_loads(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     answer = _json(stack, "artifacts", "download", done_job["id"], "--to", str(tmp_path / "pruned"))
@@ -140,7 +140,7 @@ def test_an_artifact_is_downloaded_whole_and_loads(stack: Up, done_job: dict[str
     assert float((weight == 0).float().mean()) == pytest.approx(0.5)
 
 
-def test_the_report_of_a_job_is_fetched_alone(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+def test_the_report_of_a_job_is_downloaded_alone(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
     target = tmp_path / "pages" / "one.html"
     answer = _json(stack, "jobs", "report", done_job["id"], "--to", str(target))
     assert answer["file"] == str(target)
@@ -150,7 +150,7 @@ def test_the_report_of_a_job_is_fetched_alone(stack: Up, done_job: dict[str, Any
     assert f"{perplexity:,.3f}" in target.read_text()
 
 
-def test_packed_weights_are_asked_for_downloaded_unpacked_and_verified(stack: Up, tmp_path: Path) -> None:
+def test_packed_weights_are_downloaded_unpacked_and_verified(stack: Up, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     done = dsnot(stack.home, "jobs", "submit", *_TINY, "--evaluate", "wiki-sample", "--format", "packed", "--watch", "--json")
@@ -170,7 +170,7 @@ def test_packed_weights_are_asked_for_downloaded_unpacked_and_verified(stack: Up
     assert "repeat it with `dense`" in refused.stderr
 
 
-def test_a_file_altered_in_the_store_is_refused_and_not_kept(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
+def test_a_file_altered_in_the_store_is_refused_and_deleted(stack: Up, done_job: dict[str, Any], tmp_path: Path) -> None:
     (stored,) = (stack.home / "artifacts" / "jobs" / done_job["id"]).rglob("*.safetensors")
     content = bytearray(stored.read_bytes())
     content[-1] ^= 1
@@ -183,7 +183,7 @@ def test_a_file_altered_in_the_store_is_refused_and_not_kept(stack: Up, done_job
     assert not list((tmp_path / "pruned").glob("model.safetensors*"))
 
 
-def test_keys_are_made_listed_and_revoked(stack: Up) -> None:
+def test_keys_are_created_listed_and_revoked(stack: Up) -> None:
     made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
     assert made["key"] == f"dsnot_{made['id']}_{made['key'].split('_', 2)[2]}"
     assert made["id"] in [key["id"] for key in _json_lines(stack, "keys", "list")]
@@ -200,7 +200,7 @@ def test_keys_are_made_listed_and_revoked(stack: Up) -> None:
     assert dsnot(stack.home, "keys", "revoke", "nothing").returncode == 1
 
 
-def test_a_key_gets_a_new_secret(stack: Up) -> None:
+def test_a_key_is_rotated(stack: Up) -> None:
     made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
     again = _json(stack, "keys", "rotate", made["id"], "--overlap", "0")
     assert again["id"] == made["id"]
@@ -212,7 +212,7 @@ def test_a_key_gets_a_new_secret(stack: Up) -> None:
     assert "make a new one" in dsnot(stack.home, "keys", "rotate", made["id"]).stderr
 
 
-def test_who_did_what_is_listed(stack: Up, done_job: dict[str, Any]) -> None:
+def test_the_audit_log_is_listed(stack: Up, done_job: dict[str, Any]) -> None:
     made = _json(stack, "keys", "create", "--name", "pipeline", "--scope", "jobs:read")
     entries = _json_lines(stack, "audit")
     newest = next(each for each in entries if each["action"] == "create_key")
@@ -227,7 +227,7 @@ def test_who_did_what_is_listed(stack: Up, done_job: dict[str, Any]) -> None:
     assert done_job["id"] in dsnot(stack.home, "audit", "--action", "create_job").stdout
 
 
-def test_a_tenant_gets_limits_of_its_own(stack: Up) -> None:
+def test_a_tenant_gets_its_own_quotas(stack: Up) -> None:
     assert _json(stack, "quotas", "show", "--tenant", "small") == {}
     assert _json(stack, "quotas", "set", "--tenant", "small", "--max-queued-jobs", "2") == {"max_queued_jobs": 2}
     both = {"max_queued_jobs": 2, "writes_per_minute": 10}
@@ -238,7 +238,7 @@ def test_a_tenant_gets_limits_of_its_own(stack: Up) -> None:
     assert _json(stack, "quotas", "show", "--tenant", "small") == {}
 
 
-def test_a_model_is_imported_once_and_then_known(stack: Up, tmp_path: Path) -> None:
+def test_a_model_is_imported_once_and_then_listed(stack: Up, tmp_path: Path) -> None:
     source = save_model(tmp_path / "another")
     answer = _json(stack, "models", "import", str(source))
     assert answer == {"id": "another", "path": str(stack.home / "models" / "another")}
@@ -262,7 +262,7 @@ def test_a_model_is_inspected_before_it_is_pruned(stack: Up, done_job: dict[str,
     assert "there is no local model nowhere" in unknown.stderr
 
 
-def test_text_of_ones_own_is_uploaded_listed_used_and_deleted(stack: Up, tmp_path: Path) -> None:
+def test_a_data_set_is_uploaded_listed_used_and_deleted(stack: Up, tmp_path: Path) -> None:
     file = tmp_path / "tickets.txt"
     file.write_text("\n\n".join(f"the number {number} is for you and that" for number in range(400)))
     made = _json(stack, "datasets", "upload", str(file), "--name", "tickets")
@@ -282,7 +282,7 @@ def test_text_of_ones_own_is_uploaded_listed_used_and_deleted(stack: Up, tmp_pat
     assert ".jsonl" in refused.stderr
 
 
-def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
+def test_a_plan_takes_the_options_of_a_job_and_creates_none(stack: Up) -> None:
     before = len(_json_lines(stack, "jobs", "list"))
     found = _json(stack, "jobs", "plan", *_TINY, "--sparsity", "0.25")
     assert found["spec"]["recipe"]["pattern"] == {"type": "unstructured", "sparsity": 0.25}
@@ -297,7 +297,7 @@ def test_a_plan_takes_the_options_of_a_job_and_makes_none(stack: Up) -> None:
     assert len(_json_lines(stack, "jobs", "list")) == before
 
 
-def test_a_trigger_is_made_tried_fired_and_looked_at(stack: Up, tmp_path: Path) -> None:
+def test_a_trigger_is_created_tested_fired_and_inspected(stack: Up, tmp_path: Path) -> None:
     template, event = tmp_path / "template.json", tmp_path / "event.json"
     body = {
         "model": {"source": "local", "id": "${{ data.model }}"},

@@ -38,7 +38,7 @@ def _append(database: Database, job_id: str, event: EventType, number: int) -> N
         events.append(session, UUID(job_id), event, {"n": number})
 
 
-def test_what_is_asked_for_comes_back_filled_in(client: DsnotClient) -> None:
+def test_requests_return_typed_results(client: DsnotClient) -> None:
     job = client.create_job(BODY | {"labels": {"team": "search"}})
     assert (job.state, job.model, job.labels) == (JobState.QUEUED, BODY["model"]["id"], {"team": "search"})
     assert client.get_job(job.id).model_copy(update={"queue_position": None, "eta": None}) == job
@@ -49,7 +49,7 @@ def test_what_is_asked_for_comes_back_filled_in(client: DsnotClient) -> None:
     assert client.recipes()
 
 
-def test_all_pages_of_a_long_list_arrive_once(client: DsnotClient, database: Database) -> None:
+def test_a_long_list_is_read_completely_without_repeats(client: DsnotClient, database: Database) -> None:
     made = [str(insert_job(database)) for _ in range(45)]
     listed = [job.id for job in client.list_jobs()]
     assert len(listed) == 45
@@ -72,7 +72,7 @@ def test_events_are_followed_live_to_the_end(client: DsnotClient, database: Data
     assert list(client.events(job.id, after=20)) == seen[20:]
 
 
-def test_waiting_ends_with_the_job_or_with_patience(client: DsnotClient, database: Database) -> None:
+def test_waiting_ends_with_the_job_or_the_timeout(client: DsnotClient, database: Database) -> None:
     job = client.create_job(BODY)
     with pytest.raises(TimeoutError, match=r"still queued"):
         client.wait(job.id, timeout=0)
@@ -80,7 +80,7 @@ def test_waiting_ends_with_the_job_or_with_patience(client: DsnotClient, databas
     assert client.wait(job.id, timeout=CEILING_SECONDS).state == JobState.CANCELLED
 
 
-def test_a_refusal_carries_the_problem(client: DsnotClient) -> None:
+def test_an_error_carries_the_problem(client: DsnotClient) -> None:
     with pytest.raises(InvalidInput) as caught:
         client.create_job({"model": {"id": "../etc"}, "colour": "red"})
     assert caught.value.status == 422
@@ -89,7 +89,7 @@ def test_a_refusal_carries_the_problem(client: DsnotClient) -> None:
         client.manifest(client.create_job(BODY).id)
 
 
-def test_a_refusal_is_an_exception_of_its_own_kind(client: DsnotClient, settings: Settings, database: Database) -> None:
+def test_each_problem_has_its_exception_class(client: DsnotClient, settings: Settings, database: Database) -> None:
     job = client.create_job(BODY, idempotency_key="run-17")
     with pytest.raises(IdempotencyKeyReused, match="another request"):
         client.create_job(BODY | {"priority": 3}, idempotency_key="run-17")
@@ -106,7 +106,7 @@ def test_a_refusal_is_an_exception_of_its_own_kind(client: DsnotClient, settings
     assert caught.value.retry_after == 60
 
 
-def test_a_change_is_made_to_the_version_that_was_read_only(client: DsnotClient, database: Database) -> None:
+def test_a_change_is_made_only_to_the_version_that_was_read(client: DsnotClient, database: Database) -> None:
     job = client.create_job(BODY)
     assert job.etag == client.get_job(job.id).etag is not None
     set_job(database, job.id, priority=3)
@@ -115,14 +115,14 @@ def test_a_change_is_made_to_the_version_that_was_read_only(client: DsnotClient,
     assert client.cancel_job(job.id, if_match=client.get_job(job.id).etag).state == JobState.CANCELLED
 
 
-def test_a_plan_is_typed_and_makes_nothing(client: DsnotClient) -> None:
+def test_a_plan_is_typed_and_creates_nothing(client: DsnotClient) -> None:
     plan = client.plan(BODY)
     assert (plan.spec["model"]["id"], plan.queue.position, plan.queue.able_workers) == (BODY["model"]["id"], 1, 0)
     assert any("No worker" in warning for warning in plan.warnings)
     assert list(client.list_jobs()) == []
 
 
-def test_events_so_far_do_not_wait_for_more(client: DsnotClient) -> None:
+def test_past_events_are_listed_without_waiting(client: DsnotClient) -> None:
     job = client.create_job(BODY)
     assert [event.type for event in client.list_events(job.id)] == [EventType.CREATED]
     assert list(client.list_events(job.id, after=1)) == []

@@ -28,7 +28,7 @@ def words_of(answer: httpx.Response) -> str:
     return " ".join(Parsed(answer.text.replace("<t", " <t")).text.split())
 
 
-def test_only_who_may_administer_is_offered_and_shown_keys_and_the_log(url: str, database: Database) -> None:
+def test_keys_and_audit_log_are_shown_to_admins_only(url: str, database: Database) -> None:
     with browser(url) as reader:
         sign_in(reader, key_for(database, Scope.JOBS_READ, Scope.JOBS_WRITE, Scope.ARTIFACTS_READ))
         assert [reader.get(path).status_code for path in PAGES] == [403] * len(PAGES)
@@ -40,7 +40,7 @@ def test_only_who_may_administer_is_offered_and_shown_keys_and_the_log(url: str,
         assert [stranger.get(path).headers["location"].partition("?")[0] for path in PAGES] == ["/sign-in"] * len(PAGES)
 
 
-def test_nobody_sees_keys_entries_or_models_of_another_tenant(visitor: httpx.Client, database: Database) -> None:
+def test_keys_entries_and_models_of_other_tenants_are_hidden(visitor: httpx.Client, database: Database) -> None:
     theirs = create_key(database, tenant="other", name="their key", scopes=[Scope.ADMIN])[0]
     insert_job(database, tenant="other", model="their-model")
     with database.begin() as session:
@@ -52,7 +52,7 @@ def test_nobody_sees_keys_entries_or_models_of_another_tenant(visitor: httpx.Cli
     assert visitor.get("/keys?id=nonsense").status_code == 422
 
 
-def test_a_key_is_told_apart_by_what_it_opens_now(visitor: httpx.Client, database: Database) -> None:
+def test_a_key_is_shown_with_its_present_validity(visitor: httpx.Client, database: Database) -> None:
     now = datetime.now(UTC)
     ends = {"active": now + timedelta(days=8), "expiring soon": now + timedelta(days=6), "expired": now - timedelta(seconds=1)}
     for name, end in ends.items():
@@ -68,7 +68,7 @@ def test_a_key_is_told_apart_by_what_it_opens_now(visitor: httpx.Client, databas
     assert offered == ["Revoke the expiring soon one", "Revoke the active one", "Revoke test"]
 
 
-def test_quotas_are_shown_with_what_there_is(settings: Settings, database: Database) -> None:
+def test_quotas_are_shown_with_their_usage(settings: Settings, database: Database) -> None:
     limits = {"max_queued_jobs": 7, "writes_per_minute": 99, "reads_per_minute": 0}
     with serving(settings.model_copy(update=limits)) as url, browser(url) as visitor:
         sign_in(visitor, key_for(database, Scope.ADMIN))
@@ -79,7 +79,7 @@ def test_quotas_are_shown_with_what_there_is(settings: Settings, database: Datab
     assert "Other requests a minute, each key 99" in words
 
 
-def test_an_entry_tells_who_did_what_to_what_and_leads_there(visitor: httpx.Client, database: Database) -> None:
+def test_an_entry_has_actor_action_and_object_link(visitor: httpx.Client, database: Database) -> None:
     job = insert_job(database)
     key = create_key(database, tenant="acme", name=HOSTILE, scopes=[Scope.JOBS_WRITE])[0]
     common: dict[str, Any] = {"tenant": "acme", "key_id": key.id, "address": "10.0.0.7", "request_id": "look-for-me"}
@@ -102,7 +102,7 @@ def test_an_entry_tells_who_did_what_to_what_and_leads_there(visitor: httpx.Clie
     assert [image for image in page.all("img") if image["src"] == "x"] == []
 
 
-def test_the_log_is_filtered_and_exported_alike_and_a_wrong_filter_is_kept(visitor: httpx.Client, database: Database) -> None:
+def test_the_log_is_filtered_like_its_export(visitor: httpx.Client, database: Database) -> None:
     old = datetime(2026, 1, 1, 12, tzinfo=UTC)
     with database.begin() as session:
         for day in range(4):
@@ -128,7 +128,7 @@ def test_the_log_is_filtered_and_exported_alike_and_a_wrong_filter_is_kept(visit
     assert wrong.text.count('aria-invalid="true"') == 4
 
 
-def test_models_are_counted_by_what_jobs_made_of_them(visitor: httpx.Client, database: Database) -> None:
+def test_models_are_counted_by_their_jobs(visitor: httpx.Client, database: Database) -> None:
     spec = JobSpec.model_validate(BODY | {"recipe": {"pattern": {"type": "n:m", "n": 2, "m": 4}}}).model_dump(mode="json")
     better = {**METRICS, "pruned": {"perplexity": [{**METRICS["pruned"]["perplexity"][0], "perplexity": 19.5}]}}
     first = finished_job(database, model="org/a")
@@ -155,7 +155,7 @@ def test_models_are_counted_by_what_jobs_made_of_them(visitor: httpx.Client, dat
     assert f"{first} an earlier job 1 queued" in words
 
 
-def test_the_form_of_a_new_job_is_filled_in_with_the_model_of_its_address(visitor: httpx.Client, database: Database) -> None:
+def test_the_new_job_form_is_filled_from_the_query(visitor: httpx.Client, database: Database) -> None:
     address = {"source": "hub", "id": HOSTILE, "revision": "main", "token": "research"}
     form = next(form for form in Parsed(visitor.get("/jobs/new", params=address).text).all("form") if form.get("id") == "new-job")
     body = httpx.Response(200, text=str(form["data-body"])).json()
@@ -166,7 +166,7 @@ def test_the_form_of_a_new_job_is_filled_in_with_the_model_of_its_address(visito
         assert 'data-may-write="no"' in reader.get("/models").text
 
 
-def test_pages_of_ten_thousand_rows_take_few_statements_and_bytes(visitor: httpx.Client, database: Database) -> None:
+def test_pages_of_ten_thousand_rows_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     now = datetime.now(UTC)
     common = {"tenant": "acme", "path": "/v1/jobs", "status": 201}

@@ -84,9 +84,7 @@ def add_firings(database: Database, trigger: dict[str, Any], count: int) -> None
         session.execute(insert(Firing), rows)
 
 
-def test_pages_of_ten_thousand_messages_take_few_statements_and_bytes(
-    visitor: httpx.Client, api: httpx.Client, database: Database
-) -> None:
+def test_pages_of_ten_thousand_messages_take_few_queries(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
     job_id = finished_job(database)
     webhook, trigger = webhooks.create(api), triggers.create(api)
     add_deliveries(database, webhook, job_id, MANY)
@@ -106,7 +104,7 @@ def test_pages_of_ten_thousand_messages_take_few_statements_and_bytes(
     assert f"{MANY:,} {MANY // 5:,} {2 * MANY // 5:,}" in words
 
 
-def test_every_page_of_a_log_is_reached_once(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
+def test_every_page_of_a_log_is_listed_once(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
     webhook = webhooks.create(api)
     add_deliveries(database, webhook, insert_job(database), 120)
     seen, address = [], f"/webhooks/{webhook['id']}?state=failed"
@@ -136,7 +134,7 @@ def paths(api: httpx.Client, database: Database) -> list[str]:
     ]  # fmt: skip
 
 
-def test_no_page_can_run_what_names_hold(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
+def test_markup_in_names_is_not_executed(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
     for path in ["/webhooks/new", "/triggers/new", *paths(api, database)]:
         answer = visitor.get(path)
         assert answer.status_code == 200, path
@@ -147,7 +145,7 @@ def test_no_page_can_run_what_names_hold(visitor: httpx.Client, api: httpx.Clien
         assert not any(name.startswith("on") or name == "style" for _, attributes in page.elements for name in attributes)
 
 
-def test_whoever_may_only_read_is_offered_nothing_else(url: str, api: httpx.Client, database: Database) -> None:
+def test_read_only_sessions_are_offered_no_actions(url: str, api: httpx.Client, database: Database) -> None:
     shown = paths(api, database)
     with visiting(url, database, Scope.JOBS_READ) as reader:
         for path in shown:
@@ -161,7 +159,7 @@ def test_whoever_may_only_read_is_offered_nothing_else(url: str, api: httpx.Clie
             assert (answer.status_code, "jobs:write" in answer.text) == (403, True)
 
 
-def test_another_tenant_s_are_not_there(url: str, api: httpx.Client, database: Database) -> None:
+def test_objects_of_another_tenant_are_not_found(url: str, api: httpx.Client, database: Database) -> None:
     shown = paths(api, database)
     with visiting(url, database, Scope.ADMIN, tenant="other") as stranger:
         for path in shown[:2]:
@@ -170,7 +168,7 @@ def test_another_tenant_s_are_not_there(url: str, api: httpx.Client, database: D
             assert stranger.get(path).status_code == 404, path
 
 
-def test_what_the_state_does_not_allow_is_not_offered(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
+def test_actions_the_state_forbids_are_not_offered(visitor: httpx.Client, api: httpx.Client, database: Database) -> None:
     webhook, trigger = webhooks.create(api), triggers.create(api)
     add_deliveries(database, webhook, insert_job(database), 3)
     triggers.fire(api, trigger, PLAIN)

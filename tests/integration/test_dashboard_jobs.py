@@ -33,7 +33,7 @@ def asked_by(address: str) -> list[tuple[str, str]]:
     return sorted(pair for pair in parse_qsl(urlsplit(address).query) if pair[0] != "cursor")
 
 
-def test_filter_search_and_order_stay_together_in_every_link_and_in_csv(visitor: httpx.Client, database: Database) -> None:
+def test_links_and_csv_keep_filter_search_and_order(visitor: httpx.Client, database: Database) -> None:
     for number in range(120):
         insert_job(database, model=f"org/Model-{number:03}", labels={"team": "search"}, created_at=NOW - timedelta(hours=number))
     insert_job(database, model="org/model-x", state=JobState.PAUSED, labels={"team": "search"})
@@ -70,7 +70,7 @@ def test_filter_search_and_order_stay_together_in_every_link_and_in_csv(visitor:
         ("-priority", "priority", "descending", "priority"),
     ],
 )
-def test_headings_tell_the_order_and_turn_it_around(
+def test_headings_show_and_reverse_the_order(
     visitor: httpx.Client, database: Database, sort: str, column: str, direction: str, turned: str
 ) -> None:
     insert_job(database)
@@ -79,7 +79,7 @@ def test_headings_tell_the_order_and_turn_it_around(
     assert dict(asked_by(link(page, f"by-{column}")))["sort"] == turned
 
 
-def test_what_cannot_be_understood_is_said_and_the_rest_kept(visitor: httpx.Client) -> None:
+def test_an_invalid_filter_is_reported_and_the_rest_kept(visitor: httpx.Client) -> None:
     answer = visitor.get("/jobs", params={"sort": "size", "q": "a\0b", "model": "org/a"})
     assert answer.status_code == 422
     assert "jobs cannot be sorted by &#39;size&#39;" in answer.text
@@ -89,7 +89,7 @@ def test_what_cannot_be_understood_is_said_and_the_rest_kept(visitor: httpx.Clie
     assert visitor.get("/jobs", params={"q": "x" * 257}).status_code == 422
 
 
-def test_a_cursor_of_another_order_is_refused_in_words(visitor: httpx.Client, database: Database) -> None:
+def test_a_cursor_of_another_order_is_refused_with_a_message(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 60)
     cursor = dict(parse_qsl(urlsplit(link(Parsed(visitor.get("/jobs?sort=model").text), "older")).query))["cursor"]
     answer = visitor.get("/jobs", params={"sort": "state", "cursor": cursor})
@@ -97,14 +97,14 @@ def test_a_cursor_of_another_order_is_refused_in_words(visitor: httpx.Client, da
     assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
 
 
-def test_a_search_for_markup_is_text(visitor: httpx.Client, database: Database) -> None:
+def test_a_search_for_markup_is_rendered_as_text(visitor: httpx.Client, database: Database) -> None:
     job = insert_job(database, labels={"team": HOSTILE})
     page = Parsed(visitor.get("/jobs", params={"q": HOSTILE[:40]}).text)
     assert listed(page) == [str(job)]
     assert [field["value"] for field in page.all("input") if field.get("id") == "q"] == [HOSTILE[:40]]
 
 
-def test_each_order_and_search_of_ten_thousand_jobs_takes_few_statements(visitor: httpx.Client, database: Database) -> None:
+def test_listing_ten_thousand_jobs_takes_few_queries(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     asked: list[dict[str, Any]] = [{"sort": order} for order in JobOrder]
     asked += [{"q": "MODEL-39"}, {"q": "nowhere", "sort": "-finished_at"}, {"q": "team-3", "sort": "state"}]

@@ -27,7 +27,7 @@ def pages(job_id: object) -> list[str]:
     return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
 
 
-def test_no_page_can_run_or_load_what_is_not_ours(visitor: httpx.Client, database: Database) -> None:
+def test_no_page_runs_or_loads_foreign_content(visitor: httpx.Client, database: Database) -> None:
     for path in pages(finished_job(database)):
         answer = visitor.get(path)
         assert answer.headers["content-security-policy"] == SCRIPTLESS
@@ -42,7 +42,7 @@ def test_no_page_can_run_or_load_what_is_not_ours(visitor: httpx.Client, databas
         assert all(script["src"] for script in page.all("script"))
 
 
-def test_whatever_names_hold_is_text(visitor: httpx.Client, database: Database) -> None:
+def test_names_are_always_rendered_as_text(visitor: httpx.Client, database: Database) -> None:
     error = {"code": "internal", "detail": HOSTILE, "retryable": True}
     job_id = finished_job(
         database,
@@ -63,7 +63,7 @@ def test_whatever_names_hold_is_text(visitor: httpx.Client, database: Database) 
     assert [field["value"] for field in fields if field.get("id") == "model"] == [HOSTILE]
 
 
-def test_the_overview_counts_what_is_the_tenant_s(visitor: httpx.Client, database: Database) -> None:
+def test_the_overview_counts_the_tenants_objects(visitor: httpx.Client, database: Database) -> None:
     for state in (JobState.QUEUED, JobState.QUEUED, JobState.RUNNING):
         insert_job(database, state=state)
     insert_job(database, state=JobState.QUEUED, tenant="other", model="secret-model")
@@ -91,7 +91,7 @@ def test_the_overview_counts_what_is_the_tenant_s(visitor: httpx.Client, databas
         ({"model": "org/unknown"}, 0),
     ],
 )
-def test_jobs_are_filtered_and_exported_alike(
+def test_jobs_are_filtered_like_their_export(
     visitor: httpx.Client, database: Database, query: dict[str, Any], count: int
 ) -> None:
     insert_job(database, model="org/a", labels={"team": "search"})
@@ -103,7 +103,7 @@ def test_jobs_are_filtered_and_exported_alike(
     assert len(rows) == count
 
 
-def test_a_filter_that_cannot_be_understood_is_kept_and_explained(visitor: httpx.Client) -> None:
+def test_an_invalid_filter_is_kept_and_explained(visitor: httpx.Client) -> None:
     answer = visitor.get("/jobs", params={"label": "team", "model": "org/a", "state": "busy"})
     assert answer.status_code == 422
     assert 'value="team"' in answer.text
@@ -113,7 +113,7 @@ def test_a_filter_that_cannot_be_understood_is_kept_and_explained(visitor: httpx
     assert visitor.get("/jobs", params={"cursor": "nonsense"}).status_code == 422
 
 
-def test_a_spreadsheet_takes_nothing_for_a_formula(visitor: httpx.Client, database: Database) -> None:
+def test_csv_values_are_never_read_as_formulas(visitor: httpx.Client, database: Database) -> None:
     insert_job(database, model='=HYPERLINK("https://evil.example")', labels={"a": 'b,\n"c'})
     answer = visitor.get("/jobs.csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="jobs.csv"'
@@ -138,11 +138,11 @@ def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, databa
 @pytest.mark.parametrize(
     "metrics", [None, {}, {"dense": None}, {"pruned": {"perplexity": [{"dataset": "x"}]}}, {"agreement": [{}], "speed": {}}]
 )
-def test_a_job_is_shown_whatever_of_its_metrics_is_missing(visitor: httpx.Client, database: Database, metrics: Any) -> None:
+def test_a_job_page_renders_with_any_metric_missing(visitor: httpx.Client, database: Database, metrics: Any) -> None:
     assert visitor.get(f"/jobs/{finished_job(database, metrics=metrics)}").status_code == 200
 
 
-def test_files_are_listed_with_their_sums_and_can_be_had(visitor: httpx.Client, database: Database, settings: Settings) -> None:
+def test_files_are_listed_with_checksums_and_downloadable(visitor: httpx.Client, database: Database, settings: Settings) -> None:
     prefix, content = "jobs/x/1", b"# a model"
     job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix=prefix)
     folder = Path(settings.artifact_url.removeprefix("file://")) / prefix
@@ -157,7 +157,7 @@ def test_files_are_listed_with_their_sums_and_can_be_had(visitor: httpx.Client, 
     assert visitor.get(str(link)).content == content
 
 
-def test_what_a_key_may_not_do_is_not_offered(url: str, database: Database) -> None:
+def test_actions_beyond_the_keys_scopes_are_not_offered(url: str, database: Database) -> None:
     job_id = insert_job(database)
     with browser(url) as reader:
         sign_in(reader, key_for(database, Scope.JOBS_READ))
@@ -184,7 +184,7 @@ def test_what_a_key_may_not_do_is_not_offered(url: str, database: Database) -> N
         (JobState.EXPIRED, ["retry", "delete"]),
     ],
 )
-def test_only_what_the_state_allows_is_offered(
+def test_only_actions_allowed_by_the_state_are_offered(
     visitor: httpx.Client, database: Database, state: JobState, actions: list[str]
 ) -> None:
     page = Parsed(visitor.get(f"/jobs/{insert_job(database, state=state)}").text)
@@ -192,7 +192,7 @@ def test_only_what_the_state_allows_is_offered(
 
 
 @pytest.mark.parametrize("path", ["/jobs/0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", "/jobs/nonsense", "/nowhere"])
-def test_a_link_to_nothing_says_so_in_a_page_for_browsers_and_a_problem_for_others(visitor: httpx.Client, path: str) -> None:
+def test_not_found_is_a_page_for_browsers_else_a_problem(visitor: httpx.Client, path: str) -> None:
     page = visitor.get(path)
     assert page.status_code == 404
     assert "There is no such thing" in page.text
@@ -200,7 +200,7 @@ def test_a_link_to_nothing_says_so_in_a_page_for_browsers_and_a_problem_for_othe
     assert (other.status_code, other.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_while_the_database_is_away_a_page_says_that_this_passes(visitor: httpx.Client, settings: Settings) -> None:
+def test_during_a_database_outage_a_page_says_it_is_temporary(visitor: httpx.Client, settings: Settings) -> None:
     away = {"database_url": type(settings.database_url)(f"postgresql://u:p4ssw0rd@127.0.0.1:{free_port()}/d")}
     with serving(settings.model_copy(update=away)) as url:
         page = visitor.get(f"{url}/jobs")
@@ -211,7 +211,7 @@ def test_while_the_database_is_away_a_page_says_that_this_passes(visitor: httpx.
     assert int(page.headers["retry-after"]) > 0
 
 
-def test_what_nobody_foresaw_is_a_page_with_the_id_under_which_it_was_logged(visitor: httpx.Client, database: Database) -> None:
+def test_an_unexpected_error_is_a_page_with_the_logged_id(visitor: httpx.Client, database: Database) -> None:
     job_id = insert_job(database, spec={"written": "by a version of another mind"})
     page = visitor.get(f"/jobs/{job_id}", headers={"X-Request-ID": "look-for-me"})
     assert page.status_code == 500
@@ -224,7 +224,7 @@ def test_what_nobody_foresaw_is_a_page_with_the_id_under_which_it_was_logged(vis
     ]  # lists are not lost with it
 
 
-def test_files_of_pages_are_kept_for_ever_under_the_address_of_their_content(visitor: httpx.Client) -> None:
+def test_static_files_are_cached_under_content_addresses(visitor: httpx.Client) -> None:
     for link in Parsed(visitor.get("/jobs").text).all("script"):
         answer = visitor.get(str(link["src"]))
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -234,7 +234,7 @@ def test_files_of_pages_are_kept_for_ever_under_the_address_of_their_content(vis
     assert visitor.get(f"/static/{assets.version()}/secrets.js").status_code == 404
 
 
-def test_pages_of_ten_thousand_jobs_take_few_statements_and_bytes(visitor: httpx.Client, database: Database) -> None:
+def test_pages_of_ten_thousand_jobs_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     job_id = finished_job(database, blocks=126)
     for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", f"/jobs/{job_id}"):
@@ -247,6 +247,6 @@ def test_pages_of_ten_thousand_jobs_take_few_statements_and_bytes(visitor: httpx
     assert len(visitor.get("/jobs.csv").text.splitlines()) == 10_002
 
 
-def test_all_that_a_first_visit_loads_is_small() -> None:
+def test_the_first_visit_loads_few_bytes() -> None:
     folder = Path(assets.__file__).parent / "static"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 200_000

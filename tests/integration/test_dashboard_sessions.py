@@ -35,7 +35,7 @@ def visitor(url: str, key: str) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_a_key_opens_a_session_whose_cookie_script_cannot_read(url: str, key: str, database: Database) -> None:
+def test_sign_in_sets_an_http_only_session_cookie(url: str, key: str, database: Database) -> None:
     with browser(url) as visitor:
         answer = sign_in(visitor, f"  {key}\n", next="/jobs?state=failed")
         assert (answer.status_code, answer.headers["location"]) == (303, "/jobs?state=failed")
@@ -49,14 +49,14 @@ def test_a_key_opens_a_session_whose_cookie_script_cannot_read(url: str, key: st
         assert stored.expires_at - stored.created_at == timedelta(hours=12)
 
 
-def test_behind_a_trusted_proxy_that_ends_tls_the_cookie_is_for_https_alone(url: str, key: str) -> None:
+def test_behind_a_trusted_tls_proxy_the_cookie_is_secure(url: str, key: str) -> None:
     with browser(url) as visitor:
         answer = visitor.post("/sign-in", data={"key": key}, headers={"X-Forwarded-Proto": "https"})
     assert "Secure" in answer.headers["set-cookie"]
 
 
 @pytest.mark.parametrize("wrong", ["", "hello", "dsnot_abcdefghijkl_" + "x" * 43, "<script>alert(1)</script>"])
-def test_a_wrong_key_is_refused_with_a_reason_and_not_repeated(
+def test_a_wrong_key_is_refused_with_a_reason_and_not_echoed(
     url: str, key: str, database: Database, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -70,7 +70,7 @@ def test_a_wrong_key_is_refused_with_a_reason_and_not_repeated(
         assert visitor.get("/").headers["location"] == "/sign-in"
 
 
-def test_a_key_is_in_no_log_and_no_answer(
+def test_a_key_is_in_no_log_and_no_response(
     url: str, key: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -95,7 +95,7 @@ def test_a_key_is_in_no_log_and_no_answer(
         "/a\r\nb",
     ],
 )
-def test_after_signing_in_nobody_is_led_elsewhere(url: str, key: str, wanted: str) -> None:
+def test_sign_in_redirects_to_own_pages_only(url: str, key: str, wanted: str) -> None:
     with browser(url) as visitor:
         assert sign_in(visitor, key, next=wanted).headers["location"] == "/"
         assert 'name="next" value="/"' in visitor.get("/sign-in", params={"next": wanted}).text
@@ -104,7 +104,7 @@ def test_after_signing_in_nobody_is_led_elsewhere(url: str, key: str, wanted: st
 @pytest.mark.parametrize(
     "path", ["/", "/jobs", "/jobs?state=failed&model=a%2Fb", "/jobs.csv", "/jobs/0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"]
 )
-def test_a_page_leads_to_the_sign_in_page_and_back(url: str, key: str, path: str) -> None:
+def test_a_page_redirects_to_sign_in_and_back(url: str, key: str, path: str) -> None:
     with browser(url) as visitor:
         first = visitor.get(path)
         assert first.status_code == 303
@@ -117,7 +117,7 @@ def test_a_page_leads_to_the_sign_in_page_and_back(url: str, key: str, path: str
 # the API by a session
 
 
-def test_the_api_takes_the_session_in_place_of_the_key(visitor: httpx.Client, database: Database) -> None:
+def test_the_api_accepts_the_session_instead_of_a_key(visitor: httpx.Client, database: Database) -> None:
     job = visitor.post("/v1/jobs", json=BODY, headers=changing(visitor))
     assert job.status_code == 201
     assert [each["id"] for each in visitor.get("/v1/jobs").json()["items"]] == [job.json()["id"]]
@@ -127,7 +127,7 @@ def test_the_api_takes_the_session_in_place_of_the_key(visitor: httpx.Client, da
     assert len({each.key_id for each in entries}) == 1
 
 
-def test_a_session_may_do_what_its_key_may_and_no_more(url: str, database: Database) -> None:
+def test_a_session_has_exactly_the_scopes_of_its_key(url: str, database: Database) -> None:
     with browser(url) as visitor:
         sign_in(visitor, key_for(database, Scope.JOBS_READ))
         assert visitor.get("/v1/jobs").status_code == 200
@@ -138,13 +138,13 @@ def test_a_session_may_do_what_its_key_may_and_no_more(url: str, database: Datab
         assert visitor.get(f"/jobs/{theirs}").status_code == 404
 
 
-def test_a_key_beside_the_session_is_the_one_that_counts(visitor: httpx.Client, database: Database) -> None:
+def test_a_key_takes_precedence_over_the_session(visitor: httpx.Client, database: Database) -> None:
     other = {"Authorization": f"Bearer {key_for(database, Scope.JOBS_READ)}"}
     assert visitor.get("/v1/keys", headers=other).status_code == 403
     assert visitor.get("/v1/jobs", headers={"Authorization": "Bearer nonsense"}).status_code == 401
 
 
-def test_a_session_is_counted_as_its_key(settings: Settings, database: Database, key: str) -> None:
+def test_a_session_shares_the_rate_limit_of_its_key(settings: Settings, database: Database, key: str) -> None:
     limited = settings.model_copy(update={"reads_per_minute": 3})
     with serving(limited) as url, browser(url) as visitor:
         sign_in(visitor, key)
@@ -166,7 +166,7 @@ def test_a_session_is_counted_as_its_key(settings: Settings, database: Database,
         ({"Sec-Fetch-Site": "", "Origin": "https://evil.example"}, "another origin"),
     ],
 )
-def test_what_another_site_has_a_browser_send_changes_nothing(visitor: httpx.Client, headers: dict[str, str], why: str) -> None:
+def test_cross_site_requests_change_nothing(visitor: httpx.Client, headers: dict[str, str], why: str) -> None:
     sent = {name: value.encode() for name, value in (changing(visitor) | headers).items()}
     if not headers.get("Sec-Fetch-Site", "x"):
         del sent["Sec-Fetch-Site"]
@@ -175,14 +175,14 @@ def test_what_another_site_has_a_browser_send_changes_nothing(visitor: httpx.Cli
     assert visitor.get("/v1/jobs").json()["items"] == []
 
 
-def test_the_token_of_one_session_is_of_no_use_in_another(visitor: httpx.Client, url: str, key: str) -> None:
+def test_the_csrf_token_of_one_session_is_invalid_in_another(visitor: httpx.Client, url: str, key: str) -> None:
     with browser(url) as other:
         sign_in(other, key)
         stolen = changing(other)
     assert visitor.post("/v1/jobs", json=BODY, headers=stolen).status_code == 403
 
 
-def test_a_form_of_another_site_signs_nobody_in_or_out(visitor: httpx.Client, key: str) -> None:
+def test_cross_site_forms_cannot_sign_in_or_out(visitor: httpx.Client, key: str) -> None:
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
     assert visitor.post("/sign-in", data={"key": key}, headers=elsewhere).status_code == 403
     token = csrf_token(visitor)
@@ -194,7 +194,7 @@ def test_a_form_of_another_site_signs_nobody_in_or_out(visitor: httpx.Client, ke
 # ends
 
 
-def test_signing_out_ends_this_session_and_signing_out_everywhere_all_of_the_key(url: str, key: str, database: Database) -> None:
+def test_sign_out_ends_one_session_and_sign_out_everywhere_all(url: str, key: str, database: Database) -> None:
     with browser(url) as first, browser(url) as second, browser(url) as third, browser(url) as stranger:
         for each in (first, second, third):
             sign_in(each, key)
@@ -210,7 +210,7 @@ def test_signing_out_ends_this_session_and_signing_out_everywhere_all_of_the_key
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired", "rotated"])
-def test_a_key_that_ends_ends_its_sessions(visitor: httpx.Client, database: Database, key: str, how: str) -> None:
+def test_revoking_a_key_ends_its_sessions(visitor: httpx.Client, database: Database, key: str, how: str) -> None:
     key_id = key.split("_")[1]
     assert visitor.get("/v1/jobs").status_code == 200
     if how == "rotated":
@@ -225,7 +225,7 @@ def test_a_key_that_ends_ends_its_sessions(visitor: httpx.Client, database: Data
     assert visitor.get("/jobs").headers["location"] == "/sign-in?next=%2Fjobs"
 
 
-def test_a_session_ends_by_itself_and_is_swept(visitor: httpx.Client, settings: Settings, database: Database) -> None:
+def test_a_session_expires_and_is_deleted(visitor: httpx.Client, settings: Settings, database: Database) -> None:
     Sweeper(settings).sweep()
     assert visitor.get("/v1/jobs").status_code == 200
     with database.begin() as session:
@@ -236,7 +236,7 @@ def test_a_session_ends_by_itself_and_is_swept(visitor: httpx.Client, settings: 
         assert session.scalars(select(BrowserSession)).all() == []
 
 
-def test_a_key_that_may_not_read_jobs_is_told_so_and_can_sign_out(url: str, database: Database) -> None:
+def test_a_key_that_cannot_read_jobs_gets_a_message_and_sign_out(url: str, database: Database) -> None:
     made = create_key(database, tenant="acme", name="files only", scopes=[Scope.ARTIFACTS_READ])[1]
     with browser(url) as visitor:
         sign_in(visitor, made)

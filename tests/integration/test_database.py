@@ -33,7 +33,7 @@ def actions(database: Database) -> list[str]:
 
 
 @pytest.mark.parametrize("begin", [Database.begin, Database.at_once], ids=["transaction", "at once"])
-def test_a_connection_that_the_server_ended_is_replaced_unnoticed(own: Database, database: Database, begin: Way) -> None:
+def test_a_connection_closed_by_the_server_is_replaced_silently(own: Database, database: Database, begin: Way) -> None:
     first = backend(own, begin)
     assert backend(own, begin) == first
     with database.begin() as session:
@@ -41,7 +41,7 @@ def test_a_connection_that_the_server_ended_is_replaced_unnoticed(own: Database,
     assert backend(own, begin) != first
 
 
-def test_what_is_done_at_once_is_seen_at_once_and_stays_done(own: Database, database: Database) -> None:
+def test_a_commit_is_visible_at_once_and_durable(own: Database, database: Database) -> None:
     with suppress(ZeroDivisionError), own.at_once() as session:
         repository.add(session, tenant="acme", action="create_job", path="/v1/jobs")
         assert actions(database) == ["create_job"]

@@ -36,7 +36,7 @@ from tests.support.waiting import CEILING_SECONDS, eventually
         (TEXT, b"a", "?name=a%E2%80%AEb", (422, "invalid-input", ["name"])),
     ],
 )
-def test_what_is_no_upload_is_refused_and_leaves_nothing(
+def test_an_invalid_upload_is_refused_and_leaves_nothing(
     api: httpx.Client,
     settings: Settings,
     database: Database,
@@ -57,7 +57,7 @@ def small(settings: Settings, database: Database) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_a_long_body_is_refused_with_and_without_its_length(small: httpx.Client, settings: Settings) -> None:
+def test_a_long_body_is_refused_with_and_without_content_length(small: httpx.Client, settings: Settings) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(40):
             yield b"word " * 20_000 + b"\n\n"
@@ -68,7 +68,7 @@ def test_a_long_body_is_refused_with_and_without_its_length(small: httpx.Client,
     upload(small, "x" * 999_000)
 
 
-def test_a_body_of_any_other_route_is_as_short_as_before(api: httpx.Client) -> None:
+def test_bodies_of_other_routes_keep_the_smaller_limit(api: httpx.Client) -> None:
     for path in ("/v1/jobs", "/v1/datasets/", "/v1/datasets/ds-0123456789abcdef"):
         answer = api.post(path, content=b"x" * 70_000, headers=TEXT)
         assert problem(answer)[:2] == (413, "body-too-large")
@@ -83,7 +83,7 @@ def connection(api: httpx.Client, *headers: str) -> Iterator[socket.socket]:
         yield opened
 
 
-def test_who_asks_before_sending_is_told_to_go_on_or_why_not(small: httpx.Client) -> None:
+def test_expect_100_continue_is_answered_before_the_body(small: httpx.Client) -> None:
     with connection(small, "Content-Length: 4", "Expect: 100-continue") as opened:
         assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
         opened.sendall(b"word")
@@ -94,7 +94,7 @@ def test_who_asks_before_sending_is_told_to_go_on_or_why_not(small: httpx.Client
         assert opened.recv(100).startswith(b"HTTP/1.1 415 ")
 
 
-def test_a_caller_who_leaves_in_the_middle_leaves_nothing(api: httpx.Client, settings: Settings, database: Database) -> None:
+def test_a_client_that_disconnects_leaves_nothing(api: httpx.Client, settings: Settings, database: Database) -> None:
     for _ in range(3):
         with connection(api, "Content-Length: 1000000") as opened:
             opened.sendall(b"word\n" * 100_000)
@@ -104,7 +104,7 @@ def test_a_caller_who_leaves_in_the_middle_leaves_nothing(api: httpx.Client, set
     assert len(rows(database)) == len(stored(settings)) == 1
 
 
-def test_so_many_upload_at_once_and_no_more(settings: Settings, database: Database) -> None:
+def test_concurrent_uploads_are_limited(settings: Settings, database: Database) -> None:
     with serving(settings.model_copy(update={"max_uploads": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         with connection(api, "Content-Length: 8", "Expect: 100-continue") as opened:
             assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
@@ -114,14 +114,14 @@ def test_so_many_upload_at_once_and_no_more(settings: Settings, database: Databa
         eventually(lambda: api.post("/v1/datasets", content=b"a", headers=TEXT).status_code == 201)
 
 
-def test_a_caller_who_falls_silent_is_not_waited_for(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_client_times_out(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_SILENCE_SECONDS", 0.2)
     with connection(api, "Content-Length: 10") as opened:
         opened.sendall(b"word")
         assert opened.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_tenants_data_sets_are_bounded_together(small: httpx.Client, database: Database, settings: Settings) -> None:
+def test_the_total_size_of_a_tenants_data_sets_is_limited(small: httpx.Client, database: Database, settings: Settings) -> None:
     first = upload(small, "a" * 900_000)
     answer = small.post("/v1/datasets", content=b"b" * 900_000, headers=TEXT)
     assert problem(answer)[:2] == (409, "dataset-quota-exceeded")
@@ -133,7 +133,7 @@ def test_a_tenants_data_sets_are_bounded_together(small: httpx.Client, database:
     upload(small, "b" * 900_000)
 
 
-def test_a_store_that_is_away_is_told_and_nothing_is_written_down(settings: Settings, database: Database) -> None:
+def test_a_store_outage_is_reported_and_writes_no_row(settings: Settings, database: Database) -> None:
     store = Path(settings.artifact_url.removeprefix("file://"))
     with serving(settings) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         store.rmdir()

@@ -52,9 +52,7 @@ def put(path: Path, *, age: float) -> Path:
     return path
 
 
-def test_the_file_of_a_deleted_data_set_goes_with_the_next_sweep_and_its_row_with_it(
-    api: httpx.Client, settings: Settings, database: Database
-) -> None:
+def test_the_next_sweep_deletes_file_and_row_of_a_data_set(api: httpx.Client, settings: Settings, database: Database) -> None:
     gone, kept = put_in(api, ["one"]), put_in(api, ["two"])
     api.delete(f"/v1/datasets/{gone}")
     sweep(settings)
@@ -63,7 +61,7 @@ def test_the_file_of_a_deleted_data_set_goes_with_the_next_sweep_and_its_row_wit
     assert len(rows(database)) == 1
 
 
-def test_a_text_that_is_uploaded_again_before_the_sweep_stays(api: httpx.Client, settings: Settings, database: Database) -> None:
+def test_a_text_uploaded_again_before_the_sweep_is_kept(api: httpx.Client, settings: Settings, database: Database) -> None:
     first = put_in(api, ["one"])
     api.delete(f"/v1/datasets/{first}")
     assert put_in(api, ["one"]) == first
@@ -72,7 +70,7 @@ def test_a_text_that_is_uploaded_again_before_the_sweep_stays(api: httpx.Client,
     assert Uploads(from_url(settings.artifact_url), "acme", settings.cache_dir).documents(first) == ["one"]
 
 
-def test_files_that_no_row_names_go_once_their_upload_must_have_ended(api: httpx.Client, settings: Settings) -> None:
+def test_unreferenced_files_are_deleted_after_the_upload_timeout(api: httpx.Client, settings: Settings) -> None:
     kept = put_in(api, ["one"])
     (named,) = files(store_of(settings))
     os.utime(named, (time.time() - HOURS, time.time() - HOURS))
@@ -90,7 +88,7 @@ def bucket_api(settings: Settings, database: Database) -> Iterator[httpx.Client]
         yield opened
 
 
-def test_an_upload_goes_to_a_bucket_in_parts_and_comes_back(
+def test_an_upload_to_a_bucket_is_multipart_and_reads_back(
     s3: S3, bucket: str, s3_settings: Settings, database: Database
 ) -> None:
     documents = [f"document {number} " + "ä" * 1000 for number in range(6000)]
@@ -114,7 +112,7 @@ def away(s3: S3, s3_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sett
     return s3_settings
 
 
-def test_a_bucket_that_is_away_is_told_to_the_caller_and_to_the_job(away: Settings, database: Database) -> None:
+def test_a_bucket_outage_is_reported_to_the_client_and_the_job(away: Settings, database: Database) -> None:
     with bucket_api(away, database) as api:
         answer = api.post("/v1/datasets", content=b"text", headers=TEXT)
     assert answer.status_code == 503
@@ -147,9 +145,7 @@ def run(api: httpx.Client, settings: Settings, calibration: str, *evaluation: st
     return ended
 
 
-def test_a_job_is_calibrated_on_uploads_and_evaluated_on_their_other_split(
-    api: httpx.Client, settings: Settings, database: Database
-) -> None:
+def test_a_job_calibrates_and_evaluates_on_different_splits(api: httpx.Client, settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "tiny")
     made, other = put_in(api, sentences(100)), put_in(api, sentences(5, first=10) + sentences(5, first=200))
     job = run(api, settings, made, made, f"{other}:all")
@@ -163,9 +159,7 @@ def test_a_job_is_calibrated_on_uploads_and_evaluated_on_their_other_split(
     assert api.get(f"/v1/datasets/{made}").json()["used_by_jobs"] == 0
 
 
-def test_a_text_that_is_too_short_and_one_that_is_gone_fail_with_what_to_do(
-    api: httpx.Client, settings: Settings, database: Database
-) -> None:
+def test_too_short_and_deleted_texts_fail_with_a_remedy(api: httpx.Client, settings: Settings, database: Database) -> None:
     save_model(settings.model_root / "tiny")
     short, long = put_in(api, ["one document"]), put_in(api, sentences(100))
     assert run(api, settings, short)["error"]["code"] == "not-enough-calibration-data"

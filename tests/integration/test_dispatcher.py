@@ -51,7 +51,7 @@ def make_older(database: Database, seconds: float, *columns: Any) -> None:
         session.execute(update(Job).values({column: column - timedelta(seconds=seconds) for column in columns}))
 
 
-def test_a_new_job_is_sent_at_once(settings: Settings, database: Database, broker: "redis.Redis") -> None:
+def test_a_new_job_is_sent_immediately(settings: Settings, database: Database, broker: "redis.Redis") -> None:
     slow = settings.model_copy(update={"dispatch_seconds": 20.0})
     with dispatcher_threads(slow) as stop:
         for _ in range(3):
@@ -71,7 +71,7 @@ def test_several_dispatchers_send_each_message_once(settings: Settings, database
     assert broker.llen(QUEUE) == 30
 
 
-def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
+def test_messages_wait_for_a_stopped_broker_and_are_sent_later(
     settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals: list[Exception] = []
@@ -98,7 +98,7 @@ def test_messages_wait_for_a_broker_that_is_down_and_go_out_when_it_is_back(
             again.stop(5)
 
 
-def test_a_dispatcher_outlives_its_connections(settings: Settings, database: Database, broker: "redis.Redis") -> None:
+def test_a_dispatcher_survives_the_loss_of_its_connections(settings: Settings, database: Database, broker: "redis.Redis") -> None:
     with dispatcher_threads(settings):
         for number in range(1, 4):
             insert_job(database)
@@ -107,14 +107,14 @@ def test_a_dispatcher_outlives_its_connections(settings: Settings, database: Dat
             break_connections(database)
 
 
-def test_a_message_of_the_future_stays_in_the_outbox(database: Database, queue: Queue, broker: "redis.Redis") -> None:
+def test_a_message_due_later_stays_in_the_outbox(database: Database, queue: Queue, broker: "redis.Redis") -> None:
     with database.begin() as session:
         outbox.add_job(session, insert_job(database, send=False), ANY_DEVICE, delay_seconds=60)
     assert Sender(database, queue).send_due() == 0
     assert (waiting(database), broker.llen(QUEUE)) == (1, 0)
 
 
-def test_jobs_whose_messages_the_broker_lost_are_sent_again(
+def test_jobs_whose_messages_the_broker_lost_are_resent(
     settings: Settings, database: Database, queue: Queue, broker: "redis.Redis"
 ) -> None:
     jobs = [insert_job(database) for _ in range(3)]
@@ -125,9 +125,7 @@ def test_jobs_whose_messages_the_broker_lost_are_sent_again(
     assert {job_row(database, job).state for job in jobs} == {"queued"}
 
 
-def test_nothing_is_sent_again_while_the_messages_are_still_in_the_broker(
-    database: Database, queue: Queue, broker: "redis.Redis"
-) -> None:
+def test_nothing_is_resent_while_messages_are_in_the_broker(database: Database, queue: Queue, broker: "redis.Redis") -> None:
     for _ in range(3):
         insert_job(database)
     Sender(database, queue).send_due()
@@ -138,7 +136,7 @@ def test_nothing_is_sent_again_while_the_messages_are_still_in_the_broker(
     assert resend_unclaimed(database, queue, 30) == 0
 
 
-def test_a_job_is_not_sent_again_before_its_time(database: Database, queue: Queue, broker: "redis.Redis") -> None:
+def test_a_job_is_not_resent_early(database: Database, queue: Queue, broker: "redis.Redis") -> None:
     insert_job(database)
     Sender(database, queue).send_due()
     broker.flushall()
@@ -147,7 +145,7 @@ def test_a_job_is_not_sent_again_before_its_time(database: Database, queue: Queu
     assert resend_unclaimed(database, queue, 30) == 1
 
 
-def test_an_attempt_whose_lease_ran_out_is_taken_away(database: Database) -> None:
+def test_an_attempt_with_an_expired_lease_is_closed(database: Database) -> None:
     job_id = insert_job(database, send=False)
     kept = claimed(database, lease_seconds=60)
     assert take_from_lost_workers(database) == 0
@@ -162,7 +160,7 @@ def test_an_attempt_whose_lease_ran_out_is_taken_away(database: Database) -> Non
         assert repository.heartbeat(session, lost.job_id, lost.fence, 60) == Wish.ABANDON
 
 
-def test_a_job_that_loses_every_worker_fails_and_the_next_one_goes_on(database: Database) -> None:
+def test_a_job_that_loses_every_worker_fails_and_frees_the_queue(database: Database) -> None:
     bad = insert_job(database, max_attempts=2, priority=9)
     good = insert_job(database)
     for _ in range(2):
@@ -175,7 +173,7 @@ def test_a_job_that_loses_every_worker_fails_and_the_next_one_goes_on(database: 
     assert claimed(database).job_id == good
 
 
-def test_a_queued_job_expires_at_its_queue_deadline_and_a_started_one_does_not(database: Database) -> None:
+def test_a_job_never_started_expires_at_its_queue_deadline(database: Database) -> None:
     late = insert_job(database, queue_deadline_seconds=60, age_seconds=61)
     early = insert_job(database, queue_deadline_seconds=60)
     begun = insert_job(database, queue_deadline_seconds=60, priority=9)
@@ -191,7 +189,7 @@ def test_a_queued_job_expires_at_its_queue_deadline_and_a_started_one_does_not(d
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_a_run_deadline_fails_the_job_between_attempts_and_during_one(database: Database, running: bool) -> None:
+def test_the_run_deadline_fails_jobs_in_and_between_attempts(database: Database, running: bool) -> None:
     job_id = insert_job(database, run_deadline_seconds=60)
     found = claimed(database)
     if not running:
@@ -209,7 +207,7 @@ def test_a_run_deadline_fails_the_job_between_attempts_and_during_one(database: 
         assert repository.heartbeat(session, found.job_id, found.fence, 60) == Wish.ABANDON
 
 
-def test_a_row_that_cannot_be_dealt_with_does_not_stop_the_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_raises_does_not_stop_the_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = insert_job(database, priority=9), insert_job(database)
     for _ in range(2):
         claimed(database, lease_seconds=-1)

@@ -35,13 +35,13 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
-def test_there_are_calls_on_every_page_for_callers() -> None:
+def test_every_page_for_api_users_has_calls() -> None:
     pages = {str(block.id).partition(" ")[0] for block in BLOCKS}
     assert pages >= {"use-the-api", "own-data", "triggers", "webhooks", "access"}
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_calls_of_a_page_are_answered(block: str, api: httpx.Client, folder: Path) -> None:
+def test_the_calls_of_a_page_succeed(block: str, api: httpx.Client, folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")} | {
         "CURL_HOME": str(folder),
         "DSNOT_URL": str(api.base_url).rstrip("/"),

@@ -52,7 +52,7 @@ def failures(settings: Settings) -> dict[str, str]:
     return {name: found.remedy for name, found in findings(settings).items() if found.verdict == Verdict.FAIL}
 
 
-def test_a_deployment_that_works_has_nothing_to_be_done(well: Settings) -> None:
+def test_a_healthy_deployment_passes_every_check(well: Settings) -> None:
     found = findings(well)
     assert {name for name, finding in found.items() if finding.verdict == Verdict.FAIL} == set()
     assert found["broker"].verdict == Verdict.WARN, "the tests' broker is not append-only"
@@ -60,7 +60,7 @@ def test_a_deployment_that_works_has_nothing_to_be_done(well: Settings) -> None:
     assert list(Path(well.artifact_url.removeprefix("file://")).rglob("*")) in ([], [Path(well.artifact_url[7:]) / "doctor"])
 
 
-def test_servers_that_are_away_are_told_apart(well: Settings) -> None:
+def test_unreachable_servers_are_reported_separately(well: Settings) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     assert set(failures(at(well, broker_url=f"redis://{nowhere}/0"))) == {"broker"}
     away = failures(at(well, database_url=f"postgresql://u:p4ssw0rd@{nowhere}/d"))
@@ -68,11 +68,11 @@ def test_servers_that_are_away_are_told_apart(well: Settings) -> None:
     assert "DSNOT_DATABASE_URL" in away["database"]
 
 
-def test_a_broker_that_may_drop_messages_is_a_failure(well: Settings, evicting: None) -> None:
+def test_a_broker_that_may_evict_messages_is_a_failure(well: Settings, evicting: None) -> None:
     assert "noeviction" in failures(well)["broker"]
 
 
-def test_a_schema_that_is_behind_is_a_failure(well: Settings, database: Database) -> None:
+def test_a_schema_with_pending_migrations_is_a_failure(well: Settings, database: Database) -> None:
     with database.begin() as session:
         current = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
@@ -83,31 +83,31 @@ def test_a_schema_that_is_behind_is_a_failure(well: Settings, database: Database
             session.execute(text("UPDATE alembic_version SET version_num = :current"), {"current": current})
 
 
-def test_no_worker_and_no_dispatcher_are_failures(settings: Settings, database: Database) -> None:
+def test_a_missing_worker_or_dispatcher_is_a_failure(settings: Settings, database: Database) -> None:
     insert_job(database)
     with database.begin() as session:
         session.execute(update(OutboxMessage).values(due_at=func.now() - timedelta(minutes=5)))
     assert set(failures(settings)) == {"dispatcher", "workers", "queue"}
 
 
-def test_a_job_that_no_worker_may_take_is_a_failure(well: Settings, database: Database) -> None:
+def test_a_job_that_no_worker_may_claim_is_a_failure(well: Settings, database: Database) -> None:
     insert_job(database, device="cpu")
     assert failures(well) == {}
     insert_job(database, device="gpu")
     assert "start a worker for gpu" in failures(well)["queue"]
 
 
-def test_a_worker_that_has_fallen_silent_is_not_alive(well: Settings, database: Database) -> None:
+def test_a_silent_worker_is_not_alive(well: Settings, database: Database) -> None:
     with database.begin() as session:
         session.execute(text("UPDATE workers SET seen_at = seen_at - interval '1 hour'"))
     assert set(failures(well)) == {"workers"}
 
 
-def test_a_store_that_cannot_be_written_is_a_failure(well: Settings) -> None:
+def test_a_store_that_is_not_writable_is_a_failure(well: Settings) -> None:
     assert "DSNOT_ARTIFACT_URL" in failures(at(well, artifact_url="file:///proc/nowhere"))["artifact store"]
 
 
-def test_one_that_hangs_and_one_that_fails_do_not_stop_the_others() -> None:
+def test_a_check_that_hangs_or_raises_does_not_stop_the_others() -> None:
     import threading
 
     never = threading.Event()
@@ -129,7 +129,7 @@ def test_one_that_hangs_and_one_that_fails_do_not_stop_the_others() -> None:
     assert "p4ssw0rd" not in found[1].found
 
 
-def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path) -> None:
+def test_the_command_sets_its_exit_status(well: Settings, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service.cli", "doctor", "--json"]
     well = well.model_copy(update={"lease_seconds": 60.0})  # a busy machine takes seconds to start the command
     done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
@@ -142,7 +142,7 @@ def test_the_command_says_it_with_its_exit_status(well: Settings, tmp_path: Path
     assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
 
 
-def test_messages_to_webhooks_that_nobody_sends_point_to_the_dispatcher(well: Settings, database: Database) -> None:
+def test_unsent_webhook_messages_point_to_the_dispatcher(well: Settings, database: Database) -> None:
     with database.begin() as session:
         webhook = Webhook(tenant="t", url="https://sink.example/", description="", events=[])
         session.add(webhook)

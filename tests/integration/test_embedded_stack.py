@@ -46,7 +46,7 @@ def _jobs(stack: Up) -> list[str]:
         return [job.id for job in client.list_jobs()]
 
 
-def test_a_stack_starts_privately_alone_and_keeps_its_data(home: Path) -> None:
+def test_a_stack_is_private_exclusive_and_keeps_its_data(home: Path) -> None:
     with up(home) as stack:
         assert_complete_and_private(stack)
         assert_second_is_refused(stack)
@@ -89,7 +89,7 @@ def assert_second_is_refused(stack: Up) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "service", "worker"])
-def test_a_part_that_crashes_is_reported_and_stops_the_rest(stack: Up, name: str) -> None:
+def test_a_crashed_process_is_reported_and_stops_the_rest(stack: Up, name: str) -> None:
     os.kill(stack.pids[name], signal.SIGKILL)
     status, errors = stack.wait()
     assert status == 1
@@ -99,7 +99,7 @@ def test_a_part_that_crashes_is_reported_and_stops_the_rest(stack: Up, name: str
     assert not in_use(stack.home)
 
 
-def test_a_killed_stack_leaves_nothing_that_harms_the_next(home: Path) -> None:
+def test_a_killed_stack_does_not_harm_the_next(home: Path) -> None:
     with up(home) as stack:
         job = _job(stack)
         status, _ = stack.end(signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_a_killed_stack_leaves_nothing_that_harms_the_next(home: Path) -> None:
     eventually(lambda: not in_use(home))
 
 
-def test_it_can_be_stopped_while_it_starts(home: Path) -> None:
+def test_a_starting_stack_can_be_stopped(home: Path) -> None:
     process = start_up(home)
     eventually(lambda: in_use(home))
     process.send_signal(signal.SIGTERM)
@@ -119,7 +119,7 @@ def test_it_can_be_stopped_while_it_starts(home: Path) -> None:
     assert not in_use(home)
 
 
-def test_a_port_in_use_is_named_if_asked_for_and_avoided_if_not(home: Path) -> None:
+def test_a_requested_port_in_use_is_named_a_default_one_avoided(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = dsnot(home, "up", "--port", str(port))
@@ -129,14 +129,14 @@ def test_a_port_in_use_is_named_if_asked_for_and_avoided_if_not(home: Path) -> N
         assert stack.url == f"http://127.0.0.1:{port}"
 
 
-def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = dsnot(tmp_path, "up", "--home", str(tmp_path / "file" / "home"))
     assert done.returncode == 1
     assert "cannot be used: Not a directory" in done.stderr
 
 
-def test_a_key_that_the_database_does_not_know_is_replaced(home: Path) -> None:
+def test_a_key_unknown_to_the_database_is_replaced(home: Path) -> None:
     (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
     with up(home) as stack:
         assert isinstance(_jobs(stack), list)

@@ -72,7 +72,7 @@ def assert_pruned(folder: Path, environment: Mapping[str, str]) -> None:
     assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items()} == promised
 
 
-def test_the_script_prunes_once_however_often_it_is_started(service: dict[str, str], tmp_path: Path) -> None:
+def test_running_the_script_twice_prunes_once(service: dict[str, str], tmp_path: Path) -> None:
     done = [prune(service, tmp_path, JOB) for _ in range(2)]
     assert [each.returncode for each in done] == [0, 0], done
     assert_pruned(tmp_path / "pruned", service)
@@ -99,9 +99,7 @@ def test_the_script_never_shows_the_key_and_needs_every_variable(tmp_path: Path)
         assert (done.returncode, name in done.stderr) == (1, True)
 
 
-def test_a_file_that_is_not_what_the_manifest_says_fails_the_script(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_a_file_that_differs_from_the_manifest_fails_the_script(settings: Settings, database: Database, tmp_path: Path) -> None:
     job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1")
     folder = Path(settings.artifact_url.removeprefix("file://")) / "jobs/x/1"
     folder.mkdir(parents=True)
@@ -119,7 +117,7 @@ def test_a_file_that_is_not_what_the_manifest_says_fails_the_script(
     assert "config.json: FAILED" in done.stdout + done.stderr
 
 
-def test_the_workflow_of_github_is_one_and_its_steps_work(service: dict[str, str], tmp_path: Path) -> None:
+def test_the_github_workflow_is_valid_and_its_steps_work(service: dict[str, str], tmp_path: Path) -> None:
     file = EXAMPLES / "github-actions.yml"
     check = [str(PROGRAMS / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(file)]
     assert subprocess.run(check, check=False, capture_output=True).returncode == 0
@@ -153,7 +151,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$?{{\s*(.*?)\s*}}", lambda found: values[found[1]], text)
 
 
-def test_the_workflow_of_argo_works(service: dict[str, str], tmp_path: Path) -> None:
+def test_the_argo_workflow_works(service: dict[str, str], tmp_path: Path) -> None:
     workflow = yaml.safe_load((EXAMPLES / "argo-workflow.yaml").read_text())
     assert (workflow["apiVersion"], workflow["kind"]) == ("argoproj.io/v1alpha1", "Workflow")
     templates = {template["name"]: template for template in workflow["spec"]["templates"]}
@@ -218,7 +216,7 @@ class AirflowFailException(Exception):  # Airflow's name
     """What ends a run without another try."""
 
 
-def test_the_graph_of_airflow_works(service: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_airflow_dag_works(service: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = _Task()
     task.planned.clear()
     sdk = SimpleNamespace(dag=lambda **_options: lambda function: function, task=task)
@@ -239,7 +237,7 @@ def test_the_graph_of_airflow_works(service: dict[str, str], tmp_path: Path, mon
         eventually(lambda: module.has_succeeded(hopeless))
 
 
-def test_the_component_of_kubeflow_works(service: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kubeflow_component_works(service: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dsl = SimpleNamespace(
         Output=list,
         Model=object,

@@ -107,9 +107,7 @@ def test_a_mask_alone_is_small_and_refuses_another_base(
         apply_mask(artifact, other, tmp_path / "made")
 
 
-def test_the_weights_of_every_tensor_that_was_not_pruned_are_missing_from_a_mask(
-    settings: Settings, database: Database, model: Path
-) -> None:
+def test_a_mask_omits_the_weights_of_unpruned_tensors(settings: Settings, database: Database, model: Path) -> None:
     artifact, _ = publish(settings, database, "mask")
     encodings: dict[str, str] = {}
     for path in artifact.glob("*.mask"):

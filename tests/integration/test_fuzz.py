@@ -134,7 +134,9 @@ def schemathesis(url: str, environment: dict[str, str], folder: Path) -> "subpro
 
 
 @pytest.mark.timeout(1800)
-def test_the_service_does_what_its_document_says(fuzzed: str, settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_the_service_conforms_to_its_openapi_document(
+    fuzzed: str, settings: Settings, database: Database, tmp_path: Path
+) -> None:
     with prepared(fuzzed, database, settings, tmp_path) as environment:
         done = schemathesis(fuzzed, environment, tmp_path)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]

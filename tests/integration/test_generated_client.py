@@ -60,7 +60,7 @@ def test_every_operation_is_generated_and_everything_compiles(api: httpx.Client,
         assert part(f"api.{tags[0]}.{name}").sync_detailed
 
 
-def test_the_generated_client_asks_for_a_job_and_finds_it(api: httpx.Client, generated: Path) -> None:
+def test_the_generated_client_creates_a_job_and_reads_it(api: httpx.Client, generated: Path) -> None:
     token = api.headers["authorization"].removeprefix("Bearer ")
     client = part("client").AuthenticatedClient(base_url=str(api.base_url), token=token, raise_on_unexpected_status=True)
     models = part("models")
@@ -78,7 +78,7 @@ def test_the_generated_client_asks_for_a_job_and_finds_it(api: httpx.Client, gen
     assert refused.status == 409
 
 
-def test_the_generated_client_uploads_and_fires(api: httpx.Client, generated: Path) -> None:
+def test_the_generated_client_uploads_and_fires_a_trigger(api: httpx.Client, generated: Path) -> None:
     token = api.headers["authorization"].removeprefix("Bearer ")
     client = part("client").AuthenticatedClient(base_url=str(api.base_url), token=token, raise_on_unexpected_status=True)
     models, types = part("models"), part("types")

@@ -57,7 +57,7 @@ def body(**asked: Any) -> dict[str, Any]:
         ({}, {"branch": "a..b"}, "/output/hub/branch"),
     ],
 )
-def test_an_upload_that_cannot_be_is_refused_at_once(
+def test_an_impossible_upload_is_refused_at_once(
     changes: dict[str, Any], asked: dict[str, Any], pointer: str, with_tokens: Settings, database: Database
 ) -> None:
     settings = with_tokens.model_copy(update=changes)
@@ -70,9 +70,7 @@ def test_an_upload_that_cannot_be_is_refused_at_once(
             assert TOKEN not in answer.text
 
 
-def test_the_job_holds_the_name_of_the_token_and_a_trigger_may_ask_for_an_upload(
-    with_tokens: Settings, database: Database
-) -> None:
+def test_a_job_stores_the_tokens_name_and_triggers_can_upload(with_tokens: Settings, database: Database) -> None:
     with serving(with_tokens) as url, client(url, key_for(database, Scope.ADMIN)) as asking:
         made = asking.post("/v1/jobs", json=body()).json()
         assert made["spec"]["output"]["hub"] == {"repo": REPO, "token": "research", "private": True, "branch": "main"}
@@ -102,7 +100,7 @@ def published(settings: Settings, database: Database, job_id: UUID) -> dict[str,
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
 
 
-def test_the_hub_gets_what_the_store_has(with_tokens: Settings, database: Database, hub: UploadingHub) -> None:
+def test_the_repository_matches_the_store(with_tokens: Settings, database: Database, hub: UploadingHub) -> None:
     job_id = carried_out(with_tokens, database)
 
     stored, metrics = published(with_tokens, database, job_id), job_row(database, job_id).metrics
@@ -116,7 +114,7 @@ def test_the_hub_gets_what_the_store_has(with_tokens: Settings, database: Databa
     assert not [name for name, content in stored.items() if REPO.encode() in content or b"research" in content]
 
 
-def test_an_upload_that_fails_loses_nothing_and_the_warning_says_what_to_do(
+def test_a_failed_upload_keeps_the_artifact_and_adds_a_warning(
     with_tokens: Settings, database: Database, hub: UploadingHub
 ) -> None:
     hub.refusals["commit"] = [403]
@@ -132,7 +130,7 @@ def test_an_upload_that_fails_loses_nothing_and_the_warning_says_what_to_do(
     assert TOKEN not in told
 
 
-def test_a_token_that_the_worker_does_not_have_is_a_warning(settings: Settings, database: Database, hub: UploadingHub) -> None:
+def test_a_token_missing_on_the_worker_is_a_warning(settings: Settings, database: Database, hub: UploadingHub) -> None:
     job_id = carried_out(settings, database)
 
     published(settings, database, job_id)

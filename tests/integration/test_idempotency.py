@@ -44,14 +44,14 @@ def same_answer(first: httpx.Response, again: httpx.Response) -> None:
     assert ("idempotency-replayed" in first.headers, again.headers["idempotency-replayed"]) == (False, "true")
 
 
-def test_the_same_request_again_gives_the_same_answer_and_no_second_job(api: httpx.Client, database: Database) -> None:
+def test_a_repeated_request_gets_the_same_response_and_job(api: httpx.Client, database: Database) -> None:
     first = create(api, "k-1", BODY | {"labels": {"b": "2", "a": "ä"}})
     same_answer(first, create(api, "k-1", BODY | {"labels": {"b": "2", "a": "ä"}}))
     assert first.json() == api.get(first.headers["location"]).json() | {"queue_position": None, "eta": None}
     assert count(database) == 1
 
 
-def test_the_answer_is_the_first_one_whatever_has_become_of_the_job(api: httpx.Client) -> None:
+def test_the_stored_response_is_replayed_after_the_job_changed(api: httpx.Client) -> None:
     first = create(api, "k")
     api.post(f"{first.headers['location']}/cancel")
     same_answer(first, create(api, "k"))
@@ -59,7 +59,7 @@ def test_the_answer_is_the_first_one_whatever_has_become_of_the_job(api: httpx.C
     same_answer(first, create(api, "k"))
 
 
-def test_space_and_order_make_no_other_request(api: httpx.Client, database: Database) -> None:
+def test_whitespace_and_member_order_do_not_change_the_request(api: httpx.Client, database: Database) -> None:
     def send(body: str) -> httpx.Response:
         return api.post("/v1/jobs", content=body, headers={HEADER: "k", "Content-Type": "application/json"})
 
@@ -68,13 +68,13 @@ def test_space_and_order_make_no_other_request(api: httpx.Client, database: Data
     assert count(database) == 1
 
 
-def test_a_key_is_the_same_with_quotes_and_without(api: httpx.Client, database: Database) -> None:
+def test_a_key_is_equal_with_and_without_quotes(api: httpx.Client, database: Database) -> None:
     first = create(api, "8e03978e-40d5-43dd-bc93-6894a57f9324")
     same_answer(first, create(api, '"8e03978e-40d5-43dd-bc93-6894a57f9324"'))
     assert count(database) == 1
 
 
-def test_another_request_under_the_key_is_refused(api: httpx.Client, database: Database) -> None:
+def test_a_different_request_under_the_key_is_refused(api: httpx.Client, database: Database) -> None:
     first = create(api, "k")
     refused = create(api, "k", BODY | {"priority": 1})
     assert problem(refused) == (422, "idempotency-key-reused", [HEADER])
@@ -82,7 +82,7 @@ def test_another_request_under_the_key_is_refused(api: httpx.Client, database: D
     assert count(database) == 1
 
 
-def test_keys_are_those_of_the_tenant(api: httpx.Client, database: Database) -> None:
+def test_keys_are_scoped_to_the_tenant(api: httpx.Client, database: Database) -> None:
     mine = create(api, "k")
     with client(str(api.base_url), key_for(database, Scope.ADMIN, tenant="other")) as other:
         theirs = create(other, "k", BODY | {"priority": 1})
@@ -92,12 +92,12 @@ def test_keys_are_those_of_the_tenant(api: httpx.Client, database: Database) -> 
         same_answer(mine, create(colleague, "k"))
 
 
-def test_without_a_key_every_request_is_one_of_its_own(api: httpx.Client, database: Database) -> None:
+def test_without_a_key_every_request_is_separate(api: httpx.Client, database: Database) -> None:
     assert api.post("/v1/jobs", json=BODY).json()["id"] != api.post("/v1/jobs", json=BODY).json()["id"]
     assert (count(database), count(database, KeyedAnswer)) == (2, 0)
 
 
-def test_a_refused_request_can_be_mended_under_its_key(settings: Settings, database: Database) -> None:
+def test_a_refused_request_can_be_corrected_under_its_key(settings: Settings, database: Database) -> None:
     with serving(settings.model_copy(update={"max_queued_jobs": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         assert problem(create(api, "k", BODY | {"priority": 10}))[0] == 422
         assert problem(create(api, "k", {"model": {"source": "local", "id": "nowhere"}}))[:2] == (422, "model-not-found")
@@ -109,7 +109,7 @@ def test_a_refused_request_can_be_mended_under_its_key(settings: Settings, datab
         assert create(api, "later").status_code == 201
 
 
-def test_an_answer_comes_again_though_the_request_would_be_refused_by_now(settings: Settings, database: Database) -> None:
+def test_a_replay_succeeds_where_a_new_request_would_fail(settings: Settings, database: Database) -> None:
     make_model(settings.model_root, "org/tiny", CONFIG)
     with serving(settings.model_copy(update={"max_queued_jobs": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         first = create(api, "k", LOCAL)
@@ -120,20 +120,20 @@ def test_an_answer_comes_again_though_the_request_would_be_refused_by_now(settin
 
 
 @pytest.mark.parametrize("key", ["", '"', '""', '"open', '"a";p=1', "a\tb", "kä", "k" * 256, f'"{"k" * 256}"'])
-def test_what_is_no_key_is_refused(api: httpx.Client, database: Database, key: str) -> None:
+def test_an_invalid_key_is_refused(api: httpx.Client, database: Database, key: str) -> None:
     answer = api.post("/v1/jobs", json=BODY, headers=[(HEADER.encode(), key.encode("latin-1"))])
     assert problem(answer) == (422, "invalid-input", [HEADER])
     assert "1 to 255 printable" in answer.json()["detail"]
     assert count(database) == 0
 
 
-def test_two_keys_are_none(api: httpx.Client) -> None:
+def test_two_keys_are_refused(api: httpx.Client) -> None:
     answer = api.post("/v1/jobs", json=BODY, headers=[(HEADER, "a"), (HEADER, "b")])
     assert problem(answer) == (422, "invalid-input", [HEADER])
     assert problem(api.post("/v1/jobs", headers={HEADER: "a"})) == (422, "invalid-input", [""]), "no body at all"
 
 
-def test_a_key_holds_for_a_day_of_the_databases_clock(api: httpx.Client, database: Database) -> None:
+def test_a_key_expires_after_a_day_of_database_time(api: httpx.Client, database: Database) -> None:
     def age(**by: float) -> None:
         with database.begin() as session:
             session.execute(update(KeyedAnswer).values(created_at=func.now() - timedelta(**by)))
@@ -148,7 +148,7 @@ def test_a_key_holds_for_a_day_of_the_databases_clock(api: httpx.Client, databas
     assert (count(database), count(database, KeyedAnswer)) == (2, 1)
 
 
-def test_a_hundred_at_once_make_one_job(api: httpx.Client, database: Database) -> None:
+def test_a_hundred_concurrent_requests_make_one_job(api: httpx.Client, database: Database) -> None:
     barrier = threading.Barrier(100)
 
     def send(_: int) -> httpx.Response:
@@ -185,7 +185,7 @@ def waiting(database: Database) -> list[int]:
         return list(session.scalars(text("SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")))
 
 
-def test_while_the_first_is_at_work_the_second_is_told_to_come_back(api: httpx.Client, database: Database) -> None:
+def test_a_repeat_during_the_first_request_gets_retry_after(api: httpx.Client, database: Database) -> None:
     with held_before_its_end(database, api, "k") as first:
         second = create(api, "k")
         assert problem(second)[:2] == (409, "idempotency-in-flight")
@@ -209,7 +209,7 @@ def test_a_crash_before_the_commit_leaves_neither_job_nor_key(api: httpx.Client,
 
 
 @pytest.mark.parametrize("sent", ["half", "whole"])
-def test_a_caller_who_lost_the_connection_and_sends_again_has_one_job(api: httpx.Client, database: Database, sent: str) -> None:
+def test_a_client_that_lost_its_connection_can_repeat_safely(api: httpx.Client, database: Database, sent: str) -> None:
     body, key = json.dumps(BODY).encode(), str(uuid4())
     head = f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: {api.headers['authorization']}\r\n{HEADER}: {key}\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body

@@ -42,7 +42,7 @@ def let_count_grow_old(database: Database) -> None:
         session.execute(text("UPDATE tenant_queues SET counted_at = now() - interval '61 seconds'"))
 
 
-def test_what_has_started_or_ended_makes_room(create: Create, database: Database) -> None:
+def test_started_and_finished_jobs_free_the_quota(create: Create, database: Database) -> None:
     jobs = [insert_job(database) for _ in range(MOST - 1)]
     assert [create(), create()] == [201, 429]
     set_job(database, jobs[0], state=JobState.RUNNING)
@@ -51,7 +51,7 @@ def test_what_has_started_or_ended_makes_room(create: Create, database: Database
     assert [create(), create()] == [201, 429]
 
 
-def test_jobs_of_which_the_bound_knows_nothing_are_counted_within_a_minute(create: Create, database: Database) -> None:
+def test_uncounted_jobs_are_included_within_a_minute(create: Create, database: Database) -> None:
     assert create() == 201
     for _ in range(MOST):
         insert_job(database)  # as an older version of the service would
@@ -60,7 +60,7 @@ def test_jobs_of_which_the_bound_knows_nothing_are_counted_within_a_minute(creat
     assert create() == 429
 
 
-def test_a_limit_of_the_tenants_own_holds_from_the_next_job_on(create: Create, database: Database) -> None:
+def test_a_tenants_own_limit_applies_from_the_next_job_on(create: Create, database: Database) -> None:
     assert [create(), create()] == [201, 201]
     quotas.set_limits(database, "acme", {"max_queued_jobs": 2})
     assert create() == 429
@@ -69,7 +69,7 @@ def test_a_limit_of_the_tenants_own_holds_from_the_next_job_on(create: Create, d
 
 
 @pytest.mark.parametrize("running", [0, MOST + 1])
-def test_many_at_once_do_not_pass_the_limit(create: Create, database: Database, running: int) -> None:
+def test_concurrent_creations_do_not_exceed_the_limit(create: Create, database: Database, running: int) -> None:
     for _ in range(running):
         insert_job(database, state=JobState.RUNNING)  # the bound is of no use then
     barrier = threading.Barrier(4 * MOST)
@@ -83,7 +83,7 @@ def test_many_at_once_do_not_pass_the_limit(create: Create, database: Database, 
     assert answers == [201] * MOST + [429] * 3 * MOST
 
 
-def test_a_job_that_was_not_made_after_all_leaves_no_trace(database: Database) -> None:
+def test_a_rolled_back_job_leaves_no_trace(database: Database) -> None:
     with database.begin() as session:
         assert insertion.insert_job(session, SPEC, tenant="acme", max_queued_jobs=MOST)
     with suppress(ZeroDivisionError), database.begin() as session:
@@ -95,7 +95,7 @@ def test_a_job_that_was_not_made_after_all_leaves_no_trace(database: Database) -
     assert tuple(found) == (1, 1)
 
 
-def test_the_queue_is_counted_once_and_not_for_every_job(database: Database) -> None:
+def test_the_queue_is_not_counted_for_every_job(database: Database) -> None:
     with statements(database) as seen:
         for _ in range(3):
             with database.begin() as session:

@@ -76,7 +76,7 @@ def needed(table: Table) -> "list[Column[Any]]":
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-def test_rows_that_old_code_writes_and_reads_are_possible_on_the_newest_schema(schemas: dict[str, Engine], revision: str) -> None:
+def test_old_code_can_read_and_write_on_the_newest_schema(schemas: dict[str, Engine], revision: str) -> None:
     job_id = uuid4()
     with schemas[REVISIONS[-1]].begin() as connection:
         for table in tables_of(schemas[revision]):
@@ -89,7 +89,7 @@ def test_rows_that_old_code_writes_and_reads_are_possible_on_the_newest_schema(s
 
 
 @pytest.mark.parametrize("file", VERSIONS, ids=lambda file: file.stem)
-def test_a_migration_only_adds_or_says_whom_it_no_longer_serves(file: Path) -> None:
+def test_a_migration_only_adds_or_states_the_code_it_drops(file: Path) -> None:
     source = file.read_text()
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     names = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
@@ -108,7 +108,7 @@ def _adds_a_column_that_old_code_would_have_to_fill(node: ast.Call) -> bool:
     return isinstance(nullable, ast.Constant) and nullable.value is False and "server_default" not in given
 
 
-def test_revisions_are_numbered_in_the_order_in_which_they_follow_each_other() -> None:
+def test_revision_dates_follow_the_order_of_revisions() -> None:
     """`schema_serves` compares them."""
     assert sorted(REVISIONS) == REVISIONS
     assert len({len(revision) for revision in REVISIONS}) == 1

@@ -58,7 +58,7 @@ def inspect(api: httpx.Client, **asked: str) -> httpx.Response:
     return api.get("/v1/models/inspect", params=asked)
 
 
-def test_a_model_is_the_same_wherever_it_lies(asking: httpx.Client, settings: Settings, model: Path, database: Database) -> None:
+def test_a_model_is_equal_from_every_source(asking: httpx.Client, settings: Settings, model: Path, database: Database) -> None:
     (settings.model_root / "tiny").symlink_to(settings.model_root / "real")
     (settings.model_root / "real").mkdir()
     for path in model.iterdir():
@@ -92,7 +92,7 @@ def published(database: Database, settings: Settings, model: Path, **values: Any
     return str(job_id)
 
 
-def test_only_headers_are_read_of_a_model_on_the_hub(asking: httpx.Client, hub: TinyHub) -> None:
+def test_only_headers_are_read_of_a_hub_model(asking: httpx.Client, hub: TinyHub) -> None:
     assert inspect(asking, id="org/tiny").status_code == 200
     weights = [asked for asked in hub.asked if asked.path.endswith(".safetensors")]
     assert weights
@@ -100,7 +100,7 @@ def test_only_headers_are_read_of_a_model_on_the_hub(asking: httpx.Client, hub: 
     assert hub.fetched == []
 
 
-def test_what_was_asked_for_is_pinned_though_the_branch_moves(asking: httpx.Client, hub: TinyHub) -> None:
+def test_the_requested_commit_is_pinned_when_the_branch_moves(asking: httpx.Client, hub: TinyHub) -> None:
     first = asking.post("/v1/jobs", json=of_hub("tiny")).json()
     hub.push("org/tiny", LATER, {"README.md": b"newer"})
     second = asking.post("/v1/jobs", json=of_hub("tiny", revision="main")).json()
@@ -122,7 +122,7 @@ def test_what_was_asked_for_is_pinned_though_the_branch_moves(asking: httpx.Clie
         (None, None, {"token": "nobody"}, "model-access-denied", "/model/token"),
     ],
 )
-def test_what_the_hub_refuses_is_refused_at_once(
+def test_errors_of_the_hub_are_refused_at_once(
     asking: httpx.Client, hub: TinyHub, status: int | None, code: str | None, more: dict[str, str], kind: str, pointer: str
 ) -> None:
     if status is not None:
@@ -133,9 +133,7 @@ def test_what_the_hub_refuses_is_refused_at_once(
     assert problem(inspect(asking, id="org/tiny", **more))[:2] == (422, kind)
 
 
-def test_a_model_of_the_hub_that_cannot_work_is_refused_before_it_is_fetched(
-    asking: httpx.Client, hub: TinyHub, model: Path
-) -> None:
+def test_an_incompatible_hub_model_is_refused_before_download(asking: httpx.Client, hub: TinyHub, model: Path) -> None:
     config = json.loads((model / "config.json").read_bytes())
     hub.add("org/coded", model, {"config.json": json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}).encode()})
     hub.add("org/pickled", None, {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
@@ -146,7 +144,7 @@ def test_a_model_of_the_hub_that_cannot_work_is_refused_before_it_is_fetched(
 
 
 @pytest.mark.parametrize("trouble", [429, 500, 503, "slow", "gone"])
-def test_while_the_hub_is_away_jobs_are_accepted_and_it_is_left_in_peace(
+def test_jobs_are_accepted_during_a_hub_outage(
     asking: httpx.Client, hub: TinyHub, trouble: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if isinstance(trouble, int):
@@ -163,7 +161,7 @@ def test_while_the_hub_is_away_jobs_are_accepted_and_it_is_left_in_peace(
     assert int(refused.headers["Retry-After"]) > 0
 
 
-def test_a_gated_model_is_reached_by_the_name_of_a_token(asking: httpx.Client, hub: TinyHub, model: Path) -> None:
+def test_a_gated_model_is_read_with_a_named_token(asking: httpx.Client, hub: TinyHub, model: Path) -> None:
     hub.add("org/gated", model, {}, token="hf_planted")
     assert problem(asking.post("/v1/jobs", json=of_hub("gated")))[1] == "model-access-denied"
     accepted = asking.post("/v1/jobs", json=of_hub("gated", token="research"))
@@ -178,7 +176,7 @@ def test_a_token_belongs_to_a_tenant(asking: httpx.Client, database: Database) -
     assert problem(refused) == (422, "model-access-denied", ["/model/token"])
 
 
-def test_the_artifact_of_an_earlier_job_is_pinned_and_kept_while_it_is_needed(
+def test_an_earlier_artifact_is_pinned_and_kept_while_needed(
     api: httpx.Client, settings: Settings, database: Database, model: Path
 ) -> None:
     job_id = published(database, settings, model)
@@ -194,7 +192,7 @@ def test_the_artifact_of_an_earlier_job_is_pinned_and_kept_while_it_is_needed(
     assert problem(api.post("/v1/jobs", json=body)) == (422, "model-not-found", ["/model/id"])
 
 
-def test_an_earlier_job_without_an_artifact_is_no_model(api: httpx.Client, database: Database) -> None:
+def test_an_earlier_job_without_an_artifact_is_refused(api: httpx.Client, database: Database) -> None:
     waiting = insert_job(database)
     foreign = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1", tenant="other")
     lost = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/lost/1")
@@ -219,10 +217,10 @@ def test_an_earlier_job_without_an_artifact_is_no_model(api: httpx.Client, datab
         ({"id": "no-uuid", "source": "job"}, "id"),
     ],
 )
-def test_what_cannot_be_inspected_is_pointed_at(api: httpx.Client, asked: dict[str, str], pointer: str) -> None:
+def test_a_source_that_cannot_be_inspected_gets_a_pointer(api: httpx.Client, asked: dict[str, str], pointer: str) -> None:
     assert problem(inspect(api, **asked)) == (422, "invalid-input", [pointer])
 
 
-def test_job_rows_hold_the_name_of_a_token_only(asking: httpx.Client, database: Database) -> None:
+def test_job_rows_store_the_name_of_a_token_only(asking: httpx.Client, database: Database) -> None:
     made = asking.post("/v1/jobs", json=of_hub("tiny", token="research")).json()
     assert "hf_planted" not in json.dumps(job_row(database, made["id"]).spec)

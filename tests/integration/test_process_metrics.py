@@ -32,9 +32,7 @@ def finished(database: Database, job_id: UUID) -> str:
     return job_row(database, job_id).state
 
 
-def test_dispatcher_and_worker_count_what_they_do_over_all_children(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_dispatcher_and_worker_sum_metrics_over_their_children(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_model(settings.model_root / "tiny")
     sending, dispatcher_url = at_port(settings)
     taking, worker_url = at_port(settings)
@@ -64,7 +62,7 @@ def test_dispatcher_and_worker_count_what_they_do_over_all_children(
 
 
 @pytest.mark.parametrize("module", ["service.dispatcher", "worker"])
-def test_a_port_that_is_taken_is_named_at_the_start(module: str, settings: Settings) -> None:
+def test_a_port_in_use_is_named_at_startup(module: str, settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(

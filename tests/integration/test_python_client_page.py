@@ -21,7 +21,7 @@ PAGE = (ROOT / "docs" / "reference" / "client.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_what_the_page_shows_works(settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_the_examples_of_the_page_work(settings: Settings, database: Database, tmp_path: Path) -> None:
     assert len(BLOCKS) >= 4
     here, key = tmp_path / "here", key_for(database, Scope.ADMIN)
     here.mkdir()

@@ -49,7 +49,7 @@ def evaluated_tokens(job: Job) -> int:
     return int(job.work["evaluated_tokens"])
 
 
-def test_metrics_card_and_events_tell_intervals_and_agreement(settings: Settings, database: Database) -> None:
+def test_metrics_card_and_events_have_intervals_and_agreement(settings: Settings, database: Database) -> None:
     job = done(settings, database)
     metrics = metrics_of(job)
     [dense], [pruned] = metrics["dense"]["perplexity"], metrics["pruned"]["perplexity"]
@@ -72,7 +72,7 @@ def test_metrics_card_and_events_tell_intervals_and_agreement(settings: Settings
     assert f"{pruned['perplexity']:.4f} ({pruned['ci95'][0]:.2f} to {pruned['ci95'][1]:.2f})" in card
 
 
-def test_a_second_job_on_a_model_says_that_the_dense_one_was_measured_before(settings: Settings, database: Database) -> None:
+def test_a_second_job_reports_the_reused_dense_measurement(settings: Settings, database: Database) -> None:
     first, second = done(settings, database), done(settings, database)
     before, after = metrics_of(first), metrics_of(second)
     assert after["dense"]["perplexity"] == [before["dense"]["perplexity"][0] | {"cached": True}]
@@ -87,7 +87,7 @@ def test_a_second_job_on_a_model_says_that_the_dense_one_was_measured_before(set
     assert metrics_of(without)["pruned"] == before["pruned"]
 
 
-def test_another_text_and_a_changed_model_are_measured_anew(settings: Settings, database: Database, model: Path) -> None:
+def test_another_text_or_a_changed_model_is_measured_again(settings: Settings, database: Database, model: Path) -> None:
     done(settings, database)
     other = metrics_of(done(settings, database, max_windows=WINDOWS - 1))
     assert not other["dense"]["perplexity"][0]["cached"]
@@ -97,7 +97,7 @@ def test_another_text_and_a_changed_model_are_measured_anew(settings: Settings, 
     assert not changed["dense"]["perplexity"][0]["cached"]
 
 
-def test_without_a_baseline_there_is_nothing_to_compare_with(settings: Settings, database: Database) -> None:
+def test_without_a_baseline_there_is_no_comparison(settings: Settings, database: Database) -> None:
     metrics = metrics_of(done(settings, database, baseline=False))
     assert (metrics["dense"], metrics["agreement"]) == (None, None)
     assert metrics["pruned"]["perplexity"][0]["loss_difference"] is None

@@ -215,7 +215,7 @@ def looked_at(stage: Stage) -> None:
     stage.answers.append(checked.stdout + checked.stderr)
 
 
-def test_no_secret_is_seen_anywhere(
+def test_no_secret_appears_in_any_output(
     stage: Stage, database: Database, s3: S3, bucket: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     job_id = live_through_everything(stage)

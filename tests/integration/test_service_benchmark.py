@@ -43,7 +43,7 @@ def test_every_measurement_has_its_figures(monkeypatch: pytest.MonkeyPatch, tmp_
     assert str(tmp_path) not in page + json.dumps(document)
 
 
-def test_percentiles_are_values_that_occurred_and_are_held_against_their_aims() -> None:
+def test_percentiles_are_observed_values_compared_with_targets() -> None:
     figure = latencies("m", "c", [number / 1000 for number in range(200, 0, -1)])
     assert (figure["count"], figure["p50_ms"], figure["p99_ms"], figure["max_ms"]) == (200, 100.0, 198.0, 200.0)
     assert aiming(figure, p50_ms=100, p99_ms=198)["met"]

@@ -47,7 +47,7 @@ def verify(folder: Path, key: Path) -> tuple[int, list[str], str]:
     return done.returncode, [fault["type"] for fault in json.loads(done.stdout)["faults"]], done.stderr
 
 
-def test_a_worker_with_a_key_signs_what_it_publishes(
+def test_a_worker_with_a_key_signs_its_artifacts(
     settings: Settings, database: Database, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
     private, public = keys
@@ -72,7 +72,7 @@ def test_a_worker_with_a_key_signs_what_it_publishes(
     assert verify(artifact, public)[:2] == (1, ["altered", "not-as-signed"])
 
 
-def test_without_a_key_nothing_is_signed_and_the_command_says_so(
+def test_without_a_key_nothing_is_signed_and_verify_reports_it(
     settings: Settings, database: Database, keys: tuple[Path, Path]
 ) -> None:
     artifact = publish(settings, database, "dense")
@@ -81,9 +81,7 @@ def test_without_a_key_nothing_is_signed_and_the_command_says_so(
     assert verify(artifact, keys[1])[:2] == (1, ["not-signed"])
 
 
-def test_a_job_whose_worker_cannot_use_its_key_fails_before_anything_is_computed(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_an_unusable_signing_key_fails_the_job_before_the_run(settings: Settings, database: Database, tmp_path: Path) -> None:
     save_model(settings.model_root / "tiny")
     job_id = insert_job(database, max_attempts=1)
     assert work(settings.model_copy(update={"signing_key": tmp_path / "nowhere.pem"}), threading.Event())

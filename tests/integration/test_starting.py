@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[str, Callable[[], str], str]] = {
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_named_in_one_sentence(settings: Settings, database: Database, program: str, case: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_sentence(settings: Settings, database: Database, program: str, case: str) -> None:
     variable, value, sentence = WRONG[case]
     status, lines = start(program, environment(settings) | {variable: value()})
     assert status != 0
@@ -66,13 +66,13 @@ def test_a_missing_variable_is_named(settings: Settings, database: Database, pro
     assert (status, lines) == (1, [f"dsnot {program}: DSNOT_BROKER_URL: is not set"])
 
 
-def test_a_worker_names_a_cache_folder_that_it_cannot_make(settings: Settings, database: Database) -> None:
+def test_a_worker_names_a_cache_folder_that_it_cannot_create(settings: Settings, database: Database) -> None:
     status, lines = start("worker", environment(settings) | {"DSNOT_CACHE_DIR": "/proc/nowhere"})
     assert status == 1
     assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be made")
 
 
-def test_a_database_that_is_silent_is_not_waited_for(settings: Settings, database: Database) -> None:
+def test_a_hanging_database_times_out(settings: Settings, database: Database) -> None:
     place = database.engine.url
     assert place.host
     assert place.port
@@ -101,7 +101,7 @@ def change(url: str, *statements: str) -> None:
     database.close()
 
 
-def test_a_schema_that_does_not_fit_is_refused_with_what_to_run(settings: Settings, own_database: str) -> None:
+def test_an_incompatible_schema_is_refused_with_the_remedy(settings: Settings, own_database: str) -> None:
     values = environment(settings) | {"DSNOT_DATABASE_URL": own_database}
     change(own_database, "UPDATE alembic_version SET version_num = '0003'")
     assert "the database's schema is at 0003 and this version needs" in start("dispatcher", values)[1][0]
@@ -112,7 +112,7 @@ def test_a_schema_that_does_not_fit_is_refused_with_what_to_run(settings: Settin
     assert "has no tables yet; run `dsnot migrate`" in start("dispatcher", values)[1][0]
 
 
-def test_migrating_from_a_command_line_brings_an_empty_database_up_to_date(own_database: str, settings: Settings) -> None:
+def test_the_migrate_command_upgrades_an_empty_database(own_database: str, settings: Settings) -> None:
     change(own_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     command = [sys.executable, "-m", "service.cli", "migrate"]
     values = environment(settings) | {"DSNOT_DATABASE_URL": own_database}
@@ -133,7 +133,7 @@ def test_migrating_from_a_command_line_brings_an_empty_database_up_to_date(own_d
         (None, False, None, "no tables"),
     ],
 )
-def test_a_schema_that_is_ahead_serves_the_code_it_says_it_serves(
+def test_a_newer_schema_serves_the_code_it_declares(
     current: str | None, is_known: bool, oldest: str | None, word: str | None
 ) -> None:
     problem = Revisions(current, "0005", is_known, oldest).problem

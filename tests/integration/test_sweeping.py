@@ -75,9 +75,7 @@ def make_older(database: Database, seconds: float) -> None:
         session.execute(update(Worker).values(seen_at=Worker.seen_at - earlier))
 
 
-def test_files_of_an_attempt_that_was_lost_go_once_its_worker_must_have_noticed(
-    settings: Settings, database: Database, sweeper: Sweeper
-) -> None:
+def test_files_of_a_lost_attempt_are_deleted_after_its_lease(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     job_id, attempt, blocks = ended(database, settings, "lost")
     sweeper.sweep()
     assert attempt.exists()
@@ -88,7 +86,7 @@ def test_files_of_an_attempt_that_was_lost_go_once_its_worker_must_have_noticed(
     assert job_row(database, job_id).state == JobState.QUEUED
 
 
-def test_an_artifact_stays_and_the_blocks_of_its_job_go(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_an_artifact_is_kept_and_the_blocks_of_its_job_deleted(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     _, artifact, blocks = ended(database, settings, "succeeded")
     make_older(database, settings.lease_seconds + 1)
     sweeper.sweep()
@@ -96,7 +94,7 @@ def test_an_artifact_stays_and_the_blocks_of_its_job_go(settings: Settings, data
     assert not blocks.exists()
 
 
-def test_the_blocks_of_a_failed_job_stay_for_a_while(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_the_blocks_of_a_failed_job_are_kept_for_a_while(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     _, attempt, blocks = ended(database, settings, "failed")
     make_older(database, settings.keep_blocks_seconds - 60)
     sweeper.sweep()
@@ -106,7 +104,7 @@ def test_the_blocks_of_a_failed_job_stay_for_a_while(settings: Settings, databas
     assert not blocks.exists()
 
 
-def test_what_a_running_attempt_writes_is_left_alone(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_files_of_a_running_attempt_are_kept(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     insert_job(database)
     found = claim(database)
     folder = put(settings, artifact_prefix(found.job_id, found.fence))
@@ -115,7 +113,7 @@ def test_what_a_running_attempt_writes_is_left_alone(settings: Settings, databas
     assert folder.exists()
 
 
-def test_artifacts_go_when_they_are_old_and_the_job_says_so(settings: Settings, database: Database) -> None:
+def test_old_artifacts_are_deleted_and_their_jobs_say_so(settings: Settings, database: Database) -> None:
     keeping = Sweeper(settings.model_copy(update={"keep_artifacts_seconds": DAY}))
     old, artifact, _ = ended(database, settings, "succeeded")
     make_older(database, DAY + 1)
@@ -127,7 +125,7 @@ def test_artifacts_go_when_they_are_old_and_the_job_says_so(settings: Settings, 
     assert job_row(database, young).artifact_removed_at is None
 
 
-def test_the_oldest_artifacts_go_when_a_tenant_has_too_many_bytes(settings: Settings, database: Database) -> None:
+def test_the_oldest_artifacts_over_the_byte_quota_are_deleted(settings: Settings, database: Database) -> None:
     limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 25}))
     folders = []
     for _ in range(4):
@@ -138,7 +136,7 @@ def test_the_oldest_artifacts_go_when_a_tenant_has_too_many_bytes(settings: Sett
     assert [folder.exists() for folder in folders] == [False, False, True, True]
 
 
-def test_an_artifact_larger_than_the_quota_stays_until_there_is_a_newer_one(settings: Settings, database: Database) -> None:
+def test_an_artifact_over_the_quota_is_kept_until_a_newer_one(settings: Settings, database: Database) -> None:
     limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 5}))
     _, first, _ = ended(database, settings, "succeeded")
     make_older(database, 100)
@@ -151,7 +149,7 @@ def test_an_artifact_larger_than_the_quota_stays_until_there_is_a_newer_one(sett
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed"])
-def test_a_deleted_job_leaves_no_file_and_no_row(settings: Settings, database: Database, sweeper: Sweeper, how: str) -> None:
+def test_a_deleted_job_leaves_no_files_and_rows(settings: Settings, database: Database, sweeper: Sweeper, how: str) -> None:
     job_id, _, _ = ended(database, settings, how)
     _, others, _ = ended(database, settings, "succeeded")
     with database.begin() as session:
@@ -164,7 +162,7 @@ def test_a_deleted_job_leaves_no_file_and_no_row(settings: Settings, database: D
         assert session.scalars(select(func.count()).select_from(Job).where(Job.id == job_id)).one() == 0
 
 
-def test_a_store_that_is_away_loses_no_work(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_a_store_outage_loses_no_deletion(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     job_id, attempt, _ = ended(database, settings, "failed")
     make_older(database, settings.lease_seconds + 1)
     away = Sweeper(settings.model_copy(update={"artifact_url": "s3://bucket/prefix"}))
@@ -175,7 +173,7 @@ def test_a_store_that_is_away_loses_no_work(settings: Settings, database: Databa
     assert job_row(database, job_id).state == JobState.FAILED
 
 
-def test_workers_that_are_long_gone_are_forgotten(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_workers_gone_for_long_are_deleted(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     def appears(name: str) -> None:
         identity = Identity(name, "host", DeviceClass.CPU, "a processor", None, 1, {})
         with database.begin() as session:
@@ -189,7 +187,7 @@ def test_workers_that_are_long_gone_are_forgotten(settings: Settings, database: 
         assert session.scalars(select(Worker.id)).all() == ["young"]
 
 
-def test_idempotency_keys_go_after_a_day(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_idempotency_keys_expire_after_a_day(settings: Settings, database: Database, sweeper: Sweeper) -> None:
     for key, age in (("old", DAY + 1), ("young", DAY - 60)):
         with database.begin() as session:
             idempotency.put(session, "test", key, fingerprint=b"f", status=201, headers={}, body="{}")

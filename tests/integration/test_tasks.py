@@ -64,7 +64,7 @@ def by_hand(model: Path, settings: Settings, name: str, monkeypatch: pytest.Monk
     return {key: value for key, value in found["results"][name].items() if "," in key}
 
 
-def test_a_job_gives_the_figures_of_the_harness_on_both_models(
+def test_a_job_matches_the_harness_on_both_models(
     settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
@@ -108,7 +108,7 @@ def test_a_job_gives_the_figures_of_the_harness_on_both_models(
         ("invalid-request", {"tasks": ["shown"], "few_shot": 9}),
     ],
 )
-def test_what_cannot_be_asked_fails_before_the_pruning(
+def test_invalid_tasks_fail_before_the_pruning(
     settings: Settings, database: Database, code: str, evaluation: dict[str, Any]
 ) -> None:
     assert settings.tasks_dir is not None
@@ -122,7 +122,7 @@ def test_what_cannot_be_asked_fails_before_the_pruning(
     assert "block_pruned" not in event_types(database, job_id)
 
 
-def test_a_job_is_cancelled_in_the_middle_of_a_task(settings: Settings, database: Database) -> None:
+def test_a_job_is_cancelled_during_a_task(settings: Settings, database: Database) -> None:
     assert settings.tasks_dir is not None
     made_up_tasks.write(settings.tasks_dir, examples=3000)
     job_id = insert_job(database, **asked(perplexity=[], tasks=["arc_easy"]))
@@ -143,7 +143,7 @@ def counted(database: Database, job_id: UUID) -> dict[str, Any]:
     return progress if job.stage == "evaluating" and progress.get("done", 0) > 0 else {}
 
 
-def test_tasks_that_go_wrong_after_the_pruning_do_not_lose_it(
+def test_failing_tasks_after_the_pruning_keep_its_result(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run_out(*_: object) -> None:

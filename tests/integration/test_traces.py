@@ -60,7 +60,7 @@ def ended(database: Database, job_id: UUID) -> str:
     return job_row(database, job_id).state
 
 
-def test_a_job_can_be_followed_from_the_callers_request_to_its_stages(
+def test_a_trace_spans_the_callers_request_and_the_jobs_stages(
     settings: Settings, database: Database, collector: Collector, tmp_path: Path
 ) -> None:
     with stack(settings, tmp_path) as (api, worker):
@@ -96,7 +96,7 @@ def failing_attempt_names_stage_and_code(database: Database, collector: Collecto
     assert (stage.name, stage.failed, attempt.failed) == ("stage resolving", "not finished", "model-not-found")
 
 
-def test_a_collector_that_is_away_holds_nobody_up(
+def test_an_unreachable_collector_delays_nothing(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
@@ -105,7 +105,7 @@ def test_a_collector_that_is_away_holds_nobody_up(
         assert {ended(database, first), ended(database, second)} == {JobState.SUCCEEDED}
 
 
-def test_a_collector_without_the_extra_is_told_at_the_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collector_without_the_otel_extra_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     without = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; from service.dispatcher.__main__ import main; main()"
     done = subprocess.run(

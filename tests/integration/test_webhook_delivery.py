@@ -75,7 +75,7 @@ def settled(api: httpx.Client, made: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_message_is_a_signed_webhook_and_a_cloud_event(api: httpx.Client, database: Database, sink: Sink) -> None:
+def test_a_message_is_a_signed_webhook_and_a_cloudevent(api: httpx.Client, database: Database, sink: Sink) -> None:
     made = create(api, url=sink.url)
     job_id = tell(database)
     delivery = settled(api, made)
@@ -96,7 +96,7 @@ def test_a_message_is_a_signed_webhook_and_a_cloud_event(api: httpx.Client, data
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_receiver_that_was_down_gets_everything_once_and_in_order(api: httpx.Client, database: Database) -> None:
+def test_a_recovered_receiver_gets_each_message_once_in_order(api: httpx.Client, database: Database) -> None:
     port = free_port()
     made = create(api, url=f"http://127.0.0.1:{port}/hook", events=["job.succeeded"])
     jobs = [str(tell(database)) for _ in range(5)]
@@ -109,7 +109,7 @@ def test_a_receiver_that_was_down_gets_everything_once_and_in_order(api: httpx.C
     assert (first[-1]["status"], first[-1]["error"]) == (200, None)
 
 
-def test_every_attempt_carries_the_same_id_and_body_and_the_last_one_fails_it(
+def test_retries_keep_id_and_body_until_the_last_one_fails(
     api: httpx.Client, local: Settings, database: Database, sink: Sink, tmp_path: Path
 ) -> None:
     sink.status = 500
@@ -136,7 +136,7 @@ def check_every_attempt(api: httpx.Client, database: Database, sink: Sink, made:
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_slow_receiver_holds_nobody_else_up(api: httpx.Client, database: Database, sink: Sink) -> None:
+def test_a_slow_receiver_does_not_delay_others(api: httpx.Client, database: Database, sink: Sink) -> None:
     with receiving() as slow:
         slow.free.clear()
         hanging, other = create(api, url=slow.url), create(api, url=sink.url)
@@ -159,7 +159,7 @@ def test_a_redirect_is_not_followed(api: httpx.Client, database: Database, sink:
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_receiver_that_is_gone_is_told_nothing_more(api: httpx.Client, database: Database, sink: Sink) -> None:
+def test_a_receiver_that_answers_410_is_disabled(api: httpx.Client, database: Database, sink: Sink) -> None:
     sink.status = 410
     made = create(api, url=sink.url)
     tell(database)
@@ -171,7 +171,7 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(api: httpx.Client, databas
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_a_receiver_that_asks_for_time_gets_it(api: httpx.Client, database: Database, sink: Sink) -> None:
+def test_retry_after_of_a_receiver_is_respected(api: httpx.Client, database: Database, sink: Sink) -> None:
     sink.status, sink.more_headers = 429, {"Retry-After": "2"}
     made = create(api, url=sink.url)
     tell(database)
@@ -183,7 +183,7 @@ def test_a_receiver_that_asks_for_time_gets_it(api: httpx.Client, database: Data
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_while_two_secrets_hold_a_message_verifies_with_either_and_later_only_with_the_new(api: httpx.Client, sink: Sink) -> None:
+def test_messages_verify_with_both_secrets_in_the_overlap_only(api: httpx.Client, sink: Sink) -> None:
     made = create(api, url=sink.url)
     path = f"/v1/webhooks/{made['id']}"
     new = api.post(f"{path}/rotate-secret", json={"overlap_seconds": 60}).json()["secret"]
@@ -200,7 +200,7 @@ def test_while_two_secrets_hold_a_message_verifies_with_either_and_later_only_wi
         Verifier(new).verify(after.body, after.headers)
 
 
-def test_what_was_accepted_for_development_is_not_sent_elsewhere(
+def test_a_development_target_is_refused_in_production(
     api: httpx.Client, local: Settings, database: Database, sink: Sink, tmp_path: Path
 ) -> None:
     made = create(api, url=sink.url)
@@ -211,7 +211,7 @@ def test_what_was_accepted_for_development_is_not_sent_elsewhere(
     assert sink.got == []
 
 
-def test_the_log_of_deliveries_is_not_kept_for_ever(api: httpx.Client, local: Settings, database: Database) -> None:
+def test_the_delivery_log_expires(api: httpx.Client, local: Settings, database: Database) -> None:
     made = create(api)
     tell(database)
     api.patch(f"/v1/webhooks/{made['id']}", json={"enabled": False})
@@ -222,7 +222,7 @@ def test_the_log_of_deliveries_is_not_kept_for_ever(api: httpx.Client, local: Se
 
 
 @pytest.mark.usefixtures("dispatcher")
-def test_the_command_makes_tests_shows_and_removes_a_webhook(
+def test_the_command_creates_tests_shows_and_deletes_a_webhook(
     local: Settings, database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dsnot(*arguments: str) -> str:

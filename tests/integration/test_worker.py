@@ -67,7 +67,7 @@ def artifact(settings: Settings, database: Database, job_id: UUID) -> Path:
     return Path(settings.artifact_url.removeprefix("file://")) / prefix
 
 
-def test_without_a_job_nothing_happens(settings: Settings) -> None:
+def test_a_message_without_a_job_does_nothing(settings: Settings) -> None:
     assert not work(settings, threading.Event())
 
 
@@ -102,7 +102,7 @@ def test_a_job_succeeds_with_artifact_metrics_and_layers(settings: Settings, dat
     assert {path.parent.name for path in files(settings.cache_dir)} == {"baselines"}
 
 
-def test_a_job_tells_how_fast_its_models_are_if_it_is_asked_to(settings: Settings, database: Database, model: Path) -> None:
+def test_a_job_reports_the_speed_of_its_models_on_request(settings: Settings, database: Database, model: Path) -> None:
     recipe = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
     job_id = insert_job(database, evaluation=EVALUATION | {"speed": True, "perplexity": []}, recipe=recipe)
     run_once(settings)
@@ -119,7 +119,7 @@ def test_a_job_tells_how_fast_its_models_are_if_it_is_asked_to(settings: Setting
     assert "tokens/s" in (artifact(settings, database, job_id) / "README.md").read_text()
 
 
-def test_a_job_prunes_what_an_earlier_one_made(settings: Settings, database: Database, model: Path) -> None:
+def test_a_job_prunes_the_artifact_of_an_earlier_one(settings: Settings, database: Database, model: Path) -> None:
     first = insert_job(database, evaluation=EVALUATION)
     run_once(settings)
     fence = str(job_row(database, first).artifact_prefix).rpartition("/")[2]
@@ -139,7 +139,7 @@ def test_a_job_prunes_what_an_earlier_one_made(settings: Settings, database: Dat
     assert str(first) in card.replace("\\", "")
 
 
-def test_the_events_tell_the_run_in_order(settings: Settings, database: Database, model: Path) -> None:
+def test_the_events_describe_the_run_in_order(settings: Settings, database: Database, model: Path) -> None:
     job_id = insert_job(database, evaluation=EVALUATION)
     run_once(settings)
     told = [
@@ -153,7 +153,7 @@ def test_the_events_tell_the_run_in_order(settings: Settings, database: Database
     ]
 
 
-def test_each_block_tells_the_memory_it_took(settings: Settings, database: Database, model: Path) -> None:
+def test_each_block_reports_its_memory(settings: Settings, database: Database, model: Path) -> None:
     job_id = insert_job(database, evaluation=EVALUATION)
     run_once(settings)
     metrics = job_row(database, job_id).metrics
@@ -175,7 +175,7 @@ def test_each_block_tells_the_memory_it_took(settings: Settings, database: Datab
         ("invalid-request", {"recipe": {"pattern": {"type": "n:m", "n": 3, "m": 5}}}),
     ],
 )
-def test_a_job_that_cannot_work_fails_at_once_and_leaves_nothing(
+def test_an_incompatible_job_fails_at_once_and_leaves_nothing(
     settings: Settings, database: Database, model: Path, code: str, fields: dict[str, Any]
 ) -> None:
     job_id = insert_job(database, **fields)
@@ -188,7 +188,7 @@ def test_a_job_that_cannot_work_fails_at_once_and_leaves_nothing(
     assert left_behind(settings) == []
 
 
-def test_a_store_that_refuses_is_tried_again_later(settings: Settings, database: Database, model: Path) -> None:
+def test_a_store_that_refuses_is_retried_later(settings: Settings, database: Database, model: Path) -> None:
     job_id = insert_job(database)
     run_once(settings.model_copy(update={"artifact_url": "file:///proc/no-such-place"}))
     job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
@@ -209,7 +209,7 @@ def test_a_cancelled_job_stops_and_leaves_nothing(settings: Settings, database: 
     assert left_behind(settings) == []
 
 
-def test_a_worker_that_is_told_to_stop_gives_the_job_back(settings: Settings, database: Database) -> None:
+def test_a_worker_that_stops_releases_its_job(settings: Settings, database: Database) -> None:
     stop = threading.Event()
     with pruning_meanwhile(settings, database, stop) as job_id:
         stop.set()
@@ -218,7 +218,7 @@ def test_a_worker_that_is_told_to_stop_gives_the_job_back(settings: Settings, da
     assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
 
-def test_a_worker_that_lost_its_claim_stops_and_writes_nothing_more(settings: Settings, database: Database) -> None:
+def test_a_worker_that_lost_its_claim_stops_and_writes_nothing(settings: Settings, database: Database) -> None:
     with pruning_meanwhile(settings, database, threading.Event()) as job_id:
         with database.begin() as session:
             endings.lose(session, job_id, job_row(database, job_id).fence)
@@ -228,7 +228,7 @@ def test_a_worker_that_lost_its_claim_stops_and_writes_nothing_more(settings: Se
     assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
 
-def test_a_run_goes_on_when_its_connections_break(settings: Settings, database: Database) -> None:
+def test_a_run_survives_broken_connections(settings: Settings, database: Database) -> None:
     with pruning_meanwhile(settings, database, threading.Event()) as job_id:
         for _ in range(3):
             done = (job_row(database, job_id).progress or {})["done"]
@@ -310,7 +310,7 @@ def stored_blocks(settings: Settings, job_id: UUID) -> list[Path]:
 
 
 @pytest.mark.parametrize("place", ["the same host", "another host"])
-def test_an_attempt_goes_on_after_the_last_finished_block(
+def test_an_attempt_resumes_after_the_last_finished_block(
     settings: Settings, database: Database, tmp_path: Path, place: str
 ) -> None:
     job_id = stopped_in_the_middle(settings, database)
@@ -329,9 +329,7 @@ def test_an_attempt_goes_on_after_the_last_finished_block(
     assert files(other.cache_dir) == []
 
 
-def test_blocks_that_another_host_has_not_got_whole_are_pruned_again(
-    settings: Settings, database: Database, tmp_path: Path
-) -> None:
+def test_blocks_missing_on_another_host_are_pruned_again(settings: Settings, database: Database, tmp_path: Path) -> None:
     job_id = stopped_in_the_middle(settings, database)
     first, *_ = sorted(stored_blocks(settings, job_id))
     content = first.read_bytes()
@@ -343,7 +341,7 @@ def test_blocks_that_another_host_has_not_got_whole_are_pruned_again(
     assert (artifact(settings, database, job_id) / "model.safetensors").read_bytes() == undisturbed_bits(settings, database)
 
 
-def test_blocks_of_a_job_that_has_ended_elsewhere_are_forgotten(settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_blocks_of_a_job_that_ended_elsewhere_are_deleted(settings: Settings, database: Database, tmp_path: Path) -> None:
     job_id = stopped_in_the_middle(settings, database)
     assert files(settings.cache_dir / "blocks" / str(job_id)) != []
     finish(settings.model_copy(update={"cache_dir": tmp_path / "elsewhere"}), database, job_id)
@@ -362,7 +360,7 @@ def test_a_cancelled_job_leaves_no_blocks(settings: Settings, database: Database
     assert left_behind(settings) == []
 
 
-def test_a_disk_without_room_is_told_with_the_numbers_and_finished_blocks_stay(
+def test_a_full_disk_is_reported_and_finished_blocks_are_kept(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = stopped_in_the_middle(settings, database)

@@ -35,26 +35,26 @@ def run(*command: str) -> str:
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
-def test_hadolint_finds_nothing(file: Path) -> None:
+def test_hadolint_reports_nothing(file: Path) -> None:
     # DL3006: the base is an argument, with a pinned default
     assert run(str(BIN / "hadolint"), "--ignore", "DL3006", str(file)) == ""
 
 
-def test_the_compose_file_is_one() -> None:
+def test_the_compose_file_is_valid() -> None:
     assert run(str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)) == ""
 
 
-def test_every_variable_of_the_compose_file_is_explained_and_none_besides() -> None:
+def test_the_example_documents_exactly_the_compose_variables() -> None:
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE.read_text()))
     assert used == set(examples())
 
 
-def test_every_setting_that_the_compose_file_makes_is_one_of_the_service() -> None:
+def test_every_setting_of_the_compose_file_exists() -> None:
     made = set(re.findall(r"DSNOT_(\w+):", COMPOSE.read_text()))
     assert made <= {name.upper() for name in Settings.model_fields}
 
 
-def test_every_secret_of_the_example_is_a_placeholder_that_nothing_starts_with() -> None:
+def test_placeholder_secrets_of_the_example_are_refused() -> None:
     secrets = {name for name in examples() if "PASSWORD" in name or "SECRET" in name}
     assert {examples()[name] for name in secrets} == {PLACEHOLDER}
 
@@ -77,6 +77,6 @@ def test_our_images_do_not_run_as_root(file: Path) -> None:
     assert "HEALTHCHECK" in file.read_text()
 
 
-def test_a_worker_has_time_to_give_its_job_back() -> None:
+def test_a_worker_has_time_to_release_its_job() -> None:
     grace = {name: service.get("stop_grace_period") for name, service in services().items() if name.startswith("worker")}
     assert set(grace.values()) == {"30s"}

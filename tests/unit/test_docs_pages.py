@@ -36,7 +36,7 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", OWN, ids=name_of)
-def test_every_path_and_every_link_of_a_page_leads_to_something(page: Path) -> None:
+def test_every_path_and_link_of_a_page_resolves(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for path in _PATH.findall(text):
         assert any(ROOT.glob(path.rstrip("/"))) or path == "service/help_site", path
@@ -60,7 +60,7 @@ def test_the_site_is_built_where_the_service_looks_for_it() -> None:
     assert ROOT / tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["site_dir"] == help_site.FOLDER
 
 
-def test_the_diagram_of_states_shows_exactly_the_transitions() -> None:
+def test_the_state_diagram_shows_exactly_the_transitions() -> None:
     drawn = re.findall(r"^  (\w+) --> (\w+)", (DOCS / "explain" / "architecture.md").read_text(), re.MULTILINE)
     states = {str(state) for state in TRANSITIONS}
     allowed = {(str(source), str(target)) for source, targets in TRANSITIONS.items() for target in targets}

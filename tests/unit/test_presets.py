@@ -44,24 +44,24 @@ _GIVEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("given", _GIVEN)
-def test_contract_and_engine_fill_a_recipe_in_alike(given: dict[str, Any]) -> None:
+def test_contract_and_engine_complete_recipes_equally(given: dict[str, Any]) -> None:
     assert RecipeSpec.model_validate(given).model_dump(mode="json") == Recipe.from_dict(given).to_dict()
 
 
 @pytest.mark.parametrize("given", _GIVEN)
-def test_a_recipe_that_was_filled_in_stays_as_it_is(given: dict[str, Any]) -> None:
+def test_a_completed_recipe_is_unchanged(given: dict[str, Any]) -> None:
     filled = RecipeSpec.model_validate(given).model_dump(mode="json")
     assert RecipeSpec.model_validate(filled).model_dump(mode="json") == filled
     assert Recipe.from_dict(filled).to_dict() == filled
 
 
-def test_both_know_the_same_presets() -> None:
+def test_contract_and_engine_have_the_same_presets() -> None:
     assert {name: preset.recipe for name, preset in PRESETS.items()} == engine.PRESETS
     assert set(PRESETS) == set(engine.Preset)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_what_a_preset_says_is_what_is_filled_in(name: str) -> None:
+def test_a_preset_is_completed_as_documented(name: str) -> None:
     filled = Recipe.from_dict({"preset": name}).to_dict()
     for field, wanted in PRESETS[name].recipe.items():
         assert filled[field] == (filled[field] | wanted if isinstance(wanted, dict) else wanted)
@@ -114,7 +114,7 @@ def test_what_a_preset_says_is_what_is_filled_in(name: str) -> None:
         {"unknown": 1},
     ],
 )
-def test_what_one_refuses_the_other_refuses(given: dict[str, Any]) -> None:
+def test_contract_and_engine_refuse_the_same_recipes(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         RecipeSpec.model_validate(given)
     with pytest.raises(ValueError, match=r"."):
@@ -146,7 +146,7 @@ def _wrong_field(criterion: str, allocation: str, objective: str, refinement: st
 
 @pytest.mark.parametrize("refinement", ["none", "dsnot", "swaps"])
 @pytest.mark.parametrize("update", _METHODS)
-def test_both_accept_what_fits_together_and_name_the_same_field_otherwise(refinement: str, update: str) -> None:
+def test_both_accept_the_same_recipes_or_name_the_same_field(refinement: str, update: str) -> None:
     is_admm = update in ("joint", "given")
     for criterion, allocation, objective, pattern in product(
         ("magnitude", "wanda", "ria", "obs"),
@@ -186,7 +186,7 @@ def _refused_by_the_engine(given: dict[str, Any]) -> str | None:
     return None
 
 
-def test_an_update_without_a_word_on_the_refinement_stands_alone() -> None:
+def test_an_update_without_refinement_has_none() -> None:
     for method in ("obs", "least_squares", "admm"):
         assert Recipe.from_dict({"update": {"method": method}}).to_dict()["refinement"] == {"method": "none"}
     assert Recipe.from_dict({"update": {"method": "none"}}).to_dict()["refinement"]["method"] == "dsnot"

@@ -31,14 +31,14 @@ def cell(name: str, pattern: str, perplexity: float, error: float, **more: Any) 
 
 
 @pytest.mark.parametrize("chosen", SETS)
-def test_every_recipe_is_one_that_the_engine_takes(chosen: str) -> None:
+def test_every_recipe_is_valid_in_the_engine(chosen: str) -> None:
     names = [(name, pattern) for name, pattern, _ in cells(chosen)]
     assert len(set(names)) == len(names)
     for _, _, recipe in cells(chosen):
         Recipe.from_dict(recipe)
 
 
-def test_windows_are_those_of_the_published_protocol() -> None:
+def test_windows_match_the_published_protocol() -> None:
     ids = torch.arange(1000)
     random.seed(0)
     expected = [random.randint(0, 1000 - 10 - 1) for _ in range(4)]
@@ -46,19 +46,19 @@ def test_windows_are_those_of_the_published_protocol() -> None:
     assert _cell.test_windows(ids, 2, 3).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_rows_of_wikitext_are_joined_by_two_newlines(tmp_path: Path) -> None:
+def test_wikitext_rows_are_joined_by_two_newlines(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_text(" \n = Title = \n \n Text .\n")
     (tmp_path / "a.txt").write_text("as it\nis")
     assert _cell._content(tmp_path / "a.raw") == "\n\n = Title = \n\n\n\n\n Text .\n"
     assert _cell._content(tmp_path / "a.txt") == "as it\nis"
 
 
-def test_figures_are_put_where_their_recipe_and_pattern_are() -> None:
+def test_figures_are_placed_by_recipe_and_pattern() -> None:
     found = table([cell("a", "2:4", 1.5, 1), cell("b", "50 %", 2.5, 1)], lambda one: str(one["perplexity"]["test"]))
     assert found.splitlines() == ["| | 50 % | 2:4 |", "|---|---|---|", "| a | – | 1.5 |", "| b | 2.5 | – |"]
 
 
-def test_errors_are_held_against_wanda_and_times_against_a_forward_pass() -> None:
+def test_errors_are_relative_to_wanda_times_to_a_forward_pass() -> None:
     dense = {"recipe": None, "calibration": "valid", "windows": 16, "perplexity": {"test": 20.0}}
     page = markdown("t", {"date": "today"}, [dense, cell("wanda", "60 %", 100.0, 0.2), cell("best", "60 %", 50.0, 0.05)])
     assert "(dense 20.00)" in page
@@ -68,7 +68,7 @@ def test_errors_are_held_against_wanda_and_times_against_a_forward_pass() -> Non
     assert "| best | 3.8 |" in page
 
 
-def test_a_cell_is_run_once(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_runs_once(checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
 
     def run(wanted: dict[str, Any], _jobs: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def row(**more: Any) -> dict[str, Any]:
     return {**PEER, **_peers.figures({**FOUND, **more}, {"a", "b"}, theirs, ours)}
 
 
-def test_a_peer_that_does_the_same_work_has_its_figures() -> None:
+def test_a_peer_with_the_same_work_has_its_figures() -> None:
     found = row()
     assert (found["sparsity"], found["matrices"]) == (11 / 20, 2)
     assert (found["left_out"], found["added"]) == ([], [])
@@ -55,7 +55,7 @@ def test_a_peer_that_does_the_same_work_has_its_figures() -> None:
     assert line(found).startswith("llmcompressor wanda, basic, float32: 6.00 forward passes of 10.0 s")
 
 
-def test_a_peer_that_prunes_other_matrices_is_told_apart() -> None:
+def test_a_peer_that_prunes_other_matrices_is_marked() -> None:
     found = row(matrices={"a": [6, 10], "head": [5, 10]})
     assert (found["left_out"], found["added"]) == (["b"], ["head"])
     assert "| 2, without b, and head |" in markdown(FACTS, [], [found])
@@ -63,13 +63,13 @@ def test_a_peer_that_prunes_other_matrices_is_told_apart() -> None:
     assert (nothing["sparsity"], nothing["left_out"]) == (0.0, ["a", "b"])
 
 
-def test_masks_of_different_matrices_have_nothing_to_agree_on() -> None:
+def test_masks_of_different_matrices_have_no_agreement() -> None:
     assert agreement(masks(a=[1] * 8), masks(b=[1] * 8)) is None
     assert agreement(masks(a=[1] * 8), masks(a=[1] * 16)) is None
     assert agreement(masks(a=[1] * 8, c=[0] * 8), masks(a=[1] * 8, c=[1] * 8)) == 0.5
 
 
-def test_everything_is_shown_in_units() -> None:
+def test_all_figures_have_units() -> None:
     page = markdown(FACTS, [PRESET], [row()])
     assert "One pass through the dense blocks takes 10.0 s (9.0 to 11.0)." in page
     assert "| dsnot-paper | 2.10 | ≤ 2.3 | 1.80 | 0.10 | 0.15 | 0.00 | 0.05 |" in page
@@ -78,7 +78,7 @@ def test_everything_is_shown_in_units() -> None:
     assert "llmcompressor 1; the same tokens, up to 2 windows at a time, 2 threads" in page
 
 
-def test_a_peer_that_failed_has_no_figures_and_hides_none() -> None:
+def test_a_failed_peer_has_no_figures_and_hides_none() -> None:
     failed = {**PEER, "algorithm": "sparsegpt", "failed": "ValueError: no"}
     page = markdown(FACTS, [PRESET], [failed, row()])
     assert "* llmcompressor sparsegpt, basic, float32 failed: ValueError: no" in page
@@ -86,7 +86,7 @@ def test_a_peer_that_failed_has_no_figures_and_hides_none() -> None:
     assert line(failed) == "llmcompressor sparsegpt, basic, float32: failed, ValueError: no"
 
 
-def test_a_process_that_fails_says_why() -> None:
+def test_a_failed_process_reports_the_cause() -> None:
     with pytest.raises(ChildFailed, match=r"case: (.|\n)*ZeroDivisionError"):
         last_line([sys.executable, "-c", "print('{}'); 1 / 0"], about="case")
     assert last_line([sys.executable, "-c", "print(1); print(input())"], about="case", given='{"a": 2}') == {"a": 2}
@@ -102,7 +102,7 @@ def test_peers_need_a_complete_environment_and_a_cpu(tmp_path: Path, monkeypatch
     assert "CPU" in str(_peers.hindrance(torch.device("cuda")))
 
 
-def test_zeros_are_those_of_the_file(model: Path, tmp_path: Path) -> None:
+def test_zeros_are_counted_from_the_file(model: Path, tmp_path: Path) -> None:
     recipe = Recipe.from_dict({"refinement": {"method": "none"}, "pattern": {"type": "unstructured", "sparsity": 0.5}})
     report = sparsify(model, tmp_path / "out", recipe, torch.arange(40).view(2, 20))
     found = zeros(tmp_path / "out")
@@ -121,7 +121,7 @@ def measure(model: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return document
 
 
-def test_without_their_environment_presets_are_measured_alone(
+def test_without_the_peers_environment_only_presets_are_measured(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(_peers, "ENVIRONMENT", tmp_path / "missing")

@@ -23,7 +23,7 @@ def artifact(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", ["unpack", "apply-mask"])
-def test_the_dense_files_come_back(artifact: Path, tmp_path: Path, command: str) -> None:
+def test_unpacking_restores_the_dense_files(artifact: Path, tmp_path: Path, command: str) -> None:
     base = ["--base", str(tmp_path / "base")] if command == "apply-mask" else []
     done = dsnot("artifacts", command, str(artifact), "--to", str(tmp_path / "made"), *base, home=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def test_the_dense_files_come_back(artifact: Path, tmp_path: Path, command: str)
     assert (tmp_path / "made" / "model.safetensors").read_bytes() == (tmp_path / "dense" / "model.safetensors").read_bytes()
 
 
-def test_a_refusal_is_one_sentence_and_exit_status_1(artifact: Path, tmp_path: Path) -> None:
+def test_an_error_is_one_sentence_and_exit_status_1(artifact: Path, tmp_path: Path) -> None:
     path = artifact / "model.packed"
     path.write_bytes(path.read_bytes()[:-1])
     for command in (["unpack", str(artifact)], ["unpack", str(tmp_path / "base")], ["verify", str(tmp_path / "nowhere")]):
@@ -41,7 +41,7 @@ def test_a_refusal_is_one_sentence_and_exit_status_1(artifact: Path, tmp_path: P
         assert done.stderr.startswith("dsnot: ")
 
 
-def test_verifying_tells_every_fault(artifact: Path, tmp_path: Path) -> None:
+def test_verification_reports_every_fault(artifact: Path, tmp_path: Path) -> None:
     sound = dsnot("artifacts", "verify", str(artifact), home=tmp_path)
     assert (sound.returncode, sound.stderr) == (0, "2 files, all as they were published\n")
     for name in ("model.packed", "model.mask"):

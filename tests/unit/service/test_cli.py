@@ -35,7 +35,7 @@ from tests.support.waiting import CEILING_SECONDS
         ["keys", "create"],
     ],
 )
-def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path) -> None:
+def test_help_is_printed_without_slow_imports(path: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from service.cli.__main__ import app\n"
         f"try: app({[*path, '--help']!r})\n"
@@ -49,7 +49,7 @@ def test_help_is_there_and_imports_nothing_slow(path: list[str], tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", [["jobs", "list"], ["jobs", "show", "1"], ["keys", "list"], ["artifacts", "download", "1"]])
-def test_without_a_service_one_sentence_says_what_to_do(command: list[str], tmp_path: Path) -> None:
+def test_without_a_service_one_sentence_states_the_remedy(command: list[str], tmp_path: Path) -> None:
     done = dsnot(*command, home=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -74,7 +74,7 @@ def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
         (["keys", "create", "--name", "x", "--scope", "everything"], "there is no scope 'everything'"),
     ],
 )
-def test_wrong_usage_has_status_2_and_reaches_nobody(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_wrong_usage_has_status_2_and_sends_nothing(arguments: list[str], message: str, tmp_path: Path) -> None:
     done = dsnot(*arguments, home=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
@@ -84,7 +84,7 @@ def test_wrong_usage_has_status_2_and_reaches_nobody(arguments: list[str], messa
 @pytest.mark.parametrize(
     ("text", "message"), [("{", "is not JSON"), ("[]", "is not a JSON object"), (None, "cannot be read: No such file")]
 )
-def test_a_spec_file_that_cannot_be_used_is_named(text: str | None, message: str, tmp_path: Path) -> None:
+def test_an_unreadable_spec_file_is_named(text: str | None, message: str, tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     if text is not None:
         file.write_text(text)
@@ -92,7 +92,7 @@ def test_a_spec_file_that_cannot_be_used_is_named(text: str | None, message: str
         job_body.read_spec(str(file))
 
 
-def test_options_win_over_the_file_and_leave_the_rest_of_it_alone() -> None:
+def test_options_override_the_file_and_keep_the_rest() -> None:
     body: dict[str, Any] = {"model": {"id": "a", "revision": "v1"}, "recipe": {"criterion": "wanda"}, "labels": {"team": "x"}}
     for path, value in {
         "model.id": "b",
@@ -112,7 +112,7 @@ def _options(**given: Any) -> dict[str, Any]:
     return {name: given.get(name) for name in inspect.signature(submit).parameters}
 
 
-def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
+def test_recipe_options_make_a_body_the_contract_accepts() -> None:
     body = job_body.of_options(
         _options(
             model="m",
@@ -152,20 +152,20 @@ def test_options_of_the_recipe_become_a_body_that_the_contract_takes() -> None:
     JobSpec.model_validate(body)
 
 
-def test_options_that_are_not_given_are_left_to_the_service() -> None:
+def test_omitted_options_are_left_to_the_service() -> None:
     assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}}
     assert job_body.of_options(_options()) == {}
 
 
 @pytest.mark.parametrize("field", ["preset", "criterion", "allocation", "objective", "refinement", "update", "formats"])
-def test_the_help_names_all_that_the_contract_takes(field: str) -> None:
+def test_the_help_names_everything_the_contract_accepts(field: str) -> None:
     shown = inspect.signature(submit).parameters[field].annotation.__metadata__[0].metavar.split("|")
     listed = describe()
     choices = listed.criteria if field == "criterion" else getattr(listed, f"{field.removesuffix('s')}s")
     assert shown == [choice.name for choice in choices]
 
 
-def test_labels_of_the_command_line_join_those_of_the_file() -> None:
+def test_labels_of_options_and_file_are_merged() -> None:
     assert job_body.more_labels({"team": "x", "run": "1"}, ["run=2", "note=a=b"]) == {"team": "x", "run": "2", "note": "a=b"}
     assert job_body.more_labels("left to the service to refuse", []) is None
 
@@ -177,21 +177,21 @@ def test_labels_of_the_command_line_join_those_of_the_file() -> None:
         (None, "2:4", {"type": "n:m", "n": 2, "m": 4}),
     ],
 )
-def test_a_pattern_is_what_the_contract_takes(sparsity: float | None, groups: str | None, expected: dict[str, Any]) -> None:
+def test_a_pattern_is_one_the_contract_accepts(sparsity: float | None, groups: str | None, expected: dict[str, Any]) -> None:
     pattern = job_body.pattern(sparsity, groups)
     assert pattern == expected
     JobSpec.model_validate({"model": {"id": "m"}, "recipe": {"pattern": pattern}})
 
 
-def test_nothing_given_leaves_the_pattern_to_the_preset() -> None:
+def test_without_options_the_preset_decides_the_pattern() -> None:
     assert job_body.pattern(None, None) is None
 
 
-def test_every_end_of_a_job_has_an_exit_status() -> None:
+def test_every_terminal_state_has_an_exit_status() -> None:
     assert set(EXIT_STATUS) == TERMINAL_STATES
 
 
-def test_a_running_job_says_how_far_it_is() -> None:
+def test_a_running_job_shows_its_progress() -> None:
     progress = {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 60}
     assert job_views.how_far(made_job(state="running", stage="pruning", progress=progress)) == "running: pruning, 12 of 30 blocks"
     sent = {"done": 1_250_000, "total": 5_100_000_000, "unit": "bytes", "eta_seconds": 4.0}
@@ -222,12 +222,12 @@ def test_a_recipe_in_one_line(recipe: dict[str, Any], text: str) -> None:
     assert job_views.recipe(made_job(recipe=recipe)) == text
 
 
-def test_a_failed_job_says_why_and_whether_to_try_again() -> None:
+def test_a_failed_job_shows_its_failure_and_whether_to_retry() -> None:
     error = {"code": "disk-full", "detail": "no space left", "retryable": True}
     assert job_views.failure(made_job(state="failed", error=error)) == "failed: no space left (disk-full; trying again may help)"
 
 
-def test_metrics_name_both_qualities(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_show_both_perplexities(capsys: pytest.CaptureFixture[str]) -> None:
     def measured(value: float) -> dict[str, Any]:
         return {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": value, "windows": 4, "tokens": 4092}]}
 
@@ -246,7 +246,7 @@ def test_metrics_name_both_qualities(capsys: pytest.CaptureFixture[str]) -> None
         assert expected in shown
 
 
-def test_tasks_stand_beside_each_other_with_their_errors(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tasks_are_shown_in_columns_with_their_errors(capsys: pytest.CaptureFixture[str]) -> None:
     def measured(value: float, **more: Any) -> dict[str, Any]:
         return {"perplexity": [], "tasks": [{"task": "boolq", "metrics": {"acc": {"value": value, **more}}}]}
 
@@ -284,7 +284,7 @@ def expected_job(**fields: Any) -> Job:
     return Job.model_validate(facts | fields)
 
 
-def test_what_is_expected_of_a_job_is_shown_as_far_as_it_is_known() -> None:
+def test_estimates_of_a_job_are_shown_where_known() -> None:
     queued = expected_job()
     assert job_views.expected(queued).startswith("place 2, starts ")
     assert ", ends " in job_views.expected(queued)
@@ -293,7 +293,7 @@ def test_what_is_expected_of_a_job_is_shown_as_far_as_it_is_known() -> None:
     assert (job_views.expected(nothing_known), watching.left(nothing_known)) == ("place 2", "place 2")
 
 
-def test_of_a_running_job_the_whole_is_told_and_else_the_stage() -> None:
+def test_a_running_job_shows_its_total_or_stage_estimate() -> None:
     progress = {"done": 1, "total": 4, "unit": "blocks", "eta_seconds": 30.0}
     running = {"state": "running", "stage": "pruning", "progress": progress, "queue_position": None}
     assert watching.left(expected_job(**running)) in ("about 9 min 59 s left", "about 10 min left", "about 10 min 0 s left")

@@ -60,20 +60,20 @@ def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callab
     assert str(caught.value) == "The request does not fit:\n  /recipe/pattern/sparsity: Input should be less than 1"
 
 
-def test_an_answer_that_is_no_problem_document_is_named_by_its_status(client_of: Callable[..., Made]) -> None:
+def test_an_error_without_problem_document_has_its_status(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(502, text="<html>"))
     with pytest.raises(ApiError, match="status 502"):
         client.get_job("1")
 
 
 @pytest.mark.parametrize("trouble", [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "0"})])
-def test_reads_are_tried_again_where_that_can_help(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
+def test_reads_are_retried_where_that_can_help(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(200, json=_JOB))
     assert client.get_job(str(_JOB["id"])).state == JobState.QUEUED
     assert len(seen) == 2
 
 
-def test_a_retry_that_would_take_too_long_is_not_waited_for(client_of: Callable[..., Made]) -> None:
+def test_a_retry_after_beyond_the_timeout_is_not_awaited(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "3600"}))
     with pytest.raises(ApiError, match="away") as caught:
         client.get_job("1")
@@ -107,21 +107,21 @@ def test_a_key_of_the_callers_own_is_sent(client_of: Callable[..., Made]) -> Non
     assert seen[0].headers["Idempotency-Key"] == "run-17"
 
 
-def test_writes_that_may_not_arrive_twice_are_sent_once(client_of: Callable[..., Made]) -> None:
+def test_writes_that_are_not_idempotent_are_sent_once(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.ConnectError("refused"), httpx.Response(201, json=_JOB))
     with pytest.raises(Unreachable, match="http://service does not answer"):
         client.webhooks.test("1")
     assert len(seen) == 1
 
 
-def test_waiting_is_left_to_the_service(client_of: Callable[..., Made]) -> None:
+def test_waiting_uses_prefer_wait(client_of: Callable[..., Made]) -> None:
     ended = _JOB | {"state": "succeeded"}
     client, seen = client_of(httpx.Response(200, json=_JOB), httpx.Response(200, json=ended))
     assert client.wait("1").has_ended
     assert [request.headers["Prefer"] for request in seen] == ["wait=30"] * 2
 
 
-def test_patience_ends(client_of: Callable[..., Made]) -> None:
+def test_waiting_times_out(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(*[httpx.ConnectError("refused")] * 10, patience=0.5)
     with pytest.raises(Unreachable):
         client.get_job("1")
@@ -133,7 +133,7 @@ def test_fields_of_a_newer_service_are_kept(client_of: Callable[..., Made]) -> N
     assert client.get_job("1").model_dump(mode="json")["something_new"] == 1
 
 
-def test_pages_are_joined_and_filters_sent_with_each(client_of: Callable[..., Made]) -> None:
+def test_pages_are_joined_and_filters_repeated_with_each(client_of: Callable[..., Made]) -> None:
     pages: list[dict[str, Any]] = [{"items": [_JOB], "next_cursor": "c1"}, {"items": [_JOB, _JOB], "next_cursor": None}]
     client, seen = client_of(*(httpx.Response(200, json=page) for page in pages))
     assert len(list(client.list_jobs(state="queued", labels={"team": "search"}))) == 3
@@ -150,14 +150,14 @@ def test_an_id_cannot_change_the_address(client_of: Callable[..., Made]) -> None
     assert seen[0].url.raw_path == b"/v1/jobs/..%2Fkeys%3Fx%3D1%23"
 
 
-def test_without_a_service_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_without_a_service_the_error_states_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("DSNOT_HOME", str(tmp_path))
     monkeypatch.delenv("DSNOT_URL", raising=False)
     with pytest.raises(NotConfigured, match="dsnot up"):
         DsnotClient()
 
 
-def test_an_address_without_a_key_is_refused_rather_than_given_the_home_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_without_a_key_never_uses_the_homes_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSNOT_URL", "http://elsewhere")
     monkeypatch.delenv("DSNOT_API_KEY", raising=False)
     with pytest.raises(NotConfigured, match="DSNOT_API_KEY"):

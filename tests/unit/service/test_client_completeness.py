@@ -71,14 +71,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "text.txt"
 
 
-def test_both_clients_have_the_same_calls_and_send_the_same(file: Path) -> None:
+def test_both_clients_have_equal_methods_and_requests(file: Path) -> None:
     blocking, asynchronous = (asked_by(kind, file) for kind in KINDS)
     assert blocking == asynchronous
     assert all(blocking.values())
     assert len(blocking) > 35
 
 
-def test_the_client_can_do_all_that_the_document_describes(document: dict[str, Any], file: Path) -> None:
+def test_the_client_covers_the_openapi_document(document: dict[str, Any], file: Path) -> None:
     described = {
         (method.upper(), path)
         for path, operations in document["paths"].items()

@@ -60,14 +60,14 @@ def on_disk(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_file_of_the_manifest_arrives(client_of: ClientOf, tmp_path: Path) -> None:
+def test_every_file_of_the_manifest_is_downloaded(client_of: ClientOf, tmp_path: Path) -> None:
     sizes: dict[str, int] = {}
     client_of(Store(_FILES)).download(_JOB, tmp_path / "out", sizes.__setitem__)
     assert on_disk(tmp_path / "out") == _FILES
     assert sizes == {path: len(data) for path, data in _FILES.items()}
 
 
-def test_what_is_there_and_right_is_not_fetched_again(client_of: ClientOf, tmp_path: Path) -> None:
+def test_verified_files_are_not_downloaded_again(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store(_FILES)
     client = client_of(store)
     client.download(_JOB, tmp_path)
@@ -78,7 +78,7 @@ def test_what_is_there_and_right_is_not_fetched_again(client_of: ClientOf, tmp_p
     assert on_disk(tmp_path) == _FILES
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(client_of: ClientOf, tmp_path: Path) -> None:
+def test_a_broken_download_resumes_where_it_broke(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     store.cut_after = 2_000_000
     client_of(store).download(_JOB, tmp_path)
@@ -86,7 +86,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(client_of: ClientOf, tmp
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
 
-def test_a_part_left_by_an_earlier_run_is_completed(client_of: ClientOf, tmp_path: Path) -> None:
+def test_a_partial_file_of_an_earlier_run_is_completed(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(_WEIGHTS[:1234])
     client_of(store).download(_JOB, tmp_path)
@@ -95,14 +95,14 @@ def test_a_part_left_by_an_earlier_run_is_completed(client_of: ClientOf, tmp_pat
 
 
 @pytest.mark.parametrize("part", [b"x" * 1234, b"x" * len(_WEIGHTS), b"x" * (len(_WEIGHTS) + 1)])
-def test_a_part_of_something_else_is_forgotten(client_of: ClientOf, tmp_path: Path, part: bytes) -> None:
+def test_a_partial_file_of_another_artifact_is_discarded(client_of: ClientOf, tmp_path: Path, part: bytes) -> None:
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(part)
     client_of(Store({"model.safetensors": _WEIGHTS})).download(_JOB, tmp_path)
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
 
 @pytest.mark.parametrize("wrong", [bytes([_WEIGHTS[0] ^ 1]) + _WEIGHTS[1:], _WEIGHTS[:-1], _WEIGHTS + b"x", b""])
-def test_a_file_that_is_not_what_was_promised_is_refused_and_not_kept(client_of: ClientOf, tmp_path: Path, wrong: bytes) -> None:
+def test_a_file_with_a_wrong_checksum_is_refused_and_deleted(client_of: ClientOf, tmp_path: Path, wrong: bytes) -> None:
     store = Store({"model.safetensors": wrong}, promised={"model.safetensors": _WEIGHTS})
     with pytest.raises(DownloadRefused, match=r"model\.safetensors is not what the manifest promises"):
         client_of(store).download(_JOB, tmp_path)
@@ -110,9 +110,7 @@ def test_a_file_that_is_not_what_was_promised_is_refused_and_not_kept(client_of:
 
 
 @pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/etc/evil", "a\\..\\evil", "", ".", "a\0b"])
-def test_a_path_that_leaves_the_destination_is_refused_before_anything_is_written(
-    client_of: ClientOf, tmp_path: Path, path: str
-) -> None:
+def test_a_path_outside_the_destination_is_refused_at_once(client_of: ClientOf, tmp_path: Path, path: str) -> None:
     destination = tmp_path / "out"
     destination.mkdir()
     with pytest.raises(DownloadRefused, match="outside"):
@@ -120,7 +118,7 @@ def test_a_path_that_leaves_the_destination_is_refused_before_anything_is_writte
     assert on_disk(tmp_path) == {}
 
 
-def test_a_link_does_not_lead_out_of_the_destination(client_of: ClientOf, tmp_path: Path) -> None:
+def test_a_link_cannot_leave_the_destination(client_of: ClientOf, tmp_path: Path) -> None:
     destination = tmp_path / "out"
     destination.mkdir()
     (destination / "link").symlink_to(tmp_path)
@@ -129,7 +127,7 @@ def test_a_link_does_not_lead_out_of_the_destination(client_of: ClientOf, tmp_pa
     assert on_disk(tmp_path) == {}
 
 
-def test_the_key_stays_behind_when_the_store_is_elsewhere(client_of: ClientOf, tmp_path: Path) -> None:
+def test_the_key_is_not_sent_to_another_host(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"config.json": b"{}"})
     seen: list[httpx.Request] = []
 

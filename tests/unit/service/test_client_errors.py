@@ -36,7 +36,7 @@ def answer(problem: Mapping[str, object], status: int = 400, **headers: str) -> 
     return httpx.Response(status, json=problem, headers=headers)
 
 
-def test_every_problem_of_the_service_has_a_kind_of_exception() -> None:
+def test_every_problem_type_has_an_exception_class() -> None:
     known = {each.type for each in subclasses(Problem) if hasattr(each, "type")}
     kinds = {name: type(problem_in(answer({"type": f"urn:dsnot:problem:{name}"}))) for name in known}
     assert {name for name, kind in kinds.items() if kind is ApiError} <= OF_THE_PROTOCOL
@@ -45,18 +45,18 @@ def test_every_problem_of_the_service_has_a_kind_of_exception() -> None:
     assert kinds[MalformedBody.type].__name__ == "BodyRefused"
 
 
-def test_a_problem_that_is_not_known_yet_is_told_all_the_same() -> None:
+def test_an_unknown_problem_is_raised_all_the_same() -> None:
     error = problem_in(answer({"type": "urn:dsnot:problem:brand-new", "title": "New", "detail": "something new"}, 409))
     assert type(error) is ApiError
     assert (error.status, error.type, str(error)) == (409, "urn:dsnot:problem:brand-new", "something new")
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', '{"type": 1, "errors": null}'])
-def test_an_answer_that_is_no_problem_document_is_an_error_still(text: str) -> None:
+def test_an_error_without_problem_document_is_raised(text: str) -> None:
     assert type(problem_in(httpx.Response(502, text=text))) is ApiError
 
 
-def test_bad_input_is_pointed_at() -> None:
+def test_validation_errors_carry_a_pointer() -> None:
     errors = [{"pointer": "/model/id", "detail": "is required"}]
     error = problem_in(answer({"type": "urn:dsnot:problem:invalid-input", "title": "It does not fit", "errors": errors}, 422))
     assert isinstance(error, InvalidInput)
@@ -68,7 +68,7 @@ def test_bad_input_is_pointed_at() -> None:
     [(QuotaExceeded, "quota-exceeded", 429), (RateLimited, "rate-limited", 429), (ServiceUnavailable, "unavailable", 503)],
 )
 @pytest.mark.parametrize("client", KINDS)
-def test_what_passes_later_than_patience_lasts_says_when(client: str, kind: type[ApiError], name: str, status: int) -> None:
+def test_a_retry_after_beyond_the_timeout_is_reported(client: str, kind: type[ApiError], name: str, status: int) -> None:
     problem = {"type": f"urn:dsnot:problem:{name}", "detail": "later"}
     with pytest.raises(kind) as caught:
         client_on(client, lambda _: answer(problem, status, **{"Retry-After": "60"})).get_job("1")
@@ -84,20 +84,20 @@ DELIVERY = {"id": "1", "type": "webhook.test", "state": "pending", "created_at":
 
 
 @pytest.mark.parametrize("client", KINDS)
-def test_what_was_turned_away_at_the_door_is_sent_again_even_if_it_may_not_arrive_twice(client: str) -> None:
+def test_requests_rejected_before_processing_are_always_retried(client: str) -> None:
     limited = answer({"type": "urn:dsnot:problem:rate-limited"}, 429, **{"Retry-After": "0"})
     assert client_on(client, in_turn(limited, answer(DELIVERY, 202))).webhooks.test("1").id == "1"
 
 
 @pytest.mark.parametrize("client", KINDS)
-def test_what_may_have_been_done_is_not_sent_again(client: str) -> None:
+def test_ambiguous_writes_are_not_retried(client: str) -> None:
     away = answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "0"})
     with pytest.raises(ServiceUnavailable):
         client_on(client, in_turn(away, answer(DELIVERY, 202))).webhooks.test("1")
 
 
 @pytest.mark.parametrize("client", KINDS)
-def test_the_reason_of_silence_is_kept(client: str) -> None:
+def test_the_cause_of_a_connection_error_is_kept(client: str) -> None:
     def refuse(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
@@ -106,7 +106,7 @@ def test_the_reason_of_silence_is_kept(client: str) -> None:
     assert isinstance(caught.value.__cause__, httpx.ConnectError)
 
 
-def test_those_who_wait_wait_at_the_same_time() -> None:
+def test_concurrent_waits_run_in_parallel() -> None:
     """Twenty calls that are to come back in a second: no second request is answered before all first ones were made."""
     turned_away: set[str] = set()
 

@@ -54,19 +54,19 @@ def test_events_arrive_in_order_and_the_stream_ends_by_itself(client_of: ClientO
 
 
 @pytest.mark.parametrize("cut", [0, 5, 60, 170, 171, 300, 400])
-def test_a_lost_connection_neither_repeats_nor_skips(client_of: ClientOf, cut: int) -> None:
+def test_a_reconnect_neither_repeats_nor_skips(client_of: ClientOf, cut: int) -> None:
     service = Service(cut)
     assert [event.seq for event in client_of(service).events("1")] == [1, 2, 3, 4, 5]
     assert len(service.resumed_after) == 2
 
 
-def test_it_starts_after_the_number_asked_for(client_of: ClientOf) -> None:
+def test_streaming_starts_after_the_given_id(client_of: ClientOf) -> None:
     service = Service()
     assert [event.seq for event in client_of(service).events("1", after=3)] == [4, 5]
     assert service.resumed_after == ["3"]
 
 
-def test_a_refusal_is_not_retried(client_of: ClientOf) -> None:
+def test_an_error_is_not_retried(client_of: ClientOf) -> None:
     client = client_of(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
     with pytest.raises(ApiError, match="no such job"):
         list(client.events("1"))
@@ -77,7 +77,7 @@ def test_a_refusal_is_not_retried(client_of: ClientOf) -> None:
     st.integers(1, 20),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_is_framed_is_parsed_back_in_whatever_pieces_it_arrives(texts: list[str], size: int, newline: str) -> None:
+def test_framed_events_parse_however_they_are_chunked(texts: list[str], size: int, newline: str) -> None:
     lines = [line for number, text in enumerate(texts) for line in (f"id: {number}", "event: e", f"data: {text}", ": x", "")]
     sent = "".join(line + newline for line in lines).encode()
     messages = Messages()

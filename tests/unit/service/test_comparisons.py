@@ -27,7 +27,7 @@ def by_name(found: list[Measure]) -> dict[tuple[str | None, str, str | None], Me
     return named
 
 
-def test_only_what_differs_is_told_and_a_place_that_is_not_there_is_none() -> None:
+def test_only_differences_are_listed_and_missing_values_are_null() -> None:
     half = spec(recipe={"pattern": {"type": "unstructured", "sparsity": 0.5}}, labels={"a/b": "1"})
     pairs = spec(recipe={"pattern": {"type": "n:m", "n": 2, "m": 4}}, evaluation={"perplexity": ["wiki-sample"]})
     found = {each.pointer: each.values for each in differences([half, pairs])}
@@ -42,18 +42,18 @@ def test_only_what_differs_is_told_and_a_place_that_is_not_there_is_none() -> No
     }
 
 
-def test_defaults_that_came_after_a_job_are_no_difference() -> None:
+def test_defaults_newer_than_a_job_are_no_difference() -> None:
     old = spec()
     del old["output"]
     assert differences([old, spec()]) == []
 
 
-def test_a_spec_that_would_be_refused_today_is_compared_as_it_is() -> None:
+def test_a_spec_invalid_today_is_compared_as_it_is() -> None:
     odd = spec() | {"recipe": {"criterion": "tea leaves"}}
     assert ("/recipe/criterion", ["tea leaves", "wanda"]) in [(each.pointer, each.values) for each in differences([odd, spec()])]
 
 
-def test_the_lower_perplexity_and_the_higher_accuracy_are_best_wherever_they_stand() -> None:
+def test_lowest_perplexity_and_highest_accuracy_are_best() -> None:
     accuracy = {0.1: 11.0, 0.2: 12.0, 0.3: 10.0}
     for order in permutations(accuracy):
         metrics = [
@@ -71,19 +71,19 @@ def test_the_lower_perplexity_and_the_higher_accuracy_are_best_wherever_they_sta
 
 
 @pytest.mark.parametrize("how", [{"sequence_length": 1024}, {"windows": 19}, {"tokens": 10_219}])
-def test_what_was_measured_otherwise_is_not_compared(how: dict[str, int]) -> None:
+def test_different_measurements_are_not_compared(how: dict[str, int]) -> None:
     found = measures([{"pruned": {"perplexity": [perplexity(20)]}}, {"pruned": {"perplexity": [perplexity(10, **how)]}}])
     assert [(each.values, each.best) for each in found] == [([20, None], []), ([None, 10], [])]
 
 
-def test_jobs_that_do_equally_well_are_both_best_and_one_alone_is_not() -> None:
+def test_equally_good_jobs_are_all_best_and_a_single_one_is_not() -> None:
     metrics: list[dict[str, Any]] = [{"bytes": 5, "seconds": {"pruning": 1.0}}, {"bytes": 5, "seconds": {}}, {"bytes": 6}]
     found = by_name(measures(metrics))
     assert found[None, "artifact_bytes", None].best == [0, 1]
     assert (found[None, "seconds", None].values, found[None, "seconds", None].best) == ([1.0, None, None], [])
 
 
-def test_nobody_is_praised_for_the_dense_model_a_sparsity_or_an_unknown_metric() -> None:
+def test_dense_models_and_unknown_metrics_are_never_best() -> None:
     task = {"task": "new", "samples": 9, "few_shot": 0}
     metrics = [
         {
@@ -98,7 +98,7 @@ def test_nobody_is_praised_for_the_dense_model_a_sparsity_or_an_unknown_metric()
     assert [each.best for each in found] == [[], [], []]
 
 
-def test_agreement_is_better_the_closer_it_is_to_the_dense_model() -> None:
+def test_agreement_is_better_closer_to_the_dense_model() -> None:
     parts = [
         {"agreement": [{"dataset": "wiki", "windows": 2, "tokens": 9, "kl_divergence": kl, "top1_agreement": same}]}
         for kl, same in ((0.2, 0.9), (0.1, 0.8))
@@ -108,7 +108,7 @@ def test_agreement_is_better_the_closer_it_is_to_the_dense_model() -> None:
     assert found["pruned", "top1_agreement", "wiki"].best == [0]
 
 
-def test_speeds_are_compared_on_the_same_device_and_what_is_fastest_of_a_job_counts() -> None:
+def test_speeds_compare_by_device_and_each_jobs_fastest() -> None:
     def speed(device: str, pruned: float, sparse: float | None) -> dict[str, Any]:
         timed = {which: {"prefill": {"median": rate}, "decode": {"median": rate / 2}} for which, rate in
                  (("dense", 9.0), ("pruned", pruned), ("sparse", sparse)) if rate}  # fmt: skip
@@ -122,7 +122,7 @@ def test_speeds_are_compared_on_the_same_device_and_what_is_fastest_of_a_job_cou
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"dense": None, "pruned": None, "agreement": None, "seconds": None}])
-def test_what_was_not_measured_is_passed_over(nothing: dict[str, Any] | None) -> None:
+def test_missing_measurements_are_skipped(nothing: dict[str, Any] | None) -> None:
     found = measures([nothing, {"sparsity": 0.5}])
     assert [(each.quantity, each.values) for each in found] == [(Quantity("sparsity"), [None, 0.5])]
 
@@ -130,6 +130,6 @@ def test_what_was_not_measured_is_passed_over(nothing: dict[str, Any] | None) ->
 @pytest.mark.parametrize(
     ("sizes", "marked"), [((1_000_000, 1_000_001, 2_000_000), {0, 1}), ((1_000_000, 1_000_001), set()), ((1, 2, None), {0})]
 )
-def test_jobs_whose_best_figures_read_the_same_share_the_mark(sizes: tuple[int | None, ...], marked: set[int]) -> None:
+def test_jobs_with_equal_displayed_figures_are_all_best(sizes: tuple[int | None, ...], marked: set[int]) -> None:
     [measure] = measures([{"bytes": size} if size else {} for size in sizes])
     assert line_of(measure).best == marked

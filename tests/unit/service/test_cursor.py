@@ -14,18 +14,18 @@ zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
 
 
 @given(st.datetimes(timezones=zones), st.uuids())
-def test_a_cursor_survives_the_way_there_and_back(created_at: datetime, job_id: UUID) -> None:
+def test_a_cursor_survives_a_round_trip(created_at: datetime, job_id: UUID) -> None:
     assert Cursor.decode(Cursor(created_at, job_id).encode()) == Cursor(created_at, job_id)
 
 
 @given(st.datetimes(timezones=zones), st.uuids())
-def test_a_cursor_needs_no_quoting_in_an_address(created_at: datetime, job_id: UUID) -> None:
+def test_a_cursor_needs_no_url_quoting(created_at: datetime, job_id: UUID) -> None:
     allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
     assert set(Cursor(created_at, job_id).encode()) <= set(allowed)
 
 
 @given(st.text(max_size=80))
-def test_anything_else_is_refused_politely(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         Cursor.decode(text)
 

@@ -47,19 +47,19 @@ def cut(body: bytes, places: Sequence[int]) -> Iterator[bytes]:
 
 
 @given(st.sampled_from(Format), pieces.map(b"".join), st.lists(st.integers(0, 1000), max_size=8))
-def test_where_the_body_is_cut_makes_no_difference(form: Format, body: bytes, places: list[int]) -> None:
+def test_chunk_boundaries_make_no_difference(form: Format, body: bytes, places: list[int]) -> None:
     assert outcome(form, list(cut(body, places))) == outcome(form, [body])
 
 
 @given(st.lists(texts.filter(str.strip), min_size=1))
-def test_json_lines_give_back_the_texts_and_nothing_else(wanted: list[str]) -> None:
+def test_json_lines_return_exactly_the_texts(wanted: list[str]) -> None:
     body = "\r\n".join(json.dumps({"id": 1, "text": text}) + "\n" for text in wanted)
     _, found = took(Format.JSON_LINES, [body.encode()])
     assert found == wanted
 
 
 @given(st.lists(texts.filter(str.strip), min_size=1))
-def test_the_same_documents_have_the_same_id_however_they_are_written(wanted: list[str]) -> None:
+def test_equal_documents_have_equal_ids_in_any_notation(wanted: list[str]) -> None:
     plain = [json.dumps({"text": text}, ensure_ascii=ascii_).encode() for text in wanted for ascii_ in (True, False)]
     first, _ = took(Format.JSON_LINES, [b"\n".join(plain[0::2])])
     second, _ = took(Format.JSON_LINES, [b"\n\n".join(plain[1::2]) + b"\n"])
@@ -68,14 +68,14 @@ def test_the_same_documents_have_the_same_id_however_they_are_written(wanted: li
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_documents_of_plain_text_lie_between_blank_lines(ending: str) -> None:
+def test_plain_text_documents_are_separated_by_blank_lines(ending: str) -> None:
     lines = ["\ufeff", "One,", "  in two lines.", "", " \t", "", "Two ä.", "", "Three"]
     _, found = took(Format.TEXT, [ending.join(lines).encode()])
     assert found == ["One,\n  in two lines.", "Two ä.", "Three"]
     assert took(Format.TEXT, [(ending.join(lines) + ending * 3).encode()])[1] == found
 
 
-def test_text_and_json_lines_of_the_same_documents_are_the_same_data_set() -> None:
+def test_text_and_json_lines_with_equal_documents_have_equal_ids() -> None:
     as_text, _ = took(Format.TEXT, [b"One,\r\nin two.\r\n\r\nTwo."])
     as_lines, _ = took(Format.JSON_LINES, [b'{"text": "One,\\nin two."}\n{"text": "Two."}'])
     assert as_text == as_lines
@@ -102,7 +102,7 @@ def test_text_and_json_lines_of_the_same_documents_are_the_same_data_set() -> No
         (Format.JSON_LINES, b'{"text": ' + b"[" * 100_000, "line 1 is not JSON (it is nested too deeply)"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(form: Format, body: bytes, told: str) -> None:
+def test_errors_are_reported_with_their_line(form: Format, body: bytes, told: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         took(form, [body])
     assert told in caught.value.detail
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told_with_its_line(form: Format, body: bytes, told: st
 
 
 @pytest.mark.parametrize("form", Format)
-def test_a_line_without_end_is_refused_before_it_fills_the_memory(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_refused_before_it_fills_the_memory(form: Format, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1000)
     with Intake(form) as intake:
         for _ in range(10):
@@ -119,7 +119,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(form: Format, 
             intake.take(b" ")
 
 
-def test_a_document_without_end_is_refused_and_told_how_to_separate_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_document_is_refused_with_how_to_separate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_LINE_BYTES", 1000)
     took(Format.TEXT, [b"0123456789\n" * 90 + b"\n"] * 2)
     with pytest.raises(InvalidInput, match=r"line 91 .* separate documents by blank lines"):
@@ -135,6 +135,6 @@ def spooled_to_a_full_disk(body: bytes) -> Contents:
 
 
 @pytest.mark.parametrize("body", [b"word", b"word\n\n" * 100_000])
-def test_a_full_disk_is_told_as_something_that_passes(body: bytes) -> None:
+def test_a_full_disk_is_a_transient_error(body: bytes) -> None:
     with pytest.raises(Unavailable):
         spooled_to_a_full_disk(body)

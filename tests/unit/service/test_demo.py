@@ -104,14 +104,14 @@ def ends(client: _Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return set_ends
 
 
-def test_the_two_jobs_differ_only_in_the_recipe_and_in_the_windows_that_need_the_dense_model_again() -> None:
+def test_the_two_jobs_differ_in_recipe_and_dense_windows_only() -> None:
     job, wanda = (JobSpec.model_validate(body).model_dump(mode="json") for body in (demo.JOB, demo.WANDA_JOB))
     assert (job.pop("recipe"), wanda.pop("recipe")) != (None, None)
     assert (job["evaluation"].pop("agreement_windows"), wanda["evaluation"].pop("agreement_windows")) == (2, 0)
     assert job == wanda
 
 
-def test_wanda_stands_between_dense_and_the_preset(
+def test_wanda_is_listed_between_dense_and_the_preset(
     client: _Client, ends: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ends(_succeed, _succeed)
@@ -143,7 +143,7 @@ def test_a_job_that_does_not_succeed_gives_status_1(
     assert len(client.asked) == asked
 
 
-def test_what_was_measured_is_shown_even_if_wanda_fails(
+def test_results_are_shown_even_if_wanda_fails(
     client: _Client, ends: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends(_succeed, _fail)
@@ -155,7 +155,7 @@ def test_what_was_measured_is_shown_even_if_wanda_fails(
 
 
 @pytest.mark.parametrize("each", [(_interrupt,), (_succeed, _interrupt)])
-def test_an_interrupt_cancels_the_job_that_runs(client: _Client, ends: Callable[..., None], each: tuple[Follow, ...]) -> None:
+def test_an_interrupt_cancels_the_running_job(client: _Client, ends: Callable[..., None], each: tuple[Follow, ...]) -> None:
     ends(*each)
     assert demo.main() == 130
     assert client.cancelled == [str(len(each))]

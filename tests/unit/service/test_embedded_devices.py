@@ -33,7 +33,7 @@ def having(patch: pytest.MonkeyPatch, count: int) -> None:
         (4, "cuda:2", None, ["cuda:2"]),
     ],
 )
-def test_every_gpu_has_one_worker_unless_fewer_are_wanted(
+def test_every_gpu_has_one_worker_up_to_the_limit(
     monkeypatch: pytest.MonkeyPatch, count: int, device: str, workers: int | None, expected: list[str]
 ) -> None:
     having(monkeypatch, count)
@@ -47,12 +47,12 @@ def test_two_workers_never_share_a_gpu(monkeypatch: pytest.MonkeyPatch, count: i
         devices.for_workers(device, workers)
 
 
-def test_a_torch_that_does_not_start_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_fails_to_start_is_reported_with_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.CompletedProcess([], 1, "", "Traceback\nImportError: libcudart.so")
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: done)
     with pytest.raises(ServerError, match="ImportError: libcudart"):
         devices.for_workers("auto", None)
 
 
-def test_this_machine_answers_for_itself() -> None:
+def test_devices_of_this_machine_are_detected() -> None:
     assert devices.for_workers("auto", None)

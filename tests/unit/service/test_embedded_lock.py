@@ -33,7 +33,7 @@ def _hold(home: Path, child_seconds: float) -> tuple["subprocess.Popen[str]", in
     return process, int(process.stdout.readline())
 
 
-def test_a_second_stack_is_refused_and_told_where_the_first_one_is(tmp_path: Path) -> None:
+def test_a_second_stack_is_refused_and_the_first_one_named(tmp_path: Path) -> None:
     process, child = _hold(tmp_path, 60)
     try:
         with pytest.raises(AlreadyRunning, match=rf"process {process.pid} already runs .*starting up"), exclusive(tmp_path):
@@ -48,7 +48,7 @@ def test_a_second_stack_is_refused_and_told_where_the_first_one_is(tmp_path: Pat
         os.kill(child, signal.SIGKILL)
 
 
-def test_what_is_left_of_a_killed_stack_is_waited_for(tmp_path: Path) -> None:
+def test_processes_of_a_killed_stack_are_awaited(tmp_path: Path) -> None:
     process, _child = _hold(tmp_path, 2)
     process.kill()
     process.wait()
@@ -58,7 +58,7 @@ def test_what_is_left_of_a_killed_stack_is_waited_for(tmp_path: Path) -> None:
     assert not in_use(tmp_path)
 
 
-def test_what_does_not_end_by_itself_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_do_not_exit_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "_PATIENCE", 0.3)
     process, child = _hold(tmp_path, 600)
     process.kill()
@@ -77,7 +77,7 @@ def test_the_home_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.M
         pass
 
 
-def test_private_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_private_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("old")
     file.chmod(0o644)
@@ -88,6 +88,6 @@ def test_private_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
-def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_record_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "stack.json").write_text(text)
     assert StackRecord.read(tmp_path) is None

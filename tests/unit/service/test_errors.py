@@ -29,16 +29,16 @@ def test_a_rendered_problem_is_a_problem_document() -> None:
     }
 
 
-def test_text_that_utf8_cannot_say_is_rendered_all_the_same() -> None:
+def test_text_that_is_invalid_in_utf8_is_rendered() -> None:
     response = render(InvalidInput("\ud800", errors=[{"pointer": "/\udfff", "detail": "x"}]))
     assert json.loads(bytes(response.body))["detail"] == "\ud800"
 
 
-def test_a_passing_trouble_says_when_to_come_back() -> None:
+def test_a_transient_error_has_retry_after() -> None:
     assert render(Unavailable("x", retry_after=7)).headers["retry-after"] == "7"
 
 
-def test_every_problem_that_passes_says_when_to_come_back_and_declares_it() -> None:
+def test_every_transient_problem_sends_and_declares_retry_after() -> None:
     passing = {kind for kind in subclasses(Problem) if getattr(kind, "status", 0) in (429, 503)}
     assert passing > {QuotaExceeded, Unavailable}
     assert all(issubclass(kind, Later) for kind in passing)
@@ -48,7 +48,7 @@ def test_every_problem_that_passes_says_when_to_come_back_and_declares_it() -> N
     assert int(render(StoreUnavailable(OSError())).headers["retry-after"]) > 0
 
 
-def test_the_types_that_callers_match_on_do_not_change() -> None:
+def test_problem_types_are_stable() -> None:
     expected: dict[type[Problem], tuple[int, str]] = {
         BodyTooLarge: (413, "body-too-large"),
         MalformedBody: (400, "malformed-body"),
@@ -71,7 +71,7 @@ def test_the_types_that_callers_match_on_do_not_change() -> None:
     assert {problem: (problem.status, str(problem.type)) for problem in expected} == expected
 
 
-def test_one_type_always_has_one_status() -> None:
+def test_each_type_has_one_status() -> None:
     concrete = {kind for kind in subclasses(Problem) if hasattr(kind, "type")}
     statuses: dict[str, set[int]] = {}
     for kind in concrete:

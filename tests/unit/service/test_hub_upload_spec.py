@@ -9,7 +9,7 @@ from tests.support.job_examples import filled, made_job
 HUB = {"repo": "org/sparse", "token": "research"}
 
 
-def test_an_upload_is_private_and_goes_to_the_main_branch_unless_told_otherwise() -> None:
+def test_an_upload_defaults_to_private_and_the_main_branch() -> None:
     asked = filled(output={"hub": HUB})["output"]["hub"]
     assert asked == HUB | {"private": True, "branch": "main"}
     assert filled(output={"hub": asked})["output"]["hub"] == asked
@@ -32,7 +32,7 @@ def test_an_upload_is_private_and_goes_to_the_main_branch_unless_told_otherwise(
         ({"token": "../other/tenant"}, "pattern"),
     ],
 )
-def test_an_upload_to_what_the_hub_cannot_hold_is_refused(change: dict[str, str], reason: str) -> None:
+def test_an_upload_the_hub_cannot_store_is_refused(change: dict[str, str], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         filled(output={"hub": HUB | change})
 
@@ -42,7 +42,7 @@ def test_an_upload_needs_a_token() -> None:
         filled(output={"hub": {"repo": "org/sparse"}})
 
 
-def test_where_a_job_uploads_to_and_what_came_of_it_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_target_and_result_of_a_jobs_upload_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     asked = filled(output={"hub": HUB})
     assert job_views.uploads_to(made_job()) == ""
     assert job_views.uploads_to(made_job(spec=asked)) == "org/sparse, branch main, private, with the token research"

@@ -21,12 +21,12 @@ def test_every_string_of_printable_characters_is_a_key(key: str) -> None:
 
 
 @given(texts.filter(lambda key: key == key.strip() and key[0] != '"'))
-def test_a_bare_word_is_the_same_key_as_its_string(key: str) -> None:
+def test_an_unquoted_key_equals_its_quoted_form(key: str) -> None:
     assert key_of(key) == key_of(quoted(key)) == key
 
 
 @pytest.mark.parametrize("key", ["a" * 255, quoted("a" * 255), quoted('"' * 255), "?", '"\\\\"', "a,b", "urn:uuid:1"])
-def test_keys_may_be_long_and_hold_signs(key: str) -> None:
+def test_keys_may_be_long_and_contain_punctuation(key: str) -> None:
     assert 1 <= len(key_of(key)) <= 255
 
 

@@ -35,20 +35,20 @@ def written(*parts: Any) -> str:
 
 
 @given(rows, orders)
-def test_a_place_survives_the_way_there_and_back(job: Job, order: JobOrder) -> None:
+def test_a_cursor_position_survives_a_round_trip(job: Job, order: JobOrder) -> None:
     place = Place.of(job, order)
     assert Place.decode(place.encode(), order) == place
 
 
 @given(rows, orders, orders)
-def test_a_place_in_one_order_is_none_in_another(job: Job, order: JobOrder, other: JobOrder) -> None:
+def test_a_position_is_valid_in_its_own_order_only(job: Job, order: JobOrder, other: JobOrder) -> None:
     if order != other:
         with pytest.raises(InvalidInput, match="is not a cursor of this list"):
             Place.decode(Place.of(job, order).encode(), other)
 
 
 @given(st.text(max_size=80), orders)
-def test_anything_else_is_refused_politely(text: str, order: JobOrder) -> None:
+def test_other_text_is_refused(text: str, order: JobOrder) -> None:
     with pytest.raises(InvalidInput):
         Place.decode(text, order)
 
@@ -69,12 +69,12 @@ def test_anything_else_is_refused_politely(text: str, order: JobOrder) -> None:
         ("created_at", None),
     ],
 )
-def test_what_no_column_can_hold_is_refused(order: str, value: Any) -> None:
+def test_values_no_column_can_hold_are_refused(order: str, value: Any) -> None:
     with pytest.raises(InvalidInput):
         Place.decode(written(order, value, *FIRST), JobOrder(order))
 
 
-def test_a_moment_without_its_time_zone_is_refused() -> None:
+def test_a_datetime_without_time_zone_is_refused() -> None:
     with pytest.raises(InvalidInput):
         Place.decode(written("model", "a", "2026-01-01T00:00:00", FIRST[1]), JobOrder.MODEL)
     assert Place.decode(written("model", "a", *FIRST), JobOrder.MODEL).created_at == datetime(2026, 1, 1, tzinfo=UTC)

@@ -45,11 +45,11 @@ def test_a_well_formed_key_is_looked_up(database: Database) -> None:
         "_" * 60,
     ],
 )
-def test_a_malformed_key_costs_no_query(database: Database, key: str) -> None:
+def test_a_malformed_key_causes_no_query(database: Database, key: str) -> None:
     assert find_key(database, key) is None
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_a_scope_allows_itself_alone_and_admin_everything(scope: Scope) -> None:
+def test_a_scope_allows_itself_only_and_admin_everything(scope: Scope) -> None:
     allowed = {needed for needed in Scope if Caller("t", "k", frozenset({scope})).may(needed)}
     assert allowed == (set(Scope) if scope == Scope.ADMIN else {scope})

@@ -17,7 +17,7 @@ def check(**environment: str) -> int:
     ).returncode
 
 
-def test_a_file_that_was_touched_of_late_is_a_sign_of_life(tmp_path: Path) -> None:
+def test_a_recently_touched_file_means_alive(tmp_path: Path) -> None:
     file = tmp_path / "alive"
     assert check(DSNOT_ALIVE_FILE=str(file)) == 1
     liveness.touch(file)
@@ -27,10 +27,10 @@ def test_a_file_that_was_touched_of_late_is_a_sign_of_life(tmp_path: Path) -> No
     assert check(DSNOT_ALIVE_FILE=str(file)) == 1
 
 
-def test_nothing_is_touched_where_no_file_is_named() -> None:
+def test_nothing_is_touched_if_no_file_is_configured() -> None:
     liveness.touch(None)
     assert check() == 1
 
 
-def test_a_file_that_cannot_be_written_does_not_stop_the_process() -> None:
+def test_a_file_that_is_not_writable_does_not_stop_the_process() -> None:
     liveness.touch(Path("/proc/nowhere/alive"))

@@ -23,7 +23,7 @@ def make(folder: Path) -> None:
     (folder / "config.json").touch()
 
 
-def test_folders_with_a_config_are_models_and_those_without_may_hold_some(root: Path) -> None:
+def test_folders_with_a_config_are_models_others_are_searched(root: Path) -> None:
     for name in ("tiny", "org/one", "org/two", "a/b/c/deep", "a/b/c/d/deeper", "tiny/inner", ".hidden", "with space"):
         make(root / name)
     (root / "config.json").touch()
@@ -31,7 +31,7 @@ def test_folders_with_a_config_are_models_and_those_without_may_hold_some(root: 
     assert local_models(settings_with(root), limit=100) == ["a/b/c/deep", "org/one", "org/two", "tiny"]
 
 
-def test_links_that_lead_out_or_around_are_not_followed(root: Path, tmp_path: Path) -> None:
+def test_links_to_the_outside_or_in_cycles_are_not_followed(root: Path, tmp_path: Path) -> None:
     make(root / "real")
     make(tmp_path / "elsewhere" / "secret")
     (root / "out").symlink_to(tmp_path / "elsewhere")
@@ -41,7 +41,7 @@ def test_links_that_lead_out_or_around_are_not_followed(root: Path, tmp_path: Pa
     assert local_models(settings_with(root), limit=100) == ["alias", "real"]
 
 
-def test_the_list_is_bounded_however_much_there_is(root: Path) -> None:
+def test_the_list_is_bounded(root: Path) -> None:
     for number in range(30):
         make(root / f"model-{number}")
     assert len(local_models(settings_with(root), limit=10)) == 10
@@ -51,5 +51,5 @@ def test_the_list_is_bounded_however_much_there_is(root: Path) -> None:
     assert len(local_models(settings_with(root), limit=1000)) <= 30
 
 
-def test_where_there_is_no_root_there_are_no_models(tmp_path: Path) -> None:
+def test_without_a_model_root_there_are_no_models(tmp_path: Path) -> None:
     assert local_models(settings_with(tmp_path / "nowhere"), limit=10) == []

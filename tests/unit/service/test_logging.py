@@ -47,11 +47,11 @@ def test_secrets_inside_text_are_blanked_and_the_rest_stays(text: str, secret: s
 
 
 @pytest.mark.parametrize("text", ["job_claimed", "dsnot.prune", "https://host/path", "a token of thanks", "/v1/jobs"])
-def test_ordinary_text_stays(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert redact(None, "", {"event": text}) == {"event": text}
 
 
-def test_secrets_in_exceptions_and_in_the_logs_of_libraries_are_blanked(written: io.StringIO) -> None:
+def test_secrets_in_exceptions_and_library_logs_are_blanked(written: io.StringIO) -> None:
     try:
         raise ValueError(f"cannot connect to {PASSWORD}")
     except ValueError:
@@ -62,7 +62,7 @@ def test_secrets_in_exceptions_and_in_the_logs_of_libraries_are_blanked(written:
     assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["error", "error"]
 
 
-def test_a_line_is_one_json_object_whatever_is_in_it(written: io.StringIO) -> None:
+def test_a_log_line_is_always_one_json_object(written: io.StringIO) -> None:
     get_logger("test").info("two\nlines", value='"quoted"', number=3)
     (line,) = written.getvalue().splitlines()
     fields = json.loads(line)

@@ -15,12 +15,12 @@ configs = st.dictionaries(
 
 
 @given(configs)
-def test_a_config_without_auto_map_wants_no_code(config: dict[str, Any]) -> None:
+def test_a_config_without_auto_map_needs_no_code(config: dict[str, Any]) -> None:
     assert not wants_code(config)
 
 
 @given(st.lists(st.one_of(st.none(), names), max_size=30))
-def test_an_auto_map_is_found_however_deep(path: list[str | None]) -> None:
+def test_an_auto_map_is_found_at_any_depth(path: list[str | None]) -> None:
     """None is a list on the way, a text the name of an object's member."""
     value: Any = {"auto_map": {}}
     for step in reversed(path):
@@ -48,7 +48,7 @@ def test_the_longest_input_is_that_of_the_text_model_if_any(config: dict[str, An
     assert max_sequence_length(config) == expected
 
 
-def test_widths_go_by_the_names_of_the_config() -> None:
+def test_widths_are_read_by_the_names_of_the_config() -> None:
     config = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "vocab_size": 1000}
     assert widths(config) == {"hidden_size": 64, "intermediate_size": 96}
 
@@ -56,6 +56,6 @@ def test_widths_go_by_the_names_of_the_config() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a": "' + b"x" * (1 << 20) + b'"}']
 )
-def test_a_config_that_is_none_is_refused(content: bytes) -> None:
+def test_an_invalid_config_is_refused(content: bytes) -> None:
     with pytest.raises(UnreadableConfig):
         parse_config(content)

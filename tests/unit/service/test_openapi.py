@@ -24,7 +24,7 @@ def references(value: Any) -> set[str]:
     return set[str]().union(*map(references, value)) if isinstance(value, list) else set()
 
 
-def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
+def test_every_reference_resolves_to_a_schema(document: dict[str, Any]) -> None:
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references(document) <= known
 
@@ -50,11 +50,11 @@ def test_every_error_is_declared_as_a_problem(document: dict[str, Any]) -> None:
                 assert content["example"]["status"] == int(status)
 
 
-def test_every_operation_but_those_for_the_platform_says_that_it_needs_a_key(document: dict[str, Any]) -> None:
+def test_every_operation_except_platform_routes_requires_a_key(document: dict[str, Any]) -> None:
     assert {name.split()[1] for name, each in operations(document) if not each.get("security")} == {"/livez", "/readyz"}
 
 
-def test_every_operation_says_what_it_does_under_a_name_that_can_be_said(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary_and_a_readable_id(document: dict[str, Any]) -> None:
     found = operations(document)
     assert all(operation["description"].strip() and operation["summary"].strip() for _, operation in found)
     names = [operation["operationId"] for _, operation in found]
@@ -92,25 +92,25 @@ def test_every_example_is_valid_against_its_schema(document: dict[str, Any]) -> 
     assert len(found) > 100
 
 
-def test_every_schema_is_one(document: dict[str, Any]) -> None:
+def test_every_schema_is_valid(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_every_body_and_every_answer_has_an_example(document: dict[str, Any]) -> None:
+def test_every_body_and_response_has_an_example(document: dict[str, Any]) -> None:
     """Those that are more than a name and a number."""
     with_examples = {place for place, _, _ in schemas_with_examples(document)}
     for name in ("JobView", "DatasetView", "WorkerView", "InspectionView", "EventView", "PlanView", "NewWebhook", "NewTrigger"):
         assert f"/components/schemas/{name}" in with_examples, name
 
 
-def test_every_creation_says_where_the_new_thing_is(document: dict[str, Any]) -> None:
+def test_every_creation_declares_a_location_header(document: dict[str, Any]) -> None:
     created = {name: operation["responses"]["201"] for name, operation in operations(document) if "201" in operation["responses"]}
     assert "post /v1/jobs" in created
     assert [name for name, answer in created.items() if "Location" not in answer.get("headers", {})] == []
 
 
-def test_what_passes_is_declared_with_the_time_to_wait(document: dict[str, Any]) -> None:
+def test_transient_errors_declare_retry_after(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status in {"429", "503"} & operation["responses"].keys() if "/v1/" in name else ():
             assert "Retry-After" in operation["responses"][status]["headers"], (name, status)
@@ -124,7 +124,7 @@ def test_the_examples_of_a_job_are_accepted(document: dict[str, Any]) -> None:
         JobSpec.model_validate(example["value"])
 
 
-def test_the_examples_of_a_data_set_are_the_same_documents(document: dict[str, Any]) -> None:
+def test_the_examples_of_a_data_set_have_equal_documents(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/datasets"]["post"]["requestBody"]["content"]
     assert set(content) == {"text/plain", "application/jsonl", "application/x-ndjson"}
     found = set()

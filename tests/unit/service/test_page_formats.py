@@ -16,5 +16,5 @@ from service.dashboard.formats import code
         ("", ""),
     ],
 )
-def test_backticks_set_off_code_and_everything_else_is_text(text: str, shown: str) -> None:
+def test_backticks_become_code_and_the_rest_is_text(text: str, shown: str) -> None:
     assert code(text) == shown

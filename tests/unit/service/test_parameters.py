@@ -6,7 +6,7 @@ from service.api.job_parameters import is_known, versions_of
 
 
 @pytest.mark.parametrize("header", [None, "*", " * "])
-def test_without_a_condition_any_version_will_do(header: str | None) -> None:
+def test_without_a_condition_any_version_matches(header: str | None) -> None:
     assert versions_of(header) is None
 
 
@@ -23,15 +23,15 @@ def test_without_a_condition_any_version_will_do(header: str | None) -> None:
         ('"99999999999"', set()),
     ],
 )
-def test_only_strong_tags_that_we_could_have_made_match(header: str, versions: set[int]) -> None:
+def test_only_strong_tags_of_our_format_match(header: str, versions: set[int]) -> None:
     assert versions_of(header) == frozenset(versions)
 
 
 @pytest.mark.parametrize("header", ['"3"', 'W/"3"', '"1", "3"', '"1",W/"3" ', "*", " * "])
-def test_a_reader_knows_the_version_that_it_names_weakly_or_not(header: str) -> None:
+def test_if_none_match_compares_weakly(header: str) -> None:
     assert is_known(header, 3)
 
 
 @pytest.mark.parametrize("header", [None, "", "3", '"33"', 'w/"3"', '"1,3"', '"x"', '"*"'])
-def test_a_reader_who_names_another_version_knows_nothing(header: str | None) -> None:
+def test_another_version_never_matches(header: str | None) -> None:
     assert not is_known(header, 3)

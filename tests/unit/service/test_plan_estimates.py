@@ -28,17 +28,17 @@ def running(stage: Stage | None, **facts: float | None) -> Running:
     return replace(Running(stage, elapsed=5.0, stage_left=None, told_ago=0.0, work=WORK), **facts)  # type: ignore[arg-type]
 
 
-def test_the_same_job_takes_what_such_jobs_took() -> None:
+def test_an_equal_job_is_estimated_at_its_past_duration() -> None:
     assert RATES.run(WORK) == pytest.approx((40 + 20 + 30 + 10) / 2)
     assert RATES.mean_seconds == 50
 
 
-def test_a_job_with_twice_the_tokens_takes_longer_where_it_matters() -> None:
+def test_a_job_with_twice_the_tokens_takes_longer() -> None:
     twice = WORK.model_copy(update={"calibration_tokens": 200})
     assert RATES.run(twice) == pytest.approx(50 + 20)
 
 
-def test_other_recipes_tell_only_where_none_of_the_kind_is_known() -> None:
+def test_other_recipes_are_used_only_without_runs_of_the_kind() -> None:
     slower = replace(TAKEN, recipe="admm", token_seconds=400.0)
     both = rates_of(TAKEN, slower)
     assert (both.is_same_recipe, both.jobs) == (True, 2)
@@ -47,7 +47,7 @@ def test_other_recipes_tell_only_where_none_of_the_kind_is_known() -> None:
     assert (other.is_same_recipe, other.jobs) == (False, 2)
 
 
-def test_without_runs_nothing_is_told() -> None:
+def test_without_runs_there_is_no_estimate() -> None:
     assert estimator([], "swaps") is None
     assert seconds_left(running(Stage.PRUNING), None) is None
     never_evaluated = rates_of(replace(TAKEN, evaluating_seconds=0.0, evaluated=0.0))
@@ -55,7 +55,7 @@ def test_without_runs_nothing_is_told() -> None:
     assert never_evaluated.run(WORK.model_copy(update={"evaluated_tokens": 0})) == pytest.approx(35)
 
 
-def test_what_is_left_of_a_run_counts_the_stages_to_come() -> None:
+def test_the_remaining_time_sums_the_stages_to_come() -> None:
     assert seconds_left(replace(running(Stage.RESOLVING), work=None), RATES) == pytest.approx(45)
     assert seconds_left(running(None), RATES) == pytest.approx(45)
     assert seconds_left(running(Stage.PRUNING, stage_left=12.0, told_ago=2.0), RATES) == pytest.approx(10 + 15 + 2.5)
@@ -65,7 +65,7 @@ def test_what_is_left_of_a_run_counts_the_stages_to_come() -> None:
     assert seconds_left(running(Stage.PRUNING, stage_left=1.0, told_ago=60.0), RATES) == pytest.approx(15 + 2.5)
 
 
-def test_nobody_can_tell_when_no_worker_is_there_or_one_that_is_in_the_way_is_not_understood() -> None:
+def test_the_start_is_unknown_without_workers_or_known_queue() -> None:
     assert starts_in(idle=0, busy=[], ahead=0, mean_seconds=1) is None
     assert starts_in(idle=0, busy=[3.0, None], ahead=0, mean_seconds=1) is None
     assert starts_in(idle=1, busy=[], ahead=1, mean_seconds=None) is None
@@ -75,7 +75,7 @@ def test_nobody_can_tell_when_no_worker_is_there_or_one_that_is_in_the_way_is_no
 @given(
     st.integers(0, 3), st.lists(st.integers(0, 50), max_size=3), st.integers(0, 12), st.integers(1, 20)
 )  # whole seconds, so that time can be walked through
-def test_the_queue_is_worked_off_as_a_clock_would_show(idle: int, busy: list[int], ahead: int, mean: int) -> None:
+def test_the_queue_estimate_matches_a_simulated_clock(idle: int, busy: list[int], ahead: int, mean: int) -> None:
     workers = [0] * idle + busy
     told = starts_in(idle=idle, busy=[float(seconds) for seconds in busy], ahead=ahead, mean_seconds=float(mean))
     if not workers:

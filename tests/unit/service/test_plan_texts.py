@@ -26,13 +26,13 @@ def spec(**evaluation: Any) -> JobSpec:
         ({"perplexity": []}, 0),
     ],
 )
-def test_windows_are_those_that_a_worker_takes(evaluation: dict[str, Any], windows: int) -> None:
+def test_windows_match_those_of_a_worker(evaluation: dict[str, Any], windows: int) -> None:
     uploaded = {UPLOAD: 1_000_000}
     assert evaluated_tokens(spec(**evaluation), uploaded) == windows * 1024
     assert evaluated_tokens(spec(**evaluation | {"baseline": True}), uploaded) == 2 * windows * 1024
 
 
-def test_the_longest_text_is_read_whole_whatever_is_evaluated_of_it() -> None:
+def test_the_longest_text_is_read_completely() -> None:
     tokens = text_tokens(spec(perplexity=["c4", "wiki-sample"], max_windows=2), {})
     assert tokens.evaluated == 2 * 1024
     assert tokens.longest == int(17_500_000 / 4.2)  # c4:train, for calibration

@@ -18,7 +18,7 @@ def resolve(document: Any, given_pointer: str) -> Any:
 
 
 @given(st.lists(st.text(max_size=5), max_size=5))
-def test_a_pointer_leads_where_its_steps_lead(steps: list[str]) -> None:
+def test_a_pointer_resolves_to_its_path(steps: list[str]) -> None:
     target = object()
     document: Any = target
     for step in reversed(steps):
@@ -38,11 +38,11 @@ def test_a_pointer_leads_where_its_steps_lead(steps: list[str]) -> None:
         ((), False, []),
     ],
 )
-def test_only_steps_of_the_body_are_kept(location: tuple[object, ...], missing: bool, expected: list[object]) -> None:
+def test_only_steps_into_the_body_are_kept(location: tuple[object, ...], missing: bool, expected: list[object]) -> None:
     body = {"recipe": {"pattern": {"type": "n:m", "n": 4}}, "labels": {"a b": 1}, "list": [0, 1]}
     assert within(body, location, missing=missing) == expected
 
 
 @pytest.mark.parametrize("body", [None, "text", [], 7])
-def test_a_body_of_another_kind_has_no_steps(body: object) -> None:
+def test_a_body_that_is_no_container_has_no_steps(body: object) -> None:
     assert within(body, ("model", "id")) == []

@@ -10,7 +10,7 @@ from service.client import Event
 from service.contract import EventType
 
 
-def test_intervals_and_agreement_are_shown_where_they_were_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_intervals_and_agreement_are_shown_if_measured(capsys: pytest.CaptureFixture[str]) -> None:
     def measured(value: float, reach: float) -> dict[str, Any]:
         interval = [value - reach, value + reach]
         return {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": value, "ci95": interval}]}
@@ -36,7 +36,7 @@ def test_intervals_and_agreement_are_shown_where_they_were_measured(capsys: pyte
     assert line.startswith("KL divergence 0.5123 nats per token, same next token 71.23 %")
 
 
-def test_an_event_tells_what_an_earlier_job_has_measured() -> None:
+def test_an_event_shows_results_reused_from_an_earlier_job() -> None:
     data = {"dataset": "wiki-sample:test", "perplexity": 17.25, "ci95": [17.0, 17.5], "cached": True}
     told = Event(1, EventType.EVALUATED, {"model": "dense", "perplexity": [data]})
     assert watching.news(told) == "dense perplexity 17.25 on wiki-sample:test (measured by an earlier job)"
@@ -47,7 +47,7 @@ def _pruned(value: float, **difference: Any) -> dict[str, Any]:
     return {"perplexity": [measured | {"loss_difference": {"standard_error": 0.01, **difference}}]}
 
 
-def test_a_pruned_perplexity_is_held_against_the_dense_one_on_paired_windows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pruned_perplexity_is_compared_on_paired_windows(capsys: pytest.CaptureFixture[str]) -> None:
     dense = {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": 20.0, "ci95": [15.0, 25.0]}]}
     pruned = _pruned(30.0, mean=math.log(1.5), ci95=[math.log(1.25), math.log(1.75)])
     job_views.print_quality({"dense": (dense, 0.0), "pruned": (pruned, 0.5)})
@@ -62,5 +62,5 @@ def test_a_pruned_perplexity_is_held_against_the_dense_one_on_paired_windows(cap
 @pytest.mark.parametrize(
     ("difference", "shown"), [({"mean": 0.0, "ci95": None}, "1.000"), ({"mean": 800.0, "ci95": [700.0, 900.0]}, "")]
 )
-def test_a_ratio_without_interval_or_beyond_all_numbers(difference: dict[str, Any], shown: str) -> None:
+def test_a_ratio_without_interval_or_with_infinite_values(difference: dict[str, Any], shown: str) -> None:
     assert job_views.ratio(_pruned(30.0, **difference)["perplexity"][0]) == shown

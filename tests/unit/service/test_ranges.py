@@ -8,7 +8,7 @@ from service.web.byte_ranges import RangeNotSatisfiable, usable_range
 @pytest.mark.parametrize(
     "header", ["bytes=0-0", "bytes=0-", "bytes=9-9", "bytes=0-99", "bytes=-1", "bytes=-99", "bytes=0-1,5-6", "bytes=0-1 , -1"]
 )
-def test_ranges_inside_a_file_of_ten_bytes_are_honoured(header: str) -> None:
+def test_ranges_inside_the_file_are_honoured(header: str) -> None:
     assert usable_range(header, 10)
 
 
@@ -28,7 +28,7 @@ def test_ranges_inside_a_file_of_ten_bytes_are_honoured(header: str) -> None:
         "bytes=0-" + "9" * 19,
     ],
 )
-def test_what_is_no_range_is_ignored(header: str | None) -> None:
+def test_invalid_ranges_are_ignored(header: str | None) -> None:
     assert not usable_range(header, 10)
 
 

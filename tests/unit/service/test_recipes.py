@@ -32,7 +32,7 @@ def test_every_listed_name_is_accepted() -> None:
         assert accepted(preset=preset.name)["preset"] == preset.name
 
 
-def test_everything_that_can_be_chosen_is_listed() -> None:
+def test_every_choice_is_listed() -> None:
     listed = describe()
     assert [choice.name for choice in listed.criteria] == ["magnitude", "wanda", "ria", "obs"]
     assert [choice.name for choice in listed.allocations] == ["uniform", "owl", "arithmetic"]
@@ -44,7 +44,7 @@ def test_everything_that_can_be_chosen_is_listed() -> None:
     assert [preset.name for preset in listed.presets] == ["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"]
 
 
-def test_every_preset_says_what_it_does_what_it_costs_and_when_to_use_it() -> None:
+def test_every_preset_has_effect_cost_and_purpose() -> None:
     presets = describe().presets
     for preset in presets:
         assert preset.summary.endswith(".")
@@ -54,7 +54,7 @@ def test_every_preset_says_what_it_does_what_it_costs_and_when_to_use_it() -> No
 
 
 @pytest.mark.parametrize("field", ["criteria", "allocations", "objectives", "patterns", "refinements", "updates"])
-def test_every_choice_is_told_in_one_sentence_and_every_setting_described(field: str) -> None:
+def test_every_choice_has_one_sentence_and_described_settings(field: str) -> None:
     choices: list[ChoiceView] = getattr(describe(), field)
     assert len({choice.summary for choice in choices}) == len(choices)
     for choice in choices:
@@ -65,13 +65,13 @@ def test_every_choice_is_told_in_one_sentence_and_every_setting_described(field:
             assert setting["description"]
 
 
-def test_no_value_of_a_plain_choice_is_told_that_is_not_there() -> None:
+def test_plain_choices_list_only_existing_values() -> None:
     for field, told in SUMMARIES.items():
         assert list(told) == list(get_args(RecipeSpec.model_fields[field].annotation))
 
 
 @pytest.mark.parametrize("field", ["refinement", "pattern", "update"])
-def test_every_default_that_is_told_is_the_one_that_is_filled_in(field: str) -> None:
+def test_every_listed_default_is_the_one_applied(field: str) -> None:
     listed = describe()
     choices: list[ChoiceView] = getattr(listed, f"{field}s")
     tag = "type" if field == "pattern" else "method"
@@ -81,7 +81,7 @@ def test_every_default_that_is_told_is_the_one_that_is_filled_in(field: str) -> 
         assert accepted(**{field: {tag: choice.name} | needed})[field] == {tag: choice.name} | needed | told
 
 
-def test_the_defaults_are_a_whole_body_but_for_the_model() -> None:
+def test_the_defaults_form_a_complete_body_except_the_model() -> None:
     defaults = describe().defaults
     assert JobSpec.model_validate(MODEL | defaults).model_dump(mode="json", exclude={"model"}) == defaults
     assert set(defaults) == set(JobSpec.model_fields) - {"model"}

@@ -55,11 +55,11 @@ DEFAULTS = {
 }
 
 
-def test_everything_but_the_model_has_the_default_of_the_design() -> None:
+def test_everything_except_the_model_has_a_default() -> None:
     assert filled() == DEFAULTS
 
 
-def test_the_filled_spec_shares_nothing_that_the_next_job_could_change() -> None:
+def test_a_completed_spec_shares_no_state_with_the_next() -> None:
     filled()["labels"]["mine"] = "x"
     filled()["evaluation"]["tasks"].append("x")
     assert filled() == DEFAULTS
@@ -120,7 +120,7 @@ recipes = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("name", ["boolq", "mmlu_high_school_physics", "egymmlu_arabic_language_(general)", "GPQA-main.v2"])
-def test_any_name_of_the_harness_is_a_task(name: str) -> None:
+def test_any_task_name_of_the_harness_is_accepted(name: str) -> None:
     assert filled(evaluation={"tasks": [name]})["evaluation"]["tasks"] == [name]
 
 
@@ -128,20 +128,20 @@ def test_any_name_of_the_harness_is_a_task(name: str) -> None:
     "name",
     ["", "a/b", "/etc/passwd", "..", "../x", "x.yaml", "x.yml", "a b", "a*", "hf://x", "C:x", "é", "x" * 129, "a\n", "-x"],
 )
-def test_nothing_that_could_be_a_path_is_a_task(name: str) -> None:
+def test_task_names_that_could_be_paths_are_refused(name: str) -> None:
     with pytest.raises(ValidationError, match=r"no path and no file|at most 128"):
         filled(evaluation={"tasks": [name]})
 
 
 @given(recipes, st.sampled_from([None, *DATASETS]))
-def test_a_filled_spec_validates_to_itself(recipe: dict[str, Any], dataset: str | None) -> None:
+def test_a_completed_spec_validates_to_itself(recipe: dict[str, Any], dataset: str | None) -> None:
     """So a job can be repeated by sending back what was stored, also after the defaults or a preset have changed."""
     once = filled(recipe=recipe, **({"calibration": {"dataset": dataset}} if dataset else {}))
     assert JobSpec.model_validate(once).model_dump(mode="json") == once
 
 
 @pytest.mark.parametrize("formats", [["dense"], ["packed"], ["mask", "dense"], ["dense", "packed", "mask"]])
-def test_any_set_of_formats_is_taken_as_it_is(formats: list[str]) -> None:
+def test_any_set_of_formats_is_accepted_unchanged(formats: list[str]) -> None:
     assert filled(output={"formats": formats})["output"]["formats"] == formats
 
 
@@ -153,7 +153,7 @@ def test_a_mask_is_refused_where_the_kept_weights_change(update: str) -> None:
 
 
 @given(recipes)
-def test_what_is_given_beside_a_preset_wins(recipe: dict[str, Any]) -> None:
+def test_fields_next_to_a_preset_take_precedence(recipe: dict[str, Any]) -> None:
     got = filled(recipe=recipe)["recipe"]
     for choice, wanted in recipe.items():
         if isinstance(wanted, dict):
@@ -162,7 +162,7 @@ def test_what_is_given_beside_a_preset_wins(recipe: dict[str, Any]) -> None:
             assert got[choice] == wanted
 
 
-def test_a_preset_fills_what_is_not_given() -> None:
+def test_a_preset_fills_the_missing_fields() -> None:
     refinement = filled(recipe={"preset": "dsnot-reference", "refinement": {"max_cycles": 7}})["recipe"]["refinement"]
     assert refinement == DEFAULTS["recipe"]["refinement"] | {  # type: ignore[index]
         "max_cycles": 7,
@@ -191,7 +191,7 @@ def test_another_method_takes_nothing_from_the_preset() -> None:
         ({"calibration": {"dataset": "c4"}, "evaluation": {"perplexity": ["wikitext2", "c4:train"]}}, "/evaluation/perplexity"),
     ],
 )
-def test_a_broken_rule_names_the_field_to_change(body: dict[str, Any], pointer: str) -> None:
+def test_a_violated_rule_names_the_field_to_change(body: dict[str, Any], pointer: str) -> None:
     with pytest.raises(ValidationError) as caught:
         JobSpec.model_validate(MODEL | body)
     (error,) = caught.value.errors()
@@ -201,7 +201,7 @@ def test_a_broken_rule_names_the_field_to_change(body: dict[str, Any], pointer: 
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_by_default_no_data_set_is_calibrated_and_evaluated_on_the_same_text(name: str) -> None:
+def test_default_calibration_and_evaluation_texts_are_disjoint(name: str) -> None:
     assert canonical("calibration")(name) != canonical("evaluation")(name)
     for use in ("calibration", "evaluation"):
         _, split = default_split(name, use).split(":")
@@ -236,7 +236,7 @@ def test_an_upload_is_completed_like_any_other_data_set(use: Use, reference: str
         (":all", ":all", True),
     ],
 )
-def test_no_part_of_an_upload_is_calibrated_and_evaluated_on(calibration: str, evaluation: str, share: bool) -> None:
+def test_calibration_and_evaluation_of_an_upload_are_disjoint(calibration: str, evaluation: str, share: bool) -> None:
     named = {"calibration": {"dataset": UPLOAD + calibration}, "evaluation": {"perplexity": ["c4", UPLOAD + evaluation]}}
     if share:
         with pytest.raises(ValidationError, match="evaluate on another split"):
@@ -265,7 +265,7 @@ def test_no_part_of_an_upload_is_calibrated_and_evaluated_on(calibration: str, e
         f"{UPLOAD}:validation",
     ],
 )
-def test_a_reference_to_no_split_is_refused(reference: str) -> None:
+def test_a_reference_without_a_split_is_refused(reference: str) -> None:
     with pytest.raises(ValueError, match=r"known are|has the splits"):
         canonical("evaluation")(reference)
 
@@ -300,17 +300,17 @@ def test_plain_hub_ids_are_accepted(model_id: str) -> None:
     ],
 )
 @pytest.mark.parametrize("source", ["hub", "local"])
-def test_ids_that_could_lead_elsewhere_are_refused(model_id: str, source: str) -> None:
+def test_ids_that_could_be_paths_are_refused(model_id: str, source: str) -> None:
     with pytest.raises(ValidationError):
         JobSpec.model_validate({"model": {"id": model_id, "source": source}})
 
 
 @pytest.mark.parametrize("target", JobState)
-def test_sources_are_the_transitions_read_backwards(target: JobState) -> None:
+def test_sources_are_the_inverse_of_the_transitions(target: JobState) -> None:
     assert set(sources_of(target)) == {source for source in JobState if target in TRANSITIONS[source]}
 
 
-def test_a_token_in_place_of_its_name_is_refused_and_not_repeated() -> None:
+def test_a_token_instead_of_its_name_is_refused_and_not_echoed() -> None:
     token = f"hf_{'a1' * 17}"
     with pytest.raises(ValidationError, match="is a token itself") as refused:
         filled(model={"id": "org/model", "token": token})

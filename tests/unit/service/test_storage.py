@@ -53,7 +53,7 @@ def test_a_local_folder_is_created(tmp_path: Path) -> None:
         ("s3://key:secret@bucket/x", "credentials belong into"),
     ],
 )
-def test_what_cannot_be_opened_names_the_variable_and_no_secret(url: str, reason: str) -> None:
+def test_an_invalid_url_names_the_variable_and_no_secret(url: str, reason: str) -> None:
     with pytest.raises(StoreNotUsable, match=reason) as caught:
         open_at(url)
     assert "DSNOT_ARTIFACT_URL" in str(caught.value)
@@ -63,13 +63,13 @@ def test_what_cannot_be_opened_names_the_variable_and_no_secret(url: str, reason
         Settings.model_validate({**values, "artifact_url": url})
 
 
-def test_azure_without_an_account_says_which_variable_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_azure_without_an_account_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME")
     with pytest.raises(StoreNotUsable, match="AZURE_STORAGE_ACCOUNT_NAME"):
         open_at("az://container/prefix")
 
 
-def test_a_public_endpoint_is_for_s3_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_endpoint_requires_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StoreNotUsable, match="DSNOT_ARTIFACT_PUBLIC_ENDPOINT is for s3"):
         open_for_callers("gs://bucket", "https://store.example.org")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://store:7070")
@@ -78,7 +78,7 @@ def test_a_public_endpoint_is_for_s3_alone(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("endpoint", ["store.example.org", "ftp://store.example.org", "https://store.example.org/bucket"])
-def test_a_public_endpoint_is_the_address_of_a_host(endpoint: str) -> None:
+def test_a_public_endpoint_is_a_host_address(endpoint: str) -> None:
     values = {"database_url": "postgresql://x", "broker_url": "redis://x", "model_root": "/x", "cache_dir": "/x"}
     with pytest.raises(ValidationError, match="DSNOT_ARTIFACT_PUBLIC_ENDPOINT"):
         Settings.model_validate({**values, "artifact_url": "s3://bucket", "artifact_public_endpoint": endpoint})

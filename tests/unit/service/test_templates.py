@@ -5,7 +5,7 @@ from pathlib import Path
 from service.dashboard import rendering
 
 
-def test_every_template_is_compiled_before_somebody_waits_for_it() -> None:
+def test_every_template_is_compiled_at_startup() -> None:
     rendering._templates.cache_clear()
     rendering.compile_templates()
 

@@ -21,20 +21,20 @@ def filled(**fields: Any) -> dict[str, Any]:
     return templates.fill(template, Evaluator(DOCUMENT), TRIGGER).model_dump(mode="json")
 
 
-def test_a_text_that_is_one_placeholder_takes_the_values_type() -> None:
+def test_a_single_placeholder_keeps_the_type_of_its_value() -> None:
     body = filled(
         model={"id": "${{ data.name }}"}, calibration={"num_samples": "${{data.n}}"}, evaluation={"baseline": "${{ data.on }}"}
     )
     assert (body["model"]["id"], body["calibration"]["num_samples"], body["evaluation"]["baseline"]) == ("a/b", 16, True)
 
 
-def test_within_a_text_values_are_put_in_as_text() -> None:
+def test_within_a_text_values_are_inserted_as_text() -> None:
     body = filled(labels={"about": "${{ data.name }} ${{ data.n }} ${{ data.on }}"})
     assert body["labels"]["about"] == "a/b 16 true"
 
 
 @pytest.mark.parametrize("text", ["${{ data.none }}", "x ${{ data.missing }}", "x ${{ data.refs }}", "x ${{ data }}"])
-def test_what_finds_nothing_or_no_text_is_refused_with_its_place(text: str) -> None:
+def test_missing_and_non_text_values_are_refused_with_a_pointer(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         filled(labels={"about": text})
     assert caught.value.errors is not None
@@ -50,13 +50,13 @@ DOUBLINGS = [
 
 
 @pytest.mark.parametrize("text", DOUBLINGS)
-def test_an_expression_that_doubles_its_value_again_and_again_is_stopped(text: str) -> None:
+def test_an_expression_with_exponential_growth_is_stopped(text: str) -> None:
     with pytest.raises(BadExpression):
         Evaluator(DOCUMENT).value(parse(text))
 
 
 @given(st.text(max_size=60) | st.text("abdt.|[]@*&!`'(){}:, 0159<=>?", max_size=40))
-def test_any_text_is_an_expression_with_a_value_of_json_or_refused(text: str) -> None:
+def test_any_expression_gives_json_or_is_refused(text: str) -> None:
     try:
         Evaluator(DOCUMENT).value(parse(text))
     except BadExpression as error:

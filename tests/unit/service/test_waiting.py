@@ -29,7 +29,7 @@ from service.web.prefer_wait import wait_seconds
         (["wait=10", "wait=x"], 10),
     ],
 )
-def test_the_first_wait_counts_up_to_a_minute(lines: list[str], seconds: int) -> None:
+def test_the_first_wait_is_used_up_to_a_minute(lines: list[str], seconds: int) -> None:
     assert wait_seconds(lines) == seconds
 
 
@@ -37,11 +37,11 @@ def test_the_first_wait_counts_up_to_a_minute(lines: list[str], seconds: int) ->
     "lines", [[], [""], ["wait"], ["wait="], ["wait=-1"], ["wait=+1"], ["wait=1.5"], ["wait=1e1"], ["wait=²"]]
 )
 @pytest.mark.parametrize("more", [[], ["wait=5"]])
-def test_what_the_rfc_does_not_know_is_ignored(lines: list[str], more: list[str]) -> None:
+def test_invalid_preferences_are_ignored(lines: list[str], more: list[str]) -> None:
     first_is_none_at_all = not "".join(lines)
     assert wait_seconds(lines + more) == (5 if more and first_is_none_at_all else None)
 
 
 @given(st.lists(st.text()))
-def test_no_text_does_any_harm(lines: list[str]) -> None:
+def test_any_text_is_handled(lines: list[str]) -> None:
     assert wait_seconds(lines) in {None, *range(61)}

@@ -54,13 +54,13 @@ def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
     return client
 
 
-def test_a_file_gets_a_line_per_stage_and_none_per_block(client: _Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_to_a_file_has_one_line_per_stage(client: _Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert watching.follow(client, "1").state == "succeeded"
     expected = ["queued  place 1", "pruning", "evaluating", "pruned perplexity 30.00 on wiki-sample:test"]
     assert capsys.readouterr().err.splitlines() == expected
 
 
-def test_a_terminal_has_one_line_that_counts_blocks_and_windows(client: _Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_has_one_line_with_block_and_window_progress(client: _Client, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
     monkeypatch.setattr(watching, "Console", lambda **_: screen)
     seen: list[str] = []

@@ -21,7 +21,7 @@ def headers(*secrets: str, body: bytes = b'{"a":"\xc3\xa4"}') -> dict[str, str]:
     }
 
 
-def test_a_signature_is_that_of_the_standard() -> None:
+def test_a_signature_conforms_to_standard_webhooks() -> None:
     secret = secret_of(MASTER, HOOK, 1)
     assert secret.startswith("whsec_")
     assert Webhook(secret).verify(b'{"a":"\xc3\xa4"}', headers(secret)) == {"a": "ä"}
@@ -35,13 +35,13 @@ def test_another_body_or_secret_does_not_verify() -> None:
         Webhook(secret_of(MASTER, HOOK, 2)).verify(b'{"a":"\xc3\xa4"}', headers(secret))
 
 
-def test_while_two_secrets_hold_either_verifies() -> None:
+def test_during_the_overlap_either_secret_verifies() -> None:
     old, new = secret_of(MASTER, HOOK, 1), secret_of(MASTER, HOOK, 2)
     for secret in (old, new):
         assert Webhook(secret).verify(b'{"a":"\xc3\xa4"}', headers(new, old))
 
 
-def test_secrets_differ_by_webhook_rotation_and_service_and_are_the_same_each_time() -> None:
+def test_secrets_are_derived_from_webhook_rotation_and_service() -> None:
     made = {secret_of(MASTER, HOOK, 1), secret_of(MASTER, HOOK, 2), secret_of(MASTER, MESSAGE, 1), secret_of("another", HOOK, 1)}
     assert len(made) == 4
     assert secret_of(MASTER, HOOK, 1) in made

@@ -46,12 +46,12 @@ THE_WORLDS = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.
 
 
 @pytest.mark.parametrize("text", OURS)
-def test_an_address_that_is_not_the_worlds_is_told_apart(text: str) -> None:
+def test_non_public_addresses_are_recognized(text: str) -> None:
     assert not is_of_the_world(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize("text", THE_WORLDS)
-def test_an_address_of_the_world_is_accepted(text: str) -> None:
+def test_a_public_address_is_accepted(text: str) -> None:
     assert is_of_the_world(ipaddress.ip_address(text))
 
 
@@ -78,7 +78,7 @@ def test_an_address_of_the_world_is_accepted(text: str) -> None:
         ("https://169.254.169.254/latest/meta-data", "must name a host of the internet"),
     ],
 )
-def test_an_address_that_nothing_may_be_sent_to_is_refused_with_the_reason(url: str, words: str) -> None:
+def test_a_forbidden_target_is_refused_with_the_reason(url: str, words: str) -> None:
     with pytest.raises(TargetRefused, match=words.replace("(", r"\(")):
         check_url(url, may_be_local=False)
 
@@ -86,11 +86,11 @@ def test_an_address_that_nothing_may_be_sent_to_is_refused_with_the_reason(url: 
 @pytest.mark.parametrize(
     "url", ["https://example.com", "https://example.com:8443/a?b=c", "https://1.1.1.1/", "https://münchen.example/"]
 )
-def test_an_address_of_the_internet_is_accepted(url: str) -> None:
+def test_a_public_url_is_accepted(url: str) -> None:
     assert check_url(url, may_be_local=False) == url
 
 
-def test_for_development_http_and_this_host_are_accepted() -> None:
+def test_development_mode_accepts_http_and_localhost() -> None:
     assert check_url("http://127.0.0.1:8000/hook", may_be_local=True)
 
 
@@ -124,7 +124,7 @@ def send(url: str = "https://sink.example/", *, may_be_local: bool = False, seco
 @pytest.mark.parametrize(
     "addresses", [["10.0.0.1"], ["1.1.1.1", "127.0.0.1"], ["169.254.169.254"], ["::ffff:192.168.0.1"], ["fe80::1%lo"], []]
 )
-def test_a_name_that_leads_to_us_is_not_connected_to(
+def test_a_name_that_resolves_to_a_private_address_is_refused(
     addresses: list[str], connected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve_to(monkeypatch, addresses)
@@ -132,15 +132,13 @@ def test_a_name_that_leads_to_us_is_not_connected_to(
     assert connected == []
 
 
-def test_a_name_is_resolved_once_and_the_address_that_was_looked_at_is_the_one_connected_to(
-    connected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_is_resolved_once_and_that_address_connected_to(connected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, ["1.1.1.1"], ["127.0.0.1"])  # a name that changes its mind
     assert send().error == "no answer (ConnectError)"
     assert connected == ["1.1.1.1"]
 
 
-def test_an_address_that_was_accepted_for_development_is_looked_at_again_before_sending(connected: list[str]) -> None:
+def test_development_targets_are_checked_again_before_sending(connected: list[str]) -> None:
     assert send("http://127.0.0.1:1/").error == "not sent: must begin with https://"
     assert connected == []
 
@@ -173,13 +171,13 @@ def answering(*pieces: bytes, endless: bytes = b"") -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def test_a_receiver_that_drips_its_answer_is_left_at_the_deadline() -> None:
+def test_a_receiver_with_a_slow_response_is_cut_at_the_deadline() -> None:
     with answering(b"HTTP/1.1 200 OK\r\n", endless=b"X: y\r\n") as url:
         outcome = send(url, may_be_local=True, seconds=0.5)
     assert outcome.error == "no complete answer within 0.5 s"
 
 
-def test_of_an_endless_answer_no_more_than_a_little_is_read() -> None:
+def test_only_the_beginning_of_a_response_is_read() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", endless=b"x" * 4096) as url:
         outcome = send(url, may_be_local=True, seconds=30)
     assert (outcome.status, outcome.error) == (200, None)
@@ -202,7 +200,7 @@ def test_of_an_endless_answer_no_more_than_a_little_is_read() -> None:
         (b"", None, "no answer (RemoteProtocolError)", None),
     ],
 )
-def test_what_a_receiver_answers_is_understood(answer: bytes, status: int | None, error: str | None, wait: float | None) -> None:
+def test_a_receivers_response_is_classified(answer: bytes, status: int | None, error: str | None, wait: float | None) -> None:
     with answering(answer) as url:
         outcome = send(url, may_be_local=True)
     assert (outcome.status, outcome.error, outcome.wait_seconds) == (status, error, wait)

@@ -91,7 +91,7 @@ def test_sha256sum_confirms_every_file(folder: Path, source: Path) -> None:
     assert {line.removesuffix(": OK") for line in checked.splitlines()} == names
 
 
-def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) -> None:
+def test_the_card_states_recipe_and_measurements(folder: Path, source: Path) -> None:
     card = _describe(folder, _model(source, base_model="organisation/tiny"))
 
     data = _front_matter(card)
@@ -105,7 +105,7 @@ def test_the_card_says_what_was_done_and_measured(folder: Path, source: Path) ->
     assert "secret" not in card
 
 
-def test_the_card_tells_the_speed_that_was_measured_and_what_was_not(folder: Path, source: Path) -> None:
+def test_the_card_states_measured_speeds_and_omissions(folder: Path, source: Path) -> None:
     rate = Throughput(median=1234.5, lowest=1200.0, highest=1300.0, times=5)
     timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)
     speed = Speed(device="A *fast* one", threads=2, prompt_tokens=512, new_tokens=32, pruned=timed, why_not="It is too large.")
@@ -171,7 +171,7 @@ def test_the_card_describes_any_recipe(
     assert _front_matter(card)["tags"] == ["pruned", "sparse", *tags]
 
 
-def test_the_card_has_the_tasks_of_both_models_beside_each_other(folder: Path, source: Path) -> None:
+def test_the_card_has_the_tasks_of_both_models_side_by_side(folder: Path, source: Path) -> None:
     def result(value: float, error: float | None) -> TaskResult:
         metrics = {"acc": MetricValue(value=value, standard_error=error)}
         return TaskResult(task="arc_easy", version="1.0", samples=100, few_shot=2, metrics=metrics, harness="0.4.13")
@@ -189,14 +189,14 @@ def test_the_card_has_the_tasks_of_both_models_beside_each_other(folder: Path, s
     assert "Nothing was measured." in card(Quality(pruned=Measured()))
 
 
-def test_the_sources_own_card_is_kept_beside_the_new_one(folder: Path, source: Path) -> None:
+def test_the_card_of_the_source_is_kept_next_to_the_new_one(folder: Path, source: Path) -> None:
     card = _describe(folder, _model(source))
 
     assert "the original's words" in (folder / "README.source.md").read_text()
     assert "README.source.md" in card
 
 
-def test_nothing_is_claimed_that_is_not_known(folder: Path, source: Path) -> None:
+def test_unknown_facts_are_not_stated(folder: Path, source: Path) -> None:
     (source / "README.md").unlink()
 
     card = _describe(folder, _model(source, license=None, base_model="../not an id"))
@@ -206,7 +206,7 @@ def test_nothing_is_claimed_that_is_not_known(folder: Path, source: Path) -> Non
     assert not (folder / "README.source.md").exists()
 
 
-def test_names_from_outside_stay_text(folder: Path, source: Path) -> None:
+def test_external_names_are_rendered_as_text(folder: Path, source: Path) -> None:
     hostile = "x\n# injected <script>alert(1)</script> [a](javascript:b) `c` | d"
 
     card = _describe(folder, _model(source, id=hostile, license="mit\ntags: [evil]"))
@@ -219,7 +219,7 @@ def test_names_from_outside_stay_text(folder: Path, source: Path) -> None:
     assert "](javascript" not in card
 
 
-def test_reports_are_strict_json_and_the_recipe_can_be_sent_again(folder: Path, source: Path) -> None:
+def test_reports_are_strict_json_and_the_recipe_can_be_reused(folder: Path, source: Path) -> None:
     _describe(folder, _model(source))
 
     report = json.loads((folder / "sparsity_report.json").read_text(), parse_constant=lambda name: pytest.fail(name))
@@ -261,7 +261,7 @@ def test_the_manifest_lists_exactly_what_the_store_holds(folder: Path, store: Ob
         assert content == (folder / file.path).read_bytes()
 
 
-def test_progress_counts_bytes_to_the_last(folder: Path, store: ObjectStore) -> None:
+def test_progress_counts_all_bytes(folder: Path, store: ObjectStore) -> None:
     told: list[tuple[int, int]] = []
 
     manifest = publish(folder, store, job_id=JOB, fence=FENCE, progress=lambda *counts: told.append(counts), tick=lambda: None)
@@ -294,7 +294,7 @@ def test_a_manifest_is_never_replaced_by_another(folder: Path, store: ObjectStor
         assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
-def test_of_two_that_publish_at_once_the_second_is_refused(
+def test_of_two_concurrent_publishers_the_second_is_refused(
     folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
@@ -311,9 +311,7 @@ class _Stop(Exception):
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 4, 6, 8])
-def test_a_tick_that_raises_stops_the_upload_before_its_manifest_and_sweep_leaves_nothing(
-    after: int, folder: Path, store: ObjectStore, tmp_path: Path
-) -> None:
+def test_an_exception_in_a_tick_prevents_the_manifest(after: int, folder: Path, store: ObjectStore, tmp_path: Path) -> None:
     ticks = iter(range(after))
 
     def tick() -> None:
@@ -329,7 +327,7 @@ def test_a_tick_that_raises_stops_the_upload_before_its_manifest_and_sweep_leave
     assert not list((tmp_path / "artifacts").rglob(f"{FENCE}/*"))
 
 
-def test_a_store_that_gives_back_other_bytes_gets_no_manifest(
+def test_a_store_that_returns_other_bytes_gets_no_manifest(
     folder: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = transfers.upload
@@ -348,7 +346,7 @@ def test_a_store_that_gives_back_other_bytes_gets_no_manifest(
     assert not [path for path in _paths(store) if path.endswith("manifest.json")]
 
 
-def test_sweep_touches_one_attempt_only(folder: Path, store: ObjectStore) -> None:
+def test_sweep_deletes_files_of_one_attempt_only(folder: Path, store: ObjectStore) -> None:
     for fence in (1, 10):
         publish(folder, store, job_id=JOB, fence=fence, progress=ignore, tick=lambda: None)
 
@@ -360,7 +358,7 @@ def test_sweep_touches_one_attempt_only(folder: Path, store: ObjectStore) -> Non
     assert all(path.startswith(f"jobs/{JOB}/10/") for path in _paths(store))
 
 
-def test_sweep_takes_parts_that_a_killed_upload_left(folder: Path, tmp_path: Path) -> None:
+def test_sweep_deletes_parts_of_a_killed_upload(folder: Path, tmp_path: Path) -> None:
     store = open_store(checkpoints.settings(tmp_path))
     publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     place = tmp_path / "artifacts" / "jobs" / JOB / str(FENCE)
@@ -371,7 +369,7 @@ def test_sweep_takes_parts_that_a_killed_upload_left(folder: Path, tmp_path: Pat
     assert not place.exists()
 
 
-def test_a_local_store_is_created_where_the_url_says_blanks_included(tmp_path: Path) -> None:
+def test_a_local_store_is_created_at_its_url_including_spaces(tmp_path: Path) -> None:
     url = (tmp_path / "a b" / "store").as_uri()
 
     store = open_store(checkpoints.settings(tmp_path, artifact_url=url))
@@ -381,7 +379,7 @@ def test_a_local_store_is_created_where_the_url_says_blanks_included(tmp_path: P
     assert (tmp_path / "a b" / "store" / "x").read_bytes() == b"1"
 
 
-def test_trouble_with_the_store_is_told_without_its_address(tmp_path: Path) -> None:
+def test_store_errors_are_reported_without_the_url(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(JobFailure) as caught:
@@ -391,7 +389,7 @@ def test_trouble_with_the_store_is_told_without_its_address(tmp_path: Path) -> N
     assert str(tmp_path) not in caught.value.detail
 
 
-def test_where_it_comes_from_is_told_in_one_file(folder: Path, source: Path) -> None:
+def test_the_origin_is_described_in_one_file(folder: Path, source: Path) -> None:
     _describe(folder, _model(source, base_model="organisation/tiny"))
 
     told = Provenance.model_validate_json((folder / PROVENANCE_NAME).read_bytes())
@@ -407,7 +405,7 @@ def test_where_it_comes_from_is_told_in_one_file(folder: Path, source: Path) -> 
     assert text.sha256 == hashlib.sha256(b"One.\n\nTwo.").hexdigest()
 
 
-def test_what_was_measured_can_be_read_by_the_hubs_own_library(folder: Path, source: Path) -> None:
+def test_the_model_index_is_readable_by_the_hub_library(folder: Path, source: Path) -> None:
     card = _describe(folder, _model(source))
 
     (result,) = _front_matter(card)["eval_results"]
@@ -417,7 +415,7 @@ def test_what_was_measured_can_be_read_by_the_hubs_own_library(folder: Path, sou
     assert _front_matter(str(ModelCard(card))) == _front_matter(card)
 
 
-def test_tasks_and_data_sets_of_the_hub_are_named_as_it_names_them() -> None:
+def test_tasks_and_data_sets_have_their_names_on_the_hub() -> None:
     task = {"task": "piqa", "version": "1.0", "samples": 9, "few_shot": 0, "harness": "0.4.13"}
     measured = {
         "perplexity": [{"dataset": "wikitext2:test", "perplexity": 12.5, "sequence_length": 64, "ci95": [12.0, 13.0]}],
@@ -434,7 +432,7 @@ def test_tasks_and_data_sets_of_the_hub_are_named_as_it_names_them() -> None:
     assert model_index_to_eval_results(eval_results_to_model_index("tiny", results)) == ("tiny", results)
 
 
-def test_a_model_of_which_nothing_was_measured_has_no_index(folder: Path, source: Path) -> None:
+def test_a_model_without_measurements_has_no_index(folder: Path, source: Path) -> None:
     provenance = provenance_of(SPEC, _model(source), [], [], device="cpu")
     describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(), SIZES, provenance))
 

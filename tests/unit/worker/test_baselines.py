@@ -30,13 +30,13 @@ def entry(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_same_bits_come_back(tmp_path: Path, entry: Path) -> None:
+def test_stored_losses_have_the_same_bits(tmp_path: Path, entry: Path) -> None:
     found = of(tmp_path).find(WINDOWS)
     assert found is not None
     assert torch.equal(found, torch.tensor(LOSSES, dtype=torch.float64))
 
 
-def test_another_model_text_library_engine_or_processor_finds_nothing(
+def test_other_models_texts_libraries_and_devices_do_not_match(
     tmp_path: Path, entry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert of(tmp_path, source="other").find(WINDOWS) is None
@@ -73,19 +73,19 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_damaged_or_foreign_is_not_taken(tmp_path: Path, entry: Path, damage: str) -> None:
+def test_damaged_and_foreign_entries_are_not_used(tmp_path: Path, entry: Path, damage: str) -> None:
     DAMAGES[damage](entry)
     assert of(tmp_path).find(WINDOWS) is None
 
 
 @pytest.mark.parametrize("damage", sorted(set(DAMAGES) - {"a folder"}))
-def test_what_is_damaged_is_written_anew(tmp_path: Path, entry: Path, damage: str) -> None:
+def test_a_damaged_entry_is_rewritten(tmp_path: Path, entry: Path, damage: str) -> None:
     DAMAGES[damage](entry)
     of(tmp_path).keep(WINDOWS, LOSSES)
     assert of(tmp_path).find(WINDOWS) is not None
 
 
-def test_there_are_not_more_than_a_number_and_those_used_lately_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_entries_is_limited_by_last_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "LIMIT", 3)
     for age, source in enumerate("abcd"):
         of(tmp_path, source).keep(WINDOWS, LOSSES)
@@ -101,7 +101,7 @@ def test_there_are_not_more_than_a_number_and_those_used_lately_stay(tmp_path: P
     assert len(list((tmp_path / "baselines").iterdir())) == 3
 
 
-def test_workers_that_keep_and_find_at_once_see_whole_entries_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_workers_see_complete_entries_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "LIMIT", 2)
 
     def use(number: int) -> bool:
@@ -115,7 +115,7 @@ def test_workers_that_keep_and_find_at_once_see_whole_entries_or_none(tmp_path: 
     assert len(list((tmp_path / "baselines").iterdir())) <= 3
 
 
-def test_a_disk_that_takes_nothing_costs_only_the_measuring(tmp_path: Path) -> None:
+def test_a_full_disk_only_costs_a_repeated_measurement(tmp_path: Path) -> None:
     (tmp_path / "baselines").write_text("in the way")
     of(tmp_path).keep(WINDOWS, LOSSES)
     assert of(tmp_path).find(WINDOWS) is None

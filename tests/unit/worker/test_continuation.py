@@ -11,7 +11,7 @@ from tests.support import checkpoints
 from worker.continuation import TOKENS, main
 
 
-def test_each_checkpoint_continues_with_its_likeliest_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_checkpoint_continues_greedily(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = checkpoints.save(tmp_path / "model")
     assert main(["hello", str(folder), str(folder)]) == 0
 

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> LocalStore:
     return store
 
 
-def test_it_is_a_model_like_any_other(store: LocalStore, tmp_path: Path) -> None:
+def test_an_earlier_artifact_is_a_model_like_any_other(store: LocalStore, tmp_path: Path) -> None:
     model = resolve(MODEL, checkpoints.settings(tmp_path), tenant="acme", store=store)
     assert (model.revision, model.license, model.base_model) == ("3", "mit", "org/base")
     made = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
@@ -47,7 +47,7 @@ def test_it_is_a_model_like_any_other(store: LocalStore, tmp_path: Path) -> None
     assert {path.name: path.read_bytes() for path in model.path.iterdir()} == made
 
 
-def test_workers_of_one_host_fetch_it_once(store: LocalStore, tmp_path: Path) -> None:
+def test_workers_of_one_host_download_it_once(store: LocalStore, tmp_path: Path) -> None:
     settings, ticks = checkpoints.settings(tmp_path), [0] * 4
 
     def work(number: int) -> None:
@@ -64,7 +64,7 @@ def test_workers_of_one_host_fetch_it_once(store: LocalStore, tmp_path: Path) ->
     assert sum(count > 0 for count in ticks) == 1
 
 
-def test_what_is_not_as_the_manifest_says_is_not_used(store: LocalStore, tmp_path: Path) -> None:
+def test_an_artifact_that_differs_from_its_manifest_is_refused(store: LocalStore, tmp_path: Path) -> None:
     obstore.put(store, f"jobs/{ID}/3/config.json", b"{}")
     with pytest.raises(ModelError, match=r"config\.json") as caught:
         fetch(MODEL, store, checkpoints.settings(tmp_path), lambda: None)
@@ -72,14 +72,14 @@ def test_what_is_not_as_the_manifest_says_is_not_used(store: LocalStore, tmp_pat
     assert not list(root(checkpoints.settings(tmp_path).cache_dir).glob("models--*"))
 
 
-def test_one_that_has_gone_is_not_found(store: LocalStore, tmp_path: Path) -> None:
+def test_a_deleted_artifact_is_not_found(store: LocalStore, tmp_path: Path) -> None:
     gone = MODEL.model_copy(update={"revision": "4"})
     with pytest.raises(ModelError) as caught:
         fetch(gone, store, checkpoints.settings(tmp_path), lambda: None)
     assert caught.value.code is FailureCode.MODEL_NOT_FOUND
 
 
-def test_one_that_the_disk_cannot_take_is_refused_before_it_is_fetched(store: LocalStore, tmp_path: Path) -> None:
+def test_an_artifact_larger_than_the_disk_is_refused_at_once(store: LocalStore, tmp_path: Path) -> None:
     key = f"jobs/{ID}/3/manifest.json"
     manifest = json.loads(bytes(obstore.get(store, key).bytes()))
     manifest["files"][0]["bytes"] = 2**60
@@ -89,7 +89,7 @@ def test_one_that_the_disk_cannot_take_is_refused_before_it_is_fetched(store: Lo
     assert caught.value.code is FailureCode.DISK_FULL
 
 
-def test_it_makes_room_when_nobody_uses_it_and_only_then(store: LocalStore, tmp_path: Path) -> None:
+def test_only_an_unused_artifact_is_evicted(store: LocalStore, tmp_path: Path) -> None:
     settings = checkpoints.settings(tmp_path)
     with in_use(settings.cache_dir, MODEL):
         folder = fetch(MODEL, store, settings, lambda: None)

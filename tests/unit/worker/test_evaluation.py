@@ -95,7 +95,7 @@ def _error(values: Any) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, pruned: Path, tmp_path: Path) -> None:
+def test_results_match_plain_transformers_on_the_same_text(model: Path, pruned: Path, tmp_path: Path) -> None:
     text = "\n\n".join(read_text("wiki-sample:test", tmp_path))
     ids = AutoTokenizer.from_pretrained(model)(text, return_tensors="pt").input_ids[0]
     windows = ids[: LENGTH * WINDOWS].view(WINDOWS, LENGTH)
@@ -121,7 +121,7 @@ def test_it_is_what_plain_transformers_computes_on_the_same_text(model: Path, pr
     assert metric.loss_difference.ci95 == pytest.approx((added - reach, added + reach), rel=1e-2)
 
 
-def test_agreement_is_told_of_the_first_windows(model: Path, pruned: Path, tmp_path: Path) -> None:
+def test_agreement_is_reported_for_the_first_windows(model: Path, pruned: Path, tmp_path: Path) -> None:
     both = _both(model, tmp_path, _spec(perplexity=["wiki-sample", "c4-sample"], agreement_windows=4))
     both.dense(model)
     both.pruned(pruned)
@@ -145,9 +145,7 @@ def test_agreement_is_told_of_the_first_windows(model: Path, pruned: Path, tmp_p
         assert each.top1_standard_error == pytest.approx(_error(same))
 
 
-def test_windows_are_counted_after_the_last_block_once_for_losses_and_once_for_agreement(
-    model: Path, pruned: Path, tmp_path: Path
-) -> None:
+def test_windows_are_counted_once_per_measurement(model: Path, pruned: Path, tmp_path: Path) -> None:
     both = _both(model, tmp_path, _spec(agreement_windows=4))
     progress = both.progress
     assert isinstance(progress, Progress)
@@ -159,7 +157,7 @@ def test_windows_are_counted_after_the_last_block_once_for_losses_and_once_for_a
 
 
 @pytest.mark.parametrize("wanted", [0, 4])
-def test_a_second_job_takes_the_dense_losses_as_they_were_and_runs_no_more_than_it_needs(
+def test_a_second_job_reuses_the_dense_losses(
     model: Path, pruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: int
 ) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", LENGTH)
@@ -199,7 +197,7 @@ def test_a_single_window_has_no_interval(model: Path, pruned: Path, tmp_path: Pa
     assert both.agreement[0].kl_standard_error is None
 
 
-def test_every_data_set_is_measured_in_the_order_asked_also_one_twice(model: Path, tmp_path: Path) -> None:
+def test_data_sets_are_measured_in_the_requested_order(model: Path, tmp_path: Path) -> None:
     both = _both(model, tmp_path, _spec(perplexity=["wiki-sample", "c4-sample", "wiki-sample"]))
     metrics = both.dense(model)
     both.pruned(model)
@@ -208,7 +206,7 @@ def test_every_data_set_is_measured_in_the_order_asked_also_one_twice(model: Pat
     assert [each.kl_divergence for each in both.agreement] == [0, 0, 0]
 
 
-def test_it_is_told_whether_the_text_begins_with_a_special_token(tmp_path: Path) -> None:
+def test_a_bos_token_in_the_text_is_reported(tmp_path: Path) -> None:
     for adds_bos in (False, True):
         folder = tmp_path / str(adds_bos)
         checkpoints.build().save_pretrained(folder)
@@ -220,7 +218,7 @@ def test_it_is_told_whether_the_text_begins_with_a_special_token(tmp_path: Path)
         assert metric.begins_with_bos is adds_bos
 
 
-def test_nothing_asked_is_nothing_measured(model: Path, tmp_path: Path) -> None:
+def test_an_empty_request_measures_nothing(model: Path, tmp_path: Path) -> None:
     both = _both(model, tmp_path, _spec(perplexity=[]))
     assert (both.dense(model), both.pruned(model), both.agreement) == ([], [], [])
 
@@ -234,7 +232,7 @@ def test_a_text_shorter_than_one_window_is_refused(model: Path, tmp_path: Path, 
     assert caught.value.code is FailureCode.INVALID_REQUEST
 
 
-def test_a_tokenizer_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_incompatible_with_the_model_is_refused(tmp_path: Path) -> None:
     checkpoints.build(vocab_size=100, bos_token_id=1, eos_token_id=2).save_pretrained(tmp_path)
     checkpoints.tokenizer().save_pretrained(tmp_path)
 
@@ -247,14 +245,14 @@ def test_a_tokenizer_that_does_not_fit_the_model_is_refused(tmp_path: Path) -> N
 TEXT = EvaluationText("wiki-sample:test", torch.zeros(2, 4, dtype=torch.int64), 0, False)
 
 
-def test_a_perplexity_beyond_all_numbers_is_a_failure_and_not_a_figure() -> None:
+def test_an_infinite_perplexity_is_a_failure() -> None:
     with pytest.raises(JobFailure) as caught:
         PerplexityMetric.of(TEXT, Perplexity.of(torch.tensor([900.0, 900.0], dtype=torch.float64), 4))
 
     assert caught.value.code is FailureCode.NUMERICAL_FAILURE
 
 
-def test_an_interval_that_ends_beyond_all_numbers_is_none() -> None:
+def test_an_interval_with_an_infinite_end_is_omitted() -> None:
     metric = PerplexityMetric.of(TEXT, Perplexity.of(torch.tensor([1.0, 400.0], dtype=torch.float64), 4))
     assert metric.ci95 is None
     assert metric.standard_error == pytest.approx(199.5)

@@ -32,7 +32,7 @@ from worker.failures import JobFailure, ModelError, as_failure
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_every_error_has_its_code_and_the_code_says_whether_to_retry(error: BaseException, code: str) -> None:
+def test_every_error_has_a_code_that_decides_the_retry(error: BaseException, code: str) -> None:
     failure = as_failure(error)
 
     assert failure.code == code
@@ -40,21 +40,21 @@ def test_every_error_has_its_code_and_the_code_says_whether_to_retry(error: Base
     assert failure.detail
 
 
-def test_a_real_failed_allocation_counts_as_host_memory() -> None:
+def test_a_real_allocation_failure_counts_as_host_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
 
     assert as_failure(caught.value).code is FailureCode.OUT_OF_HOST_MEMORY
 
 
-def test_the_text_of_an_unexpected_error_is_never_told() -> None:
+def test_the_text_of_an_unexpected_error_is_not_exposed() -> None:
     failure = as_failure(RuntimeError("postgresql://user:hunter2@db/dsnot"))
 
     assert "hunter2" not in failure.model_dump_json()
     assert "RuntimeError" in failure.detail
 
 
-def test_a_value_error_of_ours_is_the_users_mistake_and_keeps_its_sentence() -> None:
+def test_our_value_errors_are_user_errors_with_their_message() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - whatever the sentence is
         Recipe.from_dict({"no such field": 1})
 
@@ -64,7 +64,7 @@ def test_a_value_error_of_ours_is_the_users_mistake_and_keeps_its_sentence() -> 
     assert failure.detail == str(caught.value)
 
 
-def test_a_value_error_of_a_library_is_not_the_users_mistake() -> None:
+def test_value_errors_of_libraries_are_not_user_errors() -> None:
     for action in (lambda: json.loads("{"), lambda: torch.randn(2).view(3), lambda: Path("/").with_name("")):
         with pytest.raises((ValueError, RuntimeError)) as caught:
             action()

@@ -55,7 +55,7 @@ def write(case: Case, *wanted: Format, source: str = "hub") -> WeightSizes:
 
 
 @pytest.mark.parametrize("wanted", [["dense"], ["packed"], ["mask"], ["dense", "packed"], ["mask", "packed"], ALL])
-def test_the_folder_has_the_formats_that_are_asked_for_and_no_other(case: Case, wanted: list[Format]) -> None:
+def test_the_folder_has_exactly_the_requested_formats(case: Case, wanted: list[Format]) -> None:
     sizes = write(case, *wanted)
     suffixes = {"dense": ".safetensors", "packed": ".packed", "mask": ".mask"}
     assert {path.suffix for path in case.folder.glob("model*")} == {suffixes[name] for name in wanted}
@@ -66,7 +66,7 @@ def test_the_folder_has_the_formats_that_are_asked_for_and_no_other(case: Case, 
             assert (case.folder / f"model.{name}").stat().st_size == size
 
 
-def test_each_format_gives_back_the_dense_file(case: Case, tmp_path: Path) -> None:
+def test_each_format_restores_the_dense_file(case: Case, tmp_path: Path) -> None:
     write(case, "packed", "mask")
     unpack(case.folder, tmp_path / "unpacked")
     apply_mask(case.folder, case.model.path, tmp_path / "masked")
@@ -74,18 +74,18 @@ def test_each_format_gives_back_the_dense_file(case: Case, tmp_path: Path) -> No
         assert (tmp_path / made / "model.safetensors").read_bytes() == case.before
 
 
-def test_the_packed_size_is_told_also_where_nothing_is_packed(case: Case) -> None:
+def test_the_packed_size_is_reported_even_if_not_packed(case: Case) -> None:
     counted = write(case, "dense").packed
     assert counted == pytest.approx(write(case, "packed").packed, rel=0.05)
 
 
-def test_the_zstd_size_is_what_pyarrow_makes_of_the_whole_file(case: Case) -> None:
+def test_the_zstd_size_matches_pyarrow_on_the_whole_file(case: Case) -> None:
     sizes = write(case, "dense")
     expected = len(pyarrow.Codec("zstd", compression_level=1).compress(case.before))
     assert (sizes.zstd, sizes.zstd_share_measured) == (expected, 1.0)
 
 
-def test_of_a_large_model_pieces_at_equal_distances_are_compressed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_is_sampled_at_equal_distances(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = write(case, "dense").zstd
     monkeypatch.setattr(formats, "_PIECE", 4096)
     monkeypatch.setattr(formats, "_PIECES", 16)
@@ -94,7 +94,7 @@ def test_of_a_large_model_pieces_at_equal_distances_are_compressed(case: Case, m
     assert sizes.zstd == pytest.approx(exact, rel=0.3)
 
 
-def test_a_mask_of_weights_that_were_updated_is_refused(case: Case) -> None:
+def test_a_mask_of_updated_weights_is_refused(case: Case) -> None:
     tensors = load_file(case.folder / "model.safetensors")
     tensors["model.layers.0.mlp.up_proj.weight"] += 1
     save_file(tensors, case.folder / "model.safetensors", {"format": "pt"})
@@ -103,13 +103,13 @@ def test_a_mask_of_weights_that_were_updated_is_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("source", "revision"), [("hub", "ab" * 20), ("local", None)])
-def test_the_mask_names_the_revision_that_can_be_fetched_again(case: Case, source: str, revision: str | None) -> None:
+def test_the_mask_names_a_revision_that_can_be_downloaded(case: Case, source: str, revision: str | None) -> None:
     write(case, "mask", source=source)
     content = (case.folder / "model.mask").read_bytes()
     assert (b'"revision":"' + ("ab" * 20).encode() in content) == (revision is not None)
 
 
-def test_the_disk_that_is_reserved_suffices(case: Case) -> None:
+def test_the_reserved_disk_space_suffices(case: Case) -> None:
     sizes = write(case, *ALL)
     assert sizes.mask is not None
     prunable = sum(t.nbytes for name, t in load_file(case.folder / "model.safetensors").items() if "_proj" in name)
@@ -118,7 +118,7 @@ def test_the_disk_that_is_reserved_suffices(case: Case) -> None:
     assert formats_bytes(spec("dense"), weights=sizes.dense, prunable=prunable) == 0
 
 
-def test_the_card_says_which_formats_are_here_and_how_to_load_them() -> None:
+def test_the_card_lists_the_formats_and_how_to_load_them() -> None:
     sizes = WeightSizes(dense=2000, packed=925, mask=None, zstd=1000, zstd_share_measured=0.25)
     section = formats_section(["packed"], sizes)
     assert "| dense (`.safetensors`, zeros included) | 2,000 | 100.0% | no |" in section

@@ -91,7 +91,7 @@ def _named(model: LlamaForCausalLM) -> list[tuple[str, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_converted_model_computes_what_the_original_does_and_holds_what_transformers_reads(tied: bool, tmp_path: Path) -> None:
+def test_a_converted_model_matches_the_original_in_transformers(tied: bool, tmp_path: Path) -> None:
     original = _write(tmp_path / "tiny.gguf", tied=tied)
 
     assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny")]) == 0
@@ -112,7 +112,7 @@ def test_a_converted_model_computes_what_the_original_does_and_holds_what_transf
 @pytest.mark.parametrize(
     ("capabilities", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({"avx2": True, "amx_bf16": False}, torch.float32)]
 )
-def test_fastest_takes_bfloat16_where_the_processor_multiplies_it(
+def test_fastest_selects_bfloat16_if_the_processor_supports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -126,7 +126,7 @@ def test_fastest_takes_bfloat16_where_the_processor_multiplies_it(
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "fast").dtype == dtype
 
 
-def test_tokenizer_template_and_ids_of_the_special_tokens_come_with_it(tmp_path: Path) -> None:
+def test_tokenizer_template_and_special_token_ids_are_imported(tmp_path: Path) -> None:
     _write(tmp_path / "tiny.gguf")
     main([str(tmp_path / "tiny.gguf"), str(tmp_path / "tiny")])
 
@@ -140,15 +140,13 @@ def test_tokenizer_template_and_ids_of_the_special_tokens_come_with_it(tmp_path:
     assert "license: mit" in (tmp_path / "tiny" / "README.md").read_text()
 
 
-def test_rows_of_a_head_are_put_back_where_they_came_from() -> None:
+def test_rows_of_attention_heads_are_restored_to_their_order() -> None:
     rows = torch.randn(3 * 8, 5)
 
     assert torch.equal(halves_from_pairs(_pairs_from_halves(rows, 3), 3), rows)
 
 
-def test_importing_twice_changes_nothing_and_another_source_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_import_requires_the_same_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, destination = checkpoints.save(tmp_path / "source"), tmp_path / "root" / "tiny"
     (source / "modeling.py").write_text("evil")
     arguments = [str(source), str(destination)]
@@ -168,7 +166,7 @@ def test_importing_twice_changes_nothing_and_another_source_is_refused(
     assert _snapshot(destination) == first
 
 
-def test_a_snapshot_of_the_hubs_cache_is_copied_as_files(tmp_path: Path) -> None:
+def test_a_snapshot_of_the_hub_cache_is_copied_as_files(tmp_path: Path) -> None:
     blobs = checkpoints.save(tmp_path / "models--org--tiny" / "blobs")
     snapshot = tmp_path / "models--org--tiny" / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
@@ -181,7 +179,7 @@ def test_a_snapshot_of_the_hubs_cache_is_copied_as_files(tmp_path: Path) -> None
     assert (tmp_path / "tiny" / "model.safetensors").read_bytes() == (blobs / "model.safetensors").read_bytes()
 
 
-def test_a_folder_that_is_already_there_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_folder_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = checkpoints.save(tmp_path / "source")
     (tmp_path / "mine").mkdir()
 
@@ -223,7 +221,7 @@ def _pickled(source: Path) -> None:
     ],
     ids=["architecture", "rope-scaling", "rope-factors", "odd-tensor", "no-gguf", "no-safetensors", "nothing"],
 )
-def test_what_would_be_lost_or_unsafe_is_refused_in_one_sentence_and_leaves_nothing(
+def test_lossy_or_unsafe_files_are_refused_and_leave_nothing(
     make: Callable[[Path], object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path / "source")

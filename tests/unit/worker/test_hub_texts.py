@@ -77,7 +77,7 @@ def ids_of(model: Path, text: str) -> list[int]:
     return ids
 
 
-def test_c4_is_joined_and_cut_as_in_the_released_code_of_wanda_and_sparsegpt(model: Path, told: dict[str, Any]) -> None:
+def test_c4_is_joined_and_cut_as_in_wanda_and_sparsegpt(model: Path, told: dict[str, Any]) -> None:
     """`tokenizer(' '.join(valdata[:1100]['text'])).input_ids[:, :(256 * seqlen)]`"""
     ids = ids_of(model, " ".join(DOCUMENTS[:1100]))
     assert len(ids) > 301 * LENGTH  # so that it is the number that cuts
@@ -86,13 +86,13 @@ def test_c4_is_joined_and_cut_as_in_the_released_code_of_wanda_and_sparsegpt(mod
     assert dropped == len(ids) - 256 * LENGTH
 
 
-def test_a_number_of_windows_that_is_asked_for_wins(model: Path, told: dict[str, Any]) -> None:
+def test_a_requested_number_of_windows_takes_precedence(model: Path, told: dict[str, Any]) -> None:
     ids = ids_of(model, " ".join(DOCUMENTS[:1100]))
     for count in (300, 3):
         assert list(chain.from_iterable(told[str(count)][0][0])) == ids[: count * LENGTH]
 
 
-def test_wikitext_is_joined_by_two_newlines_and_taken_whole(model: Path, told: dict[str, Any]) -> None:
+def test_wikitext_is_joined_by_two_newlines_and_used_completely(model: Path, told: dict[str, Any]) -> None:
     ids = ids_of(model, "\n\n".join(ROWS))
     windows, dropped = told["usual"][1]
     assert list(chain.from_iterable(windows)) == ids[: len(windows) * LENGTH]

@@ -107,14 +107,14 @@ def test_the_hub_has_the_artifact_byte_for_byte_in_one_commit(hub: UploadingHub,
     assert warnings_of(came, "0b8f1c1e") == []
 
 
-def test_nothing_is_asked_of_the_hub_for_a_job_that_names_no_repository(hub: UploadingHub, artifact: Path) -> None:
+def test_a_job_without_repository_makes_no_hub_requests(hub: UploadingHub, artifact: Path) -> None:
     run = run_of(artifact)
     without = SimpleNamespace(**vars(run) | {"spec": JobSpec.model_validate({"model": {"id": "org/model"}})})
     assert upload_to_hub(cast("Run", without), artifact) is None
     assert hub.asked == []
 
 
-def test_the_same_artifact_once_more_is_no_other_commit_and_a_changed_file_goes_alone(hub: UploadingHub, artifact: Path) -> None:
+def test_an_equal_artifact_makes_no_commit(hub: UploadingHub, artifact: Path) -> None:
     first, again = upload(artifact), upload(artifact)
     assert again == first
     assert len(hub.repositories[REPO].messages) == 1
@@ -126,7 +126,7 @@ def test_the_same_artifact_once_more_is_no_other_commit_and_a_changed_file_goes_
     assert hub.asked.count("object") == 2, "the weights were there"
 
 
-def test_weights_of_an_earlier_upload_go_and_other_files_stay(hub: UploadingHub, artifact: Path) -> None:
+def test_weights_of_an_earlier_upload_are_removed_others_kept(hub: UploadingHub, artifact: Path) -> None:
     hub.add(REPO, {"model.safetensors": b"old", "model.packed": b"old", "model.sig": b"old", "notes.md": b"mine"})
 
     upload(artifact)
@@ -134,7 +134,7 @@ def test_weights_of_an_earlier_upload_go_and_other_files_stay(hub: UploadingHub,
     assert set(hub.repositories[REPO].head()) == {*ARTIFACT, "notes.md"}
 
 
-def test_a_branch_is_made_and_the_main_branch_left_alone(hub: UploadingHub, artifact: Path) -> None:
+def test_a_branch_is_created_and_the_main_branch_unchanged(hub: UploadingHub, artifact: Path) -> None:
     hub.add(REPO, {"notes.md": b"mine"})
 
     assert "error" not in upload(artifact, branch="runs/7")
@@ -144,7 +144,7 @@ def test_a_branch_is_made_and_the_main_branch_left_alone(hub: UploadingHub, arti
     assert written.head() == {"notes.md": b"mine"}
 
 
-def test_what_is_to_be_private_goes_to_no_public_repository(hub: UploadingHub, artifact: Path) -> None:
+def test_a_private_upload_to_a_public_repository_is_refused(hub: UploadingHub, artifact: Path) -> None:
     hub.add(REPO, {}, private=False)
 
     assert "Everybody can read org/sparse" in upload(artifact)["error"]
@@ -168,9 +168,7 @@ def test_what_is_to_be_private_goes_to_no_public_repository(hub: UploadingHub, a
         ("commit", 503, "in trouble of its own (it answered 503)"),
     ],
 )
-def test_a_refusal_is_told_in_a_sentence_and_in_what_to_do(
-    what: str, status: int, sentence: str, hub: UploadingHub, artifact: Path
-) -> None:
+def test_an_error_has_a_sentence_and_a_remedy(what: str, status: int, sentence: str, hub: UploadingHub, artifact: Path) -> None:
     hub.refusals[what] = [status]
 
     came = upload(artifact)
@@ -182,21 +180,19 @@ def test_a_refusal_is_told_in_a_sentence_and_in_what_to_do(
     assert hub.address not in warning
 
 
-def test_a_moments_trouble_is_waited_out(hub: UploadingHub, artifact: Path) -> None:
+def test_transient_errors_are_retried(hub: UploadingHub, artifact: Path) -> None:
     hub.refusals |= {"preupload": [500, 200], "batch": [429, 200], "object": [503, 200]}
 
     assert "error" not in upload(artifact)
     assert set(hub.repositories[REPO].head()) == {*ARTIFACT, ".gitattributes"}
 
 
-def test_a_token_that_does_not_open_is_not_replaced_by_another(hub: UploadingHub, artifact: Path) -> None:
+def test_a_rejected_token_is_not_replaced_by_another(hub: UploadingHub, artifact: Path) -> None:
     assert "does not accept the token 'stale'" in upload(artifact, token="stale")["error"]
     assert hub.tokens == {"hf_ThatTheHubDoesNotKnowAnyMore0"}
 
 
-def test_a_hub_that_is_not_there_and_one_that_is_not_to_be_asked(
-    hub: UploadingHub, artifact: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_hub_and_offline_mode(hub: UploadingHub, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE" in upload(artifact)["error"]
     monkeypatch.delenv("HF_HUB_OFFLINE")
@@ -205,7 +201,7 @@ def test_a_hub_that_is_not_there_and_one_that_is_not_to_be_asked(
     assert hub.asked == []
 
 
-def test_an_upload_that_takes_too_long_is_given_up(hub: UploadingHub, artifact: Path) -> None:
+def test_an_upload_over_its_timeout_is_aborted(hub: UploadingHub, artifact: Path) -> None:
     hub.delay_seconds["commit"] = 60
 
     came = upload(artifact, settings={"hub_upload_seconds": 5.0})
@@ -214,7 +210,7 @@ def test_an_upload_that_takes_too_long_is_given_up(hub: UploadingHub, artifact: 
     assert hub.repositories[REPO].messages == []
 
 
-def test_a_job_that_is_to_stop_stops_in_the_middle_of_an_upload(hub: UploadingHub, artifact: Path) -> None:
+def test_a_cancelled_job_aborts_its_upload(hub: UploadingHub, artifact: Path) -> None:
     hub.delay_seconds["create"] = 60
 
     with pytest.raises(JobCancelled):
@@ -223,7 +219,7 @@ def test_a_job_that_is_to_stop_stops_in_the_middle_of_an_upload(hub: UploadingHu
     assert REPO not in hub.repositories
 
 
-def test_the_upload_ends_with_its_worker(hub: UploadingHub, artifact: Path) -> None:
+def test_the_upload_process_exits_with_its_worker(hub: UploadingHub, artifact: Path) -> None:
     hub.delay_seconds["create"] = 60
     asked = {"folder": str(artifact), "repo": REPO, "branch": "main", "private": True, "token": TOKEN}
     asked |= {"token_name": "research", "message": "m", "replaced": []}
@@ -246,7 +242,7 @@ def test_the_upload_ends_with_its_worker(hub: UploadingHub, artifact: Path) -> N
         ({"hub_upload_to": []}, {}, "uploads nothing to the hub"),
     ],
 )
-def test_what_the_operator_does_not_allow_is_not_tried(
+def test_an_upload_the_operator_forbids_is_not_attempted(
     settings: dict[str, Any], asked: dict[str, Any], sentence: str, hub: UploadingHub, artifact: Path
 ) -> None:
     assert sentence in upload(artifact, settings=settings, **asked)["error"]

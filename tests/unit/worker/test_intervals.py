@@ -13,16 +13,16 @@ from worker.evaluation.perplexity import LossDifference
     ("freedom", "printed"),
     [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (10, 2.228), (11, 2.201), (30, 2.042), (120, 1.980)],
 )
-def test_quantiles_are_those_of_printed_tables(freedom: int, printed: float) -> None:
+def test_quantiles_match_printed_tables(freedom: int, printed: float) -> None:
     assert t_quantile(0.975, freedom) == pytest.approx(printed, abs=0.0005)
 
 
-def test_quantiles_come_near_to_the_normal_distribution() -> None:
+def test_quantiles_approach_the_normal_distribution() -> None:
     assert t_quantile(0.975, 20_000) == pytest.approx(1.95996, abs=2e-4)
     assert t_quantile(0.95, 4) == pytest.approx(2.132, abs=0.0005)
 
 
-def test_a_mean_has_the_standard_error_and_the_interval_worked_out_by_hand() -> None:
+def test_standard_error_and_interval_match_a_hand_computation() -> None:
     mean = Mean.of([2.0, 4.0, 9.0])  # deviations -3, -1, 4: variance 26 / 2
     assert mean.value == 5
     assert mean.standard_error == pytest.approx(math.sqrt(13 / 3))
@@ -33,7 +33,7 @@ def test_a_single_value_has_no_interval() -> None:
     assert Mean.of([3.5]) == Mean(3.5, None, None)
 
 
-def test_the_interval_holds_the_truth_in_95_of_100_cases() -> None:
+def test_intervals_cover_the_true_mean_in_95_of_100_cases() -> None:
     draw = random.Random(0)
     intervals = [Mean.of([draw.gauss(1.0, 2.0) for _ in range(5)]).interval or (0, 0) for _ in range(4000)]
     held = sum(low < 1.0 < high for low, high in intervals) / 4000

@@ -53,14 +53,14 @@ def check_again_and_again(held: Lease) -> None:
     eventually(check)
 
 
-def test_a_worker_that_cannot_reach_the_database_for_a_lease_gives_up_its_claim() -> None:
+def test_a_worker_without_database_for_a_lease_loses_its_claim() -> None:
     began = time.monotonic()
     with lease(threading.Event()) as held, pytest.raises(ClaimLost):
         check_again_and_again(held)
     assert time.monotonic() - began >= SETTINGS.lease_seconds
 
 
-def test_a_worker_that_is_told_to_stop_learns_it_at_its_next_tick() -> None:
+def test_a_stopping_worker_is_interrupted_at_its_next_tick() -> None:
     stop = threading.Event()
     with lease(stop) as held:
         held.check()
@@ -69,7 +69,7 @@ def test_a_worker_that_is_told_to_stop_learns_it_at_its_next_tick() -> None:
             held.check()
 
 
-def test_an_interruption_is_raised_once_so_that_cleaning_up_can_go_on() -> None:
+def test_an_interruption_is_raised_once_so_that_cleanup_runs() -> None:
     stop = threading.Event()
     stop.set()
     with lease(stop) as held:

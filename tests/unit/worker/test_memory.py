@@ -26,7 +26,7 @@ def _may_reset_marks() -> bool:
     return True
 
 
-def test_a_part_has_its_own_peak_and_the_run_keeps_its() -> None:
+def test_a_part_has_its_own_peak_and_the_run_keeps_its_own() -> None:
     memory = PeakMemory.start()
     _touch(2 * MANY)
     before = memory.read()["host"]
@@ -43,7 +43,7 @@ def test_a_part_has_its_own_peak_and_the_run_keeps_its() -> None:
     assert after >= NEARLY * before
 
 
-def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
+def test_the_largest_peak_of_the_parts_is_the_peak_of_the_run() -> None:
     memory = PeakMemory.start()
     with memory.part():
         _touch(2 * MANY)
@@ -52,7 +52,7 @@ def test_a_part_that_takes_most_is_the_peak_of_the_run() -> None:
     assert peak >= NEARLY * 2 * MANY
 
 
-def test_a_block_has_its_own_peak_and_the_run_keeps_its() -> None:
+def test_a_block_has_its_own_peak_and_the_run_keeps_its_own() -> None:
     memory = PeakMemory.start()
     memory.begin_block()
     _touch(2 * MANY)

@@ -43,26 +43,26 @@ def disk_of(size: int, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", free)
 
 
-def test_what_fits_moves_nothing(cache: Path) -> None:
+def test_a_model_that_fits_evicts_nothing(cache: Path) -> None:
     reserve(cache, download=1000, copy=1000)
     assert kept(cache) == {"a", "b", "c"}
 
 
-def test_beyond_the_limit_the_least_recently_used_go_and_no_more_than_needed(cache: Path) -> None:
+def test_over_the_limit_least_recently_used_models_are_evicted(cache: Path) -> None:
     reserve(cache, download=50, copy=1000, max_bytes=300)
     assert kept(cache) == {"b", "c"}
     reserve(cache, download=100, copy=1000, max_bytes=200)
     assert kept(cache) == {"c"}
 
 
-def test_using_a_model_again_makes_it_the_last_to_go(cache: Path) -> None:
+def test_use_moves_a_model_to_the_end_of_the_eviction_order(cache: Path) -> None:
     with in_use(cache, ModelSpec(id="org/a")):
         pass
     reserve(cache, download=150, copy=0, max_bytes=300)
     assert kept(cache) == {"a"}
 
 
-def test_a_model_in_use_stays_and_goes_later(cache: Path) -> None:
+def test_a_model_in_use_is_evicted_later(cache: Path) -> None:
     with in_use(cache, ModelSpec(id="org/a")):
         reserve(cache, download=200, copy=0, max_bytes=300)
         assert kept(cache) == {"a"}
@@ -70,13 +70,13 @@ def test_a_model_in_use_stays_and_goes_later(cache: Path) -> None:
     assert kept(cache) == set()
 
 
-def test_a_full_disk_takes_models_for_the_one_that_is_wanted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_evicts_models_for_the_requested_one(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_of(400, cache, monkeypatch)
     reserve(cache, download=100, copy=100)
     assert kept(cache) == {"b", "c"}
 
 
-def test_what_fits_in_no_case_is_refused_with_the_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_larger_than_the_disk_is_refused_with_the_bytes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_of(400, cache, monkeypatch)
     with pytest.raises(JobFailure) as refused:
         reserve(cache, download=2**30, copy=2 * 2**30)
@@ -85,18 +85,18 @@ def test_what_fits_in_no_case_is_refused_with_the_numbers(cache: Path, monkeypat
     assert kept(cache) == {"a", "b", "c"}
 
 
-def test_what_does_not_fit_because_of_models_in_use_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_fit_with_those_in_use_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk_of(400, cache, monkeypatch)
     with in_use(cache, ModelSpec(id="org/c")), pytest.raises(JobFailure, match="Fetching the model takes"):
         reserve(cache, download=200, copy=150)
     assert kept(cache) == {"c"}
 
 
-def test_a_local_model_is_locked_by_nobody(tmp_path: Path) -> None:
+def test_local_models_are_not_locked(tmp_path: Path) -> None:
     with in_use(tmp_path, ModelSpec(id="mine", source="local")):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_first_model_needs_no_cache(tmp_path: Path) -> None:
+def test_reserving_without_a_cache_creates_none(tmp_path: Path) -> None:
     reserve(tmp_path, download=1, copy=1, max_bytes=1)
     assert not model_cache.root(tmp_path).exists()

@@ -44,7 +44,7 @@ def _edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_sound_local_model_is_found_with_what_its_card_states(folder: Path, tmp_path: Path) -> None:
+def test_a_valid_local_model_is_resolved_with_its_card_data(folder: Path, tmp_path: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: apache-2.0\nbase_model: organisation/base\n---\n")
 
     model = _resolve(tmp_path)
@@ -53,13 +53,13 @@ def test_a_sound_local_model_is_found_with_what_its_card_states(folder: Path, tm
 
 
 @pytest.mark.parametrize("card", ["no front matter", "---\nlicense: [a, b]\n---\n", "---\n: : {\n---\n", "---\n- a\n---\n"])
-def test_a_card_that_states_nothing_sound_is_no_obstacle(card: str, folder: Path, tmp_path: Path) -> None:
+def test_an_invalid_card_is_ignored(card: str, folder: Path, tmp_path: Path) -> None:
     (folder / "README.md").write_text(card)
 
     assert _resolve(tmp_path).license is None
 
 
-def test_the_fingerprint_is_the_same_twice_and_another_after_any_change(folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_is_stable_and_changes_with_the_files(folder: Path, tmp_path: Path) -> None:
     weights, seen = folder / "model.safetensors", [_resolve(tmp_path).revision]
     assert _resolve(tmp_path).revision == seen[0]
 
@@ -84,7 +84,7 @@ def test_a_folder_without_a_config_is_not_a_model(folder: Path, tmp_path: Path) 
     assert _refusal(tmp_path).code is FailureCode.MODEL_NOT_FOUND
 
 
-def test_a_link_in_the_model_root_that_leads_out_is_not_followed(folder: Path, tmp_path: Path) -> None:
+def test_a_link_out_of_the_model_root_is_not_followed(folder: Path, tmp_path: Path) -> None:
     outside = shutil.copytree(folder, tmp_path / "outside")
     (tmp_path / "models" / "linked").symlink_to(outside)
 
@@ -100,7 +100,7 @@ def test_a_link_in_the_model_root_that_leads_out_is_not_followed(folder: Path, t
         ("generation_config.json", {"auto_map": {}}),
     ],
 )
-def test_a_model_that_brings_code_is_refused(file: str, changes: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+def test_a_model_with_custom_code_is_refused(file: str, changes: dict[str, Any], folder: Path, tmp_path: Path) -> None:
     _edit(folder / file, **changes)
 
     refusal = _refusal(tmp_path)
@@ -123,14 +123,14 @@ def test_a_model_without_safetensors_is_refused(folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("shard", ["../model.safetensors", "/model.safetensors", "a/b.safetensors", "pytorch_model.bin", 7])
-def test_an_index_that_names_anything_but_plain_safetensors_is_refused(shard: object, folder: Path, tmp_path: Path) -> None:
+def test_an_index_with_anything_but_safetensors_is_refused(shard: object, folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
 
     assert _refusal(tmp_path).code is FailureCode.MODEL_UNSAFE
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "notes"])
-def test_a_link_that_leads_out_of_the_model_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+def test_a_link_out_of_the_model_folder_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "models" / "elsewhere"
     shutil.copy(folder / "model.safetensors", outside)
     (folder / name).unlink(missing_ok=True)
@@ -145,7 +145,7 @@ def test_a_link_that_leads_out_of_the_model_is_refused(name: str, folder: Path, 
 @pytest.mark.parametrize(
     "name", ["model-00001-of-00002.safetensors", "LICENSE", "README.md", "additional_chat_templates/x.jinja"]
 )
-def test_what_belongs_to_a_checkpoint_is_fetched(name: str) -> None:
+def test_files_of_a_checkpoint_are_downloaded(name: str) -> None:
     assert is_wanted(name)
 
 
@@ -161,7 +161,7 @@ def test_what_belongs_to_a_checkpoint_is_fetched(name: str) -> None:
         "*.json",
     ],
 )
-def test_nothing_else_is_fetched(name: str) -> None:
+def test_other_files_are_not_downloaded(name: str) -> None:
     assert not is_wanted(name)
 
 
@@ -244,7 +244,7 @@ def answers(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         return told | {"fetched": hub.fetched}
 
 
-def test_a_hub_model_is_fetched_at_its_commit_without_code_and_pickles(answers: dict[str, Any], made: Path) -> None:
+def test_a_hub_model_is_pinned_and_has_no_code_or_pickles(answers: dict[str, Any], made: Path) -> None:
     commit, license_name, base_model, path = answers["org/tiny"]
 
     assert (commit, license_name, base_model) == (TinyHub.commit, "mit", "org/tiny")
@@ -269,25 +269,25 @@ def test_a_hub_model_is_fetched_at_its_commit_without_code_and_pickles(answers: 
         ("org/severed", "internal", True),
     ],
 )
-def test_what_the_hub_refuses_is_told_with_its_code(model_id: str, code: str, retryable: bool, answers: dict[str, Any]) -> None:
+def test_errors_of_the_hub_have_their_failure_codes(model_id: str, code: str, retryable: bool, answers: dict[str, Any]) -> None:
     assert (answers[model_id]["code"], answers[model_id]["retryable"]) == (code, retryable)
     assert model_id in answers[model_id]["detail"] or code == "model-unsafe"
     assert "http" not in answers[model_id]["detail"]
 
 
-def test_a_model_that_the_disk_cannot_take_is_refused_before_any_of_it_is_fetched(answers: dict[str, Any]) -> None:
+def test_a_model_larger_than_the_disk_is_refused_before_download(answers: dict[str, Any]) -> None:
     assert (answers["org/huge"]["code"], answers["org/huge"]["retryable"]) == ("disk-full", True)
     assert answers["org/huge"]["detail"].startswith("Fetching the model takes 1073741824.0 GiB of the worker's disk")
     assert [file for model_id, file in answers["fetched"] if model_id == "org/huge"] == []
     assert ("org/tiny", "model.safetensors") in answers["fetched"]
 
 
-def test_a_download_that_breaks_off_goes_on(answers: dict[str, Any], made: Path) -> None:
+def test_an_interrupted_download_resumes(answers: dict[str, Any], made: Path) -> None:
     weights = Path(answers["org/cut"][3]) / "model.safetensors"
     assert weights.read_bytes() == (made / "model.safetensors").read_bytes()
 
 
-def test_a_commit_stays_what_it_was_when_the_branch_moves(answers: dict[str, Any]) -> None:
+def test_a_pinned_commit_is_unchanged_when_the_branch_moves(answers: dict[str, Any]) -> None:
     assert answers[f"org/moving@{TinyHub.commit}"][0] == TinyHub.commit
     assert not (Path(answers[f"org/moving@{TinyHub.commit}"][3]) / "README.md").exists()
     assert answers["org/moving@main"][0] == "f" * 40

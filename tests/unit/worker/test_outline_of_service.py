@@ -29,7 +29,7 @@ def known_to_service(folder: Path) -> ModelOutline:
 
 
 @pytest.mark.parametrize("model_type", SUPPORTED)
-def test_it_tells_what_the_engine_tells(tmp_path: Path, model_type: str) -> None:
+def test_the_outline_matches_the_engine(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "model")
     built, told = engine.outline(tmp_path / "model"), known_to_service(tmp_path / "model")
     assert (told.model_type, told.blocks, told.vocab_size, told.dtype) == (
@@ -50,10 +50,10 @@ def test_it_tells_what_the_engine_tells(tmp_path: Path, model_type: str) -> None
     assert reason_against(told) is None
 
 
-def test_what_the_engine_cannot_walk_the_service_refuses_for_the_same_reason() -> None:
+def test_service_and_engine_refuse_models_for_the_same_reason() -> None:
     assert UNSUPPORTED == EXCEPTIONS
 
 
-def test_few_families_keep_something_from_it() -> None:
+def test_few_families_are_not_described_completely() -> None:
     assert len(NEARLY) <= 6
     assert not NEARLY.keys() & REFUSED.keys()

@@ -34,7 +34,7 @@ AGREEMENT = AgreementMetric(
 )
 
 
-def test_intervals_differences_and_agreement_stand_in_tables() -> None:
+def test_intervals_differences_and_agreement_are_in_tables() -> None:
     text = perplexity_section(Quality(Measured([DENSE]), Measured([PRUNED]), [AGREEMENT]))
     before, after, added = "20.5000 (19.25 to 21.75)", "30.2500 (28.00 to 32.50)", "+0.3890 (+0.3801 to +0.3979)"
     assert rf"| wiki\-sample:test | 3 × 64 tokens | {before} | {after} | {added} |" in text
@@ -42,7 +42,7 @@ def test_intervals_differences_and_agreement_stand_in_tables() -> None:
     assert "of its own." in text
 
 
-def test_what_was_not_measured_is_not_told() -> None:
+def test_missing_measurements_are_omitted() -> None:
     single = PRUNED.model_copy(update={"ci95": None, "loss_difference": None, "begins_with_bos": True})
     text = perplexity_section(Quality(None, Measured([single])))
     assert r"| wiki\-sample:test | 3 × 64 tokens | not measured | 30.2500 | not measured |" in text

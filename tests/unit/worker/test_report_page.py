@@ -99,7 +99,7 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_everything_that_was_measured_is_on_the_page() -> None:
+def test_all_measurements_are_on_the_page() -> None:
     shown = text_of(page(outcome(FULL)))
     for figure in ("20.500 [19.000, 22.000]", "30.250 [28.500, 32.000]", "× 1.476", "0.389 ± 0.011 nats"):
         assert figure in shown
@@ -107,7 +107,7 @@ def test_everything_that_was_measured_is_on_the_page() -> None:
         assert figure in shown
 
 
-def test_texts_and_tasks_are_told_with_their_hashes() -> None:
+def test_texts_and_tasks_are_listed_with_their_hashes() -> None:
     made = outcome()
     asked = TaskFacts(task="piqa", questions=1838, sha256="cd" * 32)
     told = text_of(page(replace(made, provenance=made.provenance.model_copy(update={"tasks": [asked]}))))
@@ -125,7 +125,7 @@ def test_texts_and_tasks_are_told_with_their_hashes() -> None:
         {"dense": {"perplexity": [perplexity(20.5)]}, "pruned": {"perplexity": [perplexity(30.25)]}},
     ],
 )
-def test_what_was_not_measured_is_not_claimed(found: dict[str, Any] | None) -> None:
+def test_missing_measurements_are_not_claimed(found: dict[str, Any] | None) -> None:
     shown = text_of(page(outcome(found)))
     assert ("Nothing was measured." in shown) == (not (found or {}).get("pruned"))
     assert ("30.250" in shown) == bool((found or {}).get("pruned"))
@@ -134,7 +134,7 @@ def test_what_was_not_measured_is_not_claimed(found: dict[str, Any] | None) -> N
     assert "Tasks" not in shown
 
 
-def test_no_name_becomes_markup() -> None:
+def test_names_are_rendered_as_text() -> None:
     """Not the model's, a data set's, a task's, a matrix's, a warning's, a library's, nor the recipe's."""
     hostile = outcome(
         {
@@ -163,7 +163,7 @@ def test_no_name_becomes_markup() -> None:
     text.encode("utf-8")
 
 
-def test_the_page_needs_nothing_but_itself() -> None:
+def test_the_page_is_self_contained() -> None:
     text = page(outcome(FULL))
     tree = parsed(text)
     assert [name for element in tree.iter() for name in element.attrib if name in ("src", "href", "srcset", "data")] == []
@@ -172,7 +172,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
     assert policy.get("content") == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_the_chart_is_told_to_those_who_cannot_see_it() -> None:
+def test_the_chart_has_a_text_alternative() -> None:
     tree = parsed(page(outcome(FULL)))
     chart = next(each for each in tree.iter("svg") if each.get("role") == "img")
     named = {each.get("id") for each in (chart.find("title"), chart.find("desc")) if each is not None and each.text}
@@ -181,7 +181,7 @@ def test_the_chart_is_told_to_those_who_cannot_see_it() -> None:
     assert any("Means over the matrices" in table and "0.05" in table for table in tables)
 
 
-def test_the_same_job_gives_the_same_bytes_but_for_what_a_clock_measured() -> None:
+def test_equal_jobs_give_equal_bytes_except_durations() -> None:
     first = outcome(FULL, costs=Costs({"pruning": 3.0}, {"masks": 1.0}, {"host_total": 5_000_000}))
     second = replace(first, costs=Costs({"pruning": 75.0}, {"masks": 2.0}, {"host_total": 6_000_000}))
     assert page(first) == page(replace(first))
@@ -205,7 +205,7 @@ def test_the_cells_are_the_sparsity_of_the_blocks_matrices() -> None:
     assert (blocks.shade(0.5), blocks.shade(0.7)) == (0, 1)
 
 
-def test_errors_that_are_no_numbers_leave_a_gap() -> None:
+def test_nonfinite_errors_leave_a_gap() -> None:
     report = SparsityReport.of(
         [[matrix(n, KINDS[0], error=math.nan if n == 1 else 0.05)] for n in range(4)], block_parameters=200, seconds={}
     )
@@ -218,7 +218,7 @@ def test_errors_that_are_no_numbers_leave_a_gap() -> None:
 
 
 @pytest.mark.parametrize("most", [1e-9, 0.07, 0.1, 1.0, 3.7, 123456.0])
-def test_points_lie_where_the_axis_says(most: float) -> None:
+def test_points_match_the_axis(most: float) -> None:
     chart = line_chart(["a", "b", "c"], {"one": [0.0, most / 2, most]})
     assert chart is not None
     labelled = {float(tick.label): tick.at for tick in chart.up}
@@ -230,7 +230,7 @@ def test_points_lie_where_the_axis_says(most: float) -> None:
         assert 0 <= y <= HEIGHT
 
 
-def test_of_many_blocks_some_are_labelled() -> None:
+def test_a_subset_of_many_blocks_is_labelled() -> None:
     chart = line_chart([str(n) for n in range(126)], {"one": [0.1] * 126})
     assert chart is not None
     assert len(chart.across) <= 12

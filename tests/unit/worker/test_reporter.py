@@ -54,7 +54,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_what_is_left_goes_as_fast_as_what_is_done(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_is_estimated_at_the_rate_so_far(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch)
     told.start_stage(Stage.EVALUATING)
     told.progress(0, 4, "blocks")
@@ -63,7 +63,7 @@ def test_what_is_left_goes_as_fast_as_what_is_done(clock: Clock, monkeypatch: py
     assert told.etas == [None, 30.0]
 
 
-def test_another_unit_is_counted_anew(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_unit_restarts_the_estimate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch)
     told.start_stage(Stage.EVALUATING)
     clock.now += 500
@@ -74,7 +74,7 @@ def test_another_unit_is_counted_anew(clock: Clock, monkeypatch: pytest.MonkeyPa
     assert told.etas == [0.0, None, 20.0]
 
 
-def test_blocks_of_an_earlier_attempt_are_not_how_fast_this_one_is(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_an_earlier_attempt_do_not_count_in_the_rate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch)
     told.start_stage(Stage.PRUNING)
     told.block_finished(0, 4, (), resumed=True)
@@ -84,7 +84,7 @@ def test_blocks_of_an_earlier_attempt_are_not_how_fast_this_one_is(clock: Clock,
     assert told.etas == [None, None, 7.0]
 
 
-def test_the_first_bytes_of_many_tell_nothing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_bytes_of_many_give_no_estimate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch)
     told.start_stage(Stage.PUBLISHING)
     clock.now += 2

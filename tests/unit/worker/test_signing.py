@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
-def test_what_is_signed_is_believed(folder: Path, tmp_path: Path, curve: ec.EllipticCurve) -> None:
+def test_a_signed_artifact_verifies(folder: Path, tmp_path: Path, curve: ec.EllipticCurve) -> None:
     private, public = key_pair(tmp_path / "keys", ec.generate_private_key(curve))
     facts = sign(folder, private)
     assert facts.key_sha256 == key_sha256(public) == key_facts(private).key_sha256
@@ -71,14 +71,14 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("named", CHANGES)
-def test_any_change_is_told_with_the_files_name(folder: Path, keys: tuple[Path, Path], named: str) -> None:
+def test_any_change_is_reported_with_the_file_name(folder: Path, keys: tuple[Path, Path], named: str) -> None:
     sign(folder, keys[0])
     CHANGES[named](folder)
     with pytest.raises(NotAsSigned, match=re.escape(named)):
         check_signature(folder, keys[1])
 
 
-def test_what_was_made_of_signed_files_may_be_there(folder: Path, keys: tuple[Path, Path]) -> None:
+def test_files_derived_from_signed_ones_may_be_present(folder: Path, keys: tuple[Path, Path]) -> None:
     sign(folder, keys[0])
     (folder / "unpacked.safetensors").write_bytes(b"x")
     with pytest.raises(NotAsSigned, match=r"unpacked\.safetensors"):
@@ -86,9 +86,7 @@ def test_what_was_made_of_signed_files_may_be_there(folder: Path, keys: tuple[Pa
     check_signature(folder, keys[1], ["unpacked.safetensors"])
 
 
-def test_another_key_is_not_believed_whatever_the_signature_says_of_itself(
-    folder: Path, keys: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_signature_by_another_key_is_rejected(folder: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     stranger, others = key_pair(tmp_path / "other", ec.generate_private_key(ec.SECP256R1()))
     sign(folder, stranger)
     with pytest.raises(ForeignKey, match=key_sha256(others)):
@@ -100,7 +98,7 @@ def test_another_key_is_not_believed_whatever_the_signature_says_of_itself(
         check_signature(folder, keys[1])
 
 
-def test_a_changed_or_missing_signature_is_told(folder: Path, keys: tuple[Path, Path]) -> None:
+def test_a_changed_or_missing_signature_is_reported(folder: Path, keys: tuple[Path, Path]) -> None:
     with pytest.raises(NoSignature):
         check_signature(folder, keys[1])
     sign(folder, keys[0])
@@ -117,7 +115,9 @@ def test_a_changed_or_missing_signature_is_told(folder: Path, keys: tuple[Path, 
 
 @pytest.mark.parametrize("make", [lambda: ed25519.Ed25519PrivateKey.generate(), lambda: rsa.generate_private_key(65537, 2048),
                                   lambda: ec.generate_private_key(ec.SECP256K1())])  # fmt: skip
-def test_keys_of_other_kinds_are_refused_on_both_sides(folder: Path, tmp_path: Path, make: Callable[[], PrivateKeyTypes]) -> None:
+def test_keys_of_other_types_are_refused_by_sign_and_verify(
+    folder: Path, tmp_path: Path, make: Callable[[], PrivateKeyTypes]
+) -> None:
     private, public = key_pair(tmp_path / "keys", make())
     with pytest.raises(JobFailure) as caught:
         sign(folder, private)
@@ -126,7 +126,7 @@ def test_keys_of_other_kinds_are_refused_on_both_sides(folder: Path, tmp_path: P
         check_signature(folder, public)
 
 
-def test_a_key_that_cannot_be_used_is_refused_without_a_word_of_it(folder: Path, tmp_path: Path) -> None:
+def test_an_unusable_key_is_refused_without_its_contents(folder: Path, tmp_path: Path) -> None:
     private, public = key_pair(tmp_path / "locked", ec.generate_private_key(ec.SECP256R1()), b"password")
     (tmp_path / "text.pem").write_text("not a key")
     for wrong in (private, public, tmp_path / "text.pem", tmp_path / "nowhere.pem"):
@@ -138,7 +138,7 @@ def test_a_key_that_cannot_be_used_is_refused_without_a_word_of_it(folder: Path,
             check_signature(folder, wrong)
 
 
-def test_nothing_of_the_private_key_gets_into_the_artifact(folder: Path, keys: tuple[Path, Path]) -> None:
+def test_the_private_key_is_not_in_the_artifact(folder: Path, keys: tuple[Path, Path]) -> None:
     sign(folder, keys[0])
     lines = [line for line in keys[0].read_text().splitlines() if "KEY" not in line]
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
@@ -149,7 +149,7 @@ def test_nothing_of_the_private_key_gets_into_the_artifact(folder: Path, keys: t
         assert form not in written
 
 
-def test_the_commands_of_the_page_make_keys_that_work(folder: Path, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_create_working_keys(folder: Path, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     making, _, checking = re.findall(r"^```sh\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
@@ -164,6 +164,6 @@ def test_the_commands_of_the_page_make_keys_that_work(folder: Path, tmp_path: Pa
     assert told.returncode == 0, told.stdout + told.stderr
 
 
-def test_every_fault_is_on_the_page() -> None:
+def test_every_fault_is_documented() -> None:
     page = DOCS.read_text()
     assert [fault.type for fault in SignatureFault.__subclasses__() if f"| `{fault.type}` |" not in page] == []

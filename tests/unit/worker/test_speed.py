@@ -27,7 +27,7 @@ def _ignore(*_counts: int) -> None:
     pass
 
 
-def test_a_model_that_takes_long_is_slow_by_as_much(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throughput_matches_the_measured_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     class Slow(nn.Module):
@@ -49,7 +49,7 @@ def test_a_model_that_takes_long_is_slow_by_as_much(model: Path, monkeypatch: py
     assert read.times == written.times >= 2
 
 
-def test_it_can_be_stopped_at_every_token() -> None:
+def test_the_measurement_can_be_stopped_at_every_token() -> None:
     told: list[int] = []
 
     def stop() -> None:
@@ -61,7 +61,7 @@ def test_it_can_be_stopped_at_every_token() -> None:
         timed(checkpoints.build(), 16, 8, CPU, stop)
 
 
-def test_both_models_are_told_of_with_what_they_were_timed_on(model: Path) -> None:
+def test_both_models_are_reported_with_their_device(model: Path) -> None:
     told: list[tuple[int, int]] = []
 
     found = compare_speed(
@@ -86,14 +86,14 @@ def test_without_a_baseline_only_the_pruned_model_is_timed(model: Path) -> None:
     assert found.pruned is not None
 
 
-def test_where_there_are_no_sparse_kernels_the_reason_is_told(model: Path) -> None:
+def test_missing_sparse_kernels_are_reported_with_the_reason(model: Path) -> None:
     found = compare_speed(None, model, device="cpu", memory=PeakMemory.start(), two_of_four=True, progress=_ignore)
     assert found.pruned is not None
     assert found.sparse is None
     assert found.why_not == "Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers."
 
 
-def test_a_model_without_room_is_left_out_with_the_numbers(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_exceeds_memory_is_skipped_with_the_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "free_memory", lambda: 1000)
 
     found = compare_speed(model, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=_ignore)
@@ -113,22 +113,22 @@ def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch:
         measure_speed(model, "cpu", PeakMemory.start(), _ignore)
 
 
-def test_the_lengths_are_those_of_the_protocol_where_the_model_takes_them(tmp_path: Path) -> None:
+def test_lengths_match_the_protocol_as_far_as_the_model_allows(tmp_path: Path) -> None:
     assert speed_lengths(checkpoints.save(tmp_path, max_position_embeddings=4096)) == (512, 32)
 
 
-def test_what_is_two_of_four() -> None:
+def test_two_of_four_sparsity_is_recognized() -> None:
     assert is_two_of_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
     assert not is_two_of_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
     assert not is_two_of_four(torch.zeros(2, 6))
 
 
-def test_nothing_two_of_four_is_nothing_to_convert() -> None:
+def test_without_two_of_four_matrices_nothing_is_converted() -> None:
     with pytest.raises(NoSparseKernels, match="No matrix"):
         with_sparse_kernels(checkpoints.build().to(torch.bfloat16))
     with pytest.raises(NoSparseKernels, match="in float32"):
         with_sparse_kernels(checkpoints.build())
 
 
-def test_bytes_of_a_plain_parameter() -> None:
+def test_plain_parameters_have_their_stored_bytes() -> None:
     assert stored_bytes(nn.Parameter(torch.zeros(3, 5, dtype=torch.bfloat16))) == 30

@@ -96,7 +96,7 @@ def figures(result: TaskResult) -> dict[str, float | None]:
         ("shown", {"few_shot": 3, "task_limit": 5}, {"num_fewshot": 3, "limit": 5}),
     ],
 )
-def test_the_figures_are_those_of_the_harness_by_hand(
+def test_results_match_the_harness_run_directly(
     model: Path,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +117,7 @@ def test_the_figures_are_those_of_the_harness_by_hand(
     ("name", "asked", "options"),
     [("arc_easy", {}, {}), ("shown", {"few_shot": 3, "task_limit": 5}, {"num_fewshot": 3, "limit": 5})],
 )
-def test_the_hash_of_a_task_is_over_what_the_harness_gives_the_model(
+def test_the_task_hash_covers_what_the_harness_sends(
     model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, asked: dict[str, Any], options: dict[str, Any]
 ) -> None:
     [facts] = opened(model, folder, tasks=[name], **asked).facts
@@ -131,7 +131,7 @@ def test_the_hash_of_a_task_is_over_what_the_harness_gives_the_model(
     assert other.sha256 != facts.sha256
 
 
-def test_what_a_task_gives_does_not_depend_on_the_others_nor_on_the_run_before(model: Path, folder: Path) -> None:
+def test_task_results_are_independent_of_other_tasks_and_runs(model: Path, folder: Path) -> None:
     names = ["winogrande", "shown", "arc_easy"]
     together = measured(model, folder, tasks=names, few_shot=2)
     assert [result.task for result in together] == names
@@ -141,7 +141,7 @@ def test_what_a_task_gives_does_not_depend_on_the_others_nor_on_the_run_before(m
     assert twice == [together, together]
 
 
-def test_progress_counts_every_request_of_every_model_and_a_stop_in_the_middle_passes_through(model: Path, folder: Path) -> None:
+def test_progress_counts_every_request_and_can_stop_the_run(model: Path, folder: Path) -> None:
     reports = Reports()
     measured(model, folder, reports, tasks=["arc_easy", "winogrande"])
     total = 12 * 4 + 12 * 2
@@ -161,13 +161,13 @@ def test_the_tokens_of_all_requests_are_counted(model: Path, folder: Path) -> No
     assert (tasks.requests, tasks.tokens) == (12, sum(map(len, texts)))
 
 
-def test_an_unknown_task_is_told_with_those_that_are_meant(model: Path, folder: Path) -> None:
+def test_an_unknown_task_is_reported_with_similar_names(model: Path, folder: Path) -> None:
     failure = refused(model, folder, tasks=["arc_easy", "winogrand"])
     assert failure.code is FailureCode.TASK_NOT_FOUND
     assert "has no task winogrand, nor has the operator added it. Is it winogrande" in failure.detail
 
 
-def test_data_that_are_not_there_offline_are_told_before_anything_is_computed(model: Path, folder: Path) -> None:
+def test_data_missing_offline_are_reported_before_the_run(model: Path, folder: Path) -> None:
     with made_up_tasks.without_hub():
         failure = refused(model, folder, tasks=["arc_challenge"])
     assert failure.code is FailureCode.TASK_DATA_UNAVAILABLE
@@ -176,7 +176,7 @@ def test_data_that_are_not_there_offline_are_told_before_anything_is_computed(mo
     assert failure.code.retryable
 
 
-def test_a_task_of_the_operator_without_its_file_says_where_that_has_to_be(model: Path, folder: Path) -> None:
+def test_a_custom_task_without_its_file_names_the_expected_path(model: Path, folder: Path) -> None:
     (folder / "winogrande.jsonl").unlink()
     failure = refused(model, folder, tasks=["winogrande"])
     assert failure.code is FailureCode.TASK_DATA_UNAVAILABLE
@@ -199,9 +199,7 @@ def test_a_task_of_the_operator_without_its_file_says_where_that_has_to_be(model
         ),
     ],
 )
-def test_what_could_only_fail_later_is_refused_at_once(
-    model: Path, folder: Path, changes: dict[str, Any], code: str, words: str
-) -> None:
+def test_errors_are_detected_before_the_run(model: Path, folder: Path, changes: dict[str, Any], code: str, words: str) -> None:
     made_up_tasks.add(folder, "odd", **changes)
     failure = refused(model, folder, tasks=["odd"])
     assert failure.code == code, failure.detail
@@ -209,19 +207,19 @@ def test_what_could_only_fail_later_is_refused_at_once(
     assert not failure.code.retryable
 
 
-def test_more_examples_than_there_are_is_the_users_mistake(model: Path, folder: Path) -> None:
+def test_a_limit_beyond_the_examples_is_a_user_error(model: Path, folder: Path) -> None:
     failure = refused(model, folder, tasks=["shown"], few_shot=5)
     assert failure.code is FailureCode.INVALID_REQUEST
     assert "The task shown has no 5 examples to show" in failure.detail
 
 
-def test_a_tokenizer_that_the_harness_cannot_use_is_told(tmp_path: Path, folder: Path) -> None:
+def test_a_tokenizer_incompatible_with_the_harness_is_reported(tmp_path: Path, folder: Path) -> None:
     failure = refused(save_model(tmp_path / "model"), folder, tasks=["arc_easy"])
     assert failure.code is FailureCode.TASK_UNSUPPORTED
     assert "leave out tasks" in failure.detail
 
 
-def test_a_model_that_does_not_fit_whole_is_told_with_the_numbers(
+def test_a_model_that_exceeds_memory_is_reported_with_the_bytes(
     model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"total": 1000}))
@@ -230,7 +228,7 @@ def test_a_model_that_does_not_fit_whole_is_told_with_the_numbers(
     assert "Leave out evaluation.tasks" in failure.detail
 
 
-def test_a_file_of_settings_is_no_name_for_the_harness_either(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settings_file_is_not_a_task_name(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness itself would read it, were it handed on: `arc_easy.yaml` lies in the current folder."""
     monkeypatch.chdir(folder)
     spec = EvaluationSpec.model_construct(tasks=["arc_easy.yaml"], task_limit=None, few_shot=None)
@@ -239,7 +237,7 @@ def test_a_file_of_settings_is_no_name_for_the_harness_either(model: Path, folde
         open_tasks(model, spec, settings, Reports())  # type: ignore[arg-type]
 
 
-def test_a_task_that_fetches_code_is_refused_and_the_fetching_comes_back_afterwards(model: Path, folder: Path) -> None:
+def test_a_task_that_downloads_code_is_refused(model: Path, folder: Path) -> None:
     before = evaluate.load
     (folder / "fetching.py").write_text("import evaluate\nmetric = evaluate.load('code_eval')\ndef text(doc):\n    return ''\n")
     made_up_tasks.add(folder, "fetches")
@@ -251,7 +249,7 @@ def test_a_task_that_fetches_code_is_refused_and_the_fetching_comes_back_afterwa
     assert evaluate.load is before
 
 
-def test_a_group_gives_its_own_figures_and_those_of_its_tasks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_has_its_own_figures_and_those_of_its_tasks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"dataset_kwargs": {"data_files": {"test": str(folder / "arc_easy.jsonl")}}}
     made_up_tasks.add(folder, "one", **files)
     made_up_tasks.add(folder, "two", **files)
@@ -267,7 +265,7 @@ def test_a_group_gives_its_own_figures_and_those_of_its_tasks(model: Path, folde
     assert found["both"].metrics["acc"].standard_error == oracle["results"]["both"]["acc_stderr,none"]
 
 
-def test_only_figures_become_metrics_and_filters_stay_apart() -> None:
+def test_only_numbers_become_metrics_and_filters_stay_separate() -> None:
     row = {
         "alias": "math",
         "sample_len": 3,

@@ -22,7 +22,7 @@ def _raw(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "file"), [("c4-sample", "c4.utf8"), ("wiki-sample", "wiki.utf8")])
-def test_documents_are_text_of_the_sample_in_its_order(name: str, file: str, tmp_path: Path) -> None:
+def test_documents_keep_the_order_of_the_sample(name: str, file: str, tmp_path: Path) -> None:
     raw, position = _raw(file), 0
     for document in read_text(f"{name}:train", tmp_path) + read_text(f"{name}:test", tmp_path):
         position = raw.index(document, position) + len(document)
@@ -31,7 +31,7 @@ def test_documents_are_text_of_the_sample_in_its_order(name: str, file: str, tmp
 
 
 @pytest.mark.parametrize("name", ["c4-sample", "wiki-sample"])
-def test_splits_share_no_document_and_the_first_holds_nine_tenths(name: str, tmp_path: Path) -> None:
+def test_splits_are_disjoint_and_the_first_has_nine_tenths(name: str, tmp_path: Path) -> None:
     train, test = read_text(f"{name}:train", tmp_path), read_text(f"{name}:test", tmp_path)
     sizes = [sum(map(len, split)) for split in (train, test)]
 
@@ -58,7 +58,7 @@ def test_a_missing_wheel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("reference", ["nothing:train", "c4-sample", "c4-sample:validation", "../x:train"])
-def test_a_reference_that_names_no_split_is_refused(reference: str, tmp_path: Path) -> None:
+def test_a_reference_without_a_split_is_refused(reference: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown"):
         read_text(reference, tmp_path)
 
@@ -96,13 +96,13 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return told
 
 
-def test_a_sample_needs_no_hub_and_its_wheel_is_not_imported(offline: dict[str, Any]) -> None:
+def test_a_sample_needs_neither_hub_nor_import_of_its_wheel(offline: dict[str, Any]) -> None:
     assert offline["documents"] > 10
     assert not offline["imported"]
 
 
 @pytest.mark.parametrize("reference", ["wikitext2:test", "c4:train"])
-def test_without_a_hub_the_failure_names_what_works_without_one(reference: str, offline: dict[str, Any]) -> None:
+def test_without_a_hub_the_failure_names_offline_alternatives(reference: str, offline: dict[str, Any]) -> None:
     code, detail = offline[reference]
 
     assert code == "dataset-unavailable"

@@ -20,7 +20,7 @@ from worker.inputs.tokenization import (
 )
 
 
-def test_documents_become_one_stream_joined_by_two_newlines() -> None:
+def test_documents_are_joined_by_two_newlines_into_one_stream() -> None:
     documents = ["one", "", "zwei ä"]
 
     stream = token_stream(checkpoints.tokenizer(), documents)
@@ -30,7 +30,7 @@ def test_documents_become_one_stream_joined_by_two_newlines() -> None:
     assert checkpoints.tokenizer().decode(stream.tolist()) == "one\n\n\n\nzwei ä"
 
 
-def test_a_beginning_of_sequence_token_is_added_once_at_the_very_start() -> None:
+def test_a_bos_token_is_added_once_at_the_start() -> None:
     stream = token_stream(checkpoints.tokenizer(adds_bos=True), ["abc", "def"])
 
     assert stream[0] == checkpoints.BOS
@@ -46,7 +46,7 @@ def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused() -> None:
     assert caught.value.code is FailureCode.INVALID_REQUEST
 
 
-def test_calibration_draws_the_positions_of_the_reference_figures() -> None:
+def test_calibration_matches_the_reference_positions() -> None:
     stream = torch.arange(1000) * 3
     random.seed(7)
     starts = [random.randint(0, 1000 - 33) for _ in range(5)]
@@ -56,7 +56,7 @@ def test_calibration_draws_the_positions_of_the_reference_figures() -> None:
     assert windows.tolist() == [list(range(3 * start, 3 * (start + 32), 3)) for start in starts]
 
 
-def test_a_stream_that_just_suffices_is_taken_and_one_token_less_is_refused_with_the_numbers() -> None:
+def test_a_stream_one_token_too_short_is_refused_with_numbers() -> None:
     assert calibration_windows(torch.arange(320), 10, 32, seed=0).shape == (10, 32)
 
     with pytest.raises(JobFailure) as caught:
@@ -68,12 +68,12 @@ def test_a_stream_that_just_suffices_is_taken_and_one_token_less_is_refused_with
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32])
-def test_a_stream_shorter_than_one_sample_asks_for_a_shorter_one(length: int) -> None:
+def test_a_stream_shorter_than_one_sample_suggests_a_shorter_one(length: int) -> None:
     with pytest.raises(JobFailure, match="shorter sequence_length"):
         calibration_windows(torch.arange(length), 1, 32, seed=0)
 
 
-def test_evaluation_windows_do_not_overlap_and_drop_what_is_left() -> None:
+def test_evaluation_windows_are_disjoint_and_drop_the_remainder() -> None:
     stream = torch.arange(107)
 
     assert torch.equal(evaluation_windows(stream, 10, None).flatten(), stream[:100])
@@ -88,7 +88,7 @@ def test_a_text_shorter_than_one_evaluation_window_is_refused() -> None:
     assert caught.value.code is FailureCode.INVALID_REQUEST
 
 
-def test_a_saved_tokenizer_reads_a_sample_the_same_way(tmp_path: Path) -> None:
+def test_a_saved_tokenizer_gives_equal_tokens(tmp_path: Path) -> None:
     folder = checkpoints.save(tmp_path / "model")
 
     assert vocabulary_size(folder) == len(checkpoints.VOCABULARY)

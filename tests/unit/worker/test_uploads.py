@@ -41,7 +41,7 @@ def cached(folder: Path) -> list[Path]:
     return [path for path in (folder / "cache").rglob("*") if path.is_file()]
 
 
-def test_a_text_is_fetched_once(tmp_path: Path) -> None:
+def test_a_text_is_downloaded_once(tmp_path: Path) -> None:
     dataset_id = put(tmp_path, DOCUMENTS)
     assert reading(tmp_path).documents(dataset_id) == DOCUMENTS
     for file in (tmp_path / "store").rglob("*.jsonl"):
@@ -50,7 +50,7 @@ def test_a_text_is_fetched_once(tmp_path: Path) -> None:
     assert len(cached(tmp_path)) == 1
 
 
-def test_what_is_damaged_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
+def test_a_damaged_cache_entry_is_downloaded_again(tmp_path: Path) -> None:
     dataset_id = put(tmp_path, DOCUMENTS)
     reading(tmp_path).documents(dataset_id)
     (file,) = cached(tmp_path)
@@ -59,7 +59,7 @@ def test_what_is_damaged_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"\n", b'{"text": "more"}\n'])
-def test_what_is_damaged_in_the_store_is_refused_unless_it_is_there_twice(tmp_path: Path, damage: bytes) -> None:
+def test_a_text_damaged_in_the_store_must_be_uploaded_again(tmp_path: Path, damage: bytes) -> None:
     dataset_id = put(tmp_path, DOCUMENTS, damage=damage)
     with pytest.raises(JobFailure, match="upload the same text again") as caught:
         reading(tmp_path).documents(dataset_id)
@@ -68,7 +68,7 @@ def test_what_is_damaged_in_the_store_is_refused_unless_it_is_there_twice(tmp_pa
     assert reading(tmp_path).documents(dataset_id) == DOCUMENTS
 
 
-def test_what_is_gone_and_what_is_anothers_is_not_there(tmp_path: Path) -> None:
+def test_deleted_and_foreign_uploads_are_not_found(tmp_path: Path) -> None:
     dataset_id = put(tmp_path, DOCUMENTS)
     reading(tmp_path).documents(dataset_id)
     for tenant in ("other", "../acme"):
@@ -76,7 +76,7 @@ def test_what_is_gone_and_what_is_anothers_is_not_there(tmp_path: Path) -> None:
             reading(tmp_path, tenant).documents(dataset_id)
 
 
-def test_the_cache_lets_go_of_what_was_not_read_for_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_evicts_the_least_recently_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = [put(tmp_path, [f"{number}" * 100]) for number in range(4)]
     monkeypatch.setattr(uploads, "_MOST_BYTES", 3 * len(content_of(["0" * 100])))
     for age, dataset_id in zip((30, 20, 10), sets, strict=False):
@@ -88,7 +88,7 @@ def test_the_cache_lets_go_of_what_was_not_read_for_longest(tmp_path: Path, monk
     assert {path.parent.name for path in cached(tmp_path)} == {sets[0], sets[2], sets[3]}
 
 
-def test_the_splits_of_an_upload_are_the_first_nine_tenths_the_rest_and_all(tmp_path: Path) -> None:
+def test_upload_splits_are_nine_tenths_the_rest_and_all(tmp_path: Path) -> None:
     dataset_id = put(tmp_path, [*DOCUMENTS, DOCUMENTS[0]])
     texts = Texts(tmp_path / "hub", reading(tmp_path))
     train, test, whole = (texts.read(f"{dataset_id}:{split}") for split in ("train", "test", "all"))
@@ -96,7 +96,7 @@ def test_the_splits_of_an_upload_are_the_first_nine_tenths_the_rest_and_all(tmp_
     assert sum(map(len, train)) <= 0.9 * sum(map(len, whole)) < sum(map(len, train)) + len(test[0])
 
 
-def test_documents_that_two_data_sets_share_are_counted() -> None:
+def test_documents_shared_by_two_data_sets_are_counted() -> None:
     told = shared_text("ds-1:train", ["a", "b", "", "c"], "ds-2:test", ["b", "c", "c", " ", "", "d"])
     assert told is not None
     assert told.startswith("2 of the 3 documents of ds-2:test are also in ds-1:train")

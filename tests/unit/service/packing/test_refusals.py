@@ -137,7 +137,7 @@ def test_a_damaged_file_is_refused_and_leaves_nothing(artifact: Path, name: str,
     assert (type(fault), fault.path) == (error, name)
 
 
-def test_members_that_are_not_known_are_passed_over(artifact: Path) -> None:
+def test_unknown_members_are_ignored(artifact: Path) -> None:
     path = artifact / "model.packed"
     path.write_bytes(rewritten(lambda header: header.update(more={"a": 1}))(path.read_bytes()))
     unpack(artifact)
@@ -145,7 +145,7 @@ def test_members_that_are_not_known_are_passed_over(artifact: Path) -> None:
 
 
 @pytest.mark.parametrize("count", ["more", "fewer"])
-def test_bits_and_values_have_to_fit_together(artifact: Path, count: str) -> None:
+def test_bits_and_values_must_match(artifact: Path, count: str) -> None:
     path = artifact / "model.packed"
     with opened(path) as container:
         bits = container.header.tensors[0].bits[0]  # type: ignore[union-attr]
@@ -171,7 +171,7 @@ def test_another_base_is_refused_by_name_and_revision(artifact: Path, difference
     assert list((artifact.parent / "made").glob("model*")) == []
 
 
-def test_an_unpacked_folder_is_complete_and_confirmed_by_sha256sum(artifact: Path) -> None:
+def test_an_unpacked_folder_is_complete_and_passes_sha256sum(artifact: Path) -> None:
     unpack(artifact, artifact.parent / "made")
     made = artifact.parent / "made"
     assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == {
@@ -183,7 +183,7 @@ def test_an_unpacked_folder_is_complete_and_confirmed_by_sha256sum(artifact: Pat
     assert [(fault.path, fault.type) for fault in verify(made).faults] == [("config.json", "altered")]
 
 
-def test_what_was_unpacked_into_the_folder_is_verified_too(artifact: Path) -> None:
+def test_files_unpacked_into_the_folder_are_verified_too(artifact: Path) -> None:
     unpack(artifact)
     assert verify(artifact).faults == []
     assert "model.safetensors" in verify(artifact).files
@@ -194,7 +194,7 @@ def test_what_was_unpacked_into_the_folder_is_verified_too(artifact: Path) -> No
     assert verify(artifact).faults == []
 
 
-def test_the_manifest_counts_where_it_is_there(artifact: Path) -> None:
+def test_the_manifest_takes_precedence_over_sha256sums(artifact: Path) -> None:
     files = [
         ManifestFile(path=path.name, bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         for path in (artifact / "config.json", artifact / "SHA256SUMS", artifact / "model.packed")
@@ -207,13 +207,13 @@ def test_the_manifest_counts_where_it_is_there(artifact: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["no sum at all", f"{'0' * 64}  ../outside", f"{'0' * 64}  /etc/passwd"])
-def test_checksums_of_no_use_are_refused(artifact: Path, line: str) -> None:
+def test_invalid_checksums_are_refused(artifact: Path, line: str) -> None:
     (artifact / "SHA256SUMS").write_text(f"{line}\n")
     with pytest.raises(Altered):
         verify(artifact)
 
 
-def test_a_shard_that_is_missing_is_named_before_anything_is_written(artifact: Path) -> None:
+def test_a_missing_shard_is_named_before_anything_is_written(artifact: Path) -> None:
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model.safetensors"}}
     (artifact / "model.safetensors.index.json").write_text(json.dumps(index))
     for name, suffix in (("model.packed", "packed"), ("model.mask", "mask")):
@@ -222,7 +222,7 @@ def test_a_shard_that_is_missing_is_named_before_anything_is_written(artifact: P
     assert not (artifact.parent / "made").exists()
 
 
-def test_folders_without_what_is_needed_are_refused_with_what_is_there(artifact: Path) -> None:
+def test_incomplete_folders_are_refused_with_their_contents(artifact: Path) -> None:
     base, empty = artifact.parent / "base", artifact.parent / "empty"
     empty.mkdir()
     with pytest.raises(NothingToDo, match="no packed files"):
@@ -239,7 +239,7 @@ def test_folders_without_what_is_needed_are_refused_with_what_is_there(artifact:
         verify(empty)
 
 
-def test_what_stops_the_work_leaves_no_half_file(artifact: Path) -> None:
+def test_an_interruption_leaves_no_partial_file(artifact: Path) -> None:
     class Stop(Exception):
         pass
 

@@ -53,7 +53,7 @@ def test_any_safetensors_file_comes_back_byte_for_byte(chosen: list[tuple[str, t
 
 @given(TENSORS, st.sampled_from([0, 0.5, 1]))
 @example([("BF16", (MARGIN + 7,), 0.1), ("F64", (3, 3), 0)], 0.6)
-def test_a_mask_and_its_base_give_what_was_pruned(chosen: list[tuple[str, tuple[int, ...], float]], share: float) -> None:
+def test_a_mask_and_its_base_give_the_pruned_model(chosen: list[tuple[str, tuple[int, ...], float]], share: float) -> None:
     base = {f"t{n}": random_bits(dtype, shape, zeros=zeros, seed=n) for n, (dtype, shape, zeros) in enumerate(chosen)}
     base["kept"] = random_bits("BF16", (5, 5), zeros=0.1)
     after = {name: tensor if name == "kept" else pruned(tensor, share=share) for name, tensor in base.items()}
@@ -67,7 +67,7 @@ def test_a_mask_and_its_base_give_what_was_pruned(chosen: list[tuple[str, tuple[
         assert (folder / "made" / "model.safetensors").read_bytes() == dense.read_bytes()
 
 
-def test_no_tensor_is_held_in_memory_as_a_whole(tmp_path: Path) -> None:
+def test_no_tensor_is_held_in_memory_completely(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     source = write(tmp_path / "model.safetensors", {"t": random_bits("BF16", (4096, 4096), zeros=0.6)})
     tracemalloc.start()
@@ -79,7 +79,7 @@ def test_no_tensor_is_held_in_memory_as_a_whole(tmp_path: Path) -> None:
     assert peak < 2 * bits + 8_000_000 < source.stat().st_size / 2
 
 
-def test_only_elements_without_a_single_bit_are_left_out(tmp_path: Path) -> None:
+def test_only_elements_with_no_bit_set_are_omitted(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     sparse = bfloat16([ZERO, NEGATIVE_ZERO, ZERO, ZERO, NAN, ZERO, ZERO, ONE] * 8)
     before, after = round_trip({"t": sparse}, tmp_path)
@@ -89,7 +89,7 @@ def test_only_elements_without_a_single_bit_are_left_out(tmp_path: Path) -> None
     assert bytes([0b10010010] * 8) in packed  # element i is bit i % 8 of byte i // 8
 
 
-def test_a_kept_negative_zero_survives_a_mask_and_a_pruned_one_does_not(tmp_path: Path) -> None:
+def test_kept_negative_zeros_survive_a_mask_pruned_ones_do_not(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     base = write(tmp_path / "base" / "model.safetensors", {"t": bfloat16([NEGATIVE_ZERO, NEGATIVE_ZERO, ZERO, NAN])})
     dense = write(tmp_path / "model.safetensors", {"t": bfloat16([NEGATIVE_ZERO, ZERO, ZERO, NAN])})
@@ -98,7 +98,7 @@ def test_a_kept_negative_zero_survives_a_mask_and_a_pruned_one_does_not(tmp_path
     assert (tmp_path / "made" / "model.safetensors").read_bytes() == dense.read_bytes()
 
 
-def test_a_mask_is_not_made_of_weights_that_changed(tmp_path: Path) -> None:
+def test_a_mask_of_updated_weights_is_refused(tmp_path: Path) -> None:
     base = write(tmp_path / "base" / "model.safetensors", {"t": bfloat16([ONE, ONE, ZERO])})
     dense = write(tmp_path / "model.safetensors", {"t": bfloat16([ZERO, ONE, ONE])})
     with pytest.raises(KeptWeightChanged, match="keeps weights of t that are not"):
@@ -106,13 +106,13 @@ def test_a_mask_is_not_made_of_weights_that_changed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"base", "model.safetensors"}
 
 
-def test_types_with_elements_of_no_whole_bytes_are_stored_as_they_are(tmp_path: Path) -> None:
+def test_types_with_partial_byte_elements_are_stored_unpacked(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     before, after = round_trip({"t": ("F4", (16,), bytes(8)), "u": bfloat16([ZERO] * 64)}, tmp_path)
     assert after == before
 
 
-def test_what_would_not_become_smaller_is_stored_plain(tmp_path: Path) -> None:
+def test_incompressible_tensors_are_stored_unpacked(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     dense = random_bits("BF16", (64, 64), zeros=0.01)
     source = write(tmp_path / "model.safetensors", {"t": dense})
@@ -123,7 +123,7 @@ def test_what_would_not_become_smaller_is_stored_plain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("zeros", "limit"), [(0.6, 0.4625), (0.5, 0.5625)])
-def test_sizes_are_what_the_bits_and_the_values_take(tmp_path: Path, zeros: float, limit: float) -> None:
+def test_sizes_are_those_of_bits_and_values(tmp_path: Path, zeros: float, limit: float) -> None:
     base = {f"t{n}": random_bits("BF16", (512, 512), zeros=0, seed=n) for n in range(4)}
     source = write(tmp_path / "base" / "model.safetensors", base)
     dense = write(tmp_path / "model.safetensors", {n: pruned(t, share=zeros, seed=int(n[1])) for n, t in base.items()})
@@ -135,7 +135,7 @@ def test_sizes_are_what_the_bits_and_the_values_take(tmp_path: Path, zeros: floa
     assert packed_bytes(dense) == pytest.approx((tmp_path / "model.packed").stat().st_size, rel=0.003)
 
 
-def test_a_base_may_lie_in_other_files_than_the_one_the_mask_was_made_of(tmp_path: Path) -> None:
+def test_a_base_may_be_sharded_differently_from_the_masks_source(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     base = {name: torch.randn(8, 8).bfloat16() for name in ("a", "b")}
     after = {name: tensor.masked_fill(tensor > 0, 0) for name, tensor in base.items()}

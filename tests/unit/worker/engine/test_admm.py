@@ -27,7 +27,7 @@ def given(case: Layer, pruned: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_given_mask_ends_at_the_damped_optimum(own: bool) -> None:
+def test_a_given_mask_converges_to_the_damped_optimum(own: bool) -> None:
     case = layer(0)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     wanted = case.weight @ case.gram if own else case.wanted
@@ -43,7 +43,7 @@ def test_a_given_mask_ends_at_the_damped_optimum(own: bool) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_mask_and_weights_together_beat_weights_after_the_mask(pattern: tuple[int, int] | None) -> None:
+def test_a_joint_mask_beats_weights_after_the_mask(pattern: tuple[int, int] | None) -> None:
     found = weights_after = 0.0
     for seed in range(8):
         case = layer(seed, rows=16, width=32, tokens=200)
@@ -61,7 +61,7 @@ def test_mask_and_weights_together_beat_weights_after_the_mask(pattern: tuple[in
 
 
 @examples(layers, st.sampled_from(PATTERNS), st.sampled_from([1, 2, 7]))
-def test_any_layer_gives_numbers_and_the_counts_asked_for(case: Layer, pattern: tuple[int, int] | None, iterations: int) -> None:
+def test_results_are_finite_with_the_requested_counts(case: Layer, pattern: tuple[int, int] | None, iterations: int) -> None:
     new, mask = joint(case, pattern, iterations=iterations)
     n, m = pattern or (case.weight.shape[1] // 2, case.weight.shape[1])
     assert new.isfinite().all()
@@ -71,7 +71,7 @@ def test_any_layer_gives_numbers_and_the_counts_asked_for(case: Layer, pattern: 
     torch.testing.assert_close(new[kept_dead], case.weight[kept_dead])
 
 
-def test_a_single_iteration_prunes_all() -> None:
+def test_a_single_iteration_prunes_completely() -> None:
     case = layer(1)
     new, mask = joint(case, (2, 4), iterations=1)
     assert torch.equal(new == 0, mask)

@@ -62,7 +62,7 @@ def assert_agrees(found: Agreement, kl: Tensor, same: Tensor) -> None:
 
 @pytest.mark.parametrize("logits_at_a_time", [MANY, 5 * families.VOCABULARY])
 @pytest.mark.parametrize("family", ["llama_tied", "gemma2", "opt", "falcon_alibi"])
-def test_it_is_what_both_whole_models_give(
+def test_agreement_matches_both_whole_models(
     checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
     monkeypatch.setattr(import_module("worker.engine.evaluation.agreement"), "_LOGITS", logits_at_a_time)
@@ -73,7 +73,7 @@ def test_it_is_what_both_whole_models_give(
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "cpmant", "gemma3n_text", "mixtral"])
-def test_states_with_prompts_or_streams_or_experts_are_compared_alike(tmp_path: Path, model_type: str) -> None:
+def test_prompts_streams_and_experts_are_compared_alike(tmp_path: Path, model_type: str) -> None:
     source = tmp_path / "source"
     tiny_decoders.save(model_type, source)
     target = pruned(source, tmp_path / "target")
@@ -81,9 +81,7 @@ def test_states_with_prompts_or_streams_or_experts_are_compared_alike(tmp_path: 
     assert_agrees(measured(source, target), kl, same)
 
 
-def test_batches_of_other_sizes_in_both_runs_change_nothing(
-    checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_different_batch_sizes_change_nothing(checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when one of them had too little memory for the usual ones."""
     source = checkpoint("opt")
     target = pruned(source, tmp_path / "target")
@@ -97,7 +95,7 @@ def test_batches_of_other_sizes_in_both_runs_change_nothing(
 
 @pytest.mark.parametrize("family", ["llama", "opt"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
-def test_states_of_the_first_windows_alone_have_the_same_bits(
+def test_states_of_the_first_windows_have_the_same_bits(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str, count: int
 ) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
@@ -110,12 +108,12 @@ def test_states_of_the_first_windows_alone_have_the_same_bits(
     assert all(torch.equal(one, other) for one, other in zip(kept.states, alone.states, strict=True))
 
 
-def test_a_model_agrees_with_itself(checkpoint: Checkpoints) -> None:
+def test_a_model_agrees_fully_with_itself(checkpoint: Checkpoints) -> None:
     found = measured(checkpoint("llama"), checkpoint("llama"))
     assert (set(found.divergences), set(found.matches), found.divergence_p99) == ({0.0}, {1.0}, 0.0)
 
 
-def test_what_was_measured_without_comparing_is_the_same_with_it(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_perplexity_is_equal_with_and_without_comparison(checkpoint: Checkpoints, tmp_path: Path) -> None:
     target = pruned(checkpoint("llama"), tmp_path / "target")
     alone = evaluate(target, WINDOWS, device="cpu")
     states = evaluate(checkpoint("llama"), WINDOWS, device="cpu", keep=COUNT).states
@@ -123,14 +121,14 @@ def test_what_was_measured_without_comparing_is_the_same_with_it(checkpoint: Che
     assert (alone.states, alone.agreement) == (None, None)
 
 
-def test_divergence_is_never_negative_and_bears_tokens_without_a_chance() -> None:
+def test_divergence_is_nonnegative_and_handles_zero_probability() -> None:
     logits = torch.randn(50, 40) * 100
     kl = divergence(logits, logits + 1e-6 * torch.randn(50, 40))
     assert (kl >= 0).all()
     assert kl.isfinite().all()
 
 
-def test_logits_that_are_no_numbers_are_reported(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_nonfinite_logits_are_reported(checkpoint: Checkpoints, tmp_path: Path) -> None:
     shutil.copytree(checkpoint("llama"), tmp_path / "m")
     states = evaluate(checkpoint("llama"), WINDOWS, device="cpu", keep=COUNT).states
     tensors = load_file(tmp_path / "m" / "model.safetensors")

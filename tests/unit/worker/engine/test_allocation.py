@@ -16,12 +16,12 @@ def mean(shares: tuple[float, ...]) -> float:
     return sum(share * size for share, size in zip(shares, SIZES, strict=True)) / sum(SIZES)
 
 
-def test_uniform_gives_every_block_the_same() -> None:
+def test_uniform_gives_every_block_the_same_sparsity() -> None:
     assert uniform(0.3, SIZES) == (0.3,) * 4
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.05, 0.5, 0.7, 0.98])
-def test_the_whole_is_as_sparse_as_was_asked_for(sparsity: float) -> None:
+def test_the_overall_sparsity_is_the_requested_one(sparsity: float) -> None:
     for shares in (owl(sparsity, SIZES, [0.1, 0.2, 0.05, 0.4]), arithmetic(sparsity, SIZES, 0.2)):
         assert mean(shares) == pytest.approx(sparsity)
         assert all(0 <= share < 1 for share in shares)
@@ -45,7 +45,7 @@ BLOCKS = st.lists(st.tuples(st.integers(1, 10**9), st.floats(0, 1, width=32)), m
 
 
 @given(BLOCKS, st.sampled_from([0.0, 0.01, 0.3, 0.6, 0.95, 0.98]), st.sampled_from(SLOPES))
-def test_shares_of_any_blocks(blocks: list[tuple[int, float]], sparsity: float, slope: float) -> None:
+def test_sparsities_are_valid_for_any_blocks(blocks: list[tuple[int, float]], sparsity: float, slope: float) -> None:
     sizes, ratios = [size for size, _ in blocks], [ratio for _, ratio in blocks]
     by_outliers, by_depth = owl(sparsity, sizes, ratios), arithmetic(sparsity, sizes, slope)
     for shares in (by_outliers, by_depth):
@@ -57,7 +57,7 @@ def test_shares_of_any_blocks(blocks: list[tuple[int, float]], sparsity: float, 
     assert all(after <= before + 1e-9 for (_, before), (_, after) in pairwise(in_order))
 
 
-def test_where_there_is_no_room_the_shares_draw_together() -> None:
+def test_sparsities_are_limited_to_the_possible_range() -> None:
     assert owl(0.0, SIZES, [0.1, 0.2, 0.05, 0.4]) == (0.0,) * 4
     shares = arithmetic(0.95, SIZES, 0.2)
     assert max(shares) == pytest.approx(0.99)

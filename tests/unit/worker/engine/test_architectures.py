@@ -26,7 +26,7 @@ def changed(source: Path, target: Path, **config: Any) -> Path:
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_the_outline_counts_what_the_loaded_model_holds(checkpoint: Checkpoints, family: str) -> None:
+def test_the_outline_counts_match_the_loaded_model(checkpoint: Checkpoints, family: str) -> None:
     described = outline(checkpoint(family))
     model = families.load(checkpoint(family))
     inner = model.get_decoder()
@@ -42,7 +42,7 @@ def test_the_outline_counts_what_the_loaded_model_holds(checkpoint: Checkpoints,
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_matrices_are_called_as_in_the_checkpoint(checkpoint: Checkpoints, family: str) -> None:
+def test_matrices_are_named_as_in_the_checkpoint(checkpoint: Checkpoints, family: str) -> None:
     stored = load_file(checkpoint(family) / "model.safetensors")
     for name, shape in outline(checkpoint(family)).matrices:
         assert tuple(stored[name].shape) == shape
@@ -66,12 +66,12 @@ def test_the_outline_needs_no_weights(checkpoint: Checkpoints, monkeypatch: pyte
         {"attn_implementation": "someone/kernel"},
     ],
 )
-def test_a_config_that_brings_code_is_refused(checkpoint: Checkpoints, tmp_path: Path, config: dict[str, Any]) -> None:
+def test_a_config_with_custom_code_is_refused(checkpoint: Checkpoints, tmp_path: Path, config: dict[str, Any]) -> None:
     with pytest.raises(ModelUnsafe, match="never run"):
         outline(changed(checkpoint("llama"), tmp_path / "m", **config))
 
 
-def test_what_the_engine_cannot_prune_is_named(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_an_unsupported_architecture_is_named(checkpoint: Checkpoints, tmp_path: Path) -> None:
     llama = checkpoint("llama")
     empty = changed(llama, tmp_path / "empty")
     save_file({"lm_head.weight": torch.zeros(96, 64)}, empty / "model.safetensors", {"format": "pt"})
@@ -86,7 +86,7 @@ def test_what_the_engine_cannot_prune_is_named(checkpoint: Checkpoints, tmp_path
             outline(source)
 
 
-def test_a_tensor_of_another_shape_than_the_config_says_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_a_tensor_whose_shape_differs_from_the_config_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
     with pytest.raises(ModelUnsafe, match="shape"):
         outline(changed(checkpoint("llama"), tmp_path / "m", intermediate_size=128))
 
@@ -100,12 +100,12 @@ def test_tensors_without_the_base_prefix_are_matched(checkpoint: Checkpoints, tm
     assert described.matrices == tuple((n.removeprefix("model."), shape) for n, shape in original.matrices)
 
 
-def test_the_type_is_that_of_the_checkpoint(tmp_path: Path) -> None:
+def test_the_dtype_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     assert outline(families.save("llama", tmp_path, dtype=torch.bfloat16)).dtype == "bfloat16"
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "zamba"])
-def test_blocks_are_filled_from_all_tensors_but_those_of_the_ends(tmp_path: Path, family: str) -> None:
+def test_block_tensors_exclude_embeddings_and_head(tmp_path: Path, family: str) -> None:
     tiny_decoders.save(family, tmp_path)
     arch = take_apart(tmp_path)
     found = {tensor for block in arch.blocks for tensor in arch.tensors_of(block)}

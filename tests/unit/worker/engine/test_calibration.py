@@ -26,7 +26,7 @@ def recorded(folder: Path) -> tuple[Stream, int]:
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_replaying_all_blocks_gives_the_states_of_the_whole_model(
+def test_replaying_all_blocks_matches_the_whole_model(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
@@ -52,7 +52,7 @@ def test_layers_of_different_kinds_get_their_own_masks(checkpoint: Checkpoints) 
     assert sliding is again
 
 
-def test_what_batches_are_handed_alike_is_kept_once(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_equal_across_batches_are_stored_once(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 1)
     stream, ticks = recorded(checkpoint("gemma3"))
     assert ticks == len(stream.calls) == len(families.tokens())
@@ -73,7 +73,7 @@ def test_only_some_families_wrap_their_states(checkpoint: Checkpoints) -> None:
         assert not isinstance(output, tuple) or len(wrapped) == len(output)
 
 
-def test_stand_ins_show_what_their_layer_has_and_leave_no_trace(checkpoint: Checkpoints) -> None:
+def test_stand_ins_have_their_layers_attributes_and_are_removed(checkpoint: Checkpoints) -> None:
     arch = take_apart(checkpoint("gemma2"))
     real = list(arch.layers)
     with replaced_layers(arch, lambda _index: lambda *_a, **_k: None):
@@ -83,7 +83,7 @@ def test_stand_ins_show_what_their_layer_has_and_leave_no_trace(checkpoint: Chec
     assert list(arch.layers) == real
 
 
-def test_the_real_layers_are_back_after_a_failure(checkpoint: Checkpoints) -> None:
+def test_the_real_layers_are_restored_after_a_failure(checkpoint: Checkpoints) -> None:
     arch = take_apart(checkpoint("gemma2"))
     real = list(arch.layers)
     with pytest.raises(ZeroDivisionError), replaced_layers(arch, lambda _index: lambda *_a, **_k: None):
@@ -106,7 +106,7 @@ def test_the_real_layers_are_back_after_a_failure(checkpoint: Checkpoints) -> No
         ),
     ],
 )
-def test_layers_that_are_handed_more_than_the_last_output_are_refused(
+def test_layers_that_need_more_than_the_last_output_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str, kind: str, config: dict[str, Any]
 ) -> None:
     """Of these two it is known; a family of which it is not known must not be replayed wrongly."""
@@ -116,7 +116,7 @@ def test_layers_that_are_handed_more_than_the_last_output_are_refused(
         recorded(tmp_path)
 
 
-def test_what_a_layer_hands_on_beside_its_states_reaches_the_next(tmp_path: Path) -> None:
+def test_extra_outputs_of_a_layer_reach_the_next(tmp_path: Path) -> None:
     tiny_decoders.save("hy_v4", tmp_path, indexer_types=["full", "shared"])
     arch, tokens = take_apart(tmp_path), families.tokens()
     stream = record(arch, tokens, CPU, lambda: None)

@@ -8,7 +8,7 @@ def matrix(name: str, tokens: int) -> MatrixReport:
     return MatrixReport(name, (4, 100), 0.5, 0.3, 0.25, 0.2, 1, {}, tokens, 0.5)
 
 
-def test_the_warning_tells_the_number_of_samples_that_would_do() -> None:
+def test_the_warning_states_the_sufficient_number_of_samples() -> None:
     enough, short, worst = (matrix(name, tokens) for name, tokens in [("a", 100), ("b", 90), ("c", 40)])
     assert too_few_tokens([enough], 8) is None
     assert "2 of 3 matrices" in str(too_few_tokens([enough, short, worst], 8))
@@ -17,10 +17,10 @@ def test_the_warning_tells_the_number_of_samples_that_would_do() -> None:
 
 
 @pytest.mark.parametrize(("coverage", "is_told"), [(0.949, True), (0.95, False), (1.0, False)])
-def test_what_is_left_out_is_told(coverage: float, is_told: bool) -> None:
+def test_low_coverage_is_reported(coverage: float, is_told: bool) -> None:
     assert (low_coverage(coverage) is not None) == is_told
 
 
-def test_tokens_do_not_matter_where_nothing_is_fitted_to_them() -> None:
+def test_tokens_do_not_matter_if_nothing_is_fitted_to_them() -> None:
     assert cautions([matrix("a", 3)], coverage=1.0, samples=1, fits_tokens=False) == []
     assert len(cautions([matrix("a", 3)], coverage=0.5, samples=1, fits_tokens=True)) == 2

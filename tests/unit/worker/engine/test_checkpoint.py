@@ -65,7 +65,7 @@ def test_every_tensor_is_read_as_safetensors_reads_it(tmp_path: Path, dtype: tor
         (b"{}", b"", 100),
     ],
 )
-def test_headers_that_cannot_be_right_are_refused(tmp_path: Path, header: Any, data: bytes, length: int | None) -> None:
+def test_invalid_headers_are_refused(tmp_path: Path, header: Any, data: bytes, length: int | None) -> None:
     with pytest.raises(ModelUnsafe):
         Checkpoint(write(tmp_path / "model", header, data, length=length))
 
@@ -84,7 +84,7 @@ def test_only_safetensors_are_read(tmp_path: Path) -> None:
         Checkpoint(tmp_path)
 
 
-def test_a_folder_or_config_that_is_missing_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_folder_or_config_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no model folder"):
         Checkpoint(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
@@ -92,7 +92,7 @@ def test_a_folder_or_config_that_is_missing_is_said_to_be_missing(tmp_path: Path
 
 
 @pytest.mark.parametrize("weight_map", [{"a": "../model.safetensors"}, {"a": "/x.safetensors"}, {"a": "x.bin"}, {"a": 1}, {}])
-def test_an_index_that_leads_elsewhere_is_refused(tmp_path: Path, weight_map: dict[str, Any]) -> None:
+def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path, weight_map: dict[str, Any]) -> None:
     folder = write(tmp_path / "model", {"a": entry(0, 8)}, b"\0" * 8)
     shutil.copy(folder / "model.safetensors", tmp_path / "model.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
@@ -110,9 +110,7 @@ def test_the_same_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
         Checkpoint(folder)
 
 
-def test_links_out_of_the_folder_are_refused_and_those_of_the_hub_cache_followed(
-    tmp_path: Path, checkpoint: Callable[[str], Path]
-) -> None:
+def test_only_links_of_the_hub_cache_may_leave_the_folder(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     outside, stray = tmp_path / "outside", tmp_path / "stray"
     shutil.copytree(checkpoint("llama"), outside)
     stray.mkdir()

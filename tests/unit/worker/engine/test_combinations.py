@@ -58,7 +58,7 @@ REFUSED = [asked for asked in recipes() if not accepted(asked)]
 
 
 @pytest.mark.parametrize("asked", ACCEPTED, ids=_name)
-def test_what_is_accepted_prunes_as_asked(checkpoint: Checkpoints, tmp_path: Path, asked: dict[str, Any]) -> None:
+def test_accepted_combinations_prune_as_requested(checkpoint: Checkpoints, tmp_path: Path, asked: dict[str, Any]) -> None:
     recipe = Recipe.from_dict(asked)
     report = sparsify(checkpoint("llama"), tmp_path, recipe, TOKENS, device="cpu")
     after = load_file(tmp_path / "model.safetensors")
@@ -70,7 +70,7 @@ def test_what_is_accepted_prunes_as_asked(checkpoint: Checkpoints, tmp_path: Pat
         assert all(torch.equal(t[t != 0], before[name][t != 0]) for name, t in after.items())
 
 
-def test_what_is_refused_names_the_field() -> None:
+def test_refused_combinations_name_the_field() -> None:
     for asked in REFUSED:
         with pytest.raises(ValueError, match=r"^recipe\.\w+"):
             Recipe.from_dict(asked)
@@ -79,21 +79,21 @@ def test_what_is_refused_names_the_field() -> None:
 
 
 @pytest.mark.parametrize("preset", ["balanced", "best", "fast"])
-def test_a_handful_of_tokens_is_enough_to_run_and_is_warned_of(checkpoint: Checkpoints, tmp_path: Path, preset: str) -> None:
+def test_a_few_tokens_suffice_to_run_and_give_a_warning(checkpoint: Checkpoints, tmp_path: Path, preset: str) -> None:
     report = sparsify(checkpoint("opt"), tmp_path, Recipe.from_dict({"preset": preset}), TOKENS[:1, :5], device="cpu")
     assert report.sparsity == pytest.approx(0.5, abs=0.01)
     assert len(report.warnings) == 1
     assert "20 calibration samples instead of 1" in report.warnings[0]  # 96 inputs, 5 tokens a sample
 
 
-def test_no_warning_where_no_gram_matrix_decides(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_no_warning_if_no_gram_matrix_is_used(checkpoint: Checkpoints, tmp_path: Path) -> None:
     recipe = Recipe.from_dict({"preset": "dsnot-paper"})
     assert sparsify(checkpoint("opt"), tmp_path, recipe, TOKENS[:1, :5], device="cpu").warnings == ()
 
 
 @pytest.mark.parametrize("preset", ["balanced", "best", "fast"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_weight_that_is_no_number_names_its_layer(tmp_path: Path, preset: str, value: float) -> None:
+def test_a_nonfinite_weight_names_its_layer(tmp_path: Path, preset: str, value: float) -> None:
     source = families.save("llama", tmp_path / "source")
     tensors = load_file(source / "model.safetensors")
     tensors["model.layers.1.mlp.up_proj.weight"][3, 4] = value

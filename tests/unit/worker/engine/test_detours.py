@@ -49,7 +49,9 @@ def prune(source: Path, target: Path, preset: str = "best") -> bytes:
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
-def test_a_detour_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: list[bool], model_type: str) -> None:
+def test_a_partial_forward_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: list[bool], model_type: str
+) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     found = prune(tmp_path / "source", tmp_path / "around")
     if model_type in TAKEN:
@@ -60,7 +62,7 @@ def test_a_detour_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_nor_does_it_where_weights_are_stored_in_fewer_bits(
+def test_a_partial_forward_changes_no_bit_in_lower_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: list[bool], dtype: torch.dtype
 ) -> None:
     source = families.save("llama", tmp_path / "source", dtype=dtype)
@@ -71,7 +73,7 @@ def test_nor_does_it_where_weights_are_stored_in_fewer_bits(
     assert found == prune(source, tmp_path / "straight", "balanced")
 
 
-def test_what_only_led_to_settled_products_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inputs_of_frozen_products_only_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After attention is settled, neither q, k, v nor attention itself; after all is, only what is added to the stream."""
     arch = take_apart(families.save("llama", tmp_path))
     stream = record(arch, TOKENS, torch.device("cpu"), lambda: None)
@@ -101,7 +103,7 @@ def test_what_only_led_to_settled_products_is_not_computed(tmp_path: Path, monke
     torch.testing.assert_close(found, expected)
 
 
-def test_a_block_that_writes_over_real_numbers_is_run_straight(tmp_path: Path) -> None:
+def test_a_block_that_overwrites_values_runs_the_full_forward(tmp_path: Path) -> None:
     """Its sum is made in place, so that what is left out would be missing in it without a word."""
     arch = take_apart(families.save("llama", tmp_path))
     stream, block = record(arch, TOKENS, torch.device("cpu"), lambda: None), arch.blocks[0]

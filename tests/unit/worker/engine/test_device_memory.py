@@ -35,7 +35,7 @@ def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     return make
 
 
-def test_a_batch_that_is_too_large_is_halved_once(
+def test_a_batch_that_exceeds_memory_is_halved_once(
     checkpoint: Checkpoints, tmp_path: Path, small_device: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = Recipe.from_dict({"preset": "balanced"})
@@ -49,13 +49,15 @@ def test_a_batch_that_is_too_large_is_halved_once(
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
 
-def test_so_is_one_of_an_evaluation(checkpoint: Checkpoints, small_device: Callable[[int], list[int]]) -> None:
+def test_an_evaluation_batch_that_exceeds_memory_is_halved(
+    checkpoint: Checkpoints, small_device: Callable[[int], list[int]]
+) -> None:
     expected = perplexity(checkpoint("llama"), families.tokens(), device="cpu").value
     small_device(1)
     assert perplexity(checkpoint("llama"), families.tokens(), device="cpu").value == pytest.approx(expected, rel=1e-5)
 
 
-def test_what_no_batch_is_small_enough_for_says_how_much_was_needed(
+def test_exceeded_memory_at_batch_size_1_is_reported_with_bytes(
     checkpoint: Checkpoints, tmp_path: Path, small_device: Callable[[int], list[int]]
 ) -> None:
     sizes = small_device(0)

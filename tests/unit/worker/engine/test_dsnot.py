@@ -67,7 +67,7 @@ def run(layer: Layer, options: dict[str, object]) -> Tensor:
 
 @settings(max_examples=sized(100, 400))
 @given(layers(), OPTIONS)
-def test_every_row_is_what_a_search_step_by_step_gives(layer: Layer, options: dict[str, object]) -> None:
+def test_every_row_matches_a_step_by_step_search(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options)
     pattern = options["pattern"]
     for row in range(len(layer.weight)):
@@ -88,7 +88,7 @@ def test_every_row_is_what_a_search_step_by_step_gives(layer: Layer, options: di
 
 @settings(max_examples=sized(50, 200))
 @given(layers(), OPTIONS)
-def test_rows_and_groups_keep_their_number_of_pruned_weights(layer: Layer, options: dict[str, object]) -> None:
+def test_rows_and_groups_keep_their_pruned_counts(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options)
     pattern = options["pattern"]
     group = pattern[1] if isinstance(pattern, tuple) else WIDTH
@@ -108,7 +108,7 @@ def test_under_the_sign_rule_the_expected_error_keeps_its_sign(layer: Layer, opt
 
 @settings(max_examples=sized(50, 200))
 @given(layers(), OPTIONS)
-def test_without_groups_the_sign_rule_never_enlarges_the_expected_error(layer: Layer, options: dict[str, object]) -> None:
+def test_the_ungrouped_sign_rule_never_increases_expected_error(layer: Layer, options: dict[str, object]) -> None:
     refined = run(layer, options | {"stop_on_sign_change": True, "pattern": None})
     contribution = layer.weight * layer.mean
     before = (contribution * layer.pruned).sum(dim=1).abs()
@@ -127,7 +127,7 @@ def test_nothing_is_changed_in_place() -> None:
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_an_input_that_never_varies_is_revived_first_and_one_that_is_always_zero_never(
+def test_constant_inputs_are_revived_first_and_zero_inputs_never(
     pattern: tuple[int, int] | None,
 ) -> None:
     weight = torch.tensor([[1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0]])

@@ -22,7 +22,7 @@ TWO_OF_FOUR = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
 
 
 @pytest.mark.parametrize("model_type", SUPPORTED)
-def test_it_is_pruned_and_loads_as_the_pruned_model(tmp_path: Path, model_type: str) -> None:
+def test_every_decoder_is_pruned_and_loads(tmp_path: Path, model_type: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     tiny_decoders.save(model_type, source)
     report = sparsify(source, target, Recipe.from_dict({}), TOKENS, device="cpu")
@@ -46,7 +46,7 @@ def test_it_is_pruned_and_loads_as_the_pruned_model(tmp_path: Path, model_type: 
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "gpt_oss", "llama4_text", "mixtral", "dbrx", "deepseek_v4"])
-def test_groups_of_a_pattern_lie_along_the_inputs(tmp_path: Path, model_type: str) -> None:
+def test_pattern_groups_run_along_the_inputs(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     sparsify(tmp_path / "source", tmp_path / "target", Recipe.from_dict(TWO_OF_FOUR), TOKENS, device="cpu")
     for weight in matrices(tmp_path / "target", tiny_decoders.load(tmp_path / "target")):
@@ -54,7 +54,7 @@ def test_groups_of_a_pattern_lie_along_the_inputs(tmp_path: Path, model_type: st
 
 
 @pytest.mark.parametrize("model_type", REFUSED)
-def test_what_is_refused_is_refused_by_name(tmp_path: Path, model_type: str) -> None:
+def test_refused_decoders_are_named(tmp_path: Path, model_type: str) -> None:
     config = tiny_decoders.tiny_config(model_type)
     (config.get_text_config() if model_type in SAVED_AS_TEXT else config).save_pretrained(tmp_path)
     save_file({"weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors", {"format": "pt"})
@@ -62,7 +62,7 @@ def test_what_is_refused_is_refused_by_name(tmp_path: Path, model_type: str) -> 
         outline(tmp_path)
 
 
-def test_few_are_refused() -> None:
+def test_few_decoders_are_refused() -> None:
     assert len(REFUSED) < 15
     assert len(SUPPORTED) > 170
 

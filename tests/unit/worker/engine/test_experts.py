@@ -71,7 +71,7 @@ def test_an_expert_is_measured_on_the_tokens_the_router_sends_it(
         agree(found[f"down_proj[{expert}]"], inner(experts, expert, rows))
 
 
-def test_tokens_that_are_zeroed_instead_of_left_out_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zeroed_tokens_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FEWEST, 0)
     tiny_decoders.save("llama4_text", tmp_path)
     found = measured(tmp_path)
@@ -82,9 +82,7 @@ def test_tokens_that_are_zeroed_instead_of_left_out_are_not_counted(tmp_path: Pa
     assert sum(found[f"gate_up_proj[{expert}]"].tokens for expert in range(4)) == 2 * TOKENS.numel()
 
 
-def test_an_expert_that_sees_too_few_tokens_is_shown_those_of_its_mixture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_expert_with_too_few_tokens_sees_those_of_its_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FEWEST, 40)
     tiny_decoders.save("mixtral", tmp_path)
     tokens = TOKENS[:2, :16]  # 64 expert-token pairs for 4 experts: some see fewer than 40
@@ -101,7 +99,7 @@ def test_an_expert_that_sees_too_few_tokens_is_shown_those_of_its_mixture(
 
 
 @pytest.mark.parametrize("model_type", ["gpt_oss", "dbrx", "jetmoe", "llama4_text", "deepseek_v4", "nemotron_h"])
-def test_no_expert_is_left_with_too_few_tokens_in_any_form(tmp_path: Path, model_type: str) -> None:
+def test_every_expert_gets_enough_tokens_in_any_layout(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
     arch = take_apart(tmp_path)
     stream = record(arch, TOKENS[:1], CPU, lambda: None)  # 24 tokens, each for two experts
@@ -115,7 +113,7 @@ def test_no_expert_is_left_with_too_few_tokens_in_any_form(tmp_path: Path, model
 
 
 @pytest.mark.parametrize("model_type", ["mixtral", "llama4_text", "jetmoe"])
-def test_how_samples_are_batched_does_not_change_a_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str) -> None:
+def test_the_batch_size_does_not_change_a_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     for budget in (1, 10**6):
         monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", budget)
@@ -124,7 +122,7 @@ def test_how_samples_are_batched_does_not_change_a_bit(tmp_path: Path, monkeypat
         assert (tmp_path / "1" / file.name).read_bytes() == (tmp_path / str(10**6) / file.name).read_bytes()
 
 
-def test_an_expert_with_a_weight_that_is_no_number_is_named(tmp_path: Path) -> None:
+def test_an_expert_with_a_nonfinite_weight_is_named(tmp_path: Path) -> None:
     tiny_decoders.save("mixtral", tmp_path)
     model = tiny_decoders.load(tmp_path)
     with torch.no_grad():
@@ -135,7 +133,7 @@ def test_an_expert_with_a_weight_that_is_no_number_is_named(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("family", ["mixtral", "deepseek_v3", "gpt_oss"])
-def test_how_many_experts_are_measured_at_a_time_does_not_matter(
+def test_the_number_of_experts_measured_at_once_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     tiny_decoders.save(family, tmp_path / "source")

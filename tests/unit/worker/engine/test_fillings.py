@@ -22,7 +22,7 @@ def matched(folder: Path) -> tuple[Checkpoint, Any, dict[str, Filling]]:
 
 
 @pytest.mark.parametrize("model_type", TYPES)
-def test_parameters_are_what_transformers_loads(tmp_path: Path, model_type: str) -> None:
+def test_parameters_match_transformers(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
     checkpoint, _, fillings = matched(tmp_path)
     expected = tiny_decoders.load(tmp_path).state_dict()
@@ -34,7 +34,7 @@ def test_parameters_are_what_transformers_loads(tmp_path: Path, model_type: str)
 
 @pytest.mark.parametrize("model_type", TYPES)
 @pytest.mark.parametrize("dtype", [torch.bool, torch.float32])
-def test_the_way_back_ends_where_the_way_there_began(tmp_path: Path, model_type: str, dtype: torch.dtype) -> None:
+def test_mapping_to_parameters_and_back_is_the_identity(tmp_path: Path, model_type: str, dtype: torch.dtype) -> None:
     tiny_decoders.save(model_type, tmp_path)
     checkpoint, _, fillings = matched(tmp_path)
     for filling in fillings.values():
@@ -57,13 +57,13 @@ def broken(folder: Path, name: str, shape: tuple[int, ...] | None) -> Path:
 EXPERT = "model.layers.0.block_sparse_moe.experts.1.w1.weight"
 
 
-def test_an_expert_that_is_missing_is_noticed(tmp_path: Path) -> None:
+def test_a_missing_expert_is_reported(tmp_path: Path) -> None:
     tiny_decoders.save("mixtral", tmp_path)
     with pytest.raises((ArchitectureUnsupported, ModelUnsafe), match="MixtralExperts"):
         matched(broken(tmp_path, EXPERT, None))
 
 
-def test_an_expert_of_another_shape_is_noticed(tmp_path: Path) -> None:
+def test_an_expert_of_another_shape_is_reported(tmp_path: Path) -> None:
     tiny_decoders.save("mixtral", tmp_path)
     with pytest.raises((ArchitectureUnsupported, ModelUnsafe), match="MixtralExperts"):
         matched(broken(tmp_path, EXPERT, (128, 32)))

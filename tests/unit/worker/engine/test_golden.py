@@ -71,7 +71,7 @@ def mask_of(case: dict[str, Any], golden: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_statistics_agree_with_those_of_the_released_code(name: str) -> None:
+def test_statistics_match_those_of_the_released_code(name: str) -> None:
     golden = read(name)
     inputs = array(golden, "X")
     measured = InputStatistics(inputs.shape[2], device=torch.device("cpu"), with_gram=False, examples_per_sample=0)

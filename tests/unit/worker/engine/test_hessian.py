@@ -24,7 +24,7 @@ def test_the_factor_is_upper_triangular_and_gives_the_inverse() -> None:
     torch.testing.assert_close(factor.T @ factor, inverse(gram, 0.01))
 
 
-def test_an_input_that_is_always_zero_keeps_to_itself() -> None:
+def test_an_always_zero_input_is_isolated() -> None:
     case = layer(2, dead=3)
     live = case.live
     found = inverse(case.gram.double(), 0.01)
@@ -36,7 +36,7 @@ def test_an_input_that_is_always_zero_keeps_to_itself() -> None:
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 15])
-def test_damping_grows_until_a_singular_matrix_has_an_inverse(tokens: int) -> None:
+def test_damping_grows_until_a_singular_matrix_is_invertible(tokens: int) -> None:
     gram = layer(3, tokens=tokens).gram
     found = inverse(gram, 0.0)
     assert found.isfinite().all()
@@ -44,7 +44,7 @@ def test_damping_grows_until_a_singular_matrix_has_an_inverse(tokens: int) -> No
 
 
 @pytest.mark.parametrize(("asked", "taken"), [(0.0, 0.01), (0.001, 0.01), (0.02, 0.02)])
-def test_damping_is_the_smallest_tenfold_that_works(asked: float, taken: float) -> None:
+def test_damping_is_the_smallest_sufficient_power_of_ten(asked: float, taken: float) -> None:
     gram = torch.tensor([[1.0, 1.005], [1.005, 1.0]], dtype=torch.float64)  # the least eigenvalue is −0.005
     expected = torch.linalg.inv(gram + taken * torch.eye(2, dtype=torch.float64))
     torch.testing.assert_close(inverse(gram, asked), expected, rtol=1e-6, atol=1e-6)

@@ -30,7 +30,7 @@ def kept(folder: Path, key: str = "key", block: int = 3) -> Path:
     return path
 
 
-def test_what_was_kept_is_found_with_the_same_bits(tmp_path: Path) -> None:
+def test_stored_blocks_are_restored_with_the_same_bits(tmp_path: Path) -> None:
     kept(tmp_path / "journal")
     found = Journal(tmp_path / "journal").find(3, "key")
     assert found is not None
@@ -46,14 +46,14 @@ def test_other_blocks_are_not_found(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_file_of_another_run_is_thrown_away(tmp_path: Path) -> None:
+def test_a_file_of_another_run_is_discarded(tmp_path: Path) -> None:
     path = kept(tmp_path)
     assert Journal(tmp_path).find(3, "another") is None
     assert not path.exists()
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_file_with_one_wrong_bit_is_thrown_away(tmp_path: Path, seed: int) -> None:
+def test_a_file_with_one_flipped_bit_is_discarded(tmp_path: Path, seed: int) -> None:
     path = kept(tmp_path)
     content = bytearray(path.read_bytes())
     source = random.Random(seed)
@@ -64,13 +64,13 @@ def test_a_file_with_one_wrong_bit_is_thrown_away(tmp_path: Path, seed: int) -> 
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.9])
-def test_a_file_that_ends_early_is_thrown_away(tmp_path: Path, share: float) -> None:
+def test_a_truncated_file_is_discarded(tmp_path: Path, share: float) -> None:
     path = kept(tmp_path)
     os.truncate(path, int(path.stat().st_size * share))
     assert Journal(tmp_path).find(3, "key") is None
 
 
-def test_the_good_one_of_several_files_is_found(tmp_path: Path) -> None:
+def test_the_valid_one_of_several_files_is_found(tmp_path: Path) -> None:
     path = kept(tmp_path)
     bad = path.with_name(f"0003-{'0' * 64}.safetensors")
     bad.write_bytes(path.read_bytes())
@@ -78,7 +78,7 @@ def test_the_good_one_of_several_files_is_found(tmp_path: Path) -> None:
     assert not bad.exists()
 
 
-def test_files_are_told_of_when_they_are_whole(tmp_path: Path) -> None:
+def test_files_are_reported_once_complete(tmp_path: Path) -> None:
     told: list[tuple[Path, int]] = []
     with opened(Journal(tmp_path, lambda path: told.append((path, path.stat().st_size)))) as journal:
         assert journal
@@ -89,7 +89,7 @@ def test_files_are_told_of_when_they_are_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(tmp_path: Path) -> None:
     whole, full = kept(tmp_path / "whole"), tmp_path / "full"
     full.mkdir()
     (full / whole.name).with_suffix(f".{os.getpid()}.part").symlink_to("/dev/full")
@@ -113,7 +113,7 @@ def key(**change: Any) -> str:
     return run_key(**(usual | change))
 
 
-def test_runs_that_may_differ_in_a_bit_have_different_keys() -> None:
+def test_runs_with_possibly_different_bits_have_different_keys() -> None:
     threads = torch.get_num_threads()
     keys = [
         key(),

@@ -12,7 +12,7 @@ from worker.engine.methods.patterns import select_pruned
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_every_row_is_the_one_that_a_solver_of_the_whole_problem_finds(wanted: bool) -> None:
+def test_every_row_solves_the_full_least_squares_problem(wanted: bool) -> None:
     case = layer(0)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     new = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted if wanted else None)
@@ -35,12 +35,12 @@ def test_no_row_gets_worse(case: Layer, sparsity: float, damping: float, wanted:
     assert new.isfinite().all()
 
 
-def test_where_nothing_is_pruned_nothing_changes() -> None:
+def test_without_pruned_weights_nothing_changes() -> None:
     case = layer(1)
     assert torch.equal(least_squares(case.weight, torch.zeros(6, 16, dtype=torch.bool), gram=case.gram), case.weight)
 
 
-def test_where_all_of_a_row_is_pruned_nothing_is_left() -> None:
+def test_a_fully_pruned_row_stays_zero() -> None:
     case = layer(2)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     pruned[3] = True
@@ -49,7 +49,7 @@ def test_where_all_of_a_row_is_pruned_nothing_is_left() -> None:
     assert errors(case, new)[:3].sum() < errors(case, case.weight * ~pruned)[:3].sum()
 
 
-def test_damping_holds_the_weights_where_they_were() -> None:
+def test_damping_keeps_the_weights_near_their_values() -> None:
     case = layer(3)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     moved = [
@@ -60,7 +60,7 @@ def test_damping_holds_the_weights_where_they_were() -> None:
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_no_small_change_of_the_kept_weights_is_an_improvement(wanted: bool) -> None:
+def test_the_gradient_of_the_kept_weights_is_zero(wanted: bool) -> None:
     case = layer(4)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     new = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted if wanted else None).double()
@@ -71,7 +71,7 @@ def test_no_small_change_of_the_kept_weights_is_an_improvement(wanted: bool) -> 
 
 @pytest.mark.parametrize("width", [16, 24])
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_where_the_inputs_cannot_tell_weights_stay_near(tokens: int, width: int) -> None:
+def test_with_undetermined_inputs_weights_stay_near(tokens: int, width: int) -> None:
     """With fewer tokens than kept inputs, many weights give the same outputs; rounding must not choose among them."""
     for seed in range(30):
         case = layer(seed, width=width, tokens=tokens)
@@ -82,7 +82,7 @@ def test_where_the_inputs_cannot_tell_weights_stay_near(tokens: int, width: int)
             assert (new - weight)[kept].norm() < 1.1 * least.norm() + 0.05 * weight.norm()
 
 
-def test_a_row_that_comes_out_as_no_number_keeps_its_masked_weights() -> None:
+def test_a_nonfinite_row_keeps_its_masked_weights() -> None:
     case = layer(7)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     wanted = case.wanted.clone()
@@ -93,7 +93,7 @@ def test_a_row_that_comes_out_as_no_number_keeps_its_masked_weights() -> None:
     torch.testing.assert_close(new, expected)
 
 
-def test_only_the_proportions_of_the_gram_count() -> None:
+def test_the_scale_of_the_gram_matrix_does_not_matter() -> None:
     case = layer(5)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     for scale in (1e-8, 1e8):

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_a_loaded_block_holds_what_transformers_loads_and_is_empty_afterwards(checkpoint: Checkpoints, family: str) -> None:
+def test_a_loaded_block_matches_transformers_and_is_emptied(checkpoint: Checkpoints, family: str) -> None:
     arch, model = take_apart(checkpoint(family)), families.load(checkpoint(family))
     for block in arch.blocks:
         expected = model.get_submodule(block.name).state_dict()
@@ -26,7 +26,7 @@ def test_a_loaded_block_holds_what_transformers_loads_and_is_empty_afterwards(ch
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_loaded_surroundings_hold_all_but_the_blocks_buffers_included(checkpoint: Checkpoints, family: str) -> None:
+def test_the_model_without_blocks_includes_buffers(checkpoint: Checkpoints, family: str) -> None:
     arch, model = take_apart(checkpoint(family)), families.load(checkpoint(family))
     expected = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     with loaded_surroundings(arch, arch.model, CPU):
@@ -41,7 +41,7 @@ def test_loaded_surroundings_hold_all_but_the_blocks_buffers_included(checkpoint
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "mixtral", "gpt_oss", "nemotron_h", "falcon_h1", "gemma3n_text"])
-def test_what_is_stored_in_another_form_is_loaded_as_transformers_loads_it(tmp_path: Path, model_type: str) -> None:
+def test_other_checkpoint_layouts_load_like_transformers(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
     arch, model = take_apart(tmp_path), tiny_decoders.load(tmp_path)
     for block in arch.blocks:
@@ -52,7 +52,7 @@ def test_what_is_stored_in_another_form_is_loaded_as_transformers_loads_it(tmp_p
                 assert torch.equal(found[name], tensor), name
 
 
-def test_weights_that_blocks_share_are_read_where_they_are_pruned(tmp_path: Path) -> None:
+def test_shared_weights_are_read_where_they_are_pruned(tmp_path: Path) -> None:
     tiny_decoders.save("zamba", tmp_path / "source")
     arch, name = take_apart(tmp_path / "source"), "shared_transf.feed_forward.up_proj.weight"
     assert not any(matrix.parameter == name for matrix in arch.blocks[3].matrices)  # it is one with that of block 1
@@ -87,7 +87,7 @@ def test_a_block_is_emptied_after_a_failure(checkpoint: Checkpoints) -> None:
         (torch.float16, "cuda", torch.float16),
     ],
 )
-def test_computing_is_in_the_stored_type_but_not_in_float16_on_a_cpu(
+def test_the_stored_dtype_is_used_except_float16_on_a_cpu(
     tmp_path: Path, stored: torch.dtype, device: str, computed: torch.dtype
 ) -> None:
     arch = take_apart(families.save("llama", tmp_path, dtype=stored))
@@ -95,7 +95,7 @@ def test_computing_is_in_the_stored_type_but_not_in_float16_on_a_cpu(
 
 
 @pytest.mark.parametrize(("has_gpu", "kind"), [(True, "cuda"), (False, "cpu")])
-def test_auto_takes_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, has_gpu: bool, kind: str) -> None:
+def test_auto_selects_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, has_gpu: bool, kind: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     assert choose_device("auto").type == kind
     assert choose_device("cpu").type == "cpu"

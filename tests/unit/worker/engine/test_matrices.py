@@ -13,7 +13,7 @@ FORMS = ["llama", "gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe",
 
 
 @pytest.mark.parametrize("model_type", FORMS)
-def test_every_weight_of_a_block_is_in_one_matrix_at_most_and_writing_reaches_it_alone(tmp_path: Path, model_type: str) -> None:
+def test_every_weight_belongs_to_at_most_one_matrix(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
     arch = take_apart(tmp_path)
     block = arch.blocks[-1]
@@ -29,7 +29,7 @@ def test_every_weight_of_a_block_is_in_one_matrix_at_most_and_writing_reaches_it
 
 
 @pytest.mark.parametrize("model_type", FORMS)
-def test_names_are_unique_and_whole_tensors_are_called_by_their_name(tmp_path: Path, model_type: str) -> None:
+def test_names_are_unique_and_whole_tensors_keep_their_name(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
     arch = take_apart(tmp_path)
     matrices = [matrix for block in arch.blocks for matrix in block.matrices]
@@ -51,7 +51,7 @@ def test_names_are_unique_and_whole_tensors_are_called_by_their_name(tmp_path: P
         ("qwen2_moe", ["mlp.experts.2.down_proj.weight", "mlp.shared_expert.gate_proj.weight"]),
     ],
 )
-def test_names_are_those_of_the_checkpoint_or_the_slice(tmp_path: Path, model_type: str, names: list[str]) -> None:
+def test_names_are_those_of_the_tensor_or_its_slice(tmp_path: Path, model_type: str, names: list[str]) -> None:
     tiny_decoders.save(model_type, tmp_path)
     found = [name for name, _ in take_apart(tmp_path).matrix_shapes()]
     assert all(any(full.endswith(name) for full in found) for name in names)
@@ -70,7 +70,7 @@ def test_routers_norms_and_convolutions_are_never_pruned(tmp_path: Path, model_t
         assert path.rpartition(".")[2] not in {"router", "gate", "shared_expert_gate"}
 
 
-def test_a_slice_of_a_stack_that_is_stored_whole_is_that_slice(tmp_path: Path) -> None:
+def test_a_slice_of_a_stacked_tensor_is_that_slice(tmp_path: Path) -> None:
     tiny_decoders.save("gpt_oss", tmp_path)
     arch, stored = take_apart(tmp_path), dict[str, torch.Tensor]()
     for file in tmp_path.glob("*.safetensors"):

@@ -35,7 +35,7 @@ def measured(folder: Path) -> tuple[dict[str, InputStatistics], Stopwatch]:
     ],
 )
 @pytest.mark.parametrize("budget", [1, 10**6])
-def test_inputs_that_matrices_share_are_measured_once(
+def test_shared_inputs_are_measured_once(
     checkpoint: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     family: str,

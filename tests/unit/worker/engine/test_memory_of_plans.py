@@ -63,19 +63,19 @@ def spec(**calibration: int) -> JobSpec:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_when_tokens_have_to_suffice_is_the_rule_of_the_engine(recipe: dict[str, Any]) -> None:
+def test_the_required_tokens_match_the_engine(recipe: dict[str, Any]) -> None:
     parsed = RecipeSpec.model_validate(recipe)
     assert fits_tokens(parsed) == needs_gram(Recipe.from_dict(parsed.model_dump(mode="json")))
 
 
-def test_a_block_is_its_parameters_in_the_type_that_is_computed_in(folder: Path) -> None:
+def test_a_block_is_its_parameters_in_the_compute_dtype(folder: Path) -> None:
     arch = take_apart(folder)
     with loaded_block(arch, arch.blocks[0], CPU) as layer:
         assert holdings(folder, {}).block == sum(parameter.nbytes for parameter in layer.parameters())
 
 
 @pytest.mark.parametrize("family", ["llama", "phi3", "opt"])
-def test_gram_matrices_are_those_that_the_engine_sums(checkpoint: Callable[[str], Path], family: str) -> None:
+def test_gram_matrices_match_those_of_the_engine(checkpoint: Callable[[str], Path], family: str) -> None:
     folder = checkpoint(family)
     arch = take_apart(folder)
     stream = record(arch, families.tokens(), CPU, lambda: None)
@@ -88,7 +88,7 @@ def test_gram_matrices_are_those_that_the_engine_sums(checkpoint: Callable[[str]
 
 @pytest.mark.parametrize("preset", ["dsnot-paper", "fast", "balanced", "best"])
 @pytest.mark.parametrize("family", ["llama", "phi3"])
-def test_activations_are_what_lies_on_the_shelf(
+def test_activations_match_the_activation_store(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preset: str, family: str
 ) -> None:
     """But for the inputs of sums in the first batch, of which nobody knows yet that they are not needed."""
@@ -108,7 +108,7 @@ def test_activations_are_what_lies_on_the_shelf(
     assert 0 <= first_batch <= 2 * families.LENGTH * told
 
 
-def test_kept_states_are_those_that_the_engine_keeps(checkpoint: Callable[[str], Path]) -> None:
+def test_kept_states_match_those_of_the_engine(checkpoint: Callable[[str], Path]) -> None:
     folder, windows = checkpoint("llama"), families.tokens(samples=6)
     kept = evaluate(folder, windows, device="cpu", keep=3).states
     assert kept is not None
@@ -134,7 +134,7 @@ def terms_of(folder: Path, **evaluation: Any) -> Mapping[str, int]:
     return need.terms
 
 
-def test_small_windows_are_compared_in_more_memory_than_their_losses_take() -> None:
+def test_comparing_small_windows_takes_more_memory_than_losses() -> None:
     """Both models' logits of as many tokens as there are, what float64 makes of them, and what is kept of that."""
     tokens = 64
     need = peak(llama(32_000), evaluating(tokens), DeviceClass.CPU, TextTokens(0, 10**6)).host
@@ -143,7 +143,7 @@ def test_small_windows_are_compared_in_more_memory_than_their_losses_take() -> N
     assert peak(llama(32_000), alone, DeviceClass.CPU, TextTokens(0, 10**6)).host.terms["logits"] == tokens * 32_000 * 12
 
 
-def test_the_engine_takes_the_batches_and_stretches_that_are_reckoned_with() -> None:
+def test_the_engine_uses_the_planned_batches_and_chunks() -> None:
     assert device_memory.TOKENS_PER_BATCH == TOKENS_PER_BATCH
     assert speed.PROMPT == PROMPT
     logits = peak_of(vocab_size=32_000, sequence_length=4096)
@@ -171,7 +171,7 @@ def llama(vocabulary: int, blocks: int = 2) -> ModelOutline:
 
 
 @pytest.mark.parametrize("device", list(DeviceClass))
-def test_zero_shot_tasks_need_the_whole_model_even_at_the_least(device: DeviceClass) -> None:
+def test_zero_shot_tasks_need_the_whole_model_at_least(device: DeviceClass) -> None:
     model, texts, bare = llama(1000, blocks=200), TextTokens(0, 0), spec()
     asked = bare.model_copy(update={"evaluation": bare.evaluation.model_copy(update={"tasks": ["boolq"]})})
     need = peak(model, asked, device, texts, least=True).computing
@@ -180,7 +180,7 @@ def test_zero_shot_tasks_need_the_whole_model_even_at_the_least(device: DeviceCl
     assert peak(model, bare, device, texts, least=True).computing.bytes < need.bytes
 
 
-def test_memory_does_not_grow_with_the_number_of_blocks_and_does_with_the_samples() -> None:
+def test_memory_grows_with_samples_and_not_with_blocks() -> None:
     texts = TextTokens(0, 0)
     few, many = (peak(llama(100, blocks), spec(), DeviceClass.CPU, texts).host.bytes for blocks in (2, 50))
     assert few == many
@@ -189,7 +189,7 @@ def test_memory_does_not_grow_with_the_number_of_blocks_and_does_with_the_sample
 
 
 @pytest.mark.parametrize("device", DeviceClass)
-def test_timing_takes_the_whole_model_and_is_left_out_at_the_least(device: DeviceClass) -> None:
+def test_timing_needs_the_whole_model_and_is_excluded_at_minimum(device: DeviceClass) -> None:
     texts, model = TextTokens(0, 0), llama(100, blocks=400)
     asked = spec().model_copy(update={"evaluation": EvaluationSpec(perplexity=[], speed=True)})
     most, least = (peak(model, asked, device, texts, least=least) for least in (False, True))
@@ -199,7 +199,7 @@ def test_timing_takes_the_whole_model_and_is_left_out_at_the_least(device: Devic
 
 
 @pytest.mark.parametrize("device", DeviceClass)
-def test_the_least_is_less_and_terms_are_all_there_is(device: DeviceClass) -> None:
+def test_the_minimum_is_smaller_and_terms_sum_to_the_total(device: DeviceClass) -> None:
     texts = TextTokens(0, 10**5)
     most, least = (peak(llama(32_000), spec(num_samples=4096), device, texts, least=least) for least in (False, True))
     for need in (most.host, least.host, most.computing, least.computing):

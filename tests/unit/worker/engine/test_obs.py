@@ -36,7 +36,7 @@ def swept(case: Layer, pruned: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("block", [4, 16, 128])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_given_mask_against_a_sweep_written_out(seed: int, block: int) -> None:
+def test_a_given_mask_matches_an_explicit_sweep(seed: int, block: int) -> None:
     case = layer(seed)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     new, mask = update_by_obs(case.weight, case.gram, pruned=pruned, block=block, damping=DAMPING)
@@ -46,7 +46,7 @@ def test_a_given_mask_against_a_sweep_written_out(seed: int, block: int) -> None
     assert errors(case, new).sum() < errors(case, case.weight * ~pruned).sum()
 
 
-def test_the_saliency_is_the_error_that_is_left_when_the_columns_to_the_right_make_up_for_it() -> None:
+def test_saliency_is_the_error_after_compensation_to_the_right() -> None:
     case = layer(3, rows=1, width=8)
     h, j = hessian(case), 2
     factor = torch.linalg.cholesky(torch.linalg.inv(h), upper=True)
@@ -58,7 +58,7 @@ def test_the_saliency_is_the_error_that_is_left_when_the_columns_to_the_right_ma
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.37, 0.5, 0.9])
-def test_the_threshold_is_one_for_all_rows_and_the_count_is_exact(sparsity: float) -> None:
+def test_rows_share_one_threshold_and_the_count_is_exact(sparsity: float) -> None:
     case = layer(4, rows=10, width=24)
     new, mask = update_by_obs(case.weight, case.gram, sparsity=sparsity, block=8, damping=DAMPING)
     assert int(mask.sum()) == int(sparsity * mask.numel())
@@ -67,7 +67,7 @@ def test_the_threshold_is_one_for_all_rows_and_the_count_is_exact(sparsity: floa
         assert len(set(mask.sum(dim=1).tolist())) > 1
 
 
-def test_a_single_block_prunes_what_is_least_at_its_beginning() -> None:
+def test_a_single_block_prunes_the_smallest_initial_saliency() -> None:
     case = layer(5, rows=10, width=24)
     _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, block=128, damping=DAMPING)
     factor = torch.linalg.cholesky(torch.linalg.inv(hessian(case)), upper=True)
@@ -76,7 +76,7 @@ def test_a_single_block_prunes_what_is_least_at_its_beginning() -> None:
 
 
 @pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 4)])
-def test_groups_are_chosen_on_the_way(pattern: tuple[int, int]) -> None:
+def test_groups_are_selected_during_the_sweep(pattern: tuple[int, int]) -> None:
     case, (n, m) = layer(6, rows=12, width=24), pattern
     new, mask = update_by_obs(case.weight, case.gram, pattern=pattern, damping=DAMPING)
     assert ((~mask).reshape(-1, m).sum(dim=1) == n).all()
@@ -87,14 +87,14 @@ def test_groups_are_chosen_on_the_way(pattern: tuple[int, int]) -> None:
     assert errors(case, new).sum() < errors(case, beforehand).sum()
 
 
-def test_inputs_that_are_always_zero_go_first() -> None:
+def test_always_zero_inputs_are_pruned_first() -> None:
     case = layer(7, dead=4)
     _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=DAMPING)
     assert mask[:, ~case.live].all()
 
 
 @given(layers, st.sampled_from([0.0, 0.1, 0.33, 0.9, (2, 4), (1, 4)]), st.sampled_from([4, 128]), st.sampled_from([0.0, 0.01]))
-def test_any_layer_gives_numbers_and_the_counts_asked_for(
+def test_results_are_finite_with_the_requested_counts(
     case: Layer, choice: float | tuple[int, int], block: int, damping: float
 ) -> None:
     weight, gram = case.weight.clone(), case.gram.clone()
@@ -111,13 +111,13 @@ def test_any_layer_gives_numbers_and_the_counts_asked_for(
 
 
 @pytest.mark.parametrize("tokens", [1, 6])
-def test_a_singular_gram_gives_numbers(tokens: int) -> None:
+def test_a_singular_gram_gives_finite_results(tokens: int) -> None:
     case = layer(8, tokens=tokens)
     new, _ = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=0.0)
     assert new.isfinite().all()
 
 
-def test_exactly_one_way_to_a_mask() -> None:
+def test_exactly_one_mask_option_is_required() -> None:
     case = layer(9)
     with pytest.raises(ValueError, match="exactly one"):
         update_by_obs(case.weight, case.gram)

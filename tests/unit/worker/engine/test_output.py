@@ -13,7 +13,7 @@ from worker.engine.model.structure import take_apart
 from worker.engine.output.writer import Change, Changed, Output
 
 
-def test_a_copy_is_byte_for_byte_the_source_and_ticks(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_copy_equals_the_source_and_reports_progress(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     source, ticks = Checkpoint(checkpoint("llama")), list[None]()
     Output(source, tmp_path / "a" / "b").copy_source(lambda: ticks.append(None))
     copied = {path.name for path in (tmp_path / "a" / "b").iterdir()}
@@ -47,7 +47,7 @@ def test_only_the_pruned_weights_of_one_tensor_change(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "granitemoe", "deepseek_v4"])
-def test_masks_and_new_weights_reach_the_loaded_model_whatever_the_form_on_disk(tmp_path: Path, model_type: str) -> None:
+def test_masks_and_weights_reach_the_loaded_model_in_any_layout(tmp_path: Path, model_type: str) -> None:
     """Every second matrix gets new weights, every third stays as it is; the rest is only pruned."""
     source, target = tmp_path / "source", tmp_path / "target"
     tiny_decoders.save(model_type, source)
@@ -74,7 +74,7 @@ def test_masks_and_new_weights_reach_the_loaded_model_whatever_the_form_on_disk(
             assert torch.equal(new, expected), matrix.name
 
 
-def test_new_weights_are_cast_to_the_stored_type(tmp_path: Path) -> None:
+def test_new_weights_are_cast_to_the_stored_dtype(tmp_path: Path) -> None:
     families.save("llama", tmp_path / "source", dtype=torch.bfloat16)
     weights = torch.randn(64, 64)
     written(
@@ -86,9 +86,7 @@ def test_new_weights_are_cast_to_the_stored_type(tmp_path: Path) -> None:
     assert torch.equal(after, weights.clamp(min=0).bfloat16())
 
 
-def test_templates_in_a_folder_are_copied_and_deep_or_hidden_ones_are_not(
-    checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_chat_templates_are_copied_other_folders_are_not(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     folder = tmp_path / "source"
     shutil.copytree(checkpoint("llama"), folder)
     for name in ("additional_chat_templates/tool.jinja", "a/b/c.txt", ".cache/x.json", "pytorch_model.bin.index.json"):

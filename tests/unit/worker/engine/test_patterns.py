@@ -19,13 +19,13 @@ SALIENCIES = st.integers(1, 5).flatmap(
 
 
 @given(SALIENCIES, st.sampled_from([0.0, 0.1, 0.29, 0.5, 0.6, 0.999]))
-def test_unstructured_prunes_what_a_sort_of_each_row_prunes(saliency: list[list[int]], sparsity: float) -> None:
+def test_unstructured_matches_a_sort_of_each_row(saliency: list[list[int]], sparsity: float) -> None:
     pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), sparsity=sparsity)
     np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), sparsity=sparsity))
 
 
 @given(SALIENCIES, st.sampled_from([(2, 4), (4, 8), (1, 4), (3, 4), (1, 2), (5, 12)]))
-def test_n_of_m_prunes_what_a_sort_of_each_group_prunes(saliency: list[list[int]], pattern: tuple[int, int]) -> None:
+def test_n_of_m_matches_a_sort_of_each_group(saliency: list[list[int]], pattern: tuple[int, int]) -> None:
     pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), pattern=pattern)
     np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), pattern=pattern))
 
@@ -34,7 +34,7 @@ CHOICES = st.sampled_from([{"sparsity": 0.29}, {"sparsity": 0.5}, {"pattern": (2
 
 
 @given(SALIENCIES, CHOICES, st.sampled_from([0.0, 0.3, 0.5, 0.99, 1.0]))
-def test_a_part_is_the_least_salient_of_what_is_pruned_in_the_end(
+def test_a_part_is_the_least_salient_of_the_final_mask(
     saliency: list[list[int]], choice: dict[str, object], share: float
 ) -> None:
     values = torch.tensor(saliency, dtype=torch.float32)
@@ -47,7 +47,7 @@ def test_a_part_is_the_least_salient_of_what_is_pruned_in_the_end(
 
 
 @given(SALIENCIES, CHOICES)
-def test_parts_grow_into_the_whole(saliency: list[list[int]], choice: dict[str, object]) -> None:
+def test_parts_grow_monotonically_into_the_whole(saliency: list[list[int]], choice: dict[str, object]) -> None:
     values = torch.tensor(saliency, dtype=torch.float32)
     parts = [select_part(values, share, **choice) for share in (0.0, 0.2, 0.6, 0.9, 1.0)]  # type: ignore[arg-type]
     assert not parts[0].any()
@@ -67,6 +67,6 @@ def test_parts_grow_into_the_whole(saliency: list[list[int]], choice: dict[str, 
         ({"pattern": (2, 5)}, "5 divides"),
     ],
 )
-def test_what_does_not_fit_is_refused(choice: dict[str, object], message: str) -> None:
+def test_a_pattern_that_does_not_divide_is_refused(choice: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         select_pruned(torch.ones(2, 24), **choice)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def by_transformers(folder: Path, windows: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 @pytest.mark.parametrize("logits_at_a_time", [1 << 24, 5 * families.VOCABULARY])
-def test_it_is_what_the_whole_model_gives(
+def test_perplexity_matches_the_whole_model(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
     monkeypatch.setattr(import_module("worker.engine.evaluation.perplexity"), "_LOGITS", logits_at_a_time)
@@ -49,14 +49,14 @@ def test_half_precision_agrees_with_transformers(tmp_path: Path, family: str, dt
     assert measured == pytest.approx(by_transformers(source, windows), rel=2e-2)
 
 
-def test_batches_that_do_not_come_out_even_lose_no_window(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uneven_batches_lose_no_window(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
     windows = families.tokens(samples=5)
     measured = perplexity(checkpoint("falcon_alibi"), windows, device="cpu").value
     assert measured == pytest.approx(by_transformers(checkpoint("falcon_alibi"), windows), rel=1e-5)
 
 
-def test_the_observer_hears_of_every_block_and_can_stop_it(checkpoint: Checkpoints) -> None:
+def test_the_observer_is_notified_of_every_block_and_can_stop(checkpoint: Checkpoints) -> None:
     watcher = Watcher()
     perplexity(checkpoint("llama"), families.tokens(), device="cpu", observer=watcher)
     assert [told[:3] for told in watcher.told if told[0] == "finished"] == [("finished", i, 3) for i in range(3)]
@@ -64,12 +64,12 @@ def test_the_observer_hears_of_every_block_and_can_stop_it(checkpoint: Checkpoin
         perplexity(checkpoint("llama"), families.tokens(), device="cpu", observer=Watcher(stop_at=watcher.ticks))
 
 
-def test_windows_too_short_to_predict_anything_are_refused(checkpoint: Checkpoints) -> None:
+def test_windows_too_short_to_predict_a_token_are_refused(checkpoint: Checkpoints) -> None:
     with pytest.raises(ValueError, match="Tokens"):
         perplexity(checkpoint("llama"), torch.zeros(2, 1, dtype=torch.int64), device="cpu")
 
 
-def test_a_head_that_gives_no_numbers_is_reported(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_a_head_with_nonfinite_output_is_reported(checkpoint: Checkpoints, tmp_path: Path) -> None:
     shutil.copytree(checkpoint("llama"), tmp_path / "m")
     tensors = load_file(tmp_path / "m" / "model.safetensors")
     tensors["lm_head.weight"][:] = float("nan")

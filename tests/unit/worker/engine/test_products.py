@@ -38,36 +38,36 @@ def seen(run: Callable[[], Any], **matrices: Tensor) -> list[tuple[str, Tensor, 
         lambda: torch.mm(X, TURNED[1]),
     ],
 )
-def test_a_product_is_seen_however_it_is_written(run: Callable[[], Any]) -> None:
+def test_a_product_is_traced_in_every_notation(run: Callable[[], Any]) -> None:
     found = seen(run, a=STACK[0], b=STACK[1], c=TURNED[0].t(), d=TURNED[1].t())
     assert [name for name, _, _ in found] in (["b"], ["d"])
     assert torch.equal(found[0][1], X)
 
 
 @pytest.mark.parametrize("run", [lambda: torch.bmm(X.expand(2, 3, 5), TURNED), lambda: X.expand(2, 3, 5) @ TURNED])
-def test_a_product_with_a_whole_stack_is_seen_slice_by_slice(run: Callable[[], Any]) -> None:
+def test_a_product_with_a_stack_is_traced_slice_by_slice(run: Callable[[], Any]) -> None:
     found = seen(run, a=TURNED[0].t(), b=TURNED[1].t())
     assert [(name, is_slice) for name, _, is_slice in found] == [("a", True), ("b", True)]
     assert all(torch.equal(x, X) for _, x, _ in found)
 
 
-def test_a_matrix_the_other_way_round_is_not_the_one_that_was_meant() -> None:
+def test_a_product_with_the_transposed_matrix_is_ignored() -> None:
     square = torch.randn(5, 5)
     assert seen(lambda: X @ square, a=square) == []
     assert len(seen(lambda: X @ square.T, a=square)) == 1
 
 
-def test_other_products_and_other_uses_are_passed_by() -> None:
+def test_other_products_and_uses_are_ignored() -> None:
     assert seen(lambda: (X @ torch.randn(5, 2), STACK[1] * 2, STACK.sum(), X @ X.T), a=STACK[0], b=STACK[1]) == []
 
 
-def test_fast_layers_are_seen() -> None:
+def test_fast_layers_are_traced() -> None:
     layer = nn.Linear(5, 4)
     with torch.no_grad(), fast_linears(layer):
         assert [name for name, _, _ in seen(lambda: layer(X), a=layer.weight)] == ["a"]
 
 
-def test_what_is_multiplied_with_the_same_inputs_is_told_so() -> None:
+def test_matrices_with_shared_inputs_are_reported() -> None:
     keys: list[tuple[Any, ...]] = []
     views = {place(STACK[0]): "a", place(STACK[1]): "b"}
     with Products(views, lambda _name, _x, key, _is_slice: keys.append(key)):

@@ -79,7 +79,7 @@ def solved(weight: Tensor, x: Tensor, dense_x: Tensor, lack: Tensor | None) -> T
 
 
 @pytest.mark.parametrize("family", BLOCKS)
-def test_every_stage_makes_up_for_what_the_stages_before_it_lack(checkpoint: Checkpoints, tmp_path: Path, family: str) -> None:
+def test_every_stage_compensates_the_error_of_earlier_stages(checkpoint: Checkpoints, tmp_path: Path, family: str) -> None:
     run(checkpoint(family), tmp_path, EXACT)
     after = load_file(tmp_path / "model.safetensors")
     layers, stages = BLOCKS[family]
@@ -102,7 +102,7 @@ def test_every_stage_makes_up_for_what_the_stages_before_it_lack(checkpoint: Che
 
 
 @pytest.mark.parametrize("recipe", [{"preset": "best"}, {"preset": "balanced"}])
-def test_the_model_is_closer_to_the_dense_one_than_layer_by_layer(
+def test_the_model_is_closer_to_the_dense_one_than_layerwise(
     checkpoint: Checkpoints, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
     distances = []
@@ -116,7 +116,7 @@ def test_the_model_is_closer_to_the_dense_one_than_layer_by_layer(
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "falcon", "gemma2"])
-def test_how_samples_are_batched_does_not_matter(
+def test_the_batch_size_does_not_matter(
     checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     found = []
@@ -137,7 +137,7 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_mixtures_shared_blocks_and_recurrent_ones_are_pruned_too(tmp_path: Path, family: str) -> None:
+def test_mixtures_and_shared_and_recurrent_blocks_are_pruned(tmp_path: Path, family: str) -> None:
     tiny_decoders.save(family, tmp_path / "source")
     tokens = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
     report = run(tmp_path / "source", tmp_path / "target", {"preset": "best"}, tokens)
@@ -147,13 +147,13 @@ def test_mixtures_shared_blocks_and_recurrent_ones_are_pruned_too(tmp_path: Path
     assert perplexity(tmp_path / "target", tokens, device="cpu").value > 0
 
 
-def test_the_same_run_twice_gives_the_same_bytes(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(checkpoint: Checkpoints, tmp_path: Path) -> None:
     for name in "ab":
         run(checkpoint("qwen3"), tmp_path / name, {"preset": "best"})
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
 
-def test_what_a_block_needed_is_let_go_at_once(checkpoint: Checkpoints) -> None:
+def test_activations_of_a_block_are_released_at_once(checkpoint: Checkpoints) -> None:
     """Without waiting for the collector of circles, in whose time a few blocks' activations would pile up."""
     arch, device = take_apart(checkpoint("llama")), torch.device("cpu")
     stream = record(arch, TOKENS, device, lambda: None)

@@ -44,7 +44,7 @@ def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
 
 @settings(max_examples=sized(12, 50))
 @given(st.integers(0, 2**32), st.sampled_from([{}, N_OF_M]))
-def test_if_better_never_enlarges_the_true_error_of_a_row(seed: int, pattern: dict[str, Any]) -> None:
+def test_if_better_never_increases_the_true_error_of_a_row(seed: int, pattern: dict[str, Any]) -> None:
     layer, x = layer_and_inputs(seed)
     weight = layer.weight.clone()
     first = pruned_by({"refinement": {"method": "none"}} | pattern, layer, x).pruned
@@ -53,7 +53,7 @@ def test_if_better_never_enlarges_the_true_error_of_a_row(seed: int, pattern: di
     assert (true_errors(weight, final, x) <= true_errors(weight, first, x) * (1 + 1e-5)).all()
 
 
-def test_always_takes_rows_that_if_better_refuses() -> None:
+def test_always_accepts_rows_that_if_better_rejects() -> None:
     refused = 0
     for seed in range(5):
         layer, x = layer_and_inputs(seed)
@@ -66,7 +66,7 @@ def test_always_takes_rows_that_if_better_refuses() -> None:
 
 @settings(max_examples=sized(10, 30))
 @given(st.integers(0, 2**32), st.sampled_from([IF_BETTER, ALWAYS]))
-def test_the_reported_errors_and_swaps_are_those_of_the_mask(seed: int, recipe: dict[str, Any]) -> None:
+def test_reported_errors_and_swaps_match_the_mask(seed: int, recipe: dict[str, Any]) -> None:
     layer, x = layer_and_inputs(seed)
     weight = layer.weight.clone()
     first = pruned_by({"refinement": {"method": "none"}}, layer, x)
@@ -79,7 +79,7 @@ def test_the_reported_errors_and_swaps_are_those_of_the_mask(seed: int, recipe: 
     assert torch.equal(layer.weight, weight)
 
 
-def test_refinement_keeps_to_its_targets() -> None:
+def test_refinement_changes_its_targets_only() -> None:
     recipe = {"refinement": {"accept": "always", "targets": "attention", "update_threshold": 0}}
     swaps = []
     for path in ("self_attn.q_proj", "attention.dense", "self_attention.query_key_value", "mlp.up_proj", "fc1"):
@@ -104,7 +104,7 @@ def test_the_threshold_is_per_sample_in_the_recipe() -> None:
         assert (prune(Task("q", layer.weight, statistics, recipe, 0.5, 20), Stopwatch()).swaps > 0) == moved
 
 
-def test_a_weight_that_is_no_number_is_reported() -> None:
+def test_a_nonfinite_weight_is_reported() -> None:
     layer, x = layer_and_inputs(0)
     layer.weight[3, 4] = float("nan")
     with pytest.raises(NumericalFailure, match="q_proj"):

@@ -30,7 +30,7 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_an_empty_recipe_is_wanda_then_dsnot_that_only_accepts_improvements() -> None:
+def test_an_empty_recipe_is_wanda_with_improving_dsnot() -> None:
     assert Recipe.from_dict({}).to_dict() == FULL
 
 
@@ -49,12 +49,12 @@ def test_an_empty_recipe_is_wanda_then_dsnot_that_only_accepts_improvements() ->
         {"refinement": {"method": "swaps"}, "update": {"method": "least_squares"}, "objective": "propagated"},
     ],
 )
-def test_a_filled_in_recipe_survives_json_and_gives_the_same_recipe(given: dict[str, Any]) -> None:
+def test_a_completed_recipe_survives_a_json_round_trip(given: dict[str, Any]) -> None:
     recipe = Recipe.from_dict(given)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-def test_presets_fill_what_they_stand_for() -> None:
+def test_presets_fill_in_their_fields() -> None:
     paper = Recipe.from_dict({"preset": "dsnot-paper"}).to_dict()
     reference = Recipe.from_dict({"preset": "dsnot-reference"}).to_dict()
     assert paper["refinement"] == DSNOT | {"accept": "always"}
@@ -66,7 +66,7 @@ def test_presets_fill_what_they_stand_for() -> None:
     }
 
 
-def test_every_method_is_read_with_its_defaults() -> None:
+def test_every_method_is_parsed_with_its_defaults() -> None:
     def read(**recipe: Any) -> Recipe:
         return Recipe.from_dict(recipe)
 
@@ -79,19 +79,19 @@ def test_every_method_is_read_with_its_defaults() -> None:
     assert read().objective is Objective.LAYERWISE
 
 
-def test_only_admm_with_the_mask_joint_finds_the_mask_itself() -> None:
+def test_only_admm_with_a_joint_mask_selects_the_mask() -> None:
     assert Recipe.from_dict({"update": {"method": "admm"}}).has_joint_mask
     assert not Recipe.from_dict({"update": {"method": "admm", "mask": "given"}}).has_joint_mask
     assert not Recipe.from_dict({"update": {"method": "obs"}}).has_joint_mask
     assert not Recipe.from_dict({}).has_joint_mask
 
 
-def test_a_recipe_that_is_changed_is_checked_again() -> None:
+def test_a_modified_recipe_is_validated_again() -> None:
     with pytest.raises(ValueError, match=r"recipe\.objective cannot be propagated"):
         replace(Recipe.from_dict({}), objective=Objective.PROPAGATED)
 
 
-def test_fields_beside_a_preset_win() -> None:
+def test_fields_next_to_a_preset_take_precedence() -> None:
     recipe = Recipe.from_dict({"preset": "dsnot-paper", "criterion": "magnitude", "refinement": {"max_cycles": 7}})
     assert recipe.to_dict()["criterion"] == "magnitude"
     assert recipe.to_dict()["refinement"] == DSNOT | {"accept": "always", "max_cycles": 7}
@@ -147,12 +147,12 @@ def test_fields_beside_a_preset_win() -> None:
         ({"criterion": ["wanda"]}, r"recipe\.criterion"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(given: dict[str, Any], message: str) -> None:
+def test_an_invalid_recipe_names_the_field(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe.from_dict(given)
 
 
-def test_a_pattern_that_does_not_divide_a_matrix_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_pattern_that_does_not_divide_a_matrix_names_it(tmp_path: Path) -> None:
     described = outline(families.save("llama", tmp_path))
     Recipe.from_dict({"pattern": {"type": "n:m", "n": 2, "m": 32}}).check(described)
     recipe = Recipe.from_dict({"pattern": {"type": "n:m", "n": 2, "m": 64}})

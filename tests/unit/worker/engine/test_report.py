@@ -4,7 +4,7 @@ from worker.engine import report
 from worker.engine.report import MatrixReport, Part, SparsityReport, Stopwatch
 
 
-def test_the_time_of_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nested_parts_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(report, "perf_counter", lambda: now)
     watch = Stopwatch()
@@ -21,7 +21,7 @@ def matrix(name: str, shape: tuple[int, int], sparsity: float, *, error: float =
     return MatrixReport(name, shape, sparsity, 0.3, 0.25, error, 1, {"max_swaps": 2}, tokens, 0.5)
 
 
-def test_the_whole_is_weighed_by_the_size_of_its_matrices() -> None:
+def test_the_total_is_weighted_by_matrix_size() -> None:
     small, large = matrix("a", (2, 5), 0.1), matrix("b", (3, 30), 0.6, error=0.1)
     found = SparsityReport.of([[small], [], [large]], block_parameters=125, seconds={"io": 1.0})
     assert found.sparsity == pytest.approx((1 + 54) / 100)

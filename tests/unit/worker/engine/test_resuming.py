@@ -67,7 +67,7 @@ def bits(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_run_that_goes_on_gives_the_bits_of_one_in_one_piece(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
+def test_a_resumed_run_gives_the_bits_of_an_uninterrupted_one(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     source, recipe = families.save("llama", tmp_path / "source", dtype=dtype), RECIPES[name]
     whole = run(source, tmp_path / "whole", None, StopAt(), recipe)
     for at in (1, 2):
@@ -80,7 +80,7 @@ def test_a_run_that_goes_on_gives_the_bits_of_one_in_one_piece(tmp_path: Path, n
 
 
 @pytest.mark.parametrize("model_type", ["mixtral", "gpt_oss", "zamba", "gpt2"])
-def test_a_run_goes_on_whatever_the_form_on_disk(tmp_path: Path, model_type: str) -> None:
+def test_a_run_resumes_with_any_checkpoint_layout(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "source")
     whole, again = StopAt(), StopAt()
     recipe = {"preset": "best"}
@@ -97,7 +97,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, Path.unlink], ids=["damaged", "lost"])
-def test_only_a_block_that_cannot_be_used_is_pruned_again(
+def test_only_an_unusable_block_is_pruned_again(
     checkpoint: Callable[[str], Path], tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     source = checkpoint("llama")
@@ -111,14 +111,14 @@ def test_only_a_block_that_cannot_be_used_is_pruned_again(
 
 
 @pytest.mark.parametrize("other", [{"preset": "best"}, BALANCED | {"pattern": {"type": "n:m", "n": 2, "m": 4}}], ids=str)
-def test_blocks_of_another_run_are_not_taken(checkpoint: Callable[[str], Path], tmp_path: Path, other: dict[str, Any]) -> None:
+def test_blocks_of_another_run_are_not_used(checkpoint: Callable[[str], Path], tmp_path: Path, other: dict[str, Any]) -> None:
     run(checkpoint("llama"), tmp_path / "other", tmp_path / "journal", StopAt(), other)
     observer = StopAt()
     run(checkpoint("llama"), tmp_path / "target", tmp_path / "journal", observer)
     assert (observer.resumed, observer.pruned) == ([], [0, 1, 2])
 
 
-def test_blocks_of_another_checkpoint_are_not_taken(tmp_path: Path) -> None:
+def test_blocks_of_another_checkpoint_are_not_used(tmp_path: Path) -> None:
     source = families.save("llama", tmp_path / "source")
     journal = interrupted(source, tmp_path, 2)
     weights = source / "model.safetensors"

@@ -12,7 +12,7 @@ from worker.engine.activations.store import Shelf, free_memory
 
 @pytest.mark.parametrize("room", [0, 10**9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64], ids=str)
-def test_what_is_put_there_is_a_copy(tmp_path: Path, dtype: torch.dtype, room: int) -> None:
+def test_stored_tensors_are_copies(tmp_path: Path, dtype: torch.dtype, room: int) -> None:
     shelf, x = Shelf(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
     kept = shelf.put(x)
     before = x.clone()
@@ -21,7 +21,7 @@ def test_what_is_put_there_is_a_copy(tmp_path: Path, dtype: torch.dtype, room: i
     assert torch.equal(kept, before)
 
 
-def test_memory_is_used_again_by_tensors_of_the_same_size_only() -> None:
+def test_memory_is_reused_by_tensors_of_equal_size_only() -> None:
     shelf = Shelf(room=10**9)
     first = shelf.put(torch.ones(8, 4))
     place = first.data_ptr()
@@ -32,7 +32,7 @@ def test_memory_is_used_again_by_tensors_of_the_same_size_only() -> None:
     assert shelf.in_memory == 2 * 8 * 4 * 4
 
 
-def test_a_tensor_of_the_same_size_takes_the_place_of_another() -> None:
+def test_a_tensor_of_equal_size_replaces_another() -> None:
     shelf = Shelf(room=10**9)
     kept = shelf.put(torch.ones(3))
     assert shelf.replace(kept, torch.zeros(3)).data_ptr() == kept.data_ptr()
@@ -40,7 +40,7 @@ def test_a_tensor_of_the_same_size_takes_the_place_of_another() -> None:
     assert torch.equal(shelf.replace(kept, torch.ones(2)), torch.ones(2))
 
 
-def test_beyond_the_room_files_without_names_are_used(tmp_path: Path) -> None:
+def test_over_the_memory_limit_unnamed_files_are_used(tmp_path: Path) -> None:
     shelf = Shelf(room=100, scratch=tmp_path)
     kept = [shelf.put(torch.full((16,), float(i))) for i in range(4)]
     assert (shelf.in_memory, shelf.in_files) == (64, 192)
@@ -58,7 +58,7 @@ def test_without_a_folder_everything_stays_in_memory() -> None:
     assert (shelf.in_memory, shelf.in_files) == (64, 0)
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's own refusal, of more than any disk has."""
     real = os.posix_fallocate
     monkeypatch.setattr(os, "posix_fallocate", lambda descriptor, start, _size: real(descriptor, start, 1 << 62))
@@ -71,7 +71,7 @@ def test_free_memory_is_no_more_than_the_host_has() -> None:
     assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def test_where_activations_lie_changes_no_bit(
+def test_the_location_of_activations_changes_no_bit(
     checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, found = Recipe.from_dict({"preset": "balanced"}), []

@@ -56,9 +56,7 @@ def module_of(model: Any, name: str) -> nn.Linear:
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_only_reported_matrices_change_and_their_zeros_are_as_reported(
-    checkpoint: Checkpoints, tmp_path: Path, family: str
-) -> None:
+def test_only_reported_matrices_change_with_the_reported_zeros(checkpoint: Checkpoints, tmp_path: Path, family: str) -> None:
     report = run(checkpoint(family), tmp_path)
     before, after = weights(checkpoint(family)), weights(tmp_path)
     assert {n: (t.dtype, t.shape) for n, t in after.items()} == {n: (t.dtype, t.shape) for n, t in before.items()}
@@ -78,9 +76,7 @@ def test_only_reported_matrices_change_and_their_zeros_are_as_reported(
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_every_block_is_pruned_by_the_inputs_that_the_pruned_blocks_before_it_give(
-    checkpoint: Checkpoints, tmp_path: Path, family: str
-) -> None:
+def test_every_block_sees_the_inputs_of_the_pruned_blocks_before(checkpoint: Checkpoints, tmp_path: Path, family: str) -> None:
     """The whole model in transformers with plain hooks, its first blocks replaced by pruned ones."""
     report = run(checkpoint(family), tmp_path, WANDA)
     model, pruned, tokens = families.load(checkpoint(family)), families.load(tmp_path), families.tokens()
@@ -103,7 +99,7 @@ def test_every_block_is_pruned_by_the_inputs_that_the_pruned_blocks_before_it_gi
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
 @pytest.mark.parametrize("preset", ["dsnot-paper", "dsnot-reference"])
-def test_the_first_block_is_refined_as_a_search_row_by_row_refines_it(
+def test_the_first_block_matches_a_row_by_row_search(
     checkpoint: Checkpoints, tmp_path: Path, preset: str, pattern: tuple[int, int] | None
 ) -> None:
     report = run(checkpoint("opt"), tmp_path, {"preset": preset} | (TWO_OF_FOUR if pattern else {}))
@@ -140,7 +136,7 @@ def test_the_first_block_is_refined_as_a_search_row_by_row_refines_it(
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "falcon"])
 @pytest.mark.parametrize("accept", ["always", "if_better"])
-def test_reported_errors_are_those_of_the_layers_on_the_same_inputs(
+def test_reported_errors_match_the_layers_on_the_same_inputs(
     checkpoint: Checkpoints, tmp_path: Path, family: str, accept: str
 ) -> None:
     report = run(checkpoint(family), tmp_path, {"refinement": {"accept": accept}})
@@ -167,14 +163,14 @@ def test_n_of_m_leaves_at_most_n_weights_in_every_group(checkpoint: Checkpoints,
         assert sum(matrix.swaps for matrix in report.matrices) > 0
 
 
-def test_the_same_run_twice_gives_the_same_bytes(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(checkpoint: Checkpoints, tmp_path: Path) -> None:
     reports = [run(checkpoint("gemma3"), tmp_path / name) for name in "ab"]
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
     assert [m.error for m in reports[0].matrices] == [m.error for m in reports[1].matrices]
 
 
 @pytest.mark.parametrize("family", ["gemma2", "falcon_alibi", "opt"])
-def test_how_samples_are_batched_does_not_matter(
+def test_the_batch_size_does_not_matter(
     checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     masks = []
@@ -187,7 +183,7 @@ def test_how_samples_are_batched_does_not_matter(
     assert (masks[0] != masks[2]).double().mean() < 1e-3
 
 
-def test_shards_index_and_companions_are_kept(tmp_path: Path) -> None:
+def test_shards_index_and_other_files_are_kept(tmp_path: Path) -> None:
     source = families.save("llama", tmp_path / "source", shard="100KB")
     shards = sorted(path.name for path in source.glob("*.safetensors"))
     assert len(shards) > 2
@@ -213,7 +209,7 @@ def test_shards_index_and_companions_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["dsnot-paper", "balanced", "best"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_checkpoints_keep_their_type_and_load(tmp_path: Path, dtype: torch.dtype, preset: str) -> None:
+def test_half_precision_checkpoints_keep_their_dtype_and_load(tmp_path: Path, dtype: torch.dtype, preset: str) -> None:
     source = families.save("llama_tied", tmp_path / "source", dtype=dtype)
     report = run(source, tmp_path / "target", {"preset": preset})
     model = families.load(tmp_path / "target")
@@ -224,7 +220,7 @@ def test_half_precision_checkpoints_keep_their_type_and_load(tmp_path: Path, dty
         assert model(input_ids=families.tokens()).logits.isfinite().all()
 
 
-def test_zeros_that_were_there_are_counted(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_zeros_of_the_source_are_counted(checkpoint: Checkpoints, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(checkpoint("llama"), source)
     tensors = load_file(source / "model.safetensors")
@@ -251,7 +247,7 @@ def test_a_checkpoint_without_base_prefix_keeps_its_names(checkpoint: Checkpoint
     assert all(torch.equal(tensor, expected["model." + name]) for name, tensor in found.items())
 
 
-def test_the_observer_is_told_of_every_block_in_order(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_the_observer_is_notified_of_every_block_in_order(checkpoint: Checkpoints, tmp_path: Path) -> None:
     watcher = Watcher()
     report = run(checkpoint("llama"), tmp_path, observer=watcher)
     starts = [told for told in watcher.told if told[0] == "started"]
@@ -283,13 +279,13 @@ def test_an_exception_of_the_observer_stops_the_run(checkpoint: Checkpoints, tmp
         torch.zeros(1, 65, dtype=torch.int64),
     ],
 )
-def test_tokens_that_do_not_fit_the_model_are_refused(checkpoint: Checkpoints, tmp_path: Path, tokens: Tensor) -> None:
+def test_tokens_outside_the_vocabulary_are_refused(checkpoint: Checkpoints, tmp_path: Path, tokens: Tensor) -> None:
     with pytest.raises(ValueError, match=r"[Tt]oken"):
         run(checkpoint("llama"), tmp_path / "target", tokens=tokens)
     assert not (tmp_path / "target").exists()
 
 
-def test_a_recipe_that_does_not_fit_the_model_leaves_nothing(checkpoint: Checkpoints, tmp_path: Path) -> None:
+def test_an_incompatible_recipe_leaves_no_output(checkpoint: Checkpoints, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not divide"):
         run(checkpoint("llama"), tmp_path / "target", {"pattern": {"type": "n:m", "n": 2, "m": 64}})
     assert not (tmp_path / "target").exists()
@@ -319,9 +315,7 @@ def broken(source: Path, target: Path, name: str, value: float | None) -> Path:
         ("model.embed_tokens.weight", float("nan"), r"layers\.0"),
     ],
 )
-def test_numbers_that_are_not_finite_are_named(
-    checkpoint: Checkpoints, tmp_path: Path, name: str, value: float, message: str
-) -> None:
+def test_nonfinite_numbers_are_named(checkpoint: Checkpoints, tmp_path: Path, name: str, value: float, message: str) -> None:
     source = broken(checkpoint("llama"), tmp_path / "source", name, value)
     tokens = torch.zeros(2, 8, dtype=torch.int64)
     with pytest.raises(NumericalFailure, match=message):

@@ -21,7 +21,7 @@ def measured(*batches: Tensor) -> InputStatistics:
 
 
 @pytest.mark.parametrize("offset", [0.0, 300.0])
-def test_all_figures_are_those_of_numpy_in_double_precision(offset: float) -> None:
+def test_all_figures_match_numpy_in_double_precision(offset: float) -> None:
     x = inputs(offset)
     flat = x.double().numpy().reshape(-1, 12)
     ours = measured(x)
@@ -34,7 +34,7 @@ def test_all_figures_are_those_of_numpy_in_double_precision(offset: float) -> No
     assert ours.tokens == 120
 
 
-def test_how_samples_are_batched_changes_no_bit() -> None:
+def test_the_batch_size_changes_no_bit() -> None:
     x = inputs()
     together, apart = measured(x), measured(x[:1], x[1:5], x[5:])
     for name in ("mean", "variance", "within_variance", "norm", "gram", "examples"):
@@ -51,7 +51,7 @@ def test_examples_are_tokens_of_every_sample() -> None:
     assert all((x == example).all(dim=2).any() for example in examples)
 
 
-def test_more_examples_than_there_is_room_for_at_once_are_all_kept_in_order() -> None:
+def test_examples_beyond_one_buffer_are_all_kept_in_order() -> None:
     x = torch.arange(3000.0).reshape(50, 60, 1)
     kept = InputStatistics(1, device=torch.device("cpu"), with_gram=False, examples_per_sample=60)
     for sample in x:
@@ -60,6 +60,6 @@ def test_more_examples_than_there_is_room_for_at_once_are_all_kept_in_order() ->
     assert torch.equal(kept.examples, x.reshape(3000, 1))
 
 
-def test_lower_precision_is_summed_in_float32_or_better() -> None:
+def test_lower_precision_is_accumulated_in_float32_or_better() -> None:
     x = inputs().bfloat16()
     np.testing.assert_allclose(measured(x).mean, x.double().mean(dim=(0, 1)), rtol=1e-5, atol=1e-6)

@@ -38,15 +38,15 @@ def found(run: Callable[[Tensor], object]) -> list[float]:
         lambda y: (RESIDUAL.view(6, 4) + y.view(6, 4)).view(2, 3, 4),
     ],
 )
-def test_what_a_product_is_added_to_is_seen_however_it_is_written(run: Callable[[Tensor], object]) -> None:
+def test_the_addend_of_a_product_is_traced_in_every_notation(run: Callable[[Tensor], object]) -> None:
     assert found(run) == [10.0]
 
 
-def test_a_branch_and_the_residual_stream_are_both_seen() -> None:
+def test_a_branch_and_the_residual_stream_are_both_traced() -> None:
     assert found(lambda y: (BRANCH + y) + RESIDUAL) == [100.0, 10.0]
 
 
-def test_a_sum_that_goes_on_into_the_next_step_is_complete() -> None:
+def test_a_sum_continued_in_the_next_step_is_complete() -> None:
     def run(y: Tensor) -> Tensor:
         hidden = RESIDUAL + y
         return hidden + functional.layer_norm(hidden, (4,))
@@ -63,7 +63,7 @@ def test_a_sum_that_goes_on_into_the_next_step_is_complete() -> None:
         lambda y: y + RESIDUAL[0],
     ],
 )
-def test_what_is_not_the_product_itself_or_not_of_its_size_is_passed_by(run: Callable[[Tensor], object]) -> None:
+def test_views_of_a_product_and_other_sizes_are_ignored(run: Callable[[Tensor], object]) -> None:
     assert found(run) == []
 
 
@@ -78,7 +78,7 @@ def test_two_products_are_addends_of_each_other() -> None:
     assert seen == [("one", 100.0), ("other", 1.0), ("one", 10.0), ("other", 10.0)]
 
 
-def test_nothing_is_followed_after_forgetting() -> None:
+def test_nothing_is_traced_after_the_reset() -> None:
     seen: list[str] = []
     sums = Sums[str](lambda tag, _addend: seen.append(tag))
     product = PRODUCT.clone()

@@ -30,7 +30,7 @@ def searched(a: Tensor, b: Tensor, z: Tensor, rho: Tensor, group: int) -> Tensor
 
 @pytest.mark.parametrize("group", [4, 8])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_best_swap_within_groups(seed: int, group: int) -> None:
+def test_the_best_swap_within_groups_matches_brute_force(seed: int, group: int) -> None:
     a, b, z, rho = state(seed)
     found = best_within_groups(a, b, z, group=group, shared=correlations(rho))
     expected = searched(a, b, z, rho, group)
@@ -40,7 +40,7 @@ def test_the_best_swap_within_groups(seed: int, group: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_best_swap_anywhere_is_found_wherever_one_improves(seed: int) -> None:
+def test_the_best_swap_anywhere_is_found_if_one_improves(seed: int) -> None:
     a, b, z, rho = state(seed)
     least = torch.full((len(z), 1), 1e-3)
     found = best_anywhere(a, b, z, least=least, shared=correlations(rho))

@@ -61,7 +61,7 @@ def test_no_row_gets_worse_and_counts_are_kept(
 
 
 @given(layers, st.sampled_from(PATTERNS), st.sampled_from([0.1, 0.5, 0.9]), st.booleans())
-def test_no_swap_is_left_that_improves_a_row(case: Layer, pattern: tuple[int, int] | None, sparsity: float, wanted: bool) -> None:
+def test_no_improving_swap_is_left(case: Layer, pattern: tuple[int, int] | None, sparsity: float, wanted: bool) -> None:
     first = wanda_mask(case, pattern, sparsity)
     final = refined(case, first, pattern=pattern, wanted=wanted)
     part = ((case.weight * first).double() * case.gram.double().diagonal().sqrt()).abs()
@@ -80,7 +80,7 @@ def every_mask(pattern: tuple[int, int] | None) -> Tensor:
 
 @pytest.mark.parametrize("wanted", [False, True])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_against_the_search_of_all_masks(pattern: tuple[int, int] | None, wanted: bool) -> None:
+def test_results_are_compared_with_the_search_of_all_masks(pattern: tuple[int, int] | None, wanted: bool) -> None:
     """Single swaps end in a local optimum; on small layers it is mostly the best mask there is, and never below it."""
     optimal, moved, start_gap, end_gap = [], 0, 0.0, 0.0
     for seed in range(20):
@@ -99,7 +99,7 @@ def test_against_the_search_of_all_masks(pattern: tuple[int, int] | None, wanted
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_the_same_layer_gives_the_same_mask_and_a_row_ends_as_well_alone(pattern: tuple[int, int] | None) -> None:
+def test_masks_are_deterministic_and_independent_of_other_rows(pattern: tuple[int, int] | None) -> None:
     case = layer(3, rows=40, width=64, tokens=300)
     first = wanda_mask(case, pattern)
     whole = refined(case, first, pattern=pattern)
@@ -113,14 +113,14 @@ def test_the_same_layer_gives_the_same_mask_and_a_row_ends_as_well_alone(pattern
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_many_tokens_and_few_give_the_same_mask_if_they_say_the_same(wanted: bool) -> None:
+def test_scaling_the_statistics_does_not_change_the_mask(wanted: bool) -> None:
     case = layer(4, rows=20, width=32)
     first = wanda_mask(case, None)
     many = replace(case, gram=case.gram * 1024, wanted=case.wanted * 1024)
     assert torch.equal(refined(many, first, wanted=wanted), refined(case, first, wanted=wanted))
 
 
-def test_outputs_that_are_the_layers_own_need_not_be_given() -> None:
+def test_the_layers_own_outputs_need_not_be_given() -> None:
     case = layer(7, rows=20, width=32)
     first, own = wanda_mask(case, None), replace(case, wanted=case.weight @ case.gram)
     given_own, left_out = (errors(case, case.weight * ~refined(own, first, wanted=wanted)) for wanted in (True, False))
@@ -139,7 +139,7 @@ def test_nothing_is_changed_in_place(pattern: tuple[int, int] | None) -> None:
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_a_row_that_came_out_worse_gets_its_mask_back(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_got_worse_is_reverted(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     case = layer(9, rows=40)
     first = select_pruned(torch.rand(40, 16, generator=torch.Generator().manual_seed(9)), sparsity=0.5)
     moved = first.roll(1, dims=1)
@@ -150,14 +150,14 @@ def test_a_row_that_came_out_worse_gets_its_mask_back(wanted: bool, monkeypatch:
     assert torch.equal(final, torch.where((after < before)[:, None], moved, first))
 
 
-def test_no_swaps_leave_the_mask_as_it_is() -> None:
+def test_zero_swaps_leave_the_mask_unchanged() -> None:
     case = layer(5)
     first = wanda_mask(case, None)
     assert torch.equal(refined(case, first, most=0), first)
     assert not torch.equal(refined(case, first, most=1), first)
 
 
-def test_inputs_that_are_always_zero_everywhere_leave_the_mask_as_it_is() -> None:
+def test_all_zero_inputs_leave_the_mask_unchanged() -> None:
     case = layer(6, dead=16)
     first = wanda_mask(case, None)
     assert torch.equal(refined(case, first), first)
