@@ -202,6 +202,7 @@ def test_every_action_is_audited_with_its_actor_and_outcome(api: httpx.Client) -
         (lambda api: api.delete("/v1/datasets/c4-sample"), 409, "conflict"),
         (lambda api: api.post("/v1/jobs?validate_only=true", json=BODY), 200, None),
     ],
+    ids=["unknown field", "unknown parameter", "unknown job", "built-in data set", "plan"],
 )
 def test_refused_actions_are_audited(
     api: httpx.Client, ask: Callable[[httpx.Client], httpx.Response], status: int, why: str | None

@@ -44,6 +44,7 @@ def test_a_well_formed_key_is_looked_up(database: Database) -> None:
         GOOD[:-1] + "é",
         "_" * 60,
     ],
+    ids=["empty", "prefix", "parts", "short", "long", "upper", "space", "newline", "NUL", "accent", "underscores"],
 )
 def test_a_malformed_key_causes_no_query(database: Database, key: str) -> None:
     assert find_key(database, key) is None

@@ -296,7 +296,7 @@ def test_plain_hub_ids_are_accepted(model_id: str) -> None:
         "http://a/b",
         "ä",
         "-a",
-        "a" * 97,
+        pytest.param("a" * 97, id="97 characters"),
     ],
 )
 @pytest.mark.parametrize("source", ["hub", "local"])

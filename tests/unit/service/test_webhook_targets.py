@@ -199,6 +199,7 @@ def test_only_the_beginning_of_a_response_is_read() -> None:
         (b"nonsense\r\n\r\n", None, "no answer (RemoteProtocolError)", None),
         (b"", None, "no answer (RemoteProtocolError)", None),
     ],
+    ids=["success", "redirect", "retry-after", "long retry-after", "bad retry-after", "not HTTP", "empty"],
 )
 def test_a_receivers_response_is_classified(answer: bytes, status: int | None, error: str | None, wait: float | None) -> None:
     with answering(answer) as url:

@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
 def test_a_signed_artifact_verifies(folder: Path, tmp_path: Path, curve: ec.EllipticCurve) -> None:
     private, public = key_pair(tmp_path / "keys", ec.generate_private_key(curve))
     facts = sign(folder, private)
@@ -113,8 +113,15 @@ def test_a_changed_or_missing_signature_is_reported(folder: Path, keys: tuple[Pa
             check_signature(folder, keys[1])
 
 
-@pytest.mark.parametrize("make", [lambda: ed25519.Ed25519PrivateKey.generate(), lambda: rsa.generate_private_key(65537, 2048),
-                                  lambda: ec.generate_private_key(ec.SECP256K1())])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ed25519.Ed25519PrivateKey.generate(),
+        lambda: rsa.generate_private_key(65537, 2048),
+        lambda: ec.generate_private_key(ec.SECP256K1()),
+    ],
+    ids=["ed25519", "rsa", "secp256k1"],
+)
 def test_keys_of_other_types_are_refused_by_sign_and_verify(
     folder: Path, tmp_path: Path, make: Callable[[], PrivateKeyTypes]
 ) -> None:

@@ -37,6 +37,7 @@ def seen(run: Callable[[], Any], **matrices: Tensor) -> list[tuple[str, Tensor, 
         lambda: X @ TURNED[1],
         lambda: torch.mm(X, TURNED[1]),
     ],
+    ids=["linear", "bias", "transposed", "matmul", "left", "addmm", "baddbmm", "view", "turned", "mm"],
 )
 def test_a_product_is_traced_in_every_notation(run: Callable[[], Any]) -> None:
     found = seen(run, a=STACK[0], b=STACK[1], c=TURNED[0].t(), d=TURNED[1].t())
@@ -44,7 +45,9 @@ def test_a_product_is_traced_in_every_notation(run: Callable[[], Any]) -> None:
     assert torch.equal(found[0][1], X)
 
 
-@pytest.mark.parametrize("run", [lambda: torch.bmm(X.expand(2, 3, 5), TURNED), lambda: X.expand(2, 3, 5) @ TURNED])
+@pytest.mark.parametrize(
+    "run", [lambda: torch.bmm(X.expand(2, 3, 5), TURNED), lambda: X.expand(2, 3, 5) @ TURNED], ids=["bmm", "matmul"]
+)
 def test_a_product_with_a_stack_is_traced_slice_by_slice(run: Callable[[], Any]) -> None:
     found = seen(run, a=TURNED[0].t(), b=TURNED[1].t())
     assert [(name, is_slice) for name, _, is_slice in found] == [("a", True), ("b", True)]

@@ -110,7 +110,9 @@ def test_only_an_unusable_block_is_pruned_again(
     assert bits(tmp_path / "target") == bits(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("other", [{"preset": "best"}, BALANCED | {"pattern": {"type": "n:m", "n": 2, "m": 4}}], ids=str)
+@pytest.mark.parametrize(
+    "other", [{"preset": "best"}, BALANCED | {"pattern": {"type": "n:m", "n": 2, "m": 4}}], ids=["preset", "pattern"]
+)
 def test_blocks_of_another_run_are_not_used(checkpoint: Callable[[str], Path], tmp_path: Path, other: dict[str, Any]) -> None:
     run(checkpoint("llama"), tmp_path / "other", tmp_path / "journal", StopAt(), other)
     observer = StopAt()

@@ -37,6 +37,7 @@ def found(run: Callable[[Tensor], object]) -> list[float]:
         lambda y: functional.dropout(y, 0.1, training=False) + RESIDUAL,
         lambda y: (RESIDUAL.view(6, 4) + y.view(6, 4)).view(2, 3, 4),
     ],
+    ids=["right", "left", "add", "in place", "reshaped", "dropout", "flattened"],
 )
 def test_the_addend_of_a_product_is_traced_in_every_notation(run: Callable[[Tensor], object]) -> None:
     assert found(run) == [10.0]
@@ -62,8 +63,9 @@ def test_a_sum_continued_in_the_next_step_is_complete() -> None:
         lambda y: y + 1.0,
         lambda y: y + RESIDUAL[0],
     ],
+    ids=["normalized", "scaled", "scalar", "broadcast"],
 )
-def test_views_of_a_product_and_other_sizes_are_ignored(run: Callable[[Tensor], object]) -> None:
+def test_functions_of_a_product_and_other_sizes_are_ignored(run: Callable[[Tensor], object]) -> None:
     assert found(run) == []
 
 
