@@ -19,7 +19,7 @@ UV := $(shell grep '^uv==' requirements.lock)
 # the environment is complete if it was made from exactly these files
 WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
-SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/integration/swift-requirements.txt | cut -c1-16)
+SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
 
@@ -54,7 +54,7 @@ demo: $(READY) ## prune a real 135M-parameter model through the HTTP API (KEEP=1
 $(SWIFT_READY): $(READY)
 	@echo "setup: Swift, the tests' S3 server"
 	@rm -rf .venv-swift; $(PYTHON) -m venv --without-pip .venv-swift
-	@$(call install,.venv-swift,--no-deps --requirement tests/integration/swift-requirements.txt)
+	@$(call install,.venv-swift,--no-deps --requirement tests/support/swift-requirements.txt)
 	@touch $@
 
 # The tests of the dashboard drive a real browser, Debian's Chromium; none is fetched from elsewhere.
@@ -106,7 +106,7 @@ $(PEERS_READY): $(READY)
 	@touch $@
 
 fuzz: $(READY) ## made-up requests by the OpenAPI document, for FUZZ_SECONDS (600) from FUZZ_SEED on
-	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "fuzz: FUZZ_SEED=$$seed"; FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$seed $(BIN)/pytest -q tests/integration/test_fuzz.py
+	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "fuzz: FUZZ_SEED=$$seed"; FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$seed $(BIN)/pytest -q tests/integration/api/test_fuzz.py
 
 soak: $(READY) $(SWIFT_READY) ## half an hour of random faults under 200 small jobs
 	@$(BIN)/python -m tests.faults.soak
