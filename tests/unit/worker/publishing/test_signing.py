@@ -28,7 +28,7 @@ from tests.support.signing_keys import key_pair
 from worker.failures import JobFailure
 from worker.publishing.signing import key_facts, sign
 
-DOCS = Path(__file__).parents[4] / "docs" / "signing.md"
+DOCS = Path(__file__).parents[4] / "docs" / "guides" / "sign.md"
 
 
 @pytest.fixture
