@@ -35,6 +35,10 @@ from tests.support.waiting import CEILING_SECONDS, eventually
         (TEXT, b"a", "?name=a%00", (422, "invalid-input", ["name"])),
         (TEXT, b"a", "?name=a%E2%80%AEb", (422, "invalid-input", ["name"])),
     ],
+    ids=[
+        *("no media type", "json", "latin-1", "gzip", "utf-16", "empty", "invalid UTF-8", "no text"),
+        *("unknown parameter", "empty name", "long name", "newline", "NUL", "bidirectional override"),
+    ],
 )
 def test_an_invalid_upload_is_refused_and_leaves_nothing(
     api: httpx.Client,

@@ -287,6 +287,10 @@ def test_errors_in_a_trigger_have_a_pointer(api: httpx.Client, fields: dict[str,
         ({"Content-Type": "application/json"}, b'{"model": 1e999}', 422),
         ({"Content-Type": "application/json"}, b'{"id": "' + b"x" * 600 + b'"}', 422),
     ],
+    ids=[
+        *("batch", "text", "missing attributes", "version", "data_base64", "NUL in the id", "bad encoding of the id"),
+        *("bad key", "array", "empty", "infinite number", "long id"),
+    ],
 )
 def test_a_malformed_event_is_refused(api: httpx.Client, headers: dict[str, str], body: bytes, status: int) -> None:
     trigger = create(api)
