@@ -1,16 +1,19 @@
 """Dispatcher and worker as threads of the test's own process, for tests that need what they do but not their processes.
 
 They save the import of torch, which a worker's child repeats for every job. `tests/support/processes.py` starts real ones.
+A worker's process is ended where its run does not react to a cancellation in time; that of the tests must not be.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from unittest.mock import patch
 
 from service.dispatcher.loop import Dispatcher
 from service.settings import Settings
 from tests.support.waiting import CEILING_SECONDS
 from worker.attempt.runner import work
+from worker.run import lease
 
 _IDLE_SECONDS = 0.05
 
@@ -33,15 +36,19 @@ def worker_thread(settings: Settings) -> Iterator[threading.Event]:
             if not work(settings, stop):
                 stop.wait(_IDLE_SECONDS)
 
-    with _running(loop, stop=stop):
+    with _no_exit(), _running(loop, stop=stop):
         yield stop
 
 
 @contextmanager
 def attempt_thread(settings: Settings, stop: threading.Event | None = None) -> Iterator[None]:
     """Run one attempt beside the test; it has ended when the context is left."""
-    with _running(lambda: work(settings, stop or threading.Event())):
+    with _no_exit(), _running(lambda: work(settings, stop or threading.Event())):
         yield
+
+
+def _no_exit() -> AbstractContextManager[object]:
+    return patch.object(lease, "SECONDS_TO_REACT", CEILING_SECONDS)
 
 
 @contextmanager
