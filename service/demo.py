@@ -21,7 +21,7 @@ from service.cli.job_views import failure, print_cost, print_quality
 from service.cli.models import import_model
 from service.cli.output import CommandFailed, note, print_fields
 from service.cli.watching import follow
-from service.client import ClientError, DsnotClient, Job
+from service.client import Client, ClientError, Job
 from service.client.discovery import running_stack
 from service.contract import JobState, artifact_prefix
 from service.embedded.lock import in_use
@@ -76,7 +76,7 @@ def main() -> int:
         with StopRequest() as stop, _service(home, stop) as (url, check):
             import_model(_shipped_model(), home / "models" / MODEL, "--fastest")
             check()
-            with DsnotClient(url, (home / API_KEY_FILE).read_text().strip()) as client:
+            with Client(url, (home / API_KEY_FILE).read_text().strip()) as client:
                 has_succeeded = _compare(client, home, url, check)
             if has_succeeded and os.environ.get("KEEP") == "1":
                 note("Ctrl-C stops the service")
@@ -122,7 +122,7 @@ def _heed(stop: StopRequest) -> None:
         raise KeyboardInterrupt
 
 
-def _compare(client: DsnotClient, home: Path, url: str, check: Check) -> bool:
+def _compare(client: Client, home: Path, url: str, check: Check) -> bool:
     """Prune twice, show what came out; whether both jobs succeeded."""
     job = _prune(client, JOB, f"preset {PRESET}", check)
     if not _has_metrics(job):
@@ -149,7 +149,7 @@ def _continue_prompt(folders: dict[str, Path], check: Check) -> None:
     print_fields(zip(folders, texts, strict=True))
 
 
-def _prune(client: DsnotClient, body: dict[str, Any], how: str, check: Check) -> Job:
+def _prune(client: Client, body: dict[str, Any], how: str, check: Check) -> Job:
     job = client.create_job(body)
     note(f"job {job.id}: {MODEL} to 50 % zeros, {how}")
     try:

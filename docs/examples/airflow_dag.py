@@ -1,6 +1,6 @@
 """Airflow 3: ask for a job, wait for it without holding a worker's slot, and fetch what it made.
 
-The workers need this package (`service.client`), and DSNOT_URL and DSNOT_API_KEY in their environment, the latter from a secret.
+The workers need this package (`dsnot`), and DSNOT_URL and DSNOT_API_KEY in their environment, the latter from a secret.
 FOLDER is on a volume that later tasks see, too.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from service.client import DsnotClient
+from dsnot import Client
 from service.contract import JobState
 
 FOLDER = Path("/opt/airflow/pruned")
@@ -23,13 +23,13 @@ def ask(params: dict[str, Any] | None = None, run_id: str | None = None) -> str:
 
     Airflow fills both arguments in from the run.
     """
-    with DsnotClient() as client:
+    with Client() as client:
         return client.create_job((params or {})["job"], idempotency_key=f"airflow/prune/{run_id}").id
 
 
 def has_succeeded(job_id: str) -> bool:
     """Whether the job is done. One that ends otherwise fails the run at once: the service has tried all that can help."""
-    with DsnotClient() as client:
+    with Client() as client:
         job = client.get_job(job_id)
     if job.has_ended and job.state != JobState.SUCCEEDED:
         raise AirflowFailException(f"job {job.id} has {job.state}: {job.error.detail if job.error else 'no reason is given'}")
@@ -38,7 +38,7 @@ def has_succeeded(job_id: str) -> bool:
 
 def fetch(job_id: str) -> str:
     """The folder with the pruned model, every file checked against its SHA-256."""
-    with DsnotClient() as client:
+    with Client() as client:
         client.download(job_id, FOLDER / job_id)
     return str(FOLDER / job_id)
 

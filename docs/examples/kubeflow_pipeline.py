@@ -15,9 +15,9 @@ def prune(job: dict, run_id: str, pruned: dsl.Output[dsl.Model]) -> None:  # typ
     """kfp takes the text of this function and nothing around it, so that it imports what it needs itself."""
     from pathlib import Path
 
-    from service.client import DsnotClient
+    from dsnot import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         made = client.create_job(job, idempotency_key=f"kubeflow/{run_id}")  # a pod that is started again finds its job
         ended = client.wait(made.id)
         if ended.state != "succeeded":

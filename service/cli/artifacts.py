@@ -11,7 +11,7 @@ from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.kit.quantities import size
 
 if TYPE_CHECKING:
-    from service.client import DsnotClient
+    from service.client import Client
     from service.contract import Manifest
     from service.packing.header import FileFacts
     from service.packing.signatures import SignatureFault
@@ -32,11 +32,11 @@ def download(
 
     Repeated, it goes on where it stopped. Exit status: 0 everything is there and right, 1 it is not.
     """
-    from service.client import DsnotClient
+    from service.client import Client
     from service.contract import MANIFEST_NAME
 
     folder = to or Path(f"dsnot-{job_id}")
-    with DsnotClient(patience=10) as client:
+    with Client(patience=10) as client:
         manifest = _download(client, job_id, folder)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1), "utf-8")
     if unpacking:
@@ -158,7 +158,7 @@ def _bar() -> "Iterator[Callable[[int], None]]":
         yield lambda count: bar.advance(task, count)
 
 
-def _download(client: "DsnotClient", job_id: str, folder: Path) -> "Manifest":
+def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
     """Download behind a bar on standard error, which is shown on a terminal only."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn

@@ -16,9 +16,9 @@ def audit(
     """List what was asked of the service, the newest first; reads are left out. Needs a key with the scope admin."""
     from itertools import islice
 
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = list(islice(client.audit(key_id=key, action=action), limit))
     if as_json:
         for entry in found:

@@ -19,9 +19,9 @@ def compare(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of two to six jobs.")], as_json: AsJson = False
 ) -> None:
     """Lay jobs side by side: what was asked for differently, what was measured; a * marks the best of a line."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         found = client.compare_jobs(job_ids)
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))

@@ -25,9 +25,9 @@ def upload(
 
     In plain text, documents are separated by blank lines; in JSON Lines each line is an object with a string `text`.
     """
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         made = client.datasets.upload(file, name=name)
     if as_json:
         print_json(made.model_dump(mode="json"))
@@ -39,9 +39,9 @@ def upload(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all that jobs may name, the built-in ones first. With --json: one line for each."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = list(client.datasets.list())
     if as_json:
         for each in found:
@@ -53,9 +53,9 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def delete(dataset: Id) -> None:
     """Remove an upload that no job needs."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         client.datasets.delete(dataset)
     note(f"data set {dataset} is gone")
 

@@ -97,11 +97,11 @@ app.command("report")(report)
 
 def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
     from service.cli.watching import watch_to_end
-    from service.client import DsnotClient
+    from service.client import Client
 
     if "model" not in body:
         raise CommandFailed("name a model, or give --spec a file that does", 2)
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         job = client.create_job(body, idempotency_key=key)
         if follow:
             note(f"job {job.id} is queued")
@@ -132,9 +132,9 @@ def list_(
     from itertools import islice
 
     from service.cli.job_views import print_jobs
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         labels = job_body.labels(label or [])
         found = list(islice(client.list_jobs(state=state, model=model, labels=labels, search=search, sort=sort), limit))
     if as_json:
@@ -148,9 +148,9 @@ def list_(
 def show(job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job: its settings, how far it is, what came out."""
     from service.cli.job_views import print_job
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         job = client.get_job(job_id)
     if as_json:
         print_json(job.model_dump(mode="json"))
@@ -167,9 +167,9 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
     Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled.
     """
     from service.cli.watching import watch_to_end
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         watch_to_end(client, job_id, as_json)
 
 
@@ -200,17 +200,17 @@ def retry(job_id: JobId, as_json: AsJson = False) -> None:
 @app.command()
 def delete(job_id: JobId) -> None:
     """Forget a job that has ended, its artifact included. Exit status: 0 done, 1 not possible."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         client.delete_job(job_id)
     note(f"job {job_id} is deleted")
 
 
 def _change(change: str, job_id: str, as_json: bool) -> None:
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         job = getattr(client, change)(job_id)
     if as_json:
         print_json(job.model_dump(mode="json"))

@@ -27,9 +27,9 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Tell what a model is and whether it can be pruned, without fetching its weights. Exit status: 0 it can be, 1 it cannot."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = client.inspect_model(model, source=source, revision=revision, token=token)
     if as_json:
         print_json(found.model_dump(mode="json"))

@@ -16,12 +16,12 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
 
     def plan(**options: Any) -> None:
         """Tell what a job would be, without asking for it. Exit status: 0 it would be accepted, 1 refused."""
-        from service.client import DsnotClient
+        from service.client import Client
 
         body = job_body.of_options(options)
         if "model" not in body:
             raise CommandFailed("name a model, or give --spec a file that does", 2)
-        with DsnotClient(patience=2) as client:
+        with Client(patience=2) as client:
             found = client.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)

@@ -14,11 +14,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Download a job's report, a page that opens from disk. Exit status: 0 it is there, 1 it is not."""
-    from service.client import DsnotClient
+    from service.client import Client
     from service.contract import REPORT_NAME
 
     target = to or Path(f"dsnot-{job_id}.html")
-    with DsnotClient(patience=10) as client:
+    with Client(patience=10) as client:
         file = client.download_file(job_id, REPORT_NAME, target)
     if as_json:
         print_json({"file": str(target.absolute()), **file.model_dump(exclude={"path"})})

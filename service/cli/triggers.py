@@ -26,18 +26,18 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a trigger and show the secret with which senders without an API key fire it, once."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show_secret(client.triggers.create(name, read_spec(template), filter=event_filter, source=source), as_json)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the triggers, the newest first. With --json: one line for each."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = list(client.triggers.list())
     if as_json:
         for each in found:
@@ -50,9 +50,9 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def delete(trigger: Id) -> None:
     """Start nothing more, and forget what has fired it. Its jobs stay."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         client.triggers.delete(trigger)
     note(f"trigger {trigger} is gone")
 
@@ -64,9 +64,9 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new secret and show it, once."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show_secret(client.triggers.rotate_secret(trigger, overlap_seconds=overlap), as_json)
 
 
@@ -78,9 +78,9 @@ def fire(
     as_json: AsJson = False,
 ) -> None:
     """Bring an event; the same one again starts nothing."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         if dry_run:
             print_json(client.triggers.plan(trigger, read_spec(event)))
         else:
@@ -95,18 +95,18 @@ def firings(
     as_json: AsJson = False,
 ) -> None:
     """List the events that came, the newest first, and what they did. With --json: one line for each."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show(list(islice(client.triggers.firings(trigger, outcome=outcome), limit)), as_json)
 
 
 @app.command()
 def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")], as_json: AsJson = False) -> None:
     """Start one more job of a logged event."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show([client.triggers.replay(trigger, firing)], as_json)
 
 

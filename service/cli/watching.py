@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from service.cli.job_views import print_outcome, ratio, task_rows
 from service.cli.output import counted, duration, note, print_json
-from service.client import DsnotClient, Event, Job
+from service.client import Client, Event, Job
 from service.contract import EventType, JobState
 
 _GLANCE_SECONDS = 1.0
@@ -21,7 +21,7 @@ _GLANCE_SECONDS = 1.0
 EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, JobState.CANCELLED: 3}
 
 
-def watch_to_end(client: DsnotClient, job_id: str, as_json: bool) -> None:
+def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job until it has ended; leave with the exit status that says how."""
     if as_json:
         for event in client.events(job_id):
@@ -34,7 +34,7 @@ def watch_to_end(client: DsnotClient, job_id: str, as_json: bool) -> None:
     raise typer.Exit(EXIT_STATUS[job.state])
 
 
-def follow(client: DsnotClient, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
+def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
     """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line per stage.
 
     `meanwhile` is called about once a second; what it raises ends the following.
@@ -50,7 +50,7 @@ def follow(client: DsnotClient, job_id: str, meanwhile: Callable[[], None] = lam
     return client.get_job(job_id)
 
 
-def _events_and_glances(client: DsnotClient, job_id: str) -> Iterator[Event | None]:
+def _events_and_glances(client: Client, job_id: str) -> Iterator[Event | None]:
     """Each event when it happens, and None once a second in between."""
     arrived: queue.Queue[Event | Exception | None] = queue.Queue()
 

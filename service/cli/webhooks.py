@@ -24,18 +24,18 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a webhook and show the secret that its messages are signed with, once."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show_secret(client.webhooks.create(url, events=event or (), description=description), as_json)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the webhooks. With --json: one line for each."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = client.webhooks.list()
     if as_json:
         for each in found:
@@ -48,9 +48,9 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def delete(webhook: Id) -> None:
     """Tell it nothing more, and forget what it was told."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         client.webhooks.delete(webhook)
     note(f"webhook {webhook} is gone")
 
@@ -62,18 +62,18 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new secret and show it, once."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show_secret(client.webhooks.rotate_secret(webhook, overlap_seconds=overlap), as_json)
 
 
 @app.command("test")
 def send_test(webhook: Id, as_json: AsJson = False) -> None:
     """Send it a message; `dsnot webhooks deliveries` says what became of it."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show([client.webhooks.test(webhook)], as_json)
 
 
@@ -86,18 +86,18 @@ def deliveries(
     as_json: AsJson = False,
 ) -> None:
     """List what it was told, the newest first. With --json: one line for each, with every attempt."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show(list(islice(client.webhooks.deliveries(webhook, state=state, type=kind), limit)), as_json)
 
 
 @app.command()
 def message(webhook: Id, delivery: DeliveryId) -> None:
     """Print a message as it is sent, byte for byte."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         found = client.webhooks.get_delivery(webhook, delivery)
     if found.body is None:
         note("it has not been sent yet; it is written when it is")
@@ -108,9 +108,9 @@ def message(webhook: Id, delivery: DeliveryId) -> None:
 @app.command()
 def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
     """Send a message once more, under its old id."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient() as client:
+    with Client() as client:
         _show([client.webhooks.replay(webhook, delivery)], as_json)
 
 

@@ -6,9 +6,9 @@ from service.kit.quantities import size
 
 def workers(as_json: AsJson = False) -> None:
     """List the workers: device, memory, current job. With --json: one line for each."""
-    from service.client import DsnotClient
+    from service.client import Client
 
-    with DsnotClient(patience=2) as client:
+    with Client(patience=2) as client:
         found = client.workers()
     if as_json:
         for worker in found:

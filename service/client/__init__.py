@@ -2,7 +2,7 @@
 
 from service.client.access import AuditEntry, Key, Quota
 from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
-from service.client.api import AsyncDsnotClient, DsnotClient
+from service.client.api import AsyncClient, Client
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
 from service.client.errors import (
@@ -34,17 +34,17 @@ from service.client.webhooks import Delivery, Webhook
 
 __all__ = [
     "ApiError",
-    "AsyncDsnotClient",
+    "AsyncClient",
     "Attempt",
     "AuditEntry",
     "BodyRefused",
+    "Client",
     "ClientError",
     "Comparison",
     "Conflict",
     "Dataset",
     "Delivery",
     "DownloadRefused",
-    "DsnotClient",
     "Event",
     "Firing",
     "Forbidden",

@@ -1,11 +1,11 @@
 """The two clients: every call of the HTTP API as a method of both.
 
-client = DsnotClient()                                    # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
+client = Client()                                    # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
 job = client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
 job = client.wait(job.id)
 client.download(job.id, Path("pruned"))
 
-AsyncDsnotClient has the same methods, to be awaited; what is a loop here is an `async for` there.
+AsyncClient has the same methods, to be awaited; what is a loop here is an `async for` there.
 """
 
 from types import TracebackType
@@ -40,7 +40,7 @@ class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], AccessCalls[Driver], Ge
         return self._terms.url
 
 
-class DsnotClient(AllCalls[Blocking]):
+class Client(AllCalls[Blocking]):
     """A client of one service."""
 
     def __init__(
@@ -66,7 +66,7 @@ class DsnotClient(AllCalls[Blocking]):
         self._driver.close()
 
 
-class AsyncDsnotClient(AllCalls[Awaiting]):
+class AsyncClient(AllCalls[Awaiting]):
     """The same for asyncio."""
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.cli.output import note
-from service.client import DsnotClient, Job
+from service.client import Client, Job
 from service.contract import JobState
 from service.embedded.record import API_KEY_FILE
 from tests.browser.conftest import CHROMIUM
@@ -89,7 +89,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="dsnot-") as folder, up(Path(folder)) as stack:
         save_model(stack.home / "models" / MODEL, layers=12, width=64)
         key = (stack.home / API_KEY_FILE).read_text().strip()
-        with DsnotClient(stack.url, key) as client:
+        with Client(stack.url, key) as client:
             client.create_job(_body("fast", 0.5, calibration=_TOO_MUCH))  # fails, and is told of
             jobs = _pruned(client)
             for sparsity in (0.5, 0.6, 0.7, 0.8):  # one runs while the pictures are taken, the others wait
@@ -101,7 +101,7 @@ def main() -> int:
     return 0
 
 
-def _pruned(client: DsnotClient) -> list[Job]:
+def _pruned(client: Client) -> list[Job]:
     made = [client.create_job(_body(preset, sparsity)) for preset, sparsity in _RECIPES]
     jobs = []
     for job in made:

@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from benchmarks._machine import about
-from service.client import DsnotClient
+from service.client import Client
 from service.client.errors import ApiError, Unreachable
 from service.contract import Scope
 from service.database.engine import Database
@@ -57,7 +57,7 @@ class Caller(threading.Thread):
 
     def __init__(self, url: str, key: str, jobs: int, seconds: float, choices: random.Random) -> None:
         super().__init__(daemon=True)
-        self._client = DsnotClient(url, key, patience=60)
+        self._client = Client(url, key, patience=60)
         self._jobs, self._pause, self._choices = jobs, seconds / jobs, choices
         self.wanted: dict[str, str] = {}
         self.refused = 0
@@ -170,7 +170,7 @@ def check_jobs(summary: Summary, database: Database, wanted: dict[str, str]) -> 
 def check_artifacts(summary: Summary, cluster: Cluster, key: str, wanted: dict[str, str], folder: Path) -> None:
     """Every artifact downloads with the SHA-256 of its manifest; all weights are the same, for all jobs asked for the same."""
     weights = set()
-    with DsnotClient(cluster.api.url, key, patience=60) as client:
+    with Client(cluster.api.url, key, patience=60) as client:
         for job_id in wanted:
             if client.get_job(job_id).state == "succeeded":
                 manifest = client.download(job_id, folder / "downloads" / job_id)
@@ -181,7 +181,7 @@ def check_artifacts(summary: Summary, cluster: Cluster, key: str, wanted: dict[s
 
 
 def delete_some(cluster: Cluster, key: str, wanted: dict[str, str]) -> None:
-    with DsnotClient(cluster.api.url, key, patience=60) as client:
+    with Client(cluster.api.url, key, patience=60) as client:
         for job_id in [job_id for job_id, change in wanted.items() if change == "delete"]:
             client.delete_job(job_id)
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
-from service.client import DsnotClient
+from service.client import Client
 from service.contract import EventType, JobState, Scope
 from service.database.engine import Database
 from service.jobs.events import repository as events
@@ -31,7 +31,7 @@ def test_fifty_streams_lose_and_repeat_nothing_after_kills(settings: Settings, d
     seen: list[list[int]] = [[] for _ in range(CLIENTS)]
 
     def follow(mine: list[int]) -> None:
-        with DsnotClient(api.url, key, patience=60) as client:
+        with Client(api.url, key, patience=60) as client:
             mine.extend(event.seq for event in client.events(str(job_id)))
 
     with stopping(api), ThreadPoolExecutor(CLIENTS) as threads:

@@ -6,18 +6,18 @@ from typing import Any
 
 import httpx
 
-from service.client import AsyncDsnotClient, DsnotClient
+from service.client import AsyncClient, Client
 
 Answer = Callable[[httpx.Request], httpx.Response]
 KINDS = ["blocking", "asynchronous"]
 
 
-def client_on(kind: str, answer: Answer, *, url: str = "http://service", patience: float = 2) -> DsnotClient:
+def client_on(kind: str, answer: Answer, *, url: str = "http://service", patience: float = 2) -> Client:
     """A client of this kind whose requests are answered by a function. The asynchronous one is waited for where it is called."""
     transport = httpx.MockTransport(answer)
     if kind == "blocking":
-        return DsnotClient(url, "dsnot_key", patience=patience, transport=transport)
-    return _Awaited(AsyncDsnotClient(url, "dsnot_key", patience=patience, transport=transport))  # type: ignore[return-value]
+        return Client(url, "dsnot_key", patience=patience, transport=transport)
+    return _Awaited(AsyncClient(url, "dsnot_key", patience=patience, transport=transport))  # type: ignore[return-value]
 
 
 class _Awaited:

@@ -13,11 +13,11 @@ export function curlOf(path, text, headers) {
 }
 
 function python(body) {
-  return `from service.client import DsnotClient
+  return `from dsnot import Client
 
 body = ${literal(body)}
 
-with DsnotClient("${location.origin}") as client:  # the key: DSNOT_API_KEY
+with Client("${location.origin}") as client:  # the key: DSNOT_API_KEY
     job = client.create_job(body)
     job = client.wait(job.id, timeout=86_400)
     print(job.id, job.state)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from service.client import DsnotClient, NotFound
+from service.client import Client, NotFound
 from service.contract import JobSpec, JobState, Scope
 from service.database.engine import Database
 from service.database.tables.jobs import Layer
@@ -147,7 +147,7 @@ def test_a_key_that_may_read_jobs_may_compare_them(api: httpx.Client, database: 
 
 
 def test_the_client_returns_typed_results(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
-    with DsnotClient(str(api.base_url), key_for(database, Scope.JOBS_READ)) as dsnot:
+    with Client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as dsnot:
         found = dsnot.compare_jobs([str(each) for each in pair])
         assert found.jobs[0].metrics is not None
         assert found.jobs[0].metrics.pruned is not None

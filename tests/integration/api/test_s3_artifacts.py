@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.client import DownloadRefused, DsnotClient
+from service.client import Client, DownloadRefused
 from service.contract import JobState, Manifest, Scope, artifact_prefix
 from service.database.engine import Database
 from service.settings import Settings
@@ -119,10 +119,10 @@ def test_clients_use_the_public_endpoint_and_the_service_its_own(
 
 
 @pytest.fixture
-def reading(s3_settings: Settings, key: str, public: FaultProxy) -> Iterator[DsnotClient]:
+def reading(s3_settings: Settings, key: str, public: FaultProxy) -> Iterator[Client]:
     """The client of a service that sends it through the proxy, to addresses that expire after `SHORT_SECONDS`."""
     settings = s3_settings.model_copy(update={"artifact_public_endpoint": public.address, "presign_seconds": SHORT_SECONDS})
-    with serving(settings) as url, DsnotClient(url, key, patience=CEILING_SECONDS) as opened:
+    with serving(settings) as url, Client(url, key, patience=CEILING_SECONDS) as opened:
         yield opened
 
 
@@ -131,18 +131,14 @@ def assert_downloaded(folder: Path) -> None:
     assert found == FILES
 
 
-def test_the_client_sends_its_key_to_the_service_only(
-    reading: DsnotClient, job: UUID, public: FaultProxy, tmp_path: Path
-) -> None:
+def test_the_client_sends_its_key_to_the_service_only(reading: Client, job: UUID, public: FaultProxy, tmp_path: Path) -> None:
     reading.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
     assert len(public.seen) == len(FILES) - 1  # an empty file needs no request
     assert not any(name.lower() == "authorization" for request in public.seen for name in request.headers)
 
 
-def test_a_download_resumes_with_a_fresh_signed_address(
-    reading: DsnotClient, job: UUID, public: FaultProxy, tmp_path: Path
-) -> None:
+def test_a_download_resumes_with_a_fresh_signed_address(reading: Client, job: UUID, public: FaultProxy, tmp_path: Path) -> None:
     asked: list[tuple[str | None, str]] = []
 
     def plan(request: Request) -> Fault | None:
@@ -163,9 +159,7 @@ def test_a_download_resumes_with_a_fresh_signed_address(
     assert len(addresses) > 1
 
 
-def test_corrupt_bytes_are_refused_and_fetched_again(
-    reading: DsnotClient, s3: S3, bucket: str, job: UUID, tmp_path: Path
-) -> None:
+def test_corrupt_bytes_are_refused_and_fetched_again(reading: Client, s3: S3, bucket: str, job: UUID, tmp_path: Path) -> None:
     place = f"below/here/{artifact_prefix(job, 1)}/model.safetensors"
     s3.client().put_object(Bucket=bucket, Key=place, Body=WEIGHTS[::-1])
     with pytest.raises(DownloadRefused, match="not what the manifest promises"):
@@ -188,9 +182,9 @@ def test_the_command_downloads_from_the_bucket(s3_settings: Settings, key: str, 
 
 
 @contextmanager
-def everything(settings: Settings, key: str, folder: Path) -> Iterator[DsnotClient]:
+def everything(settings: Settings, key: str, folder: Path) -> Iterator[Client]:
     """Service, dispatcher and worker, and a client of them."""
-    with worker_thread(settings), serving(settings) as url, DsnotClient(url, key) as opened:
+    with worker_thread(settings), serving(settings) as url, Client(url, key) as opened:
         yield opened
 
 

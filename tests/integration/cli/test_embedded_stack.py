@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.client import DsnotClient
+from service.client import Client
 from service.embedded.lock import in_use
 from tests.support.embedded_stack import Up, dsnot, start_up, up
 from tests.support.job_rows import SPEC
@@ -32,8 +32,8 @@ def stack(home: Path) -> Iterator[Up]:
         yield running
 
 
-def _client(stack: Up) -> DsnotClient:
-    return DsnotClient(stack.url, (stack.home / "api-key").read_text())
+def _client(stack: Up) -> Client:
+    return Client(stack.url, (stack.home / "api-key").read_text())
 
 
 def _job(stack: Up) -> str:
@@ -145,7 +145,7 @@ def test_a_key_unknown_to_the_database_is_replaced(home: Path) -> None:
 def test_two_workers_share_a_home_and_stop_together(home: Path) -> None:
     with up(home, "--workers", "2") as stack:
         assert {"worker", "worker-2"} <= set(stack.pids)
-        with DsnotClient(stack.url, (home / "api-key").read_text().strip()) as client:
+        with Client(stack.url, (home / "api-key").read_text().strip()) as client:
             ours = {stack.pids[name] for name in ("worker", "worker-2")}
             eventually(lambda: ours <= {int(each.id.rpartition(":")[2]) for each in client.workers() if each.state == "idle"})
         status, errors = stack.end(signal.SIGTERM)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from service.client import AsyncDsnotClient, Event, NotFound
+from service.client import AsyncClient, Event, NotFound
 from service.contract import EventType, JobState, Scope
 from service.database.engine import Database
 from service.jobs.events import repository as events
@@ -17,7 +17,7 @@ from tests.support.api_server import BODY, insert_job, key_for, serving, set_job
 from tests.support.artifacts import FILES, publish
 from tests.support.waiting import CEILING_SECONDS
 
-Scene = Callable[[AsyncDsnotClient], Awaitable[None]]
+Scene = Callable[[AsyncClient], Awaitable[None]]
 Play = Callable[[Scene], None]
 
 
@@ -28,7 +28,7 @@ def play(settings: Settings, database: Database) -> Iterator[Play]:
     with serving(settings) as url:
 
         async def with_client(scene: Scene) -> None:
-            async with AsyncDsnotClient(url, key) as client:
+            async with AsyncClient(url, key) as client:
                 await scene(client)
 
         yield lambda scene: asyncio.run(with_client(scene))
@@ -37,7 +37,7 @@ def play(settings: Settings, database: Database) -> Iterator[Play]:
 def test_requests_return_typed_results_and_lists_are_complete(play: Play, database: Database) -> None:
     made = {str(insert_job(database)) for _ in range(45)}
 
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         job = await client.create_job(BODY | {"labels": {"team": "search"}})
         assert job.labels == {"team": "search"}
         assert [found.id async for found in client.list_jobs(labels={"team": "search"})] == [job.id]
@@ -51,14 +51,14 @@ def test_requests_return_typed_results_and_lists_are_complete(play: Play, databa
 
 
 def test_one_client_streams_waits_and_requests_concurrently(play: Play, database: Database) -> None:
-    async def collect(client: AsyncDsnotClient, job_id: str, begun: asyncio.Event) -> list[Event]:
+    async def collect(client: AsyncClient, job_id: str, begun: asyncio.Event) -> list[Event]:
         seen = []
         async for event in client.events(job_id):
             seen.append(event)
             begun.set()
         return seen
 
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         jobs = [await client.create_job(BODY) for _ in range(5)]
         begun = [asyncio.Event() for _ in jobs]
         following = [asyncio.create_task(collect(client, job.id, stream)) for job, stream in zip(jobs, begun, strict=True)]
@@ -79,7 +79,7 @@ def test_one_client_streams_waits_and_requests_concurrently(play: Play, database
 
 
 def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         job = await client.create_job(BODY)
         for _ in range(settings.max_event_streams + 1):
             async with aclosing(client.events(job.id)) as stream:
@@ -89,7 +89,7 @@ def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
 
 
 def test_waiting_ends_with_the_job_or_the_timeout(play: Play, database: Database) -> None:
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         job = await client.create_job(BODY)
         with pytest.raises(TimeoutError, match="still queued"):
             await client.wait(job.id, timeout=0)
@@ -106,7 +106,7 @@ def test_an_artifact_is_downloaded_and_resumed_after_a_break(
     folder.mkdir()
     (folder / "model.safetensors.dsnot-part").write_bytes(FILES["model.safetensors"][:1000])
 
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         manifest = await client.download(job_id, folder)
         assert {file.path for file in manifest.files} == set(FILES)
 
@@ -118,7 +118,7 @@ def test_data_sets_webhooks_and_triggers_work(play: Play, tmp_path: Path) -> Non
     text = tmp_path / "tickets.txt"
     text.write_text("It does not work.\n\nNow it does.\n" * 50_000)
 
-    async def scene(client: AsyncDsnotClient) -> None:
+    async def scene(client: AsyncClient) -> None:
         dataset = await client.datasets.upload(text, name="tickets")
         assert (dataset.name, dataset.documents) == ("tickets", 50_001)
         assert dataset.id in {each.id async for each in client.datasets.list()}

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from service.client import (
+    Client,
     Conflict,
-    DsnotClient,
     Event,
     Forbidden,
     IdempotencyKeyReused,
@@ -27,9 +27,9 @@ from tests.support.waiting import CEILING_SECONDS
 
 
 @pytest.fixture
-def client(settings: Settings, database: Database) -> Iterator[DsnotClient]:
+def client(settings: Settings, database: Database) -> Iterator[Client]:
     key = key_for(database, Scope.ADMIN)
-    with serving(settings) as url, DsnotClient(url, key) as opened:
+    with serving(settings) as url, Client(url, key) as opened:
         yield opened
 
 
@@ -38,7 +38,7 @@ def _append(database: Database, job_id: str, event: EventType, number: int) -> N
         events.append(session, UUID(job_id), event, {"n": number})
 
 
-def test_requests_return_typed_results(client: DsnotClient) -> None:
+def test_requests_return_typed_results(client: Client) -> None:
     job = client.create_job(BODY | {"labels": {"team": "search"}})
     assert (job.state, job.model, job.labels) == (JobState.QUEUED, BODY["model"]["id"], {"team": "search"})
     assert client.get_job(job.id).model_copy(update={"queue_position": None, "eta": None}) == job
@@ -49,14 +49,14 @@ def test_requests_return_typed_results(client: DsnotClient) -> None:
     assert client.recipes()
 
 
-def test_a_long_list_is_read_completely_without_repeats(client: DsnotClient, database: Database) -> None:
+def test_a_long_list_is_read_completely_without_repeats(client: Client, database: Database) -> None:
     made = [str(insert_job(database)) for _ in range(45)]
     listed = [job.id for job in client.list_jobs()]
     assert len(listed) == 45
     assert set(listed) == set(made)
 
 
-def test_events_are_followed_live_to_the_end(client: DsnotClient, database: Database) -> None:
+def test_events_are_followed_live_to_the_end(client: Client, database: Database) -> None:
     job = client.create_job(BODY)
     seen: list[Event] = []
     follower = threading.Thread(target=lambda: seen.extend(client.events(job.id)), daemon=True)
@@ -72,7 +72,7 @@ def test_events_are_followed_live_to_the_end(client: DsnotClient, database: Data
     assert list(client.events(job.id, after=20)) == seen[20:]
 
 
-def test_waiting_ends_with_the_job_or_the_timeout(client: DsnotClient, database: Database) -> None:
+def test_waiting_ends_with_the_job_or_the_timeout(client: Client, database: Database) -> None:
     job = client.create_job(BODY)
     with pytest.raises(TimeoutError, match=r"still queued"):
         client.wait(job.id, timeout=0)
@@ -80,7 +80,7 @@ def test_waiting_ends_with_the_job_or_the_timeout(client: DsnotClient, database:
     assert client.wait(job.id, timeout=CEILING_SECONDS).state == JobState.CANCELLED
 
 
-def test_an_error_carries_the_problem(client: DsnotClient) -> None:
+def test_an_error_carries_the_problem(client: Client) -> None:
     with pytest.raises(InvalidInput) as caught:
         client.create_job({"model": {"id": "../etc"}, "colour": "red"})
     assert caught.value.status == 422
@@ -89,7 +89,7 @@ def test_an_error_carries_the_problem(client: DsnotClient) -> None:
         client.manifest(client.create_job(BODY).id)
 
 
-def test_each_problem_has_its_exception_class(client: DsnotClient, settings: Settings, database: Database) -> None:
+def test_each_problem_has_its_exception_class(client: Client, settings: Settings, database: Database) -> None:
     job = client.create_job(BODY, idempotency_key="run-17")
     with pytest.raises(IdempotencyKeyReused, match="another request"):
         client.create_job(BODY | {"priority": 3}, idempotency_key="run-17")
@@ -98,15 +98,15 @@ def test_each_problem_has_its_exception_class(client: DsnotClient, settings: Set
     with pytest.raises(NotFound, match="there is no job"):
         client.get_job("0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11")
     with pytest.raises(Unauthenticated):
-        DsnotClient(client.url, "dsnot_wrong_key").recipes()
-    with DsnotClient(client.url, key_for(database, Scope.JOBS_READ)) as reader, pytest.raises(Forbidden, match="jobs:write"):
+        Client(client.url, "dsnot_wrong_key").recipes()
+    with Client(client.url, key_for(database, Scope.JOBS_READ)) as reader, pytest.raises(Forbidden, match="jobs:write"):
         reader.cancel_job(job.id)
     with serving(settings.model_copy(update={"max_queued_jobs": 1})) as url, pytest.raises(QuotaExceeded) as caught:
-        DsnotClient(url, key_for(database, Scope.ADMIN)).create_job(BODY)
+        Client(url, key_for(database, Scope.ADMIN)).create_job(BODY)
     assert caught.value.retry_after == 60
 
 
-def test_a_change_is_made_only_to_the_version_that_was_read(client: DsnotClient, database: Database) -> None:
+def test_a_change_is_made_only_to_the_version_that_was_read(client: Client, database: Database) -> None:
     job = client.create_job(BODY)
     assert job.etag == client.get_job(job.id).etag is not None
     set_job(database, job.id, priority=3)
@@ -115,14 +115,14 @@ def test_a_change_is_made_only_to_the_version_that_was_read(client: DsnotClient,
     assert client.cancel_job(job.id, if_match=client.get_job(job.id).etag).state == JobState.CANCELLED
 
 
-def test_a_plan_is_typed_and_creates_nothing(client: DsnotClient) -> None:
+def test_a_plan_is_typed_and_creates_nothing(client: Client) -> None:
     plan = client.plan(BODY)
     assert (plan.spec["model"]["id"], plan.queue.position, plan.queue.able_workers) == (BODY["model"]["id"], 1, 0)
     assert any("No worker" in warning for warning in plan.warnings)
     assert list(client.list_jobs()) == []
 
 
-def test_past_events_are_listed_without_waiting(client: DsnotClient) -> None:
+def test_past_events_are_listed_without_waiting(client: Client) -> None:
     job = client.create_job(BODY)
     assert [event.type for event in client.list_events(job.id)] == [EventType.CREATED]
     assert list(client.list_events(job.id, after=1)) == []

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from service import client as package
-from service.client import DsnotClient
+from service.client import Client
 from service.client.methods import Iteration, Method
 from service.contract import Scope
 from service.database.engine import Database
@@ -31,7 +31,7 @@ def test_the_examples_of_the_page_work(settings: Settings, database: Database, t
         values = os.environ | {"DSNOT_URL": url, "DSNOT_API_KEY": key, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "page.py"]
         done = subprocess.run(command, cwd=here, env=values, capture_output=True, text=True, check=False, timeout=240)
-        with DsnotClient(url, key) as client:
+        with Client(url, key) as client:
             jobs = [client.wait(job.id) for job in client.list_jobs()]  # the last cancellation may still be under way
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted(job.state for job in jobs) == ["cancelled", "cancelled", "succeeded", "succeeded", "succeeded"]
@@ -41,8 +41,8 @@ def test_the_examples_of_the_page_work(settings: Settings, database: Database, t
 
 def test_the_page_names_every_call_and_every_error() -> None:
     calls = [
-        DsnotClient,
-        *(type(getattr(DsnotClient("http://a", "b"), name)) for name in ("webhooks", "datasets", "triggers", "keys")),
+        Client,
+        *(type(getattr(Client("http://a", "b"), name)) for name in ("webhooks", "datasets", "triggers", "keys")),
     ]
     named = {name for each in calls for name in dir(each) if isinstance(getattr(each, name), Method | Iteration)}
     errors = {

@@ -88,7 +88,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Client:
     monkeypatch.setattr(demo, "_service", service)
     monkeypatch.setattr(demo, "_shipped_model", lambda: tmp_path)
     monkeypatch.setattr(demo, "import_model", lambda *_: None)
-    monkeypatch.setattr(demo, "DsnotClient", client)
+    monkeypatch.setattr(demo, "Client", client)
     monkeypatch.setattr(subprocess, "run", _continue)
     return client
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from service.cli import watching
-from service.client import DsnotClient, Event, Job
+from service.client import Client, Event, Job
 from service.contract import EventType
 
 BLOCKS = [
@@ -26,7 +26,7 @@ EVENTS: dict[int, tuple[EventType, dict[str, Any]]] = {
 }
 
 
-class _Client(DsnotClient):
+class _Client(Client):
     """A service whose job takes one step for each event that is read."""
 
     def __init__(self) -> None:

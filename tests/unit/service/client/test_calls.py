@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.client import ApiError, DsnotClient, NotConfigured, Unreachable
+from service.client import ApiError, Client, NotConfigured, Unreachable
 from service.contract import JobState
 from tests.support.client_kinds import KINDS, client_on
 
@@ -27,7 +27,7 @@ _PROBLEM = {
 }
 
 
-Made = tuple[DsnotClient, list[httpx.Request]]
+Made = tuple[Client, list[httpx.Request]]
 
 
 @pytest.fixture(params=KINDS)
@@ -154,11 +154,11 @@ def test_without_a_service_the_error_states_the_remedy(monkeypatch: pytest.Monke
     monkeypatch.setenv("DSNOT_HOME", str(tmp_path))
     monkeypatch.delenv("DSNOT_URL", raising=False)
     with pytest.raises(NotConfigured, match="dsnot up"):
-        DsnotClient()
+        Client()
 
 
 def test_a_url_without_a_key_never_uses_the_homes_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSNOT_URL", "http://elsewhere")
     monkeypatch.delenv("DSNOT_API_KEY", raising=False)
     with pytest.raises(NotConfigured, match="DSNOT_API_KEY"):
-        DsnotClient()
+        Client()

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.client import ApiError, DownloadRefused, DsnotClient
+from service.client import ApiError, Client, DownloadRefused
 from service.client.methods import Iteration, Method
 from service.contract import Manifest, ManifestFile
 from tests.support.client_kinds import KINDS, client_on
@@ -57,7 +57,7 @@ def asked_by(kind: str, file: Path) -> dict[str, list[Sent]]:
         return httpx.Response(418, json={"type": "urn:dsnot:problem:teapot"})
 
     client, asked = client_on(kind, answer), {}
-    for name, method in methods(DsnotClient("http://service", "key")):
+    for name, method in methods(Client("http://service", "key")):
         seen.clear()
         with suppress(ApiError, DownloadRefused):
             tuple(attrgetter(name)(client)(*arguments(method, file)) or ())

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.client import DownloadRefused, DsnotClient
+from service.client import Client, DownloadRefused
 from service.contract import Manifest, ManifestFile
 from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
@@ -17,7 +17,7 @@ _JOB = "11111111-2222-3333-4444-555555555555"
 _WEIGHTS = random.Random(1).randbytes(3_000_000)
 _FILES = {"config.json": b"{}", "nested/model.safetensors": _WEIGHTS, "empty": b""}
 
-ClientOf = Callable[[Answer], DsnotClient]
+ClientOf = Callable[[Answer], Client]
 
 
 class Store:

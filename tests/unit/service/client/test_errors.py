@@ -9,7 +9,7 @@ import pytest
 import service.main  # noqa: F401  # so that every problem is known
 from service.client import (
     ApiError,
-    AsyncDsnotClient,
+    AsyncClient,
     InvalidInput,
     NotFound,
     QuotaExceeded,
@@ -122,7 +122,7 @@ def test_concurrent_waits_run_in_parallel() -> None:
                 all_wait.set()
             return answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "1"})
 
-        client = AsyncDsnotClient("http://service", "key", transport=httpx.MockTransport(reply))
+        client = AsyncClient("http://service", "key", transport=httpx.MockTransport(reply))
         async with asyncio.timeout(CEILING_SECONDS):
             await asyncio.gather(*(client.attempts(str(number)) for number in range(20)))
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client import ApiError, DsnotClient
+from service.client import ApiError, Client
 from service.client.events import Message, Messages
 from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
-ClientOf = Callable[[Answer], DsnotClient]
+ClientOf = Callable[[Answer], Client]
 
 _TYPES = ["created", "attempt_started", "stage_started", "block_pruned", "succeeded"]
 
