@@ -27,7 +27,7 @@ from worker.attempt.runner import work
 
 DIE = "import os, signal\ndie = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
 
-SHORT_LEASE = "import service.dispatcher.webhook_delivery\nservice.dispatcher.delivering._LEASE_SECONDS = 1.0\n"
+SHORT_LEASE = "import service.dispatcher.webhook_delivery\nservice.dispatcher.webhook_delivery._LEASE_SECONDS = 1.0\n"
 """Of the delivery that the dying dispatcher has taken: the next one takes it after a second instead of a minute."""
 
 DISPATCHERS = {
