@@ -13,6 +13,8 @@ from tests.support.size import IS_FULL
 
 pytest_plugins = ["tests.support.fixtures"]
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # matrices of this size are slower on several threads, also in child processes
+
 settings.register_profile("default", deadline=None, max_examples=30)  # no test depends on the speed of the machine
 settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile("full" if IS_FULL else "default")
