@@ -35,10 +35,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return int(max(1, min(2 * cores, psutil.virtual_memory().total // _PROCESS_BYTES)))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow folders, so that no process is left alone with them at the end."""
-    order = {name: position for position, name in enumerate(_SLOWEST_FIRST)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(_TESTS).parts[0], len(order)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give every process of pytest-xdist an equal part of each folder, and have it begin with the slow ones.
+
+    The processes start with equal slices of the list and steal from the end of each other's slices.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    by_folder: dict[str, list[pytest.Item]] = {name: [] for name in _SLOWEST_FIRST}
+    for item in items:
+        by_folder.setdefault(item.path.relative_to(_TESTS).parts[0], []).append(item)
+    items[:] = [
+        item
+        for process in range(processes)
+        for tests in by_folder.values()
+        for item in tests[len(tests) * process // processes : len(tests) * (process + 1) // processes]
+    ]
 
 
 @pytest.hookimpl(wrapper=True)
