@@ -16,12 +16,17 @@ from worker.attempt.runner import work
 from worker.run import lease
 
 _IDLE_SECONDS = 0.05
+_SWEEP_AFTER_SECONDS = 5.0
 
 
 @contextmanager
 def dispatcher_threads(settings: Settings, count: int = 1) -> Iterator[threading.Event]:
-    """Run dispatchers until the context is left or the event is set."""
+    """Run dispatchers until the context is left or the event is set.
+
+    Their lease is only the time after which they sweep the files of an ended attempt.
+    """
     stop = threading.Event()
+    settings = settings.model_copy(update={"lease_seconds": _SWEEP_AFTER_SECONDS})
     with _running(*(lambda: Dispatcher(settings).run(stop) for _ in range(count)), stop=stop):
         yield stop
 
