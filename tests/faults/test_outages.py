@@ -36,7 +36,7 @@ TINY = {
     "calibration": {"dataset": "c4-sample", "num_samples": 1, "sequence_length": 16},
     "evaluation": {"perplexity": [], "sequence_length": 16},
 }
-RESTARTING_SECONDS = sized(30.0, 180.0)
+RESTARTS = sized(2, 12)
 JOBS = sized(12, 50)
 SENT_MEANWHILE = sized(3, 10)
 OUTAGE_SECONDS = sized(10.0, 30.0)
@@ -121,7 +121,7 @@ class Load:
             self.accepted.append(answer.json()["id"])
 
 
-@pytest.mark.timeout(RESTARTING_SECONDS + 300)
+@pytest.mark.timeout(1800)
 def test_no_accepted_job_is_lost_while_the_database_restarts(
     settings: Settings, own_database: Postgres, own_broker: Valkey, tmp_path: Path
 ) -> None:
@@ -133,19 +133,15 @@ def test_no_accepted_job_is_lost_while_the_database_restarts(
     api = Api(own, tmp_path)
     with stopping(api), dispatching(own, tmp_path), working(own, tmp_path):
         load = Load(api.url, key_for(database, Scope.ADMIN))
-        until = time.monotonic() + RESTARTING_SECONDS
-        restarts = 0
-        while time.monotonic() < until:
+        for _ in range(RESTARTS):
+            accepted = len(load.accepted)
             time.sleep(choices.uniform(5, 20))
+            eventually(lambda: len(load.accepted) > accepted)  # noqa: B023
             own_database.restart()
-            restarts += 1
         load.stop()
-        done = [job_id for job_id in load.accepted if job_row(database, UUID(job_id)).finished_at]
-    assert restarts >= RESTARTING_SECONDS / 25
+        done = eventually(lambda: [job_id for job_id in load.accepted if job_row(database, UUID(job_id)).finished_at])
     assert {answer.status_code for answer in load.refused} <= {503}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in load.refused)
-    assert len(load.accepted) > 100
-    assert len(done) > 3, "workers got on meanwhile"
     states = {job_id: job_row(database, UUID(job_id)).state for job_id in load.accepted}  # every one of them is there
     assert set(states.values()) <= {JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED}
     assert all(finished_once(database, UUID(job_id)) for job_id in done)
