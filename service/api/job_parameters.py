@@ -1,11 +1,14 @@
 """Query parameters and headers of the routes of jobs, read with care."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
 from pydantic import StringConstraints
-from starlette.concurrency import run_in_threadpool
 
 from service.contract import JobState
 from service.errors import InvalidInput
@@ -56,7 +59,7 @@ SortedBy = Annotated[JobOrder, Query(description="by which column, with a minus 
 async def only_known_parameters(request: Request) -> None:
     """Refuse what the route does not know: a misspelt filter must not list everything."""
     given = request.query_params.multi_items()
-    known = await run_in_threadpool(_names, request) if given else set()
+    known = _names(request.scope["route"]) if given else set()
     for name, value in given:
         if name not in known and not (name.startswith(_LABEL) and name != _LABEL and "label" in known):
             raise _refused(name, f"is not a parameter here; known are {', '.join(sorted(known)) or 'none'}")
@@ -64,11 +67,16 @@ async def only_known_parameters(request: Request) -> None:
             raise _refused(name, "must not hold NUL characters")
 
 
-def _names(request: Request) -> set[str]:
-    """The query parameters that the OpenAPI document, which is made once, declares for this route."""
-    methods = request.app.openapi()["paths"].get(request.scope["route"].path_format, {})
-    declared = methods.get(request.method.lower(), {}).get("parameters", ())
-    return {parameter["name"] for parameter in declared if parameter["in"] == "query"}
+def _names(route: APIRoute) -> set[str]:
+    """Return the query parameters of a route, those included that it only declares for the OpenAPI document."""
+    read = {field.alias for field in get_flat_params(Dependant(query_params=list(_query_parameters(route.dependant))))}
+    return read | {each["name"] for each in (route.openapi_extra or {}).get("parameters", ()) if each["in"] == "query"}
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[Any]:
+    yield from dependant.query_params
+    for each in dependant.dependencies:
+        yield from _query_parameters(each)
 
 
 def _refused(name: str, detail: str) -> InvalidInput:

@@ -42,7 +42,7 @@ def serving(settings: Settings) -> Iterator[str]:
 def client(url: str, key: str | None) -> Iterator[httpx.Client]:
     """A client that holds the key."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=CEILING_SECONDS) as opened:
+    with httpx.Client(base_url=url, headers=headers, timeout=CEILING_SECONDS, verify=False) as opened:  # noqa: S501
         yield opened
 
 

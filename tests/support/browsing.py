@@ -12,7 +12,7 @@ HTML = {"Accept": "text/html"}
 
 
 def browser(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers=HTML, timeout=CEILING_SECONDS)
+    return httpx.Client(base_url=url, headers=HTML, timeout=CEILING_SECONDS, verify=False)  # noqa: S501  # no certificates to load
 
 
 def sign_in(browser: httpx.Client, key: str, **fields: str) -> httpx.Response:

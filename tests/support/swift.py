@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,8 @@ class S3:
         }
 
     def client(self) -> Any:
-        """AWS's own client: what tests look at the server with."""
-        return botocore.session.get_session().create_client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=self.secret,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        """Return AWS's own client, with which tests look at the server."""
+        return _client(self.endpoint, self.secret)
 
     def new_bucket(self) -> str:
         name = f"bucket-{secrets.token_hex(6)}"
@@ -74,6 +68,19 @@ class S3:
 
     def open_uploads(self, bucket: str) -> list[str]:
         return [upload["Key"] for upload in self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+
+
+@cache
+def _client(endpoint: str, secret: str) -> Any:
+    """Made once: botocore reads megabytes of JSON for each."""
+    return botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=secret,
+        config=Config(s3={"addressing_style": "path"}),
+    )
 
 
 @contextmanager
