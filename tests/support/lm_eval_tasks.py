@@ -3,16 +3,21 @@
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import huggingface_hub
+import lm_eval.tasks
 import yaml
+from lm_eval.tasks._index import Entry, TaskIndex
 
 _EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "tasks"
+_BUILTIN = Path(lm_eval.tasks.__file__).parent
 _WORDS = ("the", "of", "and", "to", "in", "a", "is", "that", "for", "on", "as", "with", "was", "by", "it", "have", "not", "you")
 
 
@@ -34,6 +39,26 @@ def add(folder: Path, name: str, **changes: Any) -> None:
     """A task like `arc_easy` under another name."""
     config = yaml.safe_load((folder / "arc_easy.yaml").read_text())
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(config | {"task": name} | changes))
+
+
+@contextmanager
+def builtin_tasks_indexed_once() -> Iterator[None]:
+    """Keep the harness from parsing the 13,000 files of its own tasks again for every catalogue of this process."""
+    build = TaskIndex.build
+
+    def cached(paths: Iterable[Path], **options: Any) -> dict[str, Entry]:
+        index: dict[str, Entry] = {}
+        for path in paths:
+            index |= _builtin(build) if path == _BUILTIN else build([path], **options)
+        return index
+
+    with patch.object(TaskIndex, "build", staticmethod(cached)):
+        yield
+
+
+@cache
+def _builtin(build: Callable[[list[Path]], dict[str, Entry]]) -> dict[str, Entry]:
+    return build([_BUILTIN])
 
 
 @contextmanager

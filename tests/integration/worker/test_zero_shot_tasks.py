@@ -1,6 +1,7 @@
 """Zero-shot tasks of jobs, from the request to the figures, held against lm-evaluation-harness run by hand on the artifact."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,12 @@ from worker.attempt.runner import work
 from worker.evaluation.tasks.harness import BATCH_SIZE
 
 NAMES = ["arc_easy", "winogrande"]
+
+
+@pytest.fixture(autouse=True)
+def _index() -> Iterator[None]:
+    with made_up_tasks.builtin_tasks_indexed_once():
+        yield
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Reports:
         self.seen.append((done, total, unit))
         if done == self._stop_at:
             raise InterruptedError("enough")
+
+
+@pytest.fixture(autouse=True)
+def _index() -> Iterator[None]:
+    with made_up_tasks.builtin_tasks_indexed_once():
+        yield
 
 
 @pytest.fixture(scope="module")
