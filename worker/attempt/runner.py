@@ -147,6 +147,7 @@ class _Attempt:
         except Exception:
             self._may_have_succeeded = False
             raise
+        self._lease.end()
         ATTEMPTS_ENDED.labels(AttemptOutcome.SUCCEEDED).inc()
         for place, taken in metrics["peak_memory_bytes"].items():
             PEAK_MEMORY.labels(place).set(taken or 0)
@@ -190,6 +191,7 @@ class _Attempt:
             self._reporter.write(write)
         except (StaleFence, ClaimLost) as error:
             log.warning("claim_lost", reason=str(error))
+        self._lease.end()
 
     def _sweep(self) -> None:
         """Remove what the attempt has uploaded. Where that fails, no job names the files, and the dispatcher removes them."""

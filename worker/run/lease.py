@@ -110,6 +110,10 @@ class Lease:
             self._reacted.set()
             raise self._reason
 
+    def end(self) -> None:
+        """Stop renewing: the attempt has ended in the database, and cleaning up after it may take its time."""
+        self._reacted.set()
+
     def _keep(self) -> None:
         next_beat = time.monotonic() + self._settings.heartbeat_seconds
         while not self._reacted.wait(min(_LOOK_SECONDS, self._settings.heartbeat_seconds)):

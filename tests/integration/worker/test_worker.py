@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
 from worker.attempt.runner import work
+from worker.run.finished_blocks import Blocks
 
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
 LONG = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
@@ -163,6 +165,27 @@ def test_each_block_reports_its_memory(settings: Settings, database: Database, m
     for each in told:
         assert 50_000_000 < each["host_total"] <= metrics["peak_memory_bytes"]["host_total"]  # PyTorch alone takes more than that
         assert (each["device"] is None) == (metrics["peak_memory_bytes"]["device"] is None)
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": {"source": "local", "id": "absent"}}], ids=["succeeded", "failed"])
+def test_a_worker_finishes_cleaning_up_after_the_end(
+    settings: Settings, database: Database, model: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    """Its lease, which finds the attempt ended, must not end the process meanwhile."""
+    exits: list[int] = []
+    remove = Blocks.remove
+
+    def remove_slowly(blocks: Blocks) -> None:
+        time.sleep(1)
+        remove(blocks)
+
+    monkeypatch.setattr("worker.run.lease.os._exit", exits.append)
+    monkeypatch.setattr("worker.run.lease.SECONDS_TO_REACT", 0.1)
+    monkeypatch.setattr(Blocks, "remove", remove_slowly)
+    job_id = insert_job(database, **fields)
+    run_once(settings.model_copy(update={"heartbeat_seconds": 0.1}))
+    assert job_row(database, job_id).state == (JobState.FAILED if fields else JobState.SUCCEEDED)
+    assert exits == []
 
 
 @pytest.mark.parametrize(
