@@ -1,4 +1,4 @@
-"""`python -m worker`: takes jobs until SIGTERM or SIGINT. Its child imports this module, too, and must not start anything."""
+"""`python -m worker`: takes jobs until SIGTERM or SIGINT. A spawned child imports this module, which starts nothing then."""
 
 import os
 import sys

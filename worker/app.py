@@ -1,7 +1,9 @@
 """Celery for the worker: which options, and why. What a job is and what becomes of it is decided in the database, not here."""
 
+import gc
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from typing import Any, Final
@@ -10,10 +12,11 @@ from weakref import WeakSet
 from celery import Celery, bootsteps
 from celery.signals import task_received, worker_shutting_down
 
-from service.contract import QUEUE, queues_of
+from service.contract import QUEUE, DeviceClass, queues_of
 from service.logging import get_logger
 from service.settings import Settings
 from worker import devices
+from worker.preloading import import_for_jobs
 from worker.process.metrics_server import metrics_of
 from worker.process.registration import Presence
 
@@ -23,15 +26,15 @@ _SECONDS_TO_STOP: Final = 12.0
 """After SIGTERM. The running attempt is given back within a few seconds; what has not stopped by then is ended."""
 
 
-def create_app(settings: Settings) -> Celery:
-    """The Celery application of a worker process and, pickled, of its child."""
+def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
+    """Return the Celery application of a worker process and of its child."""
     app = Celery("dsnot", broker=settings.broker_url.get_secret_value(), include=["worker.tasks"], set_as_current=True)
     app.conf.update(
         worker_pool="prefork",  # the parent keeps talking to the broker and survives whatever a job does to its process
-        worker_pool_start_method="spawn",  # CUDA cannot be used in a forked process
+        worker_pool_start_method=_start_method(device_class),
         worker_concurrency=1,  # one job has the device to itself
         worker_max_tasks_per_child=1,  # every job starts without the memory and the threads of the one before
-        worker_proc_alive_timeout=300.0,  # the child imports torch before it reports that it is up; the default is 4 s
+        worker_proc_alive_timeout=300.0,  # a spawned child imports torch before it reports that it is up; the default is 4 s
         worker_disable_prefetch=True,  # a message waits in the broker, where another worker can take it; see TakeOnlyWhenReady
         worker_prefetch_multiplier=1,
         task_acks_late=False,  # a message is a hint: if it is lost, the dispatcher sends another
@@ -54,6 +57,11 @@ def create_app(settings: Settings) -> Celery:
     )
     app.steps["consumer"].add(TakeOnlyWhenReady)
     return app
+
+
+def _start_method(device_class: DeviceClass) -> str:
+    """Fork children that have everything imported; CUDA cannot be relied on in a forked process."""
+    return "fork" if device_class is DeviceClass.CPU else "spawn"
 
 
 class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -96,19 +104,26 @@ def run(settings: Settings) -> int:
         NoSuchDevice, PortNotUsable: the settings name what is not there.
     """
     device_class, device = devices.chosen(settings.device)
-    app = create_app(settings)
+    app = create_app(settings, device_class)
     queues = ",".join(queues_of(device_class))
     worker = app.Worker(
         queues=queues, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True
     )
 
+    presence = Presence(settings, device_class, device)
+
     def stop(**_: Any) -> None:
+        presence.leave()
         _stop_within_seconds(worker)
 
     worker_shutting_down.connect(stop, weak=False)
-    presence = Presence(settings, device_class, device)
-    with metrics_of(settings, presence.identity), presence:
-        worker.start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery handles it
+    with metrics_of(settings, presence.identity):
+        if _start_method(device_class) == "fork":
+            import_for_jobs()
+            gc.freeze()  # children share what is never collected
+        with presence:
+            worker.start()
     return int(worker.exitcode or 0)
 
 

@@ -12,6 +12,7 @@ from service import tracing
 from service.contract import PRUNE_TASK
 from service.logging import configure_logging, get_logger
 from service.settings import get_settings
+from worker.preloading import import_for_jobs
 
 log = get_logger(__name__)
 
@@ -45,14 +46,11 @@ def _log_like_the_service(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _prepare(**_: Any) -> None:
-    """Import what takes seconds while nobody waits, and clean up after a child that was killed.
+    """Import what a job needs before there is one, and clean up after a child that was killed.
 
     Celery has already seen to it that the kernel kills this process when its parent dies.
     """
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
-
-    import worker.attempt.runner  # noqa: F401
+    import_for_jobs()
     from worker.run.scratch import remove_abandoned
 
     tracing.configure("worker")

@@ -1,7 +1,6 @@
 """Real workers and dispatchers as processes of their own."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from pathlib import Path
 import psutil
 
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
+from tests.support.fork_server import Forked
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
@@ -18,7 +19,7 @@ from tests.support.waiting import CEILING_SECONDS, eventually
 class Worker:
     """`python -m worker`: a parent that talks to the broker, and its child that does the work."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "Forked | subprocess.Popen[bytes]"
     log: Path
 
     @property
@@ -27,9 +28,11 @@ class Worker:
 
     def child(self) -> psutil.Process:
         """The process that runs jobs."""
-        children = psutil.Process(self.process.pid).children()
-        living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        (found,) = [child for child in living if "spawn_main" in " ".join(child.cmdline())]
+        parent = psutil.Process(self.process.pid)
+        living = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
+        spawned = [child for child in living if "spawn_main" in " ".join(child.cmdline())]
+        forked = [child for child in living if child.cmdline() == parent.cmdline()]
+        (found,) = spawned or forked
         return found
 
     def family(self) -> list[psutil.Process]:
@@ -46,9 +49,10 @@ def starting(settings: Settings, folder: Path, name: str = "worker") -> Iterator
 
 
 @contextmanager
-def working(settings: Settings, folder: Path, name: str = "worker") -> Iterator[Worker]:
+def working(settings: Settings, folder: Path, name: str = "worker", module: str = "worker") -> Iterator[Worker]:
     """A worker, ready to start a job at once."""
-    with starting(settings, folder, name) as worker:
+    with _running(module, settings, folder / f"{name}.log") as (process, log):
+        worker = Worker(process, log)
         eventually(lambda: worker.is_ready)
         yield worker
 
@@ -60,9 +64,9 @@ def dispatching(settings: Settings, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _running(module: str, settings: Settings, log: Path) -> "Iterator[tuple[subprocess.Popen[bytes], Path]]":
+def _running(module: str, settings: Settings, log: Path) -> "Iterator[tuple[Forked | subprocess.Popen[bytes], Path]]":
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", module], env=environment(settings), stdout=output, stderr=output)
+        process = fork_server.start((module,), environment(settings), output)
     try:
         yield process, log
     finally:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from service.ops.metrics.exposing import exposed
 from service.settings import Settings
 from service.workers.repository import Identity
+from worker.process.forking import NO_FORK
 from worker.process.host_usage import usage
 
 
@@ -44,7 +45,8 @@ class WorkerCollector(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        found, known = usage(self._cache_dir), self._identity
+        with NO_FORK:
+            found, known = usage(self._cache_dir), self._identity
         named = {"worker": known.id, "host": known.host, "device": str(known.device), "device_name": known.device_name}
         yield InfoMetricFamily("dsnot_worker", "Which worker this is.", named | {"version": known.versions["dsnot"]})
         yield _gauge("dsnot_worker_memory_bytes", "Resident memory of the worker's processes.", found.used_memory_bytes)

@@ -23,6 +23,7 @@ from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Identity
 from worker.devices import Device
+from worker.process.forking import NO_FORK
 from worker.process.host_usage import usage
 
 log = get_logger(__name__)
@@ -37,7 +38,7 @@ def worker_id(pid: int) -> str:
 
 
 class Presence:
-    """Tells of this worker from `__enter__` to `__exit__`. While the database is away, it tells nothing."""
+    """Tells of this worker from `__enter__` to `leave` or `__exit__`. While the database is away, it tells nothing."""
 
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
         self._settings = settings
@@ -59,18 +60,21 @@ class Presence:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._gone.set()
+        self.leave()
         self._thread.join(_SECONDS_TO_STOP)
-        self._write(partial(repository.stopped, worker_id=self.identity.id))
         self._database.close()
+
+    def leave(self) -> None:
+        """Say, without waiting for it, that this worker takes no more jobs, for it may be ended before `__exit__`."""
+        self._gone.set()
 
     def _keep(self) -> None:
         introduced = False
-        while True:
+        while not self._gone.is_set():
             introduced |= self._write(self._tell if introduced else self._introduce)
             liveness.touch(self._settings.alive_file)
-            if self._gone.wait(self._settings.heartbeat_seconds):
-                return
+            self._gone.wait(self._settings.heartbeat_seconds)
+        self._write(partial(repository.stopped, worker_id=self.identity.id))
 
     def _introduce(self, session: Session) -> None:
         repository.started(session, identity=self.identity, usage=usage(self._settings.cache_dir))
@@ -80,7 +84,7 @@ class Presence:
 
     def _write(self, statement: Callable[[Session], None]) -> bool:
         try:
-            with self._database.begin() as session:
+            with NO_FORK, self._database.begin() as session:
                 statement(session)
         except (*TRANSIENT, OSError, psutil.Error) as error:  # of the database, or of this host's disk and processes
             log.debug("presence_not_written", error=type(error).__name__)

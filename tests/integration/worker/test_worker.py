@@ -69,6 +69,13 @@ def artifact(settings: Settings, database: Database, job_id: UUID) -> Path:
     return Path(settings.artifact_url.removeprefix("file://")) / prefix
 
 
+def test_a_spawned_child_runs_a_job(settings: Settings, database: Database, model: Path, tmp_path: Path) -> None:
+    job_id = insert_job(database)
+    with dispatching(settings, tmp_path), working(settings, tmp_path, module="tests.support.spawning_worker") as worker:
+        assert "spawn_main" in " ".join(worker.child().cmdline())
+        eventually(lambda: job_row(database, job_id).state == JobState.SUCCEEDED)
+
+
 def test_a_message_without_a_job_does_nothing(settings: Settings) -> None:
     assert not work(settings, threading.Event())
 
