@@ -1,7 +1,6 @@
 """Servers that a test may stop, kill and start again: each keeps its address."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,9 @@ from service.database import schema
 from service.embedded import postgres, valkey
 from service.embedded.processes import free_port
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
+from tests.support.fork_server import Forked
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
@@ -77,10 +78,9 @@ class Program:
         self.process.terminate()
         self.process.wait(CEILING_SECONDS)
 
-    def _started(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", *self._arguments]
+    def _started(self) -> "Forked | subprocess.Popen[bytes]":
         with self.log.open("ab") as output:
-            return subprocess.Popen(command, env=environment(self._settings), stdout=output, stderr=output)
+            return fork_server.start(self._arguments, environment(self._settings), output)
 
 
 class Api(Program):

@@ -1,0 +1,155 @@
+"""Processes forked from one that has already imported the large packages of others, which costs seconds each time.
+
+Our own modules are imported by each process itself, as when Python starts it. Start this with `python -m`: it serves the socket
+whose number is its argument.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Final
+
+IMPORTED: Final = (
+    "torch._dynamo",
+    "transformers.conversion_mapping",
+    "transformers.generation.utils",
+    "transformers.models.llama.modeling_llama",
+    "transformers.tokenization_utils_tokenizers",
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "kombu.transport.redis",
+    "sqlalchemy.orm",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "fastapi",
+    "uvicorn",
+    "jinja2",
+    "obstore",
+    "huggingface_hub",
+    "opentelemetry.sdk.trace",
+    "structlog.dev",
+)
+_READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_", "LD_")
+_REQUEST_BYTES: Final = 1 << 20
+
+
+class Forked:
+    """What tests use of `subprocess.Popen`, for a child of the fork server."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = int(connection.recv(32))
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status, negative for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                self.returncode = int(self._connection.recv(32))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: IO[bytes]) -> "Forked | subprocess.Popen[bytes]":
+    """Start `python -m ARGUMENTS`: forked, or by Python itself if the environment differs in what packages read at import."""
+    if _read_at_import(environment) != _read_at_import(os.environ):
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = json.dumps({"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())})
+    socket.send_fds(_server(), [request.encode()], [theirs.fileno(), output.fileno()])
+    theirs.close()
+    return Forked(ours)
+
+
+def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_IMPORT)}
+
+
+@cache
+def _server() -> socket.socket:
+    """The server of this process, which ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REQUEST_BYTES)
+    command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+    subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    theirs.close()
+    return ours
+
+
+def _serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Fork a child for each request; return in the child what it has to run, and None in the server when its client is gone."""
+    selector = selectors.DefaultSelector()
+    selector.register(requests, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.data is not None:
+                pid, connection = key.data
+                selector.unregister(key.fd)
+                os.close(key.fd)
+                _, status = os.waitpid(pid, 0)
+                with contextlib.suppress(OSError):  # nobody waits for it
+                    connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+                connection.close()
+                continue
+            request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 2)
+            if not request:
+                return None
+            connection, output = socket.socket(fileno=files[0]), files[1]
+            if (pid := os.fork()) == 0:
+                os.dup2(output, 1)
+                os.dup2(output, 2)
+                os.closerange(3, 256)
+                return json.loads(request)  # type: ignore[no-any-return]
+            os.close(output)
+            connection.send(str(pid).encode())
+            selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+
+
+def _become(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = arguments
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
+    mine = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if mine is not None:
+        _become(**mine)
