@@ -1,4 +1,4 @@
-"""Python client of a DSnoT service, and the models of its contract.
+"""Python client of the DSnoT service, and the models of its contract.
 
     from dsnot import Client
 

@@ -1,0 +1,1 @@
+"""Published artifacts: access, retention and garbage collection."""

@@ -1,4 +1,4 @@
-"""What a job has published. Only the manifest that the job's row names is trusted, and only what it lists exists."""
+"""Published artifacts of jobs. Only the manifest that the job's row names is trusted, and only files it lists exist."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +13,24 @@ from service.storage.manifests import manifest_at
 
 
 class ArtifactNotFound(NotFound):
-    """There is none, or none yet, or no such file in it."""
+    """The job has no artifact, or not yet, or the artifact has no such file."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """The manifest of a job's artifact, and where its files lie in the store."""
+    """The manifest of a job's artifact, and the prefix of its files in the store."""
 
     manifest: Manifest
     prefix: str
 
     def file(self, path: str) -> ManifestFile | None:
+        """Return the file with this path, or None if the manifest does not list it."""
         return next((file for file in self.manifest.files if file.path == path), None)
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file of an artifact, and where to get it: exactly one of `path` and `url`."""
+    """A file of an artifact and its location: exactly one of `path` and `url`."""
 
     file: ManifestFile
     path: Path | None = None
@@ -37,7 +38,11 @@ class Download:
 
 
 def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
-    """Raises JobNotFound; ArtifactNotFound; StoreUnavailable."""
+    """Return the artifact of a job.
+
+    Raises:
+        JobNotFound, ArtifactNotFound, StoreUnavailable
+    """
     job = jobs.get(database, job_id, tenant=tenant)
     if job.artifact_removed_at is not None:
         raise ArtifactNotFound(
@@ -54,7 +59,7 @@ def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenan
 def locate(
     database: Database, store: ArtifactStore, job_id: UUID, path: str, *, tenant: str, method: str, presign_seconds: int
 ) -> Download:
-    """Where one file of the artifact can be had.
+    """Return the location of one file of the artifact.
 
     Raises:
         JobNotFound, ArtifactNotFound, StoreUnavailable

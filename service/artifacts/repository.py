@@ -1,7 +1,7 @@
-"""SQL of what is in the artifact store and should not be there any more.
+"""SQL of garbage collection in the artifact store.
 
-A file is removed from the store first and noted as removed afterwards: dying in between removes it twice. Attempts and jobs that
-ended less than `grace_seconds` ago are left alone, for a worker that has lost its job may not know it yet.
+A file is removed from the store first and marked as removed afterwards: a crash in between removes it twice. Attempts and jobs
+that ended less than `grace_seconds` ago are skipped, because a worker that has lost its lease may not know it yet.
 """
 
 from collections.abc import Sequence
@@ -24,35 +24,37 @@ _BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
 
 
 def unswept_attempts(session: Session, *, grace_seconds: float) -> Sequence[tuple[UUID, int]]:
-    """Job and fence of attempts that may have left files: those without success, and those whose artifact is to go."""
+    """Return job and fence of ended attempts that may have left files: unsuccessful ones, and those of expired artifacts."""
     ended = Attempt.swept_at.is_(None), Attempt.ended_at < in_seconds(-grace_seconds)
     statement = select(Attempt.job_id, Attempt.fence).where(*ended).order_by(Attempt.ended_at).limit(_BATCH)
     return [(job_id, fence) for job_id, fence in session.execute(statement)]
 
 
 def attempt_swept(session: Session, job_id: UUID, fence: int) -> None:
+    """Mark the files of an attempt as removed."""
     swept = update(Attempt).where(Attempt.job_id == job_id, Attempt.fence == fence).values(swept_at=func.now())
     session.execute(swept, execution_options=_BLIND)
 
 
 def jobs_with_blocks(session: Session, *, grace_seconds: float, keep_seconds: float) -> Sequence[UUID]:
-    """Jobs that have ended and whose blocks nobody will go on with. Those of a failed job are kept for a while."""
+    """Return ended jobs whose blocks no attempt will resume from. A failed job's blocks are kept for `keep_seconds`."""
     is_over = or_(Job.state != JobState.FAILED, Job.finished_at < in_seconds(-keep_seconds))
     ended = Job.blocks_removed_at.is_(None), Job.finished_at < in_seconds(-grace_seconds)
     return session.scalars(select(Job.id).where(*ended, is_over).order_by(Job.finished_at).limit(_BATCH)).all()
 
 
 def blocks_removed(session: Session, job_id: UUID) -> None:
+    """Mark the blocks of a job as removed."""
     session.execute(update(Job).where(Job.id == job_id).values(blocks_removed_at=func.now()), execution_options=_BLIND)
 
 
 def let_go_by_age(session: Session, *, keep_seconds: float) -> Sequence[UUID]:
-    """Have the artifacts removed that are older; returns their jobs."""
+    """Expire artifacts older than `keep_seconds`; return their jobs."""
     return _let_go(session, Job.finished_at < in_seconds(-keep_seconds), "age")
 
 
 def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
-    """Have each tenant's oldest artifacts removed until the rest fits; the newest one always stays. Returns their jobs."""
+    """Expire each tenant's oldest artifacts until the rest fits; the newest one always stays. Return their jobs."""
     newest_first: dict[str, Any] = {"partition_by": Job.tenant, "order_by": (Job.finished_at.desc(), Job.id)}
     sums = (
         select(
@@ -68,7 +70,7 @@ def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
 
 
 def bytes_of(session: Session, tenant: str) -> int:
-    """Of all the tenant's artifacts that are kept."""
+    """Return the total bytes of the tenant's artifacts that have not expired."""
     total = select(func.coalesce(func.sum(Job.artifact_bytes), 0)).where(Job.tenant == tenant, *_KEPT)
     return int(session.execute(total).scalar_one() or 0)
 
@@ -88,11 +90,11 @@ def _let_go(session: Session, which: ColumnElement[bool], reason: Literal["age",
 
 
 def deleted_jobs(session: Session, *, grace_seconds: float) -> Sequence[UUID]:
-    """Jobs that nobody sees any more."""
+    """Return deleted jobs whose files have to be removed."""
     gone = Job.deleted_at.is_not(None), Job.finished_at < in_seconds(-grace_seconds)
     return session.scalars(select(Job.id).where(*gone).limit(_BATCH)).all()
 
 
 def forget(session: Session, job_id: UUID) -> None:
-    """Remove the record of a deleted job, of which nothing is left in the store."""
+    """Delete the row of a deleted job that has no files left in the store."""
     session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)), execution_options=_BLIND)

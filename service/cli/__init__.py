@@ -1,1 +1,1 @@
-"""The groups of the `dsnot` command. What is slow to import is imported where it is used, so that `--help` is quick."""
+"""Command groups of `dsnot`. Slow imports are done where they are used, so that `--help` is fast."""

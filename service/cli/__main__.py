@@ -1,7 +1,7 @@
-"""`dsnot`: the service on the command line.
+"""`dsnot`: command line of the service.
 
-Results go to standard output, everything else to standard error. Exit status: 0 done; 1 it failed, and a sentence on standard
-error says why; 2 the command line is wrong; 3 the watched job was cancelled; 130 interrupted.
+Results go to standard output, everything else to standard error. Exit status: 0 done; 1 failed, with a message on standard error;
+2 wrong usage; 3 the watched job was cancelled; 130 interrupted.
 """
 
 import sys
@@ -27,7 +27,7 @@ from service.cli.output import CommandFailed, note
 
 app = typer.Typer(
     name="dsnot",
-    help="Make language models sparse: prune, measure, publish.",
+    help="Prune language models, measure them, and publish the results.",
     epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job was cancelled, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,7 +49,7 @@ app.add_typer(triggers.app, name="triggers")
 
 
 def main() -> None:
-    """The command; errors that a user can do something about become one clear message."""
+    """Run the command; print foreseen errors as one message."""
     try:
         app()
     except CommandFailed as error:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def sentence(error: Exception) -> str:
-    """What to tell the user about a foreseen error; any other is raised again, because it is ours."""
+    """Return the message for a foreseen error; raise any other error again, because it is a bug."""
     from pydantic import ValidationError
 
     from service.client.errors import ClientError, Unreachable
@@ -76,13 +76,14 @@ def sentence(error: Exception) -> str:
     if isinstance(error, ClientError | ServerError | PackingError):
         return str(error)
     if isinstance(error, ValidationError):
-        return f"the answer is not what this version of dsnot expects: {error.errors()[0]['msg']}"
+        return f"the response does not match this version of dsnot: {error.errors()[0]['msg']}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     raise error
 
 
 def fail(message: str, exit_status: int) -> None:
+    """Print an error message and exit."""
     note(f"dsnot: {message}")
     sys.exit(exit_status)
 

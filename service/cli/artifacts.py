@@ -1,4 +1,4 @@
-"""`dsnot artifacts …`: fetching what came out, and what can be done with it on one's own disk."""
+"""`dsnot artifacts …`: download, unpack and verify artifacts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Download, unpack and verify pruned checkpoints.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="An artifact, as `dsnot artifacts download` leaves it.")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an artifact from `dsnot artifacts download`.")]
 
 
 @app.command()
 def download(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
-    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to; a folder named after the job by default.")] = None,
-    unpacking: Annotated[bool, typer.Option("--unpack", help="Unpack packed weights, too, as `unpack` does.")] = False,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Target folder; dsnot-JOB by default.")] = None,
+    unpacking: Annotated[bool, typer.Option("--unpack", help="Also unpack packed weights, as `unpack` does.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a job's checkpoint; every file is checked against its SHA-256 and appears whole or not at all.
+    """Download a job's artifact; every file is checked against its SHA-256 and written atomically.
 
-    Repeated, it goes on where it stopped. Exit status: 0 everything is there and right, 1 it is not.
+    Repeat the command to resume a download. Exit status: 0 all files are complete and correct, 1 failed.
     """
     from service.client import Client
     from service.contract import MANIFEST_NAME
@@ -46,31 +46,33 @@ def download(
     else:
         typer.echo(str(folder))
         total = size(sum(file.bytes for file in manifest.files))
-        note(f"{len(manifest.files)} files, {total}, all as the manifest says; {_next(folder, manifest, unpacking)}")
+        note(f"{len(manifest.files)} files, {total}, all match the manifest; {_next(folder, manifest, unpacking)}")
 
 
 @app.command()
 def unpack(
     folder: Folder,
-    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Make a complete checkpoint there; else beside them.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a complete checkpoint there; by default into FOLDER.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the safetensors files of packed weights, bit for bit those of the dense artifact. Exit status: 0 done, 1 refused."""
+    """Write the safetensors files of packed weights, bit-identical to the dense artifact. Exit status: 0 done, 1 refused."""
     _tell(to or folder, _unpack(folder, to), as_json)
 
 
 @app.command("apply-mask")
 def apply_mask(
     folder: Folder,
-    base: Annotated[Path, typer.Option(metavar="MODEL", help="The folder of the model that was pruned, in that revision.")],
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to make the complete checkpoint.")],
+    base: Annotated[Path, typer.Option(metavar="MODEL", help="Folder of the model that was pruned, at the same revision.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Target folder of the complete checkpoint.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make the pruned checkpoint of a mask and the model that it was made of. Exit status: 0 done, 1 refused."""
+    """Make the pruned checkpoint from a mask and the source model. Exit status: 0 done, 1 refused."""
     from service import packing
 
-    with _bar() as told:
-        files = packing.apply_mask(folder, base, to, told)
+    with _bar() as told:  # style: allow
+        files = packing.apply_mask(folder, base, to, told)  # style: allow
     _tell(to, files, as_json)
 
 
@@ -78,21 +80,21 @@ def apply_mask(
 def verify(
     folder: Folder,
     key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The public key of whoever signed it, in PEM: check the signature, too.")
+        Path | None, typer.Option(metavar="FILE", help="The signer's public key, in PEM: also check the signature.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a folder against its manifest and checksums, and its packed files and masks against themselves.
+    """Check a folder against its manifest and checksums, and its packed files and masks for consistency.
 
-    With --key also against its signature: every file has to be there as it was signed, and no other.
+    With --key also check the signature: every signed file has to be there unchanged, and no other.
 
-    Exit status: 0 all is as it was published, 1 something is not, and each fault is told.
+    Exit status: 0 all files are as published, 1 some are not; each fault is listed.
     """
     from service import packing
     from service.contract import SIGNATURE_NAME
 
-    with _bar() as told:
-        found = packing.verify(folder, told)
+    with _bar() as told:  # style: allow
+        found = packing.verify(folder, told)  # style: allow
     distrust = _signature_fault(folder, key, found.restored) if key else None
     if as_json:
         faults = [{"path": fault.path, "type": fault.type, "detail": str(fault)} for fault in found.faults]
@@ -120,8 +122,8 @@ def _signature_fault(folder: Path, key: Path, made: Sequence[str]) -> "Signature
 def _unpack(folder: Path, to: Path | None) -> "Sequence[FileFacts]":
     from service import packing
 
-    with _bar() as told:
-        return packing.unpack(folder, to, told)
+    with _bar() as told:  # style: allow
+        return packing.unpack(folder, to, told)  # style: allow
 
 
 def _tell(folder: Path, files: "Sequence[FileFacts]", as_json: bool) -> None:
@@ -137,7 +139,7 @@ def _loading(folder: Path) -> str:
 
 
 def _next(folder: Path, manifest: "Manifest", unpacked: bool) -> str:
-    """What to do with what was downloaded."""
+    """Return the next step after a download."""
     if "dense" in manifest.formats or unpacked:
         return _loading(folder)
     if "packed" in manifest.formats:
@@ -147,7 +149,7 @@ def _next(folder: Path, manifest: "Manifest", unpacked: bool) -> str:
 
 @contextmanager
 def _bar() -> "Iterator[Callable[[int], None]]":
-    """What is told of bytes shows how many they are, on a terminal only."""
+    """Show a byte counter on a terminal; yield the function that advances it."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, SpinnerColumn, TransferSpeedColumn
 
@@ -159,7 +161,7 @@ def _bar() -> "Iterator[Callable[[int], None]]":
 
 
 def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
-    """Download behind a bar on standard error, which is shown on a terminal only."""
+    """Download with a progress bar on standard error, on a terminal only."""
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

@@ -1,4 +1,4 @@
-"""`dsnot audit`: who did what in the tenant's name."""
+"""`dsnot audit`: audit log of a tenant."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from service.cli.output import AsJson, local_time, note, print_json, print_table
 
 
 def audit(
-    key: Annotated[str | None, typer.Option(metavar="ID", help="Only what was done with this key.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Only requests with this key.")] = None,
     action: Annotated[str | None, typer.Option(help="Only this operation, such as cancel_job.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many entries.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what was asked of the service, the newest first; reads are left out. Needs a key with the scope admin."""
+    """List the requests that may have changed something, newest first. Needs a key with the scope admin."""
     from itertools import islice
 
     from service.client import Client
@@ -37,4 +37,4 @@ def audit(
     if rows:
         print_table(("time", "key", "action", "on", "answer"), rows)
     else:
-        note("nothing has been asked yet")
+        note("the audit log has no entries")

@@ -1,4 +1,4 @@
-"""`dsnot jobs compare`: jobs side by side, a column for each."""
+"""`dsnot jobs compare`: jobs side by side, one column each."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from service.client.comparing import ComparedJob, Comparison, Measure
 
 _SHORT = 8
-"""Characters of an id that stand for it, unless two begin alike."""
+"""Length of abbreviated ids, unless two begin alike."""
 
 
 def compare(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of two to six jobs.")], as_json: AsJson = False
 ) -> None:
-    """Lay jobs side by side: what was asked for differently, what was measured; a * marks the best of a line."""
+    """Compare jobs: settings that differ, and measurements; a * marks the best value of a row."""
     from service.client import Client
 
     with Client(patience=2) as client:
@@ -51,7 +51,7 @@ def _plain(value: Any) -> str:
 
 
 def _title(measure: "Measure") -> str:
-    """`pruned perplexity on wiki-sample:test (512 sequence_length, 20 windows)`."""
+    """Return `pruned perplexity on wiki-sample:test (512 sequence_length, 20 windows)`."""
     how = ", ".join(f"{value:g} {name}" for name, value in measure.conditions.items())
     parts = (measure.model, measure.name, f"on {measure.on}" if measure.on else None, f"({how})" if how else None)
     return " ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""The database itself, for the commands of whoever runs the service."""
+"""Direct access to the database, for the operator's commands."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def the_database() -> Iterator["Database"]:
-    """That of `$DSNOT_DATABASE_URL`, or of this home's running stack. What goes wrong within becomes one clear sentence."""
+    """Open the database of `$DSNOT_DATABASE_URL`, or of this home's running stack; report its errors as CommandFailed."""
     from sqlalchemy.exc import OperationalError, ProgrammingError
 
     from service.client.discovery import running_stack
@@ -31,8 +31,8 @@ def the_database() -> Iterator["Database"]:
     except Problem as problem:
         raise CommandFailed(problem.detail) from problem
     except OperationalError as error:
-        raise CommandFailed("the database does not answer; is DSNOT_DATABASE_URL right?") from error
+        raise CommandFailed("the database does not answer; check DSNOT_DATABASE_URL") from error
     except ProgrammingError as error:
-        raise CommandFailed("the database has not the tables of this service; bring it up to date first") from error
+        raise CommandFailed("the database does not have the tables of this version; run `dsnot migrate` first") from error
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""`dsnot datasets …`: text for calibration and evaluation."""
+"""`dsnot datasets …`: data sets for calibration and evaluation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Upload, list and delete data sets.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="ds-…, as `dsnot datasets list` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an upload, ds-…; see `dsnot datasets list`.")]
 
 
 @app.command()
 def upload(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Text (.txt) or JSON Lines (.jsonl, .ndjson).")],
-    name: Annotated[str | None, typer.Option(help="What to call it; for people.")] = None,
+    name: Annotated[str | None, typer.Option(help="Display name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring text of your own and print its id, which --dataset and --evaluate of `dsnot jobs submit` take.
+    """Upload a text and print its id, for --dataset and --evaluate of `dsnot jobs submit`.
 
-    In plain text, documents are separated by blank lines; in JSON Lines each line is an object with a string `text`.
+    In plain text, documents are separated by blank lines; in JSON Lines, each line is an object with a string `text`.
     """
     from service.client import Client
 
@@ -38,7 +38,7 @@ def upload(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List all that jobs may name, the built-in ones first. With --json: one line for each."""
+    """List the data sets that jobs may use, built-in ones first. With --json: one line for each."""
     from service.client import Client
 
     with Client() as client:
@@ -52,12 +52,12 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def delete(dataset: Id) -> None:
-    """Remove an upload that no job needs."""
+    """Delete an upload that no job needs."""
     from service.client import Client
 
     with Client() as client:
         client.datasets.delete(dataset)
-    note(f"data set {dataset} is gone")
+    note(f"data set {dataset} is deleted")
 
 
 def _row(each: "Dataset") -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`dsnot doctor`: is everything there that a deployment needs, and does it work?"""
+"""`dsnot doctor`: health checks of a deployment."""
 
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look the deployment over that the DSNOT_… variables name, or this home's running stack, and say what to do.
+    """Check the deployment of the DSNOT_… variables, or this home's running stack, and print what to do.
 
-    Exit status: 0 it works, warnings or not; 1 something has to be done.
+    Exit status: 0 no check failed, warnings are possible; 1 a check failed.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""The body of `POST /v1/jobs` out of command-line options. Only what is given goes in; the service fills in the rest."""
+"""Body of `POST /v1/jobs` from command-line options. Only given options are sent; the service fills in the rest."""
 
 import json
 import sys
@@ -32,11 +32,11 @@ _PLACES: Final = {
     "device": "device",
     "priority": "priority",
 }
-"""Where in the body the value of an option goes as it is."""
+"""Path in the body of each option whose value is sent unchanged."""
 
 
 def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that the values of the options of `dsnot jobs submit` ask for, by their names."""
+    """Return the body for the options of `dsnot jobs submit`, given by name."""
     body = read_spec(given["spec"])
     values = {place: given[option] for option, place in _PLACES.items()} | {
         "output.hub.private": False if given["hub_public"] else None,
@@ -53,7 +53,7 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_spec(file: str | None) -> dict[str, Any]:
-    """The JSON object in a file, or on standard input for `-`; an empty one if no file is named."""
+    """Return the JSON object in a file, or on standard input for `-`; an empty one if no file is given."""
     if file is None:
         return {}
     try:
@@ -69,7 +69,7 @@ def read_spec(file: str | None) -> dict[str, Any]:
 
 
 def put(body: dict[str, Any], path: str, value: Any) -> None:
-    """Set `a.b.c` of a nested object, unless the value is None or empty; what the file said there gives way."""
+    """Set `a.b.c` of a nested object, unless the value is None or empty; the value from the file is overridden."""
     if value is None or value in ([], {}):
         return
     *parents, name = path.split(".")
@@ -81,7 +81,7 @@ def put(body: dict[str, Any], path: str, value: Any) -> None:
 
 
 def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None:
-    """`--sparsity 0.5` or `--pattern 2:4` as the recipe's pattern.
+    """Return `--sparsity 0.5` or `--pattern 2:4` as the recipe's pattern.
 
     Raises:
         CommandFailed: both are given, or the second is not two numbers.
@@ -97,13 +97,13 @@ def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None
 
 
 def more_labels(before: Any, given: Iterable[str]) -> dict[str, str] | None:
-    """The file's labels and those of the command line, which win; None if there are none of the latter."""
+    """Return the file's labels with those of the command line, which win; None if the latter are empty."""
     new = labels(given)
     return {**(before if isinstance(before, dict) else {}), **new} if new else None
 
 
 def labels(given: Iterable[str]) -> dict[str, str]:
-    """`--label team=search` once or more often.
+    """Return the labels of `--label team=search`, given once or more.
 
     Raises:
         CommandFailed: one has no `=`.

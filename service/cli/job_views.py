@@ -1,4 +1,4 @@
-"""Jobs as a person reads them."""
+"""Text views of jobs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ _USUAL = {"allocation": "uniform", "objective": "layerwise"}
 
 
 def print_jobs(jobs: Iterable[Job]) -> None:
+    """Print a table of jobs."""
     rows = [(job.id, job.model, pattern(job), how_far(job), local_time(job.created_at), _took(job)) for job in jobs]
     if rows:
         print_table(("job", "model", "sparsity", "state", "created", "took>"), rows)
@@ -24,6 +25,7 @@ def print_jobs(jobs: Iterable[Job]) -> None:
 
 
 def print_job(job: Job) -> None:
+    """Print one job: settings, progress, and results."""
     calibration = job.spec["calibration"]
     print_fields(
         [
@@ -53,7 +55,7 @@ def print_job(job: Job) -> None:
 
 
 def print_outcome(job: Job) -> None:
-    """The last word on a job that was watched."""
+    """Print the outcome of a watched job."""
     if job.metrics and job.state == JobState.SUCCEEDED:
         print_metrics(job.metrics)
         note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
@@ -64,7 +66,7 @@ def print_outcome(job: Job) -> None:
 
 
 def expected(job: Job) -> str:
-    """`place 3, starts 14:02, ends 14:31`, as far as anybody can tell."""
+    """Return `place 3, starts 14:02, ends 14:31`, as far as known."""
     place = f"place {job.queue_position}" if job.queue_position else ""
     starts = job.eta.starts_at if job.eta and job.state == JobState.QUEUED else None
     ends = job.eta.ends_at if job.eta else None
@@ -73,14 +75,14 @@ def expected(job: Job) -> str:
 
 
 def failure(job: Job) -> str:
-    """Why the job failed, and whether trying again can help."""
+    """Return why the job failed, and whether a retry can help."""
     assert job.error is not None
     again = "trying again may help" if job.error.retryable else "trying again will not help"
     return f"failed: {job.error.detail or job.error.code.sentence} ({job.error.code}; {again})"
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """Quality before and after, what to beware of, what it cost, where the time went."""
+    """Print quality, agreement, speed, warnings, and cost."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
     print_fields(agreement_lines(metrics.get("agreement") or []))
     print_speed(metrics.get("speed") or {})
@@ -91,7 +93,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
 
 def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> None:
-    """A column for each model: what was measured of it, if anything, and its sparsity. The last has all data sets."""
+    """Print a column for each model: its measurements, if any, and its sparsity. The last model has all data sets."""
     measured = {name: _by_dataset(part) for name, (part, _) in models.items()}
     *_, last = measured.values()
     rows = []
@@ -107,7 +109,7 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
 
 
 def task_rows(models: Sequence[dict[str, Any] | None]) -> list[tuple[str, ...]]:
-    """`acc on boolq`, and of each model what was found, with its standard error."""
+    """Return rows such as `acc on boolq`, with each model's value and standard error."""
     found = [
         {
             f"{metric} on {result['task']}": _with_error(**known)
@@ -125,13 +127,13 @@ def _with_error(value: float, standard_error: float | None = None, **_: Any) -> 
 
 
 def print_speed(speed: Mapping[str, Any]) -> None:
-    """A column for each model that was timed; nothing if none was asked for."""
+    """Print a column for each model that was timed; nothing if speed was not requested."""
     if not speed:
         return
     timed = {name: found for name in ("dense", "pruned", "sparse") if (found := speed.get(name))}
     rows = [
         (f"tokens per second, {what}", *(f"{found[part]['median']:,.1f}" for found in timed.values()))
-        for part, what in (("prefill", "reading"), ("decode", "writing"))
+        for part, what in (("prefill", "prefill"), ("decode", "decode"))
     ]
     weights = ("weights in memory", *(size(found["weight_bytes"]) for found in timed.values()))
     if timed:
@@ -141,7 +143,7 @@ def print_speed(speed: Mapping[str, Any]) -> None:
 
 
 def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:
-    """`25.454 ± 0.310`: half of what the 95 % interval spans; the value alone without one, and nothing if not measured."""
+    """Return `25.454 ± 0.310`, with half the width of the 95 % interval; the value alone without one, "" if not measured."""
     if not measured:
         return ""
     interval = measured.get("ci95") if with_interval else None
@@ -150,10 +152,10 @@ def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:
 
 
 def ratio(measured: dict[str, Any]) -> str:
-    """`1.762 (1.701 to 1.825)`: perplexity divided by the dense model's, with the 95 % interval of paired windows.
+    """Return `1.762 (1.701 to 1.825)`: perplexity relative to the dense model's, with the 95 % interval of paired windows.
 
-    The text's own difficulty cancels out, which makes most of the interval of a perplexity alone. Empty where the dense
-    model was not measured.
+    Pairing cancels the text's own difficulty, which dominates the interval of a single perplexity. Empty if the dense model
+    was not measured.
     """
     difference = measured.get("loss_difference")
     if not difference:
@@ -166,7 +168,7 @@ def ratio(measured: dict[str, Any]) -> str:
 
 
 def agreement_lines(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """How the pruned model agrees with the dense one, for each data set."""
+    """Return the pruned model's agreement with the dense one, for each data set."""
     return [(f"agreement on {each['dataset']}", _agreement(**each)) for each in found]
 
 
@@ -179,7 +181,7 @@ def _agreement(
 
 
 def print_cost(metrics: dict[str, Any]) -> None:
-    """Time by stage, memory, and the size of what came out."""
+    """Print time by stage, peak memory, and the artifact's size."""
     seconds: dict[str, float] = metrics.get("seconds") or {}
     stages = [(str(stage), duration(seconds[stage])) for stage in Stage if stage in seconds]
     print_table(("stage", "time>"), [*stages, ("all", duration(sum(seconds.values())))])
@@ -189,7 +191,7 @@ def print_cost(metrics: dict[str, Any]) -> None:
 
 
 def uploads_to(job: Job) -> str:
-    """`owner/name, branch main, private, with the token research`; nothing where nothing is uploaded."""
+    """Return `owner/name, branch main, private, with the token research`; empty without an upload."""
     asked = job.spec.get("output", {}).get("hub")
     if not asked:
         return ""
@@ -198,13 +200,13 @@ def uploads_to(job: Job) -> str:
 
 
 def pattern(job: Job) -> str:
-    """`50 %` or `2:4`."""
+    """Return `50 %` or `2:4`."""
     asked = job.spec["recipe"]["pattern"]
     return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
 
 
 def recipe(job: Job) -> str:
-    """`wanda, then swaps, propagated (preset balanced)`, or `admm`, where that chooses the mask itself."""
+    """Return `wanda, then swaps, propagated (preset balanced)`, or `admm` if that chooses the mask itself."""
     asked = job.spec["recipe"]
     update = asked["update"]
     steps = [asked["refinement"]["method"], update["method"]]
@@ -216,7 +218,7 @@ def recipe(job: Job) -> str:
 
 
 def how_far(job: Job) -> str:
-    """`running: pruning, 12 of 30 blocks`."""
+    """Return `running: pruning, 12 of 30 blocks`."""
     if job.has_ended or not job.stage:
         return str(job.state)
     progress = f", {counted(job.progress.done, job.progress.total, job.progress.unit)}" if job.progress else ""

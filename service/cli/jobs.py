@@ -1,4 +1,4 @@
-"""`dsnot jobs …`: asking for jobs, looking at them, following them, changing their course."""
+"""`dsnot jobs …`: submit, inspect, follow and change jobs."""
 
 from typing import Annotated, Any
 
@@ -17,76 +17,81 @@ Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE
 
 Preset = Annotated[
     str | None,
-    typer.Option(metavar="fast|balanced|best|dsnot-paper|dsnot-reference", help="A named recipe; other options win over it."),
+    typer.Option(metavar="fast|balanced|best|dsnot-paper|dsnot-reference", help="A named recipe; other options override it."),
 ]
-Criterion = Annotated[str | None, typer.Option(metavar="magnitude|wanda|ria|obs", help="How much a weight matters.")]
-Allocation = Annotated[str | None, typer.Option(metavar="uniform|owl|arithmetic", help="How sparse each block becomes.")]
-Objective = Annotated[str | None, typer.Option(metavar="layerwise|propagated", help="What every matrix is to imitate.")]
+Criterion = Annotated[str | None, typer.Option(metavar="magnitude|wanda|ria|obs", help="Saliency of a weight.")]
+Allocation = Annotated[str | None, typer.Option(metavar="uniform|owl|arithmetic", help="Sparsity of each block.")]
+Objective = Annotated[str | None, typer.Option(metavar="layerwise|propagated", help="Target that every matrix is fitted to.")]
 Refinement = Annotated[str | None, typer.Option(metavar="none|dsnot|swaps", help="How the mask is improved.")]
 Update = Annotated[
-    str | None, typer.Option(metavar="none|obs|least_squares|admm", help="What the kept weights become; --spec takes settings.")
+    str | None, typer.Option(metavar="none|obs|least_squares|admm", help="How the kept weights change; settings go into --spec.")
 ]
 IdempotencyKey = Annotated[
     str | None,
-    typer.Option(metavar="KEY", help="Such as the id of a pipeline's run: submitted again with it within a day, it is one job."),
+    typer.Option(
+        metavar="KEY",
+        help="For example a pipeline's run id: submitting again with the same key within a day creates no second job.",
+    ),
 ]
 
 
 @app.command()
 def submit(
-    model: Annotated[str | None, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")] = None,
-    source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Where the model is; hub by default.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
-    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
+    model: Annotated[str | None, typer.Argument(help="Hub id, or with --source a local folder or an earlier job.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Source of the model; hub by default.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps, for gated models.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
-    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, as in 2:4.")] = None,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, such as 2:4.")
+    ] = None,
     preset: Preset = None,
     criterion: Criterion = None,
     allocation: Allocation = None,
     objective: Objective = None,
     refinement: Refinement = None,
     update: Update = None,
-    dataset: Annotated[str | None, typer.Option(help="Calibration text: NAME or NAME:SPLIT; of an upload ds-…")] = None,
-    samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
-    sequence_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample and of a window.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Calibration data set: NAME or NAME:SPLIT; ds-… for an upload.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Number of calibration samples.")] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens per calibration sample and evaluation window.")] = None,
     evaluate: Annotated[
-        list[str] | None, typer.Option(help="Text to measure perplexity on, named likewise; may be repeated.")
+        list[str] | None, typer.Option(help="Data set to measure perplexity on, NAME or NAME:SPLIT; may be repeated.")
     ] = None,
-    speed: Annotated[
-        bool | None, typer.Option("--speed", help="Measure how fast the models are on the job's device, too.")
-    ] = None,
+    speed: Annotated[bool | None, typer.Option("--speed", help="Also measure the models' speed on the job's device.")] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="NAME", help="Zero-shot task of lm-evaluation-harness, as arc_easy; may be repeated."),
+        typer.Option(
+            "--task", metavar="NAME", help="Zero-shot task of lm-evaluation-harness, such as arc_easy; may be repeated."
+        ),
     ] = None,
-    task_limit: Annotated[int | None, typer.Option(min=1, help="The first so many examples of each task.")] = None,
-    few_shot: Annotated[int | None, typer.Option(min=0, max=64, help="Examples shown before each question of a task.")] = None,
+    task_limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of examples per task.")] = None,
+    few_shot: Annotated[int | None, typer.Option(min=0, max=64, help="Few-shot examples per question of a task.")] = None,
     agreement_windows: Annotated[
-        int | None, typer.Option(help="Windows of each text on which next tokens are compared with the dense model's.")
+        int | None, typer.Option(help="Windows per data set on which next tokens are compared with the dense model's.")
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="dense|packed|mask", help="How the weights are published; may be repeated."),
+        typer.Option("--format", metavar="dense|packed|mask", help="Format of the published weights; may be repeated."),
     ] = None,
     hub_repo: Annotated[
-        str | None, typer.Option(metavar="OWNER/NAME", help="Upload the result to this repository of the hub, too.")
+        str | None, typer.Option(metavar="OWNER/NAME", help="Also upload the result to this repository of the hub.")
     ] = None,
     hub_token: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of a hub token that the operator keeps and that may write there.")
+        str | None, typer.Option(metavar="NAME", help="Name of a hub token with write access that the operator keeps.")
     ] = None,
-    hub_branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Of that repository; main by default.")] = None,
+    hub_branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch of that repository; main by default.")] = None,
     hub_public: Annotated[
-        bool | None, typer.Option("--hub-public", help="Make the repository for all to read; else it is private.")
+        bool | None, typer.Option("--hub-public", help="Create the repository as public; private by default.")
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
-    priority: Annotated[int | None, typer.Option(min=0, max=9, help="9 is served first.")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="From 0 to 9; 9 is served first.")] = None,
     label: Labels = None,
-    spec: Annotated[str | None, typer.Option(metavar="FILE", help="A job body as JSON, - for stdin; options win.")] = None,
+    spec: Annotated[str | None, typer.Option(metavar="FILE", help="Job body as JSON, - for stdin; options override it.")] = None,
     idempotency_key: IdempotencyKey = None,
     follow: Annotated[bool, typer.Option("--watch", help="Follow the job to its end, as `dsnot jobs watch` does.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a pruned model. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
+    """Submit a job. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
     _submit(job_body.of_options(locals()), idempotency_key, follow, as_json)  # every option under its name
 
 
@@ -100,7 +105,7 @@ def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) 
     from service.client import Client
 
     if "model" not in body:
-        raise CommandFailed("name a model, or give --spec a file that does", 2)
+        raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
         job = client.create_job(body, idempotency_key=key)
         if follow:
@@ -119,16 +124,16 @@ def list_(
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     label: Labels = None,
     search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Part of the model's name or of a label, or the beginning of an id.")
+        str | None, typer.Option(metavar="TEXT", help="Part of the model's name or of a label, or the start of an id.")
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="[-]created_at|finished_at|model|state|priority", help="By what, with a minus downwards."),
+        typer.Option(metavar="[-]created_at|finished_at|model|state|priority", help="Sort key; prefix with - for descending."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The first so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first if nothing else is said. With --json: one line for each."""
+    """List jobs, newest first by default. With --json: one line for each."""
     from itertools import islice
 
     from service.cli.job_views import print_jobs
@@ -146,7 +151,7 @@ def list_(
 
 @app.command()
 def show(job_id: JobId, as_json: AsJson = False) -> None:
-    """Show one job: its settings, how far it is, what came out."""
+    """Show one job: settings, progress, and results."""
     from service.cli.job_views import print_job
     from service.client import Client
 
@@ -160,7 +165,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
 
 @app.command()
 def watch(job_id: JobId, as_json: AsJson = False) -> None:
-    """Follow a job to its end: stage, blocks done, time left. Ctrl-C leaves the job alone.
+    """Follow a job to its end: stage, blocks done, time left. Ctrl-C does not affect the job.
 
     With --json: a line for each event, the last one {"type": "end", "job": {…}}.
 
@@ -175,13 +180,13 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 
 @app.command()
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
-    """Ask a job to stop; a running one does within seconds. Exit status: 0 asked, 1 not possible."""
+    """Request cancellation; a running job stops within seconds. Exit status: 0 requested, 1 not possible."""
     _change("cancel_job", job_id, as_json)
 
 
 @app.command()
 def pause(job_id: JobId, as_json: AsJson = False) -> None:
-    """Have a job wait; a running one stops within seconds and keeps its finished blocks. Exit status: 0 asked, 1 not possible."""
+    """Pause a job; a running one stops within seconds and keeps its finished blocks. Exit status: 0 requested, 1 not possible."""
     _change("pause_job", job_id, as_json)
 
 
@@ -193,13 +198,13 @@ def resume(job_id: JobId, as_json: AsJson = False) -> None:
 
 @app.command()
 def retry(job_id: JobId, as_json: AsJson = False) -> None:
-    """Try a job that failed, expired or was cancelled again, as a new job. Exit status: 0 queued, 1 not possible."""
+    """Retry a failed, expired or cancelled job, as a new job. Exit status: 0 queued, 1 not possible."""
     _change("retry_job", job_id, as_json)
 
 
 @app.command()
 def delete(job_id: JobId) -> None:
-    """Forget a job that has ended, its artifact included. Exit status: 0 done, 1 not possible."""
+    """Delete a job that has ended, and its artifact. Exit status: 0 done, 1 not possible."""
     from service.client import Client
 
     with Client(patience=2) as client:

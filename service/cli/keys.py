@@ -1,4 +1,4 @@
-"""`dsnot keys …`: API keys. Works on the database itself, so that whoever runs the service can make the first one."""
+"""`dsnot keys …`: API keys. Uses the database directly, so that the operator can create the first key."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from service.database.tables.keys import ApiKey
 
 app = typer.Typer(
-    help="Make, list, rotate and revoke API keys, in the database of $DSNOT_DATABASE_URL or of this home's running stack.",
+    help="Create, list, rotate and revoke API keys, in the database of $DSNOT_DATABASE_URL or of this home's running stack.",
     no_args_is_help=True,
 )
 
-Tenant = Annotated[str, typer.Option(help="Whose jobs it is about.")]
+Tenant = Annotated[str, typer.Option(help="Tenant of the keys.")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The middle part of dsnot_<id>_<secret>.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Option(help="What it is for; for people.")],
+    name: Annotated[str, typer.Option(help="Display name, such as its purpose.")],
     scope: Annotated[list[str], typer.Option(help="jobs:read, jobs:write, artifacts:read or admin; may be repeated.")],
     tenant: Tenant = "default",
-    days: Annotated[int | None, typer.Option(min=1, help="Works for so many days; for good by default.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires; by default it never does.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and show it, once: only its hash is kept."""
+    """Create a key and show it, once: only its hash is stored."""
     from service.contract import Scope
     from service.tenants.audit.operations import note_command
     from service.tenants.keys import operations
@@ -47,7 +47,7 @@ def create(
 
 @app.command("list")
 def list_(tenant: Tenant = "default", as_json: AsJson = False) -> None:
-    """List a tenant's keys, the newest first. With --json: one line for each."""
+    """List a tenant's keys, newest first. With --json: one line for each."""
     from service.tenants.keys import operations
 
     with the_database() as database:
@@ -66,10 +66,10 @@ def list_(tenant: Tenant = "default", as_json: AsJson = False) -> None:
 @app.command()
 def rotate(
     key_id: KeyId,
-    overlap: Annotated[float, typer.Option(min=0, max=720, metavar="HOURS", help="For how long the old secret opens, too.")] = 24,
+    overlap: Annotated[float, typer.Option(min=0, max=720, metavar="HOURS", help="Hours the old secret stays valid.")] = 24,
     as_json: AsJson = False,
 ) -> None:
-    """Give a key a new secret and show it, once. For a while the old one opens as well."""
+    """Give a key a new secret and show it, once. The old one stays valid for a while."""
     from service.tenants.audit.operations import note_command
     from service.tenants.keys import operations
 
@@ -81,7 +81,7 @@ def rotate(
 
 @app.command()
 def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
-    """Make a key useless from the next request on."""
+    """Revoke a key, from the next request on."""
     from service.tenants.audit.operations import note_command
     from service.tenants.keys import operations
 
@@ -107,7 +107,7 @@ def _ends(key: "ApiKey") -> str:
 
 
 def _document(key: "ApiKey") -> dict[str, Any]:
-    """All but the hash of the secret."""
+    """Return all fields except the hash of the secret."""
     names = ("id", "tenant", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at", "old_secret_until")
     values = {name: getattr(key, name) for name in names}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""`dsnot migrate`: the database's schema, brought to what this version needs."""
+"""`dsnot migrate`: migration of the database's schema to this version."""
 
 import os
 
@@ -6,14 +6,14 @@ from service.cli.output import CommandFailed, note
 
 
 def migrate() -> None:
-    """Bring the database of $DSNOT_DATABASE_URL up to date. Safe while the service runs, and from two places at once."""
+    """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently."""
     from sqlalchemy.exc import OperationalError
 
     from service.database import schema
 
     url = os.environ.get("DSNOT_DATABASE_URL")
     if not url:
-        raise CommandFailed("DSNOT_DATABASE_URL is not set; `dsnot up` brings its own database up to date by itself")
+        raise CommandFailed("DSNOT_DATABASE_URL is not set; set it, or run `dsnot up`, which migrates its own database")
     try:
         before = schema.revisions(url)
         if before.current is not None and not before.is_known:
@@ -24,5 +24,5 @@ def migrate() -> None:
         raise CommandFailed(str(error)) from error
     except OperationalError as error:
         raise CommandFailed(f"DSNOT_DATABASE_URL: the database cannot be reached: {str(error.orig).splitlines()[0]}") from error
-    changed = "is up to date" if before.current == before.expected else f"went from {before.current or 'nothing'}"
+    changed = "is up to date" if before.current == before.expected else f"was migrated from {before.current or 'nothing'}"
     note(f"the schema {changed}: {before.expected}")

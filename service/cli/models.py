@@ -1,4 +1,4 @@
-"""`dsnot models …`: a look at any model, and models on this host's disk, which is for the operator of the host."""
+"""`dsnot models …`: inspection of any model, and import to this host's disk, for the host's operator."""
 
 import os
 import subprocess
@@ -20,13 +20,13 @@ app = typer.Typer(help="Inspect models; manage local ones.", no_args_is_help=Tru
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="A hub id; a local folder or an earlier job with --source.")],
-    source: Annotated[str, typer.Option(metavar="hub|local|job", help="Where the model is.")] = "hub",
-    revision: Annotated[str | None, typer.Option(help="Of a hub model: branch, tag or commit.")] = None,
-    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps for gated models.")] = None,
+    model: Annotated[str, typer.Argument(help="Hub id, or with --source a local folder or an earlier job.")],
+    source: Annotated[str, typer.Option(metavar="hub|local|job", help="Source of the model.")] = "hub",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
+    token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps, for gated models.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a model is and whether it can be pruned, without fetching its weights. Exit status: 0 it can be, 1 it cannot."""
+    """Show a model and whether it can be pruned, without downloading its weights. Exit status: 0 it can be, 1 it cannot."""
     from service.client import Client
 
     with Client() as client:
@@ -57,10 +57,10 @@ def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(exists=True, help="A GGUF file, or a folder with safetensors and config.json.")],
-    name: Annotated[str | None, typer.Option(help="The model's id from then on; the source's name by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Id of the imported model; the source's name by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a model under the model root ($DSNOT_MODEL_ROOT, else of this home), where jobs with `--source local` find it.
+    """Import a model into the model root ($DSNOT_MODEL_ROOT, else this home's), for jobs with `--source local`.
 
     A GGUF file is converted to a plain safetensors checkpoint. Importing the same source twice changes nothing.
     """
@@ -75,22 +75,22 @@ def import_(
 
 
 def import_model(source: Path, destination: Path, *options: str) -> None:
-    """Convert or copy in a process of its own, because it needs torch; what that says goes to standard error.
+    """Convert or copy in a subprocess, because it needs torch; its output goes to standard error.
 
     `options` are those of `worker.gguf_import`.
 
     Raises:
-        CommandFailed: it did not work; the process has said why.
+        CommandFailed: the import failed; the subprocess has printed why.
     """
     if find_spec("torch") is None:
-        raise CommandFailed("importing needs what the worker needs: pip install 'dsnot[worker]'")
+        raise CommandFailed("importing needs the worker's dependencies: pip install 'dsnot[worker]'")
     command = [sys.executable, "-m", "worker.gguf_import", str(source), str(destination), *options]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
         raise CommandFailed(f"{source} was not imported")
 
 
 def local_place(model_id: str) -> Path:
-    """Where a local model lies.
+    """Return the folder of a local model.
 
     Raises:
         CommandFailed: the id is not a plain name.

@@ -1,4 +1,4 @@
-"""What every command shares: results on standard output, everything else on standard error, `--json` for programs."""
+"""Output of all commands: results on standard output, everything else on standard error, `--json` for programs."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,11 @@ import typer
 
 from service.kit import quantities
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, and nothing else, on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output, for programs.")]
 
 
 class CommandFailed(Exception):
-    """The command did not do what was asked; the message is for the user."""
+    """Failure of a command; the message is for the user."""
 
     def __init__(self, message: str, exit_status: int = 1) -> None:
         super().__init__(message)
@@ -21,12 +21,12 @@ class CommandFailed(Exception):
 
 
 def print_json(document: Any) -> None:
-    """One document, on one line."""
+    """Print a document as JSON on one line."""
     typer.echo(json.dumps(document, ensure_ascii=False, default=str))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns whose name ends with `>` are aligned to the right. Nothing is cut off where the output is not a terminal."""
+    """Print a table; columns whose name ends with `>` are right-aligned. Nothing is truncated if not on a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -43,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:
-    """Names and values, a line each; empty values are left out."""
+    """Print names and values, a line each; leave out empty values."""
     shown = [(name, value) for name, value in fields if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -51,11 +51,12 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 
 def note(message: str) -> None:
-    """Something worth knowing that is not the result."""
+    """Print a message that is not a result, on standard error."""
     typer.echo(message, err=True)
 
 
 def local_time(moment: datetime | None) -> str:
+    """Return the time in the local time zone, or an empty cell for None."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
@@ -65,5 +66,5 @@ def duration(seconds: float | None) -> str:
 
 
 def counted(done: int, total: int, unit: str) -> str:
-    """Progress in words: `3 of 12 blocks`, `1.23 GB of 5.1 GB`."""
+    """Return progress in words: `3 of 12 blocks`, `1.23 GB of 5.1 GB`."""
     return f"{quantities.size(done)} of {quantities.size(total)}" if unit == "bytes" else f"{done} of {total} {unit}"

@@ -1,4 +1,4 @@
-"""`dsnot jobs plan`: what a job would be, with the options of `dsnot jobs submit`."""
+"""`dsnot jobs plan`: dry run of a job, with the options of `dsnot jobs submit`."""
 
 import inspect
 from collections.abc import Callable
@@ -12,15 +12,15 @@ _OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
 
 
 def planning(submit: Callable[..., None]) -> Callable[..., None]:
-    """The command that plans what `submit` would ask for. It has the same options, which are described once."""
+    """Return the command that plans what `submit` would create; it takes its options from `submit`."""
 
     def plan(**options: Any) -> None:
-        """Tell what a job would be, without asking for it. Exit status: 0 it would be accepted, 1 refused."""
+        """Check and plan a job without creating it. Exit status: 0 it would be accepted, 1 refused."""
         from service.client import Client
 
         body = job_body.of_options(options)
         if "model" not in body:
-            raise CommandFailed("name a model, or give --spec a file that does", 2)
+            raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
         with Client(patience=2) as client:
             found = client.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
@@ -67,12 +67,12 @@ def _memory(needed: dict[str, Any]) -> tuple[str, str]:
 
 def _in(seconds: float | None) -> str:
     if seconds is None:
-        return "nobody can tell"
-    return f"in about {duration(seconds)}" if seconds else "at once"
+        return "unknown"
+    return f"in about {duration(seconds)}" if seconds else "immediately"
 
 
 def _takes(estimate: dict[str, Any]) -> str:
     basis = estimate["basis"]
-    told = f" (told from {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""
+    told = f" (based on {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""  # style: allow
     seconds = estimate["run_seconds"]
-    return "nobody can tell" if seconds is None else f"about {duration(seconds)}{told}"
+    return "unknown" if seconds is None else f"about {duration(seconds)}{told}"  # style: allow

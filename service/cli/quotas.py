@@ -1,4 +1,4 @@
-"""`dsnot quotas …`: what single tenants may have. Works on the database itself: it is for whoever runs the service."""
+"""`dsnot quotas …`: limits of single tenants. Uses the database directly, because it is for the operator."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Tenant = Annotated[str, typer.Option(help="Whose limits.")]
+Tenant = Annotated[str, typer.Option(help="Tenant of the limits.")]
 Limit = Annotated[int | None, typer.Option(min=0, max=2**31 - 1)]
 Bytes = Annotated[int | None, typer.Option(min=0, max=2**63 - 1)]
 
 
 @app.command()
 def show(tenant: Tenant = "default", as_json: AsJson = False) -> None:
-    """What the tenant has of its own. All else is as the service's settings say; `GET /v1/quota` tells what holds."""
+    """Show the tenant's own limits. The service's settings apply to the rest; `GET /v1/quota` returns the effective limits."""
     from service.tenants.quotas import operations
 
     with the_database() as database:
@@ -43,7 +43,7 @@ def set_(
     writes_per_minute: Limit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give the tenant limits of its own, from the next request on; those that are left out stay. 0 a minute is no limit."""
+    """Set the tenant's own limits, from the next request on; others do not change. 0 per minute means no limit."""
     from service.tenants.audit.operations import note_command
     from service.tenants.quotas import operations
 
@@ -66,7 +66,7 @@ def set_(
 
 @app.command()
 def reset(tenant: Tenant = "default") -> None:
-    """Have the service's settings hold for the tenant again."""
+    """Remove the tenant's own limits; the service's settings apply again."""
     from service.tenants.audit.operations import note_command
     from service.tenants.quotas import operations
 

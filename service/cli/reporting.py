@@ -1,4 +1,4 @@
-"""`dsnot jobs report`: the page that a job has written of itself."""
+"""`dsnot jobs report`: download of a job's HTML report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +10,10 @@ from service.cli.output import AsJson, note, print_json
 
 def report(
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
-    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; dsnot-JOB.html by default.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Target file; dsnot-JOB.html by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a job's report, a page that opens from disk. Exit status: 0 it is there, 1 it is not."""
+    """Download a job's report, a self-contained HTML page. Exit status: 0 downloaded, 1 not possible."""
     from service.client import Client
     from service.contract import REPORT_NAME
 

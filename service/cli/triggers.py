@@ -1,4 +1,4 @@
-"""`dsnot triggers …`: jobs that are started by events, and what the events did."""
+"""`dsnot triggers …`: triggers, which start jobs on events, and their firings."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from service.cli.output import AsJson, local_time, note, print_json, print_table
 if TYPE_CHECKING:
     from service.client.triggers import Firing, Trigger
 
-app = typer.Typer(help="Have events start jobs.", no_args_is_help=True)
+app = typer.Typer(help="Manage triggers, which start jobs on events.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="TRIGGER")]
 Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]
@@ -19,13 +19,13 @@ Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, -
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="For people.")],
-    template: Annotated[str, typer.Option(metavar="FILE", help="A job's body as JSON with placeholders ${{ … }}, - for stdin.")],
+    name: Annotated[str, typer.Argument(help="Display name.")],
+    template: Annotated[str, typer.Option(metavar="FILE", help="Job body as JSON with placeholders ${{ … }}, - for stdin.")],
     event_filter: Annotated[str | None, typer.Option("--filter", help="JMESPath over `event` and `data`.")] = None,
     source: Annotated[str | None, typer.Option(metavar="any|cloudevents|huggingface|mlflow|json")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a trigger and show the secret with which senders without an API key fire it, once."""
+    """Create a trigger and show its secret, once; senders without an API key use it to fire the trigger."""
     from service.client import Client
 
     with Client() as client:
@@ -34,7 +34,7 @@ def create(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the triggers, the newest first. With --json: one line for each."""
+    """List the triggers, newest first. With --json: one line for each."""
     from service.client import Client
 
     with Client() as client:
@@ -49,21 +49,21 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def delete(trigger: Id) -> None:
-    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    """Delete a trigger and its log of events. Its jobs stay."""
     from service.client import Client
 
     with Client() as client:
         client.triggers.delete(trigger)
-    note(f"trigger {trigger} is gone")
+    note(f"trigger {trigger} is deleted")
 
 
 @app.command()
 def rotate(
     trigger: Id,
-    overlap: Annotated[int, typer.Option(min=0, help="For so many seconds the old secret holds as well.")] = 86_400,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds the old secret stays valid.")] = 86_400,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret and show it, once."""
+    """Create a new secret and show it, once."""
     from service.client import Client
 
     with Client() as client:
@@ -74,10 +74,10 @@ def rotate(
 def fire(
     trigger: Id,
     event: Event,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell, as JSON, what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print, as JSON, what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring an event; the same one again starts nothing."""
+    """Fire a trigger with an event; the same event again starts nothing."""
     from service.client import Client
 
     with Client() as client:
@@ -91,10 +91,10 @@ def fire(
 def firings(
     trigger: Id,
     outcome: Annotated[str | None, typer.Option(help="fired, duplicate, filtered, refused or failed.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the events that came, the newest first, and what they did. With --json: one line for each."""
+    """List a trigger's events, newest first, and their outcomes. With --json: one line for each."""
     from service.client import Client
 
     with Client() as client:
@@ -103,7 +103,7 @@ def firings(
 
 @app.command()
 def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")], as_json: AsJson = False) -> None:
-    """Start one more job of a logged event."""
+    """Start another job from a logged event."""
     from service.client import Client
 
     with Client() as client:

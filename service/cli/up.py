@@ -12,17 +12,23 @@ if TYPE_CHECKING:
 
 
 def up(
-    home: Annotated[Path | None, typer.Option(help="Where everything is kept; $DSNOT_HOME, else a folder of the user.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the HTTP API; 8321 if free, else any.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder for all data; by default $DSNOT_HOME, else a folder of the user.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the HTTP API; by default 8321 if free, else any.")
+    ] = None,
     device: Annotated[
-        str, typer.Option(envvar="DSNOT_DEVICE", help="cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")
+        str, typer.Option(envvar="DSNOT_DEVICE", help="cpu, cuda, cuda:1, …; auto uses the GPUs, if there are any.")
     ] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="How many; by default one for each GPU, or one on the CPU.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of workers; by default one per GPU, or one on the CPU.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole service on this machine until Ctrl-C: PostgreSQL, Valkey, the HTTP API, the dispatcher and workers.
 
-    Its data stay, and the next `dsnot up` finds them. Exit status: 0 stopped as asked; 1 could not start, or a part crashed.
+    Its data are kept for the next `dsnot up`. Exit status: 0 stopped as requested; 1 could not start, or a process crashed.
     """
     from service.embedded.stack import running
     from service.embedded.stop_request import StopRequest

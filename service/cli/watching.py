@@ -1,4 +1,4 @@
-"""Live view of a job: one moving line on a terminal, elsewhere a line per stage; events of note above it."""
+"""Live view of a job: a progress bar on a terminal, otherwise a line per stage; notable events above it."""
 
 import queue
 import threading
@@ -22,7 +22,7 @@ EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, J
 
 
 def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
-    """Show a job until it has ended; leave with the exit status that says how."""
+    """Show a job until it has ended; exit with the status of its outcome."""
     if as_json:
         for event in client.events(job_id):
             print_json(asdict(event))
@@ -35,9 +35,9 @@ def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
 
 
 def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
-    """Show progress on standard error until the job has ended: a moving bar on a terminal, else a line per stage.
+    """Show progress on standard error until the job has ended: a progress bar on a terminal, else a line per stage.
 
-    `meanwhile` is called about once a second; what it raises ends the following.
+    `meanwhile` is called about once a second; an exception that it raises ends the view.
     """
     console = Console(stderr=True)
     view = _Bar(console) if console.is_terminal else _Lines()
@@ -51,7 +51,7 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
 
 
 def _events_and_glances(client: Client, job_id: str) -> Iterator[Event | None]:
-    """Each event when it happens, and None once a second in between."""
+    """Yield each event when it happens, and None once a second in between."""
     arrived: queue.Queue[Event | Exception | None] = queue.Queue()
 
     def listen() -> None:
@@ -77,7 +77,7 @@ def _events_and_glances(client: Client, job_id: str) -> Iterator[Event | None]:
 
 
 def news(event: Event) -> str | None:
-    """What a person wants to read of an event, if anything."""
+    """Return the line to show for an event, or None."""
     match event.type:
         case EventType.STAGE_STARTED:
             return str(event.data.get("stage"))
@@ -88,7 +88,7 @@ def news(event: Event) -> str | None:
         case EventType.REQUEUED:
             return f"queued again: {event.data.get('reason')}"
         case EventType.PAUSED:
-            return "paused; `dsnot jobs resume` has it go on"
+            return "paused; resume it with `dsnot jobs resume`"
         case EventType.RESUMED:
             return "resumed"
         case EventType.CANCEL_REQUESTED:
@@ -97,21 +97,21 @@ def news(event: Event) -> str | None:
 
 
 def _found(data: dict[str, Any]) -> str:
-    """The tasks, which are measured last, or else the perplexity."""
+    """Return the results of tasks, which are measured last, or else the perplexities."""
     if tasks := data.get("tasks"):
         return ", ".join(f"{label} {found}" for label, found in task_rows([{"tasks": tasks}]))
     return f"perplexity {', '.join(map(_perplexity, data.get('perplexity', [])))}"
 
 
 def _perplexity(measured: dict[str, Any]) -> str:
-    """The value, and of a pruned model its ratio to the dense one's."""
+    """Return the perplexity, and for a pruned model its ratio to the dense one's."""
     earlier = " (measured by an earlier job)" if measured.get("cached") else ""
     times_dense = f", {found} of the dense model's" if (found := ratio(measured)) else ""
     return f"{measured['perplexity']:.2f} on {measured['dataset']}{times_dense}{earlier}"
 
 
 class _Bar:
-    """One line that moves."""
+    """Progress bar on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -169,7 +169,7 @@ class _Lines:
 
 
 def left(job: Job) -> str:
-    """Of the job where that can be told, else of its stage."""
+    """Return the time left of the job if it is known, else of its stage."""
     stage = job.progress.eta_seconds if job.progress else None
     if job.state == JobState.QUEUED and job.queue_position:
         starts = _until(job.eta.starts_at) if job.eta else None

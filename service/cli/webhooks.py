@@ -1,4 +1,4 @@
-"""`dsnot webhooks …`: who is told of what happens to jobs, and how telling them went."""
+"""`dsnot webhooks …`: webhooks for events of jobs, and their deliveries."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,7 @@ from service.cli.output import AsJson, local_time, note, print_json, print_table
 if TYPE_CHECKING:
     from service.client.webhooks import Delivery, Webhook
 
-app = typer.Typer(help="Have addresses told of what happens to jobs.", no_args_is_help=True)
+app = typer.Typer(help="Manage webhooks, which receive events of jobs.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
 DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
@@ -18,12 +18,14 @@ DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
 
 @app.command()
 def create(
-    url: Annotated[str, typer.Argument(metavar="URL", help="https address that answers 2xx.")],
-    event: Annotated[list[str] | None, typer.Option(help="job.succeeded, job.failed, …; may be repeated. Default: ends.")] = None,
-    description: Annotated[str, typer.Option(help="For people.")] = "",
+    url: Annotated[str, typer.Argument(metavar="URL", help="https URL that answers 2xx.")],
+    event: Annotated[
+        list[str] | None, typer.Option(help="job.succeeded, job.failed, …; may be repeated. By default all ends of jobs.")
+    ] = None,
+    description: Annotated[str, typer.Option(help="Description for people.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make a webhook and show the secret that its messages are signed with, once."""
+    """Create a webhook and show its signing secret, once."""
     from service.client import Client
 
     with Client() as client:
@@ -47,21 +49,21 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def delete(webhook: Id) -> None:
-    """Tell it nothing more, and forget what it was told."""
+    """Delete a webhook and its deliveries."""
     from service.client import Client
 
     with Client() as client:
         client.webhooks.delete(webhook)
-    note(f"webhook {webhook} is gone")
+    note(f"webhook {webhook} is deleted")
 
 
 @app.command()
 def rotate(
     webhook: Id,
-    overlap: Annotated[int, typer.Option(min=0, help="For so many seconds the old secret holds as well.")] = 86_400,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds the old secret stays valid.")] = 86_400,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret and show it, once."""
+    """Create a new secret and show it, once."""
     from service.client import Client
 
     with Client() as client:
@@ -70,7 +72,7 @@ def rotate(
 
 @app.command("test")
 def send_test(webhook: Id, as_json: AsJson = False) -> None:
-    """Send it a message; `dsnot webhooks deliveries` says what became of it."""
+    """Send a test message; `dsnot webhooks deliveries` shows the result."""
     from service.client import Client
 
     with Client() as client:
@@ -82,10 +84,10 @@ def deliveries(
     webhook: Id,
     state: Annotated[str | None, typer.Option(help="pending, delivered or failed.")] = None,
     kind: Annotated[str | None, typer.Option("--type", help="Only messages of this type, such as job.failed.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List what it was told, the newest first. With --json: one line for each, with every attempt."""
+    """List a webhook's deliveries, newest first. With --json: one line for each, with every attempt."""
     from service.client import Client
 
     with Client() as client:
@@ -100,14 +102,14 @@ def message(webhook: Id, delivery: DeliveryId) -> None:
     with Client() as client:
         found = client.webhooks.get_delivery(webhook, delivery)
     if found.body is None:
-        note("it has not been sent yet; it is written when it is")
+        note("the message has not been sent yet; its body is written at the first attempt")
         raise typer.Exit(1)
     typer.echo(found.body)
 
 
 @app.command()
 def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
-    """Send a message once more, under its old id."""
+    """Send a message again, under its original id."""
     from service.client import Client
 
     with Client() as client:

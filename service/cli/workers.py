@@ -1,4 +1,4 @@
-"""`dsnot workers`: who takes jobs, and what each is at."""
+"""`dsnot workers`: the workers and their current jobs."""
 
 from service.cli.output import AsJson, note, print_json, print_table
 from service.kit.quantities import size

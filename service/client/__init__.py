@@ -1,4 +1,4 @@
-"""The Python client: everything the HTTP API can do, typed. It imports the contract and httpx only."""
+"""Typed Python client for the whole HTTP API. It imports the contract and httpx only."""
 
 from service.client.access import AuditEntry, Key, Quota
 from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker

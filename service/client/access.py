@@ -1,4 +1,4 @@
-"""Calls about who may do what, and who did: `client.keys`, `client.audit()`, `client.quota()`."""
+"""Calls for API keys, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,14 +21,14 @@ class Key(Answer):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
-    """To the minute."""
+    """Accurate to the minute."""
     old_secret_until: datetime | None = None
     key: str | None = None
-    """What to send: only where it was just made."""
+    """The full key; only in the response that created its secret."""
 
 
 class AuditEntry(Answer):
-    """A request that might have changed something, and what came of it."""
+    """A request that might have changed something, and its outcome."""
 
     id: str
     created_at: datetime
@@ -43,12 +43,14 @@ class AuditEntry(Answer):
 
 
 class Share(Answer):
+    """Usage of one limit; without `limit` it is unlimited."""
+
     used: int
     limit: int | None = None
 
 
 class Quota(Answer):
-    """What the tenant may have and has."""
+    """Limits of the tenant, and their usage."""
 
     queued_jobs: Share
     datasets_bytes: Share
@@ -60,29 +62,29 @@ class Quota(Answer):
 
 
 def create(name: str, scopes: Sequence[str], *, expires_at: datetime | None = None) -> Call[Key]:
-    """Make a key of the same tenant. The answer's `key` is shown once."""
+    """Create a key of the same tenant. Its full `key` is returned only once."""
     body = {"name": name, "scopes": list(scopes)} | said(expires_at=expires_at.isoformat() if expires_at else None)
     return Call("POST", path_to("keys"), as_one(Key.model_validate), body=body, repeat=Repeat.UNDONE)
 
 
 def list_all() -> Call[Page[Key]]:
-    """Newest first, those that no longer work included; pages are fetched as they are needed."""
+    """List the keys, newest first, including invalid ones; pages are fetched as needed."""
     return Call("GET", path_to("keys"), as_page(Key.model_validate))
 
 
 def get(key_id: str) -> Call[Key]:
-    """One key."""
+    """Return one key."""
     return Call("GET", path_to("keys", key_id), as_one(Key.model_validate))
 
 
 def rotate(key_id: str, *, overlap_seconds: int = 86_400) -> Call[Key]:
-    """A new secret, in the answer's `key`; for `overlap_seconds` the old one opens, too."""
+    """Create a new secret, returned in `key`; the old one stays valid for `overlap_seconds`."""
     body = {"overlap_seconds": overlap_seconds}
     return Call("POST", path_to("keys", key_id, "rotate"), as_one(Key.model_validate), body=body, repeat=Repeat.UNDONE)
 
 
 def revoke(key_id: str) -> Call[Key]:
-    """Make the key useless from the next request on."""
+    """Revoke the key, from the next request on."""
     return Call("POST", path_to("keys", key_id, "revoke"), as_one(Key.model_validate))
 
 
@@ -93,14 +95,14 @@ def audit(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
 ) -> Call[Page[AuditEntry]]:
-    """Who did what in the tenant's name, newest first; pages are fetched as they are needed."""
+    """List the tenant's audit log, newest first; pages are fetched as needed."""
     moments = said(created_after=created_after, created_before=created_before)
     query = said(key_id=key_id, action=action) | {name: moment.isoformat() for name, moment in moments.items()}
     return Call("GET", path_to("audit"), as_page(AuditEntry.model_validate), query=query)
 
 
 def quota() -> Call[Quota]:
-    """The tenant's limits, and how much of them is used."""
+    """Return the tenant's limits and their usage."""
     return Call("GET", path_to("quota"), as_one(Quota.model_validate))
 
 
@@ -115,5 +117,7 @@ class KeyCalls(Calls[Driver], Generic[Driver]):
 
 
 class AccessCalls(Calls[Driver], Generic[Driver]):
+    """Audit log and quota."""
+
     audit = Iteration(listing(audit))
     quota = Method(asking(quota))

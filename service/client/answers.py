@@ -1,4 +1,4 @@
-"""What the service answers. Fields that a newer service adds are kept, so that nothing is lost on the way to `--json`."""
+"""Response models. Fields that a newer service adds are kept, so that `--json` prints them."""
 
 from datetime import datetime
 from typing import Any
@@ -9,11 +9,13 @@ from service.contract import TERMINAL_STATES, AttemptOutcome, Failure, JobState,
 
 
 class Answer(BaseModel):
+    """Base class of the response models."""
+
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Progress(Answer):
-    """How far the current stage is."""
+    """Progress of the current stage."""
 
     done: int
     total: int
@@ -22,7 +24,7 @@ class Progress(Answer):
 
 
 class Eta(Answer):
-    """When a job is expected to start and to end; None where nobody can tell."""
+    """Expected start and end of a job; None if unknown."""
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -46,18 +48,22 @@ class Job(Answer):
     metrics: dict[str, Any] | None = None
     error: Failure | None = None
     etag: str | None = Field(default=None, exclude=True)
-    """The version, for `if_match`, where the job was read alone."""
+    """Version for `if_match`; set only if the job was read alone."""
 
     @property
     def has_ended(self) -> bool:
+        """Whether the state is terminal."""
         return self.state in TERMINAL_STATES
 
     @property
     def model(self) -> str:
+        """Id of the model."""
         return str(self.spec["model"]["id"])
 
 
 class Attempt(Answer):
+    """One attempt at running a job."""
+
     number: int
     worker: str
     started_at: datetime
@@ -67,7 +73,7 @@ class Attempt(Answer):
 
 
 class Worker(Answer):
-    """A process that takes jobs."""
+    """A worker process that runs jobs."""
 
     id: str
     state: str
@@ -84,7 +90,7 @@ class Worker(Answer):
 
 
 class MatrixKind(Answer):
-    """Matrices of a model that are alike and can be pruned."""
+    """Prunable matrices of a model with the same name and shape."""
 
     name: str
     rows: int
@@ -93,7 +99,7 @@ class MatrixKind(Answer):
 
 
 class ModelInfo(Answer):
-    """What a model is, told without its weights."""
+    """Facts about a model, read without its weights."""
 
     model: dict[str, Any]
     can_be_pruned: bool
@@ -113,7 +119,7 @@ class ModelInfo(Answer):
 
 
 class Layer(Answer):
-    """What pruning did to one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
+    """Pruning result of one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 
     name: str
     sparsity: float
@@ -127,7 +133,7 @@ class Layer(Answer):
 
 
 class Queue(Answer):
-    """Where a job would wait."""
+    """Position of a planned job in the queue."""
 
     position: int
     """1: the next one to be claimed."""
@@ -138,7 +144,7 @@ class Queue(Answer):
 
 
 class Memory(Answer):
-    """What a worker with a device of this class needs, predicted: at the peak, and at the least."""
+    """Predicted memory of a worker with a device of this class: peak, and minimum."""
 
     device: str
     host_bytes: int
@@ -146,13 +152,13 @@ class Memory(Answer):
     least_host_bytes: int
     least_device_bytes: int | None = None
     phase: str
-    """In which what is computed takes most."""
+    """Phase of the peak."""
     terms: dict[str, int]
-    """What that peak is made of."""
+    """Terms of the peak, in bytes."""
 
 
 class Basis(Answer):
-    """What an estimate is told from."""
+    """Earlier runs that an estimate is based on."""
 
     jobs: int
     same_recipe: bool | None = None
@@ -160,7 +166,7 @@ class Basis(Answer):
 
 
 class Estimate(Answer):
-    """Seconds; None where nothing is known to tell them from."""
+    """Estimated seconds; None without earlier runs."""
 
     run_seconds: float | None = None
     starts_in_seconds: float | None = None
@@ -168,16 +174,16 @@ class Estimate(Answer):
 
 
 class Plan(Answer):
-    """What a job would be."""
+    """Dry run of a job."""
 
     spec: dict[str, Any]
     model: ModelInfo | None = None
-    """None where the model cannot be seen from the service, or not now."""
+    """None if the service cannot read the model, or not now."""
     artifact_bytes: int | None = None
     disk_bytes: int | None = None
     memory: list[Memory] = []
     estimate: Estimate | None = None
-    """None of a service that does not estimate yet."""
+    """None from an older service without estimates."""
     calibration_tokens: int
     queue: Queue
     warnings: list[str] = []

@@ -1,11 +1,11 @@
-"""The two clients: every call of the HTTP API as a method of both.
+"""Blocking and asyncio client: every call of the HTTP API as a method of both.
 
 client = Client()                                    # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
 job = client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
 job = client.wait(job.id)
 client.download(job.id, Path("pruned"))
 
-AsyncClient has the same methods, to be awaited; what is a loop here is an `async for` there.
+AsyncClient has the same methods as coroutines; iterators become `async for`.
 """
 
 from types import TracebackType
@@ -26,7 +26,7 @@ from service.client.webhooks import WebhookCalls
 
 
 class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], AccessCalls[Driver], Generic[Driver]):
-    """Every call raises ApiError, or the kind of it that the service's problem is, or Unreachable."""
+    """All calls. Each raises ApiError, or its subclass for the problem's type, or Unreachable."""
 
     def __init__(self, driver: Driver, terms: Terms) -> None:
         super().__init__(driver, terms)
@@ -37,11 +37,12 @@ class AllCalls(JobCalls[Driver], CatalogueCalls[Driver], AccessCalls[Driver], Ge
 
     @property
     def url(self) -> str:
+        """Base URL of the service."""
         return self._terms.url
 
 
 class Client(AllCalls[Blocking]):
-    """A client of one service."""
+    """Blocking client of the service."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Client(AllCalls[Blocking]):
         patience: float = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`patience`: for how many seconds calls are tried again while the service is away or asks to come back later."""
+        """`patience`: seconds for which calls are retried while the service is unavailable or limits the rate."""
         url, key = _place(url, key)
         http = httpx.Client(**connection(url, key), transport=transport)
         super().__init__(Blocking(http), Terms(url, patience))
@@ -63,11 +64,12 @@ class Client(AllCalls[Blocking]):
         self.close()
 
     def close(self) -> None:
+        """Close the connections."""
         self._driver.close()
 
 
 class AsyncClient(AllCalls[Awaiting]):
-    """The same for asyncio."""
+    """Asyncio client of the service."""
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class AsyncClient(AllCalls[Awaiting]):
         patience: float = 10.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`patience`: for how many seconds calls are tried again while the service is away or asks to come back later."""
+        """`patience`: seconds for which calls are retried while the service is unavailable or limits the rate."""
         url, key = _place(url, key)
         http = httpx.AsyncClient(**connection(url, key), transport=transport)
         super().__init__(Awaiting(http), Terms(url, patience))
@@ -89,6 +91,7 @@ class AsyncClient(AllCalls[Awaiting]):
         await self.aclose()
 
     async def aclose(self) -> None:
+        """Close the connections."""
         await self._driver.close()
 
 

@@ -1,4 +1,4 @@
-"""Flows of one call: send it, be patient with what passes, turn problems into exceptions, follow the pages of a list."""
+"""Flows of one call: send it, retry temporary errors, raise problems as exceptions, follow the pagination of a list."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def ask(terms: Terms, call: Call[T]) -> Flow[T]:
-    """What the service answers to a call, once it does."""
+    """Send a call, with retries, and return its result."""
     patience = Patience(terms.patience)
     while True:
         try:
@@ -30,7 +30,7 @@ def ask(terms: Terms, call: Call[T]) -> Flow[T]:
 
 
 def ask_for_all(terms: Terms, call: Call[Page[T]]) -> Stream[T]:
-    """The items of a list, page by page as they are needed."""
+    """Yield the items of a list; fetch pages as needed."""
     page = yield from ask(terms, call)
     while True:
         for item in page.items:
@@ -41,10 +41,10 @@ def ask_for_all(terms: Terms, call: Call[Page[T]]) -> Stream[T]:
 
 
 def open_body(call: Call[Any]) -> Flow[Body]:
-    """An answer to be read bit by bit; tried once.
+    """Return a response body that is streamed; no retries.
 
     Raises:
-        StoreRefused: the service sent us elsewhere, which led to an error; asking the service again may lead somewhere else.
+        StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
     """
     body: Body = yield Open(call)
     if not body.response.is_success and body.response.history:
@@ -54,7 +54,7 @@ def open_body(call: Call[Any]) -> Flow[Body]:
 
 
 def asking(make: Callable[P, Call[T]]) -> Callable[Concatenate[Terms, P], Flow[T]]:
-    """The flow of the call that `make` makes."""
+    """Return the flow of the call that `make` creates."""
 
     def flow(terms: Terms, /, *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
         return ask(terms, make(*args, **kwargs))
@@ -63,7 +63,7 @@ def asking(make: Callable[P, Call[T]]) -> Callable[Concatenate[Terms, P], Flow[T
 
 
 def listing(make: Callable[P, Call[Page[T]]]) -> Callable[Concatenate[Terms, P], Stream[T]]:
-    """The stream of the list whose pages the call that `make` makes asks for."""
+    """Return the stream of the list whose page call `make` creates."""
 
     def stream(terms: Terms, /, *args: P.args, **kwargs: P.kwargs) -> Stream[T]:
         return ask_for_all(terms, make(*args, **kwargs))

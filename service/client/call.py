@@ -1,7 +1,7 @@
-"""A call of the HTTP API as a value: what is asked, how often it may be asked, and what the answer means.
+"""A call of the HTTP API as a value: the request, whether it may be repeated, and how the response is read.
 
-The functions that make calls touch nothing: a call is sent by a driver, which is one of two, and what is decided around it
-(trying again, going on, waiting) is written once, in flows.
+The functions that create calls do no I/O: a driver, blocking or asyncio, sends a call, and the logic around it (retries,
+resumption, waiting) is written once, in flows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +18,17 @@ Query = Mapping[str, str | int | Sequence[str]]
 
 
 class Repeat(Enum):
-    """When a call whose answer was lost, or was no success, may be sent again."""
+    """Condition under which a call may be repeated after its response was lost or was an error."""
 
     ALWAYS = auto()
-    """It is done once however often it arrives: by its nature, or under an idempotency key."""
+    """Always: the call is idempotent, by its nature or by an idempotency key."""
     UNDONE = auto()
-    """Only if the service has said that it did not begin."""
+    """Only if the service has answered that it did not start."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request, and how to read the answer to it."""
+    """One request, and how to read its response."""
 
     method: str
     path: str
@@ -38,17 +38,17 @@ class Call(Generic[T]):
     body: Any = None
     """Sent as JSON, unless it is None."""
     file: Path | None = None
-    """Sent instead, bit by bit."""
+    """Streamed as the body instead."""
     repeat: Repeat = Repeat.ALWAYS
     seconds: float | None = None
-    """How long the answer may take; None: as long as usual."""
+    """Timeout of the response; None: the default."""
 
     def at(self, cursor: str) -> "Call[T]":
-        """The same call for another page."""
+        """Return the same call for another page."""
         return replace(self, query={**self.query, "cursor": cursor})
 
     def request(self) -> dict[str, Any]:
-        """What `build_request` of either client of httpx takes, but for a file."""
+        """Return the arguments of `build_request` of httpx's clients, except a file."""
         length = {} if self.file is None else {"Content-Length": str(self.file.stat().st_size)}
         made: dict[str, Any] = {"method": self.method, "url": self.path, "headers": {**self.headers, **length}}
         given = {"params": dict(self.query), "json": self.body, "timeout": self.seconds}
@@ -57,36 +57,37 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """A part of a list, and where the next one begins."""
+    """One page of a list, and the cursor of the next."""
 
     items: list[T]
     next_cursor: str | None
 
 
 def path_to(*steps: str) -> str:
-    """An address below /v1. What comes from outside cannot lead elsewhere."""
+    """Return a path below /v1. Steps are quoted, so that untrusted ones cannot leave it."""
     return "/v1/" + "/".join(quote(step, safe="") for step in steps)
 
 
 def said(**values: T | None) -> dict[str, T]:
-    """Those that have a value."""
+    """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def nothing(_response: httpx.Response) -> None:
-    return None
+    """Return None, for a response without content."""
+    return None  # noqa: RET501
 
 
 def as_one(read: Callable[[Any], T]) -> Callable[[httpx.Response], T]:
-    """Of an answer that is one thing, in JSON."""
+    """Return a reader of a JSON response with one object."""
     return lambda response: read(response.json())
 
 
 def as_page(read: Callable[[Any], T]) -> Callable[[httpx.Response], Page[T]]:
-    """Of an answer that is a part of a list."""
+    """Return a reader of one page of a list."""
     return as_one(lambda found: Page([read(item) for item in found["items"]], found.get("next_cursor")))
 
 
 def as_list(read: Callable[[Any], T]) -> Callable[[httpx.Response], list[T]]:
-    """Of a list that comes in one page."""
+    """Return a reader of a list that has one page only."""
     return as_one(lambda found: [read(item) for item in found["items"]])

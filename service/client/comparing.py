@@ -1,4 +1,4 @@
-"""The call that lays jobs side by side."""
+"""Call for the comparison of jobs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from service.contract import JobState, WeightSizes
 
 
 class Block(Answer):
-    """What pruning did to the matrices of one block. Errors are relative, and means over the matrices."""
+    """Pruning result of one block. Errors are relative, and means over its matrices."""
 
     block: int
     matrices: int
@@ -24,6 +24,8 @@ class Block(Answer):
 
 
 class ComparedJob(Answer):
+    """One of the compared jobs."""
+
     id: str
     state: JobState
     model: str
@@ -39,31 +41,31 @@ class ComparedJob(Answer):
 
 
 class Difference(Answer):
-    """A place where the specs differ, and what each job has there; None: nothing, or null."""
+    """JSON pointer at which the specs differ, and each job's value; None: absent, or null."""
 
     pointer: str
     values: list[Any]
 
 
 class Measure(Answer):
-    """One quantity of all jobs."""
+    """One quantity, with its value for each job."""
 
     name: str
     model: str | None = None
-    """`dense` or `pruned`; None: of the job as a whole."""
+    """`dense` or `pruned`; None: the job as a whole."""
     on: str | None = None
     """The data set or the task."""
     conditions: dict[str, float] = Field(default={})
-    """How it was measured; what was measured otherwise is another quantity."""
+    """Measurement conditions; values under other conditions are another quantity."""
     better: str | None = None
-    """`lower`, `higher`, or None where no value is better than another."""
+    """`lower`, `higher`, or None if no value is better than another."""
     values: list[float | int | None]
     best: list[str] = Field(default=[])
-    """The ids of the jobs that do best, where two or more can be compared."""
+    """Ids of the jobs with the best value, if two or more can be compared."""
 
 
 class Comparison(Answer):
-    """What has a value for each job has them in the order of `jobs`."""
+    """Comparison of jobs. Lists with a value for each job are in the order of `jobs`."""
 
     jobs: list[ComparedJob]
     differences: list[Difference]
@@ -72,5 +74,5 @@ class Comparison(Answer):
 
 
 def compare_jobs(job_ids: Sequence[str]) -> Call[Comparison]:
-    """Two to six jobs side by side: in what they were asked for differently, what was measured, which does best."""
+    """Compare two to six jobs: settings that differ, measurements, and which job is best."""
     return Call("GET", path_to("jobs", "compare"), as_one(Comparison.model_validate), query={"ids": list(job_ids)})

@@ -1,4 +1,4 @@
-"""Calls about data sets: `client.datasets`."""
+"""Calls for data sets: `client.datasets`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ _MEDIA_TYPES: Final = {".jsonl": "application/jsonl", ".ndjson": "application/x-
 
 
 class Dataset(Answer):
-    """Text that jobs may name, built in or the tenant's own."""
+    """A data set that jobs may use, built in or the tenant's own."""
 
     id: str
     name: str
@@ -28,16 +28,16 @@ class Dataset(Answer):
 
 
 def upload(file: Path, *, name: str | None = None) -> Call[Dataset]:
-    """Bring a text (`.txt`: documents separated by blank lines) or JSON Lines (`.jsonl`: objects with a string `text`).
+    """Upload a text (`.txt`: documents separated by blank lines) or JSON Lines (`.jsonl`: objects with a string `text`).
 
-    The same documents again are the same data set, so that lost answers do no harm.
+    Uploading the same documents again returns the same data set, so that retries are harmless.
 
     Raises:
-        ClientError: the file's name does not tell which it is.
+        ClientError: the file's suffix is unknown.
     """
     media_type = _MEDIA_TYPES.get(file.suffix.lower())
     if media_type is None:
-        raise ClientError(f"{file.name} should end in {', '.join(_MEDIA_TYPES)}, which tells what is in it")
+        raise ClientError(f"{file.name} has an unknown suffix; use {', '.join(_MEDIA_TYPES)}, according to its format")
     headers = {"Content-Type": media_type}
     return Call(
         "POST", path_to("datasets"), as_one(Dataset.model_validate), query=said(name=name or None), headers=headers, file=file
@@ -45,22 +45,22 @@ def upload(file: Path, *, name: str | None = None) -> Call[Dataset]:
 
 
 def list_all() -> Call[Page[Dataset]]:
-    """The built-in ones, then the tenant's, newest first; pages are fetched as they are needed."""
+    """List the data sets: built-in ones, then the tenant's, newest first; pages are fetched as needed."""
     return Call("GET", path_to("datasets"), as_page(Dataset.model_validate))
 
 
 def get(dataset_id: str) -> Call[Dataset]:
-    """One data set, built in or the tenant's own."""
+    """Return one data set, built in or the tenant's own."""
     return Call("GET", path_to("datasets", dataset_id), as_one(Dataset.model_validate))
 
 
 def delete(dataset_id: str) -> Call[None]:
-    """Remove one that no job needs."""
+    """Delete an upload that no job needs."""
     return Call("DELETE", path_to("datasets", dataset_id), nothing, repeat=Repeat.UNDONE)
 
 
 class DatasetCalls(Calls[Driver], Generic[Driver]):
-    """Text for calibration and evaluation."""
+    """Data sets for calibration and evaluation."""
 
     upload = Method(asking(upload))
     list = Iteration(listing(list_all))

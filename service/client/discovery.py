@@ -1,4 +1,4 @@
-"""Where the service is and who asks: the environment first, then the embedded stack of this home."""
+"""URL and API key of the service: from the environment, else from the embedded stack of this home."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ from service.settings import HomeSettings
 
 
 def address() -> tuple[str, str]:
-    """The service's URL and an API key: `DSNOT_URL` and `DSNOT_API_KEY`, or those of the stack that runs on this home.
+    """Return the service's URL and an API key: `DSNOT_URL` and `DSNOT_API_KEY`, or those of the stack on this home.
 
-    The home's key goes to the home's own stack only, never to another address.
+    The home's key is sent to the home's own stack only, never to another address.
     """
     url, key = os.environ.get("DSNOT_URL"), os.environ.get("DSNOT_API_KEY")
     if url and not key:
@@ -24,10 +24,10 @@ def address() -> tuple[str, str]:
 
 
 def running_stack(home: Path) -> StackRecord:
-    """The stack that runs on this home now.
+    """Return the record of the stack that runs on this home.
 
     Raises:
-        NotConfigured: there is none.
+        NotConfigured: none is running.
     """
     record = StackRecord.read(home) if in_use(home) else None
     if record is None:

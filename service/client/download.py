@@ -1,4 +1,4 @@
-"""Fetching an artifact so that what lies on disk afterwards is what the manifest promises, or nothing."""
+"""Verified, resumable download of an artifact: a file gets its name only if it matches the manifest."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from service.kit.files import is_intact
 _CHUNK = 1 << 20
 
 Received = Callable[[str, int], None]
-"""Told the path of a file and how many of its bytes are there now."""
+"""Callback with the path of a file and the number of its bytes downloaded so far."""
 
 
 def download(terms: Terms, job_id: str, destination: Path, received: Received = lambda _path, _size: None) -> Flow[Manifest]:
-    """Bring the artifact below `destination`, each file checked against the manifest's SHA-256.
+    """Download the artifact into `destination`, each file checked against the manifest's SHA-256.
 
-    What is there already and right is not fetched again, and a file that was cut off is completed.
+    Files that are already complete and correct are skipped, partial ones are resumed.
 
     Raises:
-        DownloadRefused: a path leaves the destination, or a file is not what the manifest says. Nothing wrong keeps its name.
+        DownloadRefused: a path leaves the destination, or a file does not match the manifest. A wrong file never gets its name.
     """
     listed = Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
     manifest = yield from ask(terms, listed)
@@ -42,16 +42,16 @@ def download(terms: Terms, job_id: str, destination: Path, received: Received = 
 
 
 def download_file(terms: Terms, job_id: str, path: str, destination: Path) -> Flow[ManifestFile]:
-    """Bring one file of the artifact to `destination`, checked against the manifest's SHA-256.
+    """Download one file of the artifact to `destination`, checked against the manifest's SHA-256.
 
     Raises:
-        DownloadRefused: the artifact has no such file, or what came is not what the manifest says.
+        DownloadRefused: the artifact has no such file, or the download does not match the manifest.
     """
     listed = Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
     manifest = yield from ask(terms, listed)
     file = next((each for each in manifest.files if each.path == path), None)
     if file is None:
-        raise DownloadRefused(f"the artifact of job {job_id} has no {path}; `dsnot artifacts download` fetches what it has")
+        raise DownloadRefused(f"the artifact of job {job_id} has no {path}; `dsnot artifacts download` downloads all its files")
     destination.parent.mkdir(parents=True, exist_ok=True)
     if not (yield Aside(partial(is_intact, destination, size=file.bytes, sha256=file.sha256))):
         yield from _fetch(terms, job_id, file, destination, lambda _path, _size: None)
@@ -64,12 +64,12 @@ def _inside(destination: Path, path: str) -> Path:
     target = root.joinpath(*parts)
     plain = bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path and "\\" not in path
     if not plain or not target.resolve().is_relative_to(root):
-        raise DownloadRefused(f"the manifest names {path!r}, which would lie outside {destination}; nothing was written")
+        raise DownloadRefused(f"the manifest names {path!r}, which is outside {destination}; nothing was written")
     return target
 
 
 class _Part:
-    """The bytes that are there so far, under a name of their own, and their digest."""
+    """Partial download of a file, under a temporary name, and its digest."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.dsnot-part")
@@ -98,7 +98,7 @@ class _Part:
 
 
 def _fetch(terms: Terms, job_id: str, file: ManifestFile, target: Path, received: Received) -> Flow[None]:
-    """Fetch one file, going on where an earlier try stopped; an old part that turns out wrong is forgotten once."""
+    """Download one file, resuming an earlier attempt; an old partial file that turns out wrong is discarded once."""
     part: _Part = yield Aside(partial(_Part, target))
     second_chance = part.size > 0
     while True:
@@ -109,12 +109,12 @@ def _fetch(terms: Terms, job_id: str, file: ManifestFile, target: Path, received
             return
         part.discard()
         if not second_chance:
-            raise DownloadRefused(f"{file.path} is not what the manifest promises: its size or SHA-256 differs; it was not kept")
+            raise DownloadRefused(f"{file.path} does not match the manifest: its size or SHA-256 differs; it was not kept")
         second_chance = False
 
 
 def _complete(terms: Terms, job_id: str, file: ManifestFile, part: _Part, received: Received) -> Flow[None]:
-    """Append to the part until it has the size that the manifest says, or more."""
+    """Append to the partial file until it has at least the size in the manifest."""
     patience = Patience(terms.patience)
     while part.size < file.bytes:
         before = part.size
@@ -127,7 +127,7 @@ def _complete(terms: Terms, job_id: str, file: ManifestFile, part: _Part, receiv
             if part.size > before:
                 patience.restart()
             trouble: Trouble = Unreachable(terms.url, error)
-        except (ApiError, StoreRefused) as error:  # the service gives a fresh address to the store each time
+        except (ApiError, StoreRefused) as error:  # each redirect to the store has a new presigned URL
             trouble = error
         yield Pause(patience.pause_after(trouble))
 

@@ -1,4 +1,4 @@
-"""The two ways to do the steps of a flow. They differ in how they wait, and in nothing else."""
+"""Drivers that perform the steps of flows, blocking and asyncio. They differ only in how they wait."""
 
 import asyncio
 import time
@@ -17,22 +17,24 @@ _TIMEOUT: Final = httpx.Timeout(connect=5, read=60, write=30, pool=5)
 
 
 def connection(url: str, key: str) -> dict[str, Any]:
-    """How either client of httpx reaches the service."""
+    """Return the constructor arguments of httpx's clients: address, headers, and timeouts."""
     headers = {"Authorization": f"Bearer {key}", "User-Agent": "dsnot-client"}
     return {"base_url": url, "headers": headers, "timeout": _TIMEOUT}
 
 
 class Blocking:
-    """Waits where it stands."""
+    """Blocking driver."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
 
     def run(self, flow: Flow[T]) -> T:
+        """Run a flow and return its result."""
         [result] = self.iterate(with_result(flow))
         return result
 
     def iterate(self, stream: Stream[T]) -> Iterator[T]:
+        """Run a stream and yield its items."""
         course = Course(stream)
         with ExitStack() as bodies:
             while (step := course.step) is not None:
@@ -69,20 +71,23 @@ class Blocking:
                 return work()
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
 
 class Awaiting:
-    """Leaves the event loop to others while it waits; what keeps the disk or the processor busy goes to a thread."""
+    """Asyncio driver; work on the disk or the CPU runs in a thread."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
     async def run(self, flow: Flow[T]) -> T:
+        """Run a flow and return its result."""
         [result] = [item async for item in self.iterate(with_result(flow))]
         return result
 
     async def iterate(self, stream: Stream[T]) -> AsyncGenerator[T, None]:
+        """Run a stream and yield its items."""
         course = Course(stream)
         async with AsyncExitStack() as bodies:
             while (step := course.step) is not None:
@@ -119,6 +124,7 @@ class Awaiting:
                 return await asyncio.to_thread(work)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and the service."""
+"""Exceptions of the client."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,11 +7,11 @@ import httpx
 
 
 class ClientError(Exception):
-    """The base; the message is a sentence for a person."""
+    """Base class; the message is a sentence for the user."""
 
 
 class NotConfigured(ClientError):
-    """It is not known where the service is, or who asks."""
+    """The service's URL or the API key is missing."""
 
 
 class Unreachable(ClientError):
@@ -23,7 +23,7 @@ class Unreachable(ClientError):
 
 
 class ApiError(ClientError):
-    """The service refused: its problem document (RFC 9457)."""
+    """Error response of the service, with its problem document (RFC 9457)."""
 
     def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
         self.status = status
@@ -32,34 +32,34 @@ class ApiError(ClientError):
         self.title = str(problem.get("title") or httpx.codes.get_reason_phrase(status))
         self.detail = str(problem.get("detail") or self.title)
         self.errors: list[dict[str, str]] = problem.get("errors") or []
-        """For bad input: `pointer` (JSON pointer into the body, or a parameter's name) and `detail` of each."""
+        """Invalid fields: each has `pointer` (JSON pointer into the body, or a parameter's name) and `detail`."""
         self.retry_after = retry_after
         faults = [f"{error.get('pointer') or 'the body'}: {error.get('detail')}" for error in self.errors]
         super().__init__("\n  ".join([f"{self.title}:", *faults]) if faults else self.detail)
 
 
 class NotFound(ApiError):
-    """There is no such thing, or it is another tenant's."""
+    """The resource does not exist, or belongs to another tenant."""
 
 
 class Conflict(ApiError):
-    """It is not possible in the state that the thing is in."""
+    """The operation is not possible in the resource's current state."""
 
 
 class IdempotencyInFlight(Conflict):
-    """A request with the same idempotency key is being carried out at this moment."""
+    """Another request with the same idempotency key is in progress."""
 
 
 class PreconditionFailed(ApiError):
-    """The thing has changed since the version that `if_match` names."""
+    """The resource has changed since the version in `if_match`."""
 
 
 class InvalidInput(ApiError):
-    """The request does not fit; `errors` points at what to change."""
+    """The request is invalid; `errors` points at the fields to change."""
 
 
 class IdempotencyKeyReused(InvalidInput):
-    """The idempotency key belongs to another request."""
+    """The idempotency key was used for a different request."""
 
 
 class ModelRefused(InvalidInput):
@@ -75,23 +75,23 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """The API key is valid and has not the scope for this."""
+    """The API key is valid but lacks the required scope."""
 
 
 class QuotaExceeded(ApiError):
-    """The tenant has as much as it may; `retry_after` says when to ask again, if waiting can help."""
+    """A quota of the tenant is exhausted; `retry_after` says when to retry, if waiting can help."""
 
 
 class RateLimited(ApiError):
-    """The tenant has asked too often; `retry_after` says when it may again."""
+    """The tenant's rate limit is exceeded; `retry_after` says when to retry."""
 
 
 class ServiceUnavailable(ApiError):
-    """The service, or something it depends on, is away for a while."""
+    """The service, or one of its dependencies, is temporarily unavailable."""
 
 
 class InternalError(ApiError):
-    """Something went wrong on the service's side; the message holds the number under which its log has the reason."""
+    """Internal error of the service; the message contains the id under which its log has the reason."""
 
 
 _PREFIX: Final = "urn:dsnot:problem:"
@@ -121,28 +121,28 @@ _BY_TYPE: Final[dict[str, type[ApiError]]] = {
     "hub-unavailable": ServiceUnavailable,
     "internal": InternalError,
 }
-"""The problems that have a class of their own. Any other, of a newer service or a proxy on the way, is a plain ApiError."""
+"""Exception class of each problem type. Any other type, from a newer service or a proxy, becomes a plain ApiError."""
 
 
 def problem_in(response: httpx.Response) -> ApiError:
-    """The error in an answer whose body has been read."""
+    """Return the error in a response whose body has been read."""
     try:
         problem = response.json()
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        problem = {"detail": f"status {response.status_code} without a problem document; is this really the service?"}
+        problem = {"detail": f"status {response.status_code} without a problem document; check the URL of the service"}
     kind = _BY_TYPE.get(str(problem.get("type")).removeprefix(_PREFIX), ApiError)
     seconds = response.headers.get("Retry-After", "")
     return kind(response.status_code, problem, float(seconds) if seconds.isdigit() else None)
 
 
 class StoreRefused(ClientError):
-    """The artifact store, to which the service had sent us, refused: its address has expired, or the store is in trouble."""
+    """Error response of the artifact store after a redirect: the presigned URL has expired, or the store is unavailable."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the artifact store, to which the service redirects, answered with status {status}")
 
 
 class DownloadRefused(ClientError):
-    """What the service sent is not what its manifest promises, or may not be written where the manifest says."""
+    """A download does not match the manifest, or its path in the manifest must not be written."""

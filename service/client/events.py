@@ -1,4 +1,4 @@
-"""The live stream of a job's events (Server-Sent Events), which survives lost connections and restarts of the service."""
+"""Live stream of a job's events (Server-Sent Events); reconnects after lost connections and restarts of the service."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from service.client.patience import Patience, Trouble
 
 _END: Final = "end"
 _SECONDS_AWAY: Final = 60.0
-"""How long the service may be away before a stream gives up."""
+"""Seconds that the service may be unavailable before a stream fails."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a job. `seq` counts from 1."""
+    """One event of a job. `seq` counts from 1."""
 
     seq: int
     type: str
@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a stream, as it was sent."""
+    """One Server-Sent Event, as it was sent."""
 
     event: str
     data: str
@@ -39,9 +39,9 @@ class Message:
 
 
 def follow(terms: Terms, job_id: str, after: int = 0) -> Stream[Event]:
-    """Every event above number `after`, live, each once and in order, until the job has ended.
+    """Yield every event above number `after`, live, each once and in order, until the job has ended.
 
-    Lost connections are taken up again.
+    Reconnects after a lost connection.
     """
     patience = Patience(_SECONDS_AWAY)
     while True:
@@ -66,11 +66,12 @@ def follow(terms: Terms, job_id: str, after: int = 0) -> Stream[Event]:
 
 
 def event_of(document: dict[str, Any]) -> Event:
+    """Return the event of a JSON document."""
     return Event(document["seq"], document["type"], document["data"], datetime.fromisoformat(document["created_at"]))
 
 
 class Messages:
-    """The messages in a stream that arrives in pieces; comments keep the connection alive and are dropped."""
+    """Parser of a Server-Sent Events stream that arrives in chunks; comments (keep-alives) are dropped."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -78,6 +79,7 @@ class Messages:
         self._id: str | None = None
 
     def feed(self, piece: bytes) -> Iterator[Message]:
+        """Yield the messages that the chunk completes."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             if line.strip(b"\r"):

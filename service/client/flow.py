@@ -1,8 +1,7 @@
-"""Flows: what is decided between requests, without doing any of them.
+"""Sans-I/O flows: the logic between requests, without the I/O.
 
-A flow is a generator. It asks for steps (send this, wait so long) and is told what came of each; an error of a step is thrown
-into it. Who does the steps is a driver, a blocking one or an asynchronous one, so that retries, pages, streams and downloads
-are written once for both.
+A flow is a generator that yields steps (send a call, pause) and receives the result of each; an error of a step is thrown into
+it. A driver, blocking or asyncio, performs the steps, so that retries, pagination, streams and downloads are written once.
 """
 
 from collections.abc import Callable, Generator
@@ -18,16 +17,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Send:
-    """Gives the answer, read whole."""
+    """Step that sends a call; its result is the response, read completely."""
 
     call: Call[Any]
 
 
 @dataclass(frozen=True)
 class Open:
-    """Gives an answer whose body has not been read yet; follows redirects, and leaves the key behind then.
+    """Step that sends a call; its result is a response with an unread body. Follows redirects, without the API key.
 
-    An error's body is read whole. A flow has one body open at a time: the one before is closed.
+    An error's body is read completely. A flow has one open body at a time: the previous one is closed.
     """
 
     call: Call[Any]
@@ -35,69 +34,72 @@ class Open:
 
 @dataclass(frozen=True)
 class Body:
-    """What `Open` gives."""
+    """Result of `Open`: a response and its body in chunks."""
 
     response: httpx.Response
     pieces: Any
-    """An iterator of bytes, or an asynchronous one."""
+    """Iterator of bytes, blocking or asynchronous."""
 
 
 @dataclass(frozen=True)
 class Take:
-    """Gives the next piece of a body, None at its end."""
+    """Step whose result is the next chunk of a body, None at its end."""
 
     body: Body
 
 
 @dataclass(frozen=True)
 class Pause:
+    """Step that waits."""
+
     seconds: float
 
 
 @dataclass(frozen=True)
 class Aside:
-    """Gives what `work` does, which may take a while on the disk or the processor."""
+    """Step whose result is that of `work`, which may block on the disk or the CPU."""
 
     work: Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Give(Generic[T]):
-    """Hands something to the caller, who comes back for more."""
+    """Item that a stream yields to the caller."""
 
     item: T
 
 
 Step: TypeAlias = Send | Open | Take | Pause | Aside
 Flow: TypeAlias = Generator[Step, Any, T]
-"""Comes to one result."""
+"""Generator with one result."""
 Stream: TypeAlias = Generator[Step | Give[T], Any, None]
-"""Gives any number of things on its way."""
+"""Generator that yields any number of items."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a client was told when it was made."""
+    """Settings of a client."""
 
     url: str
     patience: float
-    """For how many seconds to try again."""
+    """Seconds for which to retry."""
 
 
 class Course(Generic[T]):
-    """A stream on its way, for the driver that does its steps."""
+    """Execution of a stream, for the driver that performs its steps."""
 
     def __init__(self, stream: Stream[T]) -> None:
         self._stream = stream
         self.step: Step | Give[T] | None = None
-        """What to do now; None at the end."""
+        """Current step; None at the end."""
         self.go_on()
 
     def go_on(self, answer: Any = None) -> None:
+        """Send the step's result into the stream and advance to the next step."""
         self._advance(lambda: self._stream.send(answer))
 
     def fail(self, error: Exception) -> None:
-        """Raises what the flow makes of the error, unless it knows what to do."""
+        """Throw the step's error into the stream, which handles it or raises."""
         self._advance(lambda: self._stream.throw(error))
 
     def _advance(self, move: Callable[[], Step | Give[T]]) -> None:
@@ -108,5 +110,5 @@ class Course(Generic[T]):
 
 
 def with_result(flow: Flow[T]) -> Stream[T]:
-    """A stream of one thing: what the flow comes to."""
+    """Yield the flow's result as the only item of a stream."""
     yield Give((yield from flow))

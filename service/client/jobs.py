@@ -1,4 +1,4 @@
-"""Calls about jobs: asking for them, looking at them, changing their course."""
+"""Calls for jobs: create, read, follow and change them."""
 
 import math
 import time
@@ -22,29 +22,29 @@ from service.contract import JobSpec, JobState, Manifest
 
 _WAIT_SECONDS: Final = 30.0
 _LEAST_SECONDS: Final = 1.0
-"""Between two looks at a job that the service did not wait for."""
+"""Minimum interval between polls of a job, if the service did not wait."""
 _ANSWER_SECONDS: Final = 30.0
-"""How long an answer may take beyond the wait that was asked for."""
+"""Seconds that a response may take beyond the requested wait."""
 
 Spec = JobSpec | Mapping[str, Any]
 
 
 def create_job(spec: Spec, *, idempotency_key: str | None = None) -> Call[Job]:
-    """Ask for a job; all fields but `model` have defaults. Lost answers and restarts make no second one.
+    """Create a job; all fields but `model` have defaults. Retries after lost responses create no second one.
 
-    `idempotency_key`: the caller's own, such as the id of a pipeline's run: several calls within a day make one job.
+    `idempotency_key`: the caller's own, such as a pipeline's run id: several calls within a day create one job.
     """
     headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
     return Call("POST", path_to("jobs"), _job_in, body=_body(spec), headers=headers)
 
 
 def plan(spec: Spec) -> Call[Plan]:
-    """What a job would be: its model, what it needs, its place in the queue, and warnings. Nothing is stored."""
+    """Return a dry run of a job: its model, resources, queue position, and warnings. Nothing is stored."""
     return Call("POST", path_to("jobs"), as_one(Plan.model_validate), query={"validate_only": "true"}, body=_body(spec))
 
 
 def get_job(job_id: str) -> Call[Job]:
-    """One job as it is now."""
+    """Return one job."""
     return Call("GET", path_to("jobs", job_id), _job_in)
 
 
@@ -58,10 +58,10 @@ def list_jobs(
     search: str | None = None,
     sort: str | None = None,
 ) -> Call[Page[Job]]:
-    """Newest first if nothing else is asked for; pages are fetched as they are needed.
+    """List jobs, newest first by default; pages are fetched as needed.
 
-    `search`: a part of the model's name or of a label (`name=value`), or the beginning of the id, in any case. `sort`:
-    `created_at`, `finished_at`, `model`, `state` or `priority`, with a minus downwards; then the newest first.
+    `search`: a part of the model's name or of a label (`name=value`), or the start of the id, ignoring case. `sort`:
+    `created_at`, `finished_at`, `model`, `state` or `priority`; prefix with - for descending; ties are newest first.
     """
     times = {"created_after": created_after, "created_before": created_before}
     query = {name: moment.astimezone().isoformat() for name, moment in times.items() if moment is not None}
@@ -75,60 +75,60 @@ def list_jobs(
 
 
 def cancel_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
-    """End the job. `if_match`: only if it is still of the version whose `etag` that is; so with the other changes."""
+    """Cancel the job. `if_match`: only if the job still has this `etag`; the same holds for the other changes."""
     return _change(job_id, "cancel", if_match)
 
 
 def pause_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
-    """Have the job wait; what it has finished is kept."""
+    """Pause the job; its finished blocks are kept."""
     return _change(job_id, "pause", if_match)
 
 
 def resume_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
-    """Queue a paused job again; it goes on after its last finished block."""
+    """Queue a paused job again; it resumes after its last finished block."""
     return _change(job_id, "resume", if_match)
 
 
 def retry_job(job_id: str, *, if_match: str | None = None) -> Call[Job]:
-    """The job that tries this one, which has ended without success, again."""
+    """Create a job that repeats this one, which must have ended without success."""
     return _change(job_id, "retry", if_match)
 
 
 def delete_job(job_id: str, *, if_match: str | None = None) -> Call[None]:
-    """Forget a job that has ended, its artifact included."""
+    """Delete a job that has ended, and its artifact."""
     return Call("DELETE", path_to("jobs", job_id), nothing, headers=_only(if_match), repeat=Repeat.UNDONE)
 
 
 def list_events(job_id: str, *, after: int = 0) -> Call[Page[Event]]:
-    """The events above number `after` that have happened so far."""
+    """List the events above number `after` that have happened so far."""
     return Call("GET", path_to("jobs", job_id, "events"), as_page(event_of), query={"after": after})
 
 
 def attempts(job_id: str) -> Call[list[Attempt]]:
-    """Who worked on the job, and how that ended."""
+    """List the attempts at the job: worker, times, and outcome."""
     return Call("GET", path_to("jobs", job_id, "attempts"), as_list(Attempt.model_validate))
 
 
 def layers(job_id: str) -> Call[Page[Layer]]:
-    """What pruning did to each matrix, in the order of the model."""
+    """List the pruning result of each matrix, in the order of the model."""
     return Call("GET", path_to("jobs", job_id, "layers"), as_page(Layer.model_validate))
 
 
 def metrics(job_id: str) -> Call[Metrics]:
-    """Dense and pruned quality, sizes, timings, peak memory: what is measured so far."""
+    """Return the measurements so far: dense and pruned quality, sizes, timings, peak memory."""
     return Call("GET", path_to("jobs", job_id, "metrics"), as_one(Metrics.model_validate))
 
 
 def manifest(job_id: str) -> Call[Manifest]:
-    """The files of the job's artifact."""
+    """Return the manifest of the job's artifact."""
     return Call("GET", path_to("jobs", job_id, "artifacts"), as_one(Manifest.model_validate))
 
 
 def wait(terms: Terms, job_id: str, timeout: float | None = None) -> Flow[Job]:
-    """The job once it has ended.
+    """Wait until the job has ended, and return it.
 
     Raises:
-        TimeoutError: it has not within `timeout` seconds; it goes on.
+        TimeoutError: it has not ended within `timeout` seconds; the job continues.
     """
     end = math.inf if timeout is None else time.monotonic() + timeout
     while True:
@@ -139,10 +139,12 @@ def wait(terms: Terms, job_id: str, timeout: float | None = None) -> Flow[Job]:
             return job
         if time.monotonic() >= end:
             raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
-        yield Pause(max(0.0, min(_LEAST_SECONDS, left) - (time.monotonic() - began)))  # it may have had no room for waiting
+        yield Pause(max(0.0, min(_LEAST_SECONDS, left) - (time.monotonic() - began)))  # a busy service may answer without waiting
 
 
 class JobCalls(Calls[Driver], Generic[Driver]):
+    """Jobs and their results."""
+
     create_job = Method(asking(create_job))
     plan = Method(asking(plan))
     get_job = Method(asking(get_job))
@@ -165,7 +167,7 @@ class JobCalls(Calls[Driver], Generic[Driver]):
 
 
 def _job_within(job_id: str, seconds: int) -> Call[Job]:
-    """The job when it has ended, or after so many seconds."""
+    """Return the call for the job as soon as it has ended, or after `seconds`."""
     headers = {"Prefer": f"wait={seconds}"}
     return Call("GET", path_to("jobs", job_id), _job_in, headers=headers, seconds=seconds + _ANSWER_SECONDS)
 
@@ -183,5 +185,5 @@ def _body(spec: Spec) -> dict[str, Any]:
 
 
 def _job_in(response: httpx.Response) -> Job:
-    """With its version, which is said in a header."""
+    """Return the job, with its version from the `ETag` header."""
     return Job.model_validate(response.json() | {"etag": response.headers.get("ETag")})

@@ -1,4 +1,4 @@
-"""What the service answers about what was measured of a job. What a service does not tell, older or newer, is None or missing."""
+"""Metrics of a job. Fields that an older or newer service does not return are None or missing."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from service.client.answers import Answer
 
 
 class LossDifference(Answer):
-    """What pruning adds to the loss, in nats per token, window by window."""
+    """Increase of the loss by pruning, in nats per token, paired by window."""
 
     mean: float
     standard_error: float | None = None
@@ -14,7 +14,7 @@ class LossDifference(Answer):
 
 
 class Perplexity(Answer):
-    """One measurement. Intervals are of 95 %, by the spread over windows; None with a single window."""
+    """One measurement of perplexity. Intervals are 95 %, from the spread over windows; None with a single window."""
 
     dataset: str
     perplexity: float
@@ -22,22 +22,22 @@ class Perplexity(Answer):
     mean_nll: float
     """Nats per token."""
     standard_error: float | None = None
-    """Of `mean_nll`."""
+    """Standard error of `mean_nll`."""
     tokens: int
     windows: int
     sequence_length: int | None = None
     dropped_tokens: int = 0
-    """At the end of the text, that are in no window."""
+    """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool = False
     """Whether the tokenizer put a beginning-of-sequence token at the start of the text; no window gets one of its own."""
     loss_difference: LossDifference | None = None
-    """Of a pruned model, where the dense one was measured."""
+    """Only for a pruned model, if the dense one was measured."""
     cached: bool = False
-    """An earlier job has measured it, with the same bits."""
+    """Whether the result was measured by an earlier job; it is bit-identical."""
 
 
 class Agreement(Answer):
-    """Of the pruned model's distributions of the next token with the dense one's; errors are standard errors over windows."""
+    """Agreement of next-token distributions of pruned and dense model; errors are standard errors over windows."""
 
     dataset: str
     windows: int
@@ -46,39 +46,41 @@ class Agreement(Answer):
     """KL(dense ‖ pruned), nats per token."""
     kl_standard_error: float | None = None
     kl_p99: float
-    """At 99 % of the tokens it is at most that."""
+    """99th percentile of the KL divergence over tokens."""
     top1_agreement: float
-    """Share of the tokens at which the likeliest next token is the same."""
+    """Share of the tokens at which both models have the same most likely next token."""
     top1_standard_error: float | None = None
 
 
 class MetricValue(Answer):
+    """Value of one metric of a task."""
+
     value: float
     standard_error: float | None = None
 
 
 class TaskResult(Answer):
-    """One zero-shot task, or one group of tasks together."""
+    """Result of one zero-shot task, or of one group of tasks."""
 
     task: str
     version: str | None = None
     samples: int
     few_shot: int
     metrics: dict[str, MetricValue]
-    """By the harness's names: acc, acc_norm, …"""
+    """Values by the harness's metric names: acc, acc_norm, …"""
     harness: str
     """Version of lm-evaluation-harness."""
 
 
 class Quality(Answer):
-    """What was measured of one checkpoint."""
+    """Quality of one checkpoint."""
 
     perplexity: list[Perplexity] = Field([])
     tasks: list[TaskResult] = Field([])
 
 
 class Throughput(Answer):
-    """Tokens per second: the median of some measurements, the slowest and the fastest."""
+    """Tokens per second: median, lowest and highest of `times` measurements."""
 
     median: float
     lowest: float
@@ -87,20 +89,20 @@ class Throughput(Answer):
 
 
 class ModelSpeed(Answer):
-    """How fast one model reads (`prefill`) and writes (`decode`) text, one sequence at a time, and what memory it takes."""
+    """Throughput (prefill and decode, batch size 1) and memory of one model."""
 
     prefill: Throughput
     decode: Throughput
     dtype: str
     weight_bytes: int
     peak_bytes: int
-    """On the device, or of the process on a CPU."""
+    """Peak memory on the device, or of the process on a CPU."""
     sparse_matrices: int = 0
-    """That went through kernels that make use of zeros."""
+    """Number of matrices that ran with sparse kernels."""
 
 
 class Speed(Answer):
-    """Measured on the job's device; None is what was not, and `why_not` says why."""
+    """Speed of the models on the job's device; None: not measured, for the reason in `why_not`."""
 
     device: str
     threads: int
@@ -109,12 +111,12 @@ class Speed(Answer):
     dense: ModelSpeed | None = None
     pruned: ModelSpeed | None = None
     sparse: ModelSpeed | None = None
-    """The pruned model with kernels for 2:4."""
+    """The pruned model with 2:4 sparse kernels."""
     why_not: str | None = None
 
 
 class LayerError(Answer):
-    """The relative error of all pruned matrices together, by how far pruning has come."""
+    """Relative error of all pruned matrices together: with the first mask, the final mask, and the final weights."""
 
     start: float
     mask: float | None = None
@@ -122,7 +124,7 @@ class LayerError(Answer):
 
 
 class HubUpload(Answer):
-    """What became of the upload to a repository of the hub: `commit_url`, or `error`."""
+    """Outcome of the upload to a repository of the hub: `commit_url`, or `error`."""
 
     repo: str
     branch: str
@@ -132,23 +134,23 @@ class HubUpload(Answer):
 
 
 class Metrics(Answer):
-    """What is measured so far; nothing before the job's first measurement."""
+    """Measurements so far; empty before the job's first one."""
 
     dense: Quality | None = None
     pruned: Quality | None = None
     speed: Speed | None = None
     agreement: list[Agreement] | None = None
-    """One for each data set; None where it was not measured."""
+    """One for each data set; None if not measured."""
     sparsity: float | None = None
-    """Of the matrices that were pruned."""
+    """Sparsity of the pruned matrices."""
     coverage: float | None = None
-    """Share of the blocks' parameters that lie in such matrices."""
+    """Share of the blocks' parameters that are in pruned matrices."""
     layer_error: LayerError | None = None
     warnings: list[str] = Field([])
     bytes: int | None = None
-    """Of the artifact."""
+    """Size of the artifact."""
     hub: HubUpload | None = None
-    """None where none was asked for."""
+    """None if no upload was requested."""
     seconds: dict[str, float] = Field({})
-    """Of each stage."""
+    """Duration of each stage."""
     peak_memory_bytes: dict[str, int | None] = Field({})

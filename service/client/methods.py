@@ -1,4 +1,4 @@
-"""How a flow becomes a method of both clients: written once, it answers the one and is awaited by the other."""
+"""Descriptors that turn a flow into a method of both clients: blocking in one, a coroutine in the other."""
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Calls(Generic[Driver]):
-    """The base of what has calls for methods."""
+    """Base class of the groups of calls."""
 
     def __init__(self, driver: Driver, terms: Terms) -> None:
         self._driver = driver
@@ -22,7 +22,7 @@ class Calls(Generic[Driver]):
 
 
 class Method(Generic[P, T]):
-    """Comes to one result: `client.get_job(id)`, or `await client.get_job(id)`."""
+    """Method with one result: `client.get_job(id)`, or `await client.get_job(id)`."""
 
     def __init__(self, flow: Callable[Concatenate[Terms, P], Flow[T]]) -> None:
         self._flow = flow
@@ -39,7 +39,7 @@ class Method(Generic[P, T]):
 
 
 class Iteration(Generic[P, T]):
-    """Gives one thing after the other: `for job in client.list_jobs()`, or `async for job in client.list_jobs()`."""
+    """Method that iterates: `for job in client.list_jobs()`, or `async for job in client.list_jobs()`."""
 
     def __init__(self, stream: Callable[Concatenate[Terms, P], Stream[T]]) -> None:
         self._stream = stream

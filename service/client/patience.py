@@ -1,4 +1,4 @@
-"""Whether to try again, and when."""
+"""Retry policy: exponential backoff within a time budget."""
 
 import time
 from typing import Final
@@ -13,23 +13,23 @@ _LONGEST_PAUSE: Final = 10.0
 
 
 class Patience:
-    """So many seconds for one piece of work, from its first trouble's point of view: from now on."""
+    """Retry budget of one operation, in seconds from its creation or last restart."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.restart()
 
     def restart(self) -> None:
-        """Something worked: the next trouble gets the whole time again."""
+        """Reset budget and backoff after progress."""
         self._deadline = time.monotonic() + self._seconds
         self._pause = 0.1
 
     def pause_after(self, trouble: Trouble, repeat: Repeat = Repeat.ALWAYS) -> float:
-        """Seconds to wait before the next try. Raises the trouble if time is up, or if waiting cannot help."""
+        """Return the seconds to wait before the next retry. Raises the error if time is up, or if a retry cannot help."""
         if not _may_pass(trouble, repeat):
             raise trouble
-        told = trouble.retry_after if isinstance(trouble, ApiError) else None
-        pause = min(self._pause, _LONGEST_PAUSE) if told is None else told
+        told = trouble.retry_after if isinstance(trouble, ApiError) else None  # style: allow
+        pause = min(self._pause, _LONGEST_PAUSE) if told is None else told  # style: allow
         if time.monotonic() + pause > self._deadline:
             raise trouble
         self._pause *= 2
@@ -37,9 +37,9 @@ class Patience:
 
 
 def _may_pass(trouble: Trouble, repeat: Repeat) -> bool:
-    """Whether the same request may fare better later, and does no harm if the first one has arrived after all."""
+    """Return whether a retry may succeed, and is harmless if the first request was received after all."""
     if isinstance(trouble, ApiError) and trouble.status == httpx.codes.TOO_MANY_REQUESTS:
-        return True  # it was turned away at the door
+        return True  # it was rejected before processing
     if repeat is Repeat.UNDONE:
         return False
     if isinstance(trouble, ApiError):

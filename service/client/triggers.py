@@ -1,4 +1,4 @@
-"""Calls about triggers: `client.triggers`."""
+"""Calls for triggers: `client.triggers`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from service.client.methods import Calls, Driver, Iteration, Method
 
 
 class Trigger(Answer):
-    """A job that is described beforehand and started by events."""
+    """A job template that events fill in and start."""
 
     id: str
     name: str
@@ -21,12 +21,12 @@ class Trigger(Answer):
     source: str
     enabled: bool
     secret: str | None = None
-    """Only where it was just made."""
+    """Only in the response that created it."""
     created_at: datetime
 
 
 class Firing(Answer):
-    """An event that came, and what came of it."""
+    """An event that reached a trigger, and its outcome."""
 
     id: str
     outcome: str
@@ -44,33 +44,33 @@ class FiringDetail(Firing):
 
 
 def create(name: str, template: Mapping[str, Any], **more: Any) -> Call[Trigger]:
-    """Describe a job; `more`: filter, source, description, enabled. The answer's `secret` is shown once."""
+    """Create a trigger; `more`: filter, source, description, enabled. Its `secret` is returned only once."""
     body = {"name": name, "template": dict(template)} | said(**more)
     return Call("POST", path_to("triggers"), as_one(Trigger.model_validate), body=body, repeat=Repeat.UNDONE)
 
 
 def list_all() -> Call[Page[Trigger]]:
-    """Newest first; pages are fetched as they are needed."""
+    """List the triggers, newest first; pages are fetched as needed."""
     return Call("GET", path_to("triggers"), as_page(Trigger.model_validate))
 
 
 def get(trigger_id: str) -> Call[Trigger]:
-    """One trigger."""
+    """Return one trigger."""
     return Call("GET", path_to("triggers", trigger_id), as_one(Trigger.model_validate))
 
 
 def change(trigger_id: str, **changes: Any) -> Call[Trigger]:
-    """Another name, template, filter, source, description, or `enabled`; `filter=None` lets everything through."""
+    """Change name, template, filter, source, description, or `enabled`; `filter=None` removes the filter."""
     return Call("PATCH", path_to("triggers", trigger_id), as_one(Trigger.model_validate), body=changes)
 
 
 def delete(trigger_id: str) -> Call[None]:
-    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    """Delete the trigger and its firings. Its jobs stay."""
     return Call("DELETE", path_to("triggers", trigger_id), nothing, repeat=Repeat.UNDONE)
 
 
 def rotate_secret(trigger_id: str, *, overlap_seconds: int = 86_400) -> Call[Trigger]:
-    """A new secret; for `overlap_seconds` the old one holds, too."""
+    """Create a new secret; the old one stays valid for `overlap_seconds`."""
     body = {"overlap_seconds": overlap_seconds}
     return Call(
         "POST", path_to("triggers", trigger_id, "rotate-secret"), as_one(Trigger.model_validate), body=body, repeat=Repeat.UNDONE
@@ -78,33 +78,33 @@ def rotate_secret(trigger_id: str, *, overlap_seconds: int = 86_400) -> Call[Tri
 
 
 def fire(trigger_id: str, event: Mapping[str, Any]) -> Call[Firing]:
-    """Bring an event, a JSON object. The same event again starts nothing, so that lost answers do no harm."""
+    """Fire the trigger with an event, a JSON object. The same event again starts nothing, so that retries are harmless."""
     return Call("POST", path_to("triggers", trigger_id, "fire"), as_one(Firing.model_validate), body=dict(event))
 
 
 def plan(trigger_id: str, event: Mapping[str, Any]) -> Call[dict[str, Any]]:
-    """What an event would do; nothing is started."""
+    """Return what an event would do; nothing is started."""
     return Call("POST", path_to("triggers", trigger_id, "fire"), as_one(dict), query={"validate_only": "true"}, body=dict(event))
 
 
 def firings(trigger_id: str, *, outcome: str | None = None) -> Call[Page[Firing]]:
-    """Newest first; pages are fetched as they are needed."""
+    """List the firings, newest first; pages are fetched as needed."""
     return Call("GET", path_to("triggers", trigger_id, "firings"), as_page(Firing.model_validate), query=said(outcome=outcome))
 
 
 def get_firing(trigger_id: str, firing_id: str) -> Call[FiringDetail]:
-    """One firing, with its event."""
+    """Return one firing, with its event."""
     return Call("GET", path_to("triggers", trigger_id, "firings", firing_id), as_one(FiringDetail.model_validate))
 
 
 def replay(trigger_id: str, firing_id: str) -> Call[Firing]:
-    """Start one more job of a logged event."""
+    """Start another job from a logged event."""
     path = path_to("triggers", trigger_id, "firings", firing_id, "replay")
     return Call("POST", path, as_one(Firing.model_validate), repeat=Repeat.UNDONE)
 
 
 class TriggerCalls(Calls[Driver], Generic[Driver]):
-    """What is started by which events."""
+    """Triggers and their firings."""
 
     create = Method(asking(create))
     list = Iteration(listing(list_all))

@@ -1,4 +1,4 @@
-"""Calls about webhooks: `client.webhooks`."""
+"""Calls for webhooks: `client.webhooks`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +11,8 @@ from service.client.methods import Calls, Driver, Iteration, Method
 
 
 class Webhook(Answer):
+    """A URL that receives events of jobs."""
+
     id: str
     url: str
     events: list[str]
@@ -18,11 +20,13 @@ class Webhook(Answer):
     enabled: bool
     disabled_because: str | None = None
     secret: str | None = None
-    """Only where it was just made."""
+    """Only in the response that created it."""
     created_at: datetime
 
 
 class DeliveryAttempt(Answer):
+    """One attempt at sending a message."""
+
     number: int
     ended_at: datetime
     seconds: float
@@ -31,7 +35,7 @@ class DeliveryAttempt(Answer):
 
 
 class Delivery(Answer):
-    """A message, and how sending it went."""
+    """A message and its delivery attempts."""
 
     id: str
     type: str
@@ -43,24 +47,24 @@ class Delivery(Answer):
 
 
 class DeliveryDetail(Delivery):
-    """A delivery with its message, byte for byte; None until it is first sent."""
+    """A delivery with its exact message; None until it is first sent."""
 
     body: str | None = None
 
 
 def create(url: str, *, events: Sequence[str] = (), description: str = "") -> Call[Webhook]:
-    """Have an address told; of how jobs end, unless `events` says of what. The answer's `secret` is shown once."""
+    """Create a webhook, by default for the ends of jobs. Its `secret` is returned only once."""
     body: dict[str, Any] = {"url": url, "description": description} | ({"events": list(events)} if events else {})
     return Call("POST", path_to("webhooks"), as_one(Webhook.model_validate), body=body, repeat=Repeat.UNDONE)
 
 
 def list_all() -> Call[list[Webhook]]:
-    """The tenant's webhooks, oldest first."""
+    """List the tenant's webhooks, oldest first."""
     return Call("GET", path_to("webhooks"), as_list(Webhook.model_validate))
 
 
 def get(webhook_id: str) -> Call[Webhook]:
-    """One webhook."""
+    """Return one webhook."""
     return Call("GET", path_to("webhooks", webhook_id), as_one(Webhook.model_validate))
 
 
@@ -72,18 +76,18 @@ def change(
     description: str | None = None,
     enabled: bool | None = None,
 ) -> Call[Webhook]:
-    """Another address, other events, or nothing for a while; what is None stays as it is."""
+    """Change URL, events, description, or `enabled`; None leaves a field unchanged."""
     body = said(url=url, events=events and list(events), description=description, enabled=enabled)
     return Call("PATCH", path_to("webhooks", webhook_id), as_one(Webhook.model_validate), body=body)
 
 
 def delete(webhook_id: str) -> Call[None]:
-    """Tell it nothing more, and forget what it was told."""
+    """Delete the webhook and its deliveries."""
     return Call("DELETE", path_to("webhooks", webhook_id), nothing, repeat=Repeat.UNDONE)
 
 
 def rotate_secret(webhook_id: str, *, overlap_seconds: int = 86_400) -> Call[Webhook]:
-    """A new secret; for `overlap_seconds` messages are signed with the old one, too."""
+    """Create a new secret; for `overlap_seconds` messages are also signed with the old one."""
     body = {"overlap_seconds": overlap_seconds}
     return Call(
         "POST", path_to("webhooks", webhook_id, "rotate-secret"), as_one(Webhook.model_validate), body=body, repeat=Repeat.UNDONE
@@ -91,29 +95,29 @@ def rotate_secret(webhook_id: str, *, overlap_seconds: int = 86_400) -> Call[Web
 
 
 def test(webhook_id: str) -> Call[Delivery]:
-    """Have a message of the type `webhook.test` sent."""
+    """Send a message of the type `webhook.test`."""
     return Call("POST", path_to("webhooks", webhook_id, "test"), as_one(Delivery.model_validate), repeat=Repeat.UNDONE)
 
 
 def deliveries(webhook_id: str, *, state: str | None = None, type: str | None = None) -> Call[Page[Delivery]]:  # noqa: A002
-    """Newest first; pages are fetched as they are needed. `type` is one of message, such as `job.failed`."""
+    """List the deliveries, newest first; pages are fetched as needed. `type`: the message's, such as `job.failed`."""
     query = said(state=state, type=type)
     return Call("GET", path_to("webhooks", webhook_id, "deliveries"), as_page(Delivery.model_validate), query=query)
 
 
 def get_delivery(webhook_id: str, delivery_id: str) -> Call[DeliveryDetail]:
-    """One delivery, with the message that is sent."""
+    """Return one delivery, with its message."""
     return Call("GET", path_to("webhooks", webhook_id, "deliveries", delivery_id), as_one(DeliveryDetail.model_validate))
 
 
 def replay(webhook_id: str, delivery_id: str) -> Call[Delivery]:
-    """Have a message sent once more, under its old id."""
+    """Send a message again, under its original id."""
     path = path_to("webhooks", webhook_id, "deliveries", delivery_id, "replay")
     return Call("POST", path, as_one(Delivery.model_validate), repeat=Repeat.UNDONE)
 
 
 class WebhookCalls(Calls[Driver], Generic[Driver]):
-    """Who is told of what."""
+    """Webhooks and their deliveries."""
 
     create = Method(asking(create))
     list = Method(asking(list_all))

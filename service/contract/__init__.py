@@ -1,4 +1,4 @@
-"""The vocabulary that service and worker share; pydantic and the standard library only."""
+"""Data types and constants shared by service and worker; imports pydantic and the standard library only."""
 
 from service.contract.artifacts import (
     MANIFEST_NAME,

@@ -1,4 +1,4 @@
-"""How a finished artifact is described."""
+"""Manifest of a finished artifact, and the paths of a job's files in the store."""
 
 from typing import Final
 
@@ -10,6 +10,8 @@ from service.contract.signatures import SignatureFacts
 
 
 class ManifestFile(BaseModel):
+    """One file of an artifact."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
@@ -18,9 +20,9 @@ class ManifestFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`: the files of one artifact. Written last and only if absent; what it does not list does not exist.
+    """`manifest.json`: the files of one artifact. Written last and only if absent; a file that is not listed does not exist.
 
-    What a newer service says of it beside that is passed over, so that older clients can still fetch it.
+    Unknown fields of a newer service are ignored, so that older clients can still download the artifact.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -28,28 +30,28 @@ class Manifest(BaseModel):
     job_id: str
     fence: int
     files: list[ManifestFile]
-    formats: list[Format] = Field(["dense"], description="in which the weights are among the files")
+    formats: list[Format] = Field(["dense"], description="formats of the weights among the files")
     weight_bytes: WeightSizes | None = Field(None, description="null in artifacts of earlier versions")
     provenance: Provenance | None = Field(None, description="as in `provenance.json`; null in artifacts of earlier versions")
-    signature: SignatureFacts | None = Field(None, description="null where the worker has no key to sign with")
+    signature: SignatureFacts | None = Field(None, description="null if the worker has no signing key")
 
 
 MANIFEST_NAME: Final = "manifest.json"
 SUMS_NAME: Final = "SHA256SUMS"
 REPORT_NAME: Final = "report.html"
-"""A page about the job, for people."""
+"""HTML report of the job."""
 
 
 def job_prefix(job_id: object) -> str:
-    """Where all that a job puts into the store lies."""
+    """Return the prefix in the store of everything that a job writes."""
     return f"jobs/{job_id}"
 
 
 def artifact_prefix(job_id: object, fence: int) -> str:
-    """Where an attempt's files lie in the store. The fence is in the path, so that two attempts never share a file."""
+    """Return the prefix of an attempt's files. It contains the fence, so that two attempts never share a file."""
     return f"{job_prefix(job_id)}/{fence}"
 
 
 def blocks_prefix(job_id: object) -> str:
-    """Where the blocks that a job's attempts have finished lie in the store, for the next attempt, on whatever host."""
+    """Return the prefix of a job's finished blocks, from which its next attempt resumes, on any host."""
     return f"{job_prefix(job_id)}/blocks"

@@ -1,10 +1,9 @@
-"""The data sets a job may name, their splits, and how a name is completed. Reading them is the worker's part.
+"""Data sets that a job may reference, their splits, and the default split of each use. The worker reads them.
 
-A reference is `name` or `name:split`. Calibration takes the training split unless told otherwise, evaluation the test split, and
-splits of one data set never share text, but for an upload's `all`, which is every other split together.
+A reference is `name` or `name:split`. By default, calibration uses the training split and evaluation the test split. Splits of
+one data set never share text, except an upload's `all`, which is the union of its other splits.
 
-An upload's name is its id, `ds-` and the beginning of its SHA-256: what it stands for never changes, so that a stored spec
-repeats the job.
+An upload's name is its id, `ds-` and a prefix of its SHA-256: its content never changes, so that a stored spec repeats the job.
 """
 
 import hashlib
@@ -22,15 +21,17 @@ _UPLOAD: Final = re.compile(r"ds-[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Dataset:
+    """A data set, its splits, and how it is customarily evaluated."""
+
     name: str
     summary: str
     splits: tuple[str, ...]
     calibration: str
     evaluation: str
     separator: str = "\n\n"
-    """Joins the documents of a text that is evaluated, as the field does it with this data set."""
+    """Separator between the documents of an evaluated text, as is customary for this data set."""
     max_windows: int | None = None
-    """How many windows the field evaluates; None: all there are."""
+    """Number of windows that is customarily evaluated; None: all."""
 
 
 DATASETS: Final[dict[str, Dataset]] = {
@@ -45,23 +46,24 @@ DATASETS: Final[dict[str, Dataset]] = {
 
 
 def is_upload(name: str) -> bool:
-    """Whether a data set of this name would be an upload. Whether there is one, the database knows."""
+    """Return whether the name has the form of an upload's id; only the database knows whether it exists."""
     return _UPLOAD.fullmatch(name) is not None
 
 
 def upload_id(sha256: str) -> str:
+    """Return the id of an upload with this SHA-256."""
     return f"ds-{sha256[:16]}"
 
 
 def dataset_of(name: str) -> Dataset | None:
-    """The built-in data set, or any upload's splits; None for a name that is neither."""
+    """Return the built-in data set of this name, or an upload's splits; None for a name that is neither."""
     if is_upload(name):
         return Dataset(name, "An upload", ("train", "test", WHOLE), "train", "test")
     return DATASETS.get(name)
 
 
 def evaluated_windows(reference: str, available: int, asked: int | None) -> int:
-    """How many of the windows of a text are evaluated: as many as are asked for, or as is usual with the data set."""
+    """Return the number of evaluated windows: `asked` or the data set's customary number, at most `available`."""
     known = dataset_of(reference.partition(":")[0])
     assert known is not None
     limit = asked or known.max_windows
@@ -69,28 +71,28 @@ def evaluated_windows(reference: str, available: int, asked: int | None) -> int:
 
 
 def upload_prefix(tenant: str, dataset_id: str) -> str:
-    """Where in the artifact store the text of a tenant's upload lies: one file, `<its SHA-256>-<any>.jsonl`.
+    """Return the prefix in the artifact store of a tenant's upload: one file, `<its SHA-256>-<any>.jsonl`.
 
-    A tenant's name may hold what a path must not, so that its digest stands for it.
+    It contains a digest of the tenant's name, because the name may contain characters that a path must not.
     """
     return f"datasets/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{dataset_id}"
 
 
 def share_text(one: str, other: str) -> bool:
-    """Whether two complete references take text from the same place."""
+    """Return whether the texts of two complete references overlap."""
     (name, _, split), (other_name, _, other_split) = one.partition(":"), other.partition(":")
     return name == other_name and (split == other_split or WHOLE in (split, other_split))
 
 
 def default_split(name: str, use: Use) -> str:
-    """`name:split` with the split that `use` takes of this data set."""
+    """Return `name:split` with the data set's default split for `use`."""
     known = dataset_of(name)
     assert known is not None
     return f"{name}:{known.calibration if use == 'calibration' else known.evaluation}"
 
 
 def reference_pattern() -> str:
-    """What a reference looks like, as a regular expression for the OpenAPI document."""
+    """Return the regular expression of a reference, for the OpenAPI document."""
     known = {name: dataset.splits for name, dataset in DATASETS.items()}
     known[_UPLOAD.pattern] = ("train", "test", WHOLE)
     options = [f"{name}(:({'|'.join(splits)}))?" for name, splits in known.items()]
@@ -98,7 +100,7 @@ def reference_pattern() -> str:
 
 
 def canonical(use: Use) -> Callable[[str], str]:
-    """A validator that completes a reference to `name:split`, or raises ValueError naming what there is."""
+    """Return a validator that completes a reference to `name:split`, or raises ValueError naming the valid values."""
 
     def complete(reference: str) -> str:
         name, colon, split = reference.partition(":")
@@ -108,7 +110,7 @@ def canonical(use: Use) -> Callable[[str], str]:
         if not colon:
             return default_split(name, use)
         if split not in known.splits:
-            raise ValueError(f"{name} has the splits {', '.join(known.splits)}")
+            raise ValueError(f"unknown split; {name} has the splits {', '.join(known.splits)}")
         return reference
 
     return complete

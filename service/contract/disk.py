@@ -1,4 +1,4 @@
-"""What a job takes of its worker's disk, as the plan tells it and the worker checks it."""
+"""Disk space that a job needs on its worker; predicted by the plan, checked by the worker."""
 
 from typing import Final
 
@@ -6,16 +6,16 @@ from service.contract.recipe import NofM
 from service.contract.spec import JobSpec
 
 _BITS: Final = 1 / 8
-"""Bytes of a weight's bit for each byte of the weight, at the most."""
+"""Maximum bytes of a bit mask per byte of weights."""
 
 
 def written_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
-    """The pruned checkpoint, its finished blocks and its formats, at the most; `prunable` bytes of `weights` can be pruned."""
+    """Return the maximum bytes of checkpoint, finished blocks and formats; `prunable` of `weights` bytes can be pruned."""
     return weights + prunable + formats_bytes(spec, weights=weights, prunable=prunable)
 
 
 def formats_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
-    """What packed files and masks take at the most, of `weights` bytes of which `prunable` can be pruned."""
+    """Return the maximum bytes of packed files and masks; `prunable` of `weights` bytes can be pruned."""
     pattern, formats = spec.recipe.pattern, spec.output.formats
     zeros = 1 - pattern.n / pattern.m if isinstance(pattern, NofM) else pattern.sparsity
     packed = weights - prunable * max(0.0, zeros - _BITS)

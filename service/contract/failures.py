@@ -1,4 +1,4 @@
-"""Why jobs fail, in words for the user."""
+"""Failure codes of jobs, each with a sentence for the user."""
 
 from enum import StrEnum
 
@@ -6,29 +6,30 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FailureCode(StrEnum):
-    """Why a job failed, for the user: each has its sentence and says whether trying again can help."""
+    """Reason why a job failed, with a sentence for the user and whether a retry can help."""
 
     sentence: str
     retryable: bool
 
     def __new__(cls, value: str, sentence: str, retryable: bool) -> "FailureCode":
+        """Return a member whose value is the code."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence
         member.retryable = retryable
         return member
 
-    MODEL_NOT_FOUND = "model-not-found", "The model, or the revision asked for, does not exist.", False
+    MODEL_NOT_FOUND = "model-not-found", "The model or the requested revision does not exist.", False
     MODEL_ACCESS_DENIED = "model-access-denied", "The model exists, but this service may not read it.", False
     MODEL_UNSAFE = "model-unsafe", "The checkpoint needs code or formats that are never executed here.", False
     ARCHITECTURE_UNSUPPORTED = "architecture-unsupported", "The engine cannot prune this architecture.", False
     DATASET_UNAVAILABLE = "dataset-unavailable", "A data set could not be read.", True
     TASK_NOT_FOUND = "task-not-found", "The worker's evaluation harness has no task of this name.", False
-    TASK_UNSUPPORTED = "task-unsupported", "The task needs what this service does not do.", False
+    TASK_UNSUPPORTED = "task-unsupported", "The task needs a feature that this service does not support.", False
     TASK_DATA_UNAVAILABLE = "task-data-unavailable", "The data of a task could not be read.", True
     NOT_ENOUGH_CALIBRATION_DATA = (
         "not-enough-calibration-data",
-        "The data set is too short for the samples asked for.",
+        "The data set is too short for the requested samples.",
         False,
     )
     OUT_OF_DEVICE_MEMORY = "out-of-device-memory", "The device ran out of memory.", False
@@ -39,7 +40,7 @@ class FailureCode(StrEnum):
     DEADLINE_EXCEEDED = "deadline-exceeded", "The run took longer than its deadline allows.", False
     INVALID_REQUEST = "invalid-request", "The job's settings do not fit the model.", False
     WORKER_LOST = "worker-lost", "The worker disappeared on every attempt.", False
-    INTERNAL = "internal", "Something went wrong that is not the job's fault.", True
+    INTERNAL = "internal", "An internal error occurred that the job did not cause.", True
 
 
 class Failure(BaseModel):

@@ -1,4 +1,4 @@
-"""In which forms the pruned weights can be published."""
+"""Formats in which the pruned weights can be published."""
 
 from typing import Final, Literal, get_args
 
@@ -7,23 +7,23 @@ from pydantic import BaseModel, ConfigDict, Field
 Format = Literal["dense", "packed", "mask"]
 
 FORMATS: Final[dict[Format, str]] = {
-    "dense": "Safetensors with their zeros, as the source has them: they load everywhere, and are as large as the source.",
-    "packed": "Without the zeros, losslessly: a bit for every weight, and the weights that are not zero; "
-    "`dsnot artifacts unpack` gives back the dense files.",
-    "mask": "The bits alone, for licences that forbid passing the weights on: `dsnot artifacts apply-mask` makes the dense files "
-    "of them and the source. Only where the kept weights stay as they are, with the update `none`.",
+    "dense": "Safetensors with explicit zeros: they load everywhere and are as large as the source.",
+    "packed": "Lossless compression without the zeros: a bit mask and the non-zero weights; "
+    "`dsnot artifacts unpack` restores the dense files.",
+    "mask": "The bit mask alone, for licences that forbid redistributing weights: `dsnot artifacts apply-mask` makes the dense "
+    "files from it and the source. Requires the update `none`, because the kept weights must not change.",
 }
-"""What each is, a sentence or two."""
+"""Summary of each format, a sentence or two."""
 assert tuple(FORMATS) == get_args(Format)
 
 
 class WeightSizes(BaseModel):
-    """Bytes of the pruned weights in every form, measured; `packed` also where it was not asked for."""
+    """Bytes of the pruned weights in every format, measured; `packed` even if it was not requested."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     dense: int = Field(ge=0)
     packed: int = Field(ge=0)
-    mask: int | None = Field(None, ge=0, description="null where it was not asked for")
-    zstd: int = Field(ge=0, description="of the dense files, compressed by zstd at level 1")
-    zstd_share_measured: float = Field(1.0, gt=0, le=1, description="the share of the bytes on which `zstd` was measured")
+    mask: int | None = Field(None, ge=0, description="null if not requested")
+    zstd: int = Field(ge=0, description="the dense files, compressed by zstd at level 1")
+    zstd_share_measured: float = Field(1.0, gt=0, le=1, description="share of the bytes on which `zstd` was measured")

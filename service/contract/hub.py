@@ -1,4 +1,4 @@
-"""Names on the Hugging Face Hub as a job's body holds them: tokens, by what the operator calls them, and where a result goes."""
+"""Hugging Face Hub settings in a job's body: names of tokens, and the target of an upload."""
 
 import re
 from typing import Annotated, Final
@@ -9,16 +9,16 @@ from service.contract.parts import FieldError, Part
 
 TOKEN_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # noqa: S105
 _TOKEN: Final = re.compile(r"(hf|api_org)_[A-Za-z0-9]{20,}")
-"""Of those who mistake the name of a token for the token: specs are stored and shown."""
+"""Pattern of an actual token, which is rejected in place of a token's name, because specs are stored and shown."""
 _PART: Final = r"[A-Za-z0-9_]+([.-][A-Za-z0-9_]+)*"
 _REPOSITORY: Final = re.compile(rf"{_PART}/{_PART}")
 _BRANCH: Final = re.compile(rf"{_PART}(/{_PART})*")
 
 
 def check_token_name(name: str) -> None:
-    """Raises FieldError at `/token` for a token in the place of its name."""
+    """Raise FieldError at `/token` if the name is itself a token."""
     if _TOKEN.fullmatch(name):
-        raise FieldError("/token", "is a token itself; give the name under which the operator keeps it, and withdraw this one")
+        raise FieldError("/token", "is a token itself; give the name under which the operator keeps it, and revoke this token")
 
 
 def _is_repository(name: str) -> str:
@@ -39,24 +39,26 @@ def _is_branch(name: str) -> str:
 
 
 class HubUploadSpec(Part):
-    """Where on the hub the artifact goes, besides the service's own store."""
+    """Repository on the hub that the artifact is uploaded to, in addition to the service's own store."""
 
     repo: Annotated[str, AfterValidator(_is_repository)] = Field(
         max_length=96,
-        description="of models, `owner/name`; made if it does not exist",
+        description="model repository, `owner/name`; created if it does not exist",
         examples=["organisation/llama-sparse"],
         json_schema_extra={"pattern": f"^{_REPOSITORY.pattern}$"},
     )
     token: str = Field(
         pattern=TOKEN_NAME,
-        description="the name of a token, that may write there, which the operator keeps for this tenant; never the token itself",
+        description="name of a token with write access that the operator keeps for this tenant; never the token itself",
         examples=["research"],
     )
-    private: bool = Field(True, description="how it is made; true also refuses to upload to one that everybody can read")
+    private: bool = Field(
+        True, description="visibility of a created repository; true also refuses to upload to an existing public one"
+    )
     branch: Annotated[str, AfterValidator(_is_branch)] = Field(
         "main",
         max_length=96,
-        description="that the commit goes to; made from the main branch if it does not exist",
+        description="branch of the commit; created from the main branch if it does not exist",
         json_schema_extra={"pattern": f"^{_BRANCH.pattern}$"},
     )
 

@@ -1,4 +1,4 @@
-"""What travels between the processes: the task, the channel of events."""
+"""Names of the Celery task and of the event channel between the processes."""
 
 from typing import Final
 

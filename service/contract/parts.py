@@ -1,10 +1,10 @@
-"""What every piece of a job's body has in common, and the error for a rule about several of its fields."""
+"""Base class of the parts of a job's body, and the error for rules about several fields."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class FieldError(ValueError):
-    """A rule about several fields is broken. `pointer` names the one to change, relative to the part that checks."""
+    """Violation of a rule about several fields. `pointer` names the field to change, relative to the part that checks."""
 
     def __init__(self, pointer: str, detail: str) -> None:
         super().__init__(detail)
@@ -12,6 +12,6 @@ class FieldError(ValueError):
 
 
 class Part(BaseModel):
-    """A frozen piece of the spec that refuses unknown fields and guesses no types."""
+    """A frozen part of the spec that rejects unknown fields and does not coerce types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

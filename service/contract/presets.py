@@ -1,7 +1,7 @@
-"""Named recipes, and how a recipe is filled in from one.
+"""Presets: named recipes that fill in the fields which a job's recipe leaves out.
 
-They are data here because the service fills them in without importing the engine; a test holds them against the engine's own.
-What a preset does not say is as `service.contract.recipe` has it by default.
+They are data here because the service applies them without importing the engine; a test compares them with the engine's own.
+Fields that a preset leaves out have the defaults of `service.contract.recipe`.
 """
 
 from collections.abc import Mapping
@@ -47,24 +47,23 @@ PRESETS: Final[dict[str, Preset]] = {
     for preset in (
         Preset(
             name="fast",
-            summary="Wanda, then a few exact swaps in every row. Mask only: the kept weights are not touched.",
+            summary="Wanda, then a few exact swaps in every row. Mask only: the kept weights do not change.",
             cost="the same forward passes, a Gram matrix for each set of inputs and a few swaps per row",
             when="for a first result, or to try many settings",
             recipe=_FAST,
         ),
         Preset(
             name="balanced",
-            summary="Wanda, then exact swaps by which every matrix imitates what the dense model computes at its place. "
-            "Mask only: the kept weights are not touched.",
+            summary="Wanda, then exact swaps that fit every matrix to the dense model's outputs. "
+            "Mask only: the kept weights do not change.",
             cost="about twice Wanda's time: half more forward passes, a Gram matrix for each set of inputs and many "
             "swaps per row",
-            when="for most jobs, and wherever the kept weights have to stay the original's",
+            when="for most jobs, and wherever the kept weights must not change",
             recipe=_BALANCED,
         ),
         Preset(
             name="best",
-            summary="ADMM finds the mask and new values for the kept weights together, so that every matrix imitates what the "
-            "dense model computes at its place.",
+            summary="ADMM optimises the mask and the kept weights jointly and fits every matrix to the dense model's outputs.",
             cost="about twice Wanda's time: half more forward passes, a Gram matrix for each set of inputs, one "
             "factorization of it, and products with it in every iteration",
             when="when quality counts most and the kept weights may change",
@@ -79,7 +78,7 @@ PRESETS: Final[dict[str, Preset]] = {
         ),
         Preset(
             name="dsnot-reference",
-            summary="What the released DSnoT code does by default: attention only, no sign rule, variance within samples.",
+            summary="The defaults of the released DSnoT code: attention only, no sign rule, variance within samples.",
             cost="hardly more than Wanda: no Gram matrix is needed",
             when="to reproduce figures made with the released code",
             recipe=_DSNOT_REFERENCE,
@@ -95,9 +94,9 @@ _DEFAULT_KIND: Final = {
 
 
 def fill(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the preset says and what discriminates the unions, filled in; what the caller gives wins.
+    """Return the recipe with the preset's fields and the unions' discriminators filled in; the caller's values win.
 
-    An update without a word on the refinement stands alone, for DSnoT is made for weights that stay as they are.
+    An update without a refinement disables the refinement, because DSnoT assumes that the kept weights do not change.
     """
     name = given.get("preset")
     filled: dict[str, Any] = dict(PRESETS[name].recipe) if isinstance(name, str) and name in PRESETS else {}
@@ -110,7 +109,7 @@ def fill(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(field: str, preset: Any, given: Any) -> Any:
-    """`given` over `preset`, setting by setting where both are of one kind; the kind itself may be left out."""
+    """Return `given` merged over `preset`, setting by setting if both are of one kind; the kind may be left out."""
     if field not in _DEFAULT_KIND or not isinstance(given, dict):
         return given
     tag, default = _DEFAULT_KIND[field]

@@ -1,4 +1,4 @@
-"""Where an artifact comes from: what it was made of, with what, and on what."""
+"""Provenance of an artifact: its source model, texts, tasks, engine and device."""
 
 from typing import Literal
 
@@ -17,25 +17,25 @@ class SourceFacts(BaseModel):
     revision: str | None = Field(
         None, description="hub: the commit; job: the fence of its artifact; local: a fingerprint of the folder's files"
     )
-    license: str | None = Field(None, description="as the source's own card states it")
+    license: str | None = Field(None, description="as stated on the source's model card")
     base_model: str | None = None
 
 
 class TextFacts(BaseModel):
-    """A text as it was read: its documents joined by two newlines, in UTF-8. That is what was tokenised."""
+    """A text as it was tokenised: its documents joined by two newlines, in UTF-8."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    dataset: str = Field(description="with its split", examples=["wiki-sample:test"])
+    dataset: str = Field(description="data set and split", examples=["wiki-sample:test"])
     documents: int = Field(ge=0)
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class TaskFacts(BaseModel):
-    """A zero-shot task as it was asked: for every request what the harness gives the model, a JSON array a line, in UTF-8.
+    """A zero-shot task as it was evaluated: the harness's requests to the model, one JSON array per line, in UTF-8.
 
-    The examples that are shown first are a part of it, so it changes with their number as with the data and the templates.
+    Requests contain the few-shot examples, so the hash changes with their number, the data and the templates.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -46,23 +46,23 @@ class TaskFacts(BaseModel):
 
 
 class EngineFacts(BaseModel):
-    """With what it was made. Other versions, or another device, may round otherwise."""
+    """Engine, libraries and device of the run. Other versions or devices may round differently."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    version: str = Field(description="of dsnot")
+    version: str = Field(description="version of dsnot")
     python: str
     device: str = Field(description="the processor or GPU")
     libraries: dict[str, str] = Field(description="versions by name")
 
 
 class Provenance(BaseModel):
-    """`provenance.json`, and a part of the manifest. Together with `recipe.json` it tells all that decides the result."""
+    """`provenance.json`, also part of the manifest. Together with `recipe.json` it determines the result."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     model: SourceFacts
     engine: EngineFacts
-    seed: int = Field(description="of the calibration's windows; nothing else is drawn")
-    texts: list[TextFacts] = Field(description="that were read for calibration and perplexity")
-    tasks: list[TaskFacts] = Field([], description="that were asked, those of groups one by one")
+    seed: int = Field(description="seed of the calibration windows; nothing else is random")
+    texts: list[TextFacts] = Field(description="texts of calibration and perplexity")
+    tasks: list[TaskFacts] = Field([], description="evaluated tasks; groups are listed task by task")

@@ -1,6 +1,6 @@
-"""The recipe of a job: what each choice offers, with every default and bound, and the rules by which choices exclude each other.
+"""The recipe of a job: the options of each choice with defaults and bounds, and the rules about choices that exclude each other.
 
-The docstring of an option and the description of a setting are what `GET /v1/recipes` says of it.
+`GET /v1/recipes` returns the docstrings of options and the descriptions of settings.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -12,18 +12,18 @@ from service.contract.presets import fill
 
 
 class Unstructured(Part):
-    """Zeros may stand anywhere in a row."""
+    """Unstructured sparsity: zeros may be anywhere in a row."""
 
     type: Literal["unstructured"] = "unstructured"
     sparsity: float = Field(0.5, ge=0, lt=1, description="share of each row's weights that becomes zero")
 
 
 class NofM(Part):
-    """Of every m consecutive inputs at most n are non-zero, as runtimes with sparse kernels want it."""
+    """n:m sparsity: at most n of every m consecutive inputs are non-zero, as runtimes with sparse kernels require."""
 
     type: Literal["n:m"]
     n: int = Field(ge=1, description="at most n of every m consecutive inputs are non-zero")
-    m: int = Field(ge=2, le=1024, description="inputs in a group; it has to divide the inputs of every matrix")
+    m: int = Field(ge=2, le=1024, description="inputs in a group; must divide the number of inputs of every matrix")
 
     @model_validator(mode="after")
     def _some_are_pruned(self) -> "NofM":
@@ -33,119 +33,129 @@ class NofM(Part):
 
 
 class NoRefinement(Part):
-    """The first mask stands as the criterion chose it."""
+    """No refinement: the criterion's mask is used unchanged."""
 
     method: Literal["none"]
 
 
 class DsnotRefinement(Part):
-    """DSnoT exchanges pruned and kept weights of a row until its expected output error is small."""
+    """DSnoT: swaps pruned and kept weights of a row until its expected output error is small."""
 
     method: Literal["dsnot"] = "dsnot"
-    max_cycles: int = Field(50, ge=1, le=10_000, description="swaps per row at most")
-    update_threshold: float = Field(0.1, ge=0, description="a row stops when |error| is below; in the paper's per-sample sums")
+    max_cycles: int = Field(50, ge=1, le=10_000, description="maximum number of swaps per row")
+    update_threshold: float = Field(
+        0.1, ge=0, description="a row stops when |error| is below this, in the paper's per-sample sums"
+    )
     variance_power: float = Field(1.0, ge=0, le=8, description="p in D / Var[x]^p; 0 ignores the variance")
     stop_on_sign_change: bool = Field(True, description="stop a row before its error would change sign")
-    accept: Literal["if_better", "always"] = Field("if_better", description="keep a row's new mask only if its true error fell")
+    accept: Literal["if_better", "always"] = Field(
+        "if_better", description="`if_better` keeps a row's new mask only if its true error fell"
+    )
     targets: Literal["all", "attention"] = Field("all", description="which matrices are refined")
-    variance: Literal["pooled", "within_sample"] = Field("pooled", description="over all tokens, or the mean of the samples' own")
+    variance: Literal["pooled", "within_sample"] = Field(
+        "pooled", description="over all tokens, or the mean of the variances within samples"
+    )
 
 
 class SwapsRefinement(Part):
-    """Exchanges a pruned and a kept weight of a row as long as that makes its true output error on the Gram matrix smaller."""
+    """Exact swaps of a pruned and a kept weight of a row, while they reduce its true output error by the Gram matrix."""
 
     method: Literal["swaps"]
-    max_swaps: int = Field(200, ge=1, le=1_000_000, description="swaps per row at most")
+    max_swaps: int = Field(200, ge=1, le=1_000_000, description="maximum number of swaps per row")
 
 
 class NoUpdate(Part):
-    """The kept weights stay as they are."""
+    """No update: the kept weights do not change."""
 
     method: Literal["none"] = "none"
 
 
 _Damping = Annotated[
-    float, Field(ge=0, lt=1000, description="what is added to the Gram matrix's diagonal, as a share of its mean")
+    float, Field(ge=0, lt=1000, description="added to the Gram matrix's diagonal, as a share of the diagonal's mean")
 ]
 
 
 class ObsUpdate(Part):
-    """SparseGPT's sequential update: the error of each pruned weight is made good by the weights to its right."""
+    """SparseGPT's sequential update: the weights to the right of each pruned weight compensate for its error."""
 
     method: Literal["obs"]
     damping: _Damping = 0.01
 
 
 class LeastSquaresUpdate(Part):
-    """The kept weights of every row become those with the least output error under its mask."""
+    """Least squares: the kept weights of every row minimise its output error under its mask."""
 
     method: Literal["least_squares"]
     damping: _Damping = 0.01
 
 
 class AdmmUpdate(Part):
-    """ADMM approaches the kept weights with the least output error, and finds the mask along with them if told to."""
+    """ADMM: approximates the kept weights with the least output error, and finds the mask jointly unless given one."""
 
     method: Literal["admm"]
-    iterations: int = Field(20, ge=1, le=1000, description="steps of ADMM for every matrix")
+    iterations: int = Field(20, ge=1, le=1000, description="ADMM iterations per matrix")
     damping: _Damping = 0.1
-    mask: Literal["joint", "given"] = Field("joint", description="find the mask with the weights, or keep the given one")
+    mask: Literal["joint", "given"] = Field(
+        "joint", description="optimise the mask jointly with the weights, or keep the given one"
+    )
 
 
 SUMMARIES: Final[dict[str, dict[str, str]]] = {
     "criterion": {
-        "magnitude": "The absolute weight; the inputs play no part.",
-        "wanda": "The absolute weight times the norm of its input.",
-        "ria": "The weight's share of its row and of its column, times the root of the norm of its input.",
-        "obs": "What pruning a weight costs once all others have made up for it, by the inverse of the Gram matrix; with "
-        "the update `obs` and no refinement this is SparseGPT.",
+        "magnitude": "The weight's absolute value; inputs are ignored.",
+        "wanda": "The weight's absolute value times the norm of its input.",
+        "ria": "Relative importance: the weight's share of its row and of its column, times the square root of its input's norm.",
+        "obs": "Optimal Brain Surgeon: the error of pruning a weight after all others have compensated for it, from the inverse "
+        "Gram matrix; with the update `obs` and no refinement this is SparseGPT.",
     },
     "allocation": {
-        "uniform": "Every block is pruned alike.",
+        "uniform": "Every block has the same sparsity.",
         "owl": "Blocks with more outliers among their saliencies are pruned less.",
-        "arithmetic": "Deeper blocks are pruned more, in equal steps whose size is searched for.",
+        "arithmetic": "Deeper blocks are pruned more, in equal steps whose size is found by search.",
     },
     "objective": {
-        "layerwise": "Every matrix imitates its own dense output on the inputs that the pruned blocks before it give.",
-        "propagated": "Every matrix imitates what the dense model computes at its place, residual stream included, so that later "
-        "blocks make up for the errors of earlier ones; about twice the forward passes.",
+        "layerwise": "Every matrix is fitted to its own dense output, on the inputs from the pruned blocks before it.",
+        "propagated": "Every matrix is fitted to the dense model's output at its position, residual stream included, so "
+        "that later blocks compensate for the errors of earlier ones; about twice the forward passes.",
     },
 }
-"""What the values of the plain choices mean, a sentence each."""
+"""Summary of each value of the plain choices, a sentence each."""
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """What stands in a schema as a default, generated clients send along; it would win over the preset that a caller names."""
+    """Remove the defaults, because generated clients would send them, and they would override the caller's preset."""
     for field in schema["properties"].values():
         field.pop("default", None)
 
 
 class RecipeSpec(Part):
+    """How the model is pruned: an optional preset, and the choices that override it."""
+
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     preset: Literal["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"] | None = Field(
-        None, description="a named recipe that fills in the rest; fields given beside it win"
+        None, description="a named recipe that fills in the rest; fields that are given override it"
     )
     pattern: Annotated[
         Unstructured | NofM,
-        Field(discriminator="type", description="where zeros may stand; by default anywhere, in half of each row's places"),
+        Field(discriminator="type", description="where zeros may be; by default anywhere, half of each row"),
     ] = Unstructured()
     criterion: Literal["magnitude", "wanda", "ria", "obs"] = Field(
-        "wanda", description="how much a weight matters; by default `wanda`"
+        "wanda", description="saliency of a weight; by default `wanda`"
     )
     allocation: Literal["uniform", "owl", "arithmetic"] = Field(
-        "uniform", description="how sparse each block becomes; by default all alike"
+        "uniform", description="sparsity of each block; by default the same for all"
     )
     objective: Literal["layerwise", "propagated"] = Field(
-        "layerwise", description="what every matrix is to imitate; by default `layerwise`"
+        "layerwise", description="target that every matrix is fitted to; by default `layerwise`"
     )
     refinement: Annotated[
         NoRefinement | DsnotRefinement | SwapsRefinement,
-        Field(discriminator="method", description="how the first mask is improved; by default `dsnot`, beside an update `none`"),
+        Field(discriminator="method", description="how the mask is improved; by default `dsnot`, with an update `none`"),
     ] = DsnotRefinement()
     update: Annotated[
         NoUpdate | ObsUpdate | LeastSquaresUpdate | AdmmUpdate,
-        Field(discriminator="method", description="what the kept weights become; by default they stay as they are"),
+        Field(discriminator="method", description="how the kept weights change; by default not at all"),
     ] = NoUpdate()
 
     @model_validator(mode="before")
@@ -167,7 +177,7 @@ class RecipeSpec(Part):
         if self.refinement.method != "none":
             raise FieldError(
                 "/update/mask",
-                f"with `joint` ADMM chooses the mask itself and leaves nothing to the refinement {self.refinement.method}; "
+                f"with mask `joint` ADMM chooses the mask itself and excludes the refinement {self.refinement.method}; "
                 "set the refinement to none, or the mask to given",
             )
         if self.criterion != "wanda":
@@ -185,6 +195,6 @@ class RecipeSpec(Part):
         if not can_follow or refinement == "dsnot" or update == "obs":
             raise FieldError(
                 "/objective",
-                "only the refinement swaps and the updates least_squares and admm can imitate the dense model, without dsnot or "
-                "obs beside them; choose from these, or use layerwise",
+                "propagated requires the refinement swaps or the update least_squares or admm, and excludes dsnot and obs; "
+                "choose one of these, or use layerwise",
             )

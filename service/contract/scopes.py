@@ -1,10 +1,10 @@
-"""What an API key may do."""
+"""Scopes of API keys."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What an API key may do. `admin` includes the others."""
+    """Permission of an API key. `admin` includes the others."""
 
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"

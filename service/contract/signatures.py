@@ -1,17 +1,17 @@
-"""How an artifact says that, and by whose key, it was signed."""
+"""Signature of an artifact, as described in its manifest."""
 
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SIGNATURE_NAME: Final = "model.sig"
-"""A bundle in the format of OpenSSF Model Signing: hashes of all files but itself and the manifest, signed."""
+"""Bundle in the OpenSSF Model Signing format: the signed hashes of all files except itself and the manifest."""
 
 
 class SignatureFacts(BaseModel):
-    """What the manifest says of the signature. It proves nothing by itself: who checks brings the key along."""
+    """Signature file and key. Proves nothing by itself: verification needs the public key from a trusted source."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     path: str = SIGNATURE_NAME
-    key_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the public key as a PEM file")
+    key_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the public key's PEM file")

@@ -1,7 +1,7 @@
-"""The job's body: what a user may ask for, with every default, and the rules by which parts of it exclude each other.
+"""Body of `POST /v1/jobs`: fields, defaults and bounds, and the rules about parts that exclude each other.
 
-`JobSpec.model_validate(body)` fills everything in; dumping the result and validating it again changes nothing, so the stored spec
-can be sent back to repeat a job.
+`JobSpec.model_validate(body)` fills in every default. Dumping the result and validating it again changes nothing, so that a
+stored spec can be sent back to repeat a job.
 """
 
 import re
@@ -21,16 +21,18 @@ _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Z
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
-"""Patterns in the document are for those who read it; what does not fit is refused in words of our own."""
+"""Patterns in the OpenAPI document are documentation only; violations get the service's own error messages."""
 
 
 class ModelSpec(Part):
+    """The model to prune."""
+
     source: Literal["hub", "local", "job"] = Field(
-        "hub", description="`hub`, `local`: a folder below the server's model root, or `job`: what an earlier job made"
+        "hub", description="`hub`, `local`: a folder below the server's model root, or `job`: the artifact of an earlier job"
     )
     id: str = Field(
         max_length=256,
-        description="of the hub's model, the folder, or the job",
+        description="id of the hub model, folder or job",
         examples=["meta-llama/Llama-3.1-8B"],
         json_schema_extra={"pattern": f"^{_LOCAL_ID.pattern}$"},
     )
@@ -40,7 +42,7 @@ class ModelSpec(Part):
     token: str | None = Field(
         None,
         pattern=TOKEN_NAME,
-        description="hub only: the name of a token that the operator keeps for this tenant; never the token itself",
+        description="hub only: name of a token that the operator keeps for this tenant; never the token itself",
         examples=["research"],
     )
 
@@ -74,11 +76,13 @@ class ModelSpec(Part):
 
 
 class CalibrationSpec(Part):
+    """Calibration data of the pruning."""
+
     dataset: Annotated[str, AfterValidator(canonical("calibration"))] = Field(
         default_split("c4", "calibration"),
         max_length=128,
         examples=["c4-sample"],
-        description="a built-in data set or an upload's id, `ds-…`; `:split` chooses another split than the usual one",
+        description="a built-in data set or an upload's id, `ds-…`; append `:split` to override the default split",
         json_schema_extra={"pattern": reference_pattern()},
     )
     num_samples: int = Field(128, ge=1, le=65_536)
@@ -94,51 +98,55 @@ _Evaluated = Annotated[
 
 
 class EvaluationSpec(Part):
+    """Measurements of the dense and the pruned model."""
+
     perplexity: list[_Evaluated] = Field(
         default=[default_split("wikitext2", "evaluation")], max_length=8, examples=[["wiki-sample"]]
     )
     sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
-    max_windows: int | None = Field(None, ge=1, description="the first windows only; null takes the whole split, of c4 256")
+    max_windows: int | None = Field(
+        None, ge=1, description="only the first windows of each text; null: the whole split, or 256 windows of c4"
+    )
     tasks: TaskNames = Field(
         default=[],
         examples=[["boolq", "arc_easy"]],
-        description="zero-shot tasks of lm-evaluation-harness, its own and the operator's: boolq, rte, hellaswag, winogrande, "
-        "arc_easy, arc_challenge, openbookqa, piqa, …",
+        description="zero-shot tasks of lm-evaluation-harness, built-in or added by the operator: boolq, rte, hellaswag, "
+        "winogrande, arc_easy, arc_challenge, openbookqa, piqa, …",
     )
-    task_limit: int | None = Field(None, ge=1, description="the first examples of each task only; null takes all")
+    task_limit: int | None = Field(None, ge=1, description="only the first examples of each task; null: all")
     few_shot: int | None = Field(
-        None, ge=0, le=64, description="examples shown before each question; null: the task's own number, 0 for most"
+        None, ge=0, le=64, description="few-shot examples per question; null: the task's own number, 0 for most"
     )
-    baseline: bool = Field(True, description="measure the dense model, too")
-    speed: bool = Field(
-        False, description="measure how fast the models read and write text on the job's device, and what memory they take"
-    )
+    baseline: bool = Field(True, description="also measure the dense model")
+    speed: bool = Field(False, description="measure throughput (prefill and decode) and memory of the models on the job's device")
     agreement_windows: int = Field(
         16,
         ge=0,
         le=1024,
-        description="first windows of each data set on which next tokens are compared with the dense model's; 0, or no "
-        "`baseline`, leaves that out",
+        description="first windows of each data set on which next-token predictions are compared with the dense model's; 0, or "
+        "no `baseline`, disables the comparison",
     )
 
 
 def _once_each(formats: list[Format]) -> list[Format]:
     if len(set(formats)) < len(formats):
-        raise ValueError("names a format twice; once each is enough")
+        raise ValueError("names a format twice; name each once")
     return formats
 
 
 class OutputSpec(Part):
+    """Formats and upload of the artifact."""
+
     formats: Annotated[list[Format], AfterValidator(_once_each)] = Field(
         default=["dense"],
         min_length=1,
         max_length=3,
         json_schema_extra={"uniqueItems": True},
         examples=[["packed"]],
-        description="`dense` loads everywhere, `packed` leaves the zeros out, `mask` tells only where they are",
+        description="`dense` loads everywhere, `packed` omits the zeros, `mask` contains only their positions",
     )
     dtype: Literal["source"] = "source"
-    hub: HubUploadSpec | None = Field(None, description="a repository that the artifact is uploaded to, once it is published")
+    hub: HubUploadSpec | None = Field(None, description="hub repository that the artifact is uploaded to after it is published")
 
 
 Label = Annotated[str, Field(max_length=256)]
@@ -167,7 +175,7 @@ class JobSpec(Part):
             if share_text(self.calibration.dataset, evaluated):
                 raise FieldError(
                     "/evaluation/perplexity",
-                    f"calibration takes {self.calibration.dataset}, too; evaluate on another split or data set",
+                    f"overlaps with the calibration data {self.calibration.dataset}; evaluate on another split or data set",
                 )
         return self
 
@@ -176,13 +184,13 @@ class JobSpec(Part):
         if "mask" in self.output.formats and self.recipe.update.method != "none":
             raise FieldError(
                 "/output/formats",
-                f"a mask tells only which weights became zero, and {self.recipe.update.method} changes the others; "
-                "ask for dense or packed, or give no update",
+                f"a mask contains only the positions of zeros, but {self.recipe.update.method} changes other weights; "
+                "use dense or packed, or the update none",
             )
         return self
 
     def uploads(self) -> dict[str, str]:
-        """The ids of the uploaded data sets, by the pointers to where they stand."""
+        """Return the ids of the referenced uploads, by the JSON pointer of each reference."""
         named = {f"/evaluation/perplexity/{place}": each for place, each in enumerate(self.evaluation.perplexity)}
         names = {
             place: each.partition(":")[0] for place, each in {"/calibration/dataset": self.calibration.dataset, **named}.items()

@@ -1,10 +1,12 @@
-"""The life of a job: its states and which may follow which, the stages of a run, what is written down on the way."""
+"""Life cycle of a job: states and transitions, stages of a run, events, and outcomes of attempts."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class JobState(StrEnum):
+    """State of a job."""
+
     QUEUED = "queued"
     RUNNING = "running"
     PAUSING = "pausing"
@@ -36,18 +38,18 @@ TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
     JobState.CANCELLED: frozenset(),
     JobState.EXPIRED: frozenset(),
 }
-"""From each state, the states that may follow. SQL statements take their `WHERE state IN` from here (`sources_of`)."""
+"""Allowed transitions from each state. SQL statements take their `WHERE state IN` from here (`sources_of`)."""
 
 TERMINAL_STATES: Final = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
 
 
 def sources_of(target: JobState) -> list[JobState]:
-    """The states from which a job may go to `target`, in the order of the enum."""
+    """Return the states from which a job may go to `target`, in the order of the enum."""
     return [state for state in JobState if target in TRANSITIONS[state]]
 
 
 class Stage(StrEnum):
-    """The parts of a run, in their order."""
+    """Stage of a run, in order."""
 
     RESOLVING = "resolving"
     LOADING = "loading"
@@ -57,7 +59,7 @@ class Stage(StrEnum):
 
 
 class EventType(StrEnum):
-    """What happened to a job. `data` of each is described in the API's documentation of events."""
+    """Type of a job's event. The API's documentation of events describes the `data` of each."""
 
     CREATED = "created"
     ATTEMPT_STARTED = "attempt_started"
@@ -75,28 +77,28 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     ARTIFACT_REMOVED = "artifact_removed"
-    """After the end: the artifact was kept as long as the service is set to."""
+    """After the end of the job: the artifact's retention, by age or quota, has expired."""
 
 
 class AttemptOutcome(StrEnum):
-    """Why an attempt ended."""
+    """Reason why an attempt ended."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     RELEASED = "released"
-    """The worker was told to stop and gave the job back; the attempt does not count."""
+    """The worker was shutting down and gave the job back; the attempt does not count."""
     PAUSED = "paused"
-    """The user wants the job to wait; the attempt does not count."""
+    """The user paused the job; the attempt does not count."""
     LEASE_EXPIRED = "lease_expired"
     DEADLINE_EXCEEDED = "deadline_exceeded"
 
 
 class Wish(StrEnum):
-    """What a heartbeat brings back to the worker."""
+    """Instruction that a heartbeat returns to the worker."""
 
     CONTINUE = "continue"
     CANCEL = "cancel"
     PAUSE = "pause"
     ABANDON = "abandon"
-    """The fence is stale: somebody else owns the job, or it has ended. Write nothing more."""
+    """The fence is stale: another attempt owns the job, or the job has ended. Write nothing more."""

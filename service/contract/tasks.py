@@ -1,4 +1,4 @@
-"""The names of zero-shot tasks. Which there are, the evaluation harness of the worker knows: its own and the operator's."""
+"""Names of zero-shot tasks. Only the worker's evaluation harness knows which exist: built-in and the operator's."""
 
 import re
 from typing import Annotated, Final
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._()-]{0,127}")
-"""Of all the harness's tasks, groups and tags. Nothing that is a path: the harness would take one for a file of settings."""
+"""Pattern of all the harness's tasks, groups and tags. Excludes paths, which the harness would read as config files."""
 
 
 def _is_plain(name: str) -> str:
@@ -17,7 +17,7 @@ def _is_plain(name: str) -> str:
 
 def _once_each(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
-        raise ValueError("names a task twice; once each is enough")
+        raise ValueError("names a task twice; name each once")
     return names
 
 

@@ -1,10 +1,10 @@
-"""What fires triggers, and what can come of it."""
+"""Formats of the events that fire triggers, and outcomes of a firing."""
 
 from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """How an event is written."""
+    """Format of an event."""
 
     CLOUDEVENTS = "cloudevents"
     HUGGINGFACE = "huggingface"
@@ -13,10 +13,10 @@ class EventKind(StrEnum):
 
 
 class TriggerSource(StrEnum):
-    """Which kinds of event a trigger takes."""
+    """Event format that a trigger accepts."""
 
     ANY = "any"
-    """Recognised by its shape."""
+    """Any format, detected by the event's fields."""
     CLOUDEVENTS = EventKind.CLOUDEVENTS
     HUGGINGFACE = EventKind.HUGGINGFACE
     MLFLOW = EventKind.MLFLOW
@@ -24,16 +24,18 @@ class TriggerSource(StrEnum):
 
 
 class FiringOutcome(StrEnum):
+    """Outcome of an event that reached a trigger."""
+
     FIRED = "fired"
-    """It started a job."""
+    """The event started a job."""
     DUPLICATE = "duplicate"
     """The event had started a job before."""
     FILTERED = "filtered"
-    """The filter did not let it through."""
+    """The filter rejected the event."""
     REFUSED = "refused"
-    """The job that it asks for was not accepted."""
+    """The requested job was not accepted."""
     FAILED = "failed"
-    """Something of ours was away; the same event may be sent again."""
+    """A dependency of the service was unavailable; the same event may be sent again."""
 
 
 TRIGGER_LABEL = "dsnot/trigger"

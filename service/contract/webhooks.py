@@ -1,4 +1,4 @@
-"""What webhooks can be told of."""
+"""Types and delivery states of webhook messages."""
 
 from enum import StrEnum
 from typing import Final
@@ -7,7 +7,7 @@ from service.contract.states import EventType
 
 
 class WebhookEvent(StrEnum):
-    """Types of messages: events of jobs, by their names with `job.` before them."""
+    """Type of a webhook message: `job.` and the type of the job's event."""
 
     JOB_CREATED = f"job.{EventType.CREATED}"
     JOB_ATTEMPT_STARTED = f"job.{EventType.ATTEMPT_STARTED}"
@@ -23,15 +23,17 @@ class WebhookEvent(StrEnum):
 
 
 ENDS: Final = (WebhookEvent.JOB_SUCCEEDED, WebhookEvent.JOB_FAILED, WebhookEvent.JOB_CANCELLED, WebhookEvent.JOB_EXPIRED)
-"""What a webhook is told of unless it asks for something else."""
+"""Events of a webhook that names none: the ends of jobs."""
 
 TEST_EVENT: Final = "webhook.test"
-"""Sent when somebody asks for it."""
+"""Type of the message that is sent on request."""
 
 
 class DeliveryState(StrEnum):
+    """State of a delivery."""
+
     PENDING = "pending"
-    """It will be tried, or tried again."""
+    """Waiting for the first attempt or a retry."""
     DELIVERED = "delivered"
     FAILED = "failed"
-    """It was tried for a day, or the receiver wants nothing any more."""
+    """Retried for a day without success, or the receiver answered 410 (gone)."""

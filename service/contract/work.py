@@ -1,4 +1,4 @@
-"""How much there is to do in a job, and what kinds of jobs take alike."""
+"""Amount of work in a job, and the key under which timings are comparable."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,22 +7,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Work(BaseModel):
-    """The sizes that a run's time grows with. What another version of a worker adds to them is let go."""
+    """Sizes that determine a run's time. Unknown fields of another version of the worker are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
     parameters: int = Field(ge=0)
     block_parameters: int = Field(ge=0)
-    """Of the decoder's blocks, which are what pruning runs."""
+    """Parameters of the decoder's blocks, the part that pruning runs."""
     calibration_tokens: int = Field(ge=0)
     evaluated_tokens: int = Field(ge=0)
-    """That go through a model: of all data sets, twice where the dense model is measured, too."""
+    """Tokens that go through a model, over all data sets; twice if the dense model is measured as well."""
     bytes: int = Field(ge=0)
-    """Of the model's files."""
+    """Bytes of the model's files."""
 
 
 def kind_of(spec: Mapping[str, Any]) -> str:
-    """What in a stored spec decides how long a weight takes; how sparse the result is does not."""
+    """Return the parts of a stored spec that determine the time per weight; the sparsity is not one of them."""
     recipe = spec.get("recipe", {})
     methods = (recipe.get(part, {}).get("method", "none") for part in ("refinement", "update"))
     return " ".join([str(recipe.get("objective")), str(recipe.get("criterion")), *methods])

@@ -1,0 +1,1 @@
+"""Embedded stack: the whole service on one machine."""

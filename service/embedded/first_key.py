@@ -1,4 +1,4 @@
-"""The key with which programs of the same home talk to its service, and the secret of that service."""
+"""API key for programs of the same home, and the secret key of its service."""
 
 import secrets
 from pathlib import Path
@@ -10,7 +10,7 @@ from service.tenants.keys import operations
 
 
 def ensure(database_url: str, file: Path) -> None:
-    """Make a key with every scope, unless the one in `file` works. The database has only its hash; `file` is private."""
+    """Create a key with every scope, unless the one in `file` is valid. The database has only its hash; `file` is private."""
     database = Database(database_url, pool_size=1)
     try:
         if not file.exists() or operations.find_key(database, file.read_text().strip()) is None:
@@ -21,7 +21,7 @@ def ensure(database_url: str, file: Path) -> None:
 
 
 def secret(file: Path) -> str:
-    """The secret from which those of webhooks are derived; made at the first start."""
+    """Return the secret key from which webhook secrets are derived; created at the first start."""
     if not file.exists():
         write_private(file, secrets.token_urlsafe(32))
     return file.read_text().strip()

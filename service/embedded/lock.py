@@ -1,7 +1,7 @@
-"""One stack per home: an exclusive lock that the stack's children inherit.
+"""One stack per home: an exclusive file lock that the stack's children inherit.
 
-The kernel drops it when the last process that inherited it is gone. So after a stack was killed without warning, the next one
-knows how long to wait for what is left of it, and no recorded process id has to be trusted.
+The kernel releases it when the last process that inherited it has ended. After a stack was killed, the next one therefore knows
+how long to wait for the remaining processes, and no recorded process id has to be trusted.
 """
 
 import fcntl
@@ -17,11 +17,11 @@ from service.embedded.processes import ServerError
 from service.embedded.record import StackRecord
 
 _PATIENCE = 60.0
-"""Seconds that what is left of a killed stack gets to end by itself; its worker may be finishing a block."""
+"""Seconds for the remaining processes of a killed stack to end by themselves; its worker may be finishing a block."""
 
 
 class AlreadyRunning(ServerError):
-    """Another stack has this home; it is unharmed."""
+    """Another stack is running on this home; it is not affected."""
 
     def __init__(self, home: Path, pid: int) -> None:
         record = StackRecord.read(home)
@@ -35,7 +35,7 @@ def exclusive(home: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another stack holds it.
-        ServerError: what is left of a killed stack does not end.
+        ServerError: the remaining processes of a killed stack do not end.
     """
     with _open(home) as file:
         if not _take(file):
@@ -52,7 +52,7 @@ def exclusive(home: Path) -> Iterator[None]:
 
 
 def in_use(home: Path) -> bool:
-    """Does a stack, or what is left of one, hold this home?"""
+    """Return whether a stack, or a remaining process of one, holds this home."""
     try:
         with (home / "lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -102,7 +102,7 @@ def _holders(lock: Path) -> list[int]:
 
 
 def _holds(pid: int, lock: Path) -> bool:
-    if not Path("/proc/self/fd").exists():  # not Linux: believe the file
+    if not Path("/proc/self/fd").exists():  # not Linux: trust the process id in the file
         with suppress(ProcessLookupError):
             os.kill(pid, 0)
             return True

@@ -1,8 +1,8 @@
-"""A real PostgreSQL server out of a wheel, for one home.
+"""Embedded PostgreSQL server from a wheel, one per home.
 
-PostgreSQL refuses to run as root, or as a user without a name (some containers). There we start it in a user namespace of its
-own in which we are called `nobody`: no system user is made and no file's owner or permission changes. Where namespaces are not
-allowed, root runs it as the real `nobody`, from a copy of its programs below the home, which `nobody` must be able to reach.
+PostgreSQL refuses to run as root, or as a user without a name (in some containers). It then starts in its own user namespace,
+mapped to an unprivileged user: no system user is created and no file's owner or permission changes. Where namespaces are not
+allowed, root runs it as that user, from a copy of its programs below the home, which the user must be able to reach.
 """
 
 import os
@@ -23,14 +23,14 @@ from service.embedded.record import write_private
 
 @dataclass(frozen=True)
 class _Identity:
-    """How to run PostgreSQL's programs as somebody who is not root."""
+    """Command prefix and folder with which PostgreSQL's programs run as a user other than root."""
 
     prefix: tuple[str, ...]
     programs: Path
 
 
 def start(home: Path, port: int | None = None) -> tuple[Child, str]:
-    """Start the server whose data lie in `home/postgres`, making them first if need be; at a free port unless one is named.
+    """Start the server with its data in `home/postgres`, initialised if missing; on a free port unless one is given.
 
     Returns:
         The server process and the address of its database, password included.
@@ -46,7 +46,7 @@ def start(home: Path, port: int | None = None) -> tuple[Child, str]:
     password, port = password_file.read_text().strip(), port or free_port()
     arguments = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "max_connections=200"]
     command = [str(identity.programs / "postgres"), *arguments]
-    fast = signal.SIGINT  # SIGTERM would wait for every client to leave
+    fast = signal.SIGINT  # SIGTERM would wait for every client to disconnect
     child = Child.start("postgres", command, home / "logs", prefix=identity.prefix, stop_signal=fast)
     url = f"postgresql://dsnot:{password}@127.0.0.1:{port}/postgres"
     wait_until(lambda: _answers(url), child, seconds=60)
@@ -54,22 +54,22 @@ def start(home: Path, port: int | None = None) -> tuple[Child, str]:
 
 
 def _initialise(identity: _Identity, data: Path, password_file: Path) -> None:
-    """Make the data directory beside its place and move it there, so that an interrupted first start leaves nothing half done."""
+    """Create the data directory under a temporary name and rename it: an interrupted first start leaves no partial one."""
     fresh = data.with_name("postgres-new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     write_private(password_file, secrets.token_urlsafe(24))
     if "setpriv" in identity.prefix:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(fresh, nobody.pw_uid, nobody.pw_gid)
-        os.chown(password_file, nobody.pw_uid, nobody.pw_gid)
+        nobody = pwd.getpwnam("nobody")  # style: allow
+        os.chown(fresh, nobody.pw_uid, nobody.pw_gid)  # style: allow
+        os.chown(password_file, nobody.pw_uid, nobody.pw_gid)  # style: allow
     command = [*identity.prefix, str(identity.programs / "initdb"), "-D", str(fresh), "-U", "dsnot", "-A", "scram-sha-256"]
     command += [f"--pwfile={password_file}", "-E", "UTF8", "--locale=C"]
-    # a session of its own: Ctrl-C is for the stack, which will stop once this is done
+    # its own session: Ctrl-C goes to the stack only, which stops once this is done
     done = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     if done.returncode != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise ServerError(f"PostgreSQL could not make its data directory: {done.stderr.strip()[-500:]}")
+        raise ServerError(f"PostgreSQL could not create its data directory: {done.stderr.strip()[-500:]}")
     fresh.rename(data)
 
 
@@ -77,17 +77,17 @@ def _identity(home: Path) -> _Identity:
     programs = _wheel_programs()
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return _Identity((), programs)
-    nobody = pwd.getpwnam("nobody")
-    namespace = ("unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}", "--")
+    nobody = pwd.getpwnam("nobody")  # style: allow
+    namespace = ("unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}", "--")  # style: allow
     if _works([*namespace, str(programs / "postgres"), "--version"]):
         return _Identity(namespace, programs)
     if os.geteuid() != 0:
         raise ServerError(f"PostgreSQL needs a user with a name, and user {os.geteuid()} has none; start as another user")
     copy = _copied(programs, home / "postgres-programs")
-    setpriv = ("setpriv", "--reuid=nobody", f"--regid={nobody.pw_gid}", "--clear-groups", "--")
+    setpriv = ("setpriv", "--reuid=nobody", f"--regid={nobody.pw_gid}", "--clear-groups", "--")  # style: allow
     if not _works([*setpriv, str(copy / "initdb"), "--version"]):
         raise ServerError(
-            f"PostgreSQL must not run as root, and user 'nobody' cannot reach {home}; set DSNOT_HOME to a folder "
+            f"PostgreSQL must not run as root, and user 'nobody' cannot reach {home}; set DSNOT_HOME to a folder "  # style: allow
             "that every user may enter, such as /var/lib/dsnot, or start as another user"
         )
     return _Identity(setpriv, copy)
@@ -102,7 +102,7 @@ def _has_name(uid: int) -> bool:
 
 
 def _copied(programs: Path, place: Path) -> Path:
-    """The programs, and the libraries that they look for three folders further up, where everybody can read them."""
+    """Copy the programs, and the libraries that they load from three folders up, to where every user can read them."""
     install, package = programs.parent, programs.parent.parent
     copy = place / package.name / install.name
     if not copy.exists():

@@ -1,4 +1,4 @@
-"""Child processes of the embedded stack: started in a session of their own, logged to a file, gone when their parent is gone."""
+"""Child processes of the embedded stack: each in its own session, logged to a file, and ended when the parent dies."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from pathlib import Path
 
 
 class ServerError(RuntimeError):
-    """A part of the embedded stack cannot run here; the message says why and what to do."""
+    """A process of the embedded stack cannot run; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """A running child. `stop_signal` is what asks it to end in good order."""
+    """A running child process. `stop_signal` requests a graceful shutdown."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -36,9 +36,9 @@ class Child:
         environment: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> "Child":
-        """Start `command`, which gets `stop_signal` when we die; `prefix` is put before it (another identity, for example).
+        """Start `command`, which gets `stop_signal` when the parent dies; `prefix` is put before it, such as a change of user.
 
-        A session of its own keeps the terminal's Ctrl-C away from it, so that the stack decides who stops first. It inherits
+        Its own session shields it from the terminal's Ctrl-C, so that the stack decides the order of stopping. It inherits
         the descriptors that the parent made inheritable: the lock of the home.
         """
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,15 +59,16 @@ class Child:
 
     @property
     def exit_status(self) -> int | None:
+        """Exit status; None while the process runs."""
         return self.process.poll()
 
     def ask_to_stop(self) -> None:
-        """Send it the signal and return; twice does no harm."""
+        """Send the stop signal and return; repeating it is harmless."""
         if self.exit_status is None:
             self.process.send_signal(self.stop_signal)
 
     def stop(self, seconds: float) -> None:
-        """Ask it to end; after `seconds`, or when it is gone, end whatever is left of it and of its own children."""
+        """Send the stop signal; after `seconds`, or when the process has ended, kill what is left of its group."""
         self.ask_to_stop()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
@@ -76,11 +77,11 @@ class Child:
         self.process.wait()
 
     def obituary(self) -> str:
-        """How it ended, for a message to the user, with the end of its log."""
+        """Return how the process ended, with the end of its log, for an error message."""
         return f"{self.name} {_how(self.process.returncode)}; its log {self.log} ends:\n{self.last_lines()}"
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of its log, for a message to the user."""
+        """Return the end of the log, for an error message."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
@@ -99,7 +100,7 @@ def wait_until(ready: Callable[[], bool], child: Child, *, seconds: float) -> No
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
+    """Return a TCP port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,9 +1,9 @@
-"""The whole service on one machine: PostgreSQL, Valkey, the HTTP service, the dispatcher and workers, all for one home.
+"""The whole service on one machine: PostgreSQL, Valkey, the HTTP service, the dispatcher and workers, for one home.
 
-    with running(home) as stack:      # everything answers now
-        stack.wait_for_stop(...)      # until somebody asks, or a part crashes
+    with running(home) as stack:      # every process is ready
+        stack.wait_for_stop(...)      # until a stop is requested, or a process crashes
 
-The parts are the ones of a production installation, found through the same environment variables.
+The processes are those of a production deployment, configured by the same environment variables.
 """
 
 import os
@@ -26,24 +26,24 @@ from service.embedded.record import API_KEY_FILE, StackRecord
 PREFERRED_PORT = 8321
 
 _SECONDS_TO_STOP = {"worker": 60.0, "dispatcher": 10.0, "service": 10.0, "valkey": 5.0, "postgres": 30.0}
-"""In the order of stopping: the worker first, because it gives its job back through the others."""
+"""Seconds to stop, in the order of stopping: the worker first, because it gives its job back through the others."""
 
 Say = Callable[[str], None]
 
 
 class ChildCrashed(ServerError):
-    """A part of the stack ended although nobody asked it to."""
+    """A process of the stack ended without a request to stop."""
 
 
 @dataclass
 class Stack:
-    """What runs on one home."""
+    """Processes and paths of the stack on one home."""
 
     home: Path
     listener: socket.socket
-    """The HTTP service's: bound from the beginning, so that no other program can take the port or answer in its place."""
+    """Socket of the HTTP service, bound from the start, so that no other program can take the port or answer in its place."""
     devices: list[str]
-    """One for each worker."""
+    """DSNOT_DEVICE of each worker."""
     children: dict[str, Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,39 +51,42 @@ class Stack:
 
     @property
     def url(self) -> str:
+        """Base URL of the HTTP service."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def api_key_file(self) -> Path:
+        """File with the home's API key."""
         return self.home / API_KEY_FILE
 
     @property
     def model_root(self) -> Path:
+        """Folder of the local models."""
         return self.home / "models"
 
     def wait_for_stop(self, asked: Callable[[], bool]) -> None:
-        """Return once `asked()`.
+        """Wait until `asked()`.
 
         Raises:
-            ChildCrashed: a part ended before.
+            ChildCrashed: a process ended before.
         """
         while not asked():
             self.check()
             time.sleep(0.2)
 
     def check(self) -> None:
-        """Raise ChildCrashed if a part has ended."""
+        """Raise ChildCrashed if a process has ended."""
         for child in self.children.values():
             if child.exit_status is not None:
                 raise ChildCrashed(child.obituary())
 
     def start(self, say: Say, asked_to_stop: Callable[[], bool]) -> None:
-        """Start part after part, each once the one it needs answers; stop short if asked to."""
+        """Start the processes, each after the ones it depends on are ready; return early if `asked_to_stop()`."""
         say("starting PostgreSQL")
         self.children["postgres"], database_url = postgres.start(self.home)
         say("starting Valkey")
         self.children["valkey"], broker_url = valkey.start(self.home)
-        say("bringing the database up to date")
+        say("migrating the database")
         schema.upgrade(database_url)
         first_key.ensure(database_url, self.api_key_file)
         if asked_to_stop():
@@ -100,7 +103,7 @@ class Stack:
         StackRecord(os.getpid(), self.url, database_url, broker_url, processes).write(self.home)
 
     def stop(self, say: Say) -> None:
-        """Stop in good order."""
+        """Stop all processes gracefully."""
         StackRecord.remove(self.home)
         self.listener.close()
         for kind, seconds in _SECONDS_TO_STOP.items():
@@ -112,7 +115,7 @@ class Stack:
                 self.children.pop(name).stop(seconds)
 
     def _start_service(self, environment: dict[str, str]) -> None:
-        """Hand the listener over: the child inherits it, and we let go of it."""
+        """Pass the listener to the child, which inherits it, and close the parent's copy."""
         self.listener.set_inheritable(True)
         descriptor = ("--fd", str(self.listener.fileno()))
         options = ("--factory", *descriptor, "--no-access-log", "--timeout-graceful-shutdown", "5")
@@ -144,7 +147,7 @@ class Stack:
 
 
 def places(home: Path) -> dict[str, str]:
-    """Where a stack keeps what is not in its servers: settings by their names."""
+    """Return the paths of a stack's data outside its servers, by the names of the settings."""
     return {
         "artifact_url": (home / "artifacts").as_uri(),
         "model_root": str(home / "models"),
@@ -162,15 +165,15 @@ def running(
     say: Say = lambda _: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Stack]:
-    """A stack that is ready, and stopped at the end whatever happens. If asked to stop while it starts, it is not all there.
+    """Run a stack: yield it when it is ready, and stop it in any case. It is incomplete if stopped while it starts.
 
     Raises:
-        AlreadyRunning: another stack has this home; it is unharmed.
-        ServerError: a part could not be started, or ended.
+        AlreadyRunning: another stack is running on this home; it is not affected.
+        ServerError: a process could not be started, or ended.
     """
     home = _prepare(home)
     with exclusive(home):
-        (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)  # by the lock, its server is gone; its number may live on
+        (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)  # by the lock, its server has ended; its pid may be reused
         stack = Stack(home, _listener(port), devices.for_workers(device, workers))
         try:
             stack.start(say, asked_to_stop)
@@ -199,6 +202,6 @@ def _listener(port: int | None) -> socket.socket:
             continue
         listener.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # connections inherit it; uvicorn does not see that this is TCP
+        )  # inherited by connections; uvicorn does not detect TCP here
         return listener
     raise ServerError(f"port {port} is in use by another program; leave --port out to take a free one")

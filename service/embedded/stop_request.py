@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal, as a question that can be asked: has somebody asked us to stop?"""
+"""Requests to stop by Ctrl-C, SIGTERM or a closed terminal."""
 
 import signal
 from types import FrameType, TracebackType
@@ -7,15 +7,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """While it is entered, the first signal only makes `asked` true, so that everything can stop in good order.
+    """Context in which the first signal only makes `asked` true, so that everything can stop gracefully.
 
-    A second one raises KeyboardInterrupt: the children then end by themselves, because their parent does.
+    A second one raises KeyboardInterrupt: the children then end because their parent does.
     """
 
     def __init__(self) -> None:
         self._asked = False
 
     def asked(self) -> bool:
+        """Return whether a stop was requested."""
         return self._asked
 
     def __enter__(self) -> "StopRequest":

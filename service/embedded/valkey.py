@@ -1,4 +1,4 @@
-"""A real Valkey server out of a wheel, for one home. Nothing in it needs to be kept: the database is the truth."""
+"""Embedded Valkey server from a wheel, one per home. It persists nothing: the database is the source of truth."""
 
 import secrets
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from service.embedded.processes import Child, ServerError, free_port, wait_until
 
 
 def start(home: Path, port: int | None = None, password: str | None = None) -> tuple[Child, str]:
-    """Start a server that is reachable from this host with a password only; port and password are new ones unless given.
+    """Start a server that is reachable from this host only, with a password; port and password are new unless given.
 
     Returns:
         The server process and its address, password included.

@@ -1,0 +1,1 @@
+"""Idempotency keys: stored responses and their replay."""

@@ -1,6 +1,6 @@
 """Idempotent requests: carried out once per key, then replayed.
 
-The answer is stored in the transaction that does the work: after a crash there are both or neither. Refused requests change
+The response is stored in the transaction that does the work: after a crash there are both or neither. Refused requests change
 nothing and are not stored, so that the caller can correct them and send them under the same key.
 """
 
@@ -22,11 +22,15 @@ Admitted = TypeVar("Admitted")
 
 
 class InFlight(Later):
-    status, type, title, retry_after = 409, "idempotency-in-flight", "A request with this key is being carried out", 1
+    """Another request with the same key is in progress."""
+
+    status, type, title, retry_after = 409, "idempotency-in-flight", "Request with this key in progress", 1
 
 
 class KeyReused(Problem):
-    status, type, title = 422, "idempotency-key-reused", "The key belongs to another request"
+    """The key was used for a different request."""
+
+    status, type, title = 422, "idempotency-key-reused", "Idempotency key reused"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def once(
     admit: Callable[[], Admitted],
     create: Callable[[Session, Admitted], Answer],
 ) -> Answer:
-    """Run `create` in a transaction, or replay the answer stored under the request's key.
+    """Run `create` in a transaction, or replay the response stored under the request's key.
 
     Args:
         keyed: None for a request without a key.
@@ -58,8 +62,8 @@ def once(
             refused now.
 
     Raises:
-        KeyReused: the key belongs to another request.
-        InFlight: another request with this key is being carried out.
+        KeyReused: the key was used for a different request.
+        InFlight: another request with this key is in progress.
     """
     if keyed is None:
         admitted = admit()
@@ -75,7 +79,7 @@ def _first(
 ) -> Answer:
     with database.begin() as session:
         if not repository.lock(session, tenant, keyed.key):
-            raise InFlight("the same key is in use at this moment; send the request again shortly to learn what came of it")
+            raise InFlight("another request with this key is in progress; send the request again shortly to get its response")
         stored = _stored(session, tenant, keyed)  # committed by another request before this one had the lock
         if stored is not None:
             return stored
@@ -86,12 +90,12 @@ def _first(
 
 
 def _stored(session: Session, tenant: str, keyed: KeyedRequest) -> Answer | None:
-    """Return the answer stored under the key. Raises KeyReused."""
+    """Return the response stored under the key. Raises KeyReused."""
     row = repository.find(session, tenant, keyed.key)
     if row is None:
         return None
     if row.fingerprint != keyed.fingerprint:
-        detail = "was used for another request within the last day; make a new key for this one"
+        detail = "was used for another request within the last day; use a new key for this one"
         raise KeyReused(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
     log.info("answer_replayed", status=row.status)
     return Answer(row.status, row.headers, row.body, is_replay=True)

@@ -1,4 +1,4 @@
-"""SQL of idempotency keys. A key that is older than a day is none, whether it has been swept or not."""
+"""SQL of idempotency keys. A key expires after a day, whether or not its row has been deleted."""
 
 from hashlib import sha256
 from typing import Any, Final
@@ -28,16 +28,16 @@ def lock(session: Session, tenant: str, key: str) -> bool:
 
 
 def find(session: Session, tenant: str, key: str) -> KeyedAnswer | None:
-    """Return the answer stored under the key."""
+    """Return the unexpired response stored under the key."""
     statement = select(KeyedAnswer).where(KeyedAnswer.tenant == tenant, KeyedAnswer.key == key)
     return session.scalars(statement.where(KeyedAnswer.created_at > in_seconds(-KEEP_SECONDS))).one_or_none()
 
 
 def put(session: Session, tenant: str, key: str, **answer: Any) -> None:
-    """Store an answer, over an expired one if there is one."""
+    """Store a response, replacing an expired one."""
     session.connection().execute(_PUT, {"tenant": tenant, "key": key, **answer})
 
 
 def forget(session: Session) -> None:
-    """Drop the keys that are too old."""
+    """Delete the expired keys."""
     session.execute(delete(KeyedAnswer).where(KeyedAnswer.created_at <= in_seconds(-KEEP_SECONDS)))

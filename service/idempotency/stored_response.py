@@ -1,4 +1,4 @@
-"""An answer in a form that can be kept and given again."""
+"""Stored form of a response, for replays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,21 @@ from starlette.responses import Response
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller is told: status, headers, and JSON."""
+    """A response: status, headers, and JSON body."""
 
     status: int
     headers: Mapping[str, str]
     body: str
     is_replay: bool = False
-    """It was given before."""
+    """Whether this repeats an earlier response."""
 
     @classmethod
     def of(cls, content: BaseModel, *, status: int, headers: Mapping[str, str]) -> Self:
+        """Return the response whose body is `content` as JSON."""
         return cls(status, headers, content.model_dump_json())
 
     def response(self, more: Mapping[str, str] | None = None) -> Response:
-        """As HTTP, with `more` headers."""
+        """Return the HTTP response, with `more` headers."""
         replayed = {"Idempotency-Replayed": "true"} if self.is_replay else {}
         return Response(self.body, self.status, {**self.headers, **replayed, **(more or {})}, "application/json")
 
@@ -31,7 +32,7 @@ class Answer:
 REPLAYED: dict[str, Any] = {
     "Idempotency-Replayed": {
         "schema": {"type": "string", "enum": ["true"]},
-        "description": "the request was carried out before, under this `Idempotency-Key`; this is the answer that was given then",
+        "description": "the request was carried out before under this `Idempotency-Key`; this is the stored response",
     }
 }
-"""Declares the header for the OpenAPI document."""
+"""Declaration of the header in the OpenAPI document."""

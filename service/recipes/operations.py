@@ -1,4 +1,4 @@
-"""What can be asked for, read out of the contract, so that it is never another story than what is accepted."""
+"""Options of a job's body, read from the contract, so that they always match what is accepted."""
 
 from dataclasses import asdict
 from typing import Any, get_args
@@ -11,7 +11,7 @@ from service.recipes.schemas import ChoiceView, DatasetChoiceView, RecipesView
 
 
 def describe() -> RecipesView:
-    """Everything that a job's body may choose from."""
+    """Return every option of a job's body."""
     return RecipesView(
         presets=list(PRESETS.values()),
         criteria=_values("criterion"),
@@ -27,13 +27,13 @@ def describe() -> RecipesView:
 
 
 def _values(field: str) -> list[ChoiceView]:
-    """The values of a field that is a plain choice."""
+    """Return the values of a field that is a plain choice."""
     names = get_args(RecipeSpec.model_fields[field].annotation)
     return [ChoiceView(name=name, summary=SUMMARIES[field][name], options={}) for name in names]
 
 
 def _kinds(field: str, tag: str) -> list[ChoiceView]:
-    """The kinds of a field that is an object, told apart by its `tag`."""
+    """Return the kinds of a field that is a union of objects, discriminated by `tag`."""
     return [_kind(part, tag) for part in get_args(RecipeSpec.model_fields[field].annotation)]
 
 

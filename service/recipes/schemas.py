@@ -1,4 +1,4 @@
-"""What can be asked for, as the API shows it."""
+"""Options of a job's body, as the API shows them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class ChoiceView(BaseModel):
 
 
 class DatasetChoiceView(BaseModel):
-    """A data set, and the split that each use takes unless told otherwise (`name:split`)."""
+    """A data set and the default split of each use; `name:split` overrides it."""
 
     name: str
     summary: str
@@ -29,7 +29,7 @@ class DatasetChoiceView(BaseModel):
 
 
 class RecipesView(BaseModel):
-    """The vocabulary of a job's `recipe`, `calibration`, `evaluation` and `output`."""
+    """Options of a job's `recipe`, `calibration`, `evaluation` and `output`."""
 
     presets: list[Preset]
     criteria: list[ChoiceView]
@@ -38,6 +38,6 @@ class RecipesView(BaseModel):
     patterns: list[ChoiceView]
     refinements: list[ChoiceView]
     updates: list[ChoiceView]
-    formats: list[ChoiceView] = Field(description="in which the weights can be published; a job names one or more")
+    formats: list[ChoiceView] = Field(description="formats of the published weights; a job names one or more")
     datasets: list[DatasetChoiceView]
-    defaults: dict[str, Any] = Field(description="a job's body as far as it has defaults")
+    defaults: dict[str, Any] = Field(description="default values of a job's body")

@@ -1,0 +1,1 @@
+"""Registry of workers: heartbeats, state and current job."""

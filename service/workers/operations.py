@@ -1,4 +1,4 @@
-"""Looking at the workers."""
+"""List of the workers."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,6 @@ from service.workers.repository import Occupation
 
 
 def known(database: Database, settings: Settings) -> Sequence[Occupation]:
-    """Every worker of late, and what it works on."""
+    """Return every recent worker and the attempt that it runs."""
     with database.begin() as session:
         return repository.occupations(session, silent_seconds=settings.lease_seconds)

@@ -1,4 +1,4 @@
-"""SQL of workers: their signs of life, and what they do."""
+"""SQL of workers: registration, heartbeats and current attempts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from service.database.tables.workers import Worker
 
 @dataclass(frozen=True)
 class Identity:
-    """What does not change while a worker runs."""
+    """Properties of a worker that do not change while it runs."""
 
     id: str
     host: str
@@ -31,7 +31,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Usage:
-    """What it takes up, and what is left."""
+    """Memory that a worker uses, and its free disk space."""
 
     used_memory_bytes: int
     free_disk_bytes: int
@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Occupation:
-    """A worker, and the attempt it works on."""
+    """A worker and the attempt that it runs, if any."""
 
     worker: Worker
     is_alive: bool
@@ -50,7 +50,7 @@ class Occupation:
 
 @dataclass(frozen=True)
 class Progressing:
-    """A job that a worker has, and how far it is, by the database's clock."""
+    """A job that a worker runs, and its progress by the database's clock."""
 
     spec: dict[str, Any]
     stage: str | None
@@ -63,7 +63,7 @@ class Progressing:
 
 
 def seen(session: Session, identity: Identity, usage: Usage) -> None:
-    """Note a sign of life; the first one introduces the worker. One that took the name of another has begun anew."""
+    """Record a heartbeat; the first one registers the worker. A reused name counts as started again."""
     values = asdict(identity) | asdict(usage)
     now = {"seen_at": func.now(), "stopped_at": None}
     fresh = insert(Worker).values(**values)
@@ -71,18 +71,18 @@ def seen(session: Session, identity: Identity, usage: Usage) -> None:
 
 
 def started(session: Session, identity: Identity, usage: Usage) -> None:
-    """The first sign of life of a process: its clock begins."""
+    """Record the first heartbeat of a process, and its start time."""
     seen(session, identity, usage)
     session.execute(update(Worker).where(Worker.id == identity.id).values(started_at=func.now()))
 
 
 def stopped(session: Session, worker_id: str) -> None:
-    """It has stopped in good order, or is about to and takes no more jobs."""
+    """Mark a worker as stopped: it has shut down cleanly, or is shutting down and takes no more jobs."""
     session.execute(update(Worker).where(Worker.id == worker_id).values(stopped_at=func.now(), seen_at=func.now()))
 
 
 def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupation]:
-    """All workers that are known, by host; those that were silent for longer than `silent_seconds` are not alive."""
+    """Return all registered workers, by host; one without a heartbeat for `silent_seconds` is not alive."""
     is_alive = Worker.stopped_at.is_(None) & (Worker.seen_at > in_seconds(-silent_seconds))
     statement = (
         select(Worker, is_alive, Attempt.job_id, Attempt.number, Job.tenant)
@@ -94,7 +94,7 @@ def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupati
 
 
 def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Progressing]:
-    """Those of the jobs that are with a worker."""
+    """Return those of the jobs that a worker runs."""
     elapsed, told_ago = (func.extract("epoch", func.now() - since) for since in (Attempt.started_at, Job.updated_at))
     statement = (
         select(Job.spec, Job.stage, Job.progress, Job.work, cast(elapsed, Double), cast(told_ago, Double))
@@ -105,7 +105,7 @@ def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Progres
 
 
 def forget(session: Session, *, silent_seconds: float) -> int:
-    """Remove workers that stopped, or fell silent, so long ago; returns how many."""
+    """Delete workers that stopped, or sent their last heartbeat, over `silent_seconds` ago; return how many."""
     gone = or_(Worker.stopped_at < in_seconds(-silent_seconds), Worker.seen_at < in_seconds(-silent_seconds))
     forgotten = delete(Worker).where(gone).returning(Worker.id)
     return len(session.scalars(forgotten, execution_options={"synchronize_session": False}).all())

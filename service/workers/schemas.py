@@ -12,15 +12,17 @@ from service.workers.repository import Occupation
 
 
 class WorkerState(StrEnum):
+    """State of a worker."""
+
     IDLE = "idle"
     BUSY = "busy"
     SILENT = "silent"
-    """No sign of life for as long as a lease lasts."""
+    """No heartbeat for the duration of a lease."""
     STOPPED = "stopped"
 
 
 class WorkerView(BaseModel):
-    """A process that takes jobs."""
+    """A worker process that runs jobs."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -50,16 +52,17 @@ class WorkerView(BaseModel):
     device_name: str
     device_memory_bytes: int | None = Field(description="null on a CPU")
     host_memory_bytes: int
-    used_memory_bytes: int = Field(description="resident, of all its processes")
-    free_disk_bytes: int = Field(description="where scratch and caches lie")
-    job_id: UUID | None = Field(description="what it works on, if the job is the caller's")
+    used_memory_bytes: int = Field(description="resident memory of all its processes")
+    free_disk_bytes: int = Field(description="on the disk of scratch files and caches")
+    job_id: UUID | None = Field(description="the current job, if it belongs to the caller's tenant")
     attempt: int | None
     versions: dict[str, Any]
     started_at: datetime
-    seen_at: datetime = Field(description="last sign of life, by the database's clock")
+    seen_at: datetime = Field(description="last heartbeat, by the database's clock")
 
     @classmethod
     def of(cls, found: Occupation, *, tenant: str) -> Self:
+        """Return the view of a worker; its job is shown only to the job's tenant."""
         worker = found.worker
         is_ours = found.tenant == tenant
         return cls(
@@ -81,7 +84,7 @@ class WorkerView(BaseModel):
 
 
 def state_of(found: Occupation) -> WorkerState:
-    """What it does, as far as its signs of life and its open attempt tell."""
+    """Return the state of a worker, derived from its heartbeats and its open attempt."""
     if found.worker.stopped_at is not None:
         return WorkerState.STOPPED
     if not found.is_alive:

@@ -63,10 +63,10 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     (
         r"POST /v1/(jobs|triggers)",
         r".*/(calibration|evaluation)/.*",
-        r"takes .*, too|no data set|no upload",
+        r"overlaps with the calibration data|no data set|no upload",
         "texts must not overlap; uploads come and go",
     ),
-    (r"POST /v1/jobs", r"/output/formats", r"a mask tells only", "a mask needs kept weights that stay as they are"),
+    (r"POST /v1/jobs", r"/output/formats", r"a mask contains only", "a mask needs kept weights that stay as they are"),
     (r"POST /v1/jobs", r"/output/hub/repo", r"must not end in \.git", "what a name does not end in is no plain pattern"),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
     (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),

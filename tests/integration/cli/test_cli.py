@@ -179,7 +179,7 @@ def test_a_file_altered_in_the_store_is_refused_and_deleted(stack: Up, done_job:
     content[-1] ^= 1
     stored.write_bytes(content)
     assert done.returncode == 1
-    assert "model.safetensors is not what the manifest promises" in done.stderr
+    assert "model.safetensors does not match the manifest" in done.stderr
     assert not list((tmp_path / "pruned").glob("model.safetensors*"))
 
 

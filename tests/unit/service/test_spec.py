@@ -147,7 +147,7 @@ def test_any_set_of_formats_is_accepted_unchanged(formats: list[str]) -> None:
 
 @pytest.mark.parametrize("update", ["obs", "least_squares", "admm"])
 def test_a_mask_is_refused_where_the_kept_weights_change(update: str) -> None:
-    with pytest.raises(ValidationError, match=f"{update} changes the others; ask for dense or packed"):
+    with pytest.raises(ValidationError, match=f"{update} changes other weights; use dense or packed"):
         filled(recipe={"update": {"method": update}}, output={"formats": ["mask"]})
     assert filled(recipe={"update": {"method": update}}, output={"formats": ["packed", "dense"]})
 

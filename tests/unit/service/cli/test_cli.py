@@ -67,7 +67,7 @@ def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["jobs", "submit"], "name a model"),
+        (["jobs", "submit"], "no model given"),
         (["jobs", "submit", "m", "--sparsity", "0.5", "--pattern", "2:4"], "exclude each other"),
         (["jobs", "submit", "m", "--pattern", "two:four"], "n:m such as 2:4"),
         (["jobs", "submit", "m", "--label", "team"], "name=value"),

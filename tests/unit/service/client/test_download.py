@@ -104,7 +104,7 @@ def test_a_partial_file_of_another_artifact_is_discarded(client_of: ClientOf, tm
 @pytest.mark.parametrize("wrong", [bytes([_WEIGHTS[0] ^ 1]) + _WEIGHTS[1:], _WEIGHTS[:-1], _WEIGHTS + b"x", b""])
 def test_a_file_with_a_wrong_checksum_is_refused_and_deleted(client_of: ClientOf, tmp_path: Path, wrong: bytes) -> None:
     store = Store({"model.safetensors": wrong}, promised={"model.safetensors": _WEIGHTS})
-    with pytest.raises(DownloadRefused, match=r"model\.safetensors is not what the manifest promises"):
+    with pytest.raises(DownloadRefused, match=r"model\.safetensors does not match the manifest"):
         client_of(store).download(_JOB, tmp_path)
     assert on_disk(tmp_path) == {}
 
