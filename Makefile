@@ -1,32 +1,32 @@
-# Two commands suffice: `make demo` and `make test`. Each sets up .venv first, if that is not done yet.
+# Entry points: `make demo` and `make test`. Each sets up .venv first if needed.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint check docs bench peers fuzz soak screenshots lock
 MAKEFLAGS += --no-print-directory
-# bytecode that is not kept costs every process of a test or of the demo ten seconds
+# without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --require-virtualenv --disable-pip-version-check --no-input --quiet
-# $(call install,ENVIRONMENT,ARGUMENTS): by uv, which takes a tenth of pip's time, or else by pip
+# $(call install,ENVIRONMENT,ARGUMENTS): with uv, in a tenth of pip's time, else with pip
 install = { [ -e $(1)/pyvenv.cfg ] && $(BIN)/python run_uv.py pip install --quiet --python $(1) $(2) || $(PIP) --python $(1) install $(2); }
 torch = { $(call install,$(1),--no-deps torch==$(TORCH)+cpu) 2>/dev/null || $(call install,$(1),torch==$(TORCH) $(2)); }
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 UV := $(shell grep '^uv==' requirements.lock)
-# the environment is complete if it was made from exactly these files
+# hash of the files that determine the environment; it is complete if the marker file with this hash exists
 WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
 
-help: ## list what can be asked for
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-setup: $(READY) ## make .venv with everything in it (a second time: nothing)
+setup: $(READY) ## create .venv with everything in it; does nothing if it is complete
 	@echo "setup: .venv is complete"
 
 $(READY):
@@ -36,7 +36,7 @@ $(READY):
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } \
 	  || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@{ [ -e .venv/pyvenv.cfg ] && ls .venv/.ready-* >/dev/null 2>&1; } || { rm -rf .venv; $(PYTHON) -m venv .venv; }
-	@rm -f .venv/.ready-* # interrupted from here on, a set-up begins from scratch
+	@rm -f .venv/.ready-* # an interruption from here on restarts the set-up from scratch
 	@$(PIP) install $(UV) || echo "setup: without uv, pip takes some minutes"
 	@echo "setup: PyTorch $(TORCH)"
 	@$(call torch,.venv,--constraint requirements.lock)
@@ -50,18 +50,18 @@ $(READY):
 demo: $(READY) ## prune a real 135M-parameter model through the HTTP API (KEEP=1 leaves the service running)
 	@KEEP='$(KEEP)' $(BIN)/python -m service.demo
 
-# OpenStack Swift, an S3 server for the tests, has requirements of its own and gets an environment of its own.
+# OpenStack Swift, the tests' S3 server, conflicts with the lock and has its own environment.
 $(SWIFT_READY): $(READY)
 	@echo "setup: Swift, the tests' S3 server"
 	@rm -rf .venv-swift; $(PYTHON) -m venv --without-pip .venv-swift
 	@$(call install,.venv-swift,--no-deps --requirement tests/support/swift-requirements.txt)
 	@touch $@
 
-# The tests of the dashboard drive a real browser, Debian's Chromium; none is fetched from elsewhere.
+# The dashboard's tests drive Debian's Chromium; no browser is downloaded from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
 
-# JOBS is the number of processes at once: by default two per core, as far as memory allows.
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (SIZE=full: repeat the expensive ones more often; JOBS=1: in one process)
+# JOBS is the number of parallel processes: by default two per core, limited by memory.
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
@@ -71,7 +71,7 @@ $(CHROMIUM):
 	fi
 	@[ -x '$@' ] || echo "Without Chromium at $@ the tests of the dashboard are skipped; on Debian: apt-get install chromium, or name another with DSNOT_CHROMIUM=/path" >&2
 
-lint: $(READY) ## check format, style, types and who imports whom
+lint: $(READY) ## check format, style, types and import rules
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -79,8 +79,8 @@ lint: $(READY) ## check format, style, types and who imports whom
 
 check: lint test docs ## lint, test, and build the documentation
 
-# 170 MB of tools, which nothing but the site needs, in an environment of their own.
-docs: $(READY) $(DOCS_READY) ## build the documentation in service/help_site, strictly; the service serves it at /help
+# The documentation's tools take 170 MB, are used by the site only, and have their own environment.
+docs: $(READY) $(DOCS_READY) ## build the documentation in service/help_site, which the service serves at /help
 	@$(BIN)/python -m docs.generate
 	@.venv-docs/bin/python -m zensical build --strict --clean
 
@@ -90,11 +90,11 @@ $(DOCS_READY): $(READY)
 	@$(call install,.venv-docs,--no-deps --requirement docs/generate/requirements.txt)
 	@touch $@
 
-bench: $(READY) ## list what can be measured, and how
+bench: $(READY) ## list the benchmarks and their usage
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
 
-# llmcompressor wants older libraries than ours and gets an environment of its own, with the PyTorch that ours has.
-peers: $(PEERS_READY) ## make .venv-peers with llmcompressor, which benchmarks/speed.py measures beside ours
+# llmcompressor needs older libraries and has its own environment, with the same PyTorch.
+peers: $(PEERS_READY) ## create .venv-peers with llmcompressor, which benchmarks/speed.py compares with this engine
 	@echo "peers: .venv-peers is complete"
 
 $(PEERS_READY): $(READY)
@@ -105,16 +105,16 @@ $(PEERS_READY): $(READY)
 	@$(call install,.venv-peers,--no-deps --requirement benchmarks/peers-requirements.txt)
 	@touch $@
 
-fuzz: $(READY) ## made-up requests by the OpenAPI document, for FUZZ_SECONDS (600) from FUZZ_SEED on
+fuzz: $(READY) ## fuzz the API from its OpenAPI document for FUZZ_SECONDS (600) with FUZZ_SEED
 	@seed=$${FUZZ_SEED:-$$RANDOM}; echo "fuzz: FUZZ_SEED=$$seed"; FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$$seed $(BIN)/pytest -q tests/integration/api/test_fuzz.py
 
-soak: $(READY) $(SWIFT_READY) ## half an hour of random faults under 200 small jobs
+soak: $(READY) $(SWIFT_READY) ## inject random faults under 200 small jobs for half an hour
 	@$(BIN)/python -m tests.faults.soak
 
-screenshots: $(READY) $(CHROMIUM) ## take the dashboard's pictures for the README anew, of real jobs
+screenshots: $(READY) $(CHROMIUM) ## renew the screenshots of the dashboard, with real jobs
 	@$(BIN)/python -m tests.browser.screenshots
 
-# The CPU build of PyTorch is resolved, so that no GPU libraries get into the lock; the build itself is not pinned.
+# The CPU build of PyTorch is resolved to keep GPU libraries out of the lock; the build itself is not pinned.
 lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirements.lock
 	@$(BIN)/python -m pip config list | grep find-links >/dev/null || export UV_TORCH_BACKEND=cpu; \
 	  echo 'torch==$(TORCH)+cpu' | $(BIN)/python run_uv.py pip compile --quiet --no-header --no-annotate --all-extras \

@@ -1,4 +1,4 @@
-# HTTP service, dispatcher and migrations. No torch in it.
+# HTTP service, dispatcher and migrations, without torch.
 #   docker build --file docker/service.Dockerfile --tag dsnot-service .
 ARG BASE=python:3.11-slim-bookworm
 
@@ -6,7 +6,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/dsnot
 COPY pyproject.toml requirements.lock README.md LICENSE ./
-# the libraries first: they change less often than our code
+# libraries first, in a layer that changes less often than the code
 RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[service,otel]'
 COPY migrations migrations
 COPY service service

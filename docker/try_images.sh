@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Build both images with buildah, without a container engine, and look whether they are what they should be.
+# Build both images with buildah, without a container engine, and check user, permissions and imports.
 #   docker/try_images.sh BASE [PIP_CONF]
 # BASE is an image with Python 3.11 and venv (python:3.11-slim-bookworm, or one made with debootstrap);
-# PIP_CONF a pip.conf that the builds are to use; folders that it names can be added to MOUNTS. TORCH as in docker/worker.Dockerfile.
+# PIP_CONF is a pip.conf for the builds; add folders that it names to MOUNTS. TORCH as in docker/worker.Dockerfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base=$1

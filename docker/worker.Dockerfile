@@ -1,6 +1,6 @@
-# Worker. TORCH says which build of PyTorch goes in; the one of the package index brings CUDA along:
+# Worker. TORCH selects the build of PyTorch; that of the package index includes CUDA:
 #   docker build --file docker/worker.Dockerfile --tag dsnot-worker .
-# For CPUs alone, name the CPU build and where pip finds it (EXTRA_INDEX: the address of PyTorch's own index):
+# For CPUs only, pass the CPU build and the URL of PyTorch's package index (EXTRA_INDEX):
 #   docker build … --build-arg TORCH=torch==2.13.0+cpu --build-arg EXTRA_INDEX=…
 ARG BASE=python:3.11-slim-bookworm
 
@@ -11,7 +11,7 @@ WORKDIR /src
 RUN python3 -m venv /opt/dsnot \
   && /opt/dsnot/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url "${EXTRA_INDEX}"} "${TORCH}"
 COPY pyproject.toml requirements.lock README.md LICENSE ./
-# the libraries first: they change less often than our code; exllamav3 is read as data (sample texts) and never imported
+# libraries first, in a layer that changes less often than the code; exllamav3 is read as data (sample texts) and never imported
 RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[worker,otel]' \
   && /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock --no-deps exllamav3
 COPY migrations migrations

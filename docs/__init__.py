@@ -1,0 +1,1 @@
+"""Documentation pages, and the generator of the reference."""

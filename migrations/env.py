@@ -1,4 +1,4 @@
-"""Run the migrations: `service.database.schema.upgrade` when deploying, `alembic` when a developer writes a new one."""
+"""Alembic environment, used by `service.database.schema.upgrade` and by the `alembic` command in development."""
 
 import os
 
@@ -12,6 +12,7 @@ _LOCK = 0x64736E6F74  # "dsnot": one migration at a time
 
 
 def run() -> None:
+    """Run the migrations in one transaction, under an advisory lock."""
     url = context.config.attributes.get("database_url") or os.environ["DSNOT_DATABASE_URL"]
     engine = create_engine(database_dsn(url), poolclass=pool.NullPool, connect_args={"connect_timeout": 4})
     with engine.connect() as connection:

@@ -1,0 +1,1 @@
+"""HTTP service, dispatcher, command line and Python client; nothing here imports torch."""

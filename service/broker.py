@@ -1,4 +1,4 @@
-"""The broker as the service sees it: send a task by name, count what waits. The only file of the service that knows Celery."""
+"""Broker client: send a task by name, count queued messages. The only module of the service that imports Celery."""
 
 from typing import Any, Final
 
@@ -10,11 +10,11 @@ _SECONDS: Final = 2.0
 
 
 class QueueUnavailable(Exception):
-    """The broker did not answer in time. What was to be sent may or may not have arrived."""
+    """Broker timeout or refusal; a message may or may not have been delivered."""
 
 
 class Queue:
-    """A connection to the broker that gives up after seconds instead of waiting for it to come back."""
+    """Connection to the broker with timeouts of two seconds and no reconnect loop."""
 
     def __init__(self, broker_url: str) -> None:
         self._celery = Celery("dsnot", broker=broker_url, set_as_current=False)
@@ -25,7 +25,7 @@ class Queue:
                 "socket_connect_timeout": _SECONDS,
                 "socket_timeout": _SECONDS,
                 "socket_keepalive": True,
-                "max_retries": 1,  # kombu's own default is to wait for the broker for ever
+                "max_retries": 1,  # kombu's default waits for the broker indefinitely
                 "interval_start": 0,
                 "interval_step": 0,
             },
@@ -33,10 +33,10 @@ class Queue:
         self._redis = redis.Redis.from_url(broker_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS)
 
     def send(self, task: str, payload: dict[str, Any], queue: str, headers: dict[str, str] | None = None) -> None:
-        """Put one message at the end of a queue. The headers tell whoever takes it whose it is.
+        """Append one message to a queue; the headers carry its trace context to the consumer.
 
         Raises:
-            QueueUnavailable: the broker did not take it.
+            QueueUnavailable: the broker did not accept it.
         """
         try:
             self._celery.send_task(task, kwargs=payload, queue=queue, headers=headers, retry=False)
@@ -44,7 +44,7 @@ class Queue:
             raise QueueUnavailable(str(error)) from error
 
     def backlog(self, queue: str) -> int:
-        """How many messages of a queue no worker has taken yet.
+        """Return the number of messages of a queue that no worker has taken yet.
 
         Raises:
             QueueUnavailable: the broker does not answer.
@@ -55,5 +55,6 @@ class Queue:
             raise QueueUnavailable(str(error)) from error
 
     def close(self) -> None:
+        """Close both connections to the broker."""
         self._celery.close()
         self._redis.close()

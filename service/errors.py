@@ -1,4 +1,4 @@
-"""Errors that a caller sees, as RFC 9457 problems. Each subject has its own beside the code that raises them."""
+"""Base classes of RFC 9457 problem documents. Each subject defines its own next to the code that raises them."""
 
 from typing import Any, ClassVar, Final
 
@@ -7,11 +7,11 @@ _TYPE_PREFIX: Final = "urn:dsnot:problem:"
 
 
 class Problem(Exception):
-    """The base of errors with an HTTP answer. Subclasses set what is stable; the detail says what to do about this one."""
+    """Base class of errors with an HTTP response. Subclasses set status, type and title; `detail` says what to do."""
 
     status: ClassVar[int]
     type: ClassVar[str]
-    """Stable, lower case, with hyphens; callers match on it."""
+    """Stable identifier in lower case with hyphens; callers match on it."""
     title: ClassVar[str]
 
     def __init__(
@@ -24,11 +24,11 @@ class Problem(Exception):
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
-        """For bad input: `pointer` (JSON pointer into the body, or the parameter's name) and `detail` of each."""
+        """For invalid input: `pointer` (JSON pointer into the body, or the parameter's name) and `detail` of each error."""
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
-        """The problem document."""
+        """Return the problem document."""
         document: dict[str, Any] = {
             "type": f"{_TYPE_PREFIX}{self.type}",
             "title": self.title,
@@ -39,22 +39,28 @@ class Problem(Exception):
 
 
 class NotFound(Problem):
-    status, type, title = 404, "not-found", "There is no such thing"
+    """Problem 404: the object does not exist, or belongs to another tenant."""
+
+    status, type, title = 404, "not-found", "Not found"
 
 
 class Conflict(Problem):
+    """Problem 409: the object's state does not allow the operation."""
+
     status, type, title = 409, "conflict", "Not possible in this state"
 
 
 class InvalidInput(Problem):
-    status, type, title = 422, "invalid-input", "The request does not fit"
+    """Problem 422: body or parameters fail validation."""
+
+    status, type, title = 422, "invalid-input", "Validation failed"
 
 
 class Later(Problem):
-    """The base of problems that pass: asking again is right, and `Retry-After` says when."""
+    """Base class of transient problems: the caller should retry after `Retry-After` seconds."""
 
     retry_after: ClassVar[int]
-    """Seconds, where whoever raises it does not know better."""
+    """Default of `Retry-After` in seconds."""
 
     def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
         seconds = self.retry_after if retry_after is None else retry_after
@@ -62,14 +68,18 @@ class Later(Problem):
 
 
 class Unavailable(Later):
-    """Something we depend on is away."""
+    """Problem 503: a dependency does not answer."""
 
     status, type, title, retry_after = 503, "unavailable", "Temporarily unavailable", 2
 
 
 class MalformedBody(Problem):
-    status, type, title = 400, "malformed-body", "The body is not JSON"
+    """Problem 400: the body cannot be parsed."""
+
+    status, type, title = 400, "malformed-body", "Malformed body"
 
 
 class UnsupportedMediaType(Problem):
-    status, type, title = 415, "unsupported-media-type", "The body has the wrong media type"
+    """Problem 415: the body's media type is not accepted here."""
+
+    status, type, title = 415, "unsupported-media-type", "Unsupported media type"

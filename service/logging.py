@@ -1,4 +1,4 @@
-"""Logs are events with fields: JSON lines for machines, aligned text for people. Secrets go out before anything is written."""
+"""Structured logs: events with fields, as JSON lines or aligned text; secrets are redacted before writing."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ _SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(://[^:/@
 
 
 def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
-    """Send our own events and those of libraries through one chain to standard error."""
+    """Route events of this code and of libraries through one processor chain to standard error."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_trace,
@@ -48,13 +48,13 @@ def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger for `log.info("job_claimed", job_id=…)`."""
+    """Return a logger for `log.info("job_claimed", job_id=…)`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
 
 
 def request_id() -> str | None:
-    """The id of the request that is being answered; None where there is none."""
+    """Return the id of the current HTTP request; None outside of requests."""
     found: str | None = structlog.contextvars.get_contextvars().get("request_id")
     return found
 
@@ -65,7 +65,7 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank fields that are secrets by name, and what looks like a key or a password inside any text."""
+    """Redact fields with the name of a secret, and API keys, hub tokens and passwords within other text."""
     for field, value in event.items():
         if _SECRET_FIELDS.search(field):
             event[field] = "[redacted]"
@@ -75,5 +75,5 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redacted(text: str) -> str:
-    """A text without what looks like a key or a password."""
+    """Return the text with API keys, hub tokens and passwords of URLs redacted."""
     return _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2] or found[3]}[redacted]", text)

@@ -72,15 +72,15 @@ from service.web.request_metrics import RequestMetrics
 from service.web.streamed_body import ConcurrencyLimit
 
 _ANSWER_SECONDS: Final = 1.5
-"""Of the database: a caller hears within 5 s that it does not answer."""
+"""Timeout of a database answer; a caller gets its 503 within 5 s."""
 _CONNECTIONS: Final = 6
-"""To the database. More transactions at once only fight for the interpreter."""
+"""Size of the transaction pool; more concurrent transactions only compete for the interpreter lock."""
 _AT_ONCE: Final = 2
-"""More for what comes before and after each request: who calls, and the audit log."""
+"""Size of the autocommit pool, used for authentication and the audit log."""
 
-_SUMMARY = "Makes language models sparse with DSnoT and measures what that does to them."
+_SUMMARY = "Prunes language models with DSnoT and related methods, and measures the effect on quality."
 _V1 = (
-    service.api.comparisons,  # before jobs, one of which `compare` would be taken for
+    service.api.comparisons,  # before jobs, whose `{job_id}` would match `compare`
     service.api.jobs,
     service.api.events,
     service.api.artifacts,
@@ -97,7 +97,7 @@ _V1 = (
 
 
 _PAGES = (
-    service.dashboard.new_job,  # before the jobs, one of which `new` would be taken for
+    service.dashboard.new_job,  # before the jobs, whose `{job_id}` would match `new`
     service.dashboard.endpoints,
     service.dashboard.comparing,
     service.dashboard.listings,
@@ -112,7 +112,7 @@ _PAGES = (
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. Without settings it is the whole process: it reads the environment and takes the logs in hand."""
+    """Return the application. Without `settings` it also reads the environment and configures logging, as the process's entry."""
     if settings is None:
         settings = startup.prepared("service")
         _take_logs_of_server()
@@ -183,9 +183,9 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 
 @contextmanager
 def _at_stop_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` on the event loop as soon as the process is told to stop.
+    """Call `act` on the event loop at SIGINT or SIGTERM, then the server's own handler.
 
-    The server ends the lifespan only when every response is complete, and an event stream would never be: it has to hear first.
+    The server ends the lifespan only when all responses are complete, so event streams must be closed earlier.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -210,13 +210,13 @@ def _at_stop_signal(act: Callable[[], None]) -> Iterator[None]:
 
 
 def _take_logs_of_server() -> None:
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # the server has set up its own before it calls us
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # uvicorn configures its handlers before it calls the factory
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = name != "uvicorn.access"  # we log requests ourselves
+        logger.propagate = name != "uvicorn.access"  # RequestLog logs requests
 
 
 def _spare_collector() -> None:
-    """Have Python's garbage collector leave alone what has been imported: looking it all over held requests up by 0.2 s."""
+    """Exempt imported objects from garbage collection: a full collection delayed requests by 0.2 s."""
     gc.collect()
     gc.freeze()

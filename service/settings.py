@@ -1,4 +1,4 @@
-"""Everything that comes from the environment (`DSNOT_…`), read once and typed."""
+"""Typed settings from the environment (`DSNOT_…`), read once."""
 
 import os
 from functools import lru_cache
@@ -13,11 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.storage.addresses import check_public_endpoint, check_url
 
 PLACEHOLDER: Final = "change-me"
-"""What .env.example says where a secret belongs."""
+"""Value of secrets in .env.example, refused at start-up."""
 
 
 class Settings(BaseSettings):
-    """What service, dispatcher and worker need to know about where they run."""
+    """Settings of service, dispatcher and worker."""
 
     model_config = SettingsConfigDict(env_prefix="DSNOT_", frozen=True, extra="ignore")
 
@@ -28,110 +28,118 @@ class Settings(BaseSettings):
     artifact_url: str
     """`file:///…`, `s3://bucket/prefix`, `gs://…` or `az://…`"""
     model_root: Path
-    """Local models are folders below it."""
+    """Folder whose subfolders are the local models."""
     cache_dir: Path
-    """Models fetched from a hub, scratch, and the finished blocks of jobs that go on."""
+    """Folder for downloaded models, scratch files, and finished blocks of unfinished jobs."""
 
     device: str = "auto"
+    """Device of a worker: `cpu`, `cuda:0`, …; `auto` takes the GPU if there is one."""
     hub_allow: list[str] = Field(default=[])
-    """fnmatch patterns of hub ids that may be used; empty allows all."""
+    """fnmatch patterns of the hub model ids that jobs may use; empty: all."""
     hub_from_service: bool = True
-    """The service itself asks the hub, at creation: False where only the workers have a way out. Then they pin revisions."""
+    """Whether the service queries the hub when a job is created; false: only workers do, and they pin the revision."""
     hub_seconds: float = Field(3.0, gt=0)
-    """How long a creation waits for the hub before the job is accepted without an answer."""
+    """Timeout of the hub query at creation; after it the job is accepted unchecked."""
     hub_tokens_dir: Path | None = None
-    """Tokens for gated models and for uploads, a file each: `<tenant>/<name>`."""
+    """Folder of tokens for gated models and uploads, one file each: `<tenant>/<name>`."""
     hub_upload_to: list[str] = Field(default=["*"])
-    """fnmatch patterns of the hub's repositories that jobs may upload their artifacts to; none: no job may."""
+    """fnmatch patterns of the hub repositories that jobs may upload to; `[]` forbids uploads."""
     hub_upload_seconds: float = Field(4 * 3600.0, gt=0)
-    """How long an upload to the hub may take."""
+    """Maximum duration of an upload to the hub."""
 
     signing_key: Path | None = None
-    """With which workers sign artifacts: a private key on P-256, P-384 or P-521, in PEM, without a password; unset: none is."""
+    """Private key with which workers sign artifacts: P-256, P-384 or P-521, PEM, no password; unset: no signatures."""
     tasks_dir: Path | None = None
-    """The operator's own tasks for the evaluation harness, YAML files and their data, where a worker can read them."""
+    """Folder of the operator's own evaluation tasks (YAML files and their data), readable by workers."""
 
     max_model_cache_bytes: int | None = Field(None, ge=1)
-    """Per host: beyond it the models of the hub that were not used for longest are removed; unset: when the disk is full."""
+    """Maximum size of the model cache per host; least recently used models are evicted. Unset: only when the disk is full."""
 
     lease_seconds: float = Field(60.0, gt=0)
+    """Lease of an attempt; without a heartbeat for this long the job is requeued."""
     heartbeat_seconds: float = Field(5.0, gt=0)
+    """Interval of a worker's heartbeats."""
     dispatch_seconds: float = Field(1.0, gt=0)
-    """How often the dispatcher looks, at the least; a new outbox row wakes it at once."""
+    """Polling interval of the dispatcher; a new outbox row wakes it at once."""
     resend_seconds: float = Field(30.0, gt=0)
-    """How long a queued job waits unclaimed before its message is sent again."""
+    """Time after which the message of an unclaimed queued job is sent again."""
     retry_seconds: float = Field(5.0, ge=0)
-    """Wait before the second attempt; doubles with each further one."""
+    """Delay before the second attempt; doubles with each further attempt."""
 
     keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
-    """How long the finished blocks of a failed job are kept, for somebody who wants to try again."""
+    """Retention of a failed job's finished blocks, which a retry reuses."""
     sweep_seconds: float = Field(60.0, gt=0)
-    """How often the dispatcher removes from the artifact store what is of no use any more."""
+    """Interval of garbage collection in the artifact store."""
     keep_artifacts_seconds: float | None = Field(None, gt=0)
-    """How long the artifacts of finished jobs are kept; unset: for ever."""
+    """Retention of finished jobs' artifacts; unset: unlimited."""
     max_artifact_bytes: int | None = Field(None, ge=1)
-    """Per tenant: beyond it the oldest artifacts are removed; unset: no limit."""
+    """Maximum size of a tenant's artifacts; the oldest are removed. Unset: no limit."""
 
     secret_key: SecretStr | None = Field(None, min_length=32)
-    """From which the secrets of webhooks and triggers are derived; without it there are none. A new one makes all of them new."""
+    """Key from which webhook and trigger secrets are derived; unset: no webhooks or triggers. A new key changes all secrets."""
     webhooks_may_be_local: bool = False
-    """For development: messages may go to http:// and to addresses of this network."""
+    """For development: allow webhook targets with http:// and in private networks."""
     webhook_seconds: float = Field(15.0, gt=0)
-    """How long a receiver may take to answer."""
+    """Timeout of a webhook request."""
     webhook_retry_seconds: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 25_200)
-    """The waits before a message is tried again."""
+    """Delays between delivery attempts, in seconds."""
     keep_deliveries_seconds: float = Field(30 * 86400.0, gt=0)
-    """How long the log of deliveries goes back."""
+    """Retention of the delivery log."""
 
     keep_firings_seconds: float = Field(30 * 86400.0, gt=0)
-    """How long the log of a trigger goes back, and how long an event is known as one that has started a job."""
+    """Retention of the log of firings, and the period in which a repeated event is recognised as a duplicate."""
     max_triggers: int = Field(100, ge=1)
-    """Per tenant."""
+    """Maximum number of triggers per tenant."""
     max_webhooks: int = Field(20, ge=1)
-    """Per tenant."""
+    """Maximum number of webhooks per tenant."""
 
     reads_per_minute: int = Field(6000, ge=0)
-    """Per API key; 0: as many as they like."""
+    """Rate limit of reads per API key; 0: unlimited."""
     writes_per_minute: int = Field(1200, ge=0)
-    """Per API key; 0: as many as they like."""
+    """Rate limit of other requests per API key; 0: unlimited."""
     session_seconds: float = Field(12 * 3600.0, ge=60)
-    """How long somebody who has signed in to the dashboard stays signed in."""
+    """Lifetime of a dashboard session."""
     keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
-    """How long the audit log goes back."""
+    """Retention of the audit log."""
 
     max_body_bytes: int = 64 * 1024
+    """Maximum size of a request body other than a data set."""
     max_dataset_bytes: int = Field(64 * 1024**2, ge=1)
-    """Of one upload of text."""
+    """Maximum size of one data set upload."""
     max_datasets_bytes: int = Field(10 * 1024**3, ge=1)
-    """Per tenant: of all uploads of text together."""
+    """Maximum size of all data sets of a tenant."""
     max_uploads: int = Field(8, ge=1)
-    """Per service process, at once. Each takes room in the folder for temporary files, for as long as it lasts."""
+    """Maximum number of concurrent uploads per service process; each uses space in the temporary folder."""
     max_queued_jobs: int = Field(1000, ge=1)
-    """Per tenant."""
+    """Maximum number of queued jobs per tenant."""
     max_event_streams: int = Field(1000, ge=1)
-    """Per service process."""
+    """Maximum number of concurrent event streams per service process."""
     presign_seconds: int = Field(300, ge=1)
+    """Validity of a presigned download URL."""
 
     alive_file: Path | None = None
-    """Touched by dispatcher and worker as long as they do their work, for `python -m service.ops.liveness`."""
+    """File that dispatcher and worker touch while they work; `python -m service.ops.liveness` checks its age."""
 
     metrics_port: int | None = Field(None, ge=1, le=65535)
-    """Where dispatcher and worker answer Prometheus; unset: nowhere. The service does it at `/metrics` of its own port."""
+    """Port of the Prometheus endpoint of dispatcher and worker; unset: none. The service has `/metrics` on its own port."""
     metrics_host: str = "127.0.0.1"
+    """Address on which the Prometheus endpoint listens."""
 
     artifact_public_endpoint: str | None = None
-    """`https://…` under which callers reach an s3:// store, where that is another than the service's own (`AWS_ENDPOINT_URL`)."""
+    """`https://host` at which callers reach an s3:// store, if it differs from the service's endpoint (`AWS_ENDPOINT_URL`)."""
     store_timeout_seconds: float = Field(60.0, gt=0)
-    """How long a worker waits for one request to a remote store; a part of a file has some 8 MB."""
+    """Timeout of a worker's request to a remote store; a part of a file has about 8 MB."""
     store_retry_seconds: float = Field(120.0, ge=0)
-    """For how long a worker tries such a request again."""
+    """Period for which a worker retries such a request."""
     upload_sweep_seconds: float = Field(600.0, gt=0)
-    """How often a dispatcher looks for multipart uploads that nobody will complete."""
+    """Interval at which a dispatcher looks for abandoned multipart uploads."""
 
     host: str = "127.0.0.1"
     port: int = 8321
     log_level: str = "INFO"
+    """Python log level."""
     log_format: str = Field("json", pattern="^(json|text)$")
+    """`json` for machines, `text` for terminals."""
 
     @field_validator("artifact_url")
     @classmethod
@@ -144,10 +152,10 @@ class Settings(BaseSettings):
         return check_public_endpoint(endpoint) if endpoint else None
 
     def local_model(self, model_id: str) -> Path:
-        """The folder of a local model.
+        """Return the folder of a local model.
 
         Raises:
-            ValueError: it would lie outside the model root once links are resolved.
+            ValueError: the folder is outside the model root once links are resolved.
             FileNotFoundError: there is no such folder.
         """
         root = self.model_root.resolve()
@@ -163,12 +171,12 @@ class Settings(BaseSettings):
     def _is_no_placeholder(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text and PLACEHOLDER in text:
-            raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; put a secret of your own in its place")
+            raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; replace it with your own secret")
         return value
 
 
 def problems_of(error: ValidationError) -> list[str]:
-    """What is wrong with the environment, variable by variable."""
+    """Return one sentence per missing or malformed environment variable."""
     return [_sentence(each) for each in error.errors()]
 
 
@@ -180,24 +188,25 @@ def _sentence(problem: ErrorDetails) -> str:
 
 @lru_cache
 def get_settings() -> Settings:
-    """The process's settings.
+    """Return the process's settings.
 
     Raises:
-        pydantic.ValidationError: a variable is missing or malformed; it names the variable.
+        pydantic.ValidationError: a variable is missing or malformed; the error names it.
     """
     return Settings()
 
 
 class HomeSettings(BaseSettings):
-    """`$DSNOT_HOME`: where the embedded stack keeps everything."""
+    """Setting of the embedded stack."""
 
     model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
 
     home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))
+    """Data directory of the embedded stack (`dsnot up`)."""
 
 
 class LivenessSettings(BaseSettings):
-    """What a health check needs to know."""
+    """Setting of the health check `service.ops.liveness`."""
 
     model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
 

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: from a request over outbox and queue to the stages of the attempts.
+"""OpenTelemetry traces, from a request through outbox and queue to the stages of an attempt.
 
-An attempt may begin long after the request, and for another job than the message that woke the worker names: it has a trace of
-its own, with links to both. Nothing is recorded unless OpenTelemetry's own variables name a collector.
+An attempt may begin long after the request, and for another job than the message names, so it has its own trace with links to
+both. Nothing is recorded unless OpenTelemetry's environment variables name a collector.
 """
 
 import os
@@ -28,14 +28,14 @@ Value = str | int | float | bool
 
 
 class TracingNotInstalled(Exception):
-    """The sentence for whoever starts the process."""
+    """Start-up error: a collector is configured and the extra `otel` is not installed."""
 
 
 def configure(program: str) -> None:
-    """Send the spans of this process to the collector, if there is one.
+    """Export the spans of this process to the collector, if one is configured.
 
     Raises:
-        TracingNotInstalled: there is, and the extra `otel` is missing.
+        TracingNotInstalled: a collector is configured and the extra `otel` is not installed.
     """
     if not _has_collector():
         return
@@ -45,7 +45,7 @@ def configure(program: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise TracingNotInstalled("a collector is named, and OpenTelemetry is not installed; install dsnot[otel]") from error
+        raise TracingNotInstalled("a collector is configured and OpenTelemetry is not installed; install dsnot[otel]") from error
     name = os.environ.get("OTEL_SERVICE_NAME") or f"dsnot-{program}"
     provider = TracerProvider(resource=Resource.create({"service.name": name, "service.version": version("dsnot")}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -53,7 +53,7 @@ def configure(program: str) -> None:
 
 
 def observe(app: "FastAPI") -> None:
-    """Have every request but those of probes make a span, below the caller's if it sends one."""
+    """Create a span per request except probes and metrics, as a child of the caller's span if it sends one."""
     if _has_collector():
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
@@ -61,19 +61,19 @@ def observe(app: "FastAPI") -> None:
 
 
 def flush() -> None:
-    """Send what has not been sent, before the process ends; a collector that does not answer is not waited for long."""
+    """Export pending spans before the process ends, within three seconds."""
     provider = trace.get_tracer_provider()
-    if hasattr(provider, "force_flush"):  # which the API's own provider has not
+    if hasattr(provider, "force_flush"):  # the API's default provider has no force_flush
         provider.force_flush(_FLUSH_MILLISECONDS)
 
 
 def current() -> str | None:
-    """The span that goes on, as `traceparent` (W3C Trace Context); None if there is none."""
+    """Return the current span as `traceparent` (W3C Trace Context); None without one."""
     return headers().get("traceparent")
 
 
 def headers() -> dict[str, str]:
-    """What a message carries so that its receiver can link to the span that goes on."""
+    """Return the message headers that carry the current trace context."""
     carrier: dict[str, str] = {}
     _context.inject(carrier)
     return carrier
@@ -81,7 +81,7 @@ def headers() -> dict[str, str]:
 
 @contextmanager
 def producing(name: str, parent: str | None, attributes: Mapping[str, Value]) -> Iterator[None]:
-    """A span of handing a message over, below the one that wanted it sent."""
+    """Run the body in a producer span, a child of the span that enqueued the message."""
     context = _context.extract({"traceparent": parent}) if parent else None
     with _tracer.start_as_current_span(name, context, SpanKind.PRODUCER, dict(attributes)):
         yield
@@ -89,24 +89,24 @@ def producing(name: str, parent: str | None, attributes: Mapping[str, Value]) ->
 
 @contextmanager
 def consuming(name: str, causes: Mapping[str, str | None], attributes: Mapping[str, Value]) -> Iterator[None]:
-    """The first span of a new trace, with a link to each cause that is known."""
+    """Run the body in the root span of a new trace, with links to the spans that caused it."""
     links = [link for cause, parent in causes.items() if parent and (link := _link(cause, parent))]
     with _tracer.start_as_current_span(name, kind=SpanKind.CONSUMER, links=links, attributes=dict(attributes)):
         yield
 
 
 def begin(name: str) -> Span:
-    """A span below the one that goes on. Whoever began it has to end it."""
+    """Start and return a child of the current span; the caller must end it."""
     return _tracer.start_span(name)
 
 
 def failed(reason: str, span: Span | None = None) -> None:
-    """Mark a span, by default the one that goes on, as one that went wrong."""
+    """Set the status of a span, by default the current one, to error."""
     (span or trace.get_current_span()).set_status(Status(StatusCode.ERROR, reason))
 
 
 def ids() -> dict[str, str]:
-    """The ids of the span that goes on, for a line of the log."""
+    """Return the trace and span id of the current span for a log line; empty without one."""
     found = trace.get_current_span().get_span_context()
     if not found.is_valid:
         return {}

@@ -1,7 +1,7 @@
-"""Airflow 3: ask for a job, wait for it without holding a worker's slot, and fetch what it made.
+"""Airflow 3 DAG: create a job, wait for it without occupying a worker slot, and download the artifact.
 
 The workers need this package (`dsnot`), and DSNOT_URL and DSNOT_API_KEY in their environment, the latter from a secret.
-FOLDER is on a volume that later tasks see, too.
+FOLDER is on a volume shared with later tasks.
 """
 
 from datetime import timedelta
@@ -19,16 +19,16 @@ JOB: dict[str, Any] = {"model": {"id": "meta-llama/Llama-3.1-8B"}, "recipe": {"p
 
 
 def ask(params: dict[str, Any] | None = None, run_id: str | None = None) -> str:
-    """The id of this run's job: a task that is tried again finds the job that it has asked for, by the run's id.
+    """Create this run's job and return its id; a retried task gets the same job, because the idempotency key is the run's id.
 
-    Airflow fills both arguments in from the run.
+    Airflow passes both arguments from the run.
     """
     with Client() as client:
         return client.create_job((params or {})["job"], idempotency_key=f"airflow/prune/{run_id}").id
 
 
 def has_succeeded(job_id: str) -> bool:
-    """Whether the job is done. One that ends otherwise fails the run at once: the service has tried all that can help."""
+    """Return whether the job has succeeded. Any other end fails the run at once, because the service has retried already."""
     with Client() as client:
         job = client.get_job(job_id)
     if job.has_ended and job.state != JobState.SUCCEEDED:
@@ -37,7 +37,7 @@ def has_succeeded(job_id: str) -> bool:
 
 
 def fetch(job_id: str) -> str:
-    """The folder with the pruned model, every file checked against its SHA-256."""
+    """Download the pruned model, verified by SHA-256, and return its folder."""
     with Client() as client:
         client.download(job_id, FOLDER / job_id)
     return str(FOLDER / job_id)
@@ -45,6 +45,7 @@ def fetch(job_id: str) -> str:
 
 @dag(schedule=None, params={"job": JOB}, default_args={"retries": 3, "retry_delay": timedelta(minutes=1)})
 def prune() -> None:
+    """Prune a model as a pipeline of three tasks."""
     job_id = task(ask)()
     done = task.sensor(mode="reschedule", poke_interval=60, timeout=timedelta(days=2).total_seconds())(has_succeeded)(job_id)
     done >> task(fetch)(job_id)

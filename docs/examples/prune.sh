@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Have a model pruned, wait for it, and download the result, checked against its SHA-256.
+# Prune a model, wait for the job, and download the result, verified by SHA-256.
 #
 #   DSNOT_URL=https://dsnot.example.com DSNOT_API_KEY=dsnot_… RUN_ID=nightly-4711 prune.sh job.json pruned
 #
-# job.json is the body of POST /v1/jobs. RUN_ID is the pipeline's own name for this run: started again with it within 24 hours, the
-# script goes on with the job it has asked for instead of asking for another one.
-# Exit status: 0 the folder holds the pruned model; else it does not, and standard error says why.
-# Needs bash, jq, sha256sum, and curl 7.83 or newer, which sends the key to no host but the service's own.
+# job.json is the body of POST /v1/jobs. RUN_ID identifies the pipeline run and is the idempotency key: restarted with it within
+# 24 hours, the script continues with the same job instead of creating another.
+# Exit status: 0 if the folder contains the pruned model; otherwise standard error says why not.
+# Needs bash, jq, sha256sum, and curl 7.83 or newer, which does not send the key to other hosts on redirects.
 set -euo pipefail
 
-body=${1:?name the file with the body of the job} folder=${2:?name the folder for the result}
+body=${1:?pass the file with the body of the job} folder=${2:?pass the folder for the result}
 : "${DSNOT_URL:?}" "${DSNOT_API_KEY:?}" "${RUN_ID:?}"
 
-# The key goes in by a file descriptor: arguments can be read by everybody on the host.
+# The key is passed by file descriptor, because every user of the host can read arguments.
 call() {
   curl --silent --show-error --fail-with-body --retry 8 --retry-connrefused --max-time 600 \
     --header @<(printf 'Authorization: Bearer %s\n' "$DSNOT_API_KEY") "$@"
@@ -23,7 +23,7 @@ id=$(jq --raw-output .id <<< "$job")
 echo "job $id" >&2
 
 until jq --exit-status '.state | IN("succeeded", "failed", "cancelled", "expired")' <<< "$job" > /dev/null; do
-  sleep 1 # the service waits; it answers at once only when too many are waiting
+  sleep 1 # the request itself waits up to 60 s; the service answers at once only when too many requests are waiting
   job=$(call --header 'Prefer: wait=60' "$DSNOT_URL/v1/jobs/$id")
 done
 if ! jq --exit-status '.state == "succeeded"' <<< "$job" > /dev/null; then

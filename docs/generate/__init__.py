@@ -1,0 +1,1 @@
+"""Generator of the reference pages and diagrams of the documentation."""

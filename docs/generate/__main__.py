@@ -1,4 +1,4 @@
-"""The pages of docs/reference that are generated from the code: `python -m docs.generate`, a part of `make docs`."""
+"""Generator of reference pages from the code: `python -m docs.generate`, a part of `make docs`."""
 
 from pathlib import Path
 

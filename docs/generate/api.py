@@ -1,4 +1,4 @@
-"""The page of the HTTP API, from the OpenAPI document of the service."""
+"""HTTP API page, from the OpenAPI document of the service."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page of the `dsnot` command, from its own help."""
+"""Command line page, from the help of the `dsnot` command."""
 
 import typer
 from typer.cli import get_docs_for_click

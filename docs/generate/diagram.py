@@ -1,4 +1,4 @@
-"""Mermaid diagrams as SVG images inside the page, drawn at build time: readers need neither a script nor another host."""
+"""Mermaid diagrams, rendered at build time as inline SVG images, so that pages need no script and no other host."""
 
 import base64
 import html
@@ -10,11 +10,11 @@ import mmdr
 _TITLE = re.compile(r"^\s*accTitle:\s*(.+)$", re.MULTILINE)
 _SIZE = re.compile(r"(font-size:\s*)(\d+)(px)")
 _NARROWER = 0.87
-"""The boxes are measured for Arial; where a reader has none, DejaVu Sans takes its place and is that much wider."""
+"""Font scale: boxes are measured for Arial, and the fallback font DejaVu Sans is wider by this factor."""
 
 
 def draw(source: str, _language: str, _css_class: str, _options: dict[str, Any], _md: Any, **_more: Any) -> str:
-    """Return an `<img>` for a fence of Mermaid; its `accTitle` is the alternative text."""
+    """Return an `<img>` for a Mermaid block; its `accTitle` is the alternative text."""
     title = _TITLE.search(source)
     if title is None:
         raise ValueError("a diagram has no accTitle, which screen readers need; add one below its first line")
@@ -23,7 +23,7 @@ def draw(source: str, _language: str, _css_class: str, _options: dict[str, Any],
 
 
 def _svg(source: str) -> str:
-    """Return the drawing in its natural size, with text that fits its boxes in any font."""
+    """Return the SVG in its natural size, with text that fits its boxes in either font."""
     drawn: str = mmdr.render(source).svg()
     width = re.findall(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+)', drawn)[0]
     drawn = drawn.replace('width="100%"', f'width="{width}"', 1)

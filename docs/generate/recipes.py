@@ -1,4 +1,4 @@
-"""The page of recipes and the job body, from the pydantic models of the contract."""
+"""Recipes page, from the pydantic models of the contract."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from service.recipes.schemas import ChoiceView
 _HEAD = """\
 # Recipes
 
-Generated from the models of a job's body; `GET /v1/recipes` answers the same as JSON.
+Generated from the models of the job body; `GET /v1/recipes` returns the same as JSON.
 [Choose a recipe](../guides/choose-a-recipe.md) says when to use which.
 The whole body is [JobSpec](api.md#jobspec).
 """

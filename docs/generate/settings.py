@@ -1,4 +1,4 @@
-"""The page of the environment variables, from the pydantic settings and the docstrings below their fields."""
+"""Settings page, from the pydantic settings and the docstrings below their fields."""
 
 import ast
 import inspect
@@ -21,7 +21,7 @@ A missing or malformed one ends the process with a sentence that names it.
 
 Not in this table:
 
-- `DSNOT_URL` and `DSNOT_API_KEY` of client and command;
+- `DSNOT_URL` and `DSNOT_API_KEY`, read by the Python client and the `dsnot` command;
 - `HF_TOKEN`, `HF_HOME` and `HF_ENDPOINT` of the Hugging Face Hub;
 - the credentials of [object storage](../guides/object-storage.md);
 - `OTEL_…` for [traces](../operate/metrics.md#traces).

@@ -1,4 +1,4 @@
-"""Markdown tables, and fields of JSON schemas as their rows."""
+"""Markdown tables with fields of JSON schemas as rows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ def field_row(name: str, schema: Mapping[str, Any], *, is_required: bool = False
 
 
 def type_of(schema: Mapping[str, Any]) -> str:
-    """Return the type of a JSON schema in Markdown, with a link for a schema of its own."""
+    """Return the type of a JSON schema in Markdown, with a link to a referenced schema."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

@@ -42,6 +42,7 @@ END $$
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,4 +1,4 @@
-"""Indexes of jobs: the queue in the order in which it is claimed, and lists of one state in the order in which they are shown.
+"""Indexes of jobs: the queue in claim order, and lists by state, newest first.
 
 Revision ID: 0003
 Revises: 0002
@@ -12,6 +12,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.drop_index("ix_jobs_queue", table_name="jobs")
     op.create_index(
         "ix_jobs_queue",

@@ -1,4 +1,4 @@
-"""Workers, device classes, pausing, trying again, and what is to be swept.
+"""Workers, device classes, pausing, retries, and garbage collection.
 
 Revision ID: 0004
 Revises: 0003
@@ -17,6 +17,7 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     _add_workers()
     _add_columns()
     _add_indexes()

@@ -1,4 +1,4 @@
-"""Whose request a job and a message come from, for logs and traces.
+"""Request id and trace context of jobs and messages, for logs and traces.
 
 Revision ID: 0006
 Revises: 0005
@@ -12,6 +12,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.add_column("jobs", sa.Column("request_id", sa.String(), nullable=True))
     op.add_column("jobs", sa.Column("traceparent", sa.String(), nullable=True))
     op.add_column("outbox", sa.Column("traceparent", sa.String(), nullable=True))

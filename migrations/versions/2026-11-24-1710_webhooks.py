@@ -1,6 +1,6 @@
-"""Webhooks: who wants to be told of what, what is to be told, and how that went.
+"""Webhook subscriptions, deliveries and delivery attempts.
 
-A trigger writes the deliveries, so that no process, however old its code, can write an event and forget to tell of it.
+A database trigger inserts the deliveries, so that code of any version that inserts an event also enqueues its messages.
 
 Revision ID: 0007
 Revises: 0006
@@ -29,6 +29,7 @@ FOR EACH ROW WHEN (NEW.type NOT IN ('block_pruned', 'stage_started')) EXECUTE FU
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     time = sa.DateTime(timezone=True)
     now = sa.func.now()
     new_id = sa.func.gen_random_uuid()

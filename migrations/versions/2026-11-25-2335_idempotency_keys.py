@@ -1,4 +1,4 @@
-"""Idempotency keys: what was answered under which, so that a request that is sent again is not carried out again.
+"""Idempotency keys with their stored responses, so that a repeated request is not executed again.
 
 Revision ID: 0008
 Revises: 0007
@@ -13,6 +13,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.create_table(
         "idempotency_keys",
         sa.Column("tenant", sa.String(), primary_key=True),

@@ -1,4 +1,4 @@
-"""Uploaded data sets, and which jobs use them.
+"""Uploaded data sets, and the jobs that use them.
 
 Revision ID: 0009
 Revises: 0008
@@ -12,6 +12,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     time = sa.DateTime(timezone=True)
     op.create_table(
         "datasets",

@@ -1,6 +1,6 @@
-"""Triggers: jobs that are described beforehand and started by events, and the log of those events.
+"""Triggers, which are job templates started by events, and their log of firings.
 
-That an event starts one job at most is a rule of the database: one row of the log holds the event.
+A partial unique index on the log ensures that an event starts at most one job.
 
 Revision ID: 0010
 Revises: 0009
@@ -15,6 +15,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     time = sa.DateTime(timezone=True)
     now = sa.func.now()
     new_id = sa.func.gen_random_uuid()

@@ -1,4 +1,4 @@
-"""Keys that are rotated and tell when they were last used, quotas of single tenants, and the audit log.
+"""Rotation and time of last use of API keys, per-tenant quotas, and the audit log.
 
 Revision ID: 0011
 Revises: 0010
@@ -12,6 +12,7 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     time = sa.DateTime(timezone=True)
     op.add_column("api_keys", sa.Column("last_used_at", time))
     op.add_column("api_keys", sa.Column("old_secret_sha256", sa.LargeBinary(32)))

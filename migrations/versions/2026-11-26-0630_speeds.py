@@ -1,6 +1,6 @@
-"""What finished runs took, and how much there is to do in a job.
+"""Durations of finished runs, and the amount of work of a job.
 
-The new column may be empty: workers of the version before do not write it.
+The new column is nullable, because workers of the previous version do not write it.
 
 Revision ID: 0012
 Revises: 0011
@@ -15,6 +15,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.add_column("jobs", sa.Column("work", JSONB()))
     sizes = ("parameters", "block_parameters", "calibration_tokens", "evaluated_tokens", "bytes")
     seconds = ("token_seconds", "weight_seconds", "evaluating_seconds", "other_seconds")

@@ -1,4 +1,4 @@
-"""Sessions of the dashboard.
+"""Dashboard sessions.
 
 Revision ID: 0013
 Revises: 0012
@@ -12,6 +12,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "sessions",

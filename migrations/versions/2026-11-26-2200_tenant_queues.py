@@ -1,4 +1,4 @@
-"""How many unfinished jobs each tenant has at most, so that accepting one more need not count them.
+"""Upper bound of each tenant's unfinished jobs, so that accepting a job need not count them.
 
 Revision ID: 0014
 Revises: 0013
@@ -12,6 +12,7 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
+    """Apply the migration."""
     op.create_table(
         "tenant_queues",
         sa.Column("tenant", sa.String(), primary_key=True),

@@ -1,4 +1,4 @@
-"""One way to the database: a pooled engine, a transaction as a context manager, and the declarative base."""
+"""Database access: connection pools, transactions as context managers, and the declarative base."""
 
 import time
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 __all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "table_of"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
-"""What the database raises when it is away, restarting or read-only after a failover."""
+"""Errors of a database that is unreachable, restarting, or read-only after a failover."""
 
 _ANSWER_SECONDS: Final = 15.0
 _SOUND_SECONDS: Final = 1.0
-"""For how long a connection is taken as sound without being asked: asking costs as much as a statement."""
+"""Age up to which an idle connection is reused without a ping, which costs as much as a statement."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -38,39 +38,41 @@ _NAMES = {
 
 
 class Base(DeclarativeBase):
+    """Declarative base of all tables, with names for constraints and types for annotations."""
+
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB}  # noqa: RUF012
 
 
 def database_dsn(database_url: str) -> URL:
-    """`postgresql://…` with our driver, psycopg 3, filled in.
+    """Return the URL with the driver psycopg 3.
 
     Raises:
-        ValueError: it is not a PostgreSQL address.
+        ValueError: it is not a PostgreSQL URL.
     """
     try:
         url = make_url(database_url)
     except Exception as error:
-        raise ValueError("DSNOT_DATABASE_URL is not a database address such as postgresql://user:password@host/name") from error
+        raise ValueError("DSNOT_DATABASE_URL is not a database URL such as postgresql://user:password@host/name") from error
     if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise ValueError(f"DSNOT_DATABASE_URL names {url.get_backend_name()}; only postgresql is supported")
+        raise ValueError(f"DSNOT_DATABASE_URL has the scheme {url.get_backend_name()}; only postgresql is supported")
     return url.set(drivername="postgresql+psycopg")
 
 
 def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
-    """The database's own time so many seconds after the transaction began; NULL where `seconds` is."""
+    """Return the SQL expression `now() + seconds` on the database's clock; NULL where `seconds` is NULL."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def table_of(entity: type["Base"]) -> Table:
-    """For statements that need no objects."""
+    """Return the table of an entity, for statements without ORM objects."""
     table = entity.__table__
     assert isinstance(table, Table)
     return table
 
 
 def insert_row(session: Session, entity: type["Base"], **values: Any) -> None:
-    """Insert a row that the transaction does not read back: without an ORM object, in a third of the time."""
+    """Insert a row without an ORM object, in a third of the time, for rows that the transaction does not read back."""
     session.connection().execute(_insert(entity), values)
 
 
@@ -80,9 +82,9 @@ def _insert(entity: type["Base"]) -> Insert:
 
 
 class _Connection(psycopg.Connection[Any]):
-    """Does not wait for ever for a server that has gone silent, whose connection the kernel takes for sound.
+    """Connection with a client-side timeout, for a server that is silent although TCP still holds the connection.
 
-    Whether what was asked has been done is then not known, as when a connection breaks.
+    After a timeout it is unknown whether the statement was executed, as after a broken connection.
     """
 
     answer_seconds: float = _ANSWER_SECONDS
@@ -97,13 +99,13 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class Database:
-    """Two pools of connections. Half-open connections are noticed: connecting, statements and silence are all bounded.
+    """Two connection pools, for transactions and for autocommit; connecting, statements and silence all have timeouts.
 
     Args:
-        pool_size: how many transactions at most; whoever wants one more waits for it, up to twice `answer_seconds` and 5 s.
-        at_once: how many connections at most for statements that need no transaction.
-        answer_seconds: how long an answer may take. A caller who waits meets it up to twice: in a connection of the pool that
-            has gone silent, and in the new one.
+        pool_size: maximum number of concurrent transactions; a further one waits up to twice `answer_seconds`, at most 5 s.
+        at_once: maximum number of connections for autocommit statements.
+        answer_seconds: timeout of an answer. A caller may wait for it twice: on a silent pooled connection, then on its
+            replacement.
     """
 
     def __init__(
@@ -114,21 +116,22 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back by an exception. Rows stay readable after it."""
+        """Run a transaction: committed at the end, rolled back on an exception. Loaded rows stay readable afterwards."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def at_once(self) -> Iterator[Session]:
-        """Statements that each take effect by themselves: one message to the database each, where a transaction takes two more.
+        """Yield an autocommit session: one round trip per statement, where a transaction takes two more.
 
-        They do not wait for the disk; the next commit that does makes them last, too. Their connections are their own, for
-        transactions may wait for each other's locks.
+        Commits are asynchronous and become durable with the next synchronous one. The pool is separate, because transactions
+        may wait for each other's locks.
         """
         with Session(self._at_once, expire_on_commit=False) as session:
             yield session
 
     def close(self) -> None:
+        """Close both pools."""
         self.engine.dispose()
         self._at_once.dispose()
 
@@ -138,7 +141,7 @@ def _engine(database_url: str, pool_size: int, answer_seconds: float, options: s
     engine = create_engine(
         database_dsn(database_url),
         pool_size=pool_size,
-        max_overflow=0,  # a connection beyond the pool would be closed after each transaction, and opening one is dear
+        max_overflow=0,  # an overflow connection is closed after each transaction, and opening one is expensive
         pool_timeout=min(2 * answer_seconds, 5),
         connect_args={
             "connect_timeout": max(2, min(int(answer_seconds), 4)),
@@ -153,14 +156,14 @@ def _engine(database_url: str, pool_size: int, answer_seconds: float, options: s
 
     def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Connection:
         connection = _Connection.connect(*arguments, **options)
-        connection.answer_seconds = answer_seconds + 0.5  # the server gives up first
+        connection.answer_seconds = answer_seconds + 0.5  # so that the server's timeout comes first
         return connection
 
     def note_use(_connection: _Connection | None, record: ConnectionPoolEntry) -> None:
         record.info["used_at"] = time.monotonic()
 
     def check(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-        used_at = record.info.get("used_at")  # None: it is new
+        used_at = record.info.get("used_at")  # None: a new connection
         try:
             if used_at is not None and (time.monotonic() - used_at > _SOUND_SECONDS or _has_news(connection)):
                 engine.dialect.do_ping(connection)
@@ -174,7 +177,7 @@ def _engine(database_url: str, pool_size: int, answer_seconds: float, options: s
 
 
 def _has_news(connection: _Connection) -> bool:
-    """Whether something has come in that nobody has asked for: most likely that the connection has ended."""
+    """Return whether unsolicited data is readable, most likely the end of the connection."""
     waiting = poll()
     waiting.register(connection.fileno(), POLLIN)
     return bool(waiting.poll(0))

@@ -1,0 +1,1 @@
+"""Dispatcher process: outbox, timeouts, webhook delivery and garbage collection."""

@@ -11,6 +11,7 @@ from service.ops.startup import prepared
 
 
 def main() -> None:
+    """Run the dispatcher until a stop signal."""
     settings = prepared("dispatcher")
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):

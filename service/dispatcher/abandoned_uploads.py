@@ -1,4 +1,4 @@
-"""Multipart uploads whose attempt has ended without its worker: nobody else would abort those of a job's last attempt."""
+"""Multipart uploads of attempts that ended without their worker aborting them."""
 
 import re
 from typing import Final
@@ -16,9 +16,10 @@ _KEY: Final = re.compile(r"jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(\
 
 
 def abort_abandoned(database: Database, uploads: OpenUploads) -> int:
-    """Abort what belongs to no running attempt; how many there were.
+    """Abort the uploads that belong to no running attempt; return their number.
 
-    The store is asked first: whoever began an upload had claimed its job before, so that the database knows of the claim.
+    The store is listed before the database is read: an upload begins after its job was claimed, so the database knows the claim
+    of every listed upload.
     """
     found = [(upload, *owner) for upload in uploads.below("jobs") if (owner := _owner(upload))]
     if not found:
@@ -34,6 +35,6 @@ def abort_abandoned(database: Database, uploads: OpenUploads) -> int:
 
 
 def _owner(upload: OpenUpload) -> tuple[UUID, int | None] | None:
-    """The job and the fence of the attempt; no fence for blocks, which are the job's. None: it is none of ours."""
+    """Return job and fence of an upload, without fence for blocks, which belong to the job; None for other keys."""
     match = _KEY.fullmatch(upload.key)
     return (UUID(match[1]), None if match[2] == "blocks" else int(match[2])) if match else None

@@ -1,4 +1,4 @@
-"""Files of data sets that are of no use any more: of deleted ones, and of uploads that ended before a row named them."""
+"""Garbage collection of data set files: of deleted data sets, and of uploads that failed before their row was committed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,11 +14,11 @@ log = get_logger(__name__)
 
 _PREFIX: Final = "datasets"
 _GRACE: Final = timedelta(hours=1)
-"""Between a file and its row lies one transaction. The rest is for clocks that differ."""
+"""Minimum age of a stray file: a row follows its file within one transaction; the rest allows for clock skew."""
 
 
 def sweep_deleted(database: Database, store: ArtifactStore) -> int:
-    """Remove the files of some deleted data sets, and then their rows; how many there were."""
+    """Remove the files of a batch of deleted data sets, then their rows; return their number."""
     with database.begin() as session:
         found = repository.deleted(session)
     for upload_id, path in found:
@@ -31,7 +31,7 @@ def sweep_deleted(database: Database, store: ArtifactStore) -> int:
 
 
 def sweep_strays(database: Database, store: ArtifactStore, uploads: OpenUploads) -> int:
-    """Remove what uploads have left that died on their way; how many files there were."""
+    """Remove files and multipart uploads left by failed uploads; return the number of files."""
     before = datetime.now(UTC) - _GRACE
     for upload in [each for each in uploads.below(_PREFIX) if each.began < before]:
         uploads.abort(upload)

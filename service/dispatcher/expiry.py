@@ -1,7 +1,7 @@
-"""What happens to jobs by the clock alone: leases that run out, queue deadlines, run deadlines.
+"""Timeouts of jobs: expired leases, queue deadlines, run deadlines.
 
-Each rule takes a batch of rows in one transaction. A row that cannot be dealt with is logged and skipped, so that one broken job
-does not stop the queue.
+Each rule handles a batch of rows in one transaction. A row that fails is logged and skipped, so that one broken job does not
+block the queue.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,21 +21,21 @@ log = get_logger(__name__)
 
 
 def take_from_lost_workers(database: Database) -> int:
-    """Queue again, or fail, the jobs whose worker has sent no sign of life within its lease."""
+    """Requeue or fail the jobs whose lease has expired; return their number."""
     with database.begin() as session:
         fences = dict(repository.lost_attempts(session))
         return _each(session, list(fences), "lease_expired", lambda job_id: endings.lose(session, job_id, fences[job_id]))
 
 
 def apply_queue_deadlines(database: Database) -> int:
-    """Expire jobs that no worker has begun in time."""
+    """Expire the jobs that no worker started before their queue deadline; return their number."""
     with database.begin() as session:
         late = repository.past_queue_deadline(session)
         return _each(session, late, "job_expired", lambda job_id: endings.finish(session, job_id, JobState.EXPIRED))
 
 
 def apply_run_deadlines(database: Database) -> int:
-    """Fail jobs that took too long since their first attempt began. A worker learns of it from its next heartbeat."""
+    """Fail the jobs whose run deadline has passed; return their number. Workers learn it from their next heartbeat."""
     with database.begin() as session:
         late = repository.past_run_deadline(session)
         return _each(session, late, "run_deadline_exceeded", partial(endings.exceed_deadline, session))

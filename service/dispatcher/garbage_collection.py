@@ -1,7 +1,7 @@
-"""What is removed once nobody needs it: leftovers in the artifact store, old artifacts, deleted jobs and data sets, workers
-that are long gone, the logs of webhooks, triggers and requests, old idempotency keys.
+"""Garbage collection: leftover files in the artifact store, expired artifacts, deleted jobs and data sets, workers silent for a
+day, expired sessions and idempotency keys, and old entries of the webhook, trigger and audit logs.
 
-It talks to the store, which may be slow or away, and therefore has a thread of its own. Several dispatchers may sweep at once.
+It runs in its own thread, because the store may be slow or unreachable. Several dispatchers may collect concurrently.
 """
 
 import threading
@@ -33,7 +33,7 @@ _FORGET_WORKERS_SECONDS: Final = 86_400.0
 
 
 class Sweeper:
-    """Sweeps now and then until it is told to stop."""
+    """Periodic garbage collector."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class Sweeper:
         self._next_look_at_uploads = time.monotonic() + settings.upload_sweep_seconds
 
     def run(self, stop: threading.Event) -> None:
-        """Outages of database and store are waited out."""
+        """Collect every `sweep_seconds` until `stop` is set; outages of database and store postpone a round."""
         while not stop.wait(self._settings.sweep_seconds):
             try:
                 self.sweep()
@@ -57,7 +57,7 @@ class Sweeper:
         self._database.close()
 
     def sweep(self) -> None:
-        """Apply every rule once."""
+        """Apply every retention rule once."""
         self._let_artifacts_go()
         self._repeat(self._sweep_attempts)
         self._repeat(self._sweep_blocks)
@@ -105,7 +105,7 @@ class Sweeper:
         return len(found)
 
     def _look_at_uploads(self) -> None:
-        """More rarely than the rest: all open uploads and all data sets of the bucket are listed for it."""
+        """Abort abandoned uploads, less often than the rest, because this lists all open uploads and data sets of the bucket."""
         if time.monotonic() >= self._next_look_at_uploads:
             self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
             abort_abandoned(self._database, self._uploads)
@@ -127,6 +127,6 @@ class Sweeper:
         return count
 
     def _repeat(self, rule: Callable[[], int]) -> None:
-        """Until nothing is left to do."""
+        """Apply a rule, which handles one batch, until nothing is left."""
         while rule():
             pass

@@ -1,4 +1,4 @@
-"""Waiting until something may be there to do: a time, or sooner an event of any job."""
+"""Wake-up by PostgreSQL notification: a wait that any job event ends early."""
 
 import threading
 
@@ -10,7 +10,7 @@ from service.database.engine import database_dsn
 
 
 class Wakeup:
-    """Listens on a connection of its own, which it renews when it breaks."""
+    """Listener for job events on its own connection, reopened after an error."""
 
     def __init__(self, database_url: str) -> None:
         self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
@@ -39,6 +39,7 @@ class Wakeup:
         return self._connection
 
     def close(self) -> None:
+        """Close the connection, if it is open."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,4 +1,4 @@
-"""The dispatcher's round: send, then look what the clock demands. Any number of dispatchers may run beside each other."""
+"""Main loop of the dispatcher: send the outbox, apply timeouts. Any number of dispatchers may run concurrently."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 class Dispatcher:
-    """Keeps jobs moving until it is told to stop. Outages of the database and of the broker are waited out."""
+    """Dispatcher that runs until stopped and waits out outages of database and broker."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,10 +32,11 @@ class Dispatcher:
         self._database_is_away = False
 
     def run(self, stop: threading.Event) -> None:
-        for name, beside in (("sweeper", self._sweeper.run), ("deliverer", self._deliverer.run)):
-            threading.Thread(target=beside, args=(stop,), name=name, daemon=True).start()
+        """Run garbage collection and webhook delivery in threads, and the loop here, until `stop` is set."""
+        for name, beside in (("sweeper", self._sweeper.run), ("deliverer", self._deliverer.run)):  # style: allow
+            threading.Thread(target=beside, args=(stop,), name=name, daemon=True).start()  # style: allow
         log.info("dispatcher_started")
-        self._wakeup.wait(0, stop)  # listens from now on, so that nothing falls between the first look and the first wait
+        self._wakeup.wait(0, stop)  # start listening before the first round, so that no event is missed
         while not stop.is_set():
             self._round()
             liveness.touch(self._settings.alive_file)
@@ -44,7 +45,7 @@ class Dispatcher:
         log.info("dispatcher_stopped")
 
     def _round(self) -> None:
-        """Every wake-up sends the outbox; the rules of the clock apply once per `dispatch_seconds`, however many there are."""
+        """Send the outbox at every wake-up; apply timeouts at most once per `dispatch_seconds`."""
         try:
             self._sender.send_due()
             if time.monotonic() >= self._next_look:
@@ -62,7 +63,7 @@ class Dispatcher:
             self._database_is_away = False
 
     def apply_rules(self) -> None:
-        """Apply every rule once."""
+        """Apply every timeout once, and send what results."""
         apply_queue_deadlines(self._database)
         apply_run_deadlines(self._database)
         take_from_lost_workers(self._database)
@@ -75,9 +76,10 @@ class Dispatcher:
         try:
             resend_unclaimed(self._database, self._queue, self._settings.resend_seconds)
         except QueueUnavailable as error:
-            log.debug("backlog_unknown", error=str(error))  # the next message to be sent finds the broker away, and says so
+            log.debug("backlog_unknown", error=str(error))  # the next message that is sent logs the outage
 
     def close(self) -> None:
+        """Close the connections to database and broker."""
         self._wakeup.close()
         self._queue.close()
         self._database.close()

@@ -1,4 +1,4 @@
-"""Messages to the broker: what the outbox holds, and again those that seem to have been lost."""
+"""Sending of the outbox to the broker, and resending of messages that appear lost."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _LONGEST_WAIT: Final = 2.0
 
 
 class Sender:
-    """Empties the outbox. While the broker is away the messages stay, and we knock again after 0.1 s to 2 s."""
+    """Sender of the outbox, with a backoff of 0.1 s to 2 s while the broker is unreachable."""
 
     def __init__(self, database: Database, queue: Queue) -> None:
         self._database = database
@@ -33,13 +33,14 @@ class Sender:
 
     @property
     def broker_is_away(self) -> bool:
+        """Whether the last message was refused, so that sending backs off."""
         return self._wait > 0
 
     def send_due(self) -> int:
-        """Send all that is due; returns how many messages the broker took.
+        """Send all due messages; return the number that the broker accepted.
 
-        A message is deleted in the transaction that locked it, after it was sent: dying in between sends it twice, which is
-        harmless, and never not at all.
+        A message is deleted in the transaction that locked it, after sending: a crash in between sends it twice, which is
+        harmless, but never drops it.
         """
         total = 0
         while time.monotonic() >= self._not_before:
@@ -58,7 +59,7 @@ class Sender:
         return len(sent), len(messages) < _BATCH
 
     def _send(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        """Send until the broker refuses; returns those that went out."""
+        """Send messages until the broker refuses one; return those sent."""
         sent: list[OutboxMessage] = []
         for message in messages:
             try:
@@ -92,7 +93,7 @@ class Sender:
 
 
 def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) -> int:
-    """Put messages into the outbox again for jobs that should have been claimed by now; returns how many."""
+    """Enqueue messages again for jobs that should have been claimed by now; return their number."""
     count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
     if count:
         MESSAGES_REPEATED.inc(count)
@@ -101,10 +102,10 @@ def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) ->
 
 
 def _resend_unclaimed(database: Database, queue: Queue, device: str, resend_seconds: float) -> int:
-    """Of the jobs that want this device class.
+    """Resend for one value of `device`.
 
-    Only as many as there are more claimable jobs than messages under way: while all workers are busy every job still has its
-    message in the broker, and sending more would pile them up. Which job a message names does not matter.
+    The number is limited to claimable jobs minus messages in outbox and broker: while all workers are busy, every job still has
+    its message in the broker, and more would accumulate. Which job a message names does not matter.
     """
     with database.begin() as session:
         jobs = repository.claimable(session, device)

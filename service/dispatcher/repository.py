@@ -1,4 +1,4 @@
-"""SQL of what the dispatcher looks for. Rows come locked, and those another dispatcher works on are skipped."""
+"""SQL of the dispatcher. Rows are locked with SKIP LOCKED, so that dispatchers do not wait for each other."""
 
 from collections.abc import Collection, Sequence
 from typing import TypeVarTuple
@@ -18,7 +18,7 @@ _Columns = TypeVarTuple("_Columns")
 
 
 def lost_attempts(session: Session) -> Sequence[tuple[UUID, int]]:
-    """Job and fence of attempts whose lease has run out."""
+    """Return job and fence of attempts whose lease has expired."""
     statement = (
         select(Job.id, Job.fence)
         .join(Attempt, (Attempt.job_id == Job.id) & Attempt.ended_at.is_(None))
@@ -29,24 +29,24 @@ def lost_attempts(session: Session) -> Sequence[tuple[UUID, int]]:
 
 
 def past_queue_deadline(session: Session) -> Sequence[UUID]:
-    """Jobs that waited too long for their first attempt."""
+    """Return the jobs whose queue deadline passed before their first attempt."""
     never_started = Job.state.in_(sources_of(JobState.EXPIRED)), Job.started_at.is_(None)
     return session.scalars(_locked(select(Job.id).where(Job.queue_deadline_at < func.now(), *never_started))).all()
 
 
 def past_run_deadline(session: Session) -> Sequence[UUID]:
-    """Jobs whose first attempt began too long ago, whether they run now or wait for another. None being cancelled."""
+    """Return the jobs whose run deadline has passed, running or queued again, except those being cancelled."""
     states = [state for state in sources_of(JobState.FAILED) if state != JobState.CANCELLING]
     return session.scalars(_locked(select(Job.id).where(Job.run_deadline_at < func.now(), Job.state.in_(states)))).all()
 
 
 def claimable(session: Session, device: str) -> int:
-    """How many jobs that want this device class, or any, a worker could take now."""
+    """Return the number of claimable jobs with this value of `device`."""
     return session.execute(select(func.count()).where(*_claimable(device))).scalar_one()
 
 
 def take_unclaimed(session: Session, device: str, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
-    """Up to `limit` claimable jobs whose message went out `resend_seconds` ago or earlier, noted as sent anew."""
+    """Mark up to `limit` claimable jobs whose message is at least `resend_seconds` old as sent, and return them."""
     overdue = func.coalesce(Job.sent_at, Job.available_at) < in_seconds(-resend_seconds)
     statement = select(Job.id).where(*_claimable(device), overdue).order_by(Job.priority.desc(), Job.created_at).limit(limit)
     ids = session.scalars(statement.with_for_update(skip_locked=True)).all()
@@ -55,13 +55,13 @@ def take_unclaimed(session: Session, device: str, *, resend_seconds: float, limi
 
 
 def mark_sent(session: Session, job_ids: Sequence[UUID]) -> None:
-    """Note that the broker has been told of these jobs, where they still wait."""
+    """Set `sent_at` of those jobs that are still queued."""
     waiting = update(Job).where(Job.id.in_(job_ids), Job.state == JobState.QUEUED)
     session.execute(waiting.values(sent_at=func.now()), execution_options={"synchronize_session": False})
 
 
 def running_fences(session: Session, job_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Of these jobs, those that an attempt holds now, with its fence. Not locked: what is read is soon old."""
+    """Return the fence of each of these jobs that an attempt holds now; not locked, so possibly outdated."""
     return dict(session.execute(select(Job.id, Job.fence).where(Job.id.in_(job_ids), Job.state.in_(HELD_STATES))).tuples().all())
 
 

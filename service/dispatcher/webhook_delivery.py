@@ -1,7 +1,7 @@
-"""Telling webhooks. A message is sent until its receiver has taken it, for about a day.
+"""Webhook delivery, at least once, with retries for about a day.
 
-It talks to addresses of strangers, which may be slow or away, and therefore has threads of its own. Several dispatchers may
-deliver at once. One that dies between sending and writing that down has the message sent again, under the same id.
+Receivers may be slow or unreachable, so delivery has its own threads. Several dispatchers may deliver concurrently. A crash
+between sending and recording causes a second delivery under the same id.
 """
 
 import random
@@ -41,7 +41,7 @@ class _Message:
 
 
 class Deliverer:
-    """Sends what is due until it is told to stop; one message at a time to each webhook."""
+    """Sender of due webhook messages; at most one message at a time per webhook."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -49,10 +49,10 @@ class Deliverer:
         self._database = Database(url, pool_size=_AT_ONCE + 1)
         self._wakeup = Wakeup(url)
         self._busy: dict[UUID, threading.Thread] = {}
-        """Who talks to which webhook now."""
+        """Thread that is sending to each webhook."""
 
     def run(self, stop: threading.Event) -> None:
-        """Outages of the database are waited out. Messages that are on their way when it stops are sent again by another."""
+        """Deliver until `stop` is set, waiting out database outages. Messages in flight at the stop are sent again later."""
         if self._settings.secret_key is None:
             log.info("webhooks_not_delivered", because="DSNOT_SECRET_KEY is not set")
             return
@@ -79,7 +79,7 @@ class Deliverer:
             thread.start()
 
     def _work_off(self, first: Due, stop: threading.Event) -> None:
-        """This message, and those that wait for the same webhook, as long as they are taken."""
+        """Send this message and further due ones of the same webhook, until one fails."""
         due: Due | None = first
         try:
             while due is not None and self.deliver(due) and not stop.is_set():
@@ -91,7 +91,7 @@ class Deliverer:
             log.exception("delivery_failed")
 
     def deliver(self, due: Due) -> bool:
-        """Try one message; whether it was taken."""
+        """Attempt to deliver one message and record the outcome; return whether the receiver accepted it."""
         with self._database.begin() as session:
             message = self._message(session, due)
         if message is None:
@@ -111,7 +111,7 @@ class Deliverer:
         return outcome.error is None
 
     def _message(self, session: Session, due: Due) -> _Message | None:
-        """What to send where; None if it is not to be sent any more."""
+        """Return URL, body and secrets of a delivery; None if it must not be sent any more."""
         webhook, delivery = session.get(Webhook, due.webhook_id), session.get(Delivery, due.id)
         if webhook is None or delivery is None or self._settings.secret_key is None:
             return None
@@ -138,7 +138,7 @@ class Deliverer:
         elif outcome.status == GONE:
             what = "gone"
             repository.finish(session, due.id, DeliveryState.FAILED)
-            repository.disable(session, due.webhook_id, "the receiver answered 410: it wants no more messages")
+            repository.disable(session, due.webhook_id, "the receiver answered 410 Gone")
         elif (wait := self._wait(due, outcome)) is None:
             what = "given_up"
             repository.finish(session, due.id, DeliveryState.FAILED)
@@ -149,7 +149,7 @@ class Deliverer:
         log.info("webhook_attempted", delivery=str(due.id), attempt=due.attempt, outcome=what, status=outcome.status)
 
     def _wait(self, due: Due, outcome: Outcome) -> float | None:
-        """Seconds to the next attempt; None after the last. The jitter keeps receivers that came back from being overrun."""
+        """Return the seconds to the next attempt, None after the last. Jitter protects recovering receivers from bursts."""
         schedule = self._settings.webhook_retry_seconds
         if due.tried > len(schedule):
             return None

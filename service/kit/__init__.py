@@ -1,0 +1,1 @@
+"""Small parts without knowledge of jobs: pagination, strict JSON, JSON pointers, quantities, files."""

@@ -1,4 +1,4 @@
-"""Moments as callers write them."""
+"""Date-times in requests."""
 
 from typing import Annotated
 
@@ -6,9 +6,9 @@ from pydantic import AwareDatetime, BeforeValidator
 
 
 def _is_written_out(given: object) -> object:
-    """pydantic takes a number for seconds since 1970, of which the OpenAPI document says nothing."""
+    """Refuse numbers, which pydantic would accept as Unix time although the OpenAPI document does not declare it."""
     if not isinstance(given, str) or "-" not in given[1:]:
-        raise ValueError("must be a moment with its time zone, such as 2026-01-31T12:00:00Z")
+        raise ValueError("must be a date-time with time zone, such as 2026-01-31T12:00:00Z")
     return given
 
 

@@ -1,18 +1,18 @@
-"""JSON pointers (RFC 6901) to what is wrong in a body."""
+"""JSON pointers (RFC 6901) of errors in a request body."""
 
 from collections.abc import Sequence
 
 
 def pointer(location: Sequence[object]) -> str:
-    """The pointer to the value that lies at `location`; of the whole body, the empty string."""
+    """Return the pointer to the value at `location`; the empty string points to the whole body."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in location)
 
 
 def within(body: object, location: Sequence[object], *, missing: bool = False) -> list[object]:
-    """The part of pydantic's `location` that exists in `body`.
+    """Return the steps of pydantic's `location` that exist in `body`.
 
-    pydantic puts names of its own between the user's: the tag of a union's member (`recipe, pattern, n:m, n`), `[key]` for the
-    name of an entry. They are not in the body and fall away. If the error is that something is `missing`, the last step names it.
+    pydantic inserts steps that are not in the body, such as the tag of a union member (`recipe, pattern, n:m, n`) or `[key]` for
+    the name of an entry; they are dropped. If the error is a `missing` field, the last step names it and is kept.
     """
     found: list[object] = []
     here = body

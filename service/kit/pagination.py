@@ -1,4 +1,4 @@
-"""Pages of lists, newest first, and where each ended: opaque to callers, and true however much is added meanwhile."""
+"""Keyset pagination with opaque cursors, newest first; stable under concurrent inserts."""
 
 import base64
 import json
@@ -18,35 +18,36 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Cursor(Generic[Id]):
-    """The creation time and id of a page's last item."""
+    """Creation time and id of a page's last item."""
 
     created_at: datetime
     id: Id
 
     def encode(self) -> str:
+        """Return the cursor as opaque URL-safe text."""
         return base64.urlsafe_b64encode(json.dumps([self.created_at.isoformat(), str(self.id)]).encode()).decode()
 
     @staticmethod
     def decode(text: str) -> "Cursor[UUID]":
-        """Raises InvalidInput if we have not made it."""
+        """Return the cursor of a list with UUIDs. Raises InvalidInput if the text is not one of its cursors."""
         return _decode(text, UUID)
 
     @staticmethod
     def decode_named(text: str) -> "Cursor[str]":
-        """For lists whose items have a word as their id. Raises InvalidInput if we have not made it."""
+        """Return the cursor of a list with alphanumeric ids. Raises InvalidInput if the text is not one of its cursors."""
         return _decode(text, _word)
 
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """Part of a list, and where the next part begins; None at the end."""
+    """One page of a list; `next_cursor` is None on the last."""
 
     items: Sequence[Item]
     next_cursor: str | None
 
 
 def page_of(found: Sequence[Any], limit: int) -> Page[Any]:
-    """The first `limit` rows, each with `created_at` and `id`. Whoever asks for one row more learns that there is a next page."""
+    """Return the first `limit` rows as a page; queries fetch `limit + 1` rows, so that an extra row means a next page."""
     items = found[:limit]
     return Page(items, Cursor(items[-1].created_at, items[-1].id).encode() if len(found) > limit else None)
 
@@ -69,6 +70,6 @@ def _word(text: str) -> str:
 
 
 def refused() -> InvalidInput:
-    """What a cursor is answered with that we have not made for this list."""
-    detail = "is not a cursor of this list; leave it out to begin at its start"
+    """Return the error for a cursor that does not belong to the list."""
+    detail = "is not a cursor of this list; omit it to start from the beginning"
     return InvalidInput(f"cursor {detail}", errors=[{"pointer": "cursor", "detail": detail}])

@@ -1,4 +1,4 @@
-"""Sizes and durations as text, the same in the API's details, the pages, the command line and the reports."""
+"""Formatting of sizes and durations, shared by API, dashboard, command line and reports."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ def size(count: float) -> str:
 
 
 def gib(count: float) -> str:
-    """Return bytes as `1.2 GiB`, the unit in which memory is sold."""
+    """Return bytes as `1.2 GiB`, the usual unit of memory."""
     return f"{count / 2**30:.1f} GiB"
 
 

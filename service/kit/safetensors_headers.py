@@ -1,4 +1,4 @@
-"""Parser of the headers of safetensors files, which may come from anywhere: nothing is used unchecked.
+"""Parser of the headers of safetensors files, which are untrusted: every value is validated.
 
 A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the tensors.
 """
@@ -17,16 +17,16 @@ WIDTHS: Final = {
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
     **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
 }
-"""Bytes of an element. Data types that are not listed are handled as bytes."""
+"""Bytes per element. Data types that are not listed are handled as bytes."""
 
 
 class InvalidHeader(ValueError):
-    """A header that no safetensors file can have."""
+    """Header that violates the safetensors format."""
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A tensor's entry; `start` and `end` are bytes from the end of the header."""
+    """Entry of one tensor; `start` and `end` are byte offsets from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -35,10 +35,10 @@ class TensorEntry:
 
 
 def header_length(first: bytes, file_bytes: int, *, limit: int = MAX_HEADER_BYTES) -> int:
-    """Return the bytes of the JSON header, given the first 8 bytes of the file. Raises InvalidHeader."""
+    """Return the length of the JSON header in bytes, given the first 8 bytes of the file. Raises InvalidHeader."""
     length = int.from_bytes(first[:LENGTH_BYTES], "little")
     if not 2 <= length <= min(file_bytes - LENGTH_BYTES, limit):
-        raise InvalidHeader("its header does not fit in it")
+        raise InvalidHeader("its header length is invalid or larger than the file")
     return length
 
 
@@ -58,7 +58,7 @@ def _entry(name: str, entry: Any) -> TensorEntry:
     try:
         dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     except (ValueError, TypeError, KeyError):
-        raise InvalidHeader(f"its header describes no tensor by {name}") from None
+        raise InvalidHeader(f"its header has an invalid entry {name}") from None
     if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
         raise InvalidHeader(f"its header gives {name} an invalid data type, shape or position")
     if end < start or (dtype in WIDTHS and end - start != _elements(shape) * WIDTHS[dtype]):

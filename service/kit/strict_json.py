@@ -1,4 +1,4 @@
-"""Strict JSON: RFC 8259 with unique names (RFC 7493), and nothing that PostgreSQL or UTF-8 cannot hold."""
+"""Strict JSON: RFC 8259 with unique names (RFC 7493), without text that PostgreSQL or UTF-8 cannot represent."""
 
 import json
 from math import isfinite
@@ -11,7 +11,7 @@ _MAX_DEPTH: Final = 32
 
 
 def parse(body: bytes) -> Any:
-    """The JSON value, by the letter of RFC 8259 and with the names of each object unique (RFC 7493)."""
+    """Return the JSON value of a body, strictly by RFC 8259 and with unique names (RFC 7493). Raises MalformedBody."""
     try:
         return loads(body.decode())
     except RecursionError:
@@ -19,11 +19,11 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise MalformedBody("the body is not UTF-8") from None
     except ValueError as error:
-        raise MalformedBody(f"the body cannot be read: {error}") from None
+        raise MalformedBody(f"the body is not valid JSON: {error}") from None
 
 
 def loads(text: str) -> Any:
-    """Raises ValueError, RecursionError."""
+    """Return the JSON value of a text, as strictly as `parse`. Raises ValueError, RecursionError."""
     return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
@@ -39,7 +39,12 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def check(value: Any, location: tuple[object, ...] = ()) -> None:
-    """Refuse what PostgreSQL or UTF-8 cannot hold, wherever it is, and depths that no body of ours has."""
+    """Check a JSON value at any depth for NUL, lone surrogates and infinite numbers, and its nesting.
+
+    Raises:
+        InvalidInput: text or a number cannot be stored in PostgreSQL or UTF-8.
+        MalformedBody: it is nested deeper than 32 levels.
+    """
     if len(location) > _MAX_DEPTH:
         raise MalformedBody("the body is nested too deeply")
     if isinstance(value, str):

@@ -11,15 +11,15 @@ from service.kit.json_pointer import pointer, within
 
 _MAX_ERRORS: Final = 50
 _PLAINER: Final = {
-    "extra_forbidden": "there is no such field; check its spelling or leave it out",
+    "extra_forbidden": "unknown field; check its spelling or omit it",
     "missing": "is required",
     "too_short": "give at least {min_length}",
 }
-"""What pydantic says in words that do not tell a caller what to do, by the error's type."""
+"""Replacements for pydantic's messages that do not say what to do, by error type."""
 
 
 def errors_of(error: ValidationError, body: object) -> list[dict[str, str]]:
-    """Return the errors of a body that was validated outside of a request."""
+    """Return the errors of a body that was validated outside a request."""
     return field_errors(({**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()), body)
 
 

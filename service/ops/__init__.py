@@ -1,0 +1,1 @@
+"""Operations: start-up checks, liveness, readiness, metrics and `dsnot doctor`."""

@@ -1,4 +1,4 @@
-"""Signs of life for a platform that cannot ask over HTTP: a file that is touched while a process does what it is there for.
+"""Liveness file for processes without HTTP: a process touches it while it works.
 
 `python -m service.ops.liveness` is the health check of such a container.
 """
@@ -12,7 +12,7 @@ _PATIENCE_SECONDS: Final = 60.0
 
 
 def touch(file: Path | None) -> None:
-    """Say that all is well. A file that cannot be written is a sign as well."""
+    """Update the file's modification time; failures are ignored, because a stale file reports them."""
     if file is None:
         return
     try:
@@ -22,7 +22,7 @@ def touch(file: Path | None) -> None:
 
 
 def is_alive(file: Path, *, within_seconds: float = _PATIENCE_SECONDS) -> bool:
-    """Whether it was touched of late."""
+    """Return whether the file was touched within the given time."""
     try:
         return time.time() - file.stat().st_mtime <= within_seconds
     except OSError:
@@ -30,7 +30,7 @@ def is_alive(file: Path, *, within_seconds: float = _PATIENCE_SECONDS) -> bool:
 
 
 def main() -> int:
-    """Exit status 0 if the process that shares our settings is alive."""
+    """Return exit status 0 if the process that touches `DSNOT_ALIVE_FILE` is alive."""
     from service.settings import LivenessSettings
 
     file = LivenessSettings().alive_file

@@ -1,6 +1,6 @@
-"""What every long-running process looks at before it starts: is everything there, and of the right kind?
+"""Start-up checks of every long-running process.
 
-A process that cannot work ends at once with a sentence that names the variable to change. Once it runs, outages are waited out.
+A process with an unusable environment ends at once with a sentence that names the variable. Later outages are waited out.
 """
 
 import os
@@ -23,19 +23,19 @@ from service.storage.artifact_store import ArtifactStore
 log = get_logger(__name__)
 
 _SECONDS: Final = 8.0
-"""For all checks together."""
+"""Timeout of all checks, which run concurrently."""
 
 
 class NotUsable(Exception):
-    """The sentence for whoever starts the process."""
+    """Failed start-up check, with a sentence for the operator."""
 
 
 def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | None = None) -> Settings:
-    """The settings, once logs are in hand and everything they name can be used; otherwise the process ends with status 1.
+    """Configure logs and traces, check the environment and return the settings; a failed check ends the process with status 1.
 
     Args:
-        program: what to call the process in the message.
-        more: further checks, by the variable they are about; each raises NotUsable.
+        program: name of the process in messages.
+        more: further checks by environment variable; each raises NotUsable.
     """
     try:
         settings = get_settings()
@@ -71,7 +71,7 @@ def _problem(future: "Future[None]", seconds: float) -> str | None:
     try:
         future.result(max(seconds, 0))
     except TimeoutError:
-        return "no answer within seconds"
+        return "no answer within 8 s"
     except NotUsable as error:
         return str(error)
     except Exception as error:
@@ -95,7 +95,7 @@ def _check_broker(settings: Settings) -> None:
         url = settings.broker_url.get_secret_value()
         redis.Redis.from_url(url, socket_connect_timeout=4, socket_timeout=4).ping()
     except ValueError as error:
-        raise NotUsable(f"is not an address such as redis://:password@host:6379/0: {error}") from error
+        raise NotUsable(f"is not a URL such as redis://:password@host:6379/0: {error}") from error
     except redis.RedisError as error:
         raise NotUsable(f"the broker cannot be reached: {_reason(error)}") from error
 
@@ -105,13 +105,13 @@ def _check_store(settings: Settings) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what a library says, without secrets."""
+    """Return the first line of a library's error, redacted."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return redacted(lines[0]) if lines else type(error).__name__
 
 
 def _end(program: str, message: str) -> NoReturn:
-    """Without waiting for threads that may hang."""
+    """End the process without waiting for threads that may hang."""
     sys.stderr.write(f"dsnot {program}: {message}\n")
     sys.stderr.flush()
     os._exit(1)

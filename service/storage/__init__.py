@@ -1,0 +1,1 @@
+"""Artifact store: opening, reading, writing, presigning and removal, for folders and buckets."""

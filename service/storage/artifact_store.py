@@ -1,4 +1,4 @@
-"""The artifact store as the service uses it: reading small files, pointing callers at large ones, taking what they upload."""
+"""Artifact store of the service: small reads, presigned URLs for large downloads, streamed uploads."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -22,33 +22,33 @@ _PATIENT: Final[dict[str, Any]] = {
     "client_options": {"connect_timeout": "2s", "timeout": "30s"},
     "retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
 }
-"""For requests that carry a part of a file."""
-_PART: Final = 5 * 1024 * 1024  # bytes; S3 allows none that is smaller, but for the last
+"""Options for uploads, whose requests carry a part of a file."""
+_PART: Final = 5 * 1024 * 1024  # bytes; the minimum of S3 for all parts but the last
 _AT_ONCE: Final = 2
 
 
 class StoreUnavailable(Unavailable):
-    """Its own words stay in the log: they may hold addresses and account names."""
+    """Problem 503: the store fails; only the class of its error is shown, because messages may contain URLs and account names."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"the artifact store does not answer ({type(error).__name__})", retry_after=5)
 
 
 class ArtifactStore:
-    """One place: a local directory, which is created, or a bucket with a prefix."""
+    """Artifact store in a local directory, which is created, or a bucket with a prefix."""
 
     def __init__(self, url: str, public_endpoint: str | None = None) -> None:
-        """`public_endpoint`: where callers reach the store, if they do so under another address than we."""
+        """Open the store; `public_endpoint` is the endpoint that callers use, if it differs from the service's."""
         self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
         self._store = open_at(url, **_REMOTE)
         self._taking = open_at(url, **_PATIENT)
         self._signer = open_for_callers(url, public_endpoint) if public_endpoint else self._store
 
     def read(self, path: str) -> bytes:
-        """A small file.
+        """Return the content of a small file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such file.
             StoreUnavailable: the store does not answer.
         """
         try:
@@ -59,10 +59,10 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def put(self, path: str, content: IO[bytes]) -> None:
-        """Take a file, a few parts of which are in memory at a time. Once this returns, it is not lost.
+        """Write a file durably, with a few parts in memory at a time.
 
         Raises:
-            StoreUnavailable: the store does not take it.
+            StoreUnavailable: the store does not accept it.
         """
         try:
             obstore.put(self._taking, path, content, chunk_size=_PART, max_concurrency=_AT_ONCE)
@@ -73,7 +73,7 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def files_below(self, prefix: str, *, before: datetime) -> Iterator[list[str]]:
-        """The paths of files that were last changed before then, some at a time.
+        """Yield batches of paths of files last changed before `before`.
 
         Raises:
             StoreUnavailable: the store does not answer.
@@ -85,11 +85,11 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def remove_dead_parts(self, prefix: str, *, before: datetime) -> int:
-        """Remove what killed uploads have left that `files_below` does not show; how much it was."""
+        """Remove parts of killed uploads, which `files_below` does not list; return their number."""
         return remove_dead_parts(self._store, prefix, before=before)
 
     def delete(self, path: str) -> None:
-        """Remove one file; that it is gone already is no error.
+        """Remove one file; a missing file is not an error.
 
         Raises:
             StoreUnavailable: the store does not answer, or does not allow it.
@@ -102,7 +102,7 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
-        """Bytes `start` to `end` of a file. Raises as `read`."""
+        """Return bytes `start` to `end` of a file, `end` exclusive. Raises as `read`."""
         try:
             return bytes(obstore.get_range(self._store, path, start=start, end=end)) if end > start else b""
         except FileNotFoundError:
@@ -111,10 +111,10 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def local(self, path: str) -> Path | None:
-        """Where the file lies on this host; None if the store is elsewhere.
+        """Return the file's local path; None if the store is remote.
 
         Raises:
-            FileNotFoundError: it would lie outside the store, or is no file.
+            FileNotFoundError: the path leads outside the store, or is not a file.
         """
         if self._root is None:
             return None
@@ -125,10 +125,10 @@ class ArtifactStore:
         return found
 
     def sign(self, method: str, path: str, seconds: int) -> str:
-        """An address at which the file can be had without credentials for a while.
+        """Return a presigned URL, valid for `seconds`.
 
         Raises:
-            StoreUnavailable: our credentials do not allow that.
+            StoreUnavailable: the store's credentials cannot sign.
         """
         try:
             return str(obstore.sign(self._signer, method, path, timedelta(seconds=seconds)))
@@ -136,7 +136,7 @@ class ArtifactStore:
             raise StoreUnavailable(error) from error
 
     def remove(self, prefix: str) -> int:
-        """Remove all files below a prefix; returns how many there were. None is no error.
+        """Remove all files below a prefix; return their number, which may be 0.
 
         Raises:
             StoreUnavailable: the store does not answer, or does not allow it.

@@ -1,7 +1,7 @@
-"""Multipart uploads that nobody will complete: parts that cost room in an S3 bucket and that no listing of objects shows.
+"""Incomplete multipart uploads of an S3 bucket, whose parts use space and appear in no listing of objects.
 
-A process that is killed leaves them, and so does a retry of the request that opens one. obstore can neither list nor end them;
-botocore can. Google's and Azure's stores drop them by a rule of the bucket, or by themselves.
+Killed processes leave them, and so does a retry of the request that opens one. obstore can neither list nor abort them, so
+botocore does. Google's store removes them by a lifecycle rule, Azure's by itself.
 """
 
 import os
@@ -20,7 +20,7 @@ _TRUE: Final = ("1", "true", "yes", "on", "y")
 
 @dataclass(frozen=True)
 class OpenUpload:
-    """One upload that was begun and neither completed nor aborted; `key` is relative to the store's prefix."""
+    """One upload that is neither completed nor aborted; `key` is relative to the store's prefix."""
 
     key: str
     id: str
@@ -28,7 +28,7 @@ class OpenUpload:
 
 
 class OpenUploads:
-    """Those of one store. For a store that is not S3 there never are any."""
+    """Open multipart uploads of one store; always empty for stores other than S3."""
 
     def __init__(self, store: ObjectStore, *, timeout_seconds: float = 30, retries: int = 3) -> None:
         self._bucket, self._prefix, self._client = "", "", None
@@ -38,7 +38,7 @@ class OpenUploads:
             self._client = _client(self._bucket, timeout_seconds, retries)
 
     def below(self, prefix: str) -> Iterator[OpenUpload]:
-        """Those whose key begins with `prefix` and a slash.
+        """Yield the uploads whose key begins with `prefix` and a slash.
 
         Raises:
             OSError: the store does not answer, or refuses.
@@ -52,7 +52,7 @@ class OpenUploads:
                     yield OpenUpload(found["Key"].removeprefix(self._prefix), found["UploadId"], found["Initiated"])
 
     def abort(self, upload: OpenUpload) -> None:
-        """End one and free its parts; one that is gone already is no error.
+        """Abort an upload and free its parts; a missing upload is not an error.
 
         Raises:
             OSError: the store does not answer, or refuses.
@@ -65,7 +65,7 @@ class OpenUploads:
                 return
 
     def abort_below(self, prefix: str) -> int:
-        """Abort all whose key begins with `prefix` and a slash; how many there were."""
+        """Abort all uploads whose key begins with `prefix` and a slash; return their number."""
         found = list(self.below(prefix))
         for upload in found:
             self.abort(upload)
@@ -74,7 +74,7 @@ class OpenUploads:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Trouble of botocore's, which has a hierarchy of its own, as the OSError that callers of a store expect."""
+    """Convert botocore's exceptions to the OSError that callers of a store expect."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -84,7 +84,7 @@ def _as_os_error() -> Iterator[None]:
 
 
 def _client(bucket: str, timeout_seconds: float, retries: int) -> Any:
-    """With the credentials of AWS's own chain, and the variables in which obstore looks for endpoint and region."""
+    """Return an S3 client with AWS's credential chain, and endpoint and region from the variables that obstore reads."""
     import botocore.session
     from botocore.config import Config
 

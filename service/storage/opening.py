@@ -1,6 +1,6 @@
-"""Opening the artifact store that `DSNOT_ARTIFACT_URL` names, for the service, the dispatcher and the worker alike.
+"""Opening of the artifact store at `DSNOT_ARTIFACT_URL`, for service, dispatcher and worker.
 
-Credentials, endpoint and region come from the environment, as the store's own tools read them: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
+Credentials, endpoint and region come from the provider's own environment variables: `AWS_…`, `GOOGLE_…`, `AZURE_…`.
 """
 
 import os
@@ -21,35 +21,35 @@ _CLIENT: Final = ("allow_http", "allow_invalid_certificates", "proxy_url", "prox
 
 
 def open_at(url: str, **options: Any) -> ObjectStore:
-    """The store at an address: a local folder, which is created, or a bucket, which must exist; `options` are for buckets.
+    """Open the store at a URL: a local folder, which is created, or a bucket, which must exist; `options` apply to buckets.
 
     Raises:
-        StoreNotUsable: the address or the environment does not suffice.
+        StoreNotUsable: the URL or the environment is invalid.
         OSError: the local folder cannot be created.
     """
     if check_url(url).startswith("file:"):
         return from_url(url, mkdir=True, automatic_cleanup=True)
     variables, prefix = _VARIABLES[urlsplit(url).scheme]
     known = {name: os.environ[f"{prefix}{name.upper()}"] for name in _CLIENT if os.environ.get(f"{prefix}{name.upper()}")}
-    if "client_options" in options:  # which would otherwise hide what the environment says of the client
+    if "client_options" in options:  # which would otherwise replace the environment's client options
         options["client_options"] = known | options["client_options"]
     try:
         return from_url(url, **options)
     except BaseError as error:
         reason = str(error).splitlines()[0]
-        raise StoreNotUsable(f"DSNOT_ARTIFACT_URL cannot be opened with what {variables} say: {reason}") from error
+        raise StoreNotUsable(f"DSNOT_ARTIFACT_URL cannot be opened; check {variables}: {reason}") from error
 
 
 def open_for_callers(url: str, endpoint: str) -> ObjectStore:
-    """The same store for signing alone, under the endpoint at which callers reach it.
+    """Open the same store for presigning, at the endpoint that callers use.
 
     Raises:
         StoreNotUsable: the store is not S3, or cannot be opened.
     """
     if not url.startswith("s3:"):
-        raise StoreNotUsable("DSNOT_ARTIFACT_PUBLIC_ENDPOINT is for s3:// alone; unset it")
-    if os.environ.get("AWS_ENDPOINT_URL_S3"):  # it would win over what is said here
+        raise StoreNotUsable("DSNOT_ARTIFACT_PUBLIC_ENDPOINT is for s3:// only; unset it")
+    if os.environ.get("AWS_ENDPOINT_URL_S3"):  # it would take precedence over `endpoint`
         raise StoreNotUsable(
-            "beside DSNOT_ARTIFACT_PUBLIC_ENDPOINT name the store with AWS_ENDPOINT_URL, not AWS_ENDPOINT_URL_S3"
+            "DSNOT_ARTIFACT_PUBLIC_ENDPOINT cannot be combined with AWS_ENDPOINT_URL_S3; set AWS_ENDPOINT_URL instead"
         )
     return open_at(url, endpoint=endpoint, client_options={"allow_http": endpoint.startswith("http:")})

@@ -1,4 +1,4 @@
-"""Removing what lies below a prefix of the artifact store."""
+"""Removal of the files below a prefix of the artifact store."""
 
 import shutil
 from datetime import datetime
@@ -11,24 +11,24 @@ from service.contract import MANIFEST_NAME
 
 
 def remove_below(store: ObjectStore, prefix: str) -> int:
-    """Remove all files below a prefix; how many there were. None is no error.
+    """Remove all files below a prefix; return their number, which may be 0.
 
-    Manifests go first, so that nobody trusts what is half gone.
+    Manifests are removed first, so that a partially removed artifact is never trusted.
 
     Raises:
-        BaseError, OSError: the store's own.
+        BaseError, OSError: the store fails.
     """
     paths = [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch]
     manifests = [path for path in paths if path.rpartition("/")[2] == MANIFEST_NAME]
     obstore.delete(store, manifests)
     obstore.delete(store, [path for path in paths if path not in manifests])
-    if isinstance(store, LocalStore):  # parts of an upload that was killed are not listed
+    if isinstance(store, LocalStore):  # parts of killed uploads are not listed
         shutil.rmtree(Path(str(store.prefix)) / prefix, ignore_errors=True)
     return len(paths)
 
 
 def remove_dead_parts(store: ObjectStore, prefix: str, *, before: datetime) -> int:
-    """Remove what uploads that were killed before then have left in a local store, which no listing shows; how much it was."""
+    """Remove parts that uploads killed before `before` left in a local store, which no listing shows; return their number."""
     if not isinstance(store, LocalStore):
         return 0
     parts = (Path(str(store.prefix)) / prefix).rglob("*#*")

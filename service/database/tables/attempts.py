@@ -1,4 +1,4 @@
-"""Attempts: who works, or worked, on a job, and until when the claim holds."""
+"""Attempts: a worker's claims of jobs, with their leases."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from service.database.engine import Base
 
 
 class Attempt(Base):
-    """One claim of one job, until success, failure, release or loss."""
+    """One claim of one job, until it succeeds, fails, is released or its lease expires."""
 
     __tablename__ = "attempts"
 
@@ -20,12 +20,12 @@ class Attempt(Base):
     worker: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_expires_at: Mapped[datetime]
-    """By the database's clock; a heartbeat moves it."""
+    """Expiry by the database's clock; a heartbeat extends it."""
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     detail: Mapped[str | None]
     swept_at: Mapped[datetime | None]
-    """When all that it had put into the store was removed. An attempt that succeeded is born swept: nothing of it is to go."""
+    """Time at which its files were removed from the store; set at once for an attempt that succeeds, whose files are kept."""
 
     __table_args__ = (
         Index("ix_attempts_lease", "lease_expires_at", postgresql_where=text("ended_at IS NULL")),

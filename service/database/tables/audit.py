@@ -1,4 +1,4 @@
-"""Who did what, and what came of it."""
+"""Audit log."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,9 +10,9 @@ from service.database.engine import Base
 
 
 class AuditEntry(Base):
-    """One request that may change something, of whoever holds a valid key, or one command of whoever runs the service.
+    """One authenticated request that may change something, or one operator command.
 
-    It is written before the request is carried out, so that nothing is done of which nothing is known; the answer completes it.
+    The row is inserted before the request is executed, so that no change goes unrecorded, and completed with the response.
     """
 
     __tablename__ = "audit_entries"
@@ -21,20 +21,20 @@ class AuditEntry(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     tenant: Mapped[str]
     key_id: Mapped[str | None]
-    """None: a command of whoever runs the service."""
+    """Key of the caller; None: an operator command."""
     action: Mapped[str]
-    """The name of the operation in the OpenAPI document, such as `cancel_job`."""
+    """Operation id of the OpenAPI document, such as `cancel_job`."""
     path: Mapped[str]
-    """What it was done to, as in the address."""
+    """Path of the object in the request URL."""
     created: Mapped[str | None]
-    """The address of what came into being."""
+    """URL of the created object."""
     status: Mapped[int | None] = mapped_column(SmallInteger)
-    """Of the answer; None if the service ended before it, or the caller left: then what came of it is for its object to tell."""
+    """HTTP status; None if the service ended or the caller disconnected first, in which case only the object shows the result."""
     problem: Mapped[str | None]
-    """Why it was refused: the problem's type without its prefix."""
+    """Problem type of a refusal, without its prefix."""
     request_id: Mapped[str | None]
     address: Mapped[str | None]
-    """Where the request came from."""
+    """Client address of the request."""
 
     __table_args__ = (
         Index("ix_audit_entries_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),

@@ -1,4 +1,4 @@
-"""Uploaded data sets, and which jobs use them."""
+"""Uploaded data sets, and the jobs that use them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,26 +10,26 @@ from service.database.engine import Base
 
 
 class UploadedDataset(Base):
-    """A text that a tenant has uploaded. Its id follows from its SHA-256, so that a tenant has each text once."""
+    """Text uploaded by a tenant; the id is derived from its SHA-256, so that a tenant stores each text once."""
 
     __tablename__ = "datasets"
 
     upload_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    """Nobody outside knows it. A text that is deleted and uploaded again gets another."""
+    """Internal id; a text that is deleted and uploaded again gets another."""
     tenant: Mapped[str]
     id: Mapped[str]
-    """`ds-…`, by which jobs name it."""
+    """Public id, `ds-…`, that jobs refer to."""
     name: Mapped[str]
-    """For people."""
+    """Display name."""
     sha256: Mapped[str]
     bytes: Mapped[int] = mapped_column(BigInteger)
     documents: Mapped[int] = mapped_column(BigInteger)
     characters: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str]
-    """Of its file in the artifact store. No two uploads have the same, so that nobody removes another's."""
+    """Path in the artifact store, unique per upload, so that a removal never affects another upload."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
-    """Nobody sees it any more; the row goes once the file is gone."""
+    """Time of soft deletion; the row is deleted after the file."""
 
     __table_args__ = (
         Index("uq_datasets_id", "tenant", "id", unique=True, postgresql_where=text("deleted_at IS NULL")),
@@ -40,7 +40,7 @@ class UploadedDataset(Base):
 
 
 class JobDataset(Base):
-    """A job needs a data set, at least until it has ended."""
+    """Use of a data set by a job, which protects the data set until the job has ended."""
 
     __tablename__ = "job_datasets"
 

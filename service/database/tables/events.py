@@ -1,4 +1,4 @@
-"""What happened to each job, in order."""
+"""Job events in sequence."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from service.database.engine import Base
 
 
 class JobEvent(Base):
-    """One thing that happened. `seq` counts from 1 without gaps within a job; a trigger notifies listeners on commit."""
+    """One event of a job. `seq` counts from 1 without gaps; a database trigger notifies listeners on commit."""
 
     __tablename__ = "job_events"
 

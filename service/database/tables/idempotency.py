@@ -1,4 +1,4 @@
-"""What was answered under which key."""
+"""Stored responses of idempotency keys."""
 
 from datetime import datetime
 from typing import Any
@@ -10,14 +10,14 @@ from service.database.engine import Base
 
 
 class KeyedAnswer(Base):
-    """The answer to the one request that was carried out under a tenant's key, byte for byte."""
+    """Response to the request that was executed under a tenant's key, replayed byte for byte."""
 
     __tablename__ = "idempotency_keys"
 
     tenant: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes]
-    """By which a request that is sent again is told from another one."""
+    """Fingerprint of the request, which distinguishes a repetition from reuse of the key."""
     status: Mapped[int] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any]]
     body: Mapped[str]

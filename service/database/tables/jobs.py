@@ -1,4 +1,4 @@
-"""Jobs, and what was measured of each matrix."""
+"""Jobs, tenants' queue bounds, and the figures of each pruned matrix."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,9 @@ _HAS_ARTIFACT = text("artifact_prefix IS NOT NULL AND artifact_removed_at IS NUL
 
 
 class Job(Base):
-    """One request to prune one model. The row is the truth; messages are hints.
+    """One request to prune one model. The row is the source of truth; broker messages are hints.
 
-    A trigger raises `version` and `updated_at` with every update and refuses to change the state of a finished job.
+    A database trigger raises `version` and `updated_at` with every update and rejects forbidden state transitions.
     """
 
     __tablename__ = "jobs"
@@ -31,53 +31,53 @@ class Job(Base):
     labels: Mapped[dict[str, Any]]
     priority: Mapped[int] = mapped_column(SmallInteger)
     device: Mapped[str] = mapped_column(default=ANY_DEVICE, server_default=ANY_DEVICE)
-    """Which workers may take it: a device class, or any."""
+    """Device class of the workers that may claim it, or any."""
     retry_of: Mapped[UUID | None]
-    """The job that this one tries again; its finished blocks can be used."""
+    """Job that this one retries; its finished blocks are reused."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
     fence: Mapped[int] = mapped_column(server_default=text("0"))
-    """Raised by every claim and by everything that takes the job away from its worker."""
+    """Fencing token, incremented by every claim and by every revocation of a lease."""
     attempts_started: Mapped[int] = mapped_column(server_default=text("0"))
     attempts_counted: Mapped[int] = mapped_column(server_default=text("0"))
-    """Without those that a stopping worker gave back."""
+    """Attempts without those that a stopping worker released."""
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
     event_seq: Mapped[int] = mapped_column(server_default=text("0"))
-    """The sequence number of the job's last event."""
+    """Sequence number of the job's last event."""
 
     progress: Mapped[dict[str, Any] | None]
     metrics: Mapped[dict[str, Any] | None]
     work: Mapped[dict[str, Any] | None]
-    """How much there is to do, `service.contract.work`, once an attempt has loaded what it needs."""
+    """Amount of work (`service.contract.work`), known once an attempt has loaded its inputs."""
     error: Mapped[dict[str, Any] | None]
     artifact_prefix: Mapped[str | None]
-    """Where the manifest that readers trust lies; set by the attempt that succeeded."""
+    """Store prefix of the manifest that readers trust; set by the attempt that succeeded."""
     artifact_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    """A queued job may be claimed from then on."""
+    """Earliest time at which a queued job may be claimed."""
     sent_at: Mapped[datetime | None]
-    """When its message was last given to the broker."""
+    """Time at which its message was last sent to the broker."""
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     queue_deadline_at: Mapped[datetime | None]
     run_deadline_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
-    """The deadlines move on by the time spent paused."""
+    """Start of the pause; on resume the deadlines are extended by its length."""
 
     request_id: Mapped[str | None]
-    """Of the request that created it."""
+    """Request id of the request that created it."""
     traceparent: Mapped[str | None]
-    """The span of that request."""
+    """Span of that request."""
 
     artifact_removed_at: Mapped[datetime | None]
-    """Readers are told that it is gone; the files go with the next sweep."""
+    """Time from which readers are refused; the files are removed by the next garbage collection."""
     blocks_removed_at: Mapped[datetime | None]
-    """When the finished blocks were swept, after the job had ended."""
+    """Time at which the finished blocks were removed, after the job had ended."""
     deleted_at: Mapped[datetime | None]
-    """Nobody sees the job any more; the row goes once all its files are gone."""
+    """Time of soft deletion; the row is deleted after all files of the job."""
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),
@@ -103,19 +103,19 @@ class Job(Base):
 
 
 class TenantQueue(Base):
-    """How many unfinished jobs a tenant has at most. Whoever makes one holds the row until the job is there."""
+    """Upper bound of a tenant's unfinished jobs; an insertion locks the row until it has committed the job."""
 
     __tablename__ = "tenant_queues"
 
     tenant: Mapped[str] = mapped_column(primary_key=True)
     unfinished_at_most: Mapped[int] = mapped_column(server_default=text("0"))
-    """As counted, and one more for each job made since; jobs that ended since are still in it."""
+    """Last count plus the jobs created since; jobs that ended since are still included."""
     counted_at: Mapped[datetime] = mapped_column(server_default=text("'-infinity'"))
-    """Once, long ago: never."""
+    """Time of the last count; -infinity: never."""
 
 
 class Layer(Base):
-    """What pruning did to one matrix, in the order of the model. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
+    """Figures of one pruned matrix, in model order. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 
     __tablename__ = "layers"
 

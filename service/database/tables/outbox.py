@@ -1,4 +1,4 @@
-"""Messages that a transaction wants sent: they commit with it and are deleted once the broker has them."""
+"""Transactional outbox: messages commit with their transaction and are deleted once the broker has accepted them."""
 
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,8 @@ from service.database.engine import Base
 
 
 class OutboxMessage(Base):
+    """One message to the broker."""
+
     __tablename__ = "outbox"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -18,7 +20,7 @@ class OutboxMessage(Base):
     payload: Mapped[dict[str, Any]]
     queue: Mapped[str] = mapped_column(default=QUEUE, server_default=QUEUE)
     traceparent: Mapped[str | None]
-    """The span that wanted it sent."""
+    """Span that enqueued the message."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    """Not sent before: a retry waits here."""
+    """Earliest time of sending, which delays retries."""

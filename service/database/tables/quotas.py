@@ -1,4 +1,4 @@
-"""What single tenants may have, where that differs from the settings."""
+"""Per-tenant limits that override the settings."""
 
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from service.database.engine import Base
 
 
 class TenantQuota(Base):
-    """Set by whoever runs the service; None: as the settings say."""
+    """Limits of one tenant, set by the operator; None: the setting's value."""
 
     __tablename__ = "tenant_quotas"
 
@@ -17,6 +17,6 @@ class TenantQuota(Base):
     max_triggers: Mapped[int | None]
     max_webhooks: Mapped[int | None]
     reads_per_minute: Mapped[int | None]
-    """Per key."""
+    """Rate limit per API key."""
     writes_per_minute: Mapped[int | None]
-    """Per key."""
+    """Rate limit per API key."""

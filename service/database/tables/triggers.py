@@ -1,4 +1,4 @@
-"""Triggers, and the log of what fired them. Secrets are not stored: they are derived (`service.triggers.proofs`)."""
+"""Triggers and their log of firings. Secrets are not stored: they are derived (`service.triggers.proofs`)."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from service.database.engine import Base
 
 
 class Trigger(Base):
-    """A job that a tenant has described and that events start."""
+    """Job template of a tenant that events instantiate."""
 
     __tablename__ = "triggers"
 
@@ -25,16 +25,16 @@ class Trigger(Base):
     source: Mapped[str]
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     secret_number: Mapped[int] = mapped_column(server_default=text("1"))
-    """Raised by every rotation; the secret follows from it."""
+    """Version of the secret, from which it is derived; incremented by every rotation."""
     old_secret_until: Mapped[datetime | None]
-    """Until then the secret before holds as well."""
+    """Time until which the previous secret is accepted as well."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (Index("ix_triggers_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),)
 
 
 class Firing(Base):
-    """One event that came for a trigger, and what came of it."""
+    """One event received by a trigger, and its outcome."""
 
     __tablename__ = "trigger_firings"
 
@@ -44,14 +44,14 @@ class Firing(Base):
     event_id: Mapped[str]
     outcome: Mapped[str]
     holds_event: Mapped[bool] = mapped_column(server_default=text("false"))
-    """The event has started its job: while this row is there, it starts no other."""
+    """Whether the event has created its job; while this row exists, a repetition creates none (unique index)."""
     refers_to: Mapped[UUID | None]
-    """The firing that a duplicate repeats or that was replayed; it may be forgotten by now."""
+    """Original firing of a duplicate or replay; it may have been deleted since."""
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """What the sender was answered instead of a job."""
+    """Problem document returned to the sender instead of a job."""
     event: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """What placeholders see; null for a duplicate."""
+    """Event as placeholders see it; null for a duplicate."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (

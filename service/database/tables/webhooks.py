@@ -1,7 +1,7 @@
-"""Webhooks, what is to be told to them, and how that went.
+"""Webhook subscriptions, their deliveries and delivery attempts.
 
-A database trigger writes the deliveries in the transaction that writes the event, whoever writes it. Secrets are not stored: they
-are derived (`service.webhooks.signing`).
+A database trigger inserts the deliveries in the transaction that inserts the event. Secrets are not stored: they are derived
+(`service.webhooks.signing`).
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from service.database.engine import Base
 
 
 class Webhook(Base):
-    """An address that a tenant wants told of events."""
+    """Subscription of a URL to a tenant's job events."""
 
     __tablename__ = "webhooks"
 
@@ -25,9 +25,9 @@ class Webhook(Base):
     description: Mapped[str]
     events: Mapped[list[str]] = mapped_column(ARRAY(String))
     secret_number: Mapped[int] = mapped_column(server_default=text("1"))
-    """Raised by every rotation; the secret follows from it."""
+    """Version of the secret, from which it is derived; incremented by every rotation."""
     old_secret_until: Mapped[datetime | None]
-    """Until then messages are signed with the secret before as well."""
+    """Time until which messages are signed with the previous secret as well."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     disabled_at: Mapped[datetime | None]
     disabled_because: Mapped[str | None]
@@ -36,7 +36,7 @@ class Webhook(Base):
 
 
 class Delivery(Base):
-    """One message to one webhook. Its id is the message's: a receiver that has seen it may ignore it."""
+    """One message to one webhook; its id is the `webhook-id` by which receivers deduplicate."""
 
     __tablename__ = "webhook_deliveries"
 
@@ -45,16 +45,16 @@ class Delivery(Base):
     type: Mapped[str]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     seq: Mapped[int | None]
-    """Number of the job's event."""
+    """Sequence number of the job's event."""
     body: Mapped[str | None]
-    """What is sent, byte for byte the same in every attempt; written by the first."""
+    """Body, written by the first attempt and identical in all."""
     state: Mapped[str] = mapped_column(default=DeliveryState.PENDING, server_default=DeliveryState.PENDING)
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     tries_left_from: Mapped[int] = mapped_column(server_default=text("0"))
-    """How many attempts there had been when it was last asked for: the schedule begins anew there."""
+    """Number of attempts before the last replay, from which the retry schedule restarts."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    """While an attempt goes on: when it is taken for lost."""
+    """Time of the next attempt; during an attempt, the expiry of its lease."""
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -65,7 +65,7 @@ class Delivery(Base):
 
 
 class DeliveryAttempt(Base):
-    """One try, as the log of deliveries shows it."""
+    """One delivery attempt, as shown in the delivery log."""
 
     __tablename__ = "webhook_attempts"
 
@@ -74,5 +74,5 @@ class DeliveryAttempt(Base):
     ended_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seconds: Mapped[float]
     status: Mapped[int | None]
-    """What the receiver answered; null if it did not."""
+    """HTTP status of the receiver; null without a response."""
     error: Mapped[str | None]

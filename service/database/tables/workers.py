@@ -1,4 +1,4 @@
-"""Workers: which processes take jobs, on what, and when they last gave a sign of life."""
+"""Worker processes: device, memory, versions and last heartbeat."""
 
 from datetime import datetime
 from typing import Any
@@ -10,25 +10,25 @@ from service.database.engine import Base
 
 
 class Worker(Base):
-    """One `python -m worker`. What it works on is the open attempt that names it."""
+    """One `python -m worker` process. Its current job is that of the open attempt that names it."""
 
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    """Host and process."""
+    """Host and process id."""
     host: Mapped[str]
     device: Mapped[str]
-    """A device class."""
+    """Device class."""
     device_name: Mapped[str]
     device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    """None on a CPU, whose memory is the host's."""
+    """Memory of the GPU; None on a CPU, which uses the host's."""
     host_memory_bytes: Mapped[int] = mapped_column(BigInteger)
     used_memory_bytes: Mapped[int] = mapped_column(BigInteger)
-    """Resident memory of all its processes."""
+    """Resident memory of all processes of the worker."""
     free_disk_bytes: Mapped[int] = mapped_column(BigInteger)
-    """Where scratch and caches lie."""
+    """Free space of the disk with scratch and caches."""
     versions: Mapped[dict[str, Any]]
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    """By the database's clock."""
+    """Time of the last heartbeat, by the database's clock."""
     stopped_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""What a check found, and running checks so that one that hangs or fails does not stop the others."""
+"""Findings of checks, and their concurrent execution with a timeout."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,10 +10,12 @@ from typing import Final
 from service.logging import redacted
 
 _SECONDS: Final = 5.0
-"""For all checks together, which run at once."""
+"""Timeout of all checks, which run concurrently."""
 
 
 class Verdict(StrEnum):
+    """Severity of a finding."""
+
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
@@ -21,39 +23,42 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check."""
+    """Result of one check."""
 
     check: str
     verdict: Verdict
     found: str
     remedy: str = ""
-    """What to do about it; empty if all is well."""
+    """Remedy; empty if the verdict is ok."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to look at: `look` returns what it found, or raises."""
+    """One check: `look` returns a finding or raises."""
 
     name: str
     look: Callable[[], Finding]
     remedy: str
-    """What to do if it raises."""
+    """Remedy if `look` raises or hangs."""
 
 
 def ok(check: str, found: str) -> Finding:
+    """Return a finding without a problem."""
     return Finding(check, Verdict.OK, found)
 
 
 def warn(check: str, found: str, remedy: str) -> Finding:
+    """Return a finding that does not stop jobs."""
     return Finding(check, Verdict.WARN, found, remedy)
 
 
 def fail(check: str, found: str, remedy: str) -> Finding:
+    """Return a finding that needs repair."""
     return Finding(check, Verdict.FAIL, found, remedy)
 
 
 def carry_out(checks: Sequence[Check]) -> list[Finding]:
-    """A finding for each, in their order, within seconds."""
+    """Run all checks concurrently and return their findings in order; one that hangs or raises is a failed finding."""
     threads = ThreadPoolExecutor(len(checks) or 1, thread_name_prefix="doctor")
     until = monotonic() + _SECONDS
     running = [(check, threads.submit(check.look)) for check in checks]

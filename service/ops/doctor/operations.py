@@ -1,4 +1,4 @@
-"""Looking a whole deployment over."""
+"""Examination of a whole deployment."""
 
 from service.database.engine import Database
 from service.ops.doctor import servers, work
@@ -7,7 +7,7 @@ from service.settings import Settings
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """What every check found, in the order in which things depend on each other."""
+    """Return the findings of all checks, dependencies first."""
     database = Database(settings.database_url.get_secret_value(), pool_size=6, answer_seconds=2.0)
     try:
         return carry_out([*servers.checks(settings, database), *work.checks(settings, database)])

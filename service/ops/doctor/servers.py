@@ -20,12 +20,17 @@ _SKEW_SECONDS: Final = 5.0
 
 
 def checks(settings: Settings, database: Database) -> list[Check]:
+    """Return the checks of the servers, dependencies first."""
     return [
         Check("database", lambda: _database(database), "start PostgreSQL, or correct DSNOT_DATABASE_URL"),
         Check("schema", lambda: _schema(settings), "run `dsnot migrate`"),
         Check("clock", lambda: _clock(database), "see the check of the database"),
         Check("broker", lambda: _broker(settings), "start Valkey or Redis, or correct DSNOT_BROKER_URL"),
-        Check("artifact store", lambda: _store(settings), "correct DSNOT_ARTIFACT_URL, or the store's own variables"),
+        Check(
+            "artifact store",
+            lambda: _store(settings),
+            "correct DSNOT_ARTIFACT_URL, or the store's credentials and endpoint variables",
+        ),
     ]
 
 
@@ -47,15 +52,15 @@ def _schema(settings: Settings) -> Finding:
 
 
 def _clock(database: Database) -> Finding:
-    """Leases go by the database's clock alone; presigned addresses do not."""
+    """Compare this host's clock with the database's. Leases use the database's clock alone; presigned URLs use the host's."""
     with database.begin() as session:
         now = repository.server(session).now
     seconds = abs((datetime.now(UTC) - now).total_seconds())
     if seconds > _SKEW_SECONDS:
         return warn(
-            "clock", f"{seconds:.0f} s apart from the database's", "synchronise this host's clock; presigned downloads fail"
+            "clock", f"differs from the database's by {seconds:.0f} s", "synchronise this host's clock; presigned downloads fail"
         )
-    return ok("clock", f"{seconds:.1f} s apart from the database's")
+    return ok("clock", f"differs from the database's by {seconds:.1f} s")
 
 
 def _broker(settings: Settings) -> Finding:
@@ -63,23 +68,29 @@ def _broker(settings: Settings) -> Finding:
     info: dict[str, Any] = client.info()
     waiting = sum(int(client.llen(queue)) for queue in QUEUES.values())
     policy = info.get("maxmemory_policy", "noeviction")
-    found = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}, {waiting} messages wait"
+    found = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}, {waiting} messages queued"
     if policy != "noeviction":
-        remedy = "set maxmemory-policy noeviction: messages are dropped now, and jobs start later than they could"
+        remedy = "set maxmemory-policy noeviction: evicted messages delay jobs until they are sent again"
         return fail("broker", f"{found}, maxmemory-policy {policy}", remedy)
     if not info.get("aof_enabled"):
-        return warn("broker", f"{found}, not append-only", "set appendonly yes; lost messages are sent again, but later")
+        return warn(
+            "broker",
+            f"{found}, not append-only",
+            "set appendonly yes: messages lost in a restart delay jobs until they are sent again",
+        )
     return ok("broker", found)
 
 
 def _store(settings: Settings) -> Finding:
-    """Write, read and remove something, and sign an address where that is needed."""
+    """Write, read and remove an object, and presign a URL if the store is remote."""
     key, content = f"doctor/{uuid4()}", b"dsnot doctor"
     store = open_at(settings.artifact_url)
     obstore.put(store, key, content)
     try:
         if bytes(obstore.get(store, key).bytes()) != content:
-            return fail("artifact store", "gives back other bytes than were put", "do not use this store")
+            return fail(
+                "artifact store", "a read returned other bytes than were written", "use another store in DSNOT_ARTIFACT_URL"
+            )
     finally:
         obstore.delete(store, key)
     place = settings.artifact_url.partition(":")[0]

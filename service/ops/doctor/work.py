@@ -1,4 +1,4 @@
-"""Checks of what gets the jobs done: folders, dispatcher, workers, queue."""
+"""Checks of folders, dispatcher, workers, queue and webhooks."""
 
 import fcntl
 import shutil
@@ -22,6 +22,7 @@ _STUCK_SECONDS: Final = 600.0
 
 
 def checks(settings: Settings, database: Database) -> list[Check]:
+    """Return the checks of what runs the jobs."""
     return [
         Check("model root", lambda: _model_root(settings.model_root), "correct DSNOT_MODEL_ROOT"),
         Check("cache", lambda: _cache(settings.cache_dir), "correct DSNOT_CACHE_DIR"),
@@ -34,21 +35,23 @@ def checks(settings: Settings, database: Database) -> list[Check]:
 
 def _model_root(folder: Path) -> Finding:
     if not folder.is_dir():
-        return warn("model root", f"{folder} is no folder here", "make it, unless only the workers have local models")
+        return warn(
+            "model root", f"{folder} is not a folder on this host", "create it, unless only the workers have local models"
+        )
     models = sum(1 for _ in folder.rglob("config.json"))
     return ok("model root", f"{models} local models")
 
 
 def _cache(folder: Path) -> Finding:
-    """As a worker on this host would use it."""
+    """Check that a worker on this host can write and lock files in the folder, and its free space."""
     if not folder.is_dir():
-        return warn("cache", f"{folder} is no folder here", "make it, unless workers run on other hosts only")
+        return warn("cache", f"{folder} is not a folder on this host", "create it, unless workers run on other hosts only")
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     free = shutil.disk_usage(folder).free
     found = f"{size(free)} free"
     if free < _FREE_BYTES:
-        return warn("cache", found, "free some: a job needs its model's size twice")
+        return warn("cache", found, "free disk space: a job needs twice the size of its model")
     return ok("cache", found)
 
 
@@ -56,11 +59,9 @@ def _dispatcher(database: Database) -> Finding:
     with database.begin() as session:
         unsent = backlogs.outbox(session)
     if unsent.oldest_seconds > _LATE_SECONDS:
-        found = f"a message has waited for {unsent.oldest_seconds:.0f} s to be sent"
-        return fail(
-            "dispatcher", found, "start one: python -m service.dispatcher; if one runs, look at its log and at the broker"
-        )
-    return ok("dispatcher", "messages are sent")
+        found = f"the oldest unsent message is {unsent.oldest_seconds:.0f} s overdue"
+        return fail("dispatcher", found, "start one: python -m service.dispatcher; if one runs, check its log and the broker")
+    return ok("dispatcher", "no message is overdue")
 
 
 def _known(settings: Settings, database: Database) -> list[Occupation]:
@@ -73,10 +74,14 @@ def _workers(settings: Settings, database: Database) -> Finding:
     known = _known(settings, database)
     alive = [each.worker for each in known if each.is_alive]
     if not alive:
-        return fail("workers", "none is alive", "start one: python -m worker")
+        return fail("workers", "no worker is alive", "start one: python -m worker")
     found = ", ".join(f"{worker.id} on {worker.device_name}" for worker in alive)
     if len(alive) < len(known):
-        return warn("workers", f"{found}; {len(known) - len(alive)} silent", "look at the logs of the silent: `dsnot workers`")
+        return warn(
+            "workers",
+            f"{found}; {len(known) - len(alive)} silent",
+            "check the logs of the silent workers, listed by `dsnot workers`",
+        )
     others = {worker.versions.get("dsnot") for worker in alive} - {version("dsnot")}
     if others:
         return warn("workers", f"{found}; of version {', '.join(map(str, others))}", "finish the deployment")
@@ -88,7 +93,7 @@ def _queue(settings: Settings, database: Database) -> Finding:
     with database.begin() as session:
         waiting = {device: backlog for device, backlog in backlogs.claimable(session).items() if backlog.count}
     if not waiting:
-        return ok("queue", "nothing waits")
+        return ok("queue", "no job waits")
     found = ", ".join(
         f"{each.count} for {device}, the oldest for {each.oldest_seconds:.0f} s" for device, each in waiting.items()
     )
@@ -100,9 +105,9 @@ def _queue(settings: Settings, database: Database) -> Finding:
         for wish in wants_served_by(DeviceClass(each.worker.device))
     }
     if missing := set(waiting) - served:
-        return fail("queue", found, f"start a worker for {', '.join(sorted(missing))}, or cancel the jobs that want one")
+        return fail("queue", found, f"start a worker for {', '.join(sorted(missing))}, or cancel the jobs that require it")
     if any(device in idle and each.oldest_seconds > _STUCK_SECONDS for device, each in waiting.items()):
-        return fail("queue", f"{found}, and a worker is idle", "look at the logs of dispatcher and workers, and at the broker")
+        return fail("queue", f"{found}, and a worker is idle", "check the logs of dispatcher and workers, and the broker")
     return ok("queue", found)
 
 
@@ -110,6 +115,6 @@ def _webhooks(database: Database) -> Finding:
     with database.begin() as session:
         overdue = backlogs.webhooks(session)
     if overdue.oldest_seconds > _LATE_SECONDS:
-        found = f"{overdue.count} messages wait, the oldest for {overdue.oldest_seconds:.0f} s"
+        found = f"{overdue.count} messages overdue, the oldest by {overdue.oldest_seconds:.0f} s"
         return fail("webhooks", found, "start a dispatcher, with the same DSNOT_SECRET_KEY as the service")
-    return ok("webhooks", "messages are sent")
+    return ok("webhooks", "no message is overdue")

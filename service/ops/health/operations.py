@@ -1,4 +1,4 @@
-"""Is everything there that the service needs? Each answer comes within seconds, whatever hangs."""
+"""Readiness checks of database, broker and artifact store, with a timeout."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,20 +19,20 @@ _SECONDS: Final = 2.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """About one dependency."""
+    """Result of one dependency's check."""
 
     ok: bool
     detail: str
 
 
 class SchemaUnfit(Exception):
-    """This version of the service cannot run on the database's schema."""
+    """Incompatibility of the database's schema with this version of the service."""
 
 
 class Readiness:
-    """Checks in threads of their own: one that hangs delays neither the answer nor other requests.
+    """Checks in a thread pool, so that a hanging one delays neither the answer nor other requests.
 
-    The threads are few. While they all hang, later checks wait for one in vain and count as failed, which is right.
+    The pool is small: while all its threads hang, later checks time out and count as failed.
     """
 
     def __init__(self, checks: Mapping[str, Callable[[], None]]) -> None:
@@ -40,17 +40,18 @@ class Readiness:
         self._threads = ThreadPoolExecutor(2 * len(checks), thread_name_prefix="readiness")
 
     def check(self) -> dict[str, Verdict]:
-        """A verdict for each dependency, within `_SECONDS` for all together."""
+        """Return a verdict per dependency, within `_SECONDS` in total."""
         began = monotonic()
         running = {name: self._threads.submit(check) for name, check in self._checks.items()}
         return {name: _verdict(name, future, began + _SECONDS - monotonic()) for name, future in running.items()}
 
     def close(self) -> None:
+        """Stop the threads without waiting."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def readiness_of(settings: Settings, store: ArtifactStore, queue: Queue) -> Readiness:
-    """The checks of a service with these dependencies."""
+    """Return the readiness checks of a service."""
     return Readiness(
         {
             "database": lambda: _check_database(settings.database_url.get_secret_value()),
@@ -68,7 +69,7 @@ def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
         return Verdict(False, "no answer in time")
     except SchemaUnfit as error:
         return Verdict(False, str(error))
-    except Exception as error:  # whatever it is, the dependency cannot be used
+    except Exception as error:  # any failure means that the dependency is unusable
         log.warning("not_ready", dependency=name, error=type(error).__name__, detail=str(error))
         return Verdict(False, f"unusable ({type(error).__name__})")
     return Verdict(True, "ready")

@@ -1,4 +1,4 @@
-"""Health as the API shows it."""
+"""Response models of the health routes."""
 
 from typing import Literal, Self
 
@@ -8,16 +8,20 @@ from service.ops.health.operations import Verdict
 
 
 class Alive(BaseModel):
+    """Liveness of the service process."""
+
     status: Literal["alive"] = "alive"
 
 
 class DependencyView(BaseModel):
+    """Readiness of one dependency."""
+
     ok: bool
     detail: str
 
 
 class ReadinessView(BaseModel):
-    """Whether requests can be served, dependency by dependency."""
+    """Readiness of the service, with each dependency."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,5 +41,6 @@ class ReadinessView(BaseModel):
 
     @classmethod
     def of(cls, verdicts: dict[str, Verdict]) -> Self:
+        """Return the view of the verdicts by dependency."""
         parts = {name: DependencyView(ok=verdict.ok, detail=verdict.detail) for name, verdict in verdicts.items()}
         return cls(ready=all(part.ok for part in parts.values()), **parts)

@@ -1,0 +1,1 @@
+"""Prometheus metrics from the database, and their HTTP port."""

@@ -1,4 +1,4 @@
-"""What only the database knows, looked up when Prometheus asks, at most once in some seconds however many ask."""
+"""Prometheus collector of figures from the database, read on scrape and cached for five seconds."""
 
 import threading
 import time
@@ -25,12 +25,12 @@ _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 _KEEP_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 4.0
-"""Of the database. Who asked has had an answer long before; the next one finds the look-up's result."""
+"""Timeout of the database. The scrape is answered earlier; the next one gets the result of a late query."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at the database."""
+    """Figures of one read of the database."""
 
     jobs: Mapping[str, JobCounts]
     claimable: Mapping[str, Backlog]
@@ -38,11 +38,11 @@ class Snapshot:
     webhooks: Backlog
     leases: Leases
     workers: Mapping[tuple[str, str], int]
-    """By state and device."""
+    """Number of workers by state and device class."""
 
 
 class DatabaseCollector(Collector):
-    """Says `dsnot_database_up 0` and nothing else while the database does not answer: old figures would look like new ones."""
+    """Collector that reports only `dsnot_database_up 0` while the database does not answer, because old figures would mislead."""
 
     def __init__(self, settings: Settings) -> None:
         self._silent_seconds = settings.lease_seconds
@@ -54,24 +54,26 @@ class DatabaseCollector(Collector):
         self._looked_at = 0.0
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing, so that registering does not look."""
+        """Return no metrics, so that registration does not query the database."""
         return []
 
     def collect(self) -> Iterable[Metric]:
+        """Yield the metrics of the latest snapshot."""
         try:
             snapshot = self._latest_look().result(_WAIT_SECONDS)
         except TimeoutError:
             snapshot = None
-        yield _gauge("dsnot_database_up", "Whether the database answers.", {(): snapshot is not None})
+        yield _gauge("dsnot_database_up", "1 if the database answers, else 0.", {(): snapshot is not None})
         if snapshot is not None:
             yield from _metrics(snapshot)
 
     def close(self) -> None:
+        """Stop the thread and close the pool."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._database.close()
 
     def _latest_look(self) -> "Future[Snapshot | None]":
-        """The look that goes on, or the last if it is fresh, or a new one."""
+        """Return the running query, the last one if its result is fresh, or a new one."""
         with self._lock:
             is_fresh = time.monotonic() - self._looked_at < _KEEP_SECONDS
             if self._look is None or (self._look.done() and not is_fresh):
@@ -94,7 +96,7 @@ class DatabaseCollector(Collector):
                     repository.leases(session),
                     {(str(state), str(device)): count for (state, device), count in counts.items()},
                 )
-        except Exception as error:  # whatever it is, there are no figures
+        except Exception as error:  # any failure means that there are no figures
             log.warning("metrics_unavailable", error=type(error).__name__)
             return None
 
@@ -104,17 +106,26 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge("dsnot_jobs", "Jobs by state.", {(state,): n.total for state, n in jobs}, "state")
     ended = {(state,): n.recent for state, n in jobs}
     yield _gauge("dsnot_jobs_ended_last_hour", "Jobs that ended within the last hour, by state.", ended, "state")
-    yield _gauge("dsnot_queue_jobs", "Jobs a worker could take now.", {(d,): n.count for d, n in waiting}, "device")
+    yield _gauge(
+        "dsnot_queue_jobs",
+        "Jobs that a worker could claim now, by requested device class.",
+        {(d,): n.count for d, n in waiting},
+        "device",
+    )
     ages = {(device,): n.oldest_seconds for device, n in waiting}
-    yield _gauge("dsnot_queue_oldest_seconds", "For how long the oldest job could have been taken.", ages, "device")
-    yield _gauge("dsnot_outbox_messages", "Messages that are due and not sent.", {(): seen.outbox.count})
-    yield _gauge("dsnot_outbox_oldest_seconds", "For how long the oldest of them is due.", {(): seen.outbox.oldest_seconds})
+    yield _gauge(
+        "dsnot_queue_oldest_seconds", "Age of the oldest claimable job in seconds, by requested device class.", ages, "device"
+    )
+    yield _gauge("dsnot_outbox_messages", "Outbox messages that are due and not sent.", {(): seen.outbox.count})
+    yield _gauge(
+        "dsnot_outbox_oldest_seconds", "Age of the oldest due outbox message in seconds.", {(): seen.outbox.oldest_seconds}
+    )
     overdue = {(): seen.webhooks.oldest_seconds}
-    yield _gauge("dsnot_webhook_messages", "Messages to webhooks that are due.", {(): seen.webhooks.count})
-    yield _gauge("dsnot_webhook_oldest_seconds", "For how long the oldest of them is due.", overdue)
-    yield _gauge("dsnot_attempts_open", "Attempts under way.", {(): seen.leases.open})
-    yield _gauge("dsnot_leases_past_due", "Attempts under way whose lease has run out.", {(): seen.leases.past_due})
-    yield _gauge("dsnot_workers", "Workers by state and device, for a day after they stopped.", seen.workers, "state", "device")
+    yield _gauge("dsnot_webhook_messages", "Webhook messages that are due and not sent.", {(): seen.webhooks.count})
+    yield _gauge("dsnot_webhook_oldest_seconds", "Age of the oldest due webhook message in seconds.", overdue)
+    yield _gauge("dsnot_attempts_open", "Open attempts.", {(): seen.leases.open})
+    yield _gauge("dsnot_leases_past_due", "Open attempts whose lease has expired.", {(): seen.leases.past_due})
+    yield _gauge("dsnot_workers", "Workers by state and device class; stopped ones for a day.", seen.workers, "state", "device")
 
 
 def _gauge(name: str, text: str, values: Mapping[_Labels, float], *labels: str) -> Metric:

@@ -1,4 +1,4 @@
-"""A port for Prometheus, for the processes that answer no HTTP otherwise."""
+"""Prometheus port of the processes that serve no other HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from service.settings import Settings
 
 
 class PortNotUsable(Exception):
-    """The sentence for whoever starts the process."""
+    """Start-up error: the metrics port cannot be opened."""
 
 
 @contextmanager
 def exposed(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
-    """Meanwhile everything of the registry can be read at `DSNOT_METRICS_PORT`, if that is set.
+    """Serve the registry at `DSNOT_METRICS_PORT` while the body runs, if the variable is set.
 
     Raises:
-        PortNotUsable: the port is somebody else's, or there is no such address here.
+        PortNotUsable: the port is in use, or the host has no such address.
     """
     if settings.metrics_port is None:
         yield
@@ -26,7 +26,7 @@ def exposed(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
         server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
     except OSError as error:
         place = f"{settings.metrics_host}:{settings.metrics_port}"
-        raise PortNotUsable(f"DSNOT_METRICS_PORT: {place} cannot be listened at: {error.strerror}") from error
+        raise PortNotUsable(f"DSNOT_METRICS_PORT: cannot listen at {place}: {error.strerror}") from error
     try:
         yield
     finally:

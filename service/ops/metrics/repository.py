@@ -1,4 +1,4 @@
-"""SQL of what the metrics say about all jobs, of all tenants."""
+"""SQL of the metrics over the jobs of all tenants."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ RECENT_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True)
 class JobCounts:
-    """Of one state."""
+    """Number of jobs in one state."""
 
     total: int
     recent: int
-    """Of those, how many ended within `RECENT_SECONDS`."""
+    """Number of these that ended within `RECENT_SECONDS`."""
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits in one queue; 0 seconds where nothing does."""
+    """Length of one queue and age of its oldest entry; 0 seconds if it is empty."""
 
     count: int
     oldest_seconds: float
@@ -39,15 +39,15 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Leases:
-    """Of attempts that have not ended."""
+    """Number of open attempts."""
 
     open: int
     past_due: int
-    """Those that a dispatcher should have taken away by now."""
+    """Number of these whose lease has expired."""
 
 
 def jobs_by_state(session: Session) -> Mapping[str, JobCounts]:
-    """Every state, in one pass over the jobs."""
+    """Return the counts of every state, in one pass over the jobs."""
     recent = func.count().filter(Job.finished_at > in_seconds(-RECENT_SECONDS))
     statement = select(Job.state, func.count(), recent).where(Job.deleted_at.is_(None)).group_by(Job.state)
     found = {state: JobCounts(total, ended) for state, total, ended in session.execute(statement)}
@@ -55,7 +55,7 @@ def jobs_by_state(session: Session) -> Mapping[str, JobCounts]:
 
 
 def claimable(session: Session) -> Mapping[str, Backlog]:
-    """Per wanted device: the jobs that a worker could take now, and for how long the oldest could have been taken."""
+    """Return, per requested device class, the jobs that a worker could claim now."""
     statement = (
         select(Job.device, func.count(), _age(Job.available_at))
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
@@ -66,21 +66,21 @@ def claimable(session: Session) -> Mapping[str, Backlog]:
 
 
 def outbox(session: Session) -> Backlog:
-    """The messages that are due and were not sent."""
+    """Return the outbox messages that are due and not yet sent."""
     statement = select(func.count(), func.coalesce(_age(OutboxMessage.due_at), 0)).where(OutboxMessage.due_at <= func.now())
     count, age = session.execute(statement).one()
     return Backlog(count, float(age))
 
 
 def webhooks(session: Session) -> Backlog:
-    """The messages to webhooks that should be on their way."""
+    """Return the webhook messages that are due and not yet sent."""
     due = Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now()
     count, age = session.execute(select(func.count(), func.coalesce(_age(Delivery.next_attempt_at), 0)).where(*due)).one()
     return Backlog(count, float(age))
 
 
 def leases(session: Session) -> Leases:
-    """Attempts under way, and those of them whose worker has not renewed its claim."""
+    """Return the number of open attempts, and of those with an expired lease."""
     overdue = func.count().filter(Attempt.lease_expires_at < func.now(), Job.state.in_(HELD_STATES))
     statement = select(func.count(), overdue).join(Job, Job.id == Attempt.job_id).where(Attempt.ended_at.is_(None))
     count, past_due = session.execute(statement).one()
@@ -88,5 +88,5 @@ def leases(session: Session) -> Leases:
 
 
 def _age(since: InstrumentedAttribute[datetime]) -> ColumnElement[Decimal]:
-    """Seconds since the earliest; NULL where there is none."""
+    """Return the seconds since the earliest time; NULL without rows."""
     return type_coerce(func.extract("epoch", func.now() - func.min(since)), Numeric())

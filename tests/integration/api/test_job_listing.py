@@ -69,7 +69,7 @@ def test_a_cursor_belongs_to_its_order(api: httpx.Client, database: Database, or
             assert answer.status_code == 200
         else:
             assert problem(answer) == (422, "invalid-input", ["cursor"])
-            assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
+            assert "is not a cursor of this list; omit it to start from the beginning" in answer.text
 
 
 def test_an_unknown_order_is_refused(api: httpx.Client) -> None:

@@ -152,4 +152,4 @@ def test_unsent_webhook_messages_point_to_the_dispatcher(well: Settings, databas
     with database.begin() as session:
         session.execute(update(Delivery).values(next_attempt_at=func.now() - timedelta(seconds=90)))
     assert failures(well) == {"webhooks": "start a dispatcher, with the same DSNOT_SECRET_KEY as the service"}
-    assert findings(well)["webhooks"].found.startswith("1 messages wait, the oldest for 9")
+    assert findings(well)["webhooks"].found.startswith("1 messages overdue, the oldest by 9")

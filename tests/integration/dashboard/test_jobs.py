@@ -94,7 +94,7 @@ def test_a_cursor_of_another_order_is_refused_with_a_message(visitor: httpx.Clie
     cursor = dict(parse_qsl(urlsplit(link(Parsed(visitor.get("/jobs?sort=model").text), "older")).query))["cursor"]
     answer = visitor.get("/jobs", params={"sort": "state", "cursor": cursor})
     assert answer.status_code == 422
-    assert "is not a cursor of this list; leave it out to begin at its start" in answer.text
+    assert "is not a cursor of this list; omit it to start from the beginning" in answer.text
 
 
 def test_a_search_for_markup_is_rendered_as_text(visitor: httpx.Client, database: Database) -> None:

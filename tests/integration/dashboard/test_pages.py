@@ -195,7 +195,7 @@ def test_only_actions_allowed_by_the_state_are_offered(
 def test_not_found_is_a_page_for_browsers_else_a_problem(visitor: httpx.Client, path: str) -> None:
     page = visitor.get(path)
     assert page.status_code == 404
-    assert "There is no such thing" in page.text
+    assert "Not found" in page.text
     other = visitor.get(path, headers={"Accept": "application/json"})
     assert (other.status_code, other.headers["content-type"]) == (404, "application/problem+json")
 

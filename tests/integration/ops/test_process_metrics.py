@@ -74,4 +74,4 @@ def test_a_port_in_use_is_named_at_startup(module: str, settings: Settings) -> N
             check=False,
         )
     assert done.returncode == 1
-    assert f"DSNOT_METRICS_PORT: 127.0.0.1:{port} cannot be listened at" in done.stderr.splitlines()[-1]
+    assert f"DSNOT_METRICS_PORT: cannot listen at 127.0.0.1:{port}" in done.stderr.splitlines()[-1]

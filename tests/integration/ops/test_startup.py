@@ -39,10 +39,10 @@ def nowhere() -> str:
 WRONG: dict[str, tuple[str, Callable[[], str], str]] = {
     "unreachable database": ("DSNOT_DATABASE_URL", lambda: f"postgresql://u:p4ssw0rd@{nowhere()}/d", "cannot be reached"),
     "another kind of database": ("DSNOT_DATABASE_URL", lambda: "mysql://u:p4ssw0rd@localhost/d", "only postgresql is supported"),
-    "no address of a database": ("DSNOT_DATABASE_URL", lambda: "p4ssw0rd", "is not a database address"),
+    "no address of a database": ("DSNOT_DATABASE_URL", lambda: "p4ssw0rd", "is not a database URL"),
     "a placeholder": ("DSNOT_DATABASE_URL", lambda: "postgresql://dsnot:change-me@localhost/d", "placeholder"),
     "unreachable broker": ("DSNOT_BROKER_URL", lambda: f"redis://:p4ssw0rd@{nowhere()}/0", "cannot be reached"),
-    "another kind of broker": ("DSNOT_BROKER_URL", lambda: "amqp://u:p4ssw0rd@localhost", "is not an address such as redis"),
+    "another kind of broker": ("DSNOT_BROKER_URL", lambda: "amqp://u:p4ssw0rd@localhost", "is not a URL such as redis"),
     "an artifact folder that cannot be": ("DSNOT_ARTIFACT_URL", lambda: "file:///proc/nowhere", "cannot be used"),
 }
 
@@ -107,7 +107,7 @@ def test_an_incompatible_schema_is_refused_with_the_remedy(settings: Settings, o
     assert "the database's schema is at 0003 and this version needs" in start("dispatcher", values)[1][0]
     assert "run `dsnot migrate`" in start("worker", values)[1][0]
     change(own_database, "UPDATE alembic_version SET version_num = '9999'", "UPDATE schema_serves SET oldest = '9998'")
-    assert "no longer serves code" in start("service", values)[1][0]
+    assert "no longer supports code" in start("service", values)[1][0]
     change(own_database, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     assert "has no tables yet; run `dsnot migrate`" in start("dispatcher", values)[1][0]
 
@@ -127,8 +127,8 @@ def test_the_migrate_command_upgrades_an_empty_database(own_database: str, setti
         ("0005", True, "0001", None),
         ("0009", False, "0001", None),
         ("0009", False, "0005", None),
-        ("0009", False, "0006", "no longer serves"),
-        ("0009", False, None, "no longer serves"),
+        ("0009", False, "0006", "no longer supports"),
+        ("0009", False, None, "no longer supports"),
         ("0004", True, "0001", "dsnot migrate"),
         (None, False, None, "no tables"),
     ],

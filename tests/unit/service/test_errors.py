@@ -22,7 +22,7 @@ def test_a_rendered_problem_is_a_problem_document() -> None:
     assert response.media_type == "application/problem+json"
     assert json.loads(bytes(response.body)) == {
         "type": "urn:dsnot:problem:invalid-input",
-        "title": "The request does not fit",
+        "title": "Validation failed",
         "status": 422,
         "detail": "fix it",
         "errors": [{"pointer": "/a", "detail": "wrong"}],

@@ -50,7 +50,7 @@ def test_a_local_folder_is_created(tmp_path: Path) -> None:
         ("gs:///prefix", "names no bucket"),
         ("file://host/folder", "absolute folder"),
         ("file:///", "absolute folder"),
-        ("s3://key:secret@bucket/x", "credentials belong into"),
+        ("s3://key:secret@bucket/x", "put credentials into"),
     ],
 )
 def test_an_invalid_url_names_the_variable_and_no_secret(url: str, reason: str) -> None:

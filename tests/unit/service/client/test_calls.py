@@ -20,7 +20,7 @@ _JOB = {
 }
 _PROBLEM = {
     "type": "urn:dsnot:problem:invalid-input",
-    "title": "The request does not fit",
+    "title": "Validation failed",
     "status": 422,
     "detail": "/recipe/pattern/sparsity: Input should be less than 1",
     "errors": [{"pointer": "/recipe/pattern/sparsity", "detail": "Input should be less than 1"}],
@@ -57,7 +57,7 @@ def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callab
     assert caught.value.status == 422
     assert caught.value.type == "urn:dsnot:problem:invalid-input"
     assert caught.value.errors == _PROBLEM["errors"]
-    assert str(caught.value) == "The request does not fit:\n  /recipe/pattern/sparsity: Input should be less than 1"
+    assert str(caught.value) == "Validation failed:\n  /recipe/pattern/sparsity: Input should be less than 1"
 
 
 def test_an_error_without_problem_document_has_its_status(client_of: Callable[..., Made]) -> None:
