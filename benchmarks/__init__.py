@@ -1,1 +1,1 @@
-"""Measurements of quality and of the service under load, and the check of an artifact from outside."""
+"""Benchmarks of quality, speed, memory and the service under load, and an independent check of an artifact."""

@@ -1,7 +1,7 @@
 """One cell of `benchmarks.quality`, in a process of its own, so that its peak memory is its own.
 
-Protocol, that of Wanda, SparseGPT and DSnoT: a text is tokenised once; calibration windows begin where `random` seeded
-with 0 says; test windows are the first ones, without overlap.
+Protocol, that of Wanda, SparseGPT and DSnoT: a text is tokenised once; calibration windows begin at positions drawn by `random`
+with seed 0; test windows are the first ones, without overlap.
 """
 
 import json
@@ -29,13 +29,13 @@ _CACHE = Path(tempfile.gettempdir()) / "dsnot-benchmarks"
 
 
 def token_ids(model: Path, text: str) -> Tensor:
-    """The tokens of a file, or of `data set:split`, as one sequence."""
+    """Return the tokens of a file, or of `data set:split`, as one sequence."""
     content = _content(Path(text)) if Path(text).is_file() else "\n\n".join(read_text(text, _CACHE))
     return torch.tensor(AutoTokenizer.from_pretrained(model)(content, verbose=False)["input_ids"])
 
 
 def _content(file: Path) -> str:
-    """A text as it is; a file of WikiText (`.raw`) is a row per line, empty where the line is blank, joined as is usual."""
+    """Return the text of a file; the rows of a WikiText file (`.raw`), one per line, are joined as is usual, blank ones empty."""
     content = file.read_text(encoding="utf-8")
     if file.suffix != ".raw":
         return content
@@ -43,19 +43,19 @@ def _content(file: Path) -> str:
 
 
 def calibration_windows(ids: Tensor, windows: int, length: int) -> Tensor:
-    """(windows, length), each from where the seeded generator says."""
+    """Return windows (windows, length) at positions drawn with seed 0."""
     source = random.Random(0)  # noqa: S311
     starts = [source.randint(0, len(ids) - length - 1) for _ in range(windows)]
     return torch.stack([ids[start : start + length] for start in starts])
 
 
 def test_windows(ids: Tensor, windows: int, length: int) -> Tensor:
-    """The first (windows, length)."""
+    """Return the first windows (windows, length)."""
     return ids[: windows * length].view(windows, length)
 
 
 def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
-    """The unit of time: the tokens once through all dense blocks, extrapolated from every eighth."""
+    """Return the unit of time: seconds of one pass through all dense blocks, extrapolated from every eighth."""
     arch, target = take_apart(model), choose_device(device)
     stream = record(arch, tokens, target, lambda: None)
     seconds = 0.0
@@ -69,7 +69,7 @@ def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
 
 
 def measure(cell: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a cell; without a recipe, those of the dense model. All have the unit of time of their own process."""
+    """Return the figures of a cell, without a recipe those of the dense model, with the unit of time of this process."""
     model, device = Path(cell["model"]), cell["device"]
     tokens = calibration_windows(token_ids(model, cell["calibration"]), cell["windows"], cell["length"])
     unit = forward_seconds(model, tokens, device)

@@ -1,4 +1,4 @@
-"""The claims of `benchmarks.service`: what it costs to take the best job out of a long queue."""
+"""Claims for `benchmarks.service`: the cost of claiming the best job of a long queue."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from service.jobs.attempts.repository import claim_next
 
 
 def claims(database: Database, count: int, threads: int) -> tuple[list[float], float]:
-    """Claim `count` jobs from so many threads at once; the seconds of each claim, and of all together."""
+    """Claim `count` jobs from `threads` threads in parallel; return the seconds of each claim, and of all together."""
     shares = [count // threads + (number < count % threads) for number in range(threads)]
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""The figures that `benchmarks.service` writes, and whether they meet their aims."""
+"""Figures of `benchmarks.service`, and whether they meet their aims."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ Figure = dict[str, Any]
 
 
 def latencies(measurement: str, case: str, seconds: Sequence[float], **more: Any) -> Figure:
-    """How long requests took. `more` goes beside it."""
+    """Return percentiles of the latencies as a figure; `more` is added to it."""
     ordered = sorted(seconds)
     shown = {name: _milliseconds(ordered[math.ceil(share * len(ordered)) - 1]) for name, share in _SHARES.items()}
     return {"measurement": measurement, "case": case, "count": len(ordered), **shown, **more}
@@ -18,7 +18,7 @@ _SHARES = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
 
 
 def aiming(figure: Figure, **aims: float) -> Figure:
-    """The figure with the highest values that it is to have, and whether it has them."""
+    """Return the figure with upper limits for its values, and whether it meets them."""
     return {**figure, "aims": aims, "met": all(figure[name] <= most for name, most in aims.items())}
 
 
@@ -27,8 +27,8 @@ def _milliseconds(seconds: float) -> float:
 
 
 def markdown(about: Mapping[str, Any], figures: Sequence[Figure]) -> str:
-    """Everything, as one page."""
-    parts = ["# service", "\n".join(f"* {name}: {value}" for name, value in about.items())]
+    """Return all figures as one page."""
+    parts = ["# Service under load", "\n".join(f"* {name}: {value}" for name, value in about.items())]
     for measurement in dict.fromkeys(figure["measurement"] for figure in figures):
         parts += [f"## {measurement}", _table([figure for figure in figures if figure["measurement"] == measurement])]
     return "\n\n".join(parts) + "\n"

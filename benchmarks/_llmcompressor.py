@@ -1,10 +1,10 @@
-"""One run of the library llmcompressor for `benchmarks.speed`, by the Python of `.venv-peers`; it imports nothing of ours.
+"""One run of the library llmcompressor for `benchmarks.speed`, in `.venv-peers`; it imports nothing of this project.
 
     .venv-peers/bin/python -I benchmarks/_llmcompressor.py < CASE.json
 
-Only the call that calibrates and prunes is timed: not the imports, nor the loading of the model and its tokenizer, nor the
-saving, which is left out. Before it the plain model passes the same batches once, so that what the library adds can be
-told from what its products cost here. Nothing is set but what has to be; the head is left alone as its manual advises.
+Only the call that calibrates and prunes is timed, not the imports, nor loading the model and its tokenizer; nothing is saved.
+Before it, the plain model runs the same batches once, so that the library's overhead can be separated from the cost of a
+forward pass on this machine. All settings have their defaults where possible; the head is not pruned, as the manual advises.
 """
 
 import json
@@ -28,12 +28,12 @@ _PACKAGES: Final = ("llmcompressor", "torch", "transformers", "compressed-tensor
 
 
 def main() -> None:
-    """Read a case, answer in the last line of the output."""
+    """Read a case from standard input and print its figures as the last line of output."""
     print("\n" + json.dumps(measure(json.load(sys.stdin))))
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of the run and of a bare forward pass; zeros and weights of every matrix whose zeros have changed."""
+    """Return the seconds of the run and of a plain forward pass, and zeros and weights of every matrix whose zeros changed."""
     torch.set_num_threads(case["threads"])
     model = AutoModelForCausalLM.from_pretrained(case["model"], dtype=getattr(torch, case["dtype"])).eval()
     batches: DataLoader[Any] = DataLoader(
@@ -60,12 +60,12 @@ def _zeros(model: Any) -> dict[str, Tensor]:
 
 
 def _packed(zeros: Tensor) -> Tensor:
-    """Eight to a byte, row after row."""
+    """Pack the zeros, eight to a byte, row after row."""
     return torch.from_numpy(np.packbits(zeros.numpy()))
 
 
 def _pass(model: Any, batches: DataLoader[Any]) -> None:
-    """The batches once through everything below the head."""
+    """Run the batches once through everything below the head."""
     with torch.no_grad():
         for batch in batches:
             model.base_model(**batch, use_cache=False)

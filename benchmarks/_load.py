@@ -1,6 +1,6 @@
-"""The load of `benchmarks.service`: many HTTP clients at once, each with a connection of its own that stays open.
+"""Load generator of `benchmarks.service`: many concurrent HTTP clients, each with a keep-alive connection of its own.
 
-They take processor time from what they measure, so the client is one that takes little.
+The clients share the processor with the service that they measure, so the client library is a lightweight one (aiohttp).
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from service.jobs.events import repository as events
 
 Timed = tuple[list[float], float]
 _PAUSE = 0.3
-"""Seconds between events, so that each finds the streams at rest."""
+"""Seconds between events, so that each finds the streams idle."""
 
 
 def requests(
     servers: Servers, request: Mapping[str, Any], count: int, clients: int, *, keyed: bool = False, every: float = 0.0
 ) -> Timed:
-    """Send the request `count` times from so many clients at once; the seconds of each, and of all together.
+    """Send the request `count` times from concurrent clients; return the seconds of each, and of all together.
 
     Args:
-        keyed: each time under an `Idempotency-Key` of its own.
-        every: each client is to send one in so many seconds and counts from when it was due, so that one which the answer before
-            it has delayed counts as late; 0: one after the other, as fast as they are answered.
+        keyed: send each request with an `Idempotency-Key` of its own.
+        every: seconds between the requests of a client (open loop), timed from when a request was due, so that a delay by
+            the response before it counts; 0: one after the other, as fast as they are answered (closed loop).
     """
     left = _under_keys(request, count) if keyed else repeat(request, count)
     return asyncio.run(_requests(servers, left, clients, every))
@@ -47,13 +47,13 @@ def _under_keys(request: Mapping[str, Any], count: int) -> Iterator[Mapping[str,
 async def _requests(servers: Servers, left: Iterator[Mapping[str, Any]], clients: int, every: float) -> Timed:
     async with _connected(servers, clients) as connected:
         began = time.perf_counter()
-        starts = (began + every * number / clients for number in range(clients))  # not all at the same moment
+        starts = (began + every * number / clients for number in range(clients))  # staggered
         parts = await asyncio.gather(*(_send(each, left, every, start) for each, start in zip(connected, starts, strict=True)))
         return [seconds for part in parts for seconds in part], time.perf_counter() - began
 
 
 async def _send(client: ClientSession, left: Iterator[Mapping[str, Any]], every: float, due: float) -> list[float]:
-    """One after the other, as long as there are any left."""
+    """Send requests one after the other until none is left; return the seconds of each."""
     seconds = []
     for request in left:
         await asyncio.sleep(max(0.0, due - time.perf_counter()) if every else 0)
@@ -68,7 +68,7 @@ async def _send(client: ClientSession, left: Iterator[Mapping[str, Any]], every:
 
 @asynccontextmanager
 async def _connected(servers: Servers, clients: int) -> AsyncIterator[list[ClientSession]]:
-    """Clients whose connections are open."""
+    """Yield clients whose connections are open."""
     headers = {"Authorization": f"Bearer {servers.key}"}
     async with AsyncExitStack() as stack:
         opened = [
@@ -85,7 +85,7 @@ async def _visit(client: ClientSession) -> None:
 
 
 def streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[float]:
-    """Append `count` events to the job, one after the other; the seconds until each of so many streams has each of them.
+    """Append `count` events to the job, one after the other; return the seconds until each client's stream has each event.
 
     The clock starts before the transaction that writes the event, in a process of its own.
     """
@@ -109,7 +109,7 @@ async def _streams(servers: Servers, job_id: UUID, count: int, clients: int) -> 
 
 
 async def _read(client: ClientSession, job_id: UUID, count: int, ready: asyncio.Semaphore) -> list[float]:
-    """Follow the stream until `count` events with a time in them have come, and tell of each, and of the stored one before."""
+    """Follow the stream until `count` timed events have arrived; release `ready` for each, and for the stored one before."""
     seconds = list[float]()
     async with client.get(f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as response:
         async for line in response.content:
@@ -129,7 +129,7 @@ def _append(database_url: str, job_id: UUID) -> None:
     database = Database(database_url, pool_size=1)
     with database.engine.connect():
         pass
-    written = time.time()  # not the monotonic clock: that of another process may count from elsewhere
+    written = time.time()  # not the monotonic clock, whose origin may differ between processes
     with database.begin() as session:
         events.append(session, job_id, EventType.BLOCK_PRUNED, {"written": written})
     database.close()

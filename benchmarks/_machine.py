@@ -1,4 +1,4 @@
-"""What figures were measured on: the processor, its cores, the versions of what did the work, the day."""
+"""Setting of a measurement: processor, cores, package versions, date."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def about(packages: Sequence[str] = ("torch", "transformers")) -> dict[str, Any]:
-    """JSON-ready, without anything that names the machine itself."""
+    """Return the setting JSON-ready, without anything that identifies the machine."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {os.cpu_count()} cores",
@@ -19,7 +19,7 @@ def about(packages: Sequence[str] = ("torch", "transformers")) -> dict[str, Any]
 
 
 def processor() -> str:
-    """The processor's model, as it calls itself."""
+    """Return the model name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,4 +1,4 @@
-"""Which weights of a pruned model are zero, a bit each, and how far two prunings of one model agree on it."""
+"""Masks of a pruned model, a bit per weight, and the agreement of two masks of one model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +11,16 @@ from worker.engine.model.loading import loaded_block
 from worker.engine.model.structure import take_apart
 
 Masks = Mapping[str, NDArray[np.uint8]]
-"""By the parameter's name in the model: zero or not, row after row, eight to a byte."""
+"""Masks by parameter name: a bit per weight, set if it is zero, row after row, eight to a byte."""
 
 
 def matrix_names(model: Path) -> set[str]:
-    """The parameters of the model in the folder that the engine prunes."""
+    """Return the names of the parameters that the engine prunes."""
     return {matrix.full_name for block in take_apart(model).blocks for matrix in block.matrices}
 
 
 def zeros(model: Path) -> Masks:
-    """The zeros of every matrix that is a parameter of its own; slices of a stack of experts are left out."""
+    """Return the zeros of every matrix that is a separate parameter; slices of stacked experts are left out."""
     arch, found = take_apart(model), {}
     for block in arch.blocks:
         with loaded_block(arch, block, torch.device("cpu")) as layer:
@@ -31,7 +31,7 @@ def zeros(model: Path) -> Masks:
 
 
 def agreement(one: Masks, other: Masks) -> float | None:
-    """The share of weights that both prune or both keep, over the matrices that both have; none if they have none."""
+    """Return the share of weights that both prune or both keep, over the matrices that both have; None if there are none."""
     shared = [name for name in one.keys() & other.keys() if one[name].size == other[name].size]
     if not shared:
         return None

@@ -1,4 +1,4 @@
-"""The page that `benchmarks.speed` writes: every cost in forward passes of the calibration tokens."""
+"""Page of `benchmarks.speed`: every cost in forward passes of the calibration tokens."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -7,25 +7,25 @@ from typing import Any, Final
 from worker.engine.report import Part
 
 AIMS: Final = {"dsnot-paper": 2.3, "balanced": 4.5, "best": 6.0}
-"""Whole run of a preset, in units."""
+"""Maximum cost of a preset's whole run, in forward passes."""
 _PARTS: Final = tuple(map(str, Part))
 
 Row = dict[str, Any]
 
 
 def markdown(facts: Row, presets: Sequence[Row], peers: Sequence[Row]) -> str:
-    """Everything in units, what is measured by parts and what as a whole."""
+    """Return the page: costs in forward passes, by part for presets and as a whole for peers."""
     units = facts["units"]
     setting = ", ".join(str(facts[name]) for name in ("machine", "versions", "date"))
     protocol = f"{facts['model']} in {facts['dtype']}, {facts['tokens']} calibration tokens, 60 %, {setting}."
     unit = f"One pass through the dense blocks takes {fmean(units):.1f} s ({min(units):.1f} to {max(units):.1f})."
     costs = _table(["preset", "whole run", "aim", *_PARTS], [_costs(row) for row in (*presets, *_measured(peers))])
-    page = ["# What presets cost in forward passes", f"{protocol} {unit}", costs]
+    page = ["# Cost of presets in forward passes", f"{protocol} {unit}", costs]
     return "\n\n".join([*page, *_about(peers, facts)]) + "\n"
 
 
 def line(row: Row) -> str:
-    """A row, for whoever watches."""
+    """Return a row as one line of progress output."""
     name = title(row)
     if "failed" in row:
         return f"{name}: failed, {row['failed']}"
@@ -35,7 +35,7 @@ def line(row: Row) -> str:
 
 
 def title(row: Row) -> str:
-    """What was measured."""
+    """Return the name of a row's preset or peer."""
     return row.get("preset") or f"llmcompressor {row['algorithm']}, {row['pipeline']}, {row['dtype']}"
 
 
@@ -50,13 +50,13 @@ def _costs(row: Row) -> list[str]:
 
 
 def _about(peers: Sequence[Row], facts: Row) -> list[str]:
-    """What was used for the peers, and whether they did the same work."""
+    """Return the section on the peers: their setting, and whether they did the same work."""
     if not peers:
         return ["## Peers", f"None measured: {facts['no_peers']}."] if facts.get("no_peers") else []
     measured, failed = _measured(peers), [row for row in peers if "failed" in row]
     versions = dict.fromkeys(row["versions"] for row in measured)
     threads = "1 thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
-    head = ["peer", "its own forward pass", "whole run in its own passes", "sparsity", "matrices", "masks as Wanda's of ours"]
+    head = ["peer", "its own forward pass", "whole run in its own passes", "sparsity", "matrices", "mask agreement with ours"]
     return [
         "## Peers",
         _SETTING.format(versions="; ".join(versions) or "no version", batch=facts["batch"], threads=threads),
@@ -66,13 +66,13 @@ def _about(peers: Sequence[Row], facts: Row) -> list[str]:
 
 
 _SETTING: Final = (
-    "{versions}; the same tokens, up to {batch} windows at a time, {threads}, each run in a process of its own. Timed is the "
-    "library's `Oneshot` on a loaded model, without saving; the presets' whole run has reading and writing in it. Its "
-    "modifiers have their defaults, with `targets` the linear layers and without the head. `sequential` is the pipeline that "
-    "the library chooses for pruning, `basic` its fastest: the dense model is passed once and all is pruned at the end. Its "
-    "own forward pass is that of the plain model in its process, with the attention that transformers chooses; while the "
-    "library calibrates, it forces the eager one. Masks: the share of weights that both prune or both keep; two random masks "
-    "of 60 % agree on 52 %."
+    "{versions}; the same tokens, up to {batch} windows at a time, {threads}, each run in a process of its own. The time "
+    "is that of the library's `Oneshot` on a loaded model, without saving; the presets' whole run includes reading and "
+    "writing. Its modifiers have their defaults, with `targets` the linear layers and without the head. `sequential` is the "
+    "pipeline that the library chooses for pruning, `basic` its fastest: one pass through the dense model, then all matrices "
+    "are pruned. Its own forward pass is that of the plain model in its process, with the attention that transformers "
+    "chooses; during calibration the library forces eager attention. Mask agreement is the share of weights that both prune or "
+    "both keep; two random masks of 60 % agree on 52 %."
 )
 
 

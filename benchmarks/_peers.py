@@ -1,9 +1,9 @@
-"""The peers of `benchmarks.speed`: what else prunes, each run in an environment and a process of its own.
+"""Peers of `benchmarks.speed`: other pruning libraries, run in an environment and a process of their own.
 
-That is llmcompressor so far (https://github.com/vllm-project/llm-compressor), by its own entry point and with its own
-defaults. Its `sequential` pipeline is the one it chooses for pruning and does what the engine does: a block is measured
-with the inputs that the pruned blocks before it give, so that tokens go through it twice. Its `basic` pipeline is its
-fastest: tokens go through the dense model once and everything is pruned at the end, which is another, lesser protocol.
+The only one so far is llmcompressor (https://github.com/vllm-project/llm-compressor), by its own entry point and with its own
+defaults. Its `sequential` pipeline, which it chooses for pruning, does what the engine does: a block is calibrated on the
+outputs of the pruned blocks before it, so that tokens go through it twice. Its `basic` pipeline is its fastest: tokens go
+through the dense model once and everything is pruned at the end, which is a different, weaker protocol.
 """
 
 import json
@@ -41,17 +41,17 @@ PEERS: Final = {
 
 
 def hindrance(device: torch.device) -> str | None:
-    """Why no peer can be measured here, and what helps; none if they can be."""
+    """Return why no peer can be measured here, with the remedy; None if they can be."""
     if device.type != "cpu":
         return "peers are measured on a CPU only (--device cpu)"
     if not any(ENVIRONMENT.glob(".ready-*")):
-        return "peers have an environment of their own, which is not there; `make peers` makes it"
+        return "the peers' environment is missing; `make peers` creates it"
     return None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every peer is given, just as the engine is."""
+    """Setting of every peer, the same as the engine's."""
 
     model: str
     sparsity: float
@@ -61,7 +61,7 @@ class Setting:
 
 
 def run(peer: Peer, setting: Setting, tokens: Tensor, wanda: Masks) -> dict[str, Any]:
-    """The row of a peer for tokens (samples, length): its figures, or why there are none. `wanda`: the engine's masks."""
+    """Run a peer on tokens (samples, length); return its figures, or its error. `wanda`: the engine's masks."""
     row = asdict(peer) | {"dtype": setting.dtype}
     with tempfile.TemporaryDirectory() as folder:
         places = {"tokens": str(Path(folder) / "tokens"), "masks": str(Path(folder) / "masks")}
@@ -76,7 +76,7 @@ def run(peer: Peer, setting: Setting, tokens: Tensor, wanda: Masks) -> dict[str,
 
 
 def figures(found: dict[str, Any], matrices: set[str], masks: Masks, ours: Masks) -> dict[str, Any]:
-    """What the process of a peer has found, made ready to be shown; `matrices` are those that the engine prunes."""
+    """Return the result of a peer's process with derived figures; `matrices` are those that the engine prunes."""
     pruned: dict[str, tuple[int, int]] = found["matrices"]
     weights = sum(size for _, size in pruned.values())
     return found | {

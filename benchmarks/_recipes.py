@@ -1,4 +1,4 @@
-"""What `benchmarks.quality` compares: recipes and patterns by name, in the order in which they are run."""
+"""Recipes and patterns that `benchmarks.quality` compares, by name, in the order in which they are run."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ SETS: dict[str, tuple[dict[str, Recipe], tuple[str, ...]]] = {
 
 
 def cells(chosen: str) -> list[tuple[str, str, Recipe]]:
-    """(recipe's name, pattern's name, whole recipe) of a set, pattern by pattern."""
+    """Return (recipe's name, pattern's name, whole recipe) of a set, pattern by pattern."""
     recipes, patterns = SETS[chosen]
     return [
         (name, pattern, {**recipe, "pattern": PATTERNS[pattern]})

@@ -1,4 +1,4 @@
-"""Jobs put into the tables by the thousand, as if the service had long been at work."""
+"""Synthetic jobs, inserted into the tables in bulk, as after long operation of the service."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ BODY: dict[str, Any] = {
     "model": {"id": "facebook/opt-125m", "revision": "27dcfa74d334bc871f3234de431e71c6eeba5dd6"},
     "labels": {"team": "search"},
 }
-"""Of a pinned model: how long the hub takes to name the commit of a branch is not the service's doing."""
+"""Request for a job with a pinned model, so that the hub's time to resolve a branch is not measured."""
 _METRICS: dict[str, Any] = {
     "dense": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 27.65, "tokens": 287_000}]},
     "pruned": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 34.21, "tokens": 287_000}]},
@@ -33,9 +33,9 @@ _METRICS: dict[str, Any] = {
 
 
 def add_history(database: Database, count: int) -> None:
-    """`count` jobs, one a second, the last of them now: 8 in 10 succeeded, 1 was cancelled, of 100 one failed, one expired.
+    """Insert `count` jobs, one a second, the last of them now: 88 % succeeded, 10 % cancelled, 1 % failed, 1 % expired.
 
-    The rest is queued, or runs. None is paused.
+    Of 1000 jobs one is running and one is queued. None is paused.
     """
     number = _numbers(count)
     state = case(
@@ -55,7 +55,7 @@ def add_history(database: Database, count: int) -> None:
 
 
 def add_queue(database: Database, count: int) -> None:
-    """`count` queued jobs, one a second, the last of them now, all of the same priority."""
+    """Insert `count` queued jobs, one a second, the last of them now, all of the same priority."""
     number = _numbers(count)
     created_at = in_seconds((number - count).cast(Double))
     _add(database, {"created_at": created_at, "available_at": created_at})
@@ -66,7 +66,7 @@ def _numbers(count: int) -> ColumnElement[int]:
 
 
 def _add(database: Database, values: dict[str, Any]) -> None:
-    """A job per number, with the values over those of a new job, and its first event."""
+    """Insert a job per number, with `values` overriding those of a new job, and its first event."""
     spec = JobSpec.model_validate(BODY)
     new = {
         "id": func.gen_random_uuid(),
@@ -89,14 +89,14 @@ def _add(database: Database, values: dict[str, Any]) -> None:
 
 
 def _analyse(database: Database) -> None:
-    """What the server does by itself within a minute: fresh statistics, and marks on the pages that everybody may see."""
+    """Update statistics and visibility map, as autovacuum does within a minute."""
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
 
 
 def add_running(database: Database) -> UUID:
-    """One job that a worker holds."""
+    """Insert one job that a worker holds; return its id."""
     created = func.now()
     _add(database, {"state": JobState.RUNNING, "created_at": created})
     with database.begin() as session:
@@ -104,7 +104,7 @@ def add_running(database: Database) -> UUID:
 
 
 def middle_cursor(database: Database) -> str:
-    """Where the second half of the list begins."""
+    """Return the cursor at which the second half of the list begins."""
     half = select(func.count() / 2).select_from(Job).scalar_subquery()
     with database.begin() as session:
         place = select(Job.created_at, Job.id).order_by(Job.created_at.desc(), Job.id.desc()).offset(half).limit(1)
@@ -112,7 +112,7 @@ def middle_cursor(database: Database) -> str:
 
 
 def empty(database: Database) -> None:
-    """Remove all jobs; the keys stay."""
+    """Remove all rows but the API keys."""
     names = ", ".join(table.name for table in Base.metadata.sorted_tables if table.name != "api_keys")
     with database.begin() as session:
         session.execute(text(f"TRUNCATE {names}"))

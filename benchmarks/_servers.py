@@ -1,4 +1,4 @@
-"""The servers that `benchmarks.service` measures: PostgreSQL and Valkey from their wheels, and the service, each a process."""
+"""Servers that `benchmarks.service` measures: PostgreSQL and Valkey from their wheels, and the service, as child processes."""
 
 import os
 import socket
@@ -22,18 +22,18 @@ from service.tenants.keys.operations import create_key
 
 @dataclass(frozen=True)
 class Servers:
-    """Where they are."""
+    """Addresses of the servers, and an API key."""
 
     database_url: str
     url: str
-    """Of the service."""
+    """Address of the service."""
     key: str
-    """With every scope, of the tenant whose jobs `_rows` makes."""
+    """API key with every scope, of the tenant whose jobs `_rows` inserts."""
 
 
 @contextmanager
 def running(max_queued_jobs: int, processes: int) -> Iterator[Servers]:
-    """Servers with empty data, the service in so many processes, gone at the end. Nothing works on jobs."""
+    """Start servers with empty data, the service in `processes` processes, and stop them at the end. No worker runs."""
     with TemporaryDirectory(prefix="dsnot-benchmark-") as folder, ExitStack() as started:
         home = Path(folder)
         home.chmod(0o711)  # as root, PostgreSQL may have to run as another user, who must be able to pass through
@@ -49,7 +49,7 @@ def running(max_queued_jobs: int, processes: int) -> Iterator[Servers]:
 
 
 def _start_service(home: Path, database_url: str, broker_url: str, max_queued_jobs: int, processes: int) -> tuple[Child, str]:
-    """As `service.embedded.stack` starts it."""
+    """Start the service as `service.embedded.stack` does."""
     environment = os.environ | {
         "DSNOT_DATABASE_URL": database_url,
         "DSNOT_BROKER_URL": broker_url,
@@ -87,6 +87,6 @@ def _new_key(database_url: str) -> str:
 
 
 def version_of_database(database: Database) -> str:
-    """PostgreSQL's own."""
+    """Return PostgreSQL's version."""
     with database.engine.connect() as connection:
         return ".".join(str(part) for part in connection.dialect.server_version_info or ())

@@ -14,7 +14,7 @@ from service.models.checkpoint import CheckpointHeaders, TensorHeader
 
 @dataclass(frozen=True)
 class Shape:
-    """What a Llama is made of; the kinds of sizes are those of its config."""
+    """Dimensions of a Llama model, as in its config."""
 
     width: int
     inner: int
@@ -24,6 +24,7 @@ class Shape:
 
     @property
     def block_parameters(self) -> int:
+        """Parameters of one block."""
         kv = self.width * self.kv_heads // self.heads
         return 2 * self.width * self.width + 2 * self.width * kv + 3 * self.width * self.inner + 2 * self.width
 
@@ -39,7 +40,7 @@ SHAPES = {
 
 
 def write(folder: Path, shape: Shape, blocks: int, dtype: torch.dtype = torch.bfloat16) -> Path:
-    """A checkpoint of so many blocks in `folder`, a shard per block; the same weights on every call."""
+    """Write a checkpoint with `blocks` blocks into `folder`, a shard per block; the same weights on every call."""
     folder.mkdir(parents=True)
     generator = torch.Generator().manual_seed(0)
     weight_map: dict[str, str] = {}
@@ -62,7 +63,7 @@ def write(folder: Path, shape: Shape, blocks: int, dtype: torch.dtype = torch.bf
 
 
 def headers(shape: Shape, blocks: int, dtype: torch.dtype = torch.bfloat16) -> CheckpointHeaders:
-    """What `write` would write, as its headers tell it."""
+    """Return the headers of the checkpoint that `write` would write."""
 
     def matrix(rows: int, columns: int) -> Tensor:
         return torch.empty(rows, columns, dtype=dtype, device="meta")

@@ -1,4 +1,4 @@
-"""The tables that `benchmarks.quality` writes, from its cells."""
+"""Tables of `benchmarks.quality`, made from its cells."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _RECIPES = list(dict.fromkeys(name for recipes, _ in SETS.values() for name in r
 
 
 def markdown(title: str, about: Mapping[str, Any], cells: Sequence[Cell]) -> str:
-    """Everything, as one page."""
+    """Return all tables as one page."""
     parts = [f"# {title}", "\n".join(f"* {name}: {value}" for name, value in about.items())]
     dense = next((cell for cell in cells if cell["recipe"] is None), None)
     settings = list(dict.fromkeys((cell["calibration"], cell["windows"]) for cell in cells))
@@ -47,7 +47,7 @@ def _cost(cell: Cell) -> str:
 
 
 def table(cells: Sequence[Cell], show: Callable[[Cell], str]) -> str:
-    """A row per recipe, a column per pattern."""
+    """Return a table with a row per recipe and a column per pattern."""
     patterns = [pattern for pattern in _ORDER if any(cell["pattern"] == pattern for cell in cells)]
     by_place = {(cell["name"], cell["pattern"]): show(cell) for cell in cells}
     lines = [f"| | {' | '.join(patterns)} |", "|---" * (len(patterns) + 1) + "|"]

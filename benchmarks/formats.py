@@ -1,10 +1,10 @@
-"""Measure how small packed files and masks are, and how fast they are made, undone and checked.
+"""Measure size and speed of packed files and masks: creation, restoration and verification.
 
     python -m benchmarks.formats MODEL --out benchmarks/results/formats
 
 Two checkpoints in bfloat16, 60 % of the weights of every matrix zero: MODEL, pruned by magnitude, whose embeddings stay
-dense as those of any model do; and files of nothing but matrices, the best case. Every figure is the median of several
-runs with the files in the page cache. Each way back is compared with the dense files byte for byte.
+dense as in any model; and files of matrices only, the best case. Every figure is the median of several runs with the files in
+the page cache. Every restored file is compared with the dense one byte for byte.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _PIECE = 1 << 24  # bytes
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure all cases and write the results."""
     options = _options()
     cases: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(name: str, place: Path, repeats: int) -> dict[str, Any]:
-    """Shares of the dense size and MB/s of the dense files, of the checkpoints `base` and `dense` in the folder `place`."""
+    """Return shares of the dense size, and MB/s of dense data, for the checkpoints `base` and `dense` in the folder `place`."""
     base, dense, artifact = (place / each for each in ("base", "dense", "artifact"))
     artifact.mkdir()
     shards = sorted(dense.glob("*.safetensors"))
@@ -72,10 +72,10 @@ def measure(name: str, place: Path, repeats: int) -> dict[str, Any]:
 
 
 def markdown(facts: dict[str, Any], cases: list[dict[str, Any]]) -> str:
-    """Two tables: shares, speeds."""
+    """Return the page: a table of shares and a table of speeds."""
     setting = ", ".join(str(facts[name]) for name in ("machine", "versions", "date"))
     shares, steps = list(cases[0]["shares"]), list(cases[0]["mb_per_second"])
-    lines = ["# Formats: how small, how fast", "", f"{SPARSITY:.0%} of every matrix zero, bfloat16, one thread. {setting}.", ""]
+    lines = ["# Formats: size and speed", "", f"{SPARSITY:.0%} of every matrix zero, bfloat16, one thread. {setting}.", ""]
     lines += [f"Share of the dense size (aims for matrices: packed ≤ {AIMS['packed']:.0%}, mask ≤ {AIMS['mask']:.1%}):", ""]
     lines += [f"| weights | dense | {' | '.join(shares)} |", "|---|" + "---:|" * (1 + len(shares))]
     for case in cases:
@@ -90,7 +90,7 @@ def markdown(facts: dict[str, Any], cases: list[dict[str, Any]]) -> str:
 
 
 def _matrices(place: Path) -> str:
-    """Two files of 512 MB."""
+    """Write base and dense checkpoint, each two files of 512 MB; return the case's name."""
     generator = torch.Generator().manual_seed(0)
     for number in range(2):
         base = {f"{number}.{n}": torch.randn(4096, 4096, generator=generator).mul_(1 / 64).bfloat16() for n in range(16)}
@@ -108,7 +108,7 @@ def _smallest_zero(matrix: torch.Tensor) -> torch.Tensor:
 
 def _of_model(model: Path) -> Callable[[Path], str]:
     def make(place: Path) -> str:
-        """The model in bfloat16, and pruned by the engine."""
+        """Write the model in bfloat16, and pruned by the engine; return its name."""
         shutil.copytree(model, place / "base")
         for path in (place / "base").glob("*.safetensors"):
             save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path, {"format": "pt"})
@@ -149,7 +149,7 @@ def _seconds(work: Callable[[], object], repeats: int) -> Iterator[float]:
 
 
 def _zstd(shards: list[Path]) -> tuple[int, float]:
-    """Bytes, and MB/s, of compressing."""
+    """Return the compressed bytes, and the speed in MB/s."""
     codec, compressed, started = Codec("zstd", compression_level=1), 0, perf_counter()
     for path in shards:
         with path.open("rb") as file:
@@ -162,8 +162,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--scratch", type=Path, help="where to write about four gigabytes; the system's place by default")
-    parser.add_argument("--out", type=Path, required=True, help="where to write, without a suffix")
+    parser.add_argument("--scratch", type=Path, help="folder for about 4 GB of scratch files; the system's by default")
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
-"""Measure the memory that pruning takes against the size of the model, on Llama-shaped checkpoints with random weights.
+"""Measure the peak memory of pruning against the size of the model, on Llama-shaped checkpoints with random weights.
 
     python -m benchmarks.memory --out benchmarks/results/memory
 
-Every case runs in a process of its own: a shape, so many blocks, a recipe, so many tokens. Its peak is the kernel's own
-mark above the process that has only imported the engine. Finished cases are kept in OUT.json and not run again.
+Every case (shape, blocks, recipe, tokens) runs in a process of its own. Its peak is the kernel's high-water mark above that of
+a process that has only imported the engine. Finished cases are kept in OUT.json and not run again.
 """
 
 import argparse
@@ -39,7 +39,7 @@ CASES = [  # shape, blocks, recipe, windows, tokens of a window
 
 
 def main() -> None:
-    """Run what is missing; with --case, one case in this process."""
+    """Run the missing cases; with --case, run one case in this process."""
     options = _options()
     if options.case:
         print(json.dumps(measure(*json.loads(options.case))))
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measure(shape: str, blocks: int, recipe: str, windows: int, length: int) -> dict[str, Any]:
-    """Seconds, and bytes: of the activations of one pass, of a block as it is stored, and at the peak above the idle process."""
+    """Return seconds, and bytes: activations of one pass, a stored block, the model, and the peak above the idle process."""
     sizes = SHAPES[shape]
     tokens = torch.randint(sizes.vocabulary, (windows, length), generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
@@ -74,12 +74,12 @@ def measure(shape: str, blocks: int, recipe: str, windows: int, length: int) -> 
 
 
 def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
-    """OUT.json and OUT.md."""
+    """Write OUT.json and OUT.md."""
     facts = [fact for name, fact in about().items() if name != "date"]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps({"about": about(), "cases": cases}, indent=1) + "\n")
     lines = [
-        "# What memory pruning takes",
+        "# Peak memory of pruning",
         "",
         f"Random bfloat16 checkpoints of Llama's shape, 50 %, {', '.join(facts)}.",
         "Sizes in MiB; the peak is above an idle process.",
@@ -98,9 +98,9 @@ def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], help='cases like ["8B", 32, "magnitude", 8, 512]')
+    parser.add_argument("--only", nargs="*", default=[], help='cases to run, such as ["8B", 32, "magnitude", 8, 512]')
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory"), help="where to write, without a suffix")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/memory"), help="path of the results, without suffix")
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""Hold the perplexity that jobs report against an independent computation with plain transformers.
+"""Compare the perplexity that jobs report with an independent computation by plain transformers.
 
     python -m benchmarks.perplexity MODEL --text wiki.test.raw --length 1024 --length 2048
 
-The one side is what a job does: the text's rows in windows, one block of weights in memory at a time. The other is the whole
+One side is a job's computation: the text's rows in windows, one block of weights in memory at a time. The other is the whole
 model as transformers loads it, a window at a time, with the loss that it computes itself. TEXT is WikiText-2 raw, a row per
-line. What is in OUT.json is not measured again, so the script can be stopped and started; OUT.md is written anew.
+line. Cases in OUT.json are not measured again, so the script can be stopped and restarted; OUT.md is rewritten.
 """
 
 import argparse
@@ -29,6 +29,7 @@ DATASET: Final = "wikitext2:test"
 
 
 def main() -> None:
+    """Measure the missing cases on both sides and write the results."""
     options = _options()
     target = options.out.with_suffix(".json")
     known: list[dict[str, Any]] = json.loads(target.read_text())["cases"] if target.is_file() else []
@@ -47,12 +48,12 @@ def main() -> None:
 
 
 def rows(text: Path) -> list[str]:
-    """Those of the hub's data set: an empty one for a blank line, all others with their newline."""
+    """Return the rows as in the hub's data set: an empty one for a blank line, all others with their newline."""
     return [line if line.strip() else "" for line in text.read_text(encoding="utf-8").splitlines(keepends=True)]
 
 
 def by_service(model: Path, documents: list[str], length: int, limit: int | None) -> dict[str, Any]:
-    """As a job measures it."""
+    """Measure the perplexity as a job does."""
     spec = EvaluationSpec(perplexity=[DATASET], sequence_length=length, max_windows=limit)
     text = windows_of(model, DATASET, documents, spec)
     found: Perplexity = evaluate(model, text.windows).perplexity
@@ -61,7 +62,7 @@ def by_service(model: Path, documents: list[str], length: int, limit: int | None
 
 
 def by_transformers(model: Path, documents: list[str], length: int, limit: int | None) -> dict[str, Any]:
-    """The usual loop of a few lines."""
+    """Measure the perplexity with the usual loop over windows."""
     whole = AutoModelForCausalLM.from_pretrained(model).eval()
     ids = AutoTokenizer.from_pretrained(model)("\n\n".join(documents), return_tensors="pt", verbose=False).input_ids
     losses = []
@@ -74,12 +75,12 @@ def by_transformers(model: Path, documents: list[str], length: int, limit: int |
 
 
 def write(out: Path, cases: list[dict[str, Any]]) -> None:
-    """OUT.json and OUT.md."""
+    """Write OUT.json and OUT.md."""
     facts = about()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps({"about": facts, "cases": cases}, indent=1) + "\n")
     lines = [
-        "# Perplexity: what jobs report against plain transformers",
+        "# Perplexity: jobs compared with plain transformers",
         "",
         f"The same text and windows, block by block and by the whole model; {', '.join(facts.values())}.",
         "",
@@ -104,9 +105,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--text", type=Path, required=True, help="WikiText-2 raw as a file, a row per line")
     parser.add_argument("--length", type=int, action="append", required=True, help="tokens of a window; may be repeated")
-    parser.add_argument("--windows", type=int, help="the first so many only")
+    parser.add_argument("--windows", type=int, help="maximum number of windows")
     parser.add_argument(
-        "--out", type=Path, default=Path("benchmarks/results/perplexity"), help="where to write, without a suffix"
+        "--out", type=Path, default=Path("benchmarks/results/perplexity"), help="path of the results, without suffix"
     )
     return parser.parse_args()
 

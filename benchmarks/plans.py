@@ -1,11 +1,11 @@
-"""Hold the memory that a plan predicts against what a run takes, on Llama-shaped checkpoints with random weights.
+"""Compare the memory that a plan predicts with that of a run, on Llama-shaped checkpoints with random weights.
 
     python -m benchmarks.plans --out benchmarks/results/plans
 
-Every case runs in a process of its own that has imported what a worker's child has, in the order of a job: prune with a
-journal, then evaluate dense and pruned, and how they agree. Used is the kernel's high-water mark, as in a job's metrics.
-Finished cases are kept in OUT.json and not run again; the prediction is made anew each time. CPU only: nothing here says
-anything of a GPU.
+Every case runs in a process of its own with the imports of a worker's child, in the order of a job: prune with a journal, then
+evaluate dense and pruned model and their agreement. Memory used is the kernel's high-water mark, as in a job's metrics.
+Finished cases are kept in OUT.json and not run again; the prediction is recomputed each time. CPU only: the results do not
+apply to GPUs.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 
-import worker.attempt.runner  # noqa: F401 - what an idle child has imported counts as idle
+import worker.attempt.runner  # noqa: F401 - the imports of an idle child count as idle memory
 from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, Shape, headers, write
@@ -48,7 +48,7 @@ Case = tuple[str, str, int, str, int, int, int]
 
 
 def main() -> None:
-    """Run what is missing; with --case, one case in this process."""
+    """Run the missing cases; with --case, run one case in this process."""
     options = _options()
     if options.case:
         print(json.dumps(measure(tuple(json.loads(options.case)))))
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Seconds, and bytes at the peak: `pruning` above the idle process, `host` of all, `host_total` with the idle process."""
+    """Return seconds, and peak bytes: `pruning` and `host` (whole run) above the idle process, `host_total` including it."""
     shape, dtype, blocks, preset, windows, length, evaluated = case
     sizes, generator = SIZES[shape], torch.Generator().manual_seed(0)
     tokens = torch.randint(sizes.vocabulary, (windows, length), generator=generator)
@@ -83,7 +83,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def predicted(case: Case) -> Peak:
-    """What a plan says of the job that a case stands for."""
+    """Return the memory that a plan predicts for the job of a case."""
     shape, dtype, blocks, preset, windows, length, evaluated = case
     spec = JobSpec.model_validate(
         {
@@ -98,7 +98,7 @@ def predicted(case: Case) -> Peak:
 
 
 def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
-    """OUT.json and OUT.md."""
+    """Write OUT.json and OUT.md."""
     facts = about()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps({"about": facts, "cases": cases}, indent=1) + "\n")
@@ -106,10 +106,10 @@ def write_results(out: Path, cases: list[dict[str, Any]]) -> None:
     ratios = [guess / case["host_total"] for case, guess in rows]
     close = sum(abs(ratio - 1) <= TOLERANCE for ratio in ratios)
     lines = [
-        "# Memory: what a plan predicts against what a run takes",
+        "# Memory: predicted by a plan and used by a run",
         "",
         f"Random checkpoints of Llama's shape, 50 %, pruned and evaluated on a CPU; {', '.join(facts.values())}.",
-        "MiB of the process at its peak, and of that above what an idle worker holds; nothing was measured on a GPU.",
+        "MiB of the process at its peak, and above an idle worker; nothing was measured on a GPU.",
         "",
         f"Within {TOLERANCE:.0%} of the whole: {close} of {len(ratios)}. Ratios: {min(ratios):.2f} to {max(ratios):.2f}.",
         "",
@@ -133,8 +133,8 @@ def _mib(size: int) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--report", action="store_true", help="run nothing; predict anew for what has been measured")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/plans"), help="where to write, without a suffix")
+    parser.add_argument("--report", action="store_true", help="run nothing; recompute the predictions for the finished cases")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/plans"), help="path of the results, without suffix")
     return parser.parse_args()
 
 

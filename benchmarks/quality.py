@@ -1,9 +1,9 @@
-"""Measure what each recipe costs in quality: criterion x refinement x update x pattern on one model.
+"""Measure the quality of each recipe: criterion x refinement x update x pattern on one model.
 
     python -m benchmarks.quality MODEL --calibration TEXT --test TEXT --out benchmarks/results/NAME
 
-A TEXT is a file or `data set:split`. Every finished cell is a line of NAME.jsonl; what is there is not run again, so the
-script can be stopped and started. NAME.json and NAME.md are written anew after every cell.
+A TEXT is a file or `data set:split`. Every finished cell is a line of NAME.jsonl and not run again, so the script can be
+stopped and restarted. NAME.json and NAME.md are rewritten after every cell.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from typing import Any
 from benchmarks._recipes import SETS, cells
 from benchmarks._tables import markdown
 
-_NAMES = ("calibration", "windows", "length", "test", "tests", "recipe")  # what tells one cell from another
+_NAMES = ("calibration", "windows", "length", "test", "tests", "recipe")  # identify a cell
 
 
 def main() -> None:
-    """Run what is missing."""
+    """Run the missing cells."""
     options = _options()
     base = {
         "model": str(options.model),
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run(cell: dict[str, Any], jobs: int) -> dict[str, Any]:
-    """The figures of one cell, from a process of its own."""
+    """Return the figures of one cell, measured in a process of its own."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     command = [sys.executable, "-m", "benchmarks._cell"]
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -66,7 +66,7 @@ def run(cell: dict[str, Any], jobs: int) -> dict[str, Any]:
 
 
 def write(out: Path, done: list[dict[str, Any]], jobs: int) -> None:
-    """NAME.json and NAME.md."""
+    """Write NAME.json and NAME.md."""
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {jobs} cells at a time",
@@ -84,7 +84,7 @@ def _processor() -> str:
 
 
 def _public(cell: dict[str, Any]) -> dict[str, Any]:
-    """The cell without the places of files."""
+    """Return the cell with file names instead of paths."""
     names = {"model": Path(cell["model"]).name, "calibration": Path(cell["calibration"]).name}
     return {**cell, **names, "test": [Path(text).name for text in cell["test"]]}
 
@@ -101,7 +101,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--calibration", required=True, help="the text to calibrate on")
-    parser.add_argument("--test", required=True, action="append", help="a text to measure on; may be given again")
+    parser.add_argument("--test", required=True, action="append", help="a text to measure on; may be repeated")
     parser.add_argument("--set", choices=SETS, default="main", help="which recipes and patterns")
     parser.add_argument("--only", default="*", help="a pattern for 'recipe pattern', such as '* 60 %%'")
     parser.add_argument("--windows", type=int, default=16, help="calibration windows")
@@ -109,7 +109,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--test-windows", type=int, default=20)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time, which share the processor's cores")
-    parser.add_argument("--out", type=Path, required=True, help="where to write, without a suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     return parser.parse_args()
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.service --out benchmarks/results/service
 
-PostgreSQL, Valkey and the service are started anew, with empty data; no worker runs. The load comes from the same machine and
-shares its cores. NAME.json and NAME.md are written after every measurement; `--only` chooses among them.
+PostgreSQL, Valkey and the service are started with empty data; no worker runs. The load comes from the same machine and
+shares its cores. NAME.json and NAME.md are written after every measurement; `--only` selects some.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from service.database.engine import Database
 
 _POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}
 _WARM_UP = 50
-"""Requests before those that count, by as many clients, so that as many connections to the database are open."""
+"""Warm-up requests, sent by as many clients as the measured ones, so that as many database connections are open."""
 
 
 def main() -> None:
-    """Run what is asked for, each measurement on empty tables."""
+    """Run the selected measurements, each on empty tables."""
     options = _options()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def creation(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """POST /v1/jobs, all for one tenant: as fast as it is answered, without and with an idempotency key, and at a steady rate.
+    """Measure POST /v1/jobs for one tenant: closed loop without and with an idempotency key, then at a steady rate.
 
-    The aim is that of the steady rate; a closed loop measures throughput.
+    The aim applies to the steady rate; a closed loop measures throughput.
     """
     for keyed, clients in product((False, True), sorted({1, options.clients})):
         requests(servers, _POST, _WARM_UP, clients, keyed=keyed)
@@ -63,7 +63,7 @@ def creation(servers: Servers, database: Database, options: argparse.Namespace) 
 
 
 def listing(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """GET /v1/jobs, all of one tenant."""
+    """Measure GET /v1/jobs, all jobs of one tenant."""
     _rows.add_history(database, options.jobs)
     pages = {
         "first page": {},
@@ -86,7 +86,7 @@ def listing(servers: Servers, database: Database, options: argparse.Namespace) -
 
 
 def following(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """GET /v1/jobs/…/events as streams, all of one job."""
+    """Measure GET /v1/jobs/…/events as streams, all of one job."""
     job_id = _rows.add_running(database)
     seconds = streams(servers, job_id, options.events, options.streams)
     figure = latencies("event streams", f"{options.streams} streams of one job, {options.events} events", seconds)
@@ -94,7 +94,7 @@ def following(servers: Servers, database: Database, options: argparse.Namespace)
 
 
 def claiming(_servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """Claims out of queues of several lengths. An aim: the length is not to matter."""
+    """Measure claims from queues of several lengths. Aim: the cost does not depend on the length."""
     first: float | None = None
     for queued in options.queues:
         for threads in (1, 4):
@@ -118,7 +118,7 @@ MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterat
 
 
 def write(out: Path, setting: dict[str, Any], figures: list[Figure]) -> None:
-    """NAME.json and NAME.md."""
+    """Write NAME.json and NAME.md."""
     out.with_suffix(".json").write_text(json.dumps({"about": setting, "figures": figures}, indent=1) + "\n")
     out.with_suffix(".md").write_text(markdown(setting, figures))
 
@@ -129,23 +129,23 @@ def _about(database: Database, options: argparse.Namespace) -> dict[str, Any]:
     return basis | {
         "machine": f"{basis['machine']}, shared by servers and load; load average before: {os.getloadavg()[0]:.1f}",
         "versions": f"Python {python}, PostgreSQL {server}, {basis['versions']}",
-        "protocol": f"service processes: {options.processes}, no worker; a connection per client, whose clock counts",
+        "protocol": f"service processes: {options.processes}, no worker; a connection per client, which measures the time",
     }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="a measurement; may be given again")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="a measurement; may be repeated")
     parser.add_argument("--creations", type=int, default=2000, help="jobs to create")
-    parser.add_argument("--clients", type=int, default=50, help="that create jobs at the same time")
+    parser.add_argument("--clients", type=int, default=50, help="clients that create jobs concurrently")
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the list")
     parser.add_argument("--listings", type=int, default=300, help="requests for each page of the list")
-    parser.add_argument("--streams", type=int, default=200, help="event streams that are open at the same time")
-    parser.add_argument("--events", type=int, default=10, help="events that each stream is to have")
-    parser.add_argument("--queues", type=int, nargs="+", default=[1000, 10_000, 100_000], help="jobs that wait to be claimed")
-    parser.add_argument("--claims", type=int, default=500, help="claims out of each queue")
-    parser.add_argument("--processes", type=int, default=1, help="of the service")
-    parser.add_argument("--out", type=Path, required=True, help="where to write, without a suffix")
+    parser.add_argument("--streams", type=int, default=200, help="concurrent event streams")
+    parser.add_argument("--events", type=int, default=10, help="events per stream")
+    parser.add_argument("--queues", type=int, nargs="+", default=[1000, 10_000, 100_000], help="lengths of the queues")
+    parser.add_argument("--claims", type=int, default=500, help="claims from each queue")
+    parser.add_argument("--processes", type=int, default=1, help="processes of the service")
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     return parser.parse_args()
 
 

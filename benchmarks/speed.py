@@ -1,10 +1,10 @@
-"""Measure what pruning costs in forward passes: each preset, and peers, against the bare forward pass of the same tokens.
+"""Measure the cost of pruning in forward passes: each preset, and peers, against a plain forward pass of the same tokens.
 
     python -m benchmarks.speed MODEL --calibration TEXT --out benchmarks/results/speed-NAME
 
-The unit is one pass of the calibration tokens through all dense blocks, as they are loaded, in the type that the engine
-computes in. It is measured before and after every preset and peer, and each is held against the mean of its two
-neighbours, so that a machine that slows down slows both. Nothing else may run beside it. Peers need `make peers` once.
+The unit is one pass of the calibration tokens through all dense blocks, as they are loaded, in the engine's compute dtype. It
+is measured before and after every preset and peer, which are divided by the mean of the two, so that changes in the machine's
+speed cancel out. Nothing else may run on the machine. Peers need `make peers` once.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from worker.engine.model.structure import take_apart
 SPARSITY = 0.6
 PATTERN = {"type": "unstructured", "sparsity": SPARSITY}
 NO = {"method": "none"}
-OTHERS: dict[str, dict[str, Any]] = {  # what is no preset
+OTHERS: dict[str, dict[str, Any]] = {  # recipes that are not presets
     "wanda": {"refinement": NO},
     "sparsegpt": {"criterion": "obs", "refinement": NO, "update": {"method": "obs"}},
 }
 
 
 def main() -> None:
-    """Measure and write, after every row anew."""
+    """Measure all rows, rewriting the results after each."""
     options = _options()
     tokens = calibration_windows(token_ids(options.model, options.calibration), options.windows, options.length)
     facts = _facts(options)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _measurements(options: argparse.Namespace, tokens: Tensor, facts: Row) -> Iterator[Callable[[], Row]]:
-    """All that is to be measured, one after the other."""
+    """Yield all measurements in order, as functions that return a row."""
     masks: dict[str, Any] = {}
     for preset in options.presets:
         yield partial(run, options.model, preset, tokens, options.device, masks)
@@ -69,7 +69,7 @@ def _measurements(options: argparse.Namespace, tokens: Tensor, facts: Row) -> It
 
 
 def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
-    """Seconds for the tokens (samples, length) to go through all blocks; loading a block is not counted."""
+    """Return the seconds of the tokens (samples, length) through all blocks, without loading the blocks."""
     arch, target = take_apart(model), choose_device(device)
     stream = record(arch, tokens, target, lambda: None)
     seconds = 0.0
@@ -82,7 +82,7 @@ def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
 
 
 def run(model: Path, preset: str, tokens: Tensor, device: str, masks: dict[str, Any]) -> Row:
-    """Seconds of a whole run of the engine, and of its parts. `masks` is given those of Wanda."""
+    """Return the seconds of a whole run of the engine, and of its parts. Wanda's masks are added to `masks`."""
     with tempfile.TemporaryDirectory() as folder:
         started = perf_counter()
         recipe = Recipe.from_dict(OTHERS.get(preset, {"preset": preset}) | {"pattern": PATTERN})
@@ -94,7 +94,7 @@ def run(model: Path, preset: str, tokens: Tensor, device: str, masks: dict[str, 
 
 
 def _facts(options: argparse.Namespace) -> Row:
-    """What the figures stand on."""
+    """Return the setting of the measurements."""
     arch, device = take_apart(options.model), choose_device(options.device)
     return about() | {
         "model": options.model.name,
@@ -108,7 +108,7 @@ def _facts(options: argparse.Namespace) -> Row:
 
 
 def write(out: Path, facts: Row, rows: list[Row]) -> None:
-    """OUT.json and OUT.md."""
+    """Write OUT.json and OUT.md."""
     presets = [row for row in rows if "preset" in row]
     peers = [row for row in rows if "preset" not in row]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -121,12 +121,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="a folder with config.json and safetensors")
     parser.add_argument("--calibration", required=True, help="the text to calibrate on: a file or data set:split")
     parser.add_argument("--presets", nargs="*", default=["wanda", "dsnot-paper", "sparsegpt", "fast", "balanced", "best"])
-    parser.add_argument("--peers", nargs="*", choices=_peers.PEERS, default=list(_peers.PEERS), help="of llmcompressor")
-    parser.add_argument("--peer-dtypes", nargs="+", help="types for peers to compute in (that of the engine)")
+    parser.add_argument("--peers", nargs="*", choices=_peers.PEERS, default=list(_peers.PEERS), help="runs of llmcompressor")
+    parser.add_argument("--peer-dtypes", nargs="+", help="dtypes that peers compute in (default: the engine's)")
     parser.add_argument("--windows", type=int, default=64, help="calibration windows")
     parser.add_argument("--length", type=int, default=1024, help="tokens of a window")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="where to write, without a suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
     return parser.parse_args()
 
 

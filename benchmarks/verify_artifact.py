@@ -1,9 +1,9 @@
-"""Hold a downloaded artifact against its source, with plain transformers and safetensors and none of the engine.
+"""Check a downloaded artifact against its source with plain transformers and safetensors, independently of the engine.
 
     python benchmarks/verify_artifact.py SOURCE ARTIFACT METRICS.json
 
-SOURCE is the dense checkpoint, ARTIFACT the folder that `dsnot artifacts download` made, METRICS.json what
-`dsnot jobs show JOB --json` printed. Prints what was found; exit status 1 if a figure does not hold.
+SOURCE is the dense checkpoint, ARTIFACT the folder that `dsnot artifacts download` made, METRICS.json the output of
+`dsnot jobs show JOB --json`. Prints the comparison; exit status 1 if a figure differs.
 """
 
 import argparse
@@ -23,7 +23,7 @@ TOLERANCE = 1e-3
 
 
 def perplexity(folder: Path, text: str, length: int, windows: int) -> float:
-    """The usual protocol: text tokenised once, windows of `length` without overlap, exp of the mean window loss."""
+    """Return the perplexity by the usual protocol: text tokenised once, non-overlapping windows, exp of the mean window loss."""
     tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt").input_ids[0]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.inference_mode():
@@ -33,7 +33,7 @@ def perplexity(folder: Path, text: str, length: int, windows: int) -> float:
 
 
 def tensors(folder: Path) -> dict[str, Path]:
-    """Which file holds each tensor."""
+    """Return the file of each tensor."""
     found = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
@@ -42,13 +42,14 @@ def tensors(folder: Path) -> dict[str, Path]:
 
 
 def load(path: Path, name: str) -> torch.Tensor:
+    """Return one tensor of a file."""
     with safe_open(path, "pt") as file:
         tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
 
 def compare_tensors(source: Path, artifact: Path) -> list[str]:
-    """What is wrong with the tensors: names, dtypes, bits of those not pruned, zeros of those pruned."""
+    """Return the errors in the tensors: names, dtypes, bits of unpruned ones, zeros of pruned ones."""
     report = json.loads((artifact / "sparsity_report.json").read_text())
     pruned = {matrix["name"]: matrix for matrix in report["matrices"]}
     before, after, wrong, zeros, total = tensors(source), tensors(artifact), [], 0, 0
@@ -70,6 +71,7 @@ def compare_tensors(source: Path, artifact: Path) -> list[str]:
 
 
 def compare_perplexities(source: Path, artifact: Path, metrics: dict[str, Any]) -> list[str]:
+    """Return the published perplexities that differ from those computed here."""
     wrong = []
     for name, folder in (("dense", source), ("pruned", artifact)):
         for published in metrics.get(name, {}).get("perplexity", []):
@@ -83,6 +85,7 @@ def compare_perplexities(source: Path, artifact: Path, metrics: dict[str, Any]) 
 
 
 def main() -> int:
+    """Print all comparisons; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("source", "artifact", "metrics"):
         parser.add_argument(name, type=Path)
@@ -90,7 +93,7 @@ def main() -> int:
     job = json.loads(given.metrics.read_text())
     wrong = compare_tensors(given.source, given.artifact)
     wrong += compare_perplexities(given.source, given.artifact, job.get("metrics", job))
-    print("\n".join(wrong) or "everything holds")
+    print("\n".join(wrong) or "no differences")
     return 1 if wrong else 0
 
 

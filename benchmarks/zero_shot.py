@@ -1,10 +1,9 @@
-"""Measure zero-shot tasks of a dense and a pruned model through a job's own code, and hold them against the harness by hand.
+"""Measure zero-shot tasks of a dense and a pruned model through a job's own code, and compare them with the plain harness.
 
     python -m benchmarks.zero_shot MODEL --data FOLDER --out benchmarks/results/NAME [--limit 100]
 
 FOLDER has JSON Lines as docs/guides/zero-shot-tasks.md describes them: arc_easy, boolq, openbook_qa, piqa, winogrande.
-MODEL is a folder;
-it is pruned first, by Wanda to 50 %.
+MODEL is a folder; it is pruned first, by Wanda to 50 %.
 """
 
 import argparse
@@ -33,7 +32,7 @@ _TEXTS: Final = {
     "piqa": "{{query}}Answer:",
     "winogrande": None,
 }
-"""The tasks, and how a question is put where that is not as the examples do it."""
+"""Tasks, with the prompt template where it differs from the examples'."""
 _BY_HAND: Final = """
 import json, sys, lm_eval
 from lm_eval.tasks import TaskManager
@@ -54,6 +53,7 @@ class _Unwatched:
 
 
 def main() -> None:
+    """Measure both models both ways, write the results, and exit with status 1 if a figure differs."""
     options = _options()
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
@@ -66,17 +66,23 @@ def main() -> None:
             ours, seconds = measure(model, folder, names, options.limit, scratch)
             oracle = by_hand(model, folder, names, options.limit)
             for result in ours:
-                told = {name: metric["value"] for name, metric in result["metrics"].items()}
+                told = {name: metric["value"] for name, metric in result["metrics"].items()}  # style: allow
                 rows.append({"model": which, **result, "equal": _harness_form(result) == oracle[result["task"]]})
                 equal &= rows[-1]["equal"]
-                print(which, result["task"], told, "equal" if rows[-1]["equal"] else oracle[result["task"]], flush=True)
+                print(
+                    which,
+                    result["task"],
+                    told,  # style: allow
+                    "equal" if rows[-1]["equal"] else oracle[result["task"]],
+                    flush=True,
+                )
             rows[-1]["seconds_of_all"] = round(seconds, 1)
     _write(options, rows)
     sys.exit(0 if equal else 1)
 
 
 def write_tasks(data: Path, folder: Path) -> tuple[Path, list[str]]:
-    """Tasks for the files of JSON Lines that are there, and their names."""
+    """Write a task for each existing JSON Lines file; return their folder and names."""
     folder.mkdir()
     names = [name for name in _TEXTS if (data / f"{name}.jsonl").exists()]
     for name in names:
@@ -91,7 +97,7 @@ def write_tasks(data: Path, folder: Path) -> tuple[Path, list[str]]:
 
 
 def measure(model: Path, folder: Path, names: list[str], limit: int, scratch: Path) -> tuple[list[dict[str, Any]], float]:
-    """What a job would tell, and the seconds that takes."""
+    """Return the results as a job computes them, and the seconds that takes."""
     from worker.evaluation.tasks.stage import Progress, open_tasks, run_tasks
 
     spec = EvaluationSpec(tasks=names, task_limit=limit)
@@ -114,7 +120,7 @@ def measure(model: Path, folder: Path, names: list[str], limit: int, scratch: Pa
 
 
 def by_hand(model: Path, folder: Path, names: list[str], limit: int) -> dict[str, dict[str, Any]]:
-    """What the plain harness tells, in a process that has nothing of ours."""
+    """Return the results of the plain harness, in a process that imports nothing of this project."""
     from worker.evaluation.tasks.harness import BATCH_SIZE
 
     command = [sys.executable, "-c", _BY_HAND, str(model.resolve()), str(folder), ",".join(names), str(limit), str(BATCH_SIZE)]
@@ -154,15 +160,15 @@ def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     options.out.with_suffix(".json").write_text(json.dumps({**known, "rows": rows}, indent=1) + "\n")
     how = (
         f"The first {options.limit} examples of each; pruned by Wanda to 50 %, 16 × 512 tokens of c4-sample. Made "
-        "by `benchmarks.zero_shot`, which holds every figure and every standard error against the plain harness in a process of "
-        "its own: *both* is equality of all digits, of the dense model and the pruned one."
+        "by `benchmarks.zero_shot`, which compares every figure and every standard error with the plain harness in a process of "
+        "its own: *both* means that all digits are equal, for the dense model and the pruned one."
     )
     lines = [
         f"# Zero-shot tasks of {options.model.name}",
         "",
         how,
         "",
-        "| task | metric | dense | pruned | equal to the harness by hand |",
+        "| task | metric | dense | pruned | equal to the plain harness |",
         "|---|---|---|---|---|",
     ]
     dense, pruned = ({row["task"]: row for row in rows if row["model"] == which} for which in ("dense", "pruned"))
@@ -184,9 +190,9 @@ def _options() -> argparse.Namespace:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of JSON Lines")
-    parser.add_argument("--out", type=Path, required=True, help="results, without a suffix")
-    parser.add_argument("--pruned", type=Path, help="where the pruned model is, or is put to be used again")
+    parser.add_argument("--data", type=Path, required=True, help="folder of JSON Lines files")
+    parser.add_argument("--out", type=Path, required=True, help="path of the results, without suffix")
+    parser.add_argument("--pruned", type=Path, help="folder of the pruned model; created if missing, and reused")
     parser.add_argument("--limit", type=int, default=100, help="examples of each task")
     return parser.parse_args()
 

@@ -1,0 +1,1 @@
+"""Worker: claims jobs, prunes and evaluates models, publishes artifacts."""

@@ -1,4 +1,7 @@
-"""`python -m worker`: takes jobs until SIGTERM or SIGINT. A spawned child imports this module, which starts nothing then."""
+"""Entry point of the worker: `python -m worker` runs jobs until SIGTERM or SIGINT.
+
+A spawned child imports this module, too, so the import must not start anything.
+"""
 
 import os
 import sys
@@ -15,7 +18,7 @@ def _check_cache(settings: Settings) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise NotUsable(f"{folder} cannot be made: {error.strerror}") from error
+        raise NotUsable(f"{folder} cannot be created: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise NotUsable(f"{folder} is not writable for user {os.geteuid()}")
 

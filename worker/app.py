@@ -1,4 +1,4 @@
-"""Celery for the worker: which options, and why. What a job is and what becomes of it is decided in the database, not here."""
+"""Celery configuration of the worker, with the reason for each option. The state of jobs is decided in the database, not here."""
 
 import gc
 import os
@@ -23,35 +23,35 @@ from worker.process.registration import Presence
 log = get_logger(__name__)
 
 _SECONDS_TO_STOP: Final = 12.0
-"""After SIGTERM. The running attempt is given back within a few seconds; what has not stopped by then is ended."""
+"""Shutdown deadline after SIGTERM. The running attempt is released within a few seconds; the process exits at the deadline."""
 
 
 def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
     """Return the Celery application of a worker process and of its child."""
     app = Celery("dsnot", broker=settings.broker_url.get_secret_value(), include=["worker.tasks"], set_as_current=True)
     app.conf.update(
-        worker_pool="prefork",  # the parent keeps talking to the broker and survives whatever a job does to its process
+        worker_pool="prefork",  # the parent keeps its connection to the broker and survives a crash of the job's process
         worker_pool_start_method=_start_method(device_class),
         worker_concurrency=1,  # one job has the device to itself
-        worker_max_tasks_per_child=1,  # every job starts without the memory and the threads of the one before
+        worker_max_tasks_per_child=1,  # every job runs in a fresh process, without leftover memory and threads
         worker_proc_alive_timeout=300.0,  # a spawned child imports torch before it reports that it is up; the default is 4 s
         worker_disable_prefetch=True,  # a message waits in the broker, where another worker can take it; see TakeOnlyWhenReady
         worker_prefetch_multiplier=1,
         task_acks_late=False,  # a message is a hint: if it is lost, the dispatcher sends another
         task_ignore_result=True,  # results are in the database
         task_serializer="json",
-        accept_content=["json"],  # nothing that could be executed is ever read from the broker
+        accept_content=["json"],  # no pickle: nothing executable is read from the broker
         task_default_queue=QUEUE,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker outlives any outage of its broker
+        broker_connection_max_retries=None,  # a worker survives any outage of its broker
         broker_transport_options={
             "socket_connect_timeout": 4,
-            "socket_timeout": 8,  # kombu waits for ever for a broker that has gone silent, and would never check its health
+            "socket_timeout": 8,  # without it, kombu blocks on a silent broker and never runs its health check
             "socket_keepalive": True,
-            "health_check_interval": 10,  # a half-open connection is noticed
+            "health_check_interval": 10,  # detects half-open connections
         },
         worker_cancel_long_running_tasks_on_connection_loss=False,  # a job needs no broker while it runs
-        worker_enable_remote_control=False,  # its queues would stay behind in the broker, and nobody asks
+        worker_enable_remote_control=False,  # unused, and its queues would stay behind in the broker
         worker_send_task_events=False,
         worker_redirect_stdouts=False,
     )
@@ -65,11 +65,11 @@ def _start_method(device_class: DeviceClass) -> str:
 
 
 class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Leaves messages in the broker until a child can begin at once.
+    """Consumer step that leaves messages in the broker until a fresh child is ready.
 
-    `worker_disable_prefetch` only counts tasks. Left to it, a worker whose child has finished or was killed takes a message,
-    and keeps it from idle workers for as long as the next child imports torch. It asks the pool of Celery 5.7 and billiard
-    4.3 for what they do not publish; tests/faults holds it against them.
+    `worker_disable_prefetch` only counts tasks: with it alone, a worker whose child has finished or was killed takes a message,
+    and keeps it from idle workers while the next child imports torch. The step reads private attributes of the pool of
+    Celery 5.7 and billiard 4.3; tests/faults checks it against them.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -81,7 +81,7 @@ class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
         task_received.connect(self._note_use, weak=False)
 
     def start(self, consumer: Any) -> None:
-        """Once per connection to the broker."""
+        """Make consumption wait for a fresh child; called once per connection to the broker."""
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
         qos.can_consume = lambda: self._has_fresh_child() and may_consume()
@@ -93,15 +93,15 @@ class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
         return any(child not in self._used for child in self._children_up())
 
     def _children_up(self) -> list[Any]:
-        """Children that have reported that they are ready, and have not ended."""
+        """Return the children that have reported ready and have not ended."""
         return list(self._pool._pool._fileno_to_inq.values())
 
 
 def run(settings: Settings) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit status.
+    """Run jobs until SIGTERM or SIGINT; return the exit status.
 
     Raises:
-        NoSuchDevice, PortNotUsable: the settings name what is not there.
+        NoSuchDevice, PortNotUsable: the settings name a device or a port that cannot be used.
     """
     device_class, device = devices.chosen(settings.device)
     app = create_app(settings, device_class)
@@ -128,9 +128,9 @@ def run(settings: Settings) -> int:
 
 
 def _stop_within_seconds(worker: Any) -> None:
-    """Tell the child to give its job back, which Celery's warm shutdown then waits for, but not for ever.
+    """Send SIGTERM to the child, so that it releases its job, and limit the time that Celery's warm shutdown waits for it.
 
-    Runs in a signal handler. A child that does not stop dies with this process, and its job is taken up after the lease.
+    Runs in a signal handler. A child that does not stop dies with this process, and its job is retried after the lease expires.
     """
     log.info("worker_stopping")
     timer = threading.Timer(_SECONDS_TO_STOP, os._exit, args=(0,))

@@ -17,7 +17,7 @@ TOKENS: Final = 30
 
 
 def continuation(folder: Path, prompt: str) -> str:
-    """Return the likeliest next `TOKENS` tokens as text, without the prompt; fewer where the model ends its text."""
+    """Return the greedy continuation of `TOKENS` tokens as text, without the prompt; shorter if the model ends its text."""
     tokenizer = load_tokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
@@ -36,6 +36,7 @@ def continuation(folder: Path, prompt: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a JSON string per checkpoint folder to standard output; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.continuation", description="Continue a prompt greedily.")
     parser.add_argument("prompt")
     parser.add_argument("folders", type=Path, nargs="+", help="folders with safetensors checkpoints and their tokenizers")

@@ -1,4 +1,4 @@
-"""What this host computes on: `python -m worker.devices` tells it as JSON, so that nobody else has to import torch for that."""
+"""Compute devices of this host: `python -m worker.devices` prints GPUs as JSON, so that other processes need not import torch."""
 
 import json
 import platform
@@ -12,7 +12,7 @@ from service.contract import DeviceClass
 
 @dataclass(frozen=True)
 class Device:
-    """A device that a worker may be given: `name` is what torch calls it, as in DSNOT_DEVICE."""
+    """A compute device; `name` is torch's name for it, as in DSNOT_DEVICE."""
 
     name: str
     description: str
@@ -21,11 +21,11 @@ class Device:
 
 
 class NoSuchDevice(Exception):
-    """DSNOT_DEVICE names what this host does not have, or torch cannot use."""
+    """A DSNOT_DEVICE that this host does not have, or torch cannot use."""
 
 
 def device_class(device: str) -> DeviceClass:
-    """Of a setting as in DSNOT_DEVICE; imports torch unless the answer is plain."""
+    """Return the class of a device as in DSNOT_DEVICE; imports torch only if the name does not decide it."""
     if device == "cpu":
         return DeviceClass.CPU
     if device.startswith("cuda"):
@@ -36,10 +36,10 @@ def device_class(device: str) -> DeviceClass:
 
 
 def chosen(device: str) -> tuple[DeviceClass, Device]:
-    """The device that a worker with this DSNOT_DEVICE computes on, found out in another process.
+    """Return the device that a worker with this DSNOT_DEVICE computes on, probed in another process.
 
     Raises:
-        NoSuchDevice: there is no such device here.
+        NoSuchDevice: this host has no such device.
     """
     if device == "cpu":
         return DeviceClass.CPU, _cpu()
@@ -51,14 +51,18 @@ def chosen(device: str) -> tuple[DeviceClass, Device]:
         if gpu.name == wanted:
             return DeviceClass.GPU, gpu
     known = ", ".join(["cpu", *(gpu.name for gpu in gpus)])
-    raise NoSuchDevice(f"DSNOT_DEVICE is {device}, which torch does not find on this host; it has {known}")
+    raise NoSuchDevice(f"DSNOT_DEVICE is {device}, which torch does not find on this host; set one of {known}")
 
 
 def probe() -> list[Device]:
-    """The GPUs that torch can use here."""
+    """Return the GPUs that torch can use on this host.
+
+    Raises:
+        NoSuchDevice: torch fails.
+    """
     done = subprocess.run([sys.executable, "-m", "worker.devices"], capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
-        raise NoSuchDevice(f"torch does not start on this host: {done.stderr.strip().splitlines()[-1:]}")
+        raise NoSuchDevice(f"torch fails on this host: {done.stderr.strip().splitlines()[-1:]}")
     return [Device(**fields) for fields in json.loads(done.stdout)]
 
 
@@ -67,7 +71,7 @@ def _cpu() -> Device:
 
 
 def processor_name() -> str:
-    """What the host's processor calls itself."""
+    """Return the model name of the host's processor, or the machine type if that is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What stops a job, and how it is told to the user."""
+"""Failures of a job, and how they are reported to the user."""
 
 import errno
 
@@ -16,7 +16,7 @@ _OURS = {"service", "worker"}
 
 
 class JobFailure(Exception):
-    """The job cannot go on, for a reason that the user is to read.
+    """Failure of a job, with a reason for the user.
 
     `detail` is one sentence or two, free of secrets and of paths of the worker's machine.
     """
@@ -28,14 +28,14 @@ class JobFailure(Exception):
 
 
 class ModelError(JobFailure):
-    """A model that is not there, may not be read, or is not safe to read."""
+    """A model that does not exist, may not be read, or is unsafe to read."""
 
 
 def as_failure(error: BaseException) -> Failure:
-    """The `error` of a job that `error` has ended; whether a retry can help follows from its code.
+    """Convert an exception into the `error` of the job; its code decides whether a retry can help.
 
-    The text of an error is shown only where this project's own code wrote it for the user. Other libraries put URLs, paths
-    and what they were given into theirs, so of an unexpected error only the class is told; the log has the rest.
+    The message of an exception is shown only if this project wrote it for the user. Other libraries put URLs, paths and
+    arguments into theirs, so that of an unexpected exception only the class is shown; the log has the rest.
     """
     code, detail = _explain(error)
     return Failure(code=code, detail=detail, retryable=code.retryable)
@@ -48,11 +48,11 @@ def _explain(error: BaseException) -> tuple[FailureCode, str]:
         if isinstance(error, kind):
             return code, str(error)
     if _is_device_memory(error):
-        return FailureCode.OUT_OF_DEVICE_MEMORY, "The device ran out of memory; shorter sequences or fewer samples need less."
+        return FailureCode.OUT_OF_DEVICE_MEMORY, "The device ran out of memory; use shorter sequences or fewer samples."
     if _is_host_memory(error):
         return (
             FailureCode.OUT_OF_HOST_MEMORY,
-            "The worker's host ran out of memory; shorter sequences or fewer samples need less.",
+            "The worker's host ran out of memory; use shorter sequences or fewer samples.",
         )
     if is_disk_full(error):
         return FailureCode.DISK_FULL, FailureCode.DISK_FULL.sentence
@@ -62,7 +62,7 @@ def _explain(error: BaseException) -> tuple[FailureCode, str]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a file could not be written because there is no room, or none left in the quota."""
+    """Return whether a file could not be written because the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
@@ -75,12 +75,12 @@ def _is_device_memory(error: BaseException) -> bool:
 
 
 def _is_host_memory(error: BaseException) -> bool:
-    """torch reports a failed allocation on the CPU as a plain RuntimeError that names its allocator."""
+    """Return whether host memory ran out, which torch reports as a RuntimeError that names its CPU allocator."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether the `raise` stands in this project: a ValueError of any other library is not the user's mistake."""
+    """Return whether this project raised the error: a ValueError of another library is not the user's mistake."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,8 +1,8 @@
-"""Putting a model under the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
+"""Import of a model below the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
 
 SOURCE is a GGUF file of the llama architecture, whose weights are dequantised to float32 (`--fastest`: to the type in which
-this processor computes fastest), or a folder that already is a safetensors checkpoint, which is checked and copied. The
-destination appears whole or not at all, and importing the same source twice changes nothing.
+this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied. The import is
+atomic, and importing the same source twice changes nothing.
 """
 
 import argparse
@@ -29,10 +29,10 @@ Say = Callable[[str], None]
 
 
 def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = False) -> bool:
-    """Make `destination` the checkpoint of `source`; False where it already was.
+    """Import `source` as the checkpoint `destination`; return False if it was already imported.
 
     Raises:
-        ImportRefused: no such source, or a destination that holds something else.
+        ImportRefused: the source does not exist, or the destination holds something else.
         JobFailure: the source is not a model that is safe to read.
     """
     destination = destination.absolute()
@@ -40,7 +40,7 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     fingerprint = _fingerprint(source)
     if destination.exists():
         if _imported_from(destination) != fingerprint:
-            raise ImportRefused(f"{destination} exists and was not imported from this source; remove it or choose another place")
+            raise ImportRefused(f"{destination} exists and was not imported from this source; remove it or choose another folder")
         check_checkpoint(destination, inside=destination)
         say(f"{destination} is already there, from the same source; nothing to do")
         return False
@@ -70,7 +70,7 @@ def _fill(folder: Path, source: Path, say: Say, fastest: bool) -> None:
 
 
 def _home(folder: Path) -> Path:
-    """Where links of a source may lead: a snapshot in the Hub's cache is made of links to the blobs beside it."""
+    """Return the folder that links of a source may lead to: a snapshot in the Hub's cache links to blobs outside the snapshot."""
     folder = folder.resolve()
     return folder.parent.parent if folder.parent.name == "snapshots" else folder
 
@@ -80,11 +80,11 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 
 
 def _fingerprint(source: Path) -> str:
-    """SHA-256 of the file, or of the names and SHA-256 of the files that would be copied."""
+    """Return the SHA-256 of the file, or of the names and SHA-256 of the files to copy."""
     if source.is_file():
         return sha256_of(source)
     if not source.is_dir():
-        raise ImportRefused(f"there is no {source}")
+        raise ImportRefused(f"{source} does not exist")
     digest = hashlib.sha256()
     for path in _checkpoint_files(source):
         digest.update(repr((path.name, sha256_of(path))).encode())
@@ -100,24 +100,24 @@ def _imported_from(destination: Path) -> str | None:
 
 
 def _finalize(folder: Path) -> None:
-    """Make the files readable for all users, as safetensors writes them for their owner only, and flush them to the disk."""
+    """Make the files readable for all users, because safetensors writes them for their owner only, and flush them to disk."""
     for path in folder.iterdir():
         path.chmod(0o644)
         fsync(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: progress on standard output; an error is one sentence on standard error and exit status 2."""
+    """Run the command: progress on standard output; on error, one sentence on standard error and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m worker.gguf_import", description="Import a model under the model root.")
     parser.add_argument("source", type=Path, help="a GGUF file (llama architecture) or a folder with a safetensors checkpoint")
-    parser.add_argument("destination", type=Path, help="the folder to make, below the model root")
+    parser.add_argument("destination", type=Path, help="the folder to create, below the model root")
     parser.add_argument("--fastest", action="store_true", help="dequantise GGUF to the type in which this processor is fastest")
     given = parser.parse_args(arguments)
     try:
         import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), fastest=given.fastest)
     except (ImportRefused, JobFailure) as error:
         _write(sys.stderr, f"error: {error}")
-    except Exception as error:  # whatever it was, the user gets a sentence and not a traceback
+    except Exception as error:  # the user gets a sentence, not a traceback
         _write(sys.stderr, f"error: {given.source} could not be imported: {type(error).__name__}: {' '.join(str(error).split())}")
     else:
         return 0

@@ -1,6 +1,6 @@
-"""Files on their way into the store and back: in parts, several at a time, each tried again by itself.
+"""Transfers to and from the artifact store: in parts, several in parallel, each retried separately.
 
-One request never carries a whole file, so that a slow line costs the time of a part and not the limit of a request.
+No request carries a whole file, so that on a slow connection a large file does not exceed the request timeout.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from worker.failures import JobFailure
 
 CHUNK: Final = 4 * 1024 * 1024  # bytes
 _MIN_PART: Final = 8 * 1024 * 1024  # bytes of one part of a multipart upload
-_MAX_PARTS: Final = 900  # S3 allows 10 000, Swift as it is set up by default 1000
+_MAX_PARTS: Final = 900  # S3 allows 10 000, Swift by default 1000
 _AT_ONCE: Final = 4
 _TRIES: Final = 3
 
 T = TypeVar("T")
 Tick = Callable[[], None]
 Sent = Callable[[int], None]
-"""Told of bytes that went by, in either direction. What it raises stops the transfer."""
+"""Callback with the bytes transferred since the last call, in either direction. An exception it raises stops the transfer."""
 
 
 def upload(store: ObjectStore, key: str, path: Path, name: str, sent: Sent) -> ManifestFile:
-    """Put one file, hashing what is sent on its way."""
+    """Upload one file, hashing the bytes as they are sent."""
     digest, size = hashlib.sha256(), 0
 
     def content() -> Iterator[bytes]:
@@ -50,7 +50,7 @@ def upload(store: ObjectStore, key: str, path: Path, name: str, sent: Sent) -> M
 
 
 def read_back(store: ObjectStore, key: str, received: Sent) -> tuple[int, str]:
-    """Size and SHA-256 of what the store holds. A local store's file is flushed to the disk first."""
+    """Return size and SHA-256 of an object as read from the store. A local store's file is flushed to disk first."""
     if isinstance(store, LocalStore):
         path = Path(str(store.prefix)) / key
         fsync(path, path.parent)
@@ -64,29 +64,29 @@ def read_back(store: ObjectStore, key: str, received: Sent) -> tuple[int, str]:
 
 
 def read_whole(store: ObjectStore, key: str) -> bytes:
-    """The content of a small object.
+    """Return the content of a small object.
 
     Raises:
-        FileNotFoundError: there is none.
-        BaseError, OSError: the store's own.
+        FileNotFoundError: it does not exist.
+        BaseError, OSError: errors of the store.
     """
     return asked(lambda: bytes(obstore.get(store, key).bytes()))
 
 
 def paths_below(store: ObjectStore, prefix: str) -> list[str]:
-    """The paths of all objects below a prefix.
+    """Return the paths of all objects below a prefix.
 
     Raises:
-        BaseError, OSError: the store's own.
+        BaseError, OSError: errors of the store.
     """
     return asked(lambda: [entry["path"] for batch in obstore.list(store, prefix=prefix) for entry in batch])
 
 
 def asked(request: Callable[[], T]) -> T:
-    """The answer to a request that can be repeated, repeated also where the store's client does not.
+    """Return the response to an idempotent request, retrying also where the store's client does not.
 
-    It goes on with an object that breaks off, but gives up on a list or a refusal that does, and, if no answer comes, on what is
-    to be put only if absent.
+    The client resumes a download that breaks off, but gives up on a list or an error response that breaks off, and on a
+    conditional put without a response.
     """
     for _ in range(_TRIES - 1):
         with suppress(GenericError):
@@ -95,10 +95,10 @@ def asked(request: Callable[[], T]) -> T:
 
 
 def stored_chunks(store: ObjectStore, key: str) -> Iterator[bytes]:
-    """The content of an object, in order; a few parts of it are fetched at a time.
+    """Yield the content of an object in order, fetching a few parts in parallel.
 
     Raises:
-        BaseError, OSError: the store's own.
+        BaseError, OSError: errors of the store.
     """
     size = obstore.head(store, key)["size"]
     starts = range(0, size, CHUNK)
@@ -113,7 +113,7 @@ def _part(store: ObjectStore, key: str, start: int, end: int) -> bytes:
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """The content of a file."""
+    """Yield the content of a file in chunks of `CHUNK` bytes."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
@@ -121,7 +121,7 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def store_trouble() -> Iterator[None]:
-    """Tell the user of trouble with the store by its class alone: the store's own text holds addresses.
+    """Convert errors of the store into failures that name their class alone, because their text holds addresses.
 
     Raises:
         JobFailure: `artifact-upload-failed`
@@ -129,8 +129,9 @@ def store_trouble() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise refused(f"The artifact store refused ({type(error).__name__}).") from error
+        raise refused(f"A request to the artifact store failed ({type(error).__name__}).") from error
 
 
 def refused(detail: str) -> JobFailure:
+    """Return a failure with the code `artifact-upload-failed`."""
     return JobFailure(FailureCode.ARTIFACT_UPLOAD_FAILED, detail)

@@ -1,4 +1,4 @@
-"""The one task, and what the child process does before it is asked to do it."""
+"""Celery task of the worker, and the initialization of its child process."""
 
 import os
 import signal
@@ -19,9 +19,9 @@ log = get_logger(__name__)
 
 @shared_task(name=PRUNE_TASK, bind=True)  # type: ignore[untyped-decorator]
 def prune(task: Any, job_id: str) -> None:
-    """There is work. `job_id` only says whose message this is: the best queued job is taken, which may be another.
+    """Run the best queued job, which need not be `job_id`: that is only the job that the message was sent for.
 
-    While a job runs, SIGTERM asks it to stop, where otherwise it would end the process.
+    While a job runs, SIGTERM makes it stop and release its claim, instead of ending the process.
     """
     from worker.attempt.runner import work
     from worker.process.registration import worker_id
@@ -39,16 +39,16 @@ def prune(task: Any, job_id: str) -> None:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_like_the_service(**_: Any) -> None:
-    """In the parent and in its child, in the place of Celery's own set-up."""
+    """Configure the service's logging in the parent and its child, in place of Celery's own set-up."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _prepare(**_: Any) -> None:
-    """Import what a job needs before there is one, and clean up after a child that was killed.
+    """Import the slow modules before a job arrives, and clean up after a child that was killed.
 
-    Celery has already seen to it that the kernel kills this process when its parent dies.
+    Celery has already arranged that the kernel kills this process when its parent dies.
     """
     import_for_jobs()
     from worker.run.scratch import remove_abandoned

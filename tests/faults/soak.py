@@ -220,7 +220,7 @@ def table(summary: Summary) -> str:
         ("machine", summary.machine.get("machine", "")),
         ("faults", sum(summary.faults.values())),
         ("jobs accepted", summary.accepted),
-        ("calls refused while something was away", summary.refused_while_something_was_away),
+        ("calls refused during an outage", summary.refused_while_something_was_away),
         *((f"jobs {state}", count) for state, count in sorted(summary.states.items())),
         *((f"attempts {outcome}", count) for outcome, count in sorted(summary.attempts.items())),
         ("artifacts downloaded and verified", summary.artifacts_verified),

@@ -63,7 +63,7 @@ class Cluster:
         return {
             "a worker's child is killed": self._kill_child,
             "a worker is killed": lambda choices: _again(choices.choice(self.workers)),
-            "a worker is told to stop": lambda choices: _again(choices.choice(self.workers), gently=True),
+            "a worker is stopped with SIGTERM": lambda choices: _again(choices.choice(self.workers), gently=True),
             "a worker is frozen for longer than its lease": self._freeze,
             "a dispatcher is killed": lambda choices: _again(choices.choice(self.dispatchers)),
             "the service is killed": lambda _: _again(self.api),

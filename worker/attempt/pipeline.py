@@ -1,6 +1,6 @@
-"""The five stages of a run, in the order in which `prune_and_publish` tells them.
+"""Pipeline of a run: resolve, load, prune, evaluate, publish.
 
-What can be refused is refused before the expensive part begins: the model, the recipe, the lengths, all texts.
+Model, recipe, sequence lengths and all texts are validated before the expensive stages begin.
 """
 
 import shutil
@@ -35,11 +35,11 @@ from worker.run.context import Run
 
 
 def prune_and_publish(run: Run) -> dict[str, Any]:
-    """Carry out the job up to its complete artifact in the store; returns the job's metrics.
+    """Run the job up to its complete artifact in the store; return the job's metrics.
 
     Raises:
-        worker.run.lease.Interruption: it has to stop.
-        Exception: whatever goes wrong; `worker.failures.as_failure` tells the user.
+        worker.run.lease.Interruption: the run has to stop.
+        Exception: any failure; `worker.failures.as_failure` converts it for the user.
     """
     model, plan, recipe = _resolve(run)
     tokens, tasks, warnings = _load(run, model, plan)
@@ -76,7 +76,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
 def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
     run.reporter.start_stage(Stage.RESOLVING)
     if run.settings.signing_key:
-        key_facts(run.settings.signing_key)  # refuses one that could not sign hours later
+        key_facts(run.settings.signing_key)  # fails now if the key could not sign hours later
     model = resolve(run.spec.model, run.settings, tenant=run.tenant, store=run.store, tick=run.reporter.tick)
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
@@ -88,7 +88,7 @@ def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
 
 
 def _check_disk(run: Run, model: Model, plan: Outline) -> None:
-    """Refuse what cannot be written before anything is computed: a copy of the checkpoint, its finished blocks, its formats."""
+    """Raise JobFailure (`disk-full`) if the disk cannot hold a copy of the checkpoint, its finished blocks and its formats."""
     copy = _bytes_of(model)
     prunable = round(copy * plan.prunable_parameters / plan.parameters)
     needed = written_bytes(run.spec, weights=copy, prunable=prunable)
@@ -106,7 +106,7 @@ def _bytes_of(model: Model) -> int:
 
 
 def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[str]]:
-    """Calibration tokens (samples, length), zero-shot tasks, and warnings; the texts for evaluation are only checked."""
+    """Return calibration tokens (samples, length), zero-shot tasks, and warnings; evaluation texts are only checked."""
     run.reporter.start_stage(Stage.LOADING)
     calibration, evaluation = run.spec.calibration, run.spec.evaluation
     _check_length("calibration", calibration.sequence_length, plan)
@@ -124,7 +124,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[st
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
     del stream, calibrated
-    give_back_memory()  # of the texts and what their tokenizer made of them, before the activations come
+    give_back_memory()  # frees texts and tokenizer output before activations are allocated
     return tokens, tasks, [warning for warning in warnings if warning]
 
 

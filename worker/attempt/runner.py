@@ -1,7 +1,7 @@
-"""One attempt, from claim to finish: take a job, keep its lease, run its stages, and write down how it ended.
+"""One attempt: claim a job, renew its lease, run its stages, and record the outcome.
 
-Nothing is left behind but the artifact of a success and, while the job has not ended or could be tried again, the blocks that are
-finished: the scratch folder goes, and so do the files that an attempt without success has published.
+An attempt leaves behind only the artifact of a success and, while the job has not ended or can be retried, its finished blocks.
+The scratch folder is removed, and so are the files that an unsuccessful attempt has published.
 """
 
 import os
@@ -45,12 +45,12 @@ _CLAIM_AGAIN_SECONDS: Final = 0.5
 
 
 def work(settings: Settings, stop: threading.Event, worker: str | None = None, message: str | None = None) -> bool:
-    """See the best queued job through, if there is one; False if there is none.
+    """Claim and run the best queued job; return False if there is none.
 
     Args:
-        stop: set when this process is told to stop; the job then goes back into the queue.
-        worker: the id under which the worker is known; by default that of a worker without a parent, this process.
-        message: the span (traceparent) of the message that said that there is work.
+        stop: set when this process has to stop; the job then goes back into the queue.
+        worker: the worker's id; by default that of this process, a worker without a parent.
+        message: the span (traceparent) of the message that triggered the work.
     """
     database = Database(settings.database_url.get_secret_value(), pool_size=4)
     try:
@@ -69,7 +69,7 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
 
 
 def _claim(database: Database, settings: Settings, stop: threading.Event, worker: str) -> Claim | None:
-    """Wait for the database rather than drop the message, which would have to be sent again."""
+    """Claim the best queued job, waiting for the database rather than dropping the message, which would have to be resent."""
     device = device_class(settings.device)
     while not stop.is_set():
         try:
@@ -82,7 +82,7 @@ def _claim(database: Database, settings: Settings, stop: threading.Event, worker
 
 
 class _Attempt:
-    """A claimed job on its way to one of its ends."""
+    """One attempt at a claimed job."""
 
     def __init__(self, claim: Claim, database: Database, settings: Settings, stop: threading.Event) -> None:
         self._claim = claim
@@ -124,18 +124,18 @@ class _Attempt:
         self._succeeded(metrics)
 
     def _forget_ended_jobs(self) -> None:
-        """Blocks of jobs that have ended, on another host for example, are of no use here any more."""
+        """Remove local blocks of jobs that have ended, for example on another host."""
         known = blocks.job_ids(self._settings.cache_dir)
         try:
             with self._database.begin() as session:
                 needed = repository.may_go_on(session, known, within_seconds=self._settings.keep_blocks_seconds)
         except TRANSIENT:
-            return  # the next attempt asks again
+            return  # the next attempt tries again
         for job_id in set(known) - needed:
             blocks.forget(self._settings.cache_dir, job_id)
 
     def _succeeded(self, metrics: dict[str, Any]) -> None:
-        """From before the success is written down until it certainly was not, the artifact must stay: readers may trust it."""
+        """Record the success. Unless that write certainly failed, the artifact must stay, because readers may trust it."""
         prefix = artifact_prefix(self._job_id, self._fence)
         self._may_have_succeeded = True
         try:
@@ -155,7 +155,7 @@ class _Attempt:
         self._remove_blocks()
 
     def _interrupted(self, reason: Interruption) -> None:
-        """The end that nobody is to blame for. A lost claim is not ours to end."""
+        """Record an end that is not a failure. If the claim was lost, nothing is recorded: another attempt may own the job."""
         ATTEMPTS_ENDED.labels(reason.outcome).inc()
         tracing.failed(str(reason))
         log.info("run_interrupted", reason=str(reason))
@@ -194,7 +194,7 @@ class _Attempt:
         self._lease.end()
 
     def _sweep(self) -> None:
-        """Remove what the attempt has uploaded. Where that fails, no job names the files, and the dispatcher removes them."""
+        """Remove what the attempt has uploaded. If that fails, the dispatcher's garbage collection removes it."""
         if self._store is None or self._may_have_succeeded:
             return
         try:

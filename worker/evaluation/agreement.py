@@ -1,4 +1,4 @@
-"""Agreement of a pruned model with the dense one on a data set, as it is reported."""
+"""Agreement of a pruned model with the dense one on a data set, in reported form."""
 
 from typing import Self
 
@@ -11,22 +11,23 @@ from worker.evaluation.texts import EvaluationText
 
 
 class AgreementMetric(Metric):
-    """Of the distributions of the next token. `kl_…` are KL(dense ‖ pruned), in nats per token."""
+    """Agreement of the next-token distributions. `kl_…` are KL(dense ‖ pruned), in nats per token."""
 
     dataset: str
     windows: int = Field(ge=1)
     tokens: int = Field(ge=1)
     kl_divergence: float = Field(ge=0)
     kl_standard_error: float | None
-    """Over windows, as the other one; None with a single window."""
+    """Standard error over windows, like `top1_standard_error`; None with a single window."""
     kl_p99: float = Field(ge=0)
-    """At 99 % of the tokens the divergence is at most that."""
+    """99th percentile of the divergence over tokens."""
     top1_agreement: float = Field(ge=0, le=1)
-    """Share of the tokens at which both models hold the same next token for the likeliest."""
+    """Share of tokens for which both models predict the same most likely next token."""
     top1_standard_error: float | None
 
     @classmethod
     def of(cls, text: EvaluationText, found: Agreement) -> Self:
+        """Summarize a measured agreement."""
         divergence, match = Mean.of(found.divergences), Mean.of(found.matches)
         return cls(
             dataset=text.dataset,

@@ -1,7 +1,7 @@
-"""Losses of dense models on this host's disk, which its workers share: jobs on one model measure it once for all.
+"""Cache of dense models' losses on this host's disk, shared by its workers, so that jobs on one model measure it once.
 
-An entry is a small file named by its key, which tells everything that decides about a bit of the losses: the model's files,
-the windows, the engine's code, the libraries, the processor. What is not there, or not whole, is measured anew.
+An entry is a small file named by its key, which covers everything that can change a bit of the losses: the model's files,
+the windows, the engine's code, the libraries, the processor. A missing or damaged entry is measured again.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ from worker.engine.output.journal import evaluation_key
 log = get_logger(__name__)
 
 LIMIT: Final = 512
-"""Entries that are kept; those that were not used for longest go."""
+"""Maximum number of entries; the least recently used are removed."""
 
 
 class Baselines:
-    """The losses that are known of one model on one device."""
+    """Cached losses of one model on one device."""
 
     def __init__(self, cache_dir: Path, *, source: str, device: torch.device) -> None:
         """`source` is a hash of the model's files."""
@@ -35,7 +35,7 @@ class Baselines:
         self._source, self._device = source, device
 
     def find(self, windows: Tensor) -> Tensor | None:
-        """The loss of every window (windows,) float64, if it is known."""
+        """Return the loss of every window, (windows,) float64, or None if it is not cached."""
         path = self._path(windows)
         try:
             losses = _losses(json.loads(path.read_bytes()), path.stem, len(windows))
@@ -47,7 +47,7 @@ class Baselines:
         return losses
 
     def keep(self, windows: Tensor, losses: Sequence[float]) -> None:
-        """Remember the losses. Where that cannot be done, the next job measures them again."""
+        """Store the losses. If that fails, the next job measures them again."""
         path = self._path(windows)
         content = {"key": path.stem, "losses": list(losses), "sha256": _checksum(path.stem, losses)}
         partial = path.with_suffix(f".{uuid4().hex}.part")
@@ -66,7 +66,7 @@ class Baselines:
         return self._folder / f"{key}.json"
 
     def _forget_oldest(self) -> None:
-        """Whatever lies in the folder counts, what was left half written, too; another worker may be at it as well."""
+        """Remove the oldest files beyond the limit, partial ones included; another worker may do so at the same time."""
         aged = []
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError):
@@ -76,7 +76,7 @@ class Baselines:
 
 
 def _losses(content: Any, key: str, count: int) -> Tensor | None:
-    """What an entry holds, if it is what was written under this key."""
+    """Return the losses of an entry, or None if it is damaged or not of this key."""
     losses = content.get("losses") if isinstance(content, dict) else None
     if not isinstance(losses, list) or len(losses) != count or content.get("key") != key:
         return None

@@ -1,6 +1,6 @@
-"""Means over windows and how sure they are: standard errors, and 95 % intervals by Student's t.
+"""Means over windows with standard errors and 95 % confidence intervals by Student's t.
 
-Windows are taken as independent samples of the text, which neighbouring ones of one document are not quite.
+Windows are treated as independent samples of the text, although neighbouring windows of one document are not quite.
 """
 
 import math
@@ -10,12 +10,12 @@ from statistics import fmean, stdev
 from typing import Final, Self
 
 _TAIL: Final = 0.975
-"""Below the upper end of a 95 % interval."""
+"""Probability below the upper end of a 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Of several values; of a single one nobody knows how far it is off."""
+    """Mean of several values; a single value has no standard error and no interval."""
 
     value: float
     standard_error: float | None
@@ -23,6 +23,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
+        """Return the mean of the values with its standard error and interval."""
         mean, count = fmean(values), len(values)
         if count < 2:
             return cls(mean, None, None)
@@ -32,7 +33,7 @@ class Mean:
 
 
 def t_quantile(share: float, freedom: int) -> float:
-    """Where Student's t with so many degrees of freedom has this share below it."""
-    from scipy.special import stdtrit  # takes as much memory as a small model: only once all have been measured
+    """Return the quantile of Student's t with `freedom` degrees of freedom at the probability `share`."""
+    from scipy.special import stdtrit  # takes as much memory as a small model: imported only after the measurements
 
     return float(stdtrit(freedom, share))

@@ -1,4 +1,4 @@
-"""The dense model and then the pruned one, measured on the same windows; of the former only what the latter is held against."""
+"""Measurement of the dense model and then the pruned one on the same windows, keeping only what the comparison needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from worker.run.progress import EvaluationProgress
 
 @dataclass
 class _Before:
-    """What is known of the dense model on a text; the states until the pruned one has been compared with them."""
+    """Measurements of the dense model on a text; the states are kept until the pruned model has been compared with them."""
 
     losses: Sequence[float] | None = None
     states: FinalStates | None = None
@@ -22,34 +22,34 @@ class _Before:
 
 @dataclass
 class DenseAndPruned:
-    """One comparison. `dense` comes before `pruned`, or is left out.
+    """Comparison of a dense and a pruned model. Call `dense` before `pruned`, or not at all.
 
-    Where a method raises, it is worker.engine.errors.EngineError, as the model cannot be run, or JobFailure
-    (`numerical-failure`), as a perplexity is not a number to report.
+    Both methods raise worker.engine.errors.EngineError if the model cannot be run, and JobFailure (`numerical-failure`) if a
+    perplexity overflows.
     """
 
     texts: Sequence[EvaluationText]
     agreement_windows: int
-    """On so many windows of each text, at most, the two are compared token by token."""
+    """Maximum number of windows of each text on which the two are compared token by token."""
     device: str
     scratch: Path
-    """For activations that do not fit into memory."""
+    """Folder for activations that do not fit into memory."""
     baselines: Baselines
     progress: EvaluationProgress
     agreement: list[AgreementMetric] = field(default_factory=list)
-    """Of the texts on which the pruned model has been measured."""
+    """Agreement for each text on which the pruned model has been measured."""
     spared_tokens: int = 0
-    """That did not go through the dense model, as an earlier job has measured it."""
+    """Tokens that did not go through the dense model, because an earlier job has measured it."""
 
     def __post_init__(self) -> None:
         self._before = [_Before() for _ in self.texts]
 
     def dense(self, path: Path) -> list[PerplexityMetric]:
-        """A measurement for each text. What an earlier job has measured is taken as it is."""
+        """Return a measurement for each text, from the cache if an earlier job has measured it."""
         return [self._dense(path, text, before) for text, before in zip(self.texts, self._before, strict=True)]
 
     def pruned(self, path: Path) -> list[PerplexityMetric]:
-        """A measurement for each text, and how it differs from that of the dense model."""
+        """Return a measurement for each text, with its difference from the dense model's."""
         return [self._pruned(path, text, before) for text, before in zip(self.texts, self._before, strict=True)]
 
     def _dense(self, path: Path, text: EvaluationText, before: _Before) -> PerplexityMetric:
@@ -82,7 +82,7 @@ class DenseAndPruned:
         )
 
     def _take_states(self, path: Path, text: EvaluationText, keep: int) -> FinalStates | None:
-        """Only so many windows go through the dense model, as its losses are known."""
+        """Run only the first `keep` windows through the dense model, because its losses are cached."""
         self.spared_tokens += text.windows.numel()
         if not keep:
             self.progress.skip_evaluation()

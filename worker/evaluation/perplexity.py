@@ -1,4 +1,4 @@
-"""Perplexity of a checkpoint on a data set, as it is reported."""
+"""Perplexity of a checkpoint on a data set, in reported form."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,13 @@ Interval = tuple[float, float]
 
 
 class Metric(BaseModel):
+    """Base of reported metrics: immutable, with finite numbers only."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LossDifference(Metric):
-    """What pruning adds to the loss, in nats per token, on the same windows: pruned − dense."""
+    """Difference of the losses on the same windows, pruned − dense, in nats per token."""
 
     mean: float
     standard_error: float | None
@@ -28,43 +30,44 @@ class LossDifference(Metric):
 
     @classmethod
     def between(cls, dense: Sequence[float], pruned: Sequence[float]) -> Self:
+        """Return the mean difference over windows."""
         found = Mean.of([after - before for before, after in zip(dense, pruned, strict=True)])
         return cls(mean=found.value, standard_error=found.standard_error, ci95=found.interval)
 
 
 class PerplexityMetric(Metric):
-    """One measurement. `tokens` counts those predicted; `mean_nll` is their mean negative log likelihood in nats."""
+    """Perplexity on one data set. `tokens` counts predicted tokens; `mean_nll` is their mean negative log likelihood in nats."""
 
     dataset: str
     sequence_length: int = Field(ge=1)
     windows: int = Field(ge=1)
     tokens: int = Field(ge=1)
     dropped_tokens: int = Field(0, ge=0)
-    """At the end of the text, that are in no window."""
+    """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool = False
-    """Whether the tokenizer has put a beginning-of-sequence token at the very start; no window gets one of its own."""
+    """Whether the tokenizer adds a beginning-of-sequence token at the very start; no window gets one of its own."""
     perplexity: float
     ci95: Interval | None = None
-    """Of the perplexity, from the spread over windows; None with a single one."""
+    """95 % interval of the perplexity, from the spread over windows; None with a single window."""
     mean_nll: float
     standard_error: float | None = None
-    """Of `mean_nll`."""
+    """Standard error of `mean_nll`."""
     loss_difference: LossDifference | None = None
-    """Of a pruned model, where the dense one is measured."""
+    """Difference from the dense model, if that is measured; only for the pruned one."""
     cached: bool = False
-    """The losses were measured by an earlier job on this host, with the same bits."""
+    """Whether the losses, identical bit for bit, come from an earlier job on this host."""
 
     @classmethod
     def of(
         cls, text: EvaluationText, measured: Perplexity, *, dense: Sequence[float] | None = None, cached: bool = False
     ) -> Self:
-        """`dense` are the dense model's losses on the same windows.
+        """Return the metric of a measured perplexity. `dense`: the dense model's losses on the same windows.
 
         Raises:
-            JobFailure: `numerical-failure`: the perplexity is not a number to report.
+            JobFailure: `numerical-failure`: the perplexity overflows.
         """
         if math.isinf(measured.value):
-            detail = f"The perplexity on {text.dataset} is beyond all numbers: the model predicts nothing any more."
+            detail = f"The perplexity on {text.dataset} overflows: the model no longer predicts the text."
             raise JobFailure(FailureCode.NUMERICAL_FAILURE, detail)
         mean = Mean.of(measured.losses)
         return cls(
@@ -84,7 +87,7 @@ class PerplexityMetric(Metric):
 
 
 def _exponential(interval: Interval | None) -> Interval | None:
-    """An interval of losses as one of perplexities; None if its upper end is beyond all numbers."""
+    """Return an interval of losses as one of perplexities; None if its upper end overflows."""
     try:
         return interval and (math.exp(interval[0]), math.exp(interval[1]))
     except OverflowError:

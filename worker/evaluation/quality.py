@@ -1,4 +1,4 @@
-"""What has been measured of the dense model and of the pruned one."""
+"""Measurements of the dense and the pruned model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from worker.evaluation.task_results import TaskResult
 
 @dataclass(frozen=True)
 class Measured:
-    """What has been measured of one checkpoint."""
+    """Measurements of one checkpoint."""
 
     perplexity: Sequence[PerplexityMetric] = ()
-    """One for each data set, in the order in which the job names them."""
+    """Perplexity on each data set, in the job's order."""
     tasks: Sequence[TaskResult] = ()
-    """One for each zero-shot task, in the order in which the job names them."""
+    """Result of each zero-shot task, in the job's order."""
 
     def to_metrics(self) -> dict[str, Any]:
+        """Return the measurements JSON-ready."""
         return {
             "perplexity": [metric.model_dump(mode="json") for metric in self.perplexity],
             "tasks": [result.model_dump(mode="json") for result in self.tasks],
@@ -28,15 +29,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Quality:
-    """Both checkpoints beside each other; None is what was not measured."""
+    """Measurements of both checkpoints; None: not measured."""
 
     dense: Measured | None = None
     pruned: Measured | None = None
     agreement: Sequence[AgreementMetric] = ()
-    """Of the pruned model with the dense one, one for each data set; none where that was not asked for."""
+    """Agreement of the two models on each data set; empty if the job does not request it."""
     speed: Speed | None = None
 
     def to_metrics(self) -> dict[str, Any]:
+        """Return the measurements JSON-ready, as a part of the job's metrics."""
         return {
             "dense": self.dense and self.dense.to_metrics(),
             "pruned": self.pruned and self.pruned.to_metrics(),

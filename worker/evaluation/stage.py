@@ -1,4 +1,4 @@
-"""The stage that measures what pruning has cost: the dense model, if the job asks for it, and then the pruned one."""
+"""Evaluation stage: measures the dense model, if the job requests it, and then the pruned one."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from worker.run.progress import EvaluationProgress
 
 
 def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: dict[str, Any]) -> Quality:
-    """Measure both checkpoints; what becomes known goes out with the metrics that are `known` already.
+    """Measure both checkpoints; intermediate results are published together with the metrics `known` so far.
 
     `source` is a hash of the dense model's files.
     """
@@ -41,7 +41,7 @@ def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: 
 def _compared(run: Run, dense: Path, source: str, progress: EvaluationProgress) -> DenseAndPruned:
     spec, settings = run.spec.evaluation, run.settings
     texts = read_all(dense, spec, run.texts)
-    give_back_memory()  # of what their tokenizer made of them, before the activations come
+    give_back_memory()  # frees tokenizer output before activations are allocated
     return DenseAndPruned(
         texts=texts,
         agreement_windows=spec.agreement_windows,

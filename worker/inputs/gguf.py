@@ -1,14 +1,13 @@
-"""From a GGUF file of the llama architecture to a safetensors checkpoint.
+"""Conversion of a GGUF file of the llama architecture to a safetensors checkpoint.
 
-GGUF names the tensors in its own way, stores most of them in blocks of few bits, and has the rows of the query and key
-projections in another order: llama.cpp rotates neighbouring pairs (x_0, x_1), transformers the halves (x_0, x_{d/2}) of a
-head. Whatever the file holds must be understood: a tensor or a setting left over would be a model that answers a little
-differently from the one that was given.
+GGUF has its own tensor names, quantises most tensors block by block, and permutes the rows of the query and key projections
+for RoPE: llama.cpp rotates adjacent pairs (x_0, x_1), transformers the halves (x_0, x_{d/2}) of a head. An unknown tensor or
+setting is an error, because dropping it would give a model that answers slightly differently from the source.
 
-transformers reads the configuration and the tokenizer. Its own way to the weights needs the package accelerate and ends in a
-model that it refuses to save.
+transformers reads the configuration and the tokenizer. Its own GGUF loader for weights needs the package accelerate and
+returns a model that it refuses to save.
 
-Words:   d   width of a head
+Symbols:   d   head dimension
 """
 
 from collections.abc import Callable, Iterator
@@ -38,11 +37,11 @@ _NOT_UNDERSTOOD = ("llama.rope.scaling.", "llama.expert_", "llama.attention.slid
 
 
 class ImportRefused(ValueError):
-    """The source or the destination is not what it has to be; the message is a sentence for the user."""
+    """An unsuitable source or destination of an import; the message is a sentence for the user."""
 
 
 def fastest_dtype() -> torch.dtype:
-    """Return bfloat16 where the processor has instructions for products in it, else float32."""
+    """Return bfloat16 if the processor has matrix or dot-product instructions for it, else float32."""
     known = torch.cpu.get_capabilities()
     return torch.bfloat16 if known.get("amx_bf16") or known.get("avx512_bf16") else torch.float32
 
@@ -51,7 +50,7 @@ def convert(source: Path, folder: Path, say: Callable[[str], None], dtype: torch
     """Write config, weights of type `dtype`, generation settings, tokenizer and a model card into an existing folder.
 
     Raises:
-        ImportRefused: not a GGUF file, or one with something in it that is not understood here.
+        ImportRefused: not a GGUF file, or one with unsupported content.
     """
     from transformers import GenerationConfig, LlamaForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -82,13 +81,13 @@ def _open(source: Path) -> Any:
     try:
         reader = GGUFReader(source)
     except Exception as error:  # the reader trusts its file, so a broken one can raise anything
-        raise ImportRefused(f"{source.name} is not a GGUF file that can be read") from error
+        raise ImportRefused(f"{source.name} is not a GGUF file, or is damaged") from error
     architecture = _text(reader, "general.architecture")
     if architecture != "llama":
-        raise ImportRefused(f"{source.name} is of the architecture {architecture!r}; only llama is converted")
+        raise ImportRefused(f"{source.name} has the architecture {architecture!r}; only llama is supported")
     for name in reader.fields:
         if name.startswith(_NOT_UNDERSTOOD):
-            raise ImportRefused(f"{source.name} has the setting {name}, which the conversion would lose")
+            raise ImportRefused(f"{source.name} has the setting {name}, which the conversion does not support")
     return reader
 
 
@@ -96,7 +95,7 @@ def _config(source: Path, reader: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name)
-    vars(config).pop("_model_name_or_path", None)  # a title, where a reader of the config expects a place
+    vars(config).pop("_model_name_or_path", None)  # holds a title, where readers of the config expect a path
     config.dtype = dtype
     config.tie_word_embeddings = all(tensor.name != "output.weight" for tensor in reader.tensors)
     return config
@@ -117,7 +116,7 @@ def _text(reader: Any, name: str) -> str | None:
 
 
 def _tensors(reader: Any, heads: int, key_heads: int) -> Iterator[tuple[str, Tensor]]:
-    """Names and values as transformers has them."""
+    """Yield names and values in the layout of transformers."""
     from gguf import dequantize
 
     for tensor in reader.tensors:
@@ -134,22 +133,22 @@ def _translate(name: str) -> str:
     match name.split("."):
         case ["blk", index, part, kind] if part in _IN_BLOCK:
             return f"model.layers.{index}.{_IN_BLOCK[part]}.{kind}"
-    raise ImportRefused(f"the file has the tensor {name}, which the conversion would lose")
+    raise ImportRefused(f"the file has the tensor {name}, which the conversion does not support")
 
 
 def halves_from_pairs(rows: Tensor, heads: int) -> Tensor:
-    """Per head, rows (x_0, x_1, x_2, …) to (x_0, x_2, …, x_1, x_3, …); rows: (heads·d, …)."""
+    """Reorder the rows of each head from (x_0, x_1, x_2, …) to (x_0, x_2, …, x_1, x_3, …); rows: (heads·d, …)."""
     return rows.view(heads, -1, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
 
 
 def _fill(model: Any, state: dict[str, Tensor]) -> None:
-    """Give the model, on the meta device, its weights; a tied head shares the embedding."""
+    """Assign the weights to the model on the meta device; a tied head shares the embedding."""
     if model.config.tie_word_embeddings:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     try:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        raise ImportRefused("the file's tensors are not those of its configuration") from error
+        raise ImportRefused("the file's tensors do not match its configuration") from error
     model.tie_weights()
 
 
@@ -157,5 +156,5 @@ def _card(name: str, license_name: str | None, dtype: str) -> str:
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(license=license_name, library_name="transformers", pipeline_tag="text-generation")
-    text = f"Converted from a GGUF file; weights that were quantised are dequantised to {dtype} and are no better for it."
+    text = f"Converted from a GGUF file; quantised weights are dequantised to {dtype}, which restores no precision."
     return f"---\n{data.to_yaml()}\n---\n\n# {Path(name).stem}\n\n{text}\n"

@@ -1,4 +1,4 @@
-"""Fetching a checkpoint from the Hugging Face Hub: the files that are needed, at one commit, into the worker's cache."""
+"""Download of a checkpoint from the Hugging Face Hub: the files that are needed, at one commit, into the worker's cache."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,23 +22,23 @@ class Snapshot:
     """A commit in the cache."""
 
     path: Path
-    """The folder of the files; they are links."""
+    """Folder of the files, which are links."""
     repository: Path
-    """The folder of the cache that holds all of this model's commits; the links end in it."""
+    """Folder of the cache with all commits of this model; the links lead into it."""
     commit: str
 
 
 def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
-    """Resolve the revision (default: the main branch) to a commit and download it; files that are there are kept.
+    """Resolve the revision (default: the main branch) to a commit and download it; cached files are kept.
 
-    The hub's address comes from the environment (`HF_ENDPOINT`), and so does the token (`HF_TOKEN`) where the job names none.
+    The hub's address comes from the environment (`HF_ENDPOINT`), and so does the token (`HF_TOKEN`) if the job names none.
 
     Raises:
         ModelError: not found, not allowed, without safetensors; or (code `internal`) the hub cannot be reached.
         JobFailure: `disk-full`, before anything is downloaded.
     """
     if settings.hub_allow and not any(fnmatchcase(model.id, pattern) for pattern in settings.hub_allow):
-        raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"{model.id} is not on this service's list of hub models.")
+        raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"{model.id} is not on this service's list of allowed hub models.")
     try:
         token = hub_token(settings, tenant, model.token)
     except UnknownToken as error:

@@ -1,4 +1,4 @@
-"""Fetching what an earlier job made: the files of its manifest, out of the store, each checked, into the worker's cache."""
+"""Download of an earlier job's artifact: the files of its manifest, each verified, from the store into the worker's cache."""
 
 import fcntl
 import hashlib
@@ -21,10 +21,10 @@ _OF_THAT_JOB = {"recipe.json", "sparsity_report.json"}
 
 
 def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callable[[], None]) -> Path:
-    """The folder of the artifact. Workers of one host fetch it once; what is there is not fetched again.
+    """Fetch the artifact, once per host, and return its folder.
 
     Raises:
-        ModelError: it is no longer there, a file is not what the manifest says; or (code `internal`) the store cannot be read.
+        ModelError: it no longer exists, a file does not match the manifest, or (code `internal`) the store cannot be read.
         JobFailure: `disk-full`, before anything is fetched.
     """
     target = root(settings.cache_dir) / folder_of(model)
@@ -35,7 +35,7 @@ def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callab
             try:
                 _fetch_all(model, store, settings, target, tick)
             except FileNotFoundError:
-                raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} is no longer there.") from None
+                raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} no longer exists.") from None
             except BaseError as error:
                 detail = f"The artifact of job {model.id} could not be read from the store ({type(error).__name__})."
                 raise ModelError(FailureCode.INTERNAL, detail) from error
@@ -50,7 +50,7 @@ def _fetch_all(model: ModelSpec, store: ObjectStore, settings: Settings, target:
     download = sum(file.bytes for file in files)
     reserve(settings.cache_dir, download=download, copy=copy, max_bytes=settings.max_model_cache_bytes)
     partial = target.with_name(f".{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)  # of a worker that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed worker
     try:
         for file in files:
             _fetch_one(store, f"{prefix}/{file.path}", file, partial / file.path, tick)
@@ -63,7 +63,7 @@ def _manifest(store: ObjectStore, key: str, model: ModelSpec) -> Manifest:
     try:
         return Manifest.model_validate_json(read_whole(store, key))
     except ValidationError:
-        raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} has no sound manifest.") from None
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} has no valid manifest.") from None
 
 
 def _fetch_one(store: ObjectStore, key: str, file: ManifestFile, target: Path, tick: Callable[[], None]) -> None:
@@ -76,4 +76,4 @@ def _fetch_one(store: ObjectStore, key: str, file: ManifestFile, target: Path, t
             digest.update(chunk)
             size += len(chunk)
     if size != file.bytes or digest.hexdigest() != file.sha256:
-        raise ModelError(FailureCode.MODEL_UNSAFE, f"{file.path} of the earlier job's artifact is not what its manifest says.")
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{file.path} of the earlier job's artifact does not match its manifest.")

@@ -1,8 +1,7 @@
-"""Models of the hub and of earlier jobs on this host's disk, which its workers share.
+"""Cache of hub models and earlier jobs' artifacts on this host's disk, shared by its workers.
 
-Whoever uses one holds a lock, and what nobody uses makes room.
-
-A lock's file outlives the model and tells, by its time of change, when the model was last used.
+A worker holds a shared lock on the model that it uses; unlocked models can be evicted, least recently used first. The lock
+file outlives the model, and its modification time is the time of last use.
 """
 
 import fcntl
@@ -21,12 +20,12 @@ log = get_logger(__name__)
 
 
 def root(cache_dir: Path) -> Path:
-    """Where the hub's own client keeps its models, a folder each; those of earlier jobs lie beside them."""
+    """Return the hub client's cache folder, with a folder per model; artifacts of earlier jobs are stored there, too."""
     return cache_dir / "hub"
 
 
 def folder_of(model: ModelSpec) -> str:
-    """The name of a model's folder: that of the hub's own client; for an artifact one that no model of the hub can have."""
+    """Return the name of a model's folder: the hub client's name; for an artifact, a name that no hub model can have."""
     if model.source == "job":
         return f"models--.job--{model.id}-{model.revision}"
     return "models--" + model.id.replace("/", "--")
@@ -34,7 +33,7 @@ def folder_of(model: ModelSpec) -> str:
 
 @contextmanager
 def in_use(cache_dir: Path, model: ModelSpec) -> Iterator[None]:
-    """Meanwhile nobody removes the model, if it is not a local one. Waits for one who is about to."""
+    """Protect the model from eviction within the context, waiting for an eviction in progress; a no-op for local models."""
     if model.source == "local":
         yield
         return
@@ -47,19 +46,19 @@ def in_use(cache_dir: Path, model: ModelSpec) -> Iterator[None]:
 
 
 def reserve(cache_dir: Path, *, download: int, copy: int, max_bytes: int | None = None) -> None:
-    """See to it that a model can be fetched and pruned: remove others, the least recently used first, where that is needed.
+    """Make room to fetch and prune a model: evict others, least recently used first, as far as needed.
 
     Args:
-        download: bytes that are still to be fetched.
-        copy: bytes of its weights, which are written once more when they are pruned.
-        max_bytes: of all models together; None: as many as the disk takes. One that is larger alone is fetched all the same.
+        download: bytes still to be fetched.
+        copy: bytes of its weights, which pruning writes once more.
+        max_bytes: limit of all models together; None: only the disk limits them. A model larger than the limit is still fetched.
 
     Raises:
-        JobFailure: `disk-full`: they do not fit, whatever is removed.
+        JobFailure: `disk-full`: it does not fit even after evicting all others.
     """
     needed, free = download + copy, shutil.disk_usage(cache_dir).free
     if needed > free + _size(root(cache_dir)):
-        raise _too_little(download, copy, free)  # before models are removed in vain
+        raise _too_little(download, copy, free)  # before evicting models in vain
     for folder in _least_recently_used(cache_dir):
         too_many = 0 if max_bytes is None else _size(root(cache_dir)) + download - max_bytes
         if too_many <= 0 and free >= needed:
@@ -102,7 +101,7 @@ def _lock_file(cache_dir: Path, name: str) -> Path:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files below; another worker may be at work there."""
+    """Return the bytes of all files below; another worker may be changing them."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):

@@ -1,7 +1,6 @@
-"""From a job's model to a checked folder on this machine.
+"""Resolution of a job's model to a checked folder on this machine.
 
-Nothing of a model is used before `check_checkpoint` has looked at it: only JSON and safetensors are read, and none of a
-model's own code is ever run.
+No part of a model is used before `check_checkpoint`: only JSON and safetensors are read, and the model's own code never runs.
 """
 
 import hashlib
@@ -29,11 +28,11 @@ class Model:
     id: str
     path: Path
     revision: str | None
-    """hub: the commit; an earlier job: the fence of its artifact; local: a fingerprint that changes when the files do."""
+    """Commit of a hub model, fence of an earlier job's artifact, or fingerprint of a local model's files."""
     license: str | None
-    """As the source's own model card states it."""
+    """Licence, as the source's own model card states it."""
     base_model: str | None
-    """A hub id for the new model card; None where none is known."""
+    """Hub id for the new model card; None if unknown."""
 
 
 def resolve(
@@ -44,7 +43,7 @@ def resolve(
     store: ObjectStore | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Model:
-    """Find the model, fetch it if it is a hub's or an earlier job's (which lies in `store`), and check it.
+    """Find the model, fetch it from the hub or, for an earlier job's artifact, from `store`, and check it.
 
     Raises:
         ModelError: it does not exist, may not be read, or is unsafe; or (code `internal`, a retry can help) the hub
@@ -68,7 +67,7 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
     """Check a folder before anything in it is used; links may lead to `inside` and nowhere else.
 
     Raises:
-        ModelError: not a checkpoint, a link that leads out, code of the model's own, or weights that are not safetensors.
+        ModelError: not a checkpoint, a link that leads out, model-specific code, or weights that are not safetensors.
     """
     _check_links(folder, inside.resolve())
     if not (folder / "config.json").is_file():
@@ -111,16 +110,16 @@ def _read_json(path: Path) -> Any:
 
 
 def _mentions(value: Any, key: str) -> bool:
-    """Whether `key` is a key of `value` or of anything in it. (The parser has limited the depth.)"""
+    """Return whether `key` occurs as a key at any depth of `value`, which the parser has limited."""
     if isinstance(value, dict):
         return key in value or any(_mentions(item, key) for item in value.values())
     return isinstance(value, list) and any(_mentions(item, key) for item in value)
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
-    """SHA-256 over what tells one state of the folder from another without reading its weights.
+    """Return a SHA-256 that identifies the state of the checkpoint without reading its weights.
 
-    That is config and index, and of each shard the name, size, time of change and header.
+    It covers config and index, and of each shard the name, size, modification time and header.
     """
     digest = hashlib.sha256()
     for name in ("config.json", INDEX):
@@ -134,13 +133,13 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def _card_field(folder: Path, field: str) -> str | None:
-    """A field of the source's model card (README.md), where it is there, sound and one plain string."""
+    """Return a field of the source's model card (README.md) if it is one plain string, else None."""
     from huggingface_hub.repocard import metadata_load
 
     card = folder / "README.md"
     try:
         metadata = metadata_load(card) if card.is_file() else None
-    except Exception:  # a card may hold anything; a broken one only means that nothing is known
+    except Exception:  # a card may hold anything; a broken one counts as missing
         return None
     value = metadata.get(field) if isinstance(metadata, dict) else None
     return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None

@@ -1,4 +1,4 @@
-"""What an artifact was made of, with what, and on what, found out while it is made."""
+"""Provenance of an artifact, recorded while it is made: model, texts, tasks, libraries and device."""
 
 import hashlib
 import platform
@@ -12,13 +12,13 @@ from worker.inputs.models import Model
 from worker.inputs.tokenization import DOCUMENT_SEPARATOR
 
 _LIBRARIES: Final = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "datasets", "huggingface-hub", "lm_eval")
-"""Those that have a part in the figures."""
+"""Libraries that affect the figures."""
 
 
 def provenance_of(
     spec: JobSpec, model: Model, texts: Sequence[TextFacts], tasks: Sequence[TaskFacts], *, device: str
 ) -> Provenance:
-    """`device`: as in DSNOT_DEVICE. Imports torch."""
+    """Return the provenance of an artifact. `device`: as in DSNOT_DEVICE. Imports torch."""
     return Provenance(
         model=SourceFacts(
             source=spec.model.source,
@@ -40,7 +40,7 @@ def provenance_of(
 
 
 def text_facts(dataset: str, documents: Sequence[str]) -> TextFacts:
-    """What identifies a text that was read."""
+    """Return the facts that identify a text."""
     content = DOCUMENT_SEPARATOR.join(documents).encode("utf-8", "surrogatepass")
     return TextFacts(dataset=dataset, documents=len(documents), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 

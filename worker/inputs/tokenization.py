@@ -1,8 +1,8 @@
-"""From text to windows of tokens, by the field's protocol.
+"""Tokenization of texts into windows, by the field's protocol.
 
-A data set's documents are joined by two newlines, as everybody does for WikiText-2, but to evaluate C4 by spaces, as is usual
-there. The whole text is tokenised once with what the tokenizer does by default: one that adds a beginning-of-sequence token
-adds it once, at the very start, and no window gets one of its own.
+A data set's documents are joined by two newlines, as is usual for WikiText-2, except that C4 is joined by spaces for
+evaluation, as is usual there. The whole text is tokenised once with the tokenizer's defaults: if it adds a
+beginning-of-sequence token, that is once, at the very start, and no window gets one of its own.
 """
 
 import json
@@ -21,10 +21,10 @@ DOCUMENT_SEPARATOR = "\n\n"
 
 
 def load_tokenizer(path: Path) -> Any:
-    """The tokenizer of a checkpoint folder, from its files alone.
+    """Load the tokenizer of a checkpoint folder, from its files alone.
 
     Raises:
-        JobFailure: `model-unsafe`: there is none that can be read without the model's own code.
+        JobFailure: `model-unsafe`: no tokenizer can be read without the model's own code.
     """
     from transformers import AutoTokenizer
 
@@ -36,7 +36,7 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def vocabulary_size(path: Path) -> int | None:
-    """The number of rows of the model's embedding as its config.json states it, in composite models in `text_config`."""
+    """Return the rows of the model's embedding per its config.json (composite models: its `text_config`); None if not stated."""
     config = json.loads((path / "config.json").read_bytes())
     text_config = config.get("text_config")
     size = config.get("vocab_size") or (text_config.get("vocab_size") if isinstance(text_config, dict) else None)
@@ -46,10 +46,10 @@ def vocabulary_size(path: Path) -> int | None:
 def token_stream(
     tokenizer: Any, documents: Sequence[str], *, vocab_size: int | None = None, separator: str = DOCUMENT_SEPARATOR
 ) -> Tensor:
-    """All documents as one stream of ids, int64 (tokens,).
+    """Return all documents as one stream of ids, int64 (tokens,).
 
     Raises:
-        JobFailure: `invalid-request`: the tokenizer makes ids that a model of `vocab_size` has no embedding for.
+        JobFailure: `invalid-request`: the tokenizer returns ids that a model of `vocab_size` has no embedding for.
     """
     ids = tokenizer(separator.join(documents), verbose=False)["input_ids"]
     stream = torch.tensor(ids, dtype=torch.int64)
@@ -60,17 +60,21 @@ def token_stream(
 
 
 def tokens_of(path: Path, documents: Sequence[str]) -> Tensor:
-    """Documents in the tokens of the model at `path`, int64 (tokens,); failures as of the parts."""
+    """Return the documents as tokens of the model at `path`, int64 (tokens,).
+
+    Raises:
+        JobFailure: as `load_tokenizer` and `token_stream`.
+    """
     return token_stream(load_tokenizer(path), documents, vocab_size=vocabulary_size(path))
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:
-    """Windows at random positions, int64 (samples, tokens); the same seed gives the same windows on every machine.
+    """Return windows at random positions, int64 (samples, tokens); the same seed gives the same windows on every machine.
 
     They are drawn with replacement and may overlap, as in the released code of Wanda and DSnoT.
 
     Raises:
-        JobFailure: `not-enough-calibration-data`: the stream is shorter than the windows would be side by side.
+        JobFailure: `not-enough-calibration-data`: the stream is shorter than all windows together.
     """
     needed = max(num_samples * sequence_length, sequence_length + 1)
     if len(stream) < needed:
@@ -87,7 +91,7 @@ def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, 
 
 
 def evaluation_windows(stream: Tensor, sequence_length: int, max_windows: int | None) -> Tensor:
-    """The stream cut into windows that do not overlap, int64 (windows, tokens); what is left at the end is dropped.
+    """Cut the stream into non-overlapping windows, int64 (windows, tokens); the remainder at the end is dropped.
 
     Raises:
         JobFailure: `invalid-request`: the text is shorter than one window.

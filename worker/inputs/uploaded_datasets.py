@@ -1,7 +1,7 @@
-"""The text that tenants have uploaded: from the artifact store into a cache that this host's workers share.
+"""Data sets uploaded by tenants: fetched from the artifact store into a cache that this host's workers share.
 
-A file's name holds the SHA-256 of its content, which is checked whenever it is read, here and there. Whoever reads has the whole
-content at once, so that others may remove the file at any time.
+A file's name holds the SHA-256 of its content, which is checked at every read from cache or store. A reader loads the whole
+content at once, so that other processes may remove the file at any time.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ from worker.store_transfer import paths_below, stored_chunks
 log = get_logger(__name__)
 
 _MOST_BYTES: Final = 4 * 2**30
-"""Of the whole cache; beyond it what was not read for longest goes."""
+"""Size limit of the cache; beyond it, the least recently read files are removed."""
 _KEEP_SECONDS: Final = 7 * 86_400.0
-"""What was not read for so long goes in any case."""
+"""TTL of a file since its last read."""
 
 
 class Uploads:
-    """Those of one tenant."""
+    """Uploaded data sets of one tenant."""
 
     def __init__(self, store: ObjectStore, tenant: str, cache_dir: Path) -> None:
         self._store, self._tenant = store, tenant
         self._cache = cache_dir / "uploads"
 
     def documents(self, dataset_id: str) -> list[str]:
-        """All of them, in the order in which they were sent.
+        """Return all documents of a data set, in the order of the upload.
 
         Raises:
-            JobFailure: `dataset-unavailable`: it is gone, damaged or cannot be read now.
+            JobFailure: `dataset-unavailable`: it no longer exists, is damaged, or cannot be read at the moment.
         """
         place = upload_prefix(self._tenant, dataset_id)
         content = self._cached(self._cache / place)
@@ -50,7 +50,7 @@ class Uploads:
 
     def _cached(self, folder: Path) -> bytes | None:
         for path in folder.glob("*.jsonl"):
-            with suppress(FileNotFoundError):  # it is removed at this moment
+            with suppress(FileNotFoundError):  # removed concurrently
                 content = path.read_bytes()
                 if _digest(content) == path.stem:
                     os.utime(path)
@@ -70,7 +70,7 @@ class Uploads:
         raise JobFailure(FailureCode.DATASET_UNAVAILABLE, detail)
 
     def _stored(self, place: str, dataset_id: str) -> Iterator[tuple[str, bytes]]:
-        """Name and content of what the store has: more than one file only while one is about to be swept."""
+        """Yield name and content of the stored files: more than one only until garbage collection removes the other."""
         try:
             for path in paths_below(self._store, place):
                 with suppress(FileNotFoundError):
@@ -80,7 +80,7 @@ class Uploads:
             raise JobFailure(FailureCode.DATASET_UNAVAILABLE, detail) from error
 
     def _put(self, path: Path, content: bytes) -> None:
-        """Under its name there is the whole file or none, however many workers fetch it at once."""
+        """Write the file atomically, because several workers may fetch it at once."""
         self._make_room(len(content))
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")

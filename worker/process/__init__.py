@@ -1,0 +1,1 @@
+"""Services of the worker's process: registration, metrics, memory and disk usage."""

@@ -1,4 +1,4 @@
-"""What a worker takes up of its host."""
+"""Resource usage of a worker on its host."""
 
 import shutil
 from pathlib import Path
@@ -9,21 +9,21 @@ from service.workers.repository import Usage
 
 
 def usage(cache_dir: Path) -> Usage:
-    """Of this process and all below it.
+    """Return resident memory of this process and its descendants, and free disk of the cache, in bytes.
 
     Raises:
-        OSError, psutil.Error: the host does not tell.
+        OSError, psutil.Error: the host does not report them.
     """
     return Usage(_resident(psutil.Process()), shutil.disk_usage(_existing(cache_dir)).free)
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or what is there of the way to it."""
+    """Return the folder, or its nearest existing parent."""
     return next(place for place in [folder, *folder.parents] if place.exists())
 
 
 def _resident(parent: psutil.Process) -> int:
-    """Bytes of memory of a process and all below it."""
+    """Return the resident bytes of a process and its descendants."""
     total = 0
     for process in [parent, *parent.children(recursive=True)]:
         try:

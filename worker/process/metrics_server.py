@@ -1,4 +1,4 @@
-"""A worker's metrics: what its children have counted, and what it takes up itself. The parent process answers Prometheus."""
+"""Metrics endpoint of a worker, served by the parent process: the counts of its children, and its own resource usage."""
 
 import os
 import tempfile
@@ -20,10 +20,10 @@ from worker.process.host_usage import usage
 
 @contextmanager
 def metrics_of(settings: Settings, identity: Identity) -> Iterator[None]:
-    """Meanwhile the worker's metrics can be read, if a port is set for them. Children started within count for it.
+    """Serve the worker's metrics within the context, if a port is set for them. Children started within it are included.
 
     Raises:
-        PortNotUsable: the port is somebody else's.
+        PortNotUsable: the port cannot be used.
     """
     with tempfile.TemporaryDirectory(prefix="dsnot-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -35,25 +35,27 @@ def metrics_of(settings: Settings, identity: Identity) -> Iterator[None]:
 
 
 class WorkerCollector(Collector):
-    """What the worker takes up, looked up when Prometheus asks."""
+    """Collector of the worker's resource usage, read at each scrape."""
 
     def __init__(self, identity: Identity, cache_dir: Path) -> None:
         self._identity = identity
         self._cache_dir = cache_dir
 
     def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering does not read the usage."""
         return []
 
     def collect(self) -> Iterable[Metric]:
+        """Yield the worker's identity and its current usage."""
         with NO_FORK:
             found, known = usage(self._cache_dir), self._identity
         named = {"worker": known.id, "host": known.host, "device": str(known.device), "device_name": known.device_name}
-        yield InfoMetricFamily("dsnot_worker", "Which worker this is.", named | {"version": known.versions["dsnot"]})
+        yield InfoMetricFamily("dsnot_worker", "Identity of the worker.", named | {"version": known.versions["dsnot"]})
         yield _gauge("dsnot_worker_memory_bytes", "Resident memory of the worker's processes.", found.used_memory_bytes)
-        yield _gauge("dsnot_worker_host_memory_bytes", "Memory of its host.", known.host_memory_bytes)
-        yield _gauge("dsnot_worker_cache_free_bytes", "Free disk where the cache is.", found.free_disk_bytes)
+        yield _gauge("dsnot_worker_host_memory_bytes", "Total memory of the worker's host.", known.host_memory_bytes)
+        yield _gauge("dsnot_worker_cache_free_bytes", "Free disk space of the worker's cache.", found.free_disk_bytes)
         if known.device_memory_bytes is not None:
-            yield _gauge("dsnot_worker_device_memory_bytes", "Memory of its device.", known.device_memory_bytes)
+            yield _gauge("dsnot_worker_device_memory_bytes", "Total memory of the worker's device.", known.device_memory_bytes)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

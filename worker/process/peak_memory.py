@@ -1,4 +1,4 @@
-"""The most memory a run has taken, from the kernel's own high-water mark rather than from samples that miss peaks."""
+"""Peak memory of a run, from the kernel's high-water mark rather than from samples, which miss peaks."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 @dataclass
 class Taken:
-    """Bytes at the peak of a part of the run, above what was there when it began; `device` is None without one."""
+    """Peak bytes of a part of the run, above the level at its beginning; `device` is None without one."""
 
     host: int = 0
     device: int | None = None
@@ -22,7 +22,7 @@ class Taken:
 
 @dataclass
 class PeakMemory:
-    """Measures from its creation by `start()`, in an idle process that has already imported torch."""
+    """Peak memory since `start()`, which is called in an idle process that has already imported torch."""
 
     idle: int
     _host_before: int = field(default=0, init=False)
@@ -30,14 +30,15 @@ class PeakMemory:
 
     @classmethod
     def start(cls) -> "PeakMemory":
-        """Set the high-water mark back to what is resident now."""
+        """Reset the high-water mark to the currently resident bytes."""
         _reset_marks()
         return cls(idle=_resident("VmRSS"))
 
     def read(self) -> dict[str, int | None]:
-        """`host`: resident bytes above the idle process's; `host_total`: all of them; `device`: allocated, null without one.
+        """Return the peaks in bytes.
 
-        Pages of mapped files count as resident, although the kernel may drop them.
+        `host`: resident above the idle process; `host_total`: all resident; `device`: allocated, None without one. Pages of
+        mapped files count as resident, although the kernel may drop them.
         """
         peak = max(self._host_before, _resident("VmHWM"))
         device = _on_device()
@@ -48,17 +49,17 @@ class PeakMemory:
         }
 
     def begin_block(self) -> None:
-        """What `of_block` tells is taken from here on; the run's own peak is not forgotten."""
+        """Start the measurement that `of_block` returns; the run's own peak is kept."""
         self._keep_marks()
         _reset_marks()
 
     def of_block(self) -> dict[str, int | None]:
-        """The peak since `begin_block`: `host_total` and `device`, as in `read()`."""
+        """Return the peak since `begin_block`: `host_total` and `device`, as in `read()`."""
         return {"host_total": _resident("VmHWM"), "device": _on_device()}
 
     @contextmanager
     def part(self) -> Iterator[Taken]:
-        """Fills in, at its end, what was taken in between; the run's own peak is not forgotten."""
+        """Yield a `Taken` that is filled in at the end of the context; the run's own peak is kept."""
         taken = Taken()
         self._keep_marks()
         _reset_marks()
@@ -76,7 +77,7 @@ class PeakMemory:
 
 
 def _reset_marks() -> None:
-    with suppress(OSError):  # not allowed in some containers: the mark then covers what was before, too
+    with suppress(OSError):  # not allowed in some containers: the mark then includes earlier peaks
         _CLEAR.write_text("5")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

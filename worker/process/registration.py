@@ -1,6 +1,6 @@
-"""A worker's signs of life: who it is, what it computes on, what it takes up. A thread of the parent process writes them.
+"""Registration of a worker: identity, device and resource usage, written periodically by a thread of the parent process.
 
-They are for people and for planning. What keeps a job is its lease, which the child renews.
+It serves people and planning. A job is kept by its lease, which the child renews.
 """
 
 import os
@@ -33,12 +33,12 @@ _SECONDS_TO_STOP: Final = 5.0
 
 
 def worker_id(pid: int) -> str:
-    """The name of the worker whose parent process has this number."""
+    """Return the id of the worker whose parent process has this pid."""
     return f"{socket.gethostname()}:{pid}"
 
 
 class Presence:
-    """Tells of this worker from `__enter__` to `leave` or `__exit__`. While the database is away, it tells nothing."""
+    """Registration of this worker from `__enter__` to `leave` or `__exit__`; writes are skipped while the database is unreachable."""
 
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
         self._settings = settings
@@ -65,7 +65,7 @@ class Presence:
         self._database.close()
 
     def leave(self) -> None:
-        """Say, without waiting for it, that this worker takes no more jobs, for it may be ended before `__exit__`."""
+        """Deregister without waiting for it: the process may be ended before `__exit__`."""
         self._gone.set()
 
     def _keep(self) -> None:

@@ -1,7 +1,7 @@
-"""The finished artifact: what is written beside the weights, and how the folder gets into the store.
+"""Finished artifact: the files written next to the weights, and the upload of the folder to the store.
 
 Readers trust only `manifest.json`. It is written last, if absent, after every file it lists has been read back from the store and
-found to be what was meant.
+verified.
 """
 
 import json
@@ -47,15 +47,15 @@ from worker.store_transfer import Sent, Tick, asked, read_back, read_whole, refu
 
 log = get_logger(__name__)
 
-_TRIES = 3  # of one file; each request within has its own
+_TRIES = 3  # of one file; each of its requests has its own retries
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes are done, and how many there are."""
+"""Callback with the bytes done and in total."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What the manifest says of the weights: in which formats they are here, how large they are in each, who vouches for them."""
+    """Entries of the manifest on the weights: formats included, size in each format, provenance and signature."""
 
     formats: Sequence[Format] = ("dense",)
     bytes: WeightSizes | None = None
@@ -64,7 +64,7 @@ class Weights:
 
 
 def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
-    """Write what there is to say of the pruned weights into the folder that holds them in their formats, SHA256SUMS last.
+    """Write model card, report, recipe, sparsity report and provenance into the folder of the weights, SHA256SUMS last.
 
     The source's README.md, which describes another model, is kept as README.source.md.
     """
@@ -93,7 +93,7 @@ def _card(outcome: Outcome, *, has_source_card: bool) -> str:
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    """The artifact store; a local directory is created. Credentials come from the environment, as the store's own tools do.
+    """Open the artifact store; a local directory is created. Credentials come from the environment, as for the store's own tools.
 
     Raises:
         JobFailure: `artifact-upload-failed`: it cannot be opened.
@@ -122,11 +122,11 @@ def publish(
 ) -> Manifest:
     """Upload the folder under the attempt's prefix, read it back, and only then write the manifest.
 
-    `progress` is told the bytes that are done and all bytes, a file's only half for being sent and half for having been read
-    back; it and `tick` are called for every few megabytes. What they raise stops the upload, and no manifest is written.
+    `progress` gets the bytes done and in total; a file counts half when sent and half when read back. It and `tick` are called
+    every few megabytes. An exception they raise stops the upload, and no manifest is written.
 
     Raises:
-        JobFailure: `artifact-upload-failed`: the store refuses, or gives back something else than was put.
+        JobFailure: `artifact-upload-failed`: the store fails, or returns other bytes than were uploaded.
     """
     prefix = artifact_prefix(job_id, fence)
     published = _published(store, prefix)
@@ -151,12 +151,12 @@ def publish(
 
 
 def _transfer(store: ObjectStore, key: str, path: Path, name: str, counted: Sent) -> ManifestFile:
-    """Upload one file and read it back, again from its beginning if something fails that retries of requests do not heal."""
+    """Upload one file and read it back; start again from its beginning on failures that retries of single requests cannot fix."""
     for again in reversed(range(_TRIES)):
         try:
             file = upload(store, key, path, name, counted)
             if read_back(store, key, counted) != (file.bytes, file.sha256):
-                raise refused(f"{name} came back from the store with other bytes than were put.")
+                raise refused(f"The store returned {name} with other bytes than were uploaded.")
             break
         except JobFailure as failure:
             TRANSFERS_FAILED.inc()
@@ -167,7 +167,7 @@ def _transfer(store: ObjectStore, key: str, path: Path, name: str, counted: Sent
 
 
 def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
-    """Of `total` bytes, each of which goes to the store and comes back."""
+    """Return a counter of `total` bytes: those sent to the store and those read back."""
     passed = 0
 
     def count(size: int) -> None:
@@ -175,16 +175,16 @@ def _counting(total: int, progress: Progress, tick: Tick) -> Sent:
         tick()
         UPLOADED_BYTES.inc(size)
         passed += size
-        progress(min(passed, total) // 2, total // 2)  # what is sent again is not counted twice at the end
+        progress(min(passed, total) // 2, total // 2)  # resent bytes must not exceed the total
 
     return count
 
 
 def sweep(store: ObjectStore, job_id: str, fence: int) -> None:
-    """Remove all that an attempt has put into the store, uploads that it has not completed among it.
+    """Remove everything that an attempt has put into the store, including open multipart uploads.
 
     Raises:
-        JobFailure: `artifact-upload-failed`: the store refuses.
+        JobFailure: `artifact-upload-failed`: the store fails.
     """
     prefix = artifact_prefix(job_id, fence)
     with store_trouble():
@@ -193,7 +193,7 @@ def sweep(store: ObjectStore, job_id: str, fence: int) -> None:
 
 
 def _abort_open_uploads(store: ObjectStore, prefix: str) -> None:
-    """All files are there: what is open still was opened by a request that was sent twice. It costs room, no more."""
+    """Abort multipart uploads that resent requests left open. All files are complete, so a failure only costs storage."""
     try:
         OpenUploads(store).abort_below(prefix)
     except OSError as error:
@@ -210,17 +210,17 @@ def _published(store: ObjectStore, prefix: str) -> Manifest | None:
 
 
 def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
-    """The manifest that is there, if it is of this folder; what it lists is never written again."""
+    """Return the existing manifest if it matches this folder; the files that it lists are never written again."""
     there = {name: sha256_of(folder / name, lambda _: tick()) for name in _files(folder)}
     if {file.path: file.sha256 for file in published.files} != there:
-        raise refused("The attempt has already published something else.")
+        raise refused("The attempt has already published another artifact.")
     return published
 
 
 def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
-    """What repeats the job: the body of a request, with the revision that the model was resolved to.
+    """Return the body of a request that reproduces the job, with the revision that the model was resolved to.
 
-    Not where it was uploaded to: whoever repeats it has other rights, and would overwrite what is there.
+    It leaves out the hub repository: another user may not write to it, or would overwrite its content.
     """
     parts = {"model", "recipe", "calibration", "evaluation", "output"}
     body = spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
@@ -228,13 +228,13 @@ def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    """Strict JSON: what is not finite becomes null."""
+    """Write strict JSON: non-finite numbers become null."""
     finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
     path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
 
 
 def _files(folder: Path) -> list[str]:
-    """All files, as sorted POSIX paths relative to the folder."""
+    """Return all files but the manifest, as sorted POSIX paths relative to the folder."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert all(name.isprintable() and "\\" not in name for name in names)
     return [name for name in names if name != MANIFEST_NAME]
@@ -246,7 +246,7 @@ def _put_manifest(store: ObjectStore, key: str, content: bytes) -> None:
             asked(lambda: obstore.put(store, key, content, mode="create"))
         except AlreadyExistsError:
             if read_whole(store, key) != content:
-                raise refused("The attempt has already published something else.") from None
+                raise refused("The attempt has already published another artifact.") from None
     if isinstance(store, LocalStore):
         path = Path(str(store.prefix)) / key
         fsync(path, path.parent)

@@ -1,6 +1,6 @@
-"""The pruned weights in the forms that a job asks for, and how large they are in each.
+"""Formats of the pruned weights that a job requests, and their size in each.
 
-One shard after the other: where the dense files are not wanted, a shard makes room for the next one's forms.
+Shards are converted one after the other: if dense files are not requested, each shard is deleted before the next, to save disk.
 """
 
 import os
@@ -15,16 +15,16 @@ from worker.inputs.models import Model
 from worker.store_transfer import Tick
 
 _PIECE: Final = 1 << 24
-"""Bytes that are compressed at once."""
+"""Bytes compressed at once."""
 _PIECES: Final = 256
-"""Of all weights at the most; beyond 4 GiB the time would be felt, and the share is the same."""
+"""Maximum number of pieces compressed; beyond 4 GiB the time would be noticeable, and the ratio is the same."""
 
 
 def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> WeightSizes:
-    """Turn the folder of the dense checkpoint into one with the formats that are asked for, and none that is not.
+    """Convert the folder of the dense checkpoint into one with exactly the requested formats.
 
     Raises:
-        service.packing.KeptWeightChanged: a mask is asked for, and the engine changed a weight that it kept.
+        service.packing.KeptWeightChanged: a mask is requested, but the engine changed a weight that it kept.
     """
     wanted, shards = spec.output.formats, [folder / name for name in Checkpoint(folder).shards]
     dense = sum(path.stat().st_size for path in shards)
@@ -54,18 +54,18 @@ def _packed(shard: Path, wanted: bool, tick: Tick) -> int:
 
 def _masked(shard: Path, spec: JobSpec, model: Model, tick: Tick) -> int:
     target = shard.with_suffix(MASK_SUFFIX)
-    make_mask(shard, model.path / shard.name, target, origin=_origin(spec, model), told=_told(tick))
+    make_mask(shard, model.path / shard.name, target, origin=_origin(spec, model), told=_told(tick))  # style: allow
     return target.stat().st_size
 
 
 def _origin(spec: JobSpec, model: Model) -> Origin:
-    """What the base is called; a local folder's fingerprint would say nothing on another host."""
+    """Return the identity of the base, without the fingerprint of a local folder, which means nothing on another host."""
     revision = None if spec.model.source == "local" else model.revision
     return Origin(source=spec.model.source, id=spec.model.id, revision=revision)
 
 
 def _zstd(shards: Sequence[Path], total: int, tick: Tick) -> tuple[int, int]:
-    """Compressed bytes, and how many bytes these were: all, or pieces at equal distances of a large model."""
+    """Return the compressed bytes, and the bytes before compression: all, or evenly spaced pieces of a large model."""
     from pyarrow import Codec
 
     codec, every = Codec("zstd", compression_level=1), -(-total // (_PIECE * _PIECES)) or 1

@@ -1,4 +1,4 @@
-"""A job at its end, before anything is published: all that its card and its page tell."""
+"""Outcome of a job before publishing: the input of model card and report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from worker.inputs.models import Model
 
 @dataclass(frozen=True)
 class Costs:
-    """What the job has taken so far: seconds of each stage and of each part of the engine's work, peaks of memory in bytes."""
+    """Costs of the job so far: seconds per stage and per part of the engine's work, peak memory in bytes."""
 
     seconds: Mapping[str, float] = field(default_factory=dict)
     engine_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -20,7 +20,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was asked for, and what became of it."""
+    """Specification of a job and its results."""
 
     spec: JobSpec
     model: Model

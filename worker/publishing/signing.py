@@ -1,7 +1,7 @@
 """Signing an artifact with the worker's own key, in the format of OpenSSF Model Signing.
 
 The key is a file that the operator names (DSNOT_SIGNING_KEY): an elliptic-curve key on P-256, P-384 or P-521, in PEM, without a
-password. It is read where it is used, and goes nowhere.
+password. It is read where it is used, and never copied.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ _CURVES: Final = {"secp256r1", "secp384r1", "secp521r1"}
 
 
 def key_facts(key: Path) -> SignatureFacts:
-    """What an artifact that is signed with this key will say of it.
+    """Return the facts on the signature of an artifact signed with this key.
 
     Raises:
-        JobFailure: `internal`: it is no key that can sign; the log says why.
+        JobFailure: `internal`: the key cannot sign; the log says why.
     """
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -36,7 +36,7 @@ def key_facts(key: Path) -> SignatureFacts:
 
 
 def sign(folder: Path, key: Path) -> SignatureFacts:
-    """Write `model.sig` into the folder, over all files that are there. They are hashed once more, by the library.
+    """Write `model.sig` into the folder, over all its files. The library hashes them once more.
 
     Raises:
         JobFailure: as `key_facts`.

@@ -1,0 +1,1 @@
+"""Run of an attempt: lease, progress reports, scratch folder and finished blocks."""

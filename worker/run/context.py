@@ -1,4 +1,4 @@
-"""What all stages of a run share."""
+"""Context shared by all stages of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from worker.run.progress import Reporter
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt at one job: what is asked for, and what there is to do it with."""
+    """One attempt at one job: its specification and its resources."""
 
     job_id: str
     tenant: str
@@ -23,7 +23,7 @@ class Run:
     spec: JobSpec
     settings: Settings
     folder: Path
-    """Scratch; the pruned checkpoint is written below it."""
+    """Scratch folder; the pruned checkpoint is written below it."""
     store: ObjectStore
     texts: Texts
     blocks: Blocks

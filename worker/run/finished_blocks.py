@@ -1,7 +1,7 @@
-"""The finished blocks of a job, which outlive its attempts: a journal on this host's disk, and a copy in the artifact store.
+"""Finished blocks of a job, which outlive its attempts: a journal on this host's disk, and a copy in the artifact store.
 
-The copy lets a worker on another host go on. It is made in the background, and a job does not fail because of it: what could not
-be copied is pruned again. All of it goes when the job has ended.
+The copy lets a worker on another host resume the job. It is made in the background and cannot fail the job: a block that was
+not copied is pruned again. Journal and copy are removed when the job has ended.
 """
 
 import os
@@ -35,14 +35,14 @@ _LOOK_SECONDS: Final = 0.25
 
 
 class _Stopped(Exception):
-    """The attempt is over; a copy that is being made is given up."""
+    """End of the attempt, which aborts a copy in progress."""
 
 
 class Blocks:
-    """The finished blocks of one job, while an attempt goes on."""
+    """Finished blocks of one job during an attempt."""
 
     def __init__(self, cache_dir: Path, store: ObjectStore, job_id: UUID, also_from: UUID | None = None) -> None:
-        """`also_from` is another job whose blocks can be used: the one that this one tries again."""
+        """`also_from` is another job whose blocks can be reused: the one that this job retries."""
         self._folder = _root(cache_dir) / str(job_id)
         self._store = store
         self._job_id = str(job_id)
@@ -61,13 +61,13 @@ class Blocks:
         self._copier.join()
 
     def journal(self, tick: Callable[[], None]) -> Journal:
-        """The engine's journal, with all that earlier attempts have left here or in the store."""
+        """Return the engine's journal, with all blocks that earlier attempts have left here or in the store."""
         self._fetch(tick)
         self._abort_open_uploads()
         return Journal(self._folder, self._waiting.put)
 
     def remove(self) -> None:
-        """Remove them here and in the store. What cannot be removed stays, unread."""
+        """Remove the blocks here and in the store. Blocks that cannot be removed stay, unread."""
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             remove_below(self._store, self._prefix)
@@ -76,7 +76,7 @@ class Blocks:
         self._abort_open_uploads()
 
     def _abort_open_uploads(self) -> None:
-        """Those of an attempt that was killed while it copied."""
+        """Abort the multipart uploads of an attempt that was killed while it copied."""
         try:
             OpenUploads(self._store).abort_below(self._prefix)
         except OSError as error:
@@ -99,7 +99,7 @@ class Blocks:
         log.info("blocks_found", here=len(names) - len(missing), fetched=len(missing))
 
     def _fetch_one(self, key: str, target: Path, tick: Callable[[], None]) -> None:
-        """Bring a file here. Whether it is what its name says is the journal's to see."""
+        """Fetch a file. The journal checks whether its content matches its name."""
         if isinstance(self._store, LocalStore) and _link(_local(self._store, key), target):
             return
         partial = target.with_suffix(f".{os.getpid()}.part")
@@ -138,12 +138,12 @@ class Blocks:
 
 
 def job_ids(cache_dir: Path) -> list[UUID]:
-    """The jobs of which there are blocks on this host."""
+    """Return the jobs that have blocks on this host."""
     return [UUID(folder.name) for folder in _root(cache_dir).glob("*") if folder.is_dir()]
 
 
 def forget(cache_dir: Path, job_id: UUID) -> None:
-    """Remove the blocks of a job on this host."""
+    """Remove the blocks of a job from this host."""
     shutil.rmtree(_root(cache_dir) / str(job_id), ignore_errors=True)
 
 
@@ -156,7 +156,7 @@ def _local(store: LocalStore, key: str) -> Path:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Give a file, which is never changed, a second name instead of a copy; False where the file system cannot."""
+    """Hard-link an immutable file instead of copying it; return False if the file system cannot."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)

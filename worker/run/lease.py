@@ -1,7 +1,7 @@
-"""The lease of one claim: a thread renews it, so that it lives while torch is busy, and brings back what is wanted of us.
+"""Lease of one claim: a thread renews it by heartbeat, even while torch is busy, and receives cancel and pause directives.
 
-The run asks `check()` wherever it can stop. Where it does not come by for a while (a long download, a huge matrix) the thread
-ends the attempt in its place and then the process, because Python cannot stop a thread from outside.
+The run calls `check()` wherever it can stop. If it does not for a while (a long download, a huge matrix), the thread ends the
+attempt in its place and then the process, because Python cannot stop a thread from outside.
 """
 
 import os
@@ -23,44 +23,44 @@ log = get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.25
 SECONDS_TO_REACT: Final = 3.0
-"""How long the run may take to come by `check()` once it should stop."""
+"""Maximum time until the run calls `check()` once it has to stop."""
 
 
 class Interruption(Exception):
-    """The run has to stop, through no failure of its own."""
+    """Reason for the run to stop other than a failure of its own."""
 
     outcome: ClassVar[AttemptOutcome]
 
 
 class JobCancelled(Interruption):
-    """The user wants the job stopped."""
+    """Cancellation by the user."""
 
     outcome = AttemptOutcome.CANCELLED
 
 
 class JobPaused(Interruption):
-    """The user wants the job to wait."""
+    """Pause by the user."""
 
     outcome = AttemptOutcome.PAUSED
 
 
 class StopRequested(Interruption):
-    """This worker was told to stop; the job goes on elsewhere."""
+    """Shutdown of this worker; another worker continues the job."""
 
     outcome = AttemptOutcome.RELEASED
 
 
 class ClaimLost(Interruption):
-    """The job belongs to somebody else now, or might: the database could not be reached for as long as the lease lasts."""
+    """Loss of the claim: another attempt holds the job, or may, because the database was unreachable for a whole lease."""
 
     outcome = AttemptOutcome.LEASE_EXPIRED
 
 
 class Lease:
-    """Renews a claim from `__enter__` to `__exit__`.
+    """Lease that a thread renews from `__enter__` to `__exit__`.
 
     Args:
-        stop: set when the process has been told to stop.
+        stop: set when the process has to stop.
         end_stuck: called by the thread, once, with the reason to stop, if the run does not react; then the process exits.
     """
 
@@ -93,16 +93,16 @@ class Lease:
 
     @property
     def reason(self) -> Interruption | None:
-        """Why the run has to stop, once that is known."""
+        """Reason for the run to stop; None until there is one."""
         return self._reason
 
     @property
     def is_over(self) -> bool:
-        """Whether, for all we know, the lease has run out. By our own clock, counted from before the last renewal was sent."""
+        """Whether the lease may have expired, by this host's clock, counted from before the last successful renewal was sent."""
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
     def check(self) -> None:
-        """Raise the Interruption that is due, if one is."""
+        """Raise the pending Interruption, if there is one."""
         if self._reacted.is_set():
             return
         self._look()
@@ -111,7 +111,7 @@ class Lease:
             raise self._reason
 
     def end(self) -> None:
-        """Stop renewing: the attempt has ended in the database, and cleaning up after it may take its time."""
+        """Stop renewing: the attempt has ended in the database, and its clean-up needs no lease."""
         self._reacted.set()
 
     def _keep(self) -> None:
@@ -142,9 +142,9 @@ class Lease:
 
     def _look(self) -> None:
         if self._stop.is_set():
-            self._interrupt(StopRequested("the worker was told to stop"))
+            self._interrupt(StopRequested("the worker is shutting down"))
         elif self.is_over:
-            self._interrupt(ClaimLost("the database could not be reached for as long as the lease lasts"))
+            self._interrupt(ClaimLost("the database was unreachable until the lease expired"))
 
     def _interrupt(self, reason: Interruption) -> None:
         if self._reason is None:

@@ -1,7 +1,7 @@
-"""What a run tells the database while it goes on: its stages, blocks and progress, each write under the fence of its claim.
+"""Progress reports of a run to the database: stages, blocks and progress, each write under the fence of its claim.
 
-A `Reporter` is the engine's `Observer` of a pruning run, `EvaluationProgress` that of several evaluations in a row. Writing waits
-out short outages of the database; the run stops where the lease would end.
+A `Reporter` is the engine's `Observer` of a pruning run, `EvaluationProgress` that of several evaluations in a row. Writes are
+retried over short outages of the database; the run stops when the lease would expire.
 """
 
 import time
@@ -26,13 +26,13 @@ log = get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
 _ENOUGH: Final = 1 / 200
-"""Of a whole, from which on it tells how fast the rest goes."""
+"""Minimum share of the total that must be done before the remaining time is estimated."""
 _PROGRESS_SECONDS: Final = 1.0
-"""Progress that nobody could follow is not written."""
+"""Minimum interval between progress writes."""
 
 
 class Reporter:
-    """Reports one attempt."""
+    """Reporter of one attempt."""
 
     def __init__(self, database: Database, claim: Claim, lease: Lease, memory: PeakMemory) -> None:
         self._database = database
@@ -46,15 +46,16 @@ class Reporter:
         self._matrices = 0
         self._work: Work | None = None
         self._unit: str | None = None
-        self._begun, self._begun_at = 0, 0.0  # where counting began in this unit, and when
+        self._begun, self._begun_at = 0, 0.0  # count and time at which measuring the rate began in this unit
         self.seconds: dict[str, float] = {}
-        """Of each stage that is over."""
+        """Duration of each finished stage."""
 
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
         self._lease.check()
 
     def start_stage(self, stage: Stage) -> None:
+        """End the current stage, if there is one, and begin the next."""
         self.end_stage()
         self.tick()
         self._stage = stage
@@ -63,7 +64,7 @@ class Reporter:
         log.info("stage_started", stage=stage)
 
     def end_stage(self) -> None:
-        """Note how long the stage took."""
+        """End the current stage and record its duration."""
         now = time.monotonic()
         if self._stage is not None:
             self.seconds[str(self._stage)] = round(now - self._stage_since, 3)
@@ -73,12 +74,13 @@ class Reporter:
         self._stage, self._span, self._stage_since, self._unit = None, None, now, None
 
     def close(self) -> None:
-        """The attempt is over; a stage that goes on still was not finished."""
+        """End the attempt's trace; a stage that is still running is marked as not finished."""
         if self._span is not None:
             tracing.failed("not finished", self._span)
             self._span.end()
 
     def block_started(self, index: int, total: int) -> None:
+        """Start measuring the block's peak memory."""
         self.tick()
         self._memory.begin_block()
         if index == 0:
@@ -86,7 +88,8 @@ class Reporter:
             self._write_progress(0, total, "blocks")
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:
-        if resumed:  # by an earlier attempt; how fast this one is shows later
+        """Report a finished block with the measures of its matrices; `resumed`: an earlier attempt has pruned it."""
+        if resumed:  # does not count for the rate of this attempt
             self._count_from(index + 1, "blocks", time.monotonic())
         report = self._report(index + 1, total, "blocks")
         memory = None if resumed else self._memory.of_block()
@@ -108,20 +111,22 @@ class Reporter:
         self.tick()
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Report how far the stage is, at most once a second and where it begins and ends in this unit."""
+        """Report the progress of the stage, at most once a second, and always at the beginning and end of a unit."""
         self.tick()
         if done == total or unit != self._unit or time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
             self._write_progress(done, total, unit)
 
     def model_resolved(self, revision: str) -> None:
+        """Record the commit that the model's revision was resolved to."""
         self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
 
     def sized(self, work: Work) -> None:
+        """Record the sizes that the run's time grows with."""
         self._work = work
         self.write(lambda session: repository.sized(session, self._claim.job_id, self._claim.fence, work))
 
     def spared(self, tokens: int) -> None:
-        """So many of the tokens to evaluate did not have to go through a model."""
+        """Subtract tokens that did not have to go through a model from those to evaluate."""
         if self._work and tokens:
             self.sized(self._work.model_copy(update={"evaluated_tokens": self._work.evaluated_tokens - tokens}))
 
@@ -130,11 +135,11 @@ class Reporter:
         self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
 
     def write(self, statement: Callable[[Session], None]) -> None:
-        """Carry out a fenced write in a transaction of its own, again if the database is away.
+        """Execute a fenced write in a transaction of its own, retrying while the database is unreachable.
 
         Raises:
-            StaleFence: the claim is gone; nothing was written.
-            ClaimLost: the database was away until the lease had ended. Whether anything was written is not known.
+            StaleFence: the claim was lost; nothing was written.
+            ClaimLost: the database was unreachable until the lease expired; whether anything was written is unknown.
         """
         while True:
             try:
@@ -147,7 +152,7 @@ class Reporter:
                 WRITES_REPEATED.inc()
                 log.warning("write_failed", error=str(error).splitlines()[0])
                 if self._lease.is_over:
-                    raise ClaimLost("the database could not be reached for as long as the lease lasts") from error
+                    raise ClaimLost("the database was unreachable until the lease expired") from error
                 time.sleep(_RETRY_SECONDS)
 
     def _write_progress(self, done: int, total: int, unit: str) -> None:
@@ -159,7 +164,7 @@ class Reporter:
         self._unit, self._begun, self._begun_at = unit, done, since
 
     def _report(self, done: int, total: int, unit: str) -> dict[str, Any]:
-        """`eta_seconds` is what is left in this unit: it is assumed to go as fast as what this attempt has done of it."""
+        """Return the progress; `eta_seconds` extrapolates this attempt's rate to the rest of the unit."""
         if self._unit is None:
             self._count_from(0, unit, self._stage_since)
         elif unit != self._unit:
@@ -182,13 +187,15 @@ class EvaluationProgress:
         self._reporter.progress(done, total, "windows")
 
     def skip_evaluation(self) -> None:
-        """One of them is not needed."""
+        """Remove one evaluation from the total: it is not needed."""
         self._evaluations -= 1
 
     def tick(self) -> None:
+        """Raise worker.run.lease.Interruption if the run has to stop."""
         self._reporter.tick()
 
     def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
+        """Raise worker.run.lease.Interruption if the run has to stop."""
         self._reporter.tick()
 
     def block_finished(
@@ -199,5 +206,6 @@ class EvaluationProgress:
         *,
         resumed: bool = False,  # noqa: ARG002
     ) -> None:
+        """Report the finished blocks over all evaluations."""
         self._done += 1
         self._reporter.progress(self._done, total * self._evaluations, "blocks")

@@ -1,6 +1,6 @@
-"""A folder for what one attempt writes before it is published.
+"""Scratch folder of one attempt.
 
-It is locked while its owner lives, so that anybody can tell, and remove, what a killed worker left behind.
+It is locked (flock) while its owner lives, so that any process can detect and remove the folder of a killed worker.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from uuid import UUID
 
 @contextmanager
 def scratch_folder(cache_dir: Path, job_id: UUID, fence: int) -> Iterator[Path]:
-    """A new, empty folder that is gone afterwards, whatever happens."""
+    """Yield a new, empty folder that is always removed afterwards."""
     root = cache_dir / "scratch"
     remove_abandoned(root)
     folder = root / f"{job_id}-{fence}"
@@ -29,7 +29,7 @@ def scratch_folder(cache_dir: Path, job_id: UUID, fence: int) -> Iterator[Path]:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove the folders of attempts whose process has died; the kernel has taken their locks away."""
+    """Remove the folders of attempts whose process has died, which released their locks."""
     for folder in root.glob("*"):
         if folder.is_dir() and _is_unlocked(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -69,7 +69,7 @@ def test_a_missing_variable_is_named(settings: Settings, database: Database, pro
 def test_a_worker_names_a_cache_folder_that_it_cannot_create(settings: Settings, database: Database) -> None:
     status, lines = start("worker", environment(settings) | {"DSNOT_CACHE_DIR": "/proc/nowhere"})
     assert status == 1
-    assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be made")
+    assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be created")
 
 
 def test_a_hanging_database_times_out(settings: Settings, database: Database) -> None:

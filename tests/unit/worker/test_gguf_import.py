@@ -214,10 +214,10 @@ def _pickled(source: Path) -> None:
         (lambda source: _write(source, architecture="qwen2"), "only llama"),
         (lambda source: _write(source, edit=_rope_scaling), "rope.scaling"),
         (lambda source: _write(source, edit=_rope_factors), "rope_freqs.weight"),
-        (lambda source: _write(source, edit=_missing_layer), "not those of its configuration"),
+        (lambda source: _write(source, edit=_missing_layer), "do not match its configuration"),
         (_not_gguf, "not a GGUF file"),
         (_pickled, "safetensors"),
-        (lambda _: None, "there is no"),
+        (lambda _: None, "does not exist"),
     ],
     ids=["architecture", "rope-scaling", "rope-factors", "odd-tensor", "no-gguf", "no-safetensors", "nothing"],
 )

@@ -1,7 +1,7 @@
-"""The kernels that PyTorch has for 2:4: matrices in the compressed form that NVIDIA's tensor cores multiply with, since Ampere.
+"""PyTorch's 2:4 sparse kernels: matrices in the compressed form that NVIDIA's tensor cores support since Ampere.
 
-Mishra et al., Accelerating Sparse Deep Neural Networks (arXiv:2104.08378): of four consecutive inputs two are kept, and two bits
-for each tell which.
+Mishra et al., Accelerating Sparse Deep Neural Networks (arXiv:2104.08378): of four consecutive inputs two are kept, each with
+a two-bit index.
 """
 
 from typing import Any, Final
@@ -15,11 +15,11 @@ _AMPERE: Final = (8, 0)
 
 
 class NoSparseKernels(Exception):
-    """There are none for this device or for these weights; the text says why, in a sentence."""
+    """Lack of 2:4 kernels for this device or these weights; the text says why, in a sentence."""
 
 
 def with_sparse_kernels(model: Any) -> int:
-    """Put every matrix that is 2:4 sparse into the compressed form, in place; returns how many there were.
+    """Compress every 2:4 sparse matrix in place; return how many there were.
 
     Raises:
         NoSparseKernels: nothing could be converted.
@@ -32,19 +32,19 @@ def with_sparse_kernels(model: Any) -> int:
         raise NoSparseKernels("No matrix of the pruned model is 2:4 sparse, and there are no kernels for other patterns.")
     converted = sum(_converted(part) for part in matrices)
     if not converted:
-        raise NoSparseKernels("The device's kernels for 2:4 take no matrix of these shapes.")
+        raise NoSparseKernels("The device's kernels for 2:4 do not support these matrix shapes.")
     return converted
 
 
 def is_two_of_four(weight: Tensor) -> bool:
-    """Whether at most two of every four consecutive inputs of a row are not zero; weight (out, in)."""
+    """Return whether at most two of every four consecutive inputs of a row are not zero; weight (out, in)."""
     if weight.dim() != 2 or weight.shape[1] % 4:
         return False
     return bool((weight.view(weight.shape[0], -1, 4) != 0).sum(dim=2).le(2).all())
 
 
 def check_device(device: torch.device) -> None:
-    """Raises NoSparseKernels if the device has none, whatever the weights are."""
+    """Raise NoSparseKernels if the device has none, whatever the weights are."""
     if device.type != "cuda":
         raise NoSparseKernels("Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers.")
     if torch.cuda.get_device_capability(device) < _AMPERE:
@@ -52,7 +52,7 @@ def check_device(device: torch.device) -> None:
 
 
 def stored_bytes(parameter: Tensor) -> int:
-    """Of the numbers that a parameter holds, in whatever form."""
+    """Return the bytes that a parameter takes, dense or compressed."""
     if not is_traceable_wrapper_subclass(parameter):
         return parameter.nbytes
     names, _ = parameter.__tensor_flatten__()
@@ -62,7 +62,7 @@ def stored_bytes(parameter: Tensor) -> int:
 def _converted(part: nn.Linear) -> bool:
     try:
         compressed = torch.sparse.to_sparse_semi_structured(part.weight.detach())
-    except (RuntimeError, ValueError):  # shapes that the kernels do not take
+    except (RuntimeError, ValueError):  # shapes that the kernels do not support
         return False
     part.weight = nn.Parameter(compressed, requires_grad=False)
     return True

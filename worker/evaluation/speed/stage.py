@@ -1,12 +1,12 @@
-"""How fast a checkpoint reads and writes text on the job's device, and what memory it takes there: measured, not promised.
+"""Throughput and memory of a checkpoint on the job's device, measured rather than estimated.
 
 Protocol: the whole model as transformers loads it, in the type that the engine computes in; one sequence at a time.
 
     prefill   a prompt of P tokens in one forward pass, up to its first new token:      P / seconds
-    decode    N more tokens, greedily, one forward pass each over the model's cache:    N / seconds
+    decode    N more tokens, greedily, one forward pass each with the KV cache:         N / seconds
 
-Each is done once for nothing, then up to five times or for half a minute; told are the median and the extremes. The tokens are
-random: what a dense model does with a token does not depend on which it is (a mixture's choice of experts does).
+After one warm-up run, each is measured up to five times or for half a minute; median and extremes are reported. The tokens are
+random: a dense model's speed does not depend on them (the routing of a mixture of experts does).
 """
 
 from collections.abc import Callable, Iterator
@@ -30,11 +30,11 @@ from worker.process.peak_memory import PeakMemory
 PROMPT: Final = 512
 _NEW: Final = 32
 _LOADING: Final = 2.5
-"""Times the bytes of the weights, at the most: float16 becomes float32, and files that are read are in memory, too."""
+"""Upper bound of the memory for loading, as a multiple of the weights' bytes: float16 becomes float32, and files are mapped."""
 
 
 class DeviceTooSmall(Exception):
-    """The whole model does not fit where it would be timed; the text says so in a sentence."""
+    """Lack of memory for the whole model on the device or host; the text says so in a sentence."""
 
 
 class _Metric(BaseModel):
@@ -42,21 +42,21 @@ class _Metric(BaseModel):
 
 
 class ModelSpeed(_Metric):
-    """Of one checkpoint."""
+    """Speed and memory of one checkpoint."""
 
     prefill: Throughput
     decode: Throughput
     dtype: str
     weight_bytes: int
-    """Of all parameters, as they lie in memory."""
+    """Bytes of all parameters as stored in memory."""
     peak_bytes: int
-    """Of the process on a CPU, of the device otherwise, above what was there before the model was loaded."""
+    """Peak of the process on a CPU, of the device otherwise, above the level before the model was loaded."""
     sparse_matrices: int = 0
-    """So many went through kernels that make use of their zeros."""
+    """Number of matrices that went through sparse kernels."""
 
 
 class Speed(_Metric):
-    """Both checkpoints on one device."""
+    """Speed of both checkpoints on one device."""
 
     device: str
     threads: int
@@ -65,20 +65,20 @@ class Speed(_Metric):
     dense: ModelSpeed | None = None
     pruned: ModelSpeed | None = None
     sparse: ModelSpeed | None = None
-    """The pruned one with 2:4 kernels."""
+    """Pruned checkpoint with 2:4 kernels."""
     why_not: str | None = None
-    """Why something was not measured."""
+    """Reason if something was not measured."""
 
 
 def compare_speed(
     dense: Path | None, pruned: Path, *, device: str, memory: PeakMemory, two_of_four: bool, progress: Callable[[int, int], None]
 ) -> Speed:
-    """Time both checkpoints one after the other, and with `two_of_four` the pruned one through kernels for that, too.
+    """Time both checkpoints one after the other, and with `two_of_four` the pruned one through 2:4 kernels, too.
 
-    What the device cannot hold is left out with the reason: a job does not fail for it.
+    A checkpoint that the device cannot hold is left out with the reason: the job does not fail.
 
     Args:
-        progress: is told how many of how many measurements are done, before each and at the end; it may raise to stop.
+        progress: called with the measurements done and in total, before each and at the end; it may raise to stop.
     """
     plan = [("dense", dense, False)] if dense else []
     plan += [("pruned", pruned, False), *([("sparse", pruned, True)] if two_of_four else [])]
@@ -105,11 +105,11 @@ def _setting(path: Path, device: str) -> dict[str, Any]:
 
 
 def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[], None], *, sparse: bool = False) -> ModelSpeed:
-    """Load the checkpoint whole and time it; with `sparse`, through kernels for 2:4.
+    """Load the checkpoint whole and time it; with `sparse`, through 2:4 kernels.
 
     Raises:
         DeviceTooSmall: the whole model does not fit.
-        worker.evaluation.speed.sparse_kernels.NoSparseKernels: there are none for this device or for these weights.
+        worker.evaluation.speed.sparse_kernels.NoSparseKernels: there are none for this device or these weights.
     """
     target, lengths = choose_device(device), speed_lengths(path)
     if sparse:
@@ -131,19 +131,22 @@ def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[]
 
 
 def speed_lengths(path: Path) -> tuple[int, int]:
-    """Tokens of the prompt, and tokens after it: fewer for a model that takes few."""
+    """Return the prompt's tokens and the generated tokens, fewer for a model with a short context."""
     longest = outline(path).max_sequence_length or PROMPT + _NEW
     new = min(_NEW, max(1, longest // 4))
     return max(1, min(PROMPT, longest - new)), new
 
 
 def _check_room(path: Path, target: torch.device) -> None:
-    """A host that runs out of memory kills the process, and the pruned model with it; a device only raises."""
+    """Raise DeviceTooSmall if the host lacks memory, because running out would kill the process and lose the pruned model.
+
+    A GPU that runs out of memory only raises.
+    """
     weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     free = free_memory()
     if target.type == "cpu" and weights * _LOADING > free:
         detail = f"{gib(weights)} of weights, and {gib(free)} of memory are free"
-        raise DeviceTooSmall(f"The whole model would have to be loaded: {detail}.")
+        raise DeviceTooSmall(f"Loading the whole model needs too much memory: {detail}.")
 
 
 @contextmanager

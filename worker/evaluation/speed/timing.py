@@ -1,4 +1,4 @@
-"""The times of one model that reads a prompt and writes what follows it."""
+"""Timing of prefill and decode of one model."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ class Throughput(BaseModel):
 
 
 def timed(model: Any, prompt: int, new: int, device: torch.device, tick: Callable[[], None]) -> tuple[Throughput, Throughput]:
-    """Throughput of a prefill of `prompt` tokens, and of decoding `new` more.
+    """Return the throughput of a prefill of `prompt` tokens, and of decoding `new` more.
 
     Args:
-        tick: is called for every token, and may raise to stop.
+        tick: called for every token; it may raise to stop.
     """
     draw = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.get_input_embeddings().num_embeddings, (1, prompt), generator=draw).to(device)
@@ -42,7 +42,7 @@ def timed(model: Any, prompt: int, new: int, device: torch.device, tick: Callabl
 
 
 def _moments(model: Any, tokens: Tensor, new: int, tick: Callable[[], None]) -> list[float]:
-    """When a generation began, had its first token and had each of `new` more."""
+    """Return the times at which a generation began, had its first token and had each of `new` more."""
     from transformers import GenerationConfig
 
     clock = _Clock(tick)
@@ -52,7 +52,7 @@ def _moments(model: Any, tokens: Tensor, new: int, tick: Callable[[], None]) -> 
 
 
 class _Clock:
-    """What a generation tells of its prompt and of every token, once that has reached the host."""
+    """Streamer of a generation that records when the prompt and every token have reached the host."""
 
     def __init__(self, tick: Callable[[], None]) -> None:
         self.moments: list[float] = []
@@ -63,7 +63,7 @@ class _Clock:
         self.moments.append(time.monotonic())
 
     def end(self) -> None:
-        """Nothing is left to be told."""
+        """Do nothing; required by the streamer's protocol."""
 
 
 def _throughput(tokens: int, seconds: Sequence[float]) -> Throughput:

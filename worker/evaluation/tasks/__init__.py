@@ -1,0 +1,1 @@
+"""Zero-shot tasks, evaluated by lm-evaluation-harness."""

@@ -1,6 +1,6 @@
-"""Finding the tasks that a job names and reading their data: those of the operator first, then the harness's own.
+"""Lookup of the tasks that a job names, and loading of their data: the operator's tasks first, then the harness's own.
 
-A name is looked up in the harness's list and never handed to it as it is: it would take a path for a file of settings.
+A name is looked up in the harness's list and never passed to it as is, because it would read a path as a task file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,32 +17,32 @@ from worker.evaluation.tasks import harness
 from worker.failures import JobFailure, is_disk_full
 
 TaskDict = Mapping[str, Any]
-"""The harness's: `tasks` by their names, and the `groups` they are in."""
+"""Form of the harness: `tasks` by name, and the `groups` they are in."""
 
 _DATA_ERRORS = (OSError, DatasetsError)
-"""What reading data raises, from the hub and from files; without a hub it is a ConnectionError."""
+"""Errors of reading data from the hub or from files; an unreachable hub is a ConnectionError."""
 
 
 class Catalogue:
-    """The tasks there are for one job.
+    """Tasks available to one job.
 
     Args:
-        folder: of the operator's tasks, if there is one.
-        cache: folder in which is kept what is read and downloaded.
+        folder: the operator's tasks, if there are any.
+        cache: folder for downloaded and converted data.
     """
 
     def __init__(self, names: Sequence[str], folder: Path | None, cache: Path) -> None:
         self._cache = cache
         self._own = TaskManager(include_path=folder, include_defaults=False) if folder else None
         own = self._own.all_subtasks if self._own else []
-        self._all = None if set(names) <= set(own) else TaskManager(include_path=folder)  # which reads 13 000 files
+        self._all = None if set(names) <= set(own) else TaskManager(include_path=folder)  # reads 13 000 files
         known = self._all.task_index if self._all else own
         for name in names:
             if name not in known:
                 raise JobFailure(FailureCode.TASK_NOT_FOUND, _unknown(name, known, folder))
 
     def load(self, name: str, few_shot: int | None) -> TaskDict:
-        """One task with its data, or all of a group.
+        """Load one task with its data, or all tasks of a group.
 
         Raises:
             JobFailure: `task-data-unavailable`, or `task-unsupported`.
@@ -52,7 +52,7 @@ class Catalogue:
         try:
             with harness.quiet(), harness.no_fetched_code():
                 found = self._load(name)
-        except Exception as error:  # whatever libraries, YAML files and the code in them raise
+        except Exception as error:  # any error of libraries, YAML files and the code in them
             raise _failure(name, error, is_own=self._is_own(name)) from error
         for task in found["tasks"].values():
             _check(task)
@@ -60,7 +60,7 @@ class Catalogue:
         return found
 
     def _load(self, name: str) -> TaskDict:
-        """A file that a task of the operator names is looked for beside the task."""
+        """Load a task; relative data files of an operator's task are resolved against the task's folder."""
         if self._own is not None and self._is_own(name):
             entry = self._own.task_index[name]
             given = (entry.cfg or {}).get("dataset_kwargs") or {}
@@ -78,7 +78,7 @@ class Catalogue:
 
 
 def _beside(files: Any, folder: Path) -> Any:
-    """`data_files`, as datasets takes them, with relative paths below the folder; addresses stay as they are."""
+    """Return `data_files`, as datasets takes them, with relative paths resolved against the folder; URLs are unchanged."""
     if isinstance(files, Mapping):
         return {split: _beside(part, folder) for split, part in files.items()}
     if isinstance(files, str):
@@ -87,7 +87,7 @@ def _beside(files: Any, folder: Path) -> Any:
 
 
 def _show(task: Any, few_shot: int | None) -> None:
-    """Set how many examples are shown, as `simple_evaluate` does: a task that says 0 wants none."""
+    """Set the number of few-shot examples as `simple_evaluate` does: a task configured with 0 keeps it."""
     own = task.get_config("num_fewshot")
     if few_shot is not None and own != 0:
         task.set_config("num_fewshot", few_shot)
@@ -96,7 +96,7 @@ def _show(task: Any, few_shot: int | None) -> None:
 
 
 def _check(task: Any) -> None:
-    """Refuse what could only fail later."""
+    """Raise JobFailure (`task-unsupported`) for a task that could only fail later."""
     for reason in _reasons(task):
         raise JobFailure(FailureCode.TASK_UNSUPPORTED, f"The task {task.task_name} {reason}; leave it out of evaluation.tasks.")
 
@@ -105,9 +105,9 @@ def _reasons(task: Any) -> Iterator[str]:
     if getattr(task, "UNSAFE_CODE", False):
         yield "runs code that a model has written, which is never done here"
     if getattr(task, "MULTIMODAL", False):
-        yield "asks about pictures or sound, and models are given text only"
+        yield "has pictures or sound, and only text is supported"
     metrics = getattr(task, "_metric_fn_list", {})
-    if task.get_config("process_results") is None and None in metrics.values():  # the harness has only logged what it lacks
+    if task.get_config("process_results") is None and None in metrics.values():  # the harness only logs missing metrics
         lacking = ", ".join(str(metric) for metric, function in metrics.items() if function is None)
         yield f"has a metric ({lacking}) whose code would have to be fetched from the hub, which is never done here"
 
@@ -117,15 +117,15 @@ def _failure(name: str, error: Exception, *, is_own: bool) -> Exception:
         return error
     if isinstance(error, _DATA_ERRORS):
         where = (
-            "The operator has put the task into DSNOT_TASKS_DIR: its data_files have to lie beside it"
+            "The task is in the operator's DSNOT_TASKS_DIR: its data_files must be in the same folder"
             if is_own
-            else "Where the hub cannot be reached, the operator puts a task of this name and its data into DSNOT_TASKS_DIR "
+            else "If the hub is unreachable, the operator can put a task of this name with its data into DSNOT_TASKS_DIR "
             "(docs/guides/zero-shot-tasks.md)"
         )
         detail = f"The data of the task {name} could not be read ({type(error).__name__}). {where}."
         return JobFailure(FailureCode.TASK_DATA_UNAVAILABLE, detail)
     what = (
-        "wants to fetch code from the hub and run it, which is never done here"
+        "would fetch code from the hub and run it, which is never done here"
         if isinstance(error, harness.FetchedCode)
         else f"cannot be set up on this worker ({type(error).__name__})"
     )
@@ -133,7 +133,7 @@ def _failure(name: str, error: Exception, *, is_own: bool) -> Exception:
 
 
 def _unknown(name: str, known: Any, folder: Path | None) -> str:
-    where = "nor has the operator added it" if folder else "and the operator has added none (DSNOT_TASKS_DIR)"
+    where = "and neither has DSNOT_TASKS_DIR" if folder else "and the operator has not set DSNOT_TASKS_DIR"
     near = get_close_matches(name, list(known), n=3)
-    hint = f" Is it {' or '.join(near)}?" if near else ""
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"lm-evaluation-harness {harness.VERSION} has no task {name}, {where}.{hint}"

@@ -1,7 +1,7 @@
-"""lm-evaluation-harness, run on one checkpoint. Imported only where tasks are asked for: it takes seconds.
+"""lm-evaluation-harness, run on one checkpoint. Imported only for jobs with tasks, because the import takes seconds.
 
-The figures are those of `lm_eval.simple_evaluate(tasks=[name], batch_size=BATCH_SIZE)` with a plain `HFLM`: its seeds, its
-requests, its sums. Each task is a run of its own, so that its figures do not depend on which others a job names.
+The figures are those of `lm_eval.simple_evaluate(tasks=[name], batch_size=BATCH_SIZE)` with a plain `HFLM`: same seeds,
+requests and aggregation. Each task is a separate run, so that its figures do not depend on the job's other tasks.
 """
 
 import os
@@ -21,21 +21,21 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 VERSION: Final[str] = lm_eval.__version__
 BATCH_SIZE: Final = 8
-"""Fixed, for the rounding of a product depends on how much is computed at once."""
+"""Batch size; fixed, because the rounding of a product depends on it."""
 
 
 class Watcher(Protocol):
-    """Who watches a run. Any method may raise: the exception passes through and stops the run."""
+    """Observer of a run. Any method may raise: the exception passes through and stops the run."""
 
     def tick(self) -> None:
-        """Called before every batch and every token that is generated."""
+        """Check for a stop; called before every batch and every generated token."""
 
     def answered(self) -> None:
-        """Called for every request that has its answer."""
+        """Count an answer; called for every answered request."""
 
 
 class WatchedModel(HFLM):  # type: ignore[misc]  # the harness has no types
-    """The harness's own model, which tells how far it is."""
+    """Model of the harness that reports its progress to a watcher."""
 
     def __init__(self, model: Any, folder: Path, watcher: Watcher) -> None:
         super().__init__(pretrained=model, tokenizer=str(folder), batch_size=BATCH_SIZE, trust_remote_code=False)
@@ -44,7 +44,7 @@ class WatchedModel(HFLM):  # type: ignore[misc]  # the harness has no types
 
 
 class _Answers(CacheHook):  # type: ignore[misc]
-    """The harness hands every answer to its cache, one after the other."""
+    """Cache hook that reports every answer to the watcher: the harness passes each to its cache."""
 
     def __init__(self, watcher: Watcher) -> None:
         super().__init__(None)
@@ -55,7 +55,7 @@ class _Answers(CacheHook):  # type: ignore[misc]
 
 
 def load(folder: Path, device: str, watcher: Watcher) -> WatchedModel:
-    """The checkpoint, whole on the device and in the type of its file."""
+    """Load the checkpoint whole onto the device, in the dtype of its file."""
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", device_map={"": device}, trust_remote_code=False, local_files_only=True, use_safetensors=True
     )
@@ -63,7 +63,7 @@ def load(folder: Path, device: str, watcher: Watcher) -> WatchedModel:
 
 
 def without_weights(folder: Path, watcher: Watcher) -> WatchedModel:
-    """The same without its numbers, to see whether the harness can do with the model and its tokenizer at all."""
+    """Load the model on the meta device, to check whether the harness supports it and its tokenizer."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
@@ -71,7 +71,7 @@ def without_weights(folder: Path, watcher: Watcher) -> WatchedModel:
 
 
 def evaluate(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
-    """The results of tasks that `worker.evaluation.tasks.catalogue` has loaded, as the harness tells them."""
+    """Return the harness's results for tasks that `worker.evaluation.tasks.catalogue` has loaded."""
     seed_all()
     for task in tasks["tasks"].values():
         task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
@@ -81,7 +81,7 @@ def evaluate(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -
 
 
 def seed_all() -> None:
-    """As `simple_evaluate` does before it loads tasks."""
+    """Seed the random generators as `simple_evaluate` does before it loads tasks."""
     random.seed(DEFAULT_RANDOM_SEED)
     np.random.seed(DEFAULT_OTHER_SEED)  # what the harness and its tasks draw from
     torch.manual_seed(DEFAULT_OTHER_SEED)
@@ -89,14 +89,14 @@ def seed_all() -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the harness's bars and prints: standard error is the log, a JSON object a line."""
+    """Suppress the harness's progress bars and prints: standard error is the log, a JSON object a line."""
     with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere), redirect_stdout(nowhere):
         yield
 
 
 @contextmanager
 def no_fetched_code() -> Iterator[None]:
-    """Without `evaluate.load`, with which some tasks fetch the code of a metric from the hub and run it."""
+    """Disable `evaluate.load`, with which some tasks fetch the code of a metric from the hub and run it."""
     import evaluate as library
 
     fetch: Callable[..., Any] = library.load
@@ -112,4 +112,4 @@ def _refuse(*_: Any, **__: Any) -> Any:
 
 
 class FetchedCode(Exception):
-    """A task wants to run code that is neither the harness's nor the operator's."""
+    """Attempt of a task to run code that is neither the harness's nor the operator's."""

@@ -1,6 +1,6 @@
-"""Zero-shot tasks: set up before the pruning, so that what cannot work is refused at once, and measured after it.
+"""Zero-shot tasks: set up before the pruning, so that unsupported tasks fail at once, and measured after it.
 
-What goes wrong after the pruning is a warning and no failure: the pruned model, which may have taken a day, is published.
+An error after the pruning is a warning, not a failure: the pruned model, which may have taken a day, is still published.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,23 +31,23 @@ _MEMORY: Final = (FailureCode.OUT_OF_DEVICE_MEMORY, FailureCode.OUT_OF_HOST_MEMO
 
 @dataclass(frozen=True)
 class Tasks:
-    """What a job asks of the harness, with the data."""
+    """Zero-shot tasks of a job, with their data."""
 
     loaded: Sequence[Mapping[str, Any]] = ()
-    """As the harness loads it, one for each name, in the job's order."""
+    """Tasks in the form of the harness, one entry for each name, in the job's order."""
     limit: int | None = None
     requests: int = 0
     tokens: int = 0
-    """Of all requests, for one model."""
+    """Tokens of all requests, for one model."""
     facts: Sequence[TaskFacts] = ()
 
 
 def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: Reporter) -> Tasks:
-    """Read the data of all tasks that the job names, and try them out as far as that goes without weights.
+    """Load all tasks that the job names with their data, and try them out as far as possible without weights.
 
     Raises:
-        JobFailure: `task-not-found`, `task-data-unavailable`, `task-unsupported`, or, where the model is too large to be run
-            whole, `out-of-device-memory` or `out-of-host-memory`.
+        JobFailure: `task-not-found`, `task-data-unavailable`, `task-unsupported`, or, if the whole model does not fit into
+            memory, `out-of-device-memory` or `out-of-host-memory`.
     """
     if not spec.tasks:
         return Tasks()
@@ -71,7 +71,7 @@ def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: 
 def measure_tasks(
     run: Run, tasks: Tasks, quality: Quality, *, dense: Path, pruned: Path, known: dict[str, Any]
 ) -> tuple[Quality, list[str]]:
-    """Add what the tasks find of both checkpoints, which goes out with the metrics that are `known` already; and warnings."""
+    """Return the quality with task results of both checkpoints added, and warnings; publishes each with the `known` metrics."""
     if not tasks.loaded:
         return quality, []
     paths = {"dense": dense, "pruned": pruned} if run.spec.evaluation.baseline else {"pruned": pruned}
@@ -80,7 +80,7 @@ def measure_tasks(
         try:
             found = run_tasks(path, tasks, device=run.settings.device, watcher=progress)
         except Exception as error:
-            if progress.stopped_by is not None:  # also where a library has wrapped it
+            if progress.stopped_by is not None:  # even if a library has wrapped it
                 raise progress.stopped_by from error
             log.warning("tasks_not_measured", model=which, exc_info=error)
             return quality, [_not_measured(which, error)]
@@ -93,7 +93,7 @@ def measure_tasks(
 
 
 def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> list[TaskResult]:
-    """The results of a checkpoint, the tasks in the job's order; of a group, the group's and those of its tasks."""
+    """Return the results of a checkpoint, tasks in the job's order; for a group, its own result and those of its tasks."""
     from worker.evaluation.tasks import harness
 
     with harness.quiet():
@@ -103,19 +103,21 @@ def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> 
 
 
 class Progress:
-    """The harness's watcher of a job's run: counts requests over all its models."""
+    """Watcher of a job's harness runs that counts requests over all models."""
 
     def __init__(self, reporter: Reporter, requests: int) -> None:
         self._reporter = reporter
         self._requests = requests
         self._done = 0
         self.stopped_by: Exception | None = None
-        """What the reporter has raised to stop the run."""
+        """Exception with which the reporter has stopped the run."""
 
     def tick(self) -> None:
+        """Raise the reporter's exception if the run has to stop."""
         self._note(self._reporter.tick)
 
     def answered(self) -> None:
+        """Report one more answered request."""
         self._done += 1
         self._note(lambda: self._reporter.progress(self._done, max(self._done, self._requests), "requests"))
 
@@ -135,20 +137,20 @@ def _check_room(model: Path, device: torch.device) -> None:
         place, code, room = "worker's host", FailureCode.OUT_OF_HOST_MEMORY, psutil.virtual_memory().total
     if weights > room:
         detail = (
-            f"Zero-shot tasks run the model whole: its weights take {gib(weights)}, and the {place} has "
-            f"{gib(room)}. Leave out evaluation.tasks, or take a larger worker: all else needs one block at a time."
+            f"Zero-shot tasks need the whole model in memory: its weights take {gib(weights)}, and the {place} has "
+            f"{gib(room)}. Leave out evaluation.tasks, or use a larger worker; the rest of the job needs one block at a time."
         )
         raise JobFailure(code, detail)
 
 
 def _not_measured(which: str, error: Exception) -> str:
     failure = as_failure(error)
-    why = "the model, which they run whole, does not fit into memory" if failure.code in _MEMORY else failure.detail
+    why = "the whole model does not fit into memory" if failure.code in _MEMORY else failure.detail
     return f"the zero-shot tasks could not be measured on the {which} model: {why}"
 
 
 def _give_back() -> None:
-    """The model is gone; what the allocators keep of it is not needed for what comes."""
+    """Free the memory that the allocators still hold for a model that is no longer used."""
     give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Trying tasks out before the pruning, as far as that goes without weights, and counting how much there is to do in them."""
+"""Dry run of tasks before the pruning, as far as possible without weights, which counts their requests and tokens."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ _LEAVE_OUT: Final = "leave it out of evaluation.tasks"
 
 @dataclass(frozen=True)
 class Questions:
-    """Of one task, to one model."""
+    """Workload of one task for one model."""
 
     requests: int
-    """The answers that the harness asks the model for."""
+    """Requests of the harness to the model."""
     tokens: int
-    """That go through the model; of texts that it is to write, those that it is given."""
+    """Tokens that go through the model; for generated text, only those of the prompt."""
     facts: TaskFacts
 
 
@@ -32,7 +32,7 @@ class Trial:
     """A model without weights, and its tokenizer.
 
     Raises:
-        JobFailure: `task-unsupported`: the harness can do nothing with them.
+        JobFailure: `task-unsupported`: the harness does not support them.
     """
 
     def __init__(self, model: Path, watcher: harness.Watcher) -> None:
@@ -43,14 +43,14 @@ class Trial:
                 if self._model.prefix_token_id is None:
                     raise ValueError("a tokenizer with neither a token that begins a text nor one that ends it")
                 self._model.tok_encode("A first word")
-        except Exception as error:  # whatever strangers' configs and tokenizers make the libraries raise
+        except Exception as error:  # any error that untrusted configs and tokenizers cause in the libraries
             detail = (
-                f"The model or its tokenizer cannot be run by lm-evaluation-harness ({type(error).__name__}); leave out tasks."
+                f"lm-evaluation-harness cannot run this model or tokenizer ({type(error).__name__}); leave out evaluation.tasks."
             )
             raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail) from error
 
     def questions(self, tasks: Mapping[str, Any], limit: int | None) -> list[Questions]:
-        """Of each of the loaded tasks. Raises JobFailure for one that cannot be asked."""
+        """Return the workload of each loaded task. Raises JobFailure for a task that cannot be run."""
         return [self._questions(task, limit) for task in tasks["tasks"].values()]
 
     def _questions(self, task: Any, limit: int | None) -> Questions:
@@ -59,20 +59,20 @@ class Trial:
             with harness.quiet():
                 task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
                 task.build_all_requests(limit=limit)
-        except Exception as error:  # whatever templates and the code of tasks raise
+        except Exception as error:  # any error of templates and the code of tasks
             raise _cannot_be_asked(task, error) from error
         asked = task.instances
-        task._instances = None  # they are built again when they are asked, and take memory until then
+        task._instances = None  # rebuilt for the evaluation; keeping them would take memory
         read = self._lengths([each.args[0] for each in asked])
         answers = [each.args[1] for each in asked if each.request_type == "loglikelihood"]
         written = [self._may_write(each.args[1]) for each in asked if each.request_type == "generate_until"]
         answered = self._lengths(answers)
         self._check_room(task, max(answered, default=0) - 1, "has answers of")
-        self._check_room(task, max(written, default=0), "has the model write")
+        self._check_room(task, max(written, default=0), "has the model generate")
         return Questions(sum(each.repeats for each in asked), sum(read) + sum(answered), _facts(task, asked))
 
     def _lengths(self, texts: list[str]) -> list[int]:
-        """In tokens."""
+        """Return the lengths of the texts in tokens."""
         lengths: list[int] = []
         for start in range(0, len(texts), _AT_A_TIME):
             self._tick()
@@ -85,7 +85,7 @@ class Trial:
         return tokens
 
     def _check_room(self, task: Any, tokens: int, what: str) -> None:
-        """What is read before is cut off where it is too long; the rest has to fit."""
+        """Raise JobFailure if an answer does not fit into the model's context; only the text before it can be truncated."""
         if tokens >= self._model.max_length:
             detail = (
                 f"The task {task.task_name} {what} {tokens} tokens, and the model takes {self._model.max_length}; {_LEAVE_OUT}."
@@ -94,7 +94,7 @@ class Trial:
 
 
 def _facts(task: Any, asked: Sequence[Any]) -> TaskFacts:
-    """The hash is over what the model is given and what is looked for in its answer, not over the files that they come from."""
+    """Return the facts of a task; the hash covers its requests (prompt and expected answer), not the files they come from."""
     digest = hashlib.sha256()
     for each in asked:
         digest.update(json.dumps(each.args, ensure_ascii=False, sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
@@ -105,7 +105,7 @@ def _facts(task: Any, asked: Sequence[Any]) -> TaskFacts:
 def _cannot_be_asked(task: Any, error: Exception) -> JobFailure:
     shown = task.get_config("num_fewshot")
     if shown:
-        detail = f"The task {task.task_name} has no {shown} examples to show before its questions; set a lower few_shot."
+        detail = f"The task {task.task_name} has fewer than {shown} examples to show before its questions; set a lower few_shot."
         return JobFailure(FailureCode.INVALID_REQUEST, detail)
-    detail = f"The questions of the task {task.task_name} do not fit its templates ({type(error).__name__}); {_LEAVE_OUT}."
+    detail = f"The data of the task {task.task_name} does not fit its templates ({type(error).__name__}); {_LEAVE_OUT}."
     return JobFailure(FailureCode.TASK_UNSUPPORTED, detail)

@@ -1,0 +1,1 @@
+"""Upload of an artifact to the Hugging Face Hub."""

@@ -1,11 +1,10 @@
 """Upload of a folder to a repository of the Hugging Face Hub in one commit, in a process of its own.
 
-It reads an `Upload` as one line of JSON from standard input and writes what became of it, JSON too, to standard output. The
-token comes with it, so that it stands in no argument and no environment. When its input ends, so does the process: then whoever
-asked for it is gone.
+It reads an `Upload` as one line of JSON from standard input and writes the result, JSON too, to standard output. The token is
+part of the input, so that it appears in no argument and no environment. The process exits when its input ends, because its
+parent is then gone.
 
-A process, because the library's upload can neither be stopped nor told how long to wait, and reads its settings when it is
-imported.
+A process, because the library's upload can neither be stopped nor given a timeout, and reads its settings at import.
 """
 
 import json
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _ANSWER_SECONDS: Final = 120.0
-"""How long one answer of the hub may take; by itself the library waits for ever."""
+"""Timeout of one response of the hub; by itself the library has none."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What is to be put where."""
+    """Parameters of an upload: folder, repository and token."""
 
     folder: str
     repo: str
@@ -38,11 +37,11 @@ class Upload:
     token_name: str
     message: str
     replaced: list[str]
-    """fnmatch patterns of files that go unless the folder has them: a mixture of two models' weights would be neither."""
+    """fnmatch patterns of files to delete unless the folder has them, so that the weights of two models are never mixed."""
 
 
 def commit(upload: Upload) -> dict[str, str]:
-    """`commit` and its `commit_url`. Files that are there already are not sent again; where all are, there is no new commit."""
+    """Upload the folder; return `commit` and `commit_url`. Unchanged files are not sent; without changes no commit is made."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(token=upload.token)
@@ -64,10 +63,10 @@ def commit(upload: Upload) -> dict[str, str]:
 
 
 def _files_there(api: "HfApi", upload: Upload) -> list[str]:
-    """The files of the branch, which is made if there is none.
+    """Return the files of the branch, which is created if it does not exist.
 
     Raises:
-        RepositoryIsPublic: it was made by somebody else, and the artifact is to be private.
+        RepositoryIsPublic: the repository existed and is public, but the artifact is to be private.
     """
     if not api.model_info(upload.repo).private and upload.private:
         raise RepositoryIsPublic
@@ -77,7 +76,7 @@ def _files_there(api: "HfApi", upload: Upload) -> list[str]:
 
 
 def _with_patience() -> None:
-    """Have the library's client give up on an answer that does not come."""
+    """Set a timeout for the responses to the library's client."""
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -95,18 +94,19 @@ def _ends_with_its_input() -> None:
 
 
 def main() -> None:
+    """Upload as standard input says and write the result to standard output."""
     upload = Upload(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_ends_with_its_input, daemon=True).start()
     answer: dict[str, Any]
     try:
         _with_patience()
         answer = commit(upload)
-    except Exception as error:  # the library's own, its HTTP library's, those of hf_xet, and OSError
+    except Exception as error:  # errors of the library, its HTTP library and hf_xet, and OSError
         shown = {name: value for name, value in asdict(upload).items() if name in {"repo", "branch", "token_name"}}
         answer = {"error": sentence_of(error, **shown), "kind": type(error).__name__}
     sys.stdout.write(f"{json.dumps(answer)}\n")
     sys.stdout.flush()
-    os._exit(0)  # threads of a library that hang would keep the process
+    os._exit(0)  # hanging threads of a library would keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Uploading an artifact to a repository of the Hugging Face Hub, where a job asks for it, once it is in the store.
+"""Upload of an artifact to a repository of the Hugging Face Hub, if the job requests it, once it is in the store.
 
-Whatever goes wrong, the artifact is not lost: the job succeeds, with a warning that says what to do.
+A failed upload does not lose the artifact: the job succeeds, with a warning that says what to do.
 """
 
 import json
@@ -24,12 +24,12 @@ log = get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.25
 _REPLACED: Final = ["*.safetensors", "*.safetensors.index.json", f"*{PACKED_SUFFIX}", f"*{MASK_SUFFIX}", SIGNATURE_NAME]
-"""Of an earlier upload to the branch; all other files that lie there stay."""
+"""Patterns of files of an earlier upload to the branch, which are replaced; all other files there stay."""
 _NOT_INHERITED: Final = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE"}
 
 
 def upload_to_hub(run: Run, folder: Path) -> dict[str, Any] | None:
-    """Put the folder of the artifact into the repository that the job names; None if it names none.
+    """Upload the folder of the artifact to the repository that the job names; return None if it names none.
 
     Returns:
         `repo` and `branch`, with `commit` and `commit_url`, or with `error`: a sentence or two.
@@ -50,14 +50,14 @@ def upload_to_hub(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def warnings_of(hub: dict[str, Any] | None, job_id: str) -> list[str]:
-    """What to do about an upload that has failed."""
+    """Return a warning with the remedy if the upload has failed."""
     if not hub or "error" not in hub:
         return []
-    told = (
+    told = (  # style: allow
         f"The artifact was not uploaded to {hub['repo']}: {hub['error']} It is complete in this service's store: "
         f"`dsnot artifacts download {job_id}` fetches it, and `hf upload {hub['repo']} dsnot-{job_id}` uploads it by hand."
     )
-    return [told]
+    return [told]  # style: allow
 
 
 def _upload(run: Run, asked: HubUploadSpec, folder: Path) -> dict[str, Any]:
@@ -79,14 +79,14 @@ def _upload(run: Run, asked: HubUploadSpec, folder: Path) -> dict[str, Any]:
 
 
 def _message(run: Run) -> str:
-    """`organisation/model, 60 % sparse by wanda, dsnot (dsnot job 0b8f…)`."""
+    """Return the commit message: `organisation/model, 60 % sparse by wanda, dsnot (dsnot job 0b8f…)`."""
     return (
         f"{run.spec.model.id}, {pattern_name(run.spec)} sparse by {', '.join(methods(run.spec.recipe))} (dsnot job {run.job_id})"
     )
 
 
 def _carried_out(run: Run, upload: Upload) -> dict[str, Any]:
-    """What the process for it says. It is killed when the run has to stop, or when it takes too long."""
+    """Run the upload in a process and return its result. It is killed when the run has to stop, or on timeout."""
     command = [sys.executable, "-m", "worker.publishing.hub.commit"]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(command, env=_environment(run.folder), text=True, stdin=pipe, stdout=pipe, stderr=nothing)
@@ -96,7 +96,7 @@ def _carried_out(run: Run, upload: Upload) -> dict[str, Any]:
         process.stdin.flush()
         return _answer(run, process)
     except BrokenPipeError:
-        return {"error": "The upload ended before it began; the worker's host may lack memory.", "kind": "BrokenPipeError"}
+        return {"error": "The upload could not be started; the worker's host may lack memory.", "kind": "BrokenPipeError"}
     finally:
         process.kill()
         process.communicate()
@@ -108,21 +108,21 @@ def _answer(run: Run, process: "subprocess.Popen[str]") -> dict[str, Any]:
     while process.poll() is None:
         run.reporter.tick()
         if time.monotonic() > until:
-            return {"error": f"The hub did not take it within {seconds:g} s (DSNOT_HUB_UPLOAD_SECONDS).", "kind": "timeout"}
+            return {"error": f"The upload took longer than {seconds:g} s (DSNOT_HUB_UPLOAD_SECONDS).", "kind": "timeout"}
         time.sleep(_LOOK_SECONDS)
     assert process.stdout is not None
     try:
         came: dict[str, Any] = json.loads(process.stdout.read().splitlines()[-1])
     except (ValueError, IndexError):
         return {
-            "error": "The upload ended without a word; the worker's host may lack memory.",
+            "error": "The upload ended without a result; the worker's host may lack memory.",
             "kind": f"exit {process.returncode}",
         }
     return came
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """The hub's address and what else the operator has set holds; whatever is cached goes with the scratch folder."""
+    """Return this process's environment without tokens, and with the hub's caches in the scratch folder."""
     kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     return kept | {
         "HF_HOME": str(scratch / "hub"),

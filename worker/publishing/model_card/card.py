@@ -1,6 +1,6 @@
-"""The README.md of an artifact: a model card in the Hub's form, with what was done and what it cost.
+"""README.md of an artifact: a model card in the Hub's format, with recipe, quality, speed and sizes.
 
-Names come from users and from other people's files, so nothing of them is put into Markdown or YAML as it is.
+Names come from users and from third-party files, so they are escaped in Markdown and YAML.
 """
 
 import re
@@ -39,15 +39,15 @@ _NOTES = """\
     tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
     ```
 
-    ## What the zeros give, and what they do not
+    ## Where sparsity pays
 
-    As they are loaded, the weights are dense, zeros included, under the names and in the types of the original. So this
-    checkpoint loads wherever the original does, and the zeros alone make it neither smaller nor faster: same safetensors
-    files, same memory, same speed. Sparsity pays where something makes use of it: a runtime with sparse kernels (2:4 on
-    NVIDIA GPUs since Ampere, for example), a format that leaves zeros out, or compression. Quality was measured as the
-    table says and not otherwise; check it on your own task before you rely on it.
+    The weights load as dense tensors, zeros included, with the names and dtypes of the original. This checkpoint loads
+    wherever the original does, and the zeros alone make it neither smaller nor faster: same safetensors files, same memory,
+    same speed. Sparsity pays with a runtime that has sparse kernels (for example 2:4 on NVIDIA GPUs since Ampere), a format
+    that leaves zeros out, or compression. Quality was measured only as the table says; check it on your own task before you
+    rely on it.
 
-    `sparsity_report.json` has the figures of every matrix, `recipe.json` the settings that repeat this and `SHA256SUMS` the
+    `sparsity_report.json` has the figures of every matrix, `recipe.json` the settings that reproduce this and `SHA256SUMS` the
     checksums of all files (`sha256sum -c SHA256SUMS`).
     """
 
@@ -61,12 +61,12 @@ def render_card(
     sizes: WeightSizes,
     has_source_card: bool,
 ) -> str:
-    """The whole text of README.md."""
+    """Return the whole text of README.md."""
     title = f"# {plain(model.id)}, {pattern_name(spec)} sparse"
     revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
     origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
     if has_source_card:
-        origin.append(f"The original's own card is kept as [{SOURCE_CARD}]({SOURCE_CARD}); its licence and terms go on to apply.")
+        origin.append(f"The original's own card is kept as [{SOURCE_CARD}]({SOURCE_CARD}); its licence and terms still apply.")
     parts = [
         _front_matter(spec, model, quality),
         title,
@@ -81,13 +81,13 @@ def render_card(
 
 
 def pattern_name(spec: JobSpec) -> str:
-    """`2:4` or `60 %`."""
+    """Return the pattern as text: `2:4` or `60 %`."""
     pattern = spec.recipe.pattern
     return f"{pattern.n}:{pattern.m}" if isinstance(pattern, NofM) else f"{pattern.sparsity * 100:g} %"
 
 
 def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
-    """The YAML that the Hub reads; what is not known is left out."""
+    """Return the YAML front matter that the Hub reads; unknown fields are left out."""
     from huggingface_hub import ModelCardData
 
     measured = eval_results(quality.pruned.to_metrics()) if quality.pruned else []
@@ -104,7 +104,7 @@ def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
 
 
 def methods(recipe: RecipeSpec) -> list[str]:
-    """What chose the mask and changed the weights, in this order."""
+    """Return the methods that chose the mask and changed the weights, in this order."""
     chosen: list[str] = [] if _has_joint_mask(recipe) else [recipe.criterion]
     chosen += [part.method for part in (recipe.refinement, recipe.update) if part.method != "none"]
     return list(dict.fromkeys(chosen))  # obs is a criterion and an update
@@ -119,10 +119,10 @@ def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
     return {
         **({"Preset": recipe.preset} if recipe.preset else {}),
         "Pattern": f"{pattern_name(spec)} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
-        "Criterion": f"none, for {recipe.update.method} finds the mask" if _has_joint_mask(recipe) else recipe.criterion,
+        "Criterion": f"none: {recipe.update.method} finds the mask" if _has_joint_mask(recipe) else recipe.criterion,
         "Objective": f"{recipe.objective}: {_OBJECTIVES[recipe.objective]}",
         "Refinement": _with_settings(recipe.refinement),
-        "Weight update": _with_settings(recipe.update, none="none: what is kept has the values of the original"),
+        "Weight update": _with_settings(recipe.update, none="none: kept weights have their original values"),
         "Calibration": (
             f"{calibration.num_samples} windows of {calibration.sequence_length} tokens "
             f"from {plain(calibration.dataset)}, seed {calibration.seed}"
@@ -134,7 +134,7 @@ def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
 
 
 def _with_settings(part: Part, none: str = "none") -> str:
-    """`swaps (max_swaps 200)`, or what is said of the method `none`."""
+    """Return method and settings, such as `swaps (max_swaps 200)`; for the method `none`, the text `none`."""
     settings = part.model_dump(mode="json")
     method = settings.pop("method")
     return none if method == "none" else f"{method} ({', '.join(f'{name} {value}' for name, value in settings.items())})"

@@ -1,4 +1,4 @@
-"""The model card's word on formats: which are here, how large each is, and how the dense files come back."""
+"""Section of the model card on formats: which are included, the size of each, and how to restore the dense files."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,15 +12,15 @@ _WHAT: Final[dict[Format, str]] = {
 }
 
 _HOW: Final[dict[Format, str]] = {
-    "packed": "`dsnot artifacts unpack FOLDER` writes the safetensors files of the packed ones, byte for byte.",
-    "mask": "`dsnot artifacts apply-mask FOLDER --base MODEL --to DIR` makes them of the original model and the mask, "
-    "and refuses any other model.",
+    "packed": "`dsnot artifacts unpack FOLDER` restores the safetensors files from the packed ones, byte for byte.",
+    "mask": "`dsnot artifacts apply-mask FOLDER --base MODEL --to DIR` restores them from the original model and the mask, "
+    "and rejects any other model.",
 }
-_FIRST: Final = "This folder has no safetensors files and cannot be loaded before that (`pip install dsnot` has the command)."
+_FIRST: Final = "This folder has no safetensors files and cannot be loaded before that (`pip install dsnot` for the command)."
 
 
 def formats_section(formats: Sequence[Format], sizes: WeightSizes) -> str:
-    """Markdown, with a table of measured sizes."""
+    """Return the section as Markdown, with a table of measured sizes."""
     rows = {what: getattr(sizes, name) for name, what in _WHAT.items()} | {_compressed(sizes): sizes.zstd}
     here = {_WHAT[name] for name in formats}
     lines = [f"| {what} | {_row(size, sizes.dense)} | {'yes' if what in here else 'no'} |" for what, size in rows.items()]

@@ -1,4 +1,4 @@
-"""Texts of strangers in Markdown."""
+"""Escaping of untrusted text in Markdown."""
 
 import re
 from typing import Final
@@ -7,5 +7,5 @@ _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$-])")
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: one line, every sign of markup escaped."""
+    """Return the text on one line with all markup escaped, so that Markdown shows it unchanged."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))

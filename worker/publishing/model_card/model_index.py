@@ -1,4 +1,4 @@
-"""The measurements of a model card as the Hub reads them: its front matter's `model-index`."""
+"""Measurements of a model card in the form that the Hub reads: the front matter's `model-index`."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 _HUB_SETS: Final = {"wikitext2": ("Salesforce/wikitext", "wikitext-2-raw-v1"), "c4": ("allenai/c4", "en")}
-"""Repository and configuration of the data sets that are the Hub's."""
+"""Repository and configuration of the data sets that are on the Hub."""
 _TASK: Final = "text-generation"
 
 
 def eval_results(pruned: Mapping[str, Any]) -> "list[EvalResult]":
-    """All that was measured of the pruned model, given as the job's metrics have it."""
+    """Return all measurements of the pruned model, which is that part of the job's metrics."""
     return [*_perplexities(pruned), *_tasks(pruned)]
 
 

@@ -1,4 +1,4 @@
-"""The model card's word on quality: perplexity before and after, how sure it is, and how often the two models agree."""
+"""Section of the model card on quality: perplexity before and after, its confidence interval, and agreement of the models."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,23 +9,23 @@ from worker.evaluation.quality import Measured, Quality
 from worker.publishing.model_card.markdown import plain
 
 _PROTOCOL: Final = (
-    "Windows do not overlap, what is left at the end is dropped, and the text is tokenised once, so that no window gets a "
-    "beginning-of-sequence token of its own{bos}. Intervals hold in 95 % of cases, by the spread over windows; the loss is in "
-    "nats per token, and its difference is taken window by window."
+    "Windows do not overlap, the remainder at the end is dropped, and the text is tokenised once, so that no window gets a "
+    "beginning-of-sequence token of its own{bos}. Brackets are 95 % confidence intervals from the spread over windows; the loss "
+    "is in nats per token, and its difference is taken window by window."
 )
 _AGREEMENT: Final = (
-    "How the distributions of the next token agree with the dense model's: KL(dense ‖ pruned) in nats per token, and how often "
-    "the likeliest token is the same; ± is the standard error over windows."
+    "How the next-token distributions agree with the dense model's: KL(dense ‖ pruned) in nats per token, and how often the "
+    "most likely token is the same; ± is the standard error over windows."
 )
 
 
 def perplexity_section(quality: Quality) -> str:
-    """Markdown, with what was measured; empty where that is nothing."""
+    """Return the section as Markdown; empty if nothing was measured."""
     dense, pruned = quality.dense or Measured(), quality.pruned or Measured()
     if not pruned.perplexity:
         return ""
     has_bos = any(metric.begins_with_bos for metric in pruned.perplexity)
-    bos = "; the tokenizer has put one at the very start" if has_bos else ""
+    bos = "; the tokenizer adds one at the very start" if has_bos else ""
     parts = [_perplexities(dense.perplexity, pruned.perplexity), _PROTOCOL.format(bos=bos)]
     if quality.agreement:
         parts += [_AGREEMENT, _agreements(quality.agreement)]
@@ -33,7 +33,7 @@ def perplexity_section(quality: Quality) -> str:
 
 
 def _perplexities(dense: Sequence[PerplexityMetric], pruned: Sequence[PerplexityMetric]) -> str:
-    """A row for each data set; what is known of the dense model is matched by data set."""
+    """Return a table with a row for each data set, by which the dense model's measurements are matched."""
     known = {metric.dataset: with_reach(metric) for metric in dense}
     rows = ["| data set | windows | dense perplexity | pruned perplexity | loss, pruned − dense |", "|---|---|---|---|---|"]
     for metric in pruned:
@@ -44,7 +44,7 @@ def _perplexities(dense: Sequence[PerplexityMetric], pruned: Sequence[Perplexity
 
 
 def with_reach(metric: PerplexityMetric) -> str:
-    """`20.5000 (19.80 to 21.23)`."""
+    """Return the perplexity with its interval: `20.5000 (19.80 to 21.23)`."""
     interval = metric.ci95 and f" ({metric.ci95[0]:.2f} to {metric.ci95[1]:.2f})"
     return f"{metric.perplexity:.4f}{interval or ''}"
 
@@ -59,7 +59,7 @@ def _difference(metric: PerplexityMetric) -> str:
 
 def _agreements(metrics: Sequence[AgreementMetric]) -> str:
     rows = [
-        "| data set | tokens | KL divergence | of 99 % of the tokens, at most | same likeliest token |",
+        "| data set | tokens | KL divergence | 99th percentile over tokens | same most likely token |",
         "|---|---|---|---|---|",
     ]
     for metric in metrics:

@@ -1,21 +1,21 @@
-"""The model card's word on speed: what was measured on which machine, and that nothing else is promised."""
+"""Section of the model card on speed, as measured on one machine."""
 
 from worker.evaluation.speed.stage import ModelSpeed, Speed
 from worker.publishing.model_card.markdown import plain
 
-_NAMES = {"dense": "dense original", "pruned": "pruned, as it is loaded", "sparse": "pruned, with kernels for 2:4"}
+_NAMES = {"dense": "dense original", "pruned": "pruned, dense kernels", "sparse": "pruned, 2:4 kernels"}
 
 
 def speed_section(speed: Speed) -> str:
-    """Markdown."""
+    """Return the section as Markdown."""
     timed = {name: found for name in _NAMES if (found := getattr(speed, name)) is not None}
     setting = (
-        f"Measured on {plain(speed.device)} with transformers, one sequence at a time, {speed.threads} threads on the host: a "
-        f"prompt of {speed.prompt_tokens} tokens is read, then {speed.new_tokens} are written. Medians, extremes in brackets; "
-        "differences within these are noise."
+        f"Measured on {plain(speed.device)} with transformers, one sequence at a time, {speed.threads} threads on the host: "
+        f"prefill of a prompt of {speed.prompt_tokens} tokens, then decoding of {speed.new_tokens}. Medians, extremes in "
+        "brackets; differences within these are noise."
     )
     rows = [_row(_NAMES[name], found) for name, found in timed.items()]
-    head = ["| model | tokens/s, reading | tokens/s, writing | weights in memory | peak |", "|---|---|---|---|---|"]
+    head = ["| model | prefill, tokens/s | decode, tokens/s | weights in memory | peak |", "|---|---|---|---|---|"]
     parts = ["## Speed", setting, "\n".join([*head, *rows])] if timed else ["## Speed"]
     return "\n\n".join([*parts, *([f"Not measured: {speed.why_not}"] if speed.why_not else [])])
 

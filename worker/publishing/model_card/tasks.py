@@ -1,4 +1,4 @@
-"""The model card's word on zero-shot tasks: what was found of both models, and how it was asked."""
+"""Section of the model card on zero-shot tasks: results of both models, and the protocol."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from worker.evaluation.task_results import TaskResult
 
 _HOW = (
     "Zero-shot tasks by lm-evaluation-harness {versions}, without a chat template; ± is the standard error. Two figures that "
-    "differ by less than twice it may differ by chance."
+    "differ by less than twice the standard error may differ by chance."
 )
 
 
 def tasks_section(dense: Sequence[TaskResult], pruned: Sequence[TaskResult]) -> str:
-    """Markdown, with a row for each metric of each task; empty where nothing was asked."""
+    """Return the section as Markdown, with a row for each metric of each task; empty if there are no results."""
     if not (dense or pruned):
         return ""
     before, after = _cells(dense), _cells(pruned)
@@ -26,7 +26,7 @@ def tasks_section(dense: Sequence[TaskResult], pruned: Sequence[TaskResult]) -> 
 
 
 def _cells(results: Sequence[TaskResult]) -> dict[tuple[str, str], str]:
-    """By task and metric."""
+    """Return the table cells by task and metric."""
     return {
         (result.task, metric): f"{found.value:.4f}" + ("" if found.standard_error is None else f" ± {found.standard_error:.4f}")
         for result in results
@@ -35,5 +35,5 @@ def _cells(results: Sequence[TaskResult]) -> dict[tuple[str, str], str]:
 
 
 def _code(name: str) -> str:
-    """As Markdown shows it unchanged in a table."""
+    """Return the name as inline code that cannot break a Markdown table."""
     return f"`{' '.join(name.split()).replace('`', '').replace('|', '')}`"

@@ -1,4 +1,4 @@
-"""report.html: what became of a job, on one page that needs nothing but itself."""
+"""Report of a job (report.html) as one self-contained page."""
 
 from worker.publishing.report.page import render
 

@@ -1,4 +1,4 @@
-"""The pruned matrices by block and by kind, as the page lays them out."""
+"""Pruned matrices by block and by kind, as in the report's tables."""
 
 import math
 import re
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 @dataclass(frozen=True)
 class Row:
-    """One block."""
+    """Row of one block."""
 
     label: str
     summary: Summary
@@ -23,21 +23,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Blocks:
+    """Table of sparsities by block and kind of matrix."""
+
     rows: Sequence[Row]
     kinds: Sequence[str]
-    """In the order of the model: `self_attn.q_proj`; the experts of a mixture are one kind, `mlp.experts.*.up_proj`."""
+    """Kinds in the order of the model: `self_attn.q_proj`; the experts of a mixture are one kind, `mlp.experts.*.up_proj`."""
     least: float
     most: float
-    """Sparsities of the cells."""
+    """Highest sparsity of a cell; `least` is the lowest."""
 
     def shade(self, sparsity: float) -> float:
-        """Between 0 and 1, from the least sparse cell to the sparsest; one half where all are alike."""
+        """Return the shade of a cell, from 0 for the least sparse to 1 for the sparsest; one half if all are alike."""
         spread = self.most - self.least
         return 0.5 if spread < 0.001 else round((sparsity - self.least) / spread, 3)
 
 
 def blocks_of(matrices: Sequence[MatrixReport]) -> Blocks:
-    """At least one matrix."""
+    """Group at least one matrix by block and kind."""
     grouped: dict[tuple[str, str], dict[str, list[MatrixReport]]] = {}
     for matrix in matrices:
         place, kind = _place(matrix.name)
@@ -55,12 +57,12 @@ def blocks_of(matrices: Sequence[MatrixReport]) -> Blocks:
 
 
 def finite(value: float | None) -> float | None:
-    """None for what is no number to show."""
+    """Return the value, or None if it is not finite."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def _place(name: str) -> tuple[tuple[str, str], str]:
-    """Where a matrix belongs, and what kind it is: the first number in a tensor's name is its block's."""
+    """Return the block and the kind of a matrix: the first number in a tensor's name is its block's."""
     found = _BLOCK.match(name)
     if found is None:
         return ("", "other"), name.removesuffix(".weight")

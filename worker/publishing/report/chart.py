@@ -1,4 +1,4 @@
-"""A line chart as numbers that the template draws: points in the units of the picture, and round figures for its axes."""
+"""Line chart as numbers for the template: points in units of the drawing, and round tick values for its axes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,16 @@ _MOST_LABELS: Final = 12
 
 @dataclass(frozen=True)
 class Tick:
+    """Tick of an axis: its position and label."""
+
     at: float
     label: str
 
 
 @dataclass(frozen=True)
 class Line:
+    """Series of the chart."""
+
     name: str
     paths: Sequence[str]
     """Points of `<polyline>`, one for each stretch without a gap."""
@@ -30,13 +34,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
+    """Line chart: its series, and the ticks of both axes."""
+
     lines: Sequence[Line]
     across: Sequence[Tick]
     up: Sequence[Tick]
 
 
 def line_chart(labels: Sequence[str], series: dict[str, Sequence[float | None]]) -> Chart | None:
-    """Each series has a value for each label, not below zero, or None where there is none; None if there are no values at all."""
+    """Return the chart of series with a value >= 0 or None for each label; None if there are no values at all."""
     known = [value for values in series.values() for value in values if value is not None]
     if not known:
         return None
@@ -77,6 +83,6 @@ def _stretches(points: Sequence[tuple[float, float] | None]) -> Iterator[list[tu
 
 
 def _round_step(most: float) -> float:
-    """1, 2 or 5 times a power of ten, four to ten of which reach up to `most`."""
+    """Return 1, 2 or 5 times a power of ten, such that four to ten steps reach up to `most`."""
     magnitude: float = 10.0 ** math.floor(math.log10(most / 4))
     return max(step * magnitude for step in (1, 2, 5) if step * magnitude <= most / 4 * (1 + 1e-9))

@@ -1,6 +1,6 @@
-"""The page out of what is known at the end of a job. Names come from users and other people's files: the template escapes all.
+"""Rendering of the report. Names come from users and third-party files, so the template escapes everything.
 
-What is the same in two jobs gives the same bytes; what was measured with a clock stands in sections of its own.
+Equal results give equal bytes; durations are in sections of their own.
 """
 
 import json
@@ -24,7 +24,7 @@ _ERRORS: Final = {"start": "error_start", "final mask": "error_mask", "result": 
 
 
 def render(outcome: Outcome, recipe: Mapping[str, Any]) -> str:
-    """The whole of report.html. `recipe`: what recipe.json holds."""
+    """Return the whole of report.html. `recipe`: the content of recipe.json."""
     blocks = blocks_of(outcome.report.matrices)
     page: str = _template().render(
         outcome=outcome,
@@ -83,7 +83,7 @@ def _template() -> Any:
 
 
 def _printable(value: Any) -> Any:
-    """What no page may hold, control characters and halves of characters, is replaced."""
+    """Replace characters that are invalid in HTML: control characters and lone surrogates."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in value)

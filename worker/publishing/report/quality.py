@@ -1,4 +1,4 @@
-"""Quality of the dense and the pruned model side by side, as far as it was measured."""
+"""Measurements of the dense and the pruned model side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,27 +7,34 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class PerplexityRow:
+    """Perplexities on one data set."""
+
     pruned: Mapping[str, Any]
     dense: Mapping[str, Any] | None
 
     @property
     def ratio(self) -> float | None:
+        """Pruned perplexity divided by the dense one; None without the dense one."""
         return self.pruned["perplexity"] / self.dense["perplexity"] if self.dense else None
 
 
 @dataclass(frozen=True)
 class TaskRow:
+    """Results of one metric of one task."""
+
     task: Mapping[str, Any]
     metric: str
     pruned: Mapping[str, Any]
     dense: Mapping[str, Any] | None
 
 
-_TIMED: Final = {"dense": "dense original", "pruned": "pruned, as it is loaded", "sparse": "pruned, with kernels for 2:4"}
+_TIMED: Final = {"dense": "dense original", "pruned": "pruned, dense kernels", "sparse": "pruned, 2:4 kernels"}
 
 
 @dataclass(frozen=True)
 class QualityTables:
+    """Tables of the report's sections on quality and speed."""
+
     perplexity: Sequence[PerplexityRow]
     tasks: Sequence[TaskRow]
     agreement: Sequence[Mapping[str, Any]]
@@ -50,7 +57,7 @@ class QualityTables:
 
 
 def quality_of(metrics: Mapping[str, Any]) -> QualityTables:
-    """Rows for all that was measured of the pruned model; what is known of the dense one is matched by data set or task."""
+    """Return rows for all measurements of the pruned model, with the dense model's matched by data set or task."""
     pruned, dense = metrics.get("pruned") or {}, metrics.get("dense") or {}
     before = {each["dataset"]: each for each in dense.get("perplexity") or ()}
     return QualityTables(

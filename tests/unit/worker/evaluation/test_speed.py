@@ -100,7 +100,7 @@ def test_a_model_that_exceeds_memory_is_skipped_with_the_bytes(model: Path, monk
 
     assert found.dense is None
     assert found.pruned is None
-    assert found.why_not == "The whole model would have to be loaded: 0.0 GiB of weights, and 0.0 GiB of memory are free."
+    assert found.why_not == "Loading the whole model needs too much memory: 0.0 GiB of weights, and 0.0 GiB of memory are free."
 
 
 def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

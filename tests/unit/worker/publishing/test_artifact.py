@@ -114,13 +114,13 @@ def test_the_card_states_measured_speeds_and_omissions(folder: Path, source: Pat
     describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(speed=speed), SIZES, provenance))
 
     card = (folder / "README.md").read_text()
-    assert "| pruned, as it is loaded | 1,234.5 (1,200.0 to 1,300.0) | 1,234.5 (1,200.0 to 1,300.0) | 256 MiB | 512 MiB |" in card
+    assert "| pruned, dense kernels | 1,234.5 (1,200.0 to 1,300.0) | 1,234.5 (1,200.0 to 1,300.0) | 256 MiB | 512 MiB |" in card
     assert "dense original" not in card
     assert r"A \*fast\* one" in card
     assert "Not measured: It is too large." in card
     page = (folder / "report.html").read_text()
     assert "1,234.500" in page
-    assert "pruned, as it is loaded" in page
+    assert "pruned, dense kernels" in page
     assert "dense original" not in page
     assert "It is too large." in page
 
@@ -135,14 +135,14 @@ def test_the_card_states_measured_speeds_and_omissions(folder: Path, source: Pat
                 "* Criterion: wanda",
                 "* Objective: propagated: every matrix imitates what the dense model computes at its place",
                 "* Refinement: swaps (max_swaps 100)",
-                "* Weight update: none: what is kept has the values of the original",
+                "* Weight update: none: kept weights have their original values",
             ],
             ["wanda", "swaps"],
         ),
         (
             {"preset": "best"},
             [
-                "* Criterion: none, for admm finds the mask",
+                "* Criterion: none: admm finds the mask",
                 "* Refinement: none",
                 "* Weight update: admm (iterations 20, damping 0.1, mask joint)",
             ],

@@ -147,7 +147,7 @@ def test_a_branch_is_created_and_the_main_branch_unchanged(hub: UploadingHub, ar
 def test_a_private_upload_to_a_public_repository_is_refused(hub: UploadingHub, artifact: Path) -> None:
     hub.add(REPO, {}, private=False)
 
-    assert "Everybody can read org/sparse" in upload(artifact)["error"]
+    assert "org/sparse is public" in upload(artifact)["error"]
     assert hub.repositories[REPO].head() == {}
     assert "error" not in upload(artifact, private=False)
 
@@ -158,14 +158,14 @@ def test_a_private_upload_to_a_public_repository_is_refused(hub: UploadingHub, a
         ("create", 401, "does not accept the token 'research' (401)"),
         ("create", 403, "The token 'research' may not write to org/sparse (403)"),
         ("create", 404, "The hub has no owner org"),
-        ("create", 429, "takes no more requests for a while (429)"),
-        ("create", 500, "in trouble of its own (it answered 500)"),
+        ("create", 429, "rate limit is exceeded (429)"),
+        ("create", 500, "internal error (HTTP status 500)"),
         ("object", 403, "may not write to org/sparse (403)"),
-        ("object", 413, "finds a file too large (413)"),
+        ("object", 413, "rejects a file as too large (413)"),
         ("commit", 403, "may not write to org/sparse (403)"),
-        ("commit", 409, "changed org/sparse at the same moment"),
-        ("commit", 418, "it answered 418"),
-        ("commit", 503, "in trouble of its own (it answered 503)"),
+        ("commit", 409, "changed org/sparse at the same time"),
+        ("commit", 418, "HTTP status 418"),
+        ("commit", 503, "internal error (HTTP status 503)"),
     ],
 )
 def test_an_error_has_a_sentence_and_a_remedy(what: str, status: int, sentence: str, hub: UploadingHub, artifact: Path) -> None:
@@ -206,7 +206,7 @@ def test_an_upload_over_its_timeout_is_aborted(hub: UploadingHub, artifact: Path
 
     came = upload(artifact, settings={"hub_upload_seconds": 5.0})
 
-    assert "did not take it within 5 s (DSNOT_HUB_UPLOAD_SECONDS)" in came["error"]
+    assert "took longer than 5 s (DSNOT_HUB_UPLOAD_SECONDS)" in came["error"]
     assert hub.repositories[REPO].messages == []
 
 
