@@ -30,7 +30,7 @@ def test_audit_entries_are_filtered_and_link_to_their_object(
     expect(page.locator("#key_id-error")).to_contain_text("write a key’s id")
     expect(page.get_by_label("Key")).to_have_value("nobody")
     page.get_by_label("Key").fill(key.id)
-    page.get_by_label("What").select_option("create_job")
+    page.get_by_label("Action").select_option("create_job")
     page.get_by_role("button", name="Show").click()
     rows = page.locator(".entries tbody tr")
     expect(rows).to_have_count(1)
@@ -49,7 +49,7 @@ def test_audit_entries_are_filtered_and_link_to_their_object(
     page.get_by_role("link", name=f"/v1/jobs/{job}").click()
     page.wait_for_url(f"**/jobs/{job}")
     page.go_back()
-    page.get_by_label("What").select_option("")
+    page.get_by_label("Action").select_option("")
     page.get_by_label("After").fill("2020-01-01T00:00")
     page.get_by_label("Before").fill("2020-01-01T00:00")
     page.get_by_role("button", name="Show").click()
@@ -61,7 +61,7 @@ def test_audit_entries_are_filtered_and_link_to_their_object(
     expect(rows).to_have_count(2)
     page.get_by_text("Details").last.click()
     rows.get_by_role("link", name=key.id).click()
-    expect(page.locator("h1")).to_have_text("One key")
+    expect(page.locator("h1")).to_have_text("Key")
     expect(page.locator("#keys tbody tr")).to_have_count(1)
 
 
