@@ -27,7 +27,7 @@ def test_audit_entries_are_filtered_and_link_to_their_object(
     page = opened("/audit", excused="the server responded with a status of 422")
     page.get_by_label("Key").fill("nobody")
     page.get_by_role("button", name="Show").click()
-    expect(page.locator("#key_id-error")).to_contain_text("write a key’s id")
+    expect(page.locator("#key_id-error")).to_contain_text("enter a key’s id")
     expect(page.get_by_label("Key")).to_have_value("nobody")
     page.get_by_label("Key").fill(key.id)
     page.get_by_label("Action").select_option("create_job")
