@@ -1,0 +1,1 @@
+"""Web dashboard: server-rendered pages, templates and scripts."""

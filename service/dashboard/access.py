@@ -1,4 +1,4 @@
-"""Who looks at a page: whoever has signed in. What their key may not do is not offered to them."""
+"""Access to pages: session authentication, and the scopes that pages require."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ from service.web.dependencies import TheDatabase, TheRates, TheSettings
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who has signed in."""
+    """Signed-in user of the dashboard."""
 
     caller: Caller
     key_name: str
@@ -22,23 +22,27 @@ class Visitor:
 
     @property
     def tenant(self) -> str:
+        """The tenant of the key."""
         return self.caller.tenant
 
     @property
     def may_write(self) -> bool:
+        """Whether the key has `jobs:write`."""
         return self.caller.may(Scope.JOBS_WRITE)
 
     @property
     def may_administer(self) -> bool:
+        """Whether the key has `admin`."""
         return self.caller.may(Scope.ADMIN)
 
     @property
     def may_fetch(self) -> bool:
+        """Whether the key has `artifacts:read`."""
         return self.caller.may(Scope.ARTIFACTS_READ)
 
 
 def _reader(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> Visitor:
-    """Raises Unauthenticated, which leads to the sign-in page; Forbidden; RateLimited."""
+    """Return the signed-in visitor. Raise Unauthenticated, which redirects to the sign-in page; Forbidden; RateLimited."""
     token = cookies.token_in(request)
     if token is None:
         raise Unauthenticated("sign in first")
@@ -48,23 +52,23 @@ def _reader(request: Request, settings: TheSettings, database: TheDatabase, rate
     visitor = Visitor(request.state.caller, valid.key.name, forgery.token_for(token))
     request.state.visitor = visitor
     if not visitor.caller.may(Scope.JOBS_READ):
-        raise Forbidden(f"this page needs a key with the scope {Scope.JOBS_READ}; sign out, and in again with another key")
+        raise Forbidden(f"this page needs a key with the scope {Scope.JOBS_READ}; sign out and sign in with another key")
     return visitor
 
 
 def check_may_write(visitor: Visitor, what: str) -> None:
-    """Raises Forbidden, with `what` as the words for it: `making jobs`."""
+    """Raise Forbidden unless the visitor has `jobs:write`; `what` is the subject of the message, such as `creating jobs`."""
     if not visitor.may_write:
-        raise Forbidden(f"{what} needs a key with the scope {Scope.JOBS_WRITE}; sign out, and in again with another key")
+        raise Forbidden(f"{what} needs a key with the scope {Scope.JOBS_WRITE}; sign out and sign in with another key")
 
 
 Reader = Annotated[Visitor, Depends(_reader)]
 
 
 def _administrator(reader: Reader) -> Visitor:
-    """Raises Forbidden."""
+    """Return the visitor. Raise Forbidden without the scope `admin`."""
     if not reader.may_administer:
-        raise Forbidden(f"this page needs a key with the scope {Scope.ADMIN}; sign out, and in again with another key")
+        raise Forbidden(f"this page needs a key with the scope {Scope.ADMIN}; sign out and sign in with another key")
     return reader
 
 

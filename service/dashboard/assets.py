@@ -1,4 +1,4 @@
-"""Style sheets, scripts and pictures of the pages, under addresses that name their content, so that browsers may keep them."""
+"""Style sheets, scripts and images, served under content-hashed URLs so that browsers may cache them."""
 
 import hashlib
 import mimetypes
@@ -24,7 +24,7 @@ def _files() -> dict[str, Path]:
 
 @cache
 def version() -> str:
-    """Of all files together: scripts import each other by relative addresses, which then lead to the same version."""
+    """Return the hash of all files together, because scripts import each other by relative URLs."""
     content = hashlib.sha256()
     for name, path in _files().items():
         content.update(name.encode() + b"\0" + path.read_bytes())
@@ -32,13 +32,14 @@ def version() -> str:
 
 
 def address(name: str) -> str:
+    """Return the versioned URL of a file."""
     assert name in _files(), name
     return f"/static/{version()}/{name}"
 
 
 @router.api_route("/{wanted}/{name}", methods=["GET", "HEAD"])
 def read_asset(wanted: str, name: str) -> FileResponse:
-    """A page of another version of the service, during a deployment, gets the file as it is here, to be asked for again."""
+    """Return a file. A URL of another version, requested during a deployment, gets the current file without caching."""
     path = _files().get(name)
     if path is None:
         raise NotFound(f"there is no file {name}")

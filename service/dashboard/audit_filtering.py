@@ -1,4 +1,4 @@
-"""The filter of the audit log, as its form sends it: what cannot be understood is said beside the field and kept there."""
+"""Filter of the audit log, parsed from its form; invalid fields keep their input and an error."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,20 +17,21 @@ _ACTION: Final = re.compile(r"[a-z_]{1,64}")
 
 @dataclass(frozen=True)
 class AskedEntries:
-    """What the form holds, by the names of the API's parameters, and what is wrong with it."""
+    """Parsed filter form of the audit log: input by API parameter name, filter, and errors."""
 
     typed: dict[str, str]
     wanted: EntryFilter
-    """Without what was not understood."""
+    """The filter without invalid fields."""
     errors: dict[str, str] = field(default_factory=dict)
-    """By the name of the field."""
+    """Error messages by field name."""
 
     @property
     def is_empty(self) -> bool:
+        """Whether no field is filled in."""
         return not any(self.typed.values())
 
     def query(self, **more: str) -> str:
-        """The same filter in an address."""
+        """Return the query string of this filter, with `more` parameters."""
         pairs = {name: text for name, text in (self.typed | more).items() if text}
         return f"?{urlencode(pairs)}" if pairs else ""
 
@@ -40,16 +41,16 @@ async def _asked(key_id: _Text = "", action: _Text = "", created_after: _Text = 
     typed = {name: text.strip() for name, text in typed.items()}
     errors = {}
     if typed["key_id"] and not _KEY_ID.fullmatch(typed["key_id"]):
-        errors["key_id"] = "write a key’s id: twelve small letters and digits, as the page Keys shows them"
+        errors["key_id"] = "enter a key’s id: 12 lower-case letters and digits, as on the page Keys"
     if typed["action"] and not _ACTION.fullmatch(typed["action"]):
-        errors["action"] = "write an operation’s name, such as `cancel_job`"
+        errors["action"] = "enter an operation’s name, such as `cancel_job`"
     moments = {name: _moment(typed[name]) for name in ("created_after", "created_before")}
     for name, moment in moments.items():
         if typed[name] and moment is None:
-            errors[name] = "write a moment, such as 2026-01-31T12:00; without a time zone it is UTC"
+            errors[name] = "enter a date and time, such as 2026-01-31T12:00; UTC without a time zone"
     after, before = moments["created_after"], moments["created_before"]
     if after and before and after >= before:
-        errors["created_before"] = "must be later than the moment after which entries are wanted"
+        errors["created_before"] = "must be later than “After (UTC)”"
     known = {name: text or None for name, text in typed.items() if name not in errors}
     wanted = EntryFilter(known.get("key_id"), known.get("action"), after, None if "created_before" in errors else before)
     return AskedEntries(typed, wanted, errors)

@@ -1,4 +1,4 @@
-"""The page of the audit log, for those who may administer: who did what, to what, when, from where, and what came of it."""
+"""Audit log page, for administrators."""
 
 import re
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ _PAGE: Final = 50
 _MOST_KEYS: Final = 200
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _COMMANDS: Final = frozenset({"set_quota", "reset_quota"})
-"""Of `dsnot quotas`, which no route does."""
+"""Commands of `dsnot quotas`, which have no route."""
 _OBJECT: Final = re.compile(r"/v1/([a-z]+)/([a-z0-9-]{1,64})(/.*)?")
 _PAGES: Final = {"jobs": "/jobs/{}", "keys": "/keys?id={}", "webhooks": "/webhooks/{}", "triggers": "/triggers/{}"}
 
@@ -34,6 +34,7 @@ def show_audit(
     asked: Asked,
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show the audit log, filtered and paginated."""
     found, names = operations.entries(database, asked.wanted, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
     return page(
         request,
@@ -51,19 +52,20 @@ def show_audit(
 
 @router.get("/audit.csv")
 def export_audit(reader: Administrator, database: TheDatabase, asked: Asked) -> Response:
+    """Export the filtered audit log as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"}
     lines = audit_csv_of(database, asked.wanted, tenant=reader.tenant)
     return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
 
 
 def _actions(request: Request) -> list[str]:
-    """What may be in the log: everything that changes something."""
+    """Return the names of all operations that the log may contain: routes with mutating methods, and commands."""
     routes = iter_route_contexts(request.app.routes)
     return sorted({str(route.name) for route in routes if set(route.methods or _SAFE) - _SAFE} | _COMMANDS)
 
 
 def page_of(address: str) -> str | None:
-    """Where the object of an address in the API is shown; None where there is no page for it."""
+    """Return the dashboard page of the object at an API path; None if it has none."""
     found = _OBJECT.fullmatch(address)
     place = _PAGES.get(found[1]) if found else None
     return place.format(found[2]) if found and place else None

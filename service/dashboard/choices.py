@@ -1,6 +1,6 @@
-"""The choices of a recipe as a form offers them: their kinds, their settings, and which kinds fit together.
+"""Recipe choices for forms: kinds, settings and valid combinations.
 
-What fits is found by asking the contract for every combination, so that the form never tells another story than the API.
+Valid combinations are found by validating each against the contract, so that the form always agrees with the API.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,18 +21,18 @@ _JOINT: Final = "joint"
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of a kind."""
+    """Field of a kind."""
 
     pointer: str
     name: str
     schema: Mapping[str, Any]
     kinds: Sequence[str]
-    """Of its choice: where it is shown."""
+    """Kinds of the choice for which the setting is shown."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One value of a choice, and what stands for it in the body of a job."""
+    """Value of a choice, and its representation in a job's body."""
 
     name: str
     summary: str
@@ -41,6 +41,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Choice:
+    """Form field of a recipe, with its kinds and their settings."""
+
     pointer: str
     title: str
     kinds: Sequence[Kind]
@@ -49,7 +51,7 @@ class Choice:
 
 @cache
 def choices() -> Sequence[Choice]:
-    """In the order in which they are made: each offers what fits those before it."""
+    """Return the choices in form order: each offers only kinds compatible with the earlier ones."""
     known = recipes.describe()
     return [
         _of_objects("/recipe/pattern", "Pattern", "type", known.patterns),
@@ -66,7 +68,7 @@ def _of_names(pointer: str, title: str, views: Sequence[ChoiceView]) -> Choice:
 
 
 def _of_objects(pointer: str, title: str, tag: str, views: Sequence[ChoiceView]) -> Choice:
-    """A kind that may find the mask itself counts as two, for what fits the one does not fit the other."""
+    """Return the choice of an object field; a kind with a joint mask is split, because valid combinations differ."""
     kinds, settings = [], []
     for view in views:
         bodies = _bodies(view, tag)
@@ -89,14 +91,14 @@ def _decides_kind(name: str, schema: Mapping[str, Any]) -> bool:
 
 @cache
 def fitting() -> Sequence[Sequence[int]]:
-    """Every combination that the API takes, as the places of its kinds in `choices()`."""
+    """Return every valid combination, as indices of the kinds in `choices()`."""
     places = product(*(range(len(choice.kinds)) for choice in choices()))
     return [each for each in places if _is_taken(_recipe(each))]
 
 
 @cache
 def kinds_with_mask() -> Sequence[str]:
-    """The updates after which an artifact may consist of the mask alone."""
+    """Return the updates that allow the output format `mask` alone."""
     return [
         kind.name
         for kind in _choice("/recipe/update").kinds
@@ -118,7 +120,7 @@ def _named(places: Sequence[int]) -> Iterator[tuple[str, Any]]:
 
 
 def _whole(body: Any) -> Any:
-    """With what a kind requires and has no default for."""
+    """Return the body with required fields that have no default."""
     return {**body, "n": 2, "m": 4} if isinstance(body, dict) and body.get("type") == "n:m" else body
 
 
@@ -136,6 +138,6 @@ def _fits(body: Mapping[str, Any]) -> bool:
 
 @cache
 def filled_presets() -> Mapping[str, Any]:
-    """The recipe that each preset stands for, every default filled in; under the empty name, the one of none."""
+    """Return the recipe of each preset with all defaults; the empty name is the recipe without a preset."""
     named = {name: RecipeSpec.model_validate({"preset": name}) for name in PRESETS}
     return {name: spec.model_dump(mode="json") for name, spec in {"": RecipeSpec(), **named}.items()}

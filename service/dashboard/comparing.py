@@ -1,4 +1,4 @@
-"""The page that shows jobs side by side. Its address names them, so that it can be passed on."""
+"""Comparison page; its URL contains the job ids, so that it can be shared."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,10 +19,10 @@ _BYTES: Final = ("bytes",)
 
 _NAMES: Final = {
     "acc": "Accuracy",
-    "acc_norm": "Accuracy, by length",
+    "acc_norm": "Accuracy, length-normalized",
     "kl_divergence": "KL divergence",
     "kl_p99": "KL divergence, 99th percentile",
-    "top1_agreement": "Same first choice",
+    "top1_agreement": "Top-1 agreement",
     "artifact_bytes": "Artifact",
     "packed_bytes": "Packed weights",
     "seconds": "Time",
@@ -31,28 +31,35 @@ _NAMES: Final = {
 }
 
 _SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
-_CONDITIONS: Final = {"sequence_length": "tokens per window", "few_shot": "shots", "new_tokens": "tokens written"}
+_CONDITIONS: Final = {"sequence_length": "tokens per window", "few_shot": "shots", "new_tokens": "new tokens"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One quantity, as it is written."""
+    """Row of the measures table."""
 
     name: str
     how: str
-    """The conditions under which it was measured."""
+    """Measurement conditions."""
     values: list[str]
     best: frozenset[int]
 
 
 @router.get("/compare")
 def show_comparison(request: Request, reader: Reader, database: TheDatabase, ids: ComparedIds) -> Response:
+    """Show the comparison of jobs."""
     found = operations.compare(database, ids, tenant=reader.tenant)
-    return page(request, "compare.html", found=found, lines=[line_of(each) for each in found.measures], told=_told)
+    return page(
+        request,
+        "compare.html",
+        found=found,
+        lines=[line_of(each) for each in found.measures],
+        told=_told,  # style: allow
+    )
 
 
 def line_of(measure: Measure) -> Line:
-    """As the page shows it: jobs whose best figures read the same share the mark, and where all do, none has it."""
+    """Return a measure's row. Equal formatted values share the mark `best`; if all are equal, none has it."""
     quantity = measure.quantity
     name = _NAMES.get(quantity.name, quantity.name.replace("_", " ").capitalize())
     parts = [name, quantity.on, f"{quantity.model} model" if quantity.model else None]
@@ -74,7 +81,7 @@ def _written(name: str, value: Number | None) -> str:
 
 
 def _told(value: Any) -> str:
-    """A value of a spec."""
+    """Format a value of a spec."""
     if value is None:
         return "–"
     if isinstance(value, list):

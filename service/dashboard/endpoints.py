@@ -1,4 +1,4 @@
-"""The dashboard's pages. They show what the API tells; what they change, their scripts change through the API."""
+"""Pages of the overview and of jobs. Pages are read-only; their scripts make changes through the API."""
 
 import json
 from typing import Annotated, Final
@@ -25,6 +25,7 @@ _CANCELLABLE: Final = frozenset(JobState) - TERMINAL_STATES - {JobState.CANCELLI
 
 @router.get("/")
 def show_overview(request: Request, reader: Reader, settings: TheSettings, database: TheDatabase) -> Response:
+    """Show counts, running jobs, failures and workers."""
     seen = operations.overview(database, settings, tenant=reader.tenant)
     sentences = {str(code): code.sentence for code in FailureCode}
     return page(request, "overview.html", seen=seen, sentences=sentences)
@@ -38,6 +39,7 @@ def show_jobs(
     asked: Asked,
     cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
 ) -> Response:
+    """Show the job list, filtered, sorted and paginated."""
     found = jobs.list_sorted(database, asked.wanted, asked.order, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
     return page(
         request,
@@ -54,6 +56,7 @@ def show_jobs(
 
 @router.get("/jobs.csv")
 def export_jobs(reader: Reader, database: TheDatabase, asked: Asked) -> Response:
+    """Export the filtered job list as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="jobs.csv"', "Cache-Control": "no-store"}
     lines = csv_of(database, asked.wanted, asked.order, tenant=reader.tenant)
     return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
@@ -69,6 +72,7 @@ def show_job(
     store: TheStore,
     event: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
+    """Show one job."""
     types = [known for known in EventType if known in (event or ())]
     seen = operations.details(database, settings, job_id, tenant=reader.tenant, event_types=types)
     artifact = operations.artifact(database, store, job_id, tenant=reader.tenant) if reader.may_fetch else None
@@ -91,7 +95,7 @@ def show_job(
 
 
 def _actions(state: str) -> list[str]:
-    """What can be done to a job in this state."""
+    """Return the actions available in this state."""
     ended = [*(["retry"] if state != JobState.SUCCEEDED else []), "delete"]
     actions = {
         JobState.QUEUED: ["pause", "cancel"],

@@ -1,4 +1,4 @@
-"""The list of jobs and the audit log as CSV, for spreadsheets."""
+"""CSV export of the job list and the audit log."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str) -> Iterator[str]:
-    """All jobs of the filter in this order, a page of the list at a time."""
+    """Yield the filtered jobs in this order as CSV, one page of the list at a time."""
 
     def read(cursor: str | None) -> tuple[list[_Row], str | None]:
         page = operations.list_sorted(database, wanted, order, tenant=tenant, cursor=cursor, limit=_PAGE)
@@ -39,7 +39,7 @@ def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: st
 
 
 def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Iterator[str]:
-    """All entries of the filter, newest first, a page of the log at a time."""
+    """Yield the filtered audit entries, newest first, as CSV, one page of the log at a time."""
 
     def read(cursor: str | None) -> tuple[list[_Row], str | None]:
         page, names = entries(database, wanted, tenant=tenant, cursor=cursor, limit=_PAGE)
@@ -49,7 +49,7 @@ def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Ite
 
 
 def _paged(columns: tuple[str, ...], read: Callable[[str | None], tuple[list[_Row], str | None]]) -> Iterator[str]:
-    """The columns, then what `read` gives for one cursor after the other."""
+    """Yield the header, then the rows of each page that `read` returns for a cursor."""
     yield _lines([columns])
     cursor: str | None = None
     while True:
@@ -70,7 +70,7 @@ def _row(job: Job) -> _Row:
 
 
 def _perplexities(metrics: dict[str, Any]) -> tuple[Any, ...]:
-    """Of the first data set."""
+    """Return name, dense and pruned perplexity of the first data set."""
     dense, pruned = ((metrics.get(which) or {}).get("perplexity") or [{}] for which in ("dense", "pruned"))
     return (pruned[0].get("dataset", ""), dense[0].get("perplexity", ""), pruned[0].get("perplexity", ""))
 
@@ -82,7 +82,7 @@ def _lines(rows: list[_Row]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """Spreadsheets take text for a formula by how it begins."""
+    """Return the value with text escaped that spreadsheets would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

@@ -1,4 +1,4 @@
-"""The filter of the list of jobs, as its form sends it: what cannot be understood is said beside the field and kept there."""
+"""Filter of the job list, parsed from its form; invalid fields keep their input and an error."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Final
@@ -18,22 +18,22 @@ _SORTABLE: Final = {
     "Created (UTC)": JobOrder.NEWEST,
     "Ended (UTC)": JobOrder.LAST_ENDED,
 }
-"""And the order that a first click gives."""
+"""Sortable columns, with the order of the first click."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """Of a column."""
+    """Sortable column heading."""
 
     title: str
     direction: str
-    """As `aria-sort` has it; empty for the columns that the list is not sorted by."""
+    """Value of `aria-sort`; empty if the list is not sorted by this column."""
     query: str
 
 
 @dataclass(frozen=True)
 class AskedJobs:
-    """What the form holds, and what is wrong with it."""
+    """Parsed filter form and sort order of the job list, and errors."""
 
     states: list[JobState] = field(default_factory=list)
     model: str = ""
@@ -41,31 +41,33 @@ class AskedJobs:
     search: str = ""
     order: JobOrder = JobOrder.NEWEST
     errors: dict[str, str] = field(default_factory=dict)
-    """By the name of the field."""
+    """Error messages by field name."""
 
     @property
     def wanted(self) -> JobFilter:
-        """Without what was not understood."""
+        """The filter without invalid fields."""
         labels = {} if "label" in self.errors else dict(part.split("=", 1) for part in self.label.split())
         return JobFilter(self.states, self.model or None, labels, search=self.search or None)
 
     @property
     def is_empty(self) -> bool:
+        """Whether no field is filled in."""
         return not (self.states or self.model or self.label or self.search)
 
     @property
     def is_newest_first(self) -> bool:
+        """Whether the default order applies."""
         return self.order == JobOrder.NEWEST
 
     def query(self, **more: str) -> str:
-        """The same filter and order in an address."""
+        """Return the query string of this filter and order, with `more` parameters."""
         order = "" if self.is_newest_first else str(self.order)
         texts = {"q": self.search, "model": self.model, "label": self.label, "sort": order} | more
         pairs = [("state", str(state)) for state in self.states] + [(name, text) for name, text in texts.items() if text]
         return f"?{urlencode(pairs)}" if pairs else ""
 
     def headings(self) -> dict[str, Heading]:
-        """Of the columns that jobs can be sorted by: a click sorts by it, and one more turns that around."""
+        """Return the headings of sortable columns; a click sorts by the column, a second click reverses the order."""
         return {order.column: self._heading(title, order) for title, order in _SORTABLE.items()}
 
     def _heading(self, title: str, usual: JobOrder) -> Heading:
@@ -86,15 +88,15 @@ async def _asked(
     texts, errors = {"model": model, "label": label, "q": q}, dict[str, str]()
     for name, text in texts.items():
         if "\0" in text:
-            errors[name] = "must not hold NUL characters"
+            errors[name] = "must not contain NUL characters"
     model, label, q = (text.replace("\0", "").strip() for text in texts.values())
     if unknown := sorted(set(state or ()) - set(JobState) - {""}):
         errors["state"] = f"there is no state {unknown[0]!r}"
     if any(not part.partition("=")[0] or "=" not in part for part in label.split()):
-        errors["label"] = "write name=value, several with spaces between them"
+        errors["label"] = "enter name=value pairs separated by spaces"
     order = next((each for each in JobOrder if each == sort), None)
     if sort and not order:
-        errors["sort"] = f"jobs cannot be sorted by {sort!r}; choose a column’s heading"
+        errors["sort"] = f"jobs cannot be sorted by {sort!r}; click a column’s heading"
     return AskedJobs(known, model, label, q, order or JobOrder.NEWEST, errors)
 
 

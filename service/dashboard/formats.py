@@ -1,4 +1,4 @@
-"""How pages write figures: short, with their units, and the same everywhere."""
+"""Number and text formats of the pages."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _CODE: Final = re.compile("`([^`]+)`")
 
 
 def moment(value: datetime | None) -> str:
-    """`26 Nov 2026, 12:03:10` (UTC, as the pages say)."""
+    """Return `26 Nov 2026, 12:03:10`, or a dash for None; pages state that times are in UTC."""
     return f"{value.day} {value:%b %Y, %H:%M:%S}" if value else "–"
 
 
@@ -28,30 +28,30 @@ def size(count: float | None) -> str:
 
 
 def share(value: float | None, digits: int = 2) -> str:
-    """`50.00 %`."""
+    """Return `50.00 %`, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}%}".replace("%", " %")
 
 
 SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement"})
-"""Measures that people expect in percent."""
+"""Measures shown in percent."""
 
 
 def percent(value: float | None, error: float | None = None, digits: int = 1) -> str:
-    """`55.0 %`, or with its standard error `55.0 ± 3.0 %`."""
+    """Return `55.0 %`, or with its standard error `55.0 ± 3.0 %`."""
     if value is None or error is None:
         return share(value, digits)
     return f"{100 * value:.{digits}f} ± {share(error, digits)}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """`29.525`, `1,203.1`; as many digits as tell something."""
+    """Return `29.525` or `1,203.1`, with a precision that depends on the magnitude."""
     if value is None:
         return "–"
     return f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
 def pattern(spec: Mapping[str, Any]) -> str:
-    """Of a stored spec: `50 %` or `2:4`; a dash for one that another version of the service has written otherwise."""
+    """Return the pattern of a stored spec, `50 %` or `2:4`; a dash if another version of the service stored none."""
     asked = (spec.get("recipe") or {}).get("pattern")
     if not asked:
         return "–"
@@ -59,7 +59,7 @@ def pattern(spec: Mapping[str, Any]) -> str:
 
 
 def recipe(spec: Mapping[str, Any]) -> str:
-    """Of a stored spec: `wanda, then swaps, propagated`, or `admm`, where that chooses the mask itself."""
+    """Return the recipe of a stored spec, such as `wanda, then swaps, propagated`, or `admm` if it selects the mask itself."""
     asked = spec.get("recipe")
     if not asked:
         return "–"
@@ -72,12 +72,12 @@ def recipe(spec: Mapping[str, Any]) -> str:
 
 
 def words(name: str) -> str:
-    """`attempt_started` as people write it."""
+    """Return an identifier such as `attempt_started` with spaces."""
     return name.replace("_", " ").replace("-", " ")
 
 
 def code(text: str) -> Markup:
-    """A sentence in which backticks set off what is to be typed or sent: escaped first, then with `<code>`."""
+    """Return the text as escaped HTML, with parts in backticks as `<code>`."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it has been escaped
 
 

@@ -1,4 +1,4 @@
-"""The documentation's site at /help, if `make docs` built it before this process started."""
+"""Documentation site at /help, served if `make docs` built it before the process started."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ _INLINE_SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: FastAPI) -> None:
-    """Serve the site, if there is one; `app.state.has_help` says whether pages may link to it."""
+    """Serve the site if it exists; `app.state.has_help` records whether pages may link to it."""
     app.state.has_help = (FOLDER / "index.html").is_file()
     if app.state.has_help:
         app.add_route("/help", _to_index, include_in_schema=False)
@@ -29,7 +29,7 @@ async def _to_index(_request: Any) -> Response:
 
 
 class _Site(StaticFiles):
-    """Static files with the dashboard's headers. The policy also allows the site's inline scripts by their hashes, and styles."""
+    """Static files with the dashboard's headers. The policy also allows the site's inline styles, and inline scripts by hash."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, html=True)
@@ -38,7 +38,7 @@ class _Site(StaticFiles):
         self._headers = HEADERS | {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
 
     async def get_response(self, path: str, scope: Any) -> Response:
-        """Return a file, a redirect to a folder, or the site's page for what is not there."""
+        """Return a file, a redirect to a folder, or the site's page for missing files."""
         response = await super().get_response(path, scope)
         response.headers.update(self._headers)
         return response

@@ -1,4 +1,4 @@
-"""The page of API keys, for those who may administer: who is let in, to what, until when; and what the tenant may have."""
+"""Page of API keys and quotas, for administrators."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,16 +26,18 @@ _PAGE: Final = 50
 _SOON: Final = timedelta(days=7)
 
 SCOPES: Final = {
-    Scope.JOBS_READ: "look at jobs and what was measured of them, at models, data sets, workers, webhooks and triggers",
-    Scope.JOBS_WRITE: "make, pause, cancel, retry and delete jobs; bring and remove data sets, webhooks and triggers",
-    Scope.ARTIFACTS_READ: "download what jobs have made",
-    Scope.ADMIN: "all of these, and make and revoke keys and read the audit log",
+    Scope.JOBS_READ: "view jobs and their metrics, models, data sets, workers, webhooks and triggers",
+    Scope.JOBS_WRITE: "create, pause, cancel, retry and delete jobs; manage data sets, webhooks and triggers",
+    Scope.ARTIFACTS_READ: "download artifacts",
+    Scope.ADMIN: "all of these; manage keys and read the audit log",
 }
-"""What each lets its holder do, for people."""
+"""Descriptions of the scopes."""
 assert list(SCOPES) == list(Scope)
 
 
 class KeyState(StrEnum):
+    """State of a key as shown."""
+
     ACTIVE = "active"
     EXPIRING = "expiring soon"
     EXPIRED = "expired"
@@ -44,13 +46,14 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """A key and what is told of it at a moment."""
+    """Key and its derived state at a point in time."""
 
     key: ApiKey
     now: datetime
 
     @property
     def state(self) -> KeyState:
+        """The state of the key."""
         if self.key.revoked_at is not None:
             return KeyState.REVOKED
         if self.key.expires_at is None or self.key.expires_at > self.now + _SOON:
@@ -59,10 +62,12 @@ class Row:
 
     @property
     def works(self) -> bool:
+        """Whether the key is valid."""
         return self.state in (KeyState.ACTIVE, KeyState.EXPIRING)
 
     @property
     def old_secret_opens(self) -> bool:
+        """Whether the previous secret is still valid."""
         return self.works and self.key.old_secret_until is not None and self.key.old_secret_until > self.now
 
 
@@ -75,6 +80,7 @@ def show_keys(
     only: Annotated[KeyId | None, Query(alias="id")] = None,
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show all keys, or one, and the quotas."""
     found, now = _found(database, only, cursor, tenant=reader.tenant), operations.now(database)
     limits, use = limits_and_use(database, settings, tenant=reader.tenant)
     return page(
@@ -90,7 +96,7 @@ def show_keys(
 
 
 def _found(database: Database, only: str | None, cursor: str | None, *, tenant: str) -> Page[ApiKey]:
-    """Raises KeyNotFound; InvalidInput for a cursor that is none."""
+    """Return a page of keys, or the one with the id `only`. Raise KeyNotFound; InvalidInput for an invalid cursor."""
     if only is not None:
         return Page([keys.get_key(database, only, tenant=tenant)], None)
     return keys.list_newest(database, tenant=tenant, cursor=cursor or None, limit=_PAGE)

@@ -1,4 +1,4 @@
-"""Pages that list what jobs run on and read: the workers of all, and the tenant's data sets."""
+"""Pages of workers and data sets."""
 
 from typing import Annotated, Final
 
@@ -18,6 +18,7 @@ _PAGE: Final = 50
 
 @router.get("/workers")
 def show_workers(request: Request, reader: Reader, settings: TheSettings, database: TheDatabase) -> Response:
+    """Show the workers."""
     now, workers = operations.workers_now(database, settings, tenant=reader.tenant)
     return page(request, "workers.html", now=now, workers=workers)
 
@@ -30,6 +31,7 @@ def show_datasets(
     database: TheDatabase,
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show built-in data sets and the tenant's uploads."""
     found = datasets.list_all(database, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant)
     return page(
         request,

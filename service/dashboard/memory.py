@@ -1,15 +1,15 @@
-"""What a job's events tell of the memory that its blocks took."""
+"""Peak memory per block, from a job's events."""
 
 from collections.abc import Iterable
 
 from service.database.tables.events import JobEvent
 
 Point = tuple[int, int | None, int | None]
-"""A block, and the peak in bytes while it was pruned: of the worker's process, and on its device."""
+"""Block, and the peak in bytes during its pruning: of the worker's process, and on its device."""
 
 
 def by_block(pruned: Iterable[JobEvent]) -> list[Point]:
-    """Of each block the last word, in their order. Older workers tell nothing, nor does whoever takes over a finished block."""
+    """Return the last value of each block, in block order. Events of older workers and of reused blocks have none."""
     found: dict[int, Point] = {}
     for event in pruned:
         peak, block = event.data.get("peak_memory_bytes"), event.data.get("block")

@@ -1,4 +1,4 @@
-"""The page of models: a look at any of them, those that the tenant's jobs have used, and the folders on the server."""
+"""Model page: inspection, models used by the tenant's jobs, and the server's model folders."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
@@ -27,7 +27,7 @@ async def _named(
     revision: Annotated[str, Query(max_length=128)] = "",
     token: Annotated[str, Query(max_length=128)] = "",
 ) -> dict[str, Any] | None:
-    """What an address names, as a form holds it; whether there is such a model, the form's script asks the API."""
+    """Return the model named in the query, as form values; the form's script checks through the API that it exists."""
     return {"source": source, "id": name, "revision": revision or None, "token": token or None} if name else None
 
 
@@ -38,6 +38,7 @@ Named = Annotated[dict[str, Any] | None, Depends(_named)]
 def show_models(
     request: Request, reader: Reader, settings: TheSettings, database: TheDatabase, models: TheModels, named: Named
 ) -> Response:
+    """Show the model page."""
     done = JobFilter([JobState.SUCCEEDED], None, {})
     made = jobs.list_newest(database, done, tenant=reader.tenant, cursor=None, limit=_MOST_MADE).items
     local: Sequence[str] | None = local_models(settings, limit=_MOST_LOCAL) if models.has_folders else None

@@ -1,4 +1,4 @@
-"""The page on which a job is asked for: its form, filled in with the defaults or with what an earlier job was asked for."""
+"""Page of the new-job form, filled in with the defaults or with an earlier job's spec."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -26,7 +26,7 @@ router: Final = APIRouter(include_in_schema=False)
 _MOST_UPLOADS: Final = 100
 _MOST_JOBS: Final = 50
 _MOST_TEXTS: Final = 12
-"""That are seen at once; of more, one is found by typing a part of its name."""
+"""Texts shown without a search field."""
 
 
 @router.get("/jobs/new")
@@ -37,7 +37,8 @@ def show_new_job(
     named: Named,
     source: Annotated[UUID | None, Query(alias="from")] = None,
 ) -> Response:
-    check_may_write(reader, "making jobs")
+    """Show the form."""
+    check_may_write(reader, "creating jobs")
     earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
     known = recipes.describe()
     uploads = datasets.list_all(database, cursor=None, limit=_MOST_UPLOADS, tenant=reader.tenant).uploads
@@ -67,7 +68,7 @@ def show_new_job(
 
 
 def _body(earlier: Job | None, defaults: dict[str, Any]) -> dict[str, Any]:
-    """An earlier job's with the defaults of fields that came after it; if it would be refused today, as it was stored."""
+    """Return an earlier job's spec with the defaults of newer fields; unchanged if it is no longer valid."""
     if earlier is None:
         return {"model": {"source": "hub", "id": ""}, **defaults}
     try:
@@ -77,7 +78,7 @@ def _body(earlier: Job | None, defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _references(uploads: Sequence[Upload], spec: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """What may stand for a text, `name:split` and how people call it, by the data set; also what the earlier job named."""
+    """Return references `name:split` and their titles per data set, including those that the earlier job used."""
     known = {each.name: (each.name, each.splits) for each in recipes.describe().datasets}
     for upload in uploads:
         made = dataset_of(upload.dataset.id)

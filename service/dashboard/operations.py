@@ -1,4 +1,4 @@
-"""What the pages show, read in one go each."""
+"""Queries behind the pages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _MOST_MODELS: Final = 200
 
 @dataclass(frozen=True)
 class Overview:
-    """The tenant's jobs, and the workers of all."""
+    """Tenant's jobs, and all workers."""
 
     now: datetime
     states: Mapping[JobState, int]
@@ -54,6 +54,7 @@ class Overview:
 
 
 def overview(database: Database, settings: Settings, *, tenant: str) -> Overview:
+    """Return the data of the overview page, read in one transaction."""
     with database.begin() as session:
         return Overview(
             job_repository.now(session),
@@ -67,13 +68,13 @@ def overview(database: Database, settings: Settings, *, tenant: str) -> Overview
 
 
 def now(database: Database) -> datetime:
-    """By the clock that decides what has expired."""
+    """Return the time of the database, whose clock decides expiry."""
     with database.begin() as session:
         return job_repository.now(session)
 
 
 def workers_now(database: Database, settings: Settings, *, tenant: str) -> tuple[datetime, Sequence[WorkerView]]:
-    """With the moment that their signs of life are told from."""
+    """Return the workers and the time at which they were read."""
     with database.begin() as session:
         return job_repository.now(session), _workers(session, settings, tenant)
 
@@ -84,7 +85,7 @@ def _workers(session: Session, settings: Settings, tenant: str) -> list[WorkerVi
 
 
 def models(database: Database, *, tenant: str) -> Sequence[str]:
-    """To choose from."""
+    """Return names of the tenant's models, as suggestions."""
     with database.begin() as session:
         return repository.models(session, tenant, limit=_MOST_MODELS)
 
@@ -92,21 +93,21 @@ def models(database: Database, *, tenant: str) -> Sequence[str]:
 def entries(
     database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int
 ) -> tuple[Page[AuditEntry], Mapping[str, str]]:
-    """Part of the audit log, and the names of the keys in it. Raises InvalidInput for a cursor that is none."""
+    """Return a page of the audit log and the names of its keys. Raise InvalidInput for an invalid cursor."""
     found = audit.list_newest(database, wanted, tenant=tenant, cursor=cursor, limit=limit)
     with database.begin() as session:
         return found, repository.key_names(session, tenant, {entry.key_id for entry in found.items if entry.key_id})
 
 
 def used_models(database: Database, *, tenant: str, limit: int) -> Sequence[UsedModel]:
-    """By the tenant's jobs, the latest first."""
+    """Return the models used by the tenant's jobs, most recent first."""
     with database.begin() as session:
         return repository.used_models(session, tenant, limit=limit)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """The files of a job, or why there are none to show."""
+    """Manifest of a job's artifact, or the reason why there is none."""
 
     manifest: Manifest | None
     why_not: str = ""
@@ -114,7 +115,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class JobDetails:
-    """One job and all that is told of it beside its row."""
+    """Data of a job's page."""
 
     now: datetime
     job: Job
@@ -124,13 +125,13 @@ class JobDetails:
     courses: Sequence[Course]
     memory: Sequence[Point]
     events: Sequence[JobEvent]
-    """The newest first."""
+    """Events, newest first."""
     deliveries: Sequence[tuple[Webhook, DeliveryView]]
-    """What webhooks were told of it; the newest first."""
+    """Webhook deliveries of its events, newest first."""
 
 
 def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str, event_types: Sequence[EventType]) -> JobDetails:
-    """Raises JobNotFound."""
+    """Return the data of a job's page. Raise JobNotFound."""
     job = jobs.get(database, job_id, tenant=tenant)
     position, eta = jobs.queue_position(database, job), outlook.eta(database, settings, job)
     with database.begin() as session:
@@ -146,7 +147,7 @@ def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str
 
 
 def artifact(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
-    """Raises JobNotFound."""
+    """Return the job's manifest, or why there is none. Raise JobNotFound."""
     try:
         return Artifact(artifact_of(database, store, job_id, tenant=tenant).manifest)
     except ArtifactNotFound as nothing:

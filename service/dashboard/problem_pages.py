@@ -1,4 +1,4 @@
-"""Problems as pages, for browsers; and whoever has not signed in is led to the page where they can."""
+"""Problems as pages for browsers; unauthenticated browsers are redirected to the sign-in page."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ _Answer = Callable[[Request, Any], Awaitable[Response]]
 
 
 def install(app: FastAPI) -> None:
-    """To be called once all handlers of problems are there: their answers are what the pages show."""
+    """Render the problems of all registered handlers as pages; call it after they are registered."""
     for error, answer in list(app.exception_handlers.items()):
         app.add_exception_handler(error, _as_page(answer))
 
@@ -28,7 +28,7 @@ def _as_page(answer: Any) -> _Answer:
 
 
 def as_asked(request: Request, problem: Response) -> Response:
-    """The rendered problem, as a page if a browser asks for one."""
+    """Return the problem as a page if the request prefers HTML; else unchanged."""
     if not wants_page(request):
         return problem
     if problem.status_code == Unauthenticated.status:
@@ -39,12 +39,12 @@ def as_asked(request: Request, problem: Response) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks, and not for something of the API, whose problems are always problem documents."""
+    """Return whether the request accepts HTML and is outside the API, which always answers with problem documents."""
     is_api = request.url.path.startswith("/v1/")
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
 def _sign_in_for(request: Request) -> str:
-    """With the way back, for what was only looked at."""
+    """Return the URL of the sign-in page, with the return URL of a GET request."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return f"/sign-in?{urlencode({'next': here})}" if request.method == "GET" and here != "/" else "/sign-in"

@@ -1,6 +1,6 @@
-"""A job's metrics as the rows of tables: dense against pruned. Whatever was not measured, or not yet, is left out.
+"""Tables of a job's metrics, dense against pruned. Missing measurements are omitted.
 
-Metrics are read as they were stored, by this version of the worker or an older one: every part may be missing.
+Metrics are read as stored by this or an older version of the worker: every part may be missing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,19 @@ _Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One measure of both models."""
+    """Measure of both models."""
 
     name: str
     dense: str = "–"
     pruned: str = "–"
     change: str = "–"
     note: str = ""
-    """How it was measured."""
+    """Measurement conditions."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike the two models predict, on one data set."""
+    """Agreement of the two models' predictions on one data set."""
 
     dataset: str
     kl_divergence: str
@@ -35,12 +35,13 @@ class Agreement:
 
 
 def rows(metrics: _Part) -> list[Row]:
-    """Perplexities, then tasks, then speed, then sizes."""
+    """Return the rows of perplexities, tasks, speed and sizes."""
     dense, pruned = metrics.get("dense") or {}, metrics.get("pruned") or {}
     return [*_perplexities(dense, pruned), *_tasks(dense, pruned), *_speeds(metrics.get("speed") or {}), *_sizes(metrics)]
 
 
 def agreements(metrics: _Part) -> list[Agreement]:
+    """Return the rows of the agreement table."""
     return [
         Agreement(
             str(each.get("dataset")),
@@ -67,7 +68,7 @@ def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
         )
         if difference := new.get("loss_difference"):
             mean = _interval(difference.get("mean"), difference.get("ci95"), signed=True)
-            yield Row(f"Loss difference, {dataset}", change=mean, note="nats per token, paired by windows")
+            yield Row(f"Loss difference, {dataset}", change=mean, note="nats per token, paired by window")
 
 
 def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
@@ -96,7 +97,7 @@ def _found(name: str, measured: _Part) -> str:
 
 def _speeds(speed: _Part) -> Iterator[Row]:
     dense, pruned = speed.get("dense") or {}, speed.get("pruned") or {}
-    for part, what in (("prefill", "reading"), ("decode", "writing")):
+    for part, what in (("prefill", "prefill"), ("decode", "decode")):
         old, new = ((model.get(part) or {}).get("median") for model in (dense, pruned))
         if old is not None or new is not None:
             yield Row(
@@ -107,17 +108,18 @@ def _speeds(speed: _Part) -> Iterator[Row]:
 def _sizes(metrics: _Part) -> Iterator[Row]:
     if metrics.get("sparsity") is not None:
         coverage = metrics.get("coverage")
-        note = f"{share(coverage, 1)} of the blocks' parameters could be pruned" if coverage is not None else ""
+        note = f"{share(coverage, 1)} of the blocks' parameters are prunable" if coverage is not None else ""
         yield Row("Zeros in the pruned matrices", "0.00 %", share(metrics["sparsity"]), note=note)
     error = metrics.get("layer_error") or {}
     if error.get("final") is not None:
         steps = [share(error[step]) for step in ("start", "mask", "final") if error.get(step) is not None]
         yield Row("Relative layer error", "0.00 %", steps[-1], note="start, mask, final: " + " → ".join(steps))
     if metrics.get("bytes") is not None:
-        yield Row("Artifact", pruned=size(metrics["bytes"]), note="all files together")
+        yield Row("Artifact", pruned=size(metrics["bytes"]), note="all files")
 
 
 def memory(metrics: _Part) -> list[tuple[str, str]]:
+    """Return the peak memory, as pairs of description and size."""
     peak = metrics.get("peak_memory_bytes") or {}
     names = (("host", "above an idle worker"), ("host_total", "of the worker in all"), ("device", "on the device"))
     return [(what, size(peak[name])) for name, what in names if peak.get(name)]

@@ -1,4 +1,4 @@
-"""Pages: templates that escape whatever they are given, sent with headers that let nothing foreign run."""
+"""Page rendering: autoescaped templates, sent with a strict Content-Security-Policy."""
 
 from functools import cache
 from typing import Any, Final
@@ -45,7 +45,7 @@ def _templates() -> Environment:
 
 
 def compile_templates() -> None:
-    """Ahead of the first visitor, who would wait for it: some 20 milliseconds a template."""
+    """Compile all templates ahead of the first request, which would wait some 20 milliseconds per template."""
     for name in _templates().list_templates(extensions=["html"]):
         _templates().get_template(name)
 
@@ -53,7 +53,7 @@ def compile_templates() -> None:
 def page(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """A page; templates find who looks at it, if anybody has signed in, as `visitor`."""
+    """Return a rendered page; templates find the signed-in user, if any, as `visitor`."""
     visitor = getattr(request.state, "visitor", None)
     has_help = getattr(request.app.state, "has_help", False)
     content = _templates().get_template(template).render(visitor=visitor, path=request.url.path, has_help=has_help, **values)

@@ -1,4 +1,4 @@
-"""SQL of what pages show and the API has no list of: counts over a tenant's jobs, and choices of a job's events."""
+"""SQL queries for pages without an API equivalent: statistics of a tenant's jobs, and filtered events."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _HOURS: Final = 24
 
 @dataclass(frozen=True)
 class Queue:
-    """The tenant's queued jobs; no age where there are none."""
+    """Number of the tenant's queued jobs, and age of the oldest; None if there are none."""
 
     count: int
     oldest_seconds: float | None
@@ -30,7 +30,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why jobs failed of late, and the last of them."""
+    """Recent failures with one error code, and the last job among them."""
 
     code: str
     count: int
@@ -40,7 +40,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Best:
-    """The lowest perplexity of pruned models that were measured alike, and the job that has it."""
+    """Lowest perplexity among pruned models measured under the same conditions, and its job."""
 
     pattern: Mapping[str, Any]
     dataset: str
@@ -52,21 +52,21 @@ class Best:
 
 @dataclass(frozen=True)
 class UsedModel:
-    """A model of the tenant's jobs. No source: another version of the service has written it otherwise."""
+    """Model used by the tenant's jobs. `source` is None if another version of the service stored none."""
 
     model: str
     source: str | None
     counts: Mapping[JobState, int]
-    """Of its jobs, by state; those states alone that some are in."""
+    """Number of its jobs by state, without empty states."""
     last_job: UUID
     last_at: datetime
     best: Sequence[Best]
-    """By sparsity."""
+    """Ordered by sparsity."""
 
 
 @dataclass(frozen=True)
 class Hour:
-    """How many jobs ended in it."""
+    """Number of jobs that ended in an hour."""
 
     begins_at: datetime
     succeeded: int
@@ -74,7 +74,7 @@ class Hour:
 
 
 def by_state(session: Session, tenant: str) -> Mapping[JobState, int]:
-    """Every state, also those that no job is in."""
+    """Return the number of jobs in every state."""
     ours = (Job.tenant == tenant) & Job.deleted_at.is_(None)
     counted = session.execute(select(Job.state, func.count()).where(ours).group_by(Job.state))
     found = {state: count for state, count in counted}  # noqa: C416  # dict() takes a result with keys for a mapping
@@ -82,6 +82,7 @@ def by_state(session: Session, tenant: str) -> Mapping[JobState, int]:
 
 
 def queue(session: Session, tenant: str) -> Queue:
+    """Return length and age of the tenant's queue."""
     oldest = cast(func.extract("epoch", func.now() - func.min(Job.created_at)), Double)
     ours = (Job.tenant == tenant) & (Job.state == JobState.QUEUED) & Job.finished_at.is_(None)
     count, seconds = session.execute(select(func.count(), oldest).where(ours)).one()
@@ -89,7 +90,7 @@ def queue(session: Session, tenant: str) -> Queue:
 
 
 def failures(session: Session, tenant: str, *, limit: int) -> Sequence[Reason]:
-    """The commonest first."""
+    """Return recent failures by error code, the most frequent first."""
     code, count = Job.error["code"].as_string(), func.count()
     ranked = (
         select(
@@ -109,7 +110,7 @@ def failures(session: Session, tenant: str, *, limit: int) -> Sequence[Reason]:
 
 
 def throughput(session: Session, tenant: str) -> Sequence[Hour]:
-    """The last day, hour by hour, those included in which nothing ended."""
+    """Return ended jobs per hour of the last 24 hours, including hours without any."""
     this_hour = func.date_trunc("hour", func.now())
     first = this_hour - func.make_interval(0, 0, 0, 0, _HOURS - 1)
     hours = select(func.generate_series(first, this_hour, func.make_interval(0, 0, 0, 0, 1)).label("begins_at")).subquery()
@@ -131,7 +132,7 @@ def throughput(session: Session, tenant: str) -> Sequence[Hour]:
 
 
 def under_way(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
-    """Jobs that a worker has, or that wait for their user: the ones at work first."""
+    """Return running and paused jobs, running ones first."""
     active = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING, JobState.PAUSED)
     ours = (Job.tenant == tenant) & Job.state.in_(active) & Job.finished_at.is_(None) & Job.deleted_at.is_(None)
     waits = case((Job.state == JobState.PAUSED, 1), else_=0)
@@ -139,13 +140,13 @@ def under_way(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
 
 
 def models(session: Session, tenant: str, *, limit: int) -> Sequence[str]:
-    """What the tenant's jobs prune, by name."""
+    """Return the names of the tenant's models, sorted."""
     ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()
     return session.scalars(ours.order_by(Job.model).limit(limit)).all()
 
 
 def used_models(session: Session, tenant: str, *, limit: int) -> Sequence[UsedModel]:
-    """The latest first."""
+    """Return the used models, most recent first."""
     source = Job.spec["model"]["source"].as_string().label("source")
     ours = select(Job.model, source, Job.state, Job.created_at, Job.id).where(Job.tenant == tenant, Job.deleted_at.is_(None))
     job = ours.subquery().c
@@ -165,12 +166,12 @@ def _some(counts: Sequence[int]) -> Mapping[JobState, int]:
 
 
 def _first(column: Any, *order: Any) -> Any:
-    """Of a group, in this order."""
+    """Return the SQL expression of a group's first value in this order."""
     return type_coerce(func.array_agg(aggregate_order_by(column, *order)), ARRAY(column.type))[1]
 
 
 def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tuple[str, str | None], Sequence[Best]]:
-    """By model and source. Of several data sets in one job, the first counts."""
+    """Return the lowest perplexities by model and source; of several data sets in one job, the first counts."""
     source, pattern = Job.spec["model"]["source"].as_string(), Job.spec["recipe"]["pattern"]
     measured = Job.metrics["pruned"]["perplexity"][0]
     figures = [
@@ -195,13 +196,13 @@ def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tup
 
 
 def key_names(session: Session, tenant: str, ids: Collection[str]) -> Mapping[str, str]:
-    """By the key's id."""
+    """Return the names of keys by id."""
     rows = session.execute(select(ApiKey.id, ApiKey.name).where(ApiKey.tenant == tenant, ApiKey.id.in_(ids)))
     return {key_id: name for key_id, name in rows}  # noqa: C416  # as in by_state
 
 
 def events(session: Session, job_id: UUID, *, types: Collection[EventType], newest_first: bool, limit: int) -> Sequence[JobEvent]:
-    """Those of these types; of all if none is named."""
+    """Return a job's events of these types; of all types if none is named."""
     statement = select(JobEvent).where(JobEvent.job_id == job_id)
     if types:
         statement = statement.where(JobEvent.type.in_(types))

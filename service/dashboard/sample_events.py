@@ -1,4 +1,4 @@
-"""Events and templates that pages offer to begin with, by the kind of event."""
+"""Sample events and templates for forms, by event source."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ TEMPLATES: Final[dict[TriggerSource, dict[str, Any]]] = {
     },
     TriggerSource.MLFLOW: {"model": {"id": "${{ data.tags.hub_id }}"}, "recipe": _RECIPE},
 }
-"""Each makes a job of the sample of its kind."""
+"""Templates that form a valid job with the sample of their source."""
 
 SAMPLES: Final[dict[TriggerSource, dict[str, Any]]] = {
     TriggerSource.ANY: _PLAIN,
@@ -44,4 +44,4 @@ SAMPLES: Final[dict[TriggerSource, dict[str, Any]]] = {
         "data": {"name": "opt-125m", "version": "1", "source": "models:/1", "tags": {"hub_id": "facebook/opt-125m"}},
     },
 }
-"""What the sender would write, shortened."""
+"""Abridged payloads of each source."""

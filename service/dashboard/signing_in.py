@@ -1,4 +1,4 @@
-"""Signing in with an API key, and out. The key is looked at and forgotten: it is in no address, no log and no answer."""
+"""Sign-in with an API key, and sign-out. The key is exchanged for a session: no URL, log or response contains it."""
 
 from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
@@ -20,31 +20,31 @@ from service.web.request_body import media_type_of
 from service.web.streamed_body import pieces
 
 FORMS: Final = ("/sign-in", "/sign-out", "/sign-out/everywhere")
-"""What takes a form and no JSON."""
+"""Paths that take form data instead of JSON."""
 
 router: Final = APIRouter(include_in_schema=False)
 
 _MAX_FORM_BYTES: Final = 8192
-_NO_KEY: Final = "This is not an API key. Keys look like dsnot_<id>_<secret>, without spaces; paste the whole of it."
-_UNKNOWN: Final = "This key is unknown, has expired or was revoked. Ask whoever gave it to you for a new one."
+_NO_KEY: Final = "This is not an API key. Keys look like dsnot_<id>_<secret>, without spaces; paste the full key."
+_UNKNOWN: Final = "This key is unknown, expired or revoked. Ask your administrator for a new one."
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; of those that come twice, the last."""
+    """Return the fields of a small form; the last value of repeated fields."""
     if media_type_of(request.headers) != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("send the form as application/x-www-form-urlencoded")
     body = b"".join([piece async for piece in pieces(request, _MAX_FORM_BYTES)])
     try:
         return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=10).items()}
     except ValueError:
-        raise MalformedBody("the form cannot be read") from None
+        raise MalformedBody("the form data cannot be parsed; send URL-encoded UTF-8 with at most 10 fields") from None
 
 
 Form = Annotated[dict[str, str], Depends(_form)]
 
 
 def safe_next(address: str | None) -> str:
-    """Where to go after signing in: a page of ours, else the first one. Whatever a browser might take for another host is not."""
+    """Return the redirect target after sign-in if it is a local path, else `/`; guards against open redirects."""
     text = address or "/"
     is_plain = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable() and " " not in text
     return text if is_plain and not urlsplit(text).netloc else "/"
@@ -52,11 +52,13 @@ def safe_next(address: str | None) -> str:
 
 @router.get("/sign-in")
 def show_sign_in(request: Request, next: Annotated[str | None, Query(max_length=2048)] = None) -> Response:  # noqa: A002
+    """Show the sign-in form."""
     return page(request, "sign_in.html", next=safe_next(next), error=None)
 
 
 @router.post("/sign-in")
 def sign_in(request: Request, form: Form, settings: TheSettings, database: TheDatabase, rates: TheRates) -> Response:
+    """Open a session and set its cookie."""
     forgery.check_origin(request)
     destination = safe_next(form.get("next"))
     parts = parts_of(form.get("key", "").strip())
@@ -77,13 +79,13 @@ def sign_in(request: Request, form: Form, settings: TheSettings, database: TheDa
 
 @router.post("/sign-out")
 def sign_out(request: Request, form: Form, database: TheDatabase) -> Response:
-    """This browser."""
+    """End this browser's session."""
     return _sign_out(request, form, database, everywhere=False)
 
 
 @router.post("/sign-out/everywhere")
 def sign_out_everywhere(request: Request, form: Form, database: TheDatabase) -> Response:
-    """Every browser that has signed in with this key."""
+    """End every session opened with this key."""
     return _sign_out(request, form, database, everywhere=True)
 
 

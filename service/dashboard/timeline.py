@@ -1,4 +1,4 @@
-"""What a job's events tell of its attempts: which stage lasted how long."""
+"""Stages of a job's attempts and their durations, from the job's events."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,30 +14,32 @@ MILESTONES: Final = (EventType.ATTEMPT_STARTED, EventType.STAGE_STARTED, EventTy
 
 @dataclass(frozen=True)
 class Span:
-    """A stage of one attempt."""
+    """Stage of one attempt."""
 
     stage: str
     began_at: datetime
     ended_at: datetime | None
-    """None while it goes on."""
+    """None while it runs."""
 
     def seconds(self, now: datetime) -> float:
+        """Return the duration, until `now` if the stage is running."""
         return ((self.ended_at or now) - self.began_at).total_seconds()
 
 
 @dataclass
 class Course:
-    """An attempt and its stages."""
+    """Attempt and its stages."""
 
     attempt: Attempt
     spans: list[Span] = field(default_factory=list)
 
     def seconds(self, now: datetime) -> float:
+        """Return the duration, until `now` if the attempt is running."""
         return ((self.attempt.ended_at or now) - self.attempt.started_at).total_seconds()
 
 
 def courses(attempts: Sequence[Attempt], milestones: Iterable[JobEvent]) -> list[Course]:
-    """In the order of the attempts; `milestones` are in theirs."""
+    """Return the attempts in order, with stages from `milestones`, which are ordered by sequence number."""
     found = {attempt.number: Course(attempt) for attempt in attempts}
     number: int | None = None
     for event in milestones:

@@ -1,4 +1,4 @@
-"""The pages of triggers: jobs that events start, and what every event did."""
+"""Pages of triggers and their event logs."""
 
 import json
 from typing import Annotated, Any, Final
@@ -26,6 +26,7 @@ def show_triggers(
     database: TheDatabase,
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show the trigger list."""
     found = operations.list_newest(database, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
     standings = operations.standings(database, found.items)
     shown = [(each, standings[each.id]) for each in found.items if each.id in standings]
@@ -34,12 +35,14 @@ def show_triggers(
 
 @router.get("/triggers/new")
 def show_new_trigger(request: Request, reader: Reader) -> Response:
-    check_may_write(reader, "making triggers")
+    """Show the form of a new trigger."""
+    check_may_write(reader, "creating triggers")
     return _form(request, None)
 
 
 @router.get("/triggers/{trigger_id}/edit")
 def show_trigger_form(request: Request, trigger_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    """Show the form to edit a trigger."""
     check_may_write(reader, "changing triggers")
     return _form(request, operations.get(database, trigger_id, tenant=reader.tenant))
 
@@ -59,6 +62,7 @@ def show_trigger(
     outcome: Annotated[str, Query(max_length=64)] = "",
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show a trigger and its event log."""
     wanted = next((each for each in FiringOutcome if each == outcome), None)
     trigger = operations.get(database, trigger_id, tenant=reader.tenant)
     found = operations.log(database, trigger_id, outcome=wanted, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant)
@@ -78,6 +82,7 @@ def show_trigger(
 
 @router.get("/triggers/{trigger_id}/firings/{firing_id}")
 def show_firing(request: Request, trigger_id: UUID, firing_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    """Show one event and its outcome."""
     trigger = operations.get(database, trigger_id, tenant=reader.tenant)
     firing = operations.get_firing(database, trigger_id, firing_id, tenant=reader.tenant)
     event = _written(firing.event) if firing.event is not None else None

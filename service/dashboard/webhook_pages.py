@@ -1,4 +1,4 @@
-"""The pages of webhooks: who is told of what, and what became of every message."""
+"""Pages of webhooks and their delivery logs."""
 
 import json
 from typing import Annotated, Final
@@ -20,17 +20,20 @@ _PAGE: Final = 50
 
 @router.get("/webhooks")
 def show_webhooks(request: Request, reader: Reader, database: TheDatabase) -> Response:
+    """Show the webhook list."""
     return page(request, "webhooks.html", found=operations.list_with_standing(database, tenant=reader.tenant))
 
 
 @router.get("/webhooks/new")
 def show_new_webhook(request: Request, reader: Reader) -> Response:
-    check_may_write(reader, "making webhooks")
+    """Show the form of a new webhook."""
+    check_may_write(reader, "creating webhooks")
     return page(request, "webhook_form.html", webhook=None, chosen=list(ENDS), events=list(WebhookEvent))
 
 
 @router.get("/webhooks/{webhook_id}/edit")
 def show_webhook_form(request: Request, webhook_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    """Show the form to edit a webhook."""
     check_may_write(reader, "changing webhooks")
     webhook = operations.get(database, webhook_id, tenant=reader.tenant)
     return page(request, "webhook_form.html", webhook=webhook, chosen=webhook.events, events=list(WebhookEvent))
@@ -46,6 +49,7 @@ def show_webhook(
     type: Annotated[str, Query(max_length=64)] = "",  # noqa: A002
     cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Response:
+    """Show a webhook and its delivery log."""
     types = [*WebhookEvent, TEST_EVENT]
     wanted = next((each for each in DeliveryState if each == state), None)
     kind = next((each for each in types if each == type), None)
@@ -69,6 +73,7 @@ def show_webhook(
 
 @router.get("/webhooks/{webhook_id}/deliveries/{delivery_id}")
 def show_delivery(request: Request, webhook_id: UUID, delivery_id: UUID, reader: Reader, database: TheDatabase) -> Response:
+    """Show one delivery with its attempts and message."""
     webhook = operations.get(database, webhook_id, tenant=reader.tenant)
     found = operations.get_delivery(database, webhook_id, delivery_id, tenant=reader.tenant)
     delivery = DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)

@@ -19,7 +19,7 @@ def test_every_action_of_a_job_works_on_its_page(opened: Opening, api: httpx.Cli
         if action == "Cancel":
             page.get_by_role("button", name="Cancel the job").click()
         expect(headline).to_contain_text(state)
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Retry").click()
     page.wait_for_url(lambda address: "/jobs/" in address and job not in address)
     page.get_by_role("link", name=f"job {job}").click()
     page.get_by_role("button", name="Delete").click()

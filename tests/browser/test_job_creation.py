@@ -49,7 +49,7 @@ def test_a_job_is_created_with_the_form_and_watched_to_its_end(
     page.get_by_label("wiki-sample, test").check()
     page.get_by_label("Labels").fill("team=search")
     expect(page.locator("#plan")).to_contain_text("256 tokens")
-    expect(page.locator("#plan")).to_contain_text("at the most")
+    expect(page.locator("#plan")).to_contain_text("at most")
     assert request_of(page) == {
         "model": {"source": "local", "id": "tiny"},
         "recipe": {"preset": "fast", "pattern": {"type": "unstructured", "sparsity": 0.6}},
@@ -69,7 +69,7 @@ def test_choices_are_limited_by_earlier_choices(opened: Opening) -> None:
     page = opened("/jobs/new")
     open_steps(page)
     page.get_by_label("Update", exact=True).select_option("admm, mask joint")
-    expect(page.locator("#fitted")).to_contain_text("Refinement is none now: dsnot does not fit")
+    expect(page.locator("#fitted")).to_contain_text("Refinement changed to none: dsnot is not compatible")
     refinement = page.get_by_label("Refinement", exact=True)
     assert refinement.locator("option:enabled").all_inner_texts() == ["none"]
     expect(page.get_by_label("Iterations")).to_have_value("20")
@@ -88,7 +88,7 @@ def test_errors_are_shown_at_their_fields(opened: Opening, settings: Settings) -
     expect(samples).to_have_attribute("aria-invalid", "true")
     assert samples.evaluate("field => document.getElementById(field.getAttribute('aria-describedby')).textContent")
     page.get_by_role("button", name="Create job").click()
-    expect(page.locator("#failure")).to_contain_text("The job was not made")
+    expect(page.locator("#failure")).to_contain_text("The job was not created")
     expect(samples).to_be_focused()
     samples.fill("16")
     expect(page.locator("[aria-invalid]")).to_have_count(0)
@@ -112,7 +112,7 @@ def test_form_input_survives_an_outage_and_an_expired_session(
 
     page.route("**/v1/jobs", is_away)
     page.get_by_role("button", name="Create job").click()
-    expect(page.locator("#failure")).to_contain_text("the database does not answer. What you typed is kept")
+    expect(page.locator("#failure")).to_contain_text("the database does not answer. Your input is kept")
     page.unroute("**/v1/jobs")
     close_all(database, key.split("_")[1])
     page.get_by_role("button", name="Create job").click()

@@ -58,7 +58,7 @@ def test_two_viewers_see_a_cancellation_by_one_of_them(opened: Opening, database
     one.get_by_role("button", name="Cancel the job").click()
     for page in (one, other):
         expect(page.locator("#status .headline")).to_contain_text("cancelled")
-        expect(page.locator("#actions button")).to_have_text(["Try again", "Delete"])
+        expect(page.locator("#actions button")).to_have_text(["Retry", "Delete"])
     assert is_unbroken(other)
 
 
@@ -70,7 +70,7 @@ def test_the_stream_resumes_where_it_was_cut(opened: Opening, database: Database
         tell(database, job, 0)
         expect(page.locator("#heat-chart .cell")).to_have_count(7)
         line.cut()
-        expect(page.locator("#connection")).to_contain_text("The connection is lost")
+        expect(page.locator("#connection")).to_contain_text("Connection lost")
         tell(database, job, 1)
         tell(database, job, 2)
         line.mend()

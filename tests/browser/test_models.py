@@ -21,7 +21,7 @@ def test_a_model_is_inspected_and_a_job_created_from_it(opened: Opening, api: ht
     page.get_by_label("From").select_option("local")
     expect(page.get_by_label("Revision")).to_be_hidden()
     page.get_by_label("Name").fill("tiny")
-    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Inspect").click()
     told = page.locator("#inspection")
     expect(told).to_contain_text("It can be pruned")
     found = api.get("/v1/models/inspect", params={"source": "local", "id": "tiny"}).json()
@@ -47,7 +47,7 @@ def test_a_model_is_inspected_and_a_job_created_from_it(opened: Opening, api: ht
 
 def test_an_unknown_model_is_reported_at_its_field(opened: Opening) -> None:
     page = opened("/models", excused=REFUSED)
-    page.get_by_role("button", name="Look").click()
+    page.get_by_role("button", name="Inspect").click()
     name = page.get_by_label("Name")
     expect(page.locator("#inspect .error:visible")).to_have_text(["is required"])
     page.get_by_label("From").select_option("local")
@@ -73,12 +73,12 @@ def test_a_slow_inspection_is_shown_and_aborted_by_the_next(opened: Opening, set
     page.route("**/v1/models/inspect?*id=slow*", lambda route: held.append(route))
     page.get_by_label("From").select_option("local")
     page.get_by_label("Name").fill("slow")
-    page.get_by_role("button", name="Look").click()
-    expect(page.locator("#under-way")).to_have_text("Looking at slow…")
+    page.get_by_role("button", name="Inspect").click()
+    expect(page.locator("#under-way")).to_have_text("Inspecting slow…")
     expect(page.locator("#seconds")).to_have_text("2 s")
     page.get_by_label("Name").fill("tiny")
     with page.expect_event("requestfailed", lambda request: "id=slow" in request.url):
-        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Inspect").click()
     expect(page.locator("#inspection h2")).to_have_text("tiny")
     expect(page.locator("#seconds")).to_be_empty()
     assert len(held) == 1

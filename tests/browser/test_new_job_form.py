@@ -21,7 +21,7 @@ def test_a_job_is_created_with_the_keyboard_alone(opened: Opening, api: httpx.Cl
     reach(page, "", by='[name="/recipe/preset"]:checked')
     page.keyboard.press("ArrowRight")  # round to the first
     expect(page.get_by_role("radio", name="fast")).to_be_checked()
-    expect(page.locator(".told")).to_contain_text("a few exact swaps")
+    expect(page.locator(".preset-summary")).to_contain_text("a few exact swaps")
     typed(page, "/calibration/sequence_length", "64")
     typed(page, "/evaluation/sequence_length", "64")
     expect(page.locator("#plan")).to_contain_text("Calibration")

@@ -27,7 +27,7 @@ def test_a_live_page_reports_an_outage_and_recovers(opened: Opening, database: D
     mark(page)
     address = page.url
     page.route(address, is_away)
-    expect(page.locator("#connection")).to_contain_text("The service answers with 503")
+    expect(page.locator("#connection")).to_contain_text("The service currently answers with 503")
     page.unroute(address)
     expect(page.locator("#connection")).to_be_hidden()
     assert is_unbroken(page)
@@ -49,7 +49,7 @@ def test_unreadable_figures_are_not_shown_as_missing(opened: Opening, database: 
     page = opened("/", excused="503")
     page.route("**/v1/jobs/*/layers*", is_away)
     page.goto(f"{page.url}jobs/{finished_job(database)}")
-    expect(page.locator("#layers-none")).to_contain_text("The figures cannot be read now")
+    expect(page.locator("#layers-none")).to_contain_text("The results cannot be loaded now")
 
 
 def test_the_selection_in_the_list_survives_a_lost_connection(opened: Opening, database: Database, url: str) -> None:
@@ -59,7 +59,7 @@ def test_the_selection_in_the_list_survives_a_lost_connection(opened: Opening, d
         mark(page)
         page.locator(f"#pick-{job}").check()
         line.cut()
-        expect(page.locator("#connection")).to_contain_text("The connection is lost. What you see is old")
+        expect(page.locator("#connection")).to_contain_text("Connection lost. This page may be outdated")
         set_job(database, job, state=JobState.RUNNING)
         line.mend()
         expect(page.locator("#connection")).to_be_hidden()

@@ -53,16 +53,16 @@ def test_a_webhook_is_created_tested_fails_and_is_replayed(opened: Opening, sink
     page = opened("/webhooks")
     expect(page.locator("#list")).to_contain_text("There are no webhooks yet")
     page.get_by_role("link", name="New webhook").click()
-    page.get_by_label("Address").fill(sink.url)
+    page.get_by_label("URL").fill(sink.url)
     page.get_by_label("Description").fill("ours")
     page.get_by_label("job.expired").uncheck()
     page.get_by_label("job.created").check()
     page.get_by_role("button", name="Create webhook").click()
-    expect(page.get_by_text("shown here once and never again")).to_be_visible()
+    expect(page.get_by_text("shown only once")).to_be_visible()
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#secret-copied")).to_contain_text("cop")
     secret = page.locator("#secret-value").input_value()
-    page.get_by_role("link", name="I have it").click()
+    page.get_by_role("link", name="I have copied it").click()
     page.wait_for_url(lambda address: "new" not in address)
     expect(page.locator("h1")).to_have_text(sink.url)
     expect(page.locator("#status")).to_contain_text("job.created, job.succeeded, job.failed, job.cancelled")
@@ -123,13 +123,13 @@ def tell(database: Database, job: UUID) -> None:
 
 def test_errors_are_shown_at_their_fields_and_input_is_kept(opened: Opening, api: httpx.Client) -> None:
     page = opened("/webhooks/new", excused="the server responded with a status of 422")
-    address = page.get_by_label("Address")
+    address = page.get_by_label("URL")
     address.fill("ftp://sink.example")
     page.get_by_label("Description").fill("ours")
     for box in page.get_by_role("checkbox").all():
         box.uncheck()
     page.get_by_role("button", name="Create webhook").click()
-    expect(page.locator("#failure")).to_contain_text("It was not saved")
+    expect(page.locator("#failure")).to_contain_text("Not saved")
     expect(page.get_by_label("job.created")).to_have_attribute("aria-invalid", "true")
     page.get_by_label("job.failed").check()
     page.get_by_role("button", name="Create webhook").click()
@@ -140,7 +140,7 @@ def test_errors_are_shown_at_their_fields_and_input_is_kept(opened: Opening, api
     expect(page.locator("#restored")).to_be_visible()
     expect(address).to_have_value("ftp://sink.example")
     assert page.get_by_role("checkbox", checked=True).count() == 1
-    page.get_by_role("button", name="Start afresh").click()
+    page.get_by_role("button", name="Discard draft").click()
     expect(address).to_have_value("")
     assert api.get("/v1/webhooks").json()["items"] == []
 
@@ -156,8 +156,8 @@ def described(page: Page) -> str:
 def test_a_webhook_is_edited_disabled_rotated_and_deleted(opened: Opening, api: httpx.Client) -> None:
     made = create(api, url="https://sink.example/hook", description="ours")
     page = opened(f"/webhooks/{made['id']}")
-    page.get_by_role("link", name="Change").click()
-    page.get_by_label("Address").fill("https://other.example/")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("URL").fill("https://other.example/")
     page.get_by_label("Description").fill("")
     page.get_by_label("job.failed").uncheck()
     page.get_by_role("button", name="Save").click()
@@ -175,12 +175,12 @@ def test_a_webhook_is_edited_disabled_rotated_and_deleted(opened: Opening, api: 
     page.get_by_role("button", name="Enable").click()
     expect(page.locator("#status .state.enabled")).to_be_visible()
 
-    page.get_by_role("button", name="Make a new secret").click()
-    expect(page.locator("#secret-overlap")).to_contain_text("The one before holds as well until")
+    page.get_by_role("button", name="Rotate secret").click()
+    expect(page.locator("#secret-overlap")).to_contain_text("The previous secret stays valid until")
     first = page.locator("#secret-value").input_value()
-    page.get_by_label("The old one holds for").select_option("no longer: it ends now")
-    page.get_by_role("button", name="Make a new secret").click()
-    page.get_by_role("button", name="End it now").click()
+    page.get_by_label("Old secret stays valid for").select_option("no longer: revoke it now")
+    page.get_by_role("button", name="Rotate secret").click()
+    page.get_by_role("button", name="Revoke it now").click()
     expect(page.locator("#secret-value")).not_to_have_value(first)
     expect(page.locator("#secret-overlap")).to_be_hidden()
 
@@ -206,7 +206,7 @@ def test_the_delivery_log_is_filtered_and_paged(opened: Opening, api: httpx.Clie
     expect(rows).to_have_count(1)
     expect(page.get_by_role("link", name="Older")).to_have_count(0)
     page.get_by_label("State").select_option("delivered")
-    expect(page.locator("#deliveries")).to_contain_text("None of this kind")
+    expect(page.locator("#deliveries")).to_contain_text("No messages match")
 
 
 def test_an_open_webhook_page_shows_its_deletion(opened: Opening, api: httpx.Client) -> None:
@@ -227,7 +227,7 @@ def test_a_webhook_is_created_and_tested_with_the_keyboard_alone(opened: Opening
     reach(page, "Create webhook")
     page.keyboard.press("Enter")
     expect(page.locator("#secret")).to_be_focused()
-    reach(page, "I have it", by="a")
+    reach(page, "I have copied it", by="a")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda address: "new" not in address)
     reach(page, "Send a test message")
@@ -263,7 +263,7 @@ def test_webhook_pages_are_accessible_and_execute_no_markup(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.locator("h1").count() == 1
     page.goto(f"{url}{here}")
-    page.get_by_role("button", name="Make a new secret").click()
+    page.get_by_role("button", name="Rotate secret").click()
     expect(page.locator("#secret")).to_be_visible()
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

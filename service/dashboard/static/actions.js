@@ -1,15 +1,15 @@
-// Buttons that change something through the API. What they ask for, and what they ask first, is in their attributes.
+// Buttons that call the API. Request and confirmation text are in their data attributes.
 import { ask, confirmed, failed } from "./asking.js";
 import { refresh } from "./live.js";
 import { showSecret } from "./shown_once.js";
 
 const JSON_BODY = { "Content-Type": "application/json" };
-const LOSS = ["End the old secret now?", "Whoever has only the old one is refused from now on. To change over without a gap, let it hold for a while.", "End it now"];
+const LOSS = ["Revoke the old secret now?", "Clients that still use it are rejected immediately. For a transition without interruption, keep it valid for a while.", "Revoke it now"];
 let isBusy = false;
 
 const say = (text) => (document.getElementById("said").textContent = text);
 
-// One at a time: what is clicked twice is done once. `work` resolves to whether it leads away from the page.
+// Runs one action at a time, so that a double click has one effect. `work` resolves to true if it leaves the page.
 async function alone(work) {
   if (isBusy) return;
   isBusy = true;

@@ -1,7 +1,7 @@
-// Changes through the public API, with the session in place of the key; and the question before something is lost.
+// Calls of the public API, authenticated by the session cookie; and the confirmation dialog.
 import { phrased } from "./figures.js";
 
-// An error has the API's `problem` and its `status`, if it has answered.
+// Errors carry the API's `problem` document and `status` if there was a response.
 export async function ask(method, path, { body, headers = {}, signal } = {}) {
   const token = document.querySelector('meta[name="csrf-token"]').content;
   let response;
@@ -9,7 +9,7 @@ export async function ask(method, path, { body, headers = {}, signal } = {}) {
     response = await fetch(path, { method, body, signal, headers: { "X-CSRF-Token": token, Accept: "application/json", ...headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer; nothing may have been done. Try again in a moment.");
+    throw new Error("The service does not answer; the request may not have been processed. Try again in a moment.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
@@ -17,11 +17,11 @@ export async function ask(method, path, { body, headers = {}, signal } = {}) {
 }
 
 function sentence(response, problem) {
-  if (response.status === 401) return "The session has ended: sign in again (load the page anew).";
-  return `${problem.title ?? response.status}: ${problem.detail ?? "the service does not say why"}.`;
+  if (response.status === 401) return "The session has ended: load the page again and sign in.";
+  return `${problem.title ?? response.status}: ${problem.detail ?? "no details available"}.`;
 }
 
-// Resolves to whether the answer is yes. Escape is no.
+// Resolves to true if the user confirms. Escape means no.
 export function confirmed(title, text, yes) {
   const dialog = document.getElementById("confirmation");
   document.getElementById("confirmation-title").textContent = title;

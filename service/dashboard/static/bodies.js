@@ -1,5 +1,5 @@
-// A form and the JSON that it stands for: every control names the pointer to its value, and `data-as` how the value is written.
-// What is no number is sent as it was typed, so that the API says what is wrong with it and nothing is changed on the way.
+// Conversion between forms and JSON: `name` of a control is the JSON pointer of its value, `data-as` selects the codec.
+// Text that is not a number is sent unchanged, so that the API reports the error.
 
 const number = (text) => (text.trim() === "" ? undefined : Number.isFinite(Number(text)) ? Number(text) : text);
 const DAY_MS = 86_400_000;
@@ -56,7 +56,7 @@ function put(body, pointer, value) {
 export const controlsOf = (form) => [...form.querySelectorAll("[data-as]")];
 export const isOffered = (control) => !control.closest("[hidden]");
 
-// What belongs to a choice that is not made is neither shown nor sent.
+// Hides fields that belong to an unselected choice; hidden fields are not sent.
 export function showWhatApplies(form) {
   for (const part of form.querySelectorAll("[data-when]")) {
     part.hidden = !part.dataset.is.split("|").includes(form.elements[part.dataset.when].value);
@@ -76,7 +76,7 @@ export function read(form, kinds) {
   return body;
 }
 
-// Choices first, for they tell which of the others apply. The settings of what is not chosen stay as the page has them.
+// Fills choices first, because they decide which other fields apply. Settings of unselected choices keep the page's values.
 export function fill(form, body, kinds) {
   const all = controlsOf(form);
   const decides = (control) => ["kind", "choice", "presence"].includes(control.dataset.as);
@@ -98,7 +98,7 @@ function kindOf(known, value) {
   return Object.keys(known).find((name) => fits(known[name])) ?? Object.keys(known)[0];
 }
 
-// The body without what is as it would be anyway.
+// Returns the body without values equal to their defaults.
 export function trimmed(body, defaults) {
   const rest = {};
   for (const [name, value] of Object.entries(body)) {

@@ -1,5 +1,5 @@
-// Two charts in plain SVG: lines over blocks, and a heat map. Shapes are told by attributes and classes alone, as the page's
-// Content-Security-Policy wants it, and drawn for the width there is, so that text keeps its size on a phone.
+// Two charts in plain SVG: lines over blocks, and a heat map. Styled by attributes and classes only, because the page's
+// Content-Security-Policy forbids inline styles; drawn at the available width, so that text keeps its size on a phone.
 import { logarithmic } from "./scales.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -31,7 +31,7 @@ export function drawLines(place, lines, { x, what = "Errors", describe, scale = 
   const height = 260 + ROW * key.at(-1).row, bottom = 214;
   const columns = [...new Set(lines.flatMap((line) => line.points.map(([column]) => column)))].sort((a, b) => a - b);
   const summary = lines.map((line) => `${line.title} ${describe(line.points.at(-1)[1])}`).join(", ");
-  const [picture, width] = canvas(place, height, `${what} of ${columns.length} blocks; in the last one: ${summary}`);
+  const [picture, width] = canvas(place, height, `${what} of ${columns.length} blocks; last block: ${summary}`);
   const [first, last] = [columns[0], columns.at(-1)];
   const across = (column) => LEFT + ((width - LEFT - 14) * (column - first)) / Math.max(last - first, 1);
   const up = scale(lines.flatMap((line) => line.points.map(([, value]) => value)), bottom, 12);
@@ -56,7 +56,7 @@ function drawLine(picture, line, across, up, { x, describe }) {
   picture.append(group);
 }
 
-// Where each line's name stands: in as many rows as the width needs.
+// Returns the legend's layout, wrapped into rows at the given width.
 function keyOf(lines, width) {
   let left = LEFT, row = 0;
   return lines.map((line) => {
@@ -81,7 +81,7 @@ function columnTicks(columns, width) {
   return columns.filter((_, number) => number % step === 0);
 }
 
-// cells: [{ row, column, value }]; the darker, the nearer to `high`.
+// cells: [{ row, column, value }]; darker means nearer to `high`.
 export function drawHeat(place, cells, { low, high, text, label }) {
   const rows = [...new Set(cells.map((cell) => cell.row))];
   const columns = [...new Set(cells.map((cell) => cell.column))].sort((a, b) => a - b);

@@ -1,4 +1,4 @@
-// The charts of several jobs, drawn from the API's comparison, which takes the same address.
+// Charts of several jobs, drawn from the API's comparison, which takes the same query.
 import { drawLines } from "./charts.js";
 import { count, share } from "./figures.js";
 import { drawPoints } from "./points.js";
@@ -15,7 +15,7 @@ function drawErrors() {
   return lines.length > 0;
 }
 
-// What was measured of pruned models in the same way, for jobs of which the sparsity is known.
+// Returns the perplexity measures of pruned models.
 function quantities() {
   return found.measures.filter((each) => each.model === "pruned" && each.name === "perplexity");
 }
@@ -34,7 +34,7 @@ function drawTrade() {
 
 function draw() {
   const isDrawn = [drawErrors(), drawTrade()].some(Boolean);
-  state.textContent = isDrawn ? "" : "No block is pruned yet, and no perplexity is measured.";
+  state.textContent = isDrawn ? "" : "No block is pruned yet and no perplexity is measured.";
   state.hidden = isDrawn;
 }
 
@@ -46,7 +46,7 @@ function offer() {
 async function load() {
   const response = await fetch(`/v1/jobs/compare${location.search}`).catch(() => null);
   if (!response?.ok) {
-    state.textContent = "The figures cannot be read now; load the page again in a moment.";
+    state.textContent = "The results cannot be loaded now; load the page again in a moment.";
     return;
   }
   found = await response.json();

@@ -1,8 +1,8 @@
-// What the API finds wrong, beside the field that it points to.
+// Validation errors from the API, shown next to the field that each points to.
 import { controlsOf, isOffered } from "./bodies.js";
 import { said } from "./figures.js";
 
-// Returns what belongs to no field.
+// Returns the errors that match no field.
 export function complain(form, errors) {
   forget(form);
   return errors.filter((error) => {
@@ -12,7 +12,7 @@ export function complain(form, errors) {
   });
 }
 
-// Within a field of JSON the pointer goes on.
+// For JSON fields, prefixes the detail with the rest of the pointer.
 function placed(control, { pointer, detail }) {
   const within = control.dataset.as === "json" ? pointer.slice(control.name.length) : "";
   return within ? `${within}: ${detail}` : detail;
@@ -32,7 +32,7 @@ export function focusFirst(form) {
   return Boolean(control);
 }
 
-// The field itself, or the nearest that the value is a part of.
+// Returns the control of the pointer, or of its nearest ancestor.
 function controlAt(form, pointer) {
   const offered = controlsOf(form).filter(isOffered);
   for (let at = pointer; at; at = at.slice(0, at.lastIndexOf("/"))) {

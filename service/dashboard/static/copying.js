@@ -1,15 +1,15 @@
-// Copying what an element shows. What cannot be copied is at least selected.
+// Copies an element's text to the clipboard, or selects it where that is not possible.
 
 export async function copyFrom(place, said) {
   const text = place.value ?? place.textContent;
   if (place.select) place.select();
   else getSelection().selectAllChildren(place);
-  said.textContent = (await isCopied(text)) ? "copied" : "selected: copy it with the keyboard";
+  said.textContent = (await isCopied(text)) ? "copied" : "selected: press Ctrl+C to copy";
 }
 
 async function isCopied(text) {
   try {
-    await navigator.clipboard.writeText(text); // not there without TLS
+    await navigator.clipboard.writeText(text); // missing without TLS
     return true;
   } catch {
     return document.execCommand("copy");

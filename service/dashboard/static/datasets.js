@@ -1,4 +1,4 @@
-// Uploading text, and removing it.
+// Upload and deletion of data sets.
 import { ask, confirmed, failed } from "./asking.js";
 import { refresh } from "./live.js";
 
@@ -12,7 +12,7 @@ form?.addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   failed("");
   if (file.size > Number(form.dataset.most)) {
-    failed("The file is larger than the service takes; split it, or leave some of it out.");
+    failed("The file exceeds the upload limit; split or shorten it.");
     return;
   }
   button.disabled = true;
@@ -22,7 +22,7 @@ form?.addEventListener("submit", async (event) => {
     const query = name ? `?${new URLSearchParams({ name })}` : "";
     const answer = await ask("POST", `/v1/datasets${query}`, { body: file, headers: { "Content-Type": type } });
     const made = await answer.json();
-    done.textContent = answer.status === 201 ? `${made.name} is there: ${made.summary}.` : `The same documents were there before, as ${made.name}.`;
+    done.textContent = answer.status === 201 ? `Uploaded ${made.name}: ${made.summary}.` : `The same documents already exist as ${made.name}.`;
     form.reset();
   } catch (error) {
     done.textContent = "";
@@ -36,7 +36,7 @@ document.addEventListener("click", async (event) => {
   const id = event.target.closest("[data-delete]")?.dataset.delete;
   if (!id) return;
   failed("");
-  if (!(await confirmed("Delete this data set?", "Its text is removed. Jobs that have ended keep its id; to repeat them, the same text has to be uploaded again.", "Delete the data set"))) return;
+  if (!(await confirmed("Delete this data set?", "Its text is removed. Ended jobs keep its id; to repeat them, upload the same text again.", "Delete the data set"))) return;
   try {
     await ask("DELETE", `/v1/datasets/${id}`);
     done.textContent = "The data set is deleted.";

@@ -1,5 +1,5 @@
-// What was typed into a form, kept in the browser's tab until it is sent: an expired session or a crash loses nothing.
-// With it the key under which it is sent: sent again, unchanged, it makes no second job.
+// Drafts of forms in the tab's session storage until they are submitted, so that an expired session or a crash loses nothing.
+// Each draft has its idempotency key: submitted again unchanged, it creates no second job.
 
 const PLACE = `draft:${location.pathname}${location.search}`;
 
@@ -24,6 +24,6 @@ export function drop() {
 }
 
 function newKey() {
-  // crypto.randomUUID is missing where the page comes without TLS
+  // crypto.randomUUID is missing without TLS
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// How scripts write figures: as the pages do.
+// Number formats, the same as those of the pages (service/dashboard/formats.py).
 
 export function size(bytes) {
   if (bytes === null || bytes === undefined) return "–";
@@ -9,7 +9,7 @@ export function size(bytes) {
 }
 
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "not known yet";
+  if (seconds === null || seconds === undefined) return "unknown";
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
@@ -18,7 +18,7 @@ export function duration(seconds) {
 export const count = (value) => value.toLocaleString("en");
 export const share = (value) => `${(100 * value).toFixed(1)} %`;
 
-// A list of terms: [[name, text]]; what has no text is left out.
+// Returns a definition list of pairs [name, text], without empty texts.
 export function terms(pairs) {
   const list = document.createElement("dl");
   for (const [name, text] of pairs.filter(([, each]) => each !== null && each !== undefined && each !== "")) {
@@ -33,7 +33,7 @@ export function said(tag, text, kind = "") {
   return made;
 }
 
-// A sentence in which backticks set off what is to be typed or sent, as nodes: text stays text.
+// Returns a text's nodes, with parts in backticks as <code>; never parses HTML.
 export function phrased(sentence) {
   return String(sentence).split(/`([^`]+)`/).map((part, at) => (at % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part));
 }

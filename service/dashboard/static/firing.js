@@ -1,4 +1,4 @@
-// Trying a trigger: what an event would do, or does; and the same as a command.
+// Fires a trigger or shows a dry run, and shows the equivalent curl command.
 import { ask } from "./asking.js";
 import { copyFrom } from "./copying.js";
 import { complain, forget } from "./complaints.js";
@@ -24,23 +24,23 @@ function show() {
 async function fire(only) {
   const query = only ? "?validate_only=true" : "";
   const answer = await ask("POST", `${form.dataset.path}${query}`, { body: field.value, headers: { "Content-Type": typeOf(field.value) } });
-  const told = await answer.json();
-  place.replaceChildren(...(only ? planned(told) : done(told, answer.status)));
+  const result = await answer.json();
+  place.replaceChildren(...(only ? planned(result) : done(result, answer.status)));
 }
 
 function planned(plan) {
-  if (!plan.matched) return [said("p", "The filter does not let it through: nothing would be started.")];
-  if (plan.duplicate_of) return [said("p", "This event has started a job before: it would start no other.")];
+  if (!plan.matched) return [said("p", "The filter drops this event: no job would start.")];
+  if (plan.duplicate_of) return [said("p", "This event has already started a job: no other would start.")];
   const spec = said("pre", JSON.stringify(plan.spec, null, 2));
   spec.tabIndex = 0;
-  spec.setAttribute("aria-label", "The job that it would start");
-  return [said("p", "It would start this job:"), spec];
+  spec.setAttribute("aria-label", "Job to start");
+  return [said("p", "This job would start:"), spec];
 }
 
 function done(fired, status) {
-  if (fired.outcome === "filtered") return [said("p", "The filter did not let it through: nothing is started.")];
-  const text = said("p", status === 201 ? "A job is started: " : "The same event has started a job before, and starts no other: ");
-  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: `/jobs/${fired.job_id}` }) : "it is deleted");
+  if (fired.outcome === "filtered") return [said("p", "The filter dropped this event: no job was started.")];
+  const text = said("p", status === 201 ? "Started job " : "The same event has already started job ");
+  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: `/jobs/${fired.job_id}` }) : "(deleted)");
   return [text];
 }
 

@@ -1,4 +1,4 @@
-// The form of a webhook or a trigger: sent to the API, which says beside the fields what is wrong. What was typed stays.
+// Form of a webhook or trigger: submitted to the API; errors are shown at the fields, and the input is kept as a draft.
 import { ask, failed } from "./asking.js";
 import { controlsOf, read } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -13,7 +13,7 @@ const typed = () => controlsOf(form).map((control) => (isBox(control) ? control.
 
 function refuse(errors) {
   const rest = complain(form, errors).map((each) => `${each.pointer ?? ""} ${each.detail}`.trim());
-  failed(["It was not saved: mend what is marked.", ...rest].join(" "));
+  failed(["Not saved: correct the marked fields.", ...rest].join(" "));
   focusFirst(form);
 }
 
@@ -41,12 +41,12 @@ form.addEventListener("submit", async (event) => {
     await send();
   } catch (error) {
     if (error.problem?.errors) refuse(error.problem.errors);
-    else failed(`${error.message} What you typed is kept.`);
+    else failed(`${error.message} Your input is kept.`);
   }
   button.disabled = false;
 });
 
-// a template that nobody has touched follows the kind of event
+// an unedited template follows the selected event source
 const templates = form.dataset.templates && JSON.parse(form.dataset.templates);
 form.addEventListener("change", (event) => {
   const { "/source": source, "/template": template } = form.elements;
@@ -68,4 +68,4 @@ if (draft) {
   controlsOf(form).forEach((control, at) => (isBox(control) ? (control.checked = draft.body[at]) : (control.value = draft.body[at])));
   document.getElementById("restored").hidden = false;
 }
-form.querySelector("fieldset").disabled = false; // until now nothing could be typed or sent that would be lost
+form.querySelector("fieldset").disabled = false; // enabled last, so that no early input is lost

@@ -1,4 +1,4 @@
-// One job, live: every event has the page read again, and the charts grow by the matrices that are new.
+// Live page of one job: every event reloads the page's live parts, and the charts load the new layers.
 import { ask, confirmed, failed } from "./asking.js";
 import { Charts } from "./layers.js";
 import { refresh } from "./live.js";
@@ -12,8 +12,8 @@ const BREATH_MS = 400;
 const ETA_MS = 5000;
 
 const QUESTIONS = {
-  cancel: ["Cancel this job?", "It stops for good. A cancelled job can be tried again as a new one, which uses the blocks that are finished.", "Cancel the job"],
-  delete: ["Delete this job?", "Its record and its artifact are removed and cannot be brought back.", "Delete the job"],
+  cancel: ["Cancel this job?", "The job cannot be resumed. Retry creates a new job that reuses the finished blocks.", "Cancel the job"],
+  delete: ["Delete this job?", "Its record and its artifact are removed permanently.", "Delete the job"],
 };
 
 let waiting = 0;
@@ -71,6 +71,6 @@ if (!hasEnded) {
     },
   );
 }
-// progress within a stage is no event, and webhooks may be told long after the last one
+// progress within a stage is not an event, and deliveries may be pending long after the last event
 const goesOn = () => !hasEnded || document.querySelector("[data-outstanding]") !== null;
 setInterval(() => document.hidden || !goesOn() || readSoon(), ETA_MS);

@@ -1,4 +1,4 @@
-// The list of jobs: live states; cancelling several at once, and comparing some.
+// Job list: live states, bulk cancellation and comparison.
 import { ask, confirmed, failed } from "./asking.js";
 import { follow, refresh } from "./live.js";
 
@@ -12,7 +12,7 @@ const toCancel = () => [...document.querySelectorAll(".pick[data-cancellable]:ch
 function showSelection() {
   const selected = picked().length, count = toCancel().length;
   comparing.disabled = selected < 2 || selected > MOST_COMPARED;
-  comparing.title = `two to ${MOST_COMPARED} jobs`;
+  comparing.title = `Select 2 to ${MOST_COMPARED} jobs`;
   document.getElementById("selection").textContent = selected ? `${selected} selected` : "";
   if (!button) return;
   button.disabled = count === 0;
@@ -24,7 +24,7 @@ function showSelection() {
 async function cancelPicked() {
   const ids = toCancel().map((box) => box.value);
   const what = ids.length === 1 ? "this job" : `these ${ids.length} jobs`;
-  if (!(await confirmed(`Cancel ${what}?`, "What has not ended stops for good. Cancelled jobs can be tried again as new ones.", `Cancel ${what}`))) return;
+  if (!(await confirmed(`Cancel ${what}?`, "Cancelled jobs cannot be resumed. Retry creates new jobs.", `Cancel ${what}`))) return;
   button.disabled = true;
   const failures = [];
   const queue = [...ids];

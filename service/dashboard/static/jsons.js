@@ -1,13 +1,13 @@
-// JSON that people type.
+// Syntax check of JSON fields.
 
-// Why each field that has to hold JSON does not, as the API would say it.
+// Returns an error, shaped as the API's, for each JSON field that cannot be parsed.
 export function syntaxErrors(form) {
   return [...form.querySelectorAll('[data-as="json"]')].flatMap((control) => {
     try {
       JSON.parse(control.value);
       return [];
     } catch (error) {
-      return [{ pointer: control.name, detail: control.value.trim() ? `is no JSON: ${error.message}` : "must not be empty" }];
+      return [{ pointer: control.name, detail: control.value.trim() ? `is not valid JSON: ${error.message}` : "must not be empty" }];
     }
   });
 }

@@ -1,4 +1,4 @@
-// Keys: making, rotating and revoking them. What was typed outlives an expired session; a secret is kept nowhere.
+// API keys: creation, rotation and revocation. Drafts survive an expired session; secrets are stored nowhere.
 import { ask, confirmed, failed } from "./asking.js";
 import { read, showWhatApplies } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -19,7 +19,7 @@ function say(where, text) {
   where.hidden = !text;
 }
 
-// What is wrong goes beside its field, the rest where the form says what is wrong with it as a whole.
+// Shows errors at their fields, and the others at the form.
 function refuse(at, where, error) {
   const rest = error.problem?.errors ? complain(at, error.problem.errors) : [];
   const whole = rest.map((each) => each.detail).join("; ") || (error.problem?.errors ? "" : error.message);
@@ -63,10 +63,10 @@ function begin(values) {
   showWhatApplies(form);
 }
 
-// The API knows moments only: it cannot say how many days, or that no day was chosen.
+// Returns the error of the expiry fields: the API takes a timestamp and cannot name days or a missing date.
 function wrongEnd() {
   const { ends, days, day } = typed();
-  if (ends === "days" && !(Number(days) > 0)) return "write a number of days, such as 90";
+  if (ends === "days" && !(Number(days) > 0)) return "enter a number of days, such as 90";
   return ends === "day" && !day ? "choose the last day" : null;
 }
 
@@ -90,7 +90,7 @@ async function create(event) {
     form.reset();
     showWhatApplies(form);
     place("new").open = false;
-    show(made, `The key ${made.name} is made`);
+    show(made, `Key ${made.name} created`);
     await refresh();
   } catch (error) {
     refuse(form, place("new-failure"), error);
@@ -109,7 +109,7 @@ if (form) {
   });
 }
 
-// A new secret for a key
+// Rotation
 
 let rotated = null;
 
@@ -118,9 +118,9 @@ function askToRotate({ rotate: id, name, own }) {
   forget(rotating);
   rotating.reset();
   say(place("rotation-failure"), "");
-  place("rotation-title").textContent = `Give ${name} a new secret?`;
-  const ending = own === "yes" ? " You are signed in with this key: once the old secret is closed, sign in again with the new one." : "";
-  place("rotation-text").textContent = `The key stays what it is, and its holders have to change over to the new secret, which is shown once.${ending}`;
+  place("rotation-title").textContent = `Rotate the secret of ${name}?`;
+  const ending = own === "yes" ? " You are signed in with this key: sign in again with the new secret once the old one expires." : "";
+  place("rotation-text").textContent = `The key keeps its id and scopes. Its clients need the new secret, which is shown once.${ending}`;
   dialog.showModal();
 }
 
@@ -131,15 +131,15 @@ async function rotate(event) {
   forget(rotating);
   say(place("rotation-failure"), "");
   const hours = Number(rotating.elements["/overlap_seconds"].value || "none");
-  if (!(hours >= 0 && hours <= MOST_HOURS)) { // the API would say it in seconds
-    refuse(rotating, place("rotation-failure"), { problem: { errors: [{ pointer: "/overlap_seconds", detail: `write a number of hours, 0 to ${MOST_HOURS}` }] } });
+  if (!(hours >= 0 && hours <= MOST_HOURS)) { // the API's error is in seconds
+    refuse(rotating, place("rotation-failure"), { problem: { errors: [{ pointer: "/overlap_seconds", detail: `enter a number of hours, 0 to ${MOST_HOURS}` }] } });
     return;
   }
   button.disabled = true;
   try {
     const answer = await ask("POST", `/v1/keys/${rotated.id}/rotate`, { body: JSON.stringify(read(rotating, {})), headers: JSON_BODY });
     dialog.close();
-    show(await answer.json(), `The new secret of ${rotated.name}`);
+    show(await answer.json(), `New secret of ${rotated.name}`);
     await refresh();
   } catch (error) {
     refuse(rotating, place("rotation-failure"), error);
@@ -150,11 +150,11 @@ async function rotate(event) {
 rotating.addEventListener("submit", rotate);
 place("rotation-no").addEventListener("click", () => dialog.close());
 
-// The end of a key
+// Revocation
 
 async function revoke({ revoke: id, name, own }) {
   const ending = own === "yes" ? " You are signed in with this key: your session ends with it, here and in every other browser." : "";
-  if (!(await confirmed(`Revoke ${name}?`, `From the next request on it opens nothing. This cannot be undone.${ending}`, "Revoke the key"))) return;
+  if (!(await confirmed(`Revoke ${name}?`, `It is rejected from the next request on. This cannot be undone.${ending}`, "Revoke the key"))) return;
   failed("");
   place("done").textContent = "";
   try {

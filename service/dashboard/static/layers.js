@@ -1,4 +1,4 @@
-// What pruning did to each matrix: read from the API as it becomes known, drawn per block and per kind of matrix.
+// Charts of the results per layer, loaded incrementally from the API and drawn per block and matrix type.
 import { drawHeat, drawLines } from "./charts.js";
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -18,15 +18,15 @@ export class Charts {
     new ResizeObserver(() => this.layers.length && this.draw()).observe(document.getElementById("charts"));
   }
 
-  // A new attempt writes its matrices anew.
+  // Each attempt reports its layers from the start.
   begin() {
     this.layers = [];
     this.last = -1;
   }
 
-  // One after the other, so that nothing is read twice.
+  // Loads are chained, so that no layer is read twice.
   load() {
-    this.chain = this.chain.then(() => this.read()).catch(() => this.say("The figures cannot be read now; they come as soon as the service answers."));
+    this.chain = this.chain.then(() => this.read()).catch(() => this.say("The results cannot be loaded now; they appear when the service answers."));
     return this.chain;
   }
 
@@ -83,7 +83,7 @@ export class Charts {
       return { row, column: Number(block), value: mean(values) };
     });
     const [low, high] = measure.bounds(found.map((cell) => cell.value));
-    document.getElementById("heat-caption").textContent = `by block: from ${measure.zero} (pale) to ${measure.full ?? measure.text(high)} (dark)`;
+    document.getElementById("heat-caption").textContent = `per block: from ${measure.zero} (light) to ${measure.full ?? measure.text(high)} (dark)`;
     drawHeat(document.getElementById("heat-chart"), found, { low, high, text: measure.text, label: "Matrices by block" });
   }
 
@@ -103,7 +103,7 @@ export class Charts {
   }
 }
 
-// `model.layers.3.mlp.experts.7.up_proj` → `mlp.experts.*.up_proj`: what stands behind the block's number.
+// `model.layers.3.mlp.experts.7.up_proj` → `mlp.experts.*.up_proj`: the name behind the block's number, without expert numbers.
 function kindOf(layer) {
   const parts = layer.name.split(".");
   const at = parts.indexOf(String(layer.block));

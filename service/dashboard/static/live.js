@@ -1,7 +1,7 @@
-// Keeps a page up to date: loads it again in the background and puts in what has changed. The server alone renders.
-// What somebody has ticked, and where the keyboard is, stays.
+// Live pages: reloads the page in the background and replaces changed [data-live] elements; rendering stays on the server.
+// Checked boxes, focus and scroll positions are kept.
 
-const LOST = "The connection is lost. What you see is old; it goes on as soon as the service answers.";
+const LOST = "Connection lost. This page may be outdated; it updates when the service answers.";
 
 export function connectionIs(isThere, text = LOST) {
   const note = document.getElementById("connection");
@@ -9,7 +9,7 @@ export function connectionIs(isThere, text = LOST) {
   note.hidden = isThere;
 }
 
-// Resolves to whether the page could be read.
+// Resolves to true if the page could be loaded.
 export async function refresh() {
   let response;
   try {
@@ -29,11 +29,11 @@ export async function refresh() {
   }
   if (response.status === 404) {
     const what = document.querySelector("[data-what]")?.dataset.what ?? "job";
-    connectionIs(false, `This ${what} has been deleted. What you see is the last that was known of it.`);
+    connectionIs(false, `This ${what} has been deleted. The page shows its last state.`);
     return false;
   }
   if (!response.ok) {
-    connectionIs(false, `The service answers with ${response.status} for the time being. What you see may be old.`);
+    connectionIs(false, `The service currently answers with ${response.status}. This page may be outdated.`);
     return false;
   }
   put(new DOMParser().parseFromString(await response.text(), "text/html"));
@@ -65,7 +65,7 @@ function replace(old, fresh) {
   });
 }
 
-// Again and again, while somebody can see the page.
+// Refreshes at this interval while the page is visible.
 export function follow(seconds) {
   const turn = async () => {
     if (!document.hidden) await refresh();

@@ -1,4 +1,4 @@
-// A log that goes on: read again and again, more often while something in it has not ended.
+// Live log: refreshed at an interval, which is shorter while an entry is pending.
 import { follow, refresh } from "./live.js";
 
 const SOON_MS = 1500;

@@ -1,4 +1,4 @@
-// The memory that each block took, as the page tells it: it comes anew with every block, and is drawn anew.
+// Chart of the peak memory per block, redrawn from the page's data after every refresh.
 import { drawLines } from "./charts.js";
 import { size } from "./figures.js";
 import { fromZero } from "./scales.js";

@@ -1,4 +1,4 @@
-// A look at a model: what the API tells of it, without its weights. Asking again gives up the question before.
+// Model inspection through the API. A new inspection aborts the one before.
 import { ask, failed } from "./asking.js";
 import { read, showWhatApplies } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -17,7 +17,7 @@ const asked = () => read(form, {}).model;
 function waitFor(name) {
   clearInterval(ticking);
   const began = Date.now();
-  underWay.textContent = name ? `Looking at ${name}…` : "";
+  underWay.textContent = name ? `Inspecting ${name}…` : "";
   seconds.textContent = "";
   if (name) ticking = setInterval(() => (seconds.textContent = `${Math.round((Date.now() - began) / 1000)} s`), 1000);
 }
@@ -38,7 +38,7 @@ async function inspect() {
     waitFor("");
     describe(found);
     place.hidden = false;
-    underWay.textContent = "It is shown below.";
+    underWay.textContent = "Result below.";
   } catch (error) {
     if (signal.aborted) return;
     waitFor("");
@@ -46,7 +46,7 @@ async function inspect() {
   }
 }
 
-// The API names the parameter where it cannot be read, and the part of a job where there is no such model.
+// The API points to the query parameter if it is invalid, and to the job's field if the model does not exist.
 function refuse(error) {
   const errors = (error.problem?.errors ?? []).map((each) => ({ ...each, pointer: `/model/${each.pointer.replace(/^\/?(model\/)?/, "")}` }));
   const rest = complain(form, errors);
@@ -57,15 +57,15 @@ function refuse(error) {
 function describe(found) {
   const { model } = found;
   const facts = terms([
-    ["From", { hub: "the Hugging Face Hub", local: "the server’s model folder", job: "an earlier job" }[model.source]],
+    ["Source", { hub: "the Hugging Face Hub", local: "the server’s model folder", job: "an earlier job" }[model.source]],
     ["Revision", model.source === "job" ? `artifact ${model.revision}` : model.revision],
     ["Architecture", found.architecture ?? found.model_type],
-    ["Parameters", `${count(found.parameters)}; ${count(found.prunable_parameters)} of them, ${share(found.prunable_share)}, can be pruned`],
-    ["Blocks", `${count(found.blocks)} with ${count(found.block_parameters)} parameters; ${share(found.coverage)} of these can be pruned`],
+    ["Parameters", `${count(found.parameters)}; ${count(found.prunable_parameters)} (${share(found.prunable_share)}) prunable`],
+    ["Blocks", `${count(found.blocks)} with ${count(found.block_parameters)} parameters, ${share(found.coverage)} prunable`],
     ["Weights", `${size(found.weight_bytes)}, ${found.dtype}`],
-    ["Width", found.hidden_size === null ? null : count(found.hidden_size)],
+    ["Hidden size", found.hidden_size === null ? null : count(found.hidden_size)],
     ["Vocabulary", found.vocab_size === null ? null : `${count(found.vocab_size)} tokens`],
-    ["Longest text", found.max_sequence_length === null ? null : `${count(found.max_sequence_length)} tokens`],
+    ["Maximum sequence length", found.max_sequence_length === null ? null : `${count(found.max_sequence_length)} tokens`],
     ["Licence", found.license],
   ]);
   const verdict = found.can_be_pruned ? said("p", "It can be pruned.") : said("p", `It cannot be pruned: ${found.why_not}`, "error");
@@ -78,7 +78,7 @@ function table(matrices) {
   if (!matrices.length) return [];
   const rows = matrices.map((each) => row("td", [isolated(each.name), count(each.rows), count(each.columns), count(each.count), count(each.rows * each.columns * each.count)]));
   const made = document.createElement("table"), head = document.createElement("thead"), body = document.createElement("tbody");
-  head.append(row("th", ["Matrices that can be pruned", "Outputs", "Inputs", "In all blocks", "Weights together"]));
+  head.append(row("th", ["Prunable matrix", "Outputs", "Inputs", "Count", "Weights in total"]));
   body.append(...rows);
   made.append(head, body);
   const box = said("div", "", "scroll");
@@ -102,7 +102,7 @@ const isolated = (text) => Object.assign(document.createElement("bdi"), { textCo
 
 function next({ model, can_be_pruned: canBePruned }) {
   if (!canBePruned || form.dataset.mayWrite !== "yes") return [];
-  // the revision of an artifact is for the service to fill in
+  // the service sets the revision of an artifact
   const named = Object.entries(model).filter(([name, value]) => value !== null && !(name === "revision" && model.source === "job"));
   const link = Object.assign(said("a", "New job with this model", "button primary"), { href: `/jobs/new?${new URLSearchParams(named)}` });
   const line = said("p", "");

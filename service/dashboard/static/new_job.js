@@ -1,4 +1,4 @@
-// The form of a new job: every change is planned by the API, which says beside the fields what is wrong.
+// Form of a new job: every change is planned by the API, whose errors are shown at the fields.
 import { ask, failed } from "./asking.js";
 import { fill, read, trimmed } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -25,7 +25,7 @@ function wanted() {
   return { model, recipe: recipe.shortened(steps), ...trimmed(rest, defaults) };
 }
 
-// Runs the newest call only, once the typing pauses.
+// Debounces `call` and aborts the one before.
 function lately(call) {
   let timer = 0, running = new AbortController();
   return (...values) => {
@@ -60,7 +60,7 @@ const planSoon = lately(async (signal) => {
 function refusal(error) {
   if (!error.problem?.errors) return error.message;
   const rest = complain(form, error.problem.errors);
-  return rest.length ? rest.map((each) => `${each.pointer ?? ""} ${each.detail}`.trim()).join("; ") : "Mend what is marked, then the plan is shown.";
+  return rest.length ? rest.map((each) => `${each.pointer ?? ""} ${each.detail}`.trim()).join("; ") : "Correct the marked fields to see the plan.";
 }
 
 const inspectSoon = lately(async (signal) => {
@@ -68,7 +68,7 @@ const inspectSoon = lately(async (signal) => {
   const { model } = typed();
   place.hidden = !model.id;
   if (!model.id) return;
-  place.textContent = "Looking at the model…";
+  place.textContent = "Inspecting the model…";
   try {
     const answer = await ask("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
     describeModel(place, await answer.json());
@@ -84,7 +84,7 @@ function show() {
   document.getElementById("request").textContent = WRITTEN[written](wanted());
   if (typed().model.id) planSoon();
   else {
-    say("Name a model to see what the job would take.");
+    say("Enter a model to see the plan.");
     document.getElementById("plan").replaceChildren();
   }
 }
@@ -113,7 +113,7 @@ form.addEventListener("submit", async (event) => {
   } catch (error) {
     button.disabled = false;
     const rest = error.problem?.errors ? refusal(error) : error.message;
-    failed(error.problem?.errors ? `The job was not made. ${rest}` : `${rest} What you typed is kept.`);
+    failed(error.problem?.errors ? `The job was not created. ${rest}` : `${rest} Your input is kept.`);
     if (error.status === 401) offerSignIn();
     focusFirst(form);
   }
@@ -152,7 +152,7 @@ function begin(body) {
   show();
 }
 
-// until now nothing could be typed that this would overwrite
+// enabled last, so that no early input is overwritten
 const draft = kept();
 document.getElementById("whole").disabled = false;
 document.getElementById("restored").hidden = draft === null;

@@ -1,13 +1,13 @@
-// What a model is and what a job would take, as the API tells it, put into words.
+// Texts for the API's model inspection and job plan.
 import { count, duration, said, share, size, terms } from "./figures.js";
 
 export function describeModel(place, model) {
   const facts = terms([
     ["Architecture", model.architecture ?? model.model_type],
-    ["Parameters", `${count(model.parameters)}, ${share(model.prunable_share)} can be pruned`],
+    ["Parameters", `${count(model.parameters)}, ${share(model.prunable_share)} prunable`],
     ["Blocks", `${model.blocks}`],
     ["Weights", `${size(model.weight_bytes)}, ${model.dtype}`],
-    ["Longest text", model.max_sequence_length === null ? null : `${count(model.max_sequence_length)} tokens`],
+    ["Maximum sequence length", model.max_sequence_length === null ? null : `${count(model.max_sequence_length)} tokens`],
     ["Licence", model.license],
   ]);
   const refusal = model.can_be_pruned ? [] : [said("p", `It cannot be pruned: ${model.why_not}`, "error")];
@@ -16,29 +16,29 @@ export function describeModel(place, model) {
 
 export function describePlan(place, plan) {
   const { estimate, queue } = plan;
-  const basis = estimate.basis.jobs ? ` (by ${estimate.basis.jobs} earlier ${estimate.basis.jobs === 1 ? "job" : "jobs"})` : "";
+  const basis = estimate.basis.jobs ? ` (based on ${estimate.basis.jobs} earlier ${estimate.basis.jobs === 1 ? "job" : "jobs"})` : "";
   const workers = queue.able_workers === 1 ? "worker" : "workers";
   const facts = terms([
     ["Runs for", duration(estimate.run_seconds) + basis],
     ["Starts in", duration(estimate.starts_in_seconds)],
-    ["Queue", `place ${queue.position}; ${queue.able_workers} ${workers} may take it, ${queue.idle_workers} idle`],
+    ["Queue", `position ${queue.position}; ${queue.able_workers} suitable ${workers}, ${queue.idle_workers} idle`],
     ...plan.memory.map((each) => [`Memory, ${each.device}`, memory(each)]),
-    ["Disk", plan.disk_bytes === null ? null : `${size(plan.disk_bytes)} at the most`],
+    ["Disk", plan.disk_bytes === null ? null : `at most ${size(plan.disk_bytes)}`],
     ["Artifact", plan.artifact_bytes === null ? null : size(plan.artifact_bytes)],
     ["Calibration", `${count(plan.calibration_tokens)} tokens`],
   ]);
   place.replaceChildren(...plan.warnings.map((text) => said("p", text, "warning")), facts);
 }
 
-// In a few words, for where there is no room for all of it.
+// Returns the plan in one line.
 export function briefly({ estimate, memory: [first], warnings }) {
   const taken = first && `${size(first.device_bytes ?? first.host_bytes)} of memory`;
-  const time = estimate.run_seconds === null ? "time not known yet" : duration(estimate.run_seconds);
+  const time = estimate.run_seconds === null ? "time unknown" : duration(estimate.run_seconds);
   const warned = warnings.length && `${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}`;
   return `Plan: ${[taken, time, warned].filter(Boolean).join(", ")}.`;
 }
 
 function memory(each) {
-  const device = each.device_bytes === null ? "" : `${size(each.device_bytes)} on the device (${size(each.least_device_bytes)} at the least), `;
-  return `${device}${size(each.host_bytes)} of the host’s (${size(each.least_host_bytes)} at the least)`;
+  const device = each.device_bytes === null ? "" : `device ${size(each.device_bytes)} (minimum ${size(each.least_device_bytes)}), `;
+  return `${device}host ${size(each.host_bytes)} (minimum ${size(each.least_host_bytes)})`;
 }

@@ -1,4 +1,4 @@
-// A chart of points: two figures of each job. Points at one place are rings around each other, and share their label.
+// Scatter chart with one point per job. Overlapping points are drawn as concentric rings with a shared label.
 import { LEFT, canvas, shape, titled } from "./charts.js";
 import { linear } from "./scales.js";
 
@@ -22,16 +22,16 @@ export function drawPoints(place, points, { across, up, writtenAcross, writtenUp
     picture.append(shape("text", { x: toX(tick), y: BOTTOM + 16, "text-anchor": "middle" }, writtenAcross(tick)));
   }
   picture.append(shape("text", { x: LEFT, y: 14 }, up), shape("text", { x: width - 14, y: HEIGHT - 8, "text-anchor": "end" }, across));
-  const told = (point) => `${point.title}: ${writtenAcross(point.x)}, ${writtenUp(point.y)}`;
+  const describe = (point) => `${point.title}: ${writtenAcross(point.x)}, ${writtenUp(point.y)}`;
   const taken = [];
-  for (const spot of spots(points.map((point) => ({ ...point, left: toX(point.x), top: toY(point.y), told: told(point) })))) {
+  for (const spot of spots(points.map((point) => ({ ...point, left: toX(point.x), top: toY(point.y), text: describe(point) })))) {
     spot.forEach((point, at) => picture.append(ring(point, spot[0], at)));
     picture.append(label(spot, width, taken));
   }
   place.replaceChildren(picture);
 }
 
-// Points that would cover each other stand together.
+// Groups overlapping points.
 function spots(points) {
   const found = [];
   for (const point of points) {
@@ -45,11 +45,11 @@ function spots(points) {
 function ring(point, { left, top }, at) {
   const group = shape("g", { class: `line ${point.kind}` });
   const circle = shape("circle", { cx: left, cy: top, r: RADIUS + RING * at, class: at ? "ring" : "dot" });
-  group.append(titled(circle, point.told));
+  group.append(titled(circle, point.text));
   return group;
 }
 
-// Where no other label is: above, below, or beside; else above.
+// Places the label where no other is: above, below, right or left; above if all are taken.
 function label(spot, width, taken) {
   const [{ left, top }] = spot;
   const text = spot.map((point) => point.title).join(", "), half = (LETTER * text.length) / 2, off = RADIUS + RING * spot.length;

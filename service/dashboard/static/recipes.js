@@ -1,4 +1,4 @@
-// The recipe of a form: presets, and choices of which each offers what fits those before it. What fits, the page has been told.
+// Recipe fields: presets, and choices that offer only values compatible with the earlier choices. Compatibility is in the page's data.
 import { fill, read, showWhatApplies } from "./bodies.js";
 
 const TAGGED = ["refinement", "update"];
@@ -15,7 +15,7 @@ export class Recipe {
     return this.form.elements["/recipe/preset"].value;
   }
 
-  // The pattern stays: no preset says anything of it.
+  // Keeps the pattern, because presets do not set it.
   take(preset) {
     const { recipe } = read(this.form, this.known.choices);
     this.fill({ ...this.known.presets[preset], preset: preset || null, pattern: recipe.pattern });
@@ -27,7 +27,7 @@ export class Recipe {
     this.offer();
   }
 
-  // Leave out what does not fit, and say what was changed because of that.
+  // Hides incompatible options and reports the values changed because of that.
   offer() {
     const changed = [];
     let left = this.known.fitting;
@@ -37,7 +37,7 @@ export class Recipe {
       [...control.options].forEach((option, place) => (option.hidden = option.disabled = !fits.has(place)));
       if (!fits.has(this.names[at].indexOf(before))) {
         control.value = this.names[at][[...fits][0]];
-        changed.push(`${labelOf(control)} is ${control.value} now: ${before} does not fit what is chosen above it.`);
+        changed.push(`${labelOf(control)} changed to ${control.value}: ${before} is not compatible with the choices above.`);
       }
       left = left.filter((places) => places[at] === this.names[at].indexOf(control.value));
     });
@@ -48,10 +48,10 @@ export class Recipe {
   }
 
   explain() {
-    for (const told of this.form.querySelectorAll("[data-preset]")) told.hidden = told.dataset.preset !== this.preset;
+    for (const summary of this.form.querySelectorAll("[data-preset]")) summary.hidden = summary.dataset.preset !== this.preset;
     for (const control of this.controls) {
-      const told = [...this.form.querySelectorAll("[data-of]")].find((each) => each.dataset.of === control.name && each.dataset.kind === control.value);
-      document.getElementById(control.dataset.hint).replaceChildren(...(told?.cloneNode(true).childNodes ?? []));
+      const summary = [...this.form.querySelectorAll("[data-of]")].find((each) => each.dataset.of === control.name && each.dataset.kind === control.value);
+      document.getElementById(control.dataset.hint).replaceChildren(...(summary?.cloneNode(true).childNodes ?? []));
     }
   }
 
@@ -61,7 +61,7 @@ export class Recipe {
     if (mask.disabled) mask.checked = false;
   }
 
-  // As short as it can be: the preset, the pattern, and what differs from the preset.
+  // Returns the shortest equivalent recipe: preset, pattern, and differences from the preset.
   shortened(recipe) {
     const base = this.known.presets[this.preset];
     const short = { ...(this.preset ? { preset: this.preset } : {}), pattern: recipe.pattern };
@@ -69,7 +69,7 @@ export class Recipe {
       const difference = TAGGED.includes(name) ? ofOneKind(recipe[name], base[name]) : recipe[name] === base[name] ? undefined : recipe[name];
       if (difference !== undefined) short[name] = difference;
     }
-    // beside an update, no word on the refinement means none
+    // with an update, an omitted refinement means none
     if (short.update) short.refinement ??= { method: recipe.refinement.method };
     return short;
   }

@@ -1,6 +1,6 @@
-// From values to places on an axis, with round figures to write beside it.
+// Axis scales: from values to positions, with round tick values.
 
-// With at most five ticks; values that are all the same stand in the middle.
+// Linear scale with at most five ticks; equal values are centred.
 export function linear(values, from, to) {
   const low = Math.min(...values), high = Math.max(...values);
   const span = high - low || Math.abs(high) || 1, middle = (low + high) / 2;
@@ -11,10 +11,10 @@ export function linear(values, from, to) {
   return Object.assign(place, { ticks });
 }
 
-// For figures that are never negative and mean something only as a whole, such as bytes.
+// Linear scale that starts at zero, for absolute quantities such as bytes.
 export const fromZero = (values, from, to) => linear([0, ...values], from, to);
 
-// For errors, which differ by powers of ten; what is zero stands below all others.
+// Logarithmic scale, for errors; zero is drawn below all others.
 export function logarithmic(values, from, to) {
   const known = values.filter((value) => value > 0);
   const low = Math.log10(Math.min(...known, 1)), high = Math.log10(Math.max(...known, 1e-6));

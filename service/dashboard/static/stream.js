@@ -1,10 +1,10 @@
-// A job's event stream. The browser reconnects by itself with Last-Event-ID where the connection breaks; where the service
-// refuses, we open the stream anew after a while. A page that nobody sees has none: browsers allow six to one host.
+// A job's event stream. The browser reconnects by itself with Last-Event-ID if the connection breaks; if the service refuses,
+// the stream is reopened after a delay. Hidden pages have no stream, because browsers allow six connections to one host.
 import { connectionIs, refresh } from "./live.js";
 
 const AGAIN_MS = 3000;
 
-// `types` are the names of the events that there are: the browser wants to know each.
+// `types` are all event names, because EventSource needs a listener for each.
 export function streamOf(job, types, after, onEvent, onEnd) {
   let source = null;
   let last = after;
@@ -22,7 +22,7 @@ export function streamOf(job, types, after, onEvent, onEnd) {
         return;
       }
       close();
-      refresh(); // finds out and says why
+      refresh(); // shows the reason
       timer = setTimeout(open, AGAIN_MS);
     };
     for (const type of types) source.addEventListener(type, receive);

@@ -75,8 +75,8 @@ def test_quotas_are_shown_with_their_usage(settings: Settings, database: Databas
         insert_job(database)
         words = words_of(visitor.get("/keys"))
     assert "Queued jobs 1 7" in words
-    assert "Reads a minute, each key no limit" in words
-    assert "Other requests a minute, each key 99" in words
+    assert "Reads per minute and key no limit" in words
+    assert "Other requests per minute and key 99" in words
 
 
 def test_an_entry_has_actor_action_and_object_link(visitor: httpx.Client, database: Database) -> None:
@@ -94,7 +94,7 @@ def test_an_entry_has_actor_action_and_object_link(visitor: httpx.Client, databa
     page = Parsed(visitor.get("/audit").text)
     words = " ".join(page.text.split())
     assert words.count(HOSTILE) >= 4  # three entries, and the list to choose from
-    for part in ("201", "409 conflict", "404 not-found", "10.0.0.7", "look-for-me", "whoever runs the service", "set quota"):
+    for part in ("201", "409 conflict", "404 not-found", "10.0.0.7", "look-for-me", "operator", "set quota"):
         assert part in words, part
     links = {link["href"] for link in page.all("a")}
     assert {f"/jobs/{job}", f"/keys?id={key.id}", f"/audit?key_id={key.id}"} <= links

@@ -108,7 +108,7 @@ def test_an_invalid_filter_is_kept_and_explained(visitor: httpx.Client) -> None:
     assert answer.status_code == 422
     assert 'value="team"' in answer.text
     assert 'value="org/a"' in answer.text
-    assert "write name=value" in answer.text
+    assert "enter name=value" in answer.text
     assert "there is no state &#39;busy&#39;" in answer.text
     assert visitor.get("/jobs", params={"cursor": "nonsense"}).status_code == 422
 
