@@ -38,7 +38,7 @@ def worker_id(pid: int) -> str:
 
 
 class Presence:
-    """Registration of this worker from `__enter__` to `leave` or `__exit__`; writes are skipped while the database is unreachable."""
+    """Registration of this worker from `__enter__` to `leave` or `__exit__`; not renewed while the database is unreachable."""
 
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
         self._settings = settings
