@@ -24,7 +24,7 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     for reference in related(spec):
         yield (
             f"{reference} and the calibration data set {spec.calibration.dataset} are taken from the same corpus: texts may be "
-            "in both, which makes this perplexity less meaningful. The job's metrics report the number of shared texts."
+            "in both, which makes this perplexity less meaningful. The job's warnings report how many."
         )
 
 

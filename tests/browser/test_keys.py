@@ -43,7 +43,7 @@ def test_a_key_is_created_and_its_secret_is_shown_once(opened: Opening, url: str
     expect(page.locator("#new-key .error:visible")).to_have_text(["write a number of days, such as 90"])
     page.get_by_label("Days").fill("99999999")
     page.get_by_role("button", name="Make the key").click()
-    expect(page.locator("#new-key .error:visible")).to_contain_text("not more than ten years ahead")
+    expect(page.locator("#new-key .error:visible")).to_contain_text("at most ten years ahead")
     expect(page.get_by_label("Name")).to_have_value("nightly pipeline")
     expect(page.get_by_role("checkbox", name="jobs:read")).to_be_checked()
     page.get_by_label("Days").fill("30")
