@@ -43,17 +43,17 @@ class Writer:
 
     def section(self, content: Iterable[bytes | bytearray]) -> Section:
         """Write a section from pieces of bytes, and pad it to the alignment."""
-        start = self._file.tell()
+        start = self._file.tell()  # style: allow
         for piece in content:
             self._file.write(piece)
-        end = self._file.tell()
+        end = self._file.tell()  # style: allow
         self._file.write(bytes(-end % ALIGNMENT))
         return start, end
 
     def finish(self, header: Header) -> None:
         """Write the header, then the prelude, which makes the file valid."""
         content = header.model_dump_json().encode()
-        start = self._file.tell()
+        start = self._file.tell()  # style: allow
         self._file.write(content)
         self._file.seek(0)
         self._file.write(_PRELUDE.pack(MAGIC, VERSION, 0, start, len(content), hashlib.sha256(content).digest()))
