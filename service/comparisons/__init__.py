@@ -1,0 +1,1 @@
+"""Comparison of jobs: spec differences and measurements."""

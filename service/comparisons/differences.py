@@ -1,4 +1,4 @@
-"""In what the specs of several jobs differ."""
+"""Field-by-field diff of several job specs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from service.kit.json_pointer import pointer
 
 @dataclass(frozen=True)
 class Difference:
-    """A place in the body of a job, and what each job has there; None: nothing, or null."""
+    """A JSON pointer into the job spec, and each job's value there; None: missing or null."""
 
     pointer: str
     values: Sequence[Any]
 
 
 def differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """The places where not all have the same, in the order of the body. Lists are told whole."""
+    """Return the fields whose values are not all equal, in the order of the spec. Lists are compared as a whole."""
     leaves = [dict(_leaves(_filled_in(spec))) for spec in specs]
     places = dict.fromkeys(place for each in leaves for place in each)
     found = [Difference(place, [each.get(place) for each in leaves]) for place in places]
@@ -27,7 +27,7 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
 
 
 def _filled_in(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With the defaults of fields that came after the job; one that would be refused today is taken as it was stored."""
+    """Fill in defaults of fields that are newer than the job; a spec that is invalid today is returned as stored."""
     try:
         return JobSpec.model_validate(spec).model_dump(mode="json")
     except ValidationError:

@@ -1,6 +1,6 @@
-"""What was measured of several jobs, side by side: only what was measured alike shares a line.
+"""Side-by-side measurements of several jobs; only values measured under the same conditions share a row.
 
-Metrics are what workers of any version have stored: what is not there is passed over.
+Metrics may come from workers of any version: missing ones are skipped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ _LOWER: Final = frozenset(
     {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99"}
 )
 _HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement", *_RATES})
-"""What is neither here nor there may mean anything, so that nobody is said to be best at it."""
+"""Metrics for which higher is better. One in neither set has an unknown direction, so that no job is marked as best."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What was measured, and how."""
+    """A metric and its measurement conditions."""
 
     name: str
     model: Literal["dense", "pruned"] | None = None
-    """Of which of the two; None: of the job."""
+    """Measured model; None: the job as a whole."""
     on: str | None = None
-    """The data set or the task."""
+    """Data set or task."""
     conditions: tuple[tuple[str, Number], ...] = ()
-    """How it was measured; figures that were measured otherwise are another quantity."""
+    """Measurement conditions; values under other conditions are another quantity."""
 
     @property
     def better(self) -> Better | None:
-        """None: it is no merit of the job's."""
+        """Direction of improvement; None if unknown or not influenced by the job."""
         if self.model == "dense":
             return None
         return "lower" if self.name in _LOWER | _COSTS else "higher" if self.name in _HIGHER else None
@@ -43,17 +43,17 @@ _COSTS: Final = frozenset({"layer_error", "artifact_bytes", "packed_bytes", "sec
 
 @dataclass(frozen=True)
 class Measure:
-    """One quantity of all jobs."""
+    """The values of one quantity for all jobs."""
 
     quantity: Quantity
     values: Sequence[Number | None]
-    """In the order of the jobs; None: not measured."""
+    """Values in the order of the jobs; None: not measured."""
     best: Sequence[int]
-    """Positions of the jobs that do best, where two or more can be compared."""
+    """Indices of the jobs with the best value, if two or more have one."""
 
 
 def measures(metrics: Sequence[Mapping[str, Any] | None]) -> list[Measure]:
-    """A line for each quantity that was measured of at least one job."""
+    """Return a row for each quantity that was measured for at least one job."""
     readings = [dict(_readings(each or {})) for each in metrics]
     quantities = dict.fromkeys(quantity for each in readings for quantity in each)
     return [_measure(quantity, [each.get(quantity) for each in readings]) for quantity in quantities]
@@ -86,7 +86,7 @@ def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
 
 
 def _speeds(speed: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
-    """The better of the ways in which the pruned model was timed, and the dense one, on the device that is named."""
+    """Yield the throughput of the dense model and the best of the pruned model's execution modes, on the given device."""
     how = _conditions(speed, "threads", "prompt_tokens", "new_tokens")
     ways: dict[Literal["pruned", "dense"], tuple[str, ...]] = {"pruned": ("pruned", "sparse"), "dense": ("dense",)}
     for model, timed in ways.items():

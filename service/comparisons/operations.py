@@ -1,4 +1,4 @@
-"""Comparing jobs: what they were asked for, and what came of it."""
+"""Comparison of jobs: their specs and their measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from service.jobs.operations import JobNotFound
 
 @dataclass(frozen=True)
 class Comparison:
-    """Jobs side by side; all that has a value for each job has them in this order."""
+    """Jobs side by side; sequences with one value per job are in the order of `jobs`."""
 
     jobs: Sequence[Job]
     blocks: Sequence[Sequence[BlockMeasures]]
@@ -25,10 +25,10 @@ class Comparison:
 
 
 def compare(database: Database, ids: Sequence[UUID], *, tenant: str) -> Comparison:
-    """The jobs in the order in which they are named, in whatever state each is.
+    """Compare jobs in the given order and in any state.
 
     Raises:
-        JobNotFound: the first that the tenant does not have.
+        JobNotFound: the tenant does not have one of the jobs; names the first.
     """
     with database.begin() as session:
         found = repository.jobs(session, ids, tenant=tenant)
@@ -47,14 +47,14 @@ def compare(database: Database, ids: Sequence[UUID], *, tenant: str) -> Comparis
 
 
 def _warnings(jobs: Sequence[Job]) -> list[str]:
-    """What to know before the figures are believed."""
+    """Return warnings about the comparability of the measurements."""
     models = {(job.spec["model"]["source"], job.model) for job in jobs}
     found = []
     if len(models) > 1:
         found.append(
-            "the jobs prune different models: perplexities and losses can be compared only where these share their tokenizer"
+            "the jobs prune different models: perplexities and losses are comparable only between models with the same tokenizer"
         )
     unmeasured = [str(job.id) for job in jobs if not job.metrics]
     if unmeasured:
-        found.append(f"nothing is measured yet of {', '.join(unmeasured)}")
+        found.append(f"there are no measurements yet for {', '.join(unmeasured)}")
     return found

@@ -1,4 +1,4 @@
-"""SQL of comparisons: the jobs, and what pruning did to each of their blocks."""
+"""SQL of comparisons: the jobs and the pruning results per block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from service.database.tables.jobs import Job, Layer
 
 @dataclass(frozen=True)
 class BlockMeasures:
-    """The matrices of one block together, as `Summary` of the engine's report has them: errors are means over matrices."""
+    """Aggregate over the matrices of one block, as in `Summary` of the engine's report: errors are means over matrices."""
 
     block: int
     matrices: int
@@ -24,13 +24,13 @@ class BlockMeasures:
 
 
 def jobs(session: Session, ids: Sequence[UUID], *, tenant: str) -> dict[UUID, Job]:
-    """Those of the jobs that the tenant has."""
+    """Return the jobs that belong to the tenant, by id."""
     found = select(Job).where(Job.id.in_(ids), Job.tenant == tenant, Job.deleted_at.is_(None))
     return {job.id: job for job in session.scalars(found)}
 
 
 def blocks(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[BlockMeasures]]:
-    """The blocks pruned so far, in the order of the model, for each job that has any."""
+    """Return job id → blocks pruned so far, in model order; jobs without any are omitted."""
     weights = cast(Layer.rows, Float) * Layer.columns
     statement = (
         select(

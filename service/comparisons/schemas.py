@@ -1,4 +1,4 @@
-"""Comparisons as the API shows them."""
+"""API schemas of comparisons."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Self
@@ -18,37 +18,38 @@ _B: Final = "5f0c3a52-9d7e-4f0b-8a55-5d8f7c1b2e90"
 
 
 class BlockView(BaseModel):
-    """What pruning did to the matrices of one block. Errors are relative, ‖(W − W')X‖² / ‖WX‖², and means over the matrices."""
+    """Pruning result of one block. Errors are relative, ‖(W − W')X‖² / ‖WX‖², and means over the block's matrices."""
 
     model_config = ConfigDict(from_attributes=True)
 
     block: int
     matrices: int
-    sparsity: float = Field(description="zeros / weights")
-    error_start: float = Field(description="of the warm start")
-    error_mask: float | None = Field(None, description="of the final mask, before kept weights are updated")
-    error: float = Field(description="of the result")
+    sparsity: float = Field(description="zeros / weights, 0 to 1")
+    error_start: float = Field(description="error of the warm start")
+    error_mask: float | None = Field(None, description="error of the final mask, before kept weights are updated")
+    error: float = Field(description="error of the result")
     swaps: int
 
 
 class ComparedJobView(BaseModel):
-    """A job, as far as it is of interest beside others."""
+    """Summary of a job in a comparison."""
 
     id: UUID
     state: JobState
     model: str
     revision: str | None
     labels: dict[str, str]
-    recipe: dict[str, Any] = Field(description="with every default filled in")
-    metrics: dict[str, Any] | None = Field(description="what is measured so far, as `GET /v1/jobs/{id}/metrics` tells it")
-    sparsity: float | None = Field(description="reached, of the matrices that were pruned")
-    bytes: int | None = Field(description="of the artifact")
-    weight_bytes: WeightSizes | None = Field(description="of the weights in every form")
-    seconds: float | None = Field(description="of all stages together")
-    blocks: list[BlockView] = Field(description="as far as they are pruned, in the order of the model")
+    recipe: dict[str, Any] = Field(description="recipe with all defaults filled in")
+    metrics: dict[str, Any] | None = Field(description="metrics measured so far, as in `GET /v1/jobs/{id}/metrics`")
+    sparsity: float | None = Field(description="sparsity reached over the pruned matrices, 0 to 1")
+    bytes: int | None = Field(description="size of the artifact")
+    weight_bytes: WeightSizes | None = Field(description="size of the weights in each format")
+    seconds: float | None = Field(description="run time of all stages")
+    blocks: list[BlockView] = Field(description="blocks pruned so far, in model order")
 
     @classmethod
     def of(cls, job: Job, blocks: Sequence[BlockMeasures]) -> Self:
+        """Return the summary of a job and its blocks."""
         metrics = job.metrics or {}
         seconds = metrics.get("seconds")
         return cls(
@@ -68,29 +69,31 @@ class ComparedJobView(BaseModel):
 
 
 class DifferenceView(BaseModel):
-    """A place where the specs differ."""
+    """A field in which the specs differ."""
 
-    pointer: str = Field(description="JSON pointer into the job's body", examples=["/recipe/pattern/sparsity"])
-    values: list[Any] = Field(description="in the order of `jobs`; null: nothing, or null", examples=[[0.5, 0.6]])
+    pointer: str = Field(description="JSON pointer into the job's spec", examples=["/recipe/pattern/sparsity"])
+    values: list[Any] = Field(description="values in the order of `jobs`; null: missing or null", examples=[[0.5, 0.6]])
 
     @classmethod
     def of(cls, difference: Difference) -> Self:
+        """Return the view of a difference."""
         return cls(pointer=difference.pointer, values=list(difference.values))
 
 
 class MeasureView(BaseModel):
-    """One quantity of all jobs. What was measured under other conditions is another one."""
+    """The values of one quantity for all jobs. Measurements under other conditions are another quantity."""
 
     name: str = Field(examples=["perplexity"])
-    model: str | None = Field(description="`dense` or `pruned`; null: of the job as a whole", examples=["pruned"])
-    on: str | None = Field(description="the data set or the task", examples=["wiki-sample:test"])
+    model: str | None = Field(description="`dense` or `pruned`; null: the job as a whole", examples=["pruned"])
+    on: str | None = Field(description="data set or task", examples=["wiki-sample:test"])
     conditions: dict[str, int | float] = Field(examples=[{"sequence_length": 2048, "windows": 20}])
-    better: Better | None = Field(description="null where no value is better than another")
-    values: list[Number | None] = Field(description="in the order of `jobs`; null: not measured")
-    best: list[UUID] = Field(description="the jobs that do best, where two or more can be compared")
+    better: Better | None = Field(description="direction of improvement; null if there is none")
+    values: list[Number | None] = Field(description="values in the order of `jobs`; null: not measured")
+    best: list[UUID] = Field(description="jobs with the best value, if two or more have one")
 
     @classmethod
     def of(cls, measure: Measure, ids: list[UUID]) -> Self:
+        """Return the view of a measure; `ids` are those of the jobs, in order."""
         quantity = measure.quantity
         return cls(
             name=quantity.name,
@@ -151,19 +154,18 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class ComparisonView(BaseModel):
-    """Jobs side by side, in the order in which they were named."""
+    """Comparison of jobs, in the order of the request."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     jobs: list[ComparedJobView]
-    differences: list[DifferenceView] = Field(
-        description="of their specs, with every default filled in; nothing that is the same"
-    )
+    differences: list[DifferenceView] = Field(description="fields in which the specs differ, with all defaults filled in")
     measures: list[MeasureView]
-    warnings: list[str] = Field(description="what to know before the figures are believed")
+    warnings: list[str] = Field(description="caveats on the comparability of the measurements")
 
     @classmethod
     def of(cls, found: Comparison) -> Self:
+        """Return the view of a comparison."""
         ids = [job.id for job in found.jobs]
         return cls(
             jobs=[ComparedJobView.of(job, blocks) for job, blocks in zip(found.jobs, found.blocks, strict=True)],

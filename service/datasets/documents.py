@@ -1,7 +1,7 @@
-"""From the bytes of an upload to its documents, a piece at a time; where the pieces were cut makes no difference.
+"""Streaming parser of uploads: bytes in chunks of any size to documents.
 
-`text/plain`: documents are separated by blank lines. JSON Lines: one document a line, the string `text` of an object; what else
-the object holds is left out. Lines end with LF or CRLF. In both, a document of white space alone is none.
+`text/plain`: documents are separated by blank lines. JSON Lines: one document per line, the string `text` of an object, whose
+other fields are ignored. Lines end with LF or CRLF. In both formats, documents of white space only are skipped.
 """
 
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from service.errors import InvalidInput
 from service.kit.strict_json import loads
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
-"""Also of a document in plain text."""
+"""Maximum size of a line in bytes, and of a plain-text document in characters."""
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 class Format(StrEnum):
-    """How an upload holds its documents."""
+    """Format of an upload."""
 
     TEXT = "text"
     JSON_LINES = "jsonl"
 
 
 class Reader:
-    """Takes the pieces of one upload and gives its documents as soon as they are complete.
+    """Incremental parser of one upload, which yields each document once it is complete.
 
-    Its methods raise InvalidInput, which names the line.
+    Its methods raise InvalidInput with the line number.
     """
 
     def __init__(self, form: Format) -> None:
@@ -37,14 +37,14 @@ class Reader:
         self._paragraph_size = 0
 
     def feed(self, piece: bytes) -> Iterator[str]:
-        """The documents that end in this piece."""
+        """Parse a chunk and yield the documents that end in it."""
         *lines, rest = piece.split(b"\n")
         for line in lines:
             yield from self._complete(line)
         self._grow(rest)
 
     def end(self) -> Iterator[str]:
-        """The documents that end with the upload."""
+        """Yield the documents that end with the upload."""
         yield from self._complete(b"")
         yield from self._end_of_paragraph()
 
@@ -58,19 +58,19 @@ class Reader:
     def _grow(self, more: bytes) -> None:
         if len(self._rest) + len(more) > MAX_LINE_BYTES:
             self._number += 1
-            raise self._flaw(f"has more than {MAX_LINE_BYTES} bytes; make several lines of it")
+            raise self._flaw(f"has more than {MAX_LINE_BYTES} bytes; split it into several lines")
         self._rest += more
 
     def _decoded(self, line: bytes) -> str:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise self._flaw(f"is not UTF-8 from its byte {error.start + 1} on; convert the text to UTF-8") from None
+            raise self._flaw(f"is not valid UTF-8 at byte {error.start + 1}; convert the text to UTF-8") from None
         return self._storable(text.removeprefix(_BYTE_ORDER_MARK) if self._number == 1 else text)
 
     def _storable(self, text: str) -> str:
         if "\0" in text:
-            raise self._flaw("holds a NUL character; remove it")
+            raise self._flaw("contains a NUL character; remove it")
         return text
 
     def _line_of_text(self, line: str) -> Iterator[str]:
@@ -95,14 +95,14 @@ class Reader:
             value = loads(line)
         except (ValueError, RecursionError) as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise self._flaw(f"is not JSON ({reason}); write one object a line") from None
+            raise self._flaw(f"is not JSON ({reason}); write one object per line") from None
         text = value.get("text") if isinstance(value, dict) else None
         if not isinstance(text, str):
             raise self._flaw('must be an object with a string "text", such as {"text": "A document."}')
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise self._flaw("holds half of a surrogate pair (\\ud800 to \\udfff); remove it") from None
+            raise self._flaw("contains a lone surrogate (\\ud800 to \\udfff); remove it") from None
         if self._storable(text).strip():
             yield text
 

@@ -1,7 +1,7 @@
-"""An upload on its way: read, checked, counted and hashed as it comes, and spooled in the form in which it is stored.
+"""Streaming intake of an upload: parsed, counted, hashed and spooled in its storage format.
 
-That form is JSON Lines: of each document the line `{"text":"…"}`, with nothing escaped that need not be. The SHA-256 is of these
-bytes, so that the same documents are the same data set, however they were sent.
+The storage format is JSON Lines: one line `{"text":"…"}` per document, with minimal escaping. The SHA-256 is of these bytes, so
+that the same documents are the same data set in whichever format they were sent.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _QUOTED: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True)
 class Contents:
-    """What an upload came to."""
+    """Size and checksum of a stored upload."""
 
     sha256: str
     bytes: int
@@ -33,11 +33,12 @@ class Contents:
 
     @property
     def id(self) -> str:
+        """Data set id, derived from the SHA-256."""
         return upload_id(self.sha256)
 
 
 class Intake(AbstractContextManager["Intake"]):
-    """One upload. The spool is a file that has no name and goes with the context."""
+    """Intake of one upload; the spool is an anonymous temporary file that is deleted on exit."""
 
     def __init__(self, form: Format) -> None:
         self._reader = Reader(form)
@@ -49,18 +50,18 @@ class Intake(AbstractContextManager["Intake"]):
         return self
 
     def __exit__(self, *_: Any) -> None:
-        with suppress(OSError):  # what the disk has not taken
+        with suppress(OSError):  # buffered bytes that a full disk did not accept
             self.spool.close()
 
     def take(self, piece: bytes) -> None:
-        """Raises InvalidInput, Unavailable."""
+        """Process a chunk of the body. Raises InvalidInput, Unavailable."""
         self._write(self._reader.feed(piece))
 
     def finish(self) -> Contents:
-        """The spool is then ready to be read. Raises InvalidInput, Unavailable."""
+        """Process the end of the body and rewind the spool. Raises InvalidInput, Unavailable."""
         self._write(self._reader.end())
         if not self._documents:
-            detail = "the body holds no document; send at least one"
+            detail = "the body contains no document; send at least one"
             raise InvalidInput(detail, errors=[{"pointer": "", "detail": detail}])
         with _room():
             self.spool.seek(0)
@@ -83,4 +84,4 @@ def _room() -> Iterator[None]:
         yield
     except OSError as error:
         log.error("upload_not_spooled", error=str(error))
-        raise Unavailable("the service has no room for the upload at the moment", retry_after=60) from error
+        raise Unavailable("the service has no disk space for the upload; try again later", retry_after=60) from error

@@ -1,4 +1,4 @@
-"""What callers do with data sets, and why it may be refused."""
+"""Operations on data sets, with the errors that they raise."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,31 +22,31 @@ log = get_logger(__name__)
 
 
 class DatasetNotFound(NotFound):
-    """Also what another tenant's data set looks like."""
+    """Data set that does not exist or belongs to another tenant."""
 
     def __init__(self, dataset_id: str) -> None:
         super().__init__(f"there is no data set {dataset_id}")
 
 
 class DatasetQuotaExceeded(Problem):
-    """Unlike the quota of waiting jobs, time alone does not change it."""
+    """Storage quota exceeded; 409 and not 429, because waiting does not help."""
 
-    status, type, title = 409, "dataset-quota-exceeded", "The data sets are too large together"
+    status, type, title = 409, "dataset-quota-exceeded", "Data set quota exceeded"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A data set of the tenant's."""
+    """A data set uploaded by the tenant."""
 
     dataset: UploadedDataset
     used_by_jobs: int = 0
-    """That have not ended."""
+    """Number of unfinished jobs that use it."""
     is_new: bool = False
 
 
 @dataclass(frozen=True)
 class Page:
-    """Part of the list, and where the next part begins; None at the end."""
+    """One page of data sets, with the cursor of the next; None on the last."""
 
     built_in: list[Dataset]
     uploads: list[Upload]
@@ -56,14 +56,14 @@ class Page:
 def keep(
     database: Database, settings: Settings, store: ArtifactStore, intake: Intake, *, name: str | None, tenant: str
 ) -> Upload:
-    """Put an upload into the store, and then write down that it is there. A text that is there already stays as it is.
+    """Put an upload into the store, then insert its row. If the tenant has the same content already, return that data set.
 
-    Whatever fails in between leaves at most a file that no row names, which is swept.
+    A failure in between leaves at most an unreferenced file, which is garbage-collected.
 
     Raises:
-        InvalidInput: something is wrong with its last line, or there is no document in it.
-        DatasetQuotaExceeded: there would be too much.
-        StoreUnavailable: the store does not take it.
+        InvalidInput: its last line is invalid, or it has no documents.
+        DatasetQuotaExceeded: the tenant's data sets would exceed the quota.
+        StoreUnavailable: the store cannot be written to.
     """
     contents = intake.finish()
     with database.begin() as session:
@@ -75,7 +75,7 @@ def keep(
     with database.begin() as session:
         repository.lock_tenant(session, tenant)
         known = _known(session, contents, settings, tenant)
-        if known is not None:  # another has come first; the file of this one is swept
+        if known is not None:  # a concurrent upload was first; this one's file is garbage-collected
             return known
         values = {"id": contents.id, "name": name or contents.id, "tenant": tenant, "path": path}
         made = repository.add(session, UploadedDataset(**values, **vars(contents)))
@@ -84,22 +84,22 @@ def keep(
 
 
 def _known(session: Session, contents: Contents, settings: Settings, tenant: str) -> Upload | None:
-    """The same text, if it is there; if not, there must be room for it."""
+    """Return the data set with the same content, if there is one; otherwise check the quota."""
     known = repository.get(session, contents.id, tenant=tenant)
     if known is not None:
-        if known.sha256 != contents.sha256:  # the ids of 2³² texts may meet once; nobody's text is exchanged for another
-            raise Conflict(f"another text has the id {contents.id}; change something in this one")
+        if known.sha256 != contents.sha256:  # among 2³² texts one collision of 64-bit ids is expected
+            raise Conflict(f"another data set has the id {contents.id}; change this one slightly")
         return _counted(session, [known])[0]
     most, there = quotas.limits_in(session, settings, tenant).max_datasets_bytes, repository.bytes_of(session, tenant)
     if there + contents.bytes > most:
         raise DatasetQuotaExceeded(
-            f"this data set has {contents.bytes} bytes and the others {there}; {most} are allowed together: delete some"
+            f"this data set has {contents.bytes} bytes and the others have {there}, but the quota is {most} bytes; delete some"
         )
     return None
 
 
 def list_all(database: Database, *, cursor: str | None, limit: int, tenant: str) -> Page:
-    """The built-in ones, then the tenant's, newest first. Raises InvalidInput for a cursor that is none."""
+    """Return one page: built-in data sets, then the tenant's, newest first. Raises InvalidInput: the cursor is invalid."""
     before = Cursor.decode(cursor) if cursor else None
     built_in = [each for each in DATASETS.values() if before is None or _is_behind(_place(each), before)][: limit + 1]
     room = limit + 1 - len(built_in)
@@ -112,7 +112,7 @@ def list_all(database: Database, *, cursor: str | None, limit: int, tenant: str)
 
 
 def get(database: Database, dataset_id: str, *, tenant: str) -> Dataset | Upload:
-    """Raises DatasetNotFound."""
+    """Return a built-in data set or one of the tenant's. Raises DatasetNotFound."""
     if dataset_id in DATASETS:
         return DATASETS[dataset_id]
     with database.begin() as session:
@@ -120,11 +120,11 @@ def get(database: Database, dataset_id: str, *, tenant: str) -> Dataset | Upload
 
 
 def delete(database: Database, dataset_id: str, *, tenant: str) -> None:
-    """Nobody sees it any more; its file goes with the next sweep.
+    """Soft-delete a data set; garbage collection removes its file.
 
     Raises:
         DatasetNotFound
-        Conflict: it is built in, or a job that has not ended uses it.
+        Conflict: it is built in, or an unfinished job uses it.
     """
     if dataset_id in DATASETS:
         raise Conflict(f"{dataset_id} is built in; only uploads can be deleted")
@@ -132,12 +132,12 @@ def delete(database: Database, dataset_id: str, *, tenant: str) -> None:
         upload_id = _found(session, dataset_id, tenant, lock=True).upload_id
         job_id = repository.user_of(session, upload_id)
         if job_id is not None:
-            raise Conflict(f"the job {job_id} uses it; wait until it has ended, or cancel it")
+            raise Conflict(f"job {job_id} uses it; wait until that job has ended, or cancel it")
         repository.mark_deleted(session, upload_id)
 
 
 def hold(session: Session, spec: JobSpec, *, tenant: str) -> list[UUID]:
-    """The uploads that a spec names. None of them is deleted until the transaction ends. Raises InvalidInput."""
+    """Lock the uploads that a spec names against deletion until the transaction ends, and return them. Raises InvalidInput."""
     wanted = spec.uploads()
     held = repository.held(session, set(wanted.values()), tenant=tenant) if wanted else {}
     errors = [
@@ -151,7 +151,7 @@ def hold(session: Session, spec: JobSpec, *, tenant: str) -> list[UUID]:
 
 
 def use(session: Session, job_id: UUID, held: Collection[UUID]) -> None:
-    """Keep the uploads that a new job names from being deleted before it has ended."""
+    """Record that a new job uses these uploads, which prevents their deletion until it has ended."""
     repository.use(session, job_id, held)
 
 
@@ -171,7 +171,7 @@ _AFTER_ALL: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def _place(built_in: Dataset) -> Cursor:
-    """Where it is in the list: as if all of them had been made after everything else, the last one first."""
+    """Return the sort position of a built-in data set: before all uploads, in the order of `DATASETS`."""
     number = list(DATASETS).index(built_in.name)
     return Cursor(_AFTER_ALL, UUID(int=len(DATASETS) - number))
 

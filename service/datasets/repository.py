@@ -17,6 +17,7 @@ _LIVES: Final = UploadedDataset.deleted_at.is_(None)
 
 
 def add(session: Session, made: UploadedDataset) -> UploadedDataset:
+    """Insert an upload and return it with the database's defaults."""
     session.add(made)
     session.flush()
     session.refresh(made)
@@ -24,12 +25,13 @@ def add(session: Session, made: UploadedDataset) -> UploadedDataset:
 
 
 def get(session: Session, dataset_id: str, *, tenant: str, lock: bool = False) -> UploadedDataset | None:
+    """Return the tenant's upload, unless it is deleted; with `lock`, locked until the transaction ends."""
     statement = select(UploadedDataset).where(UploadedDataset.id == dataset_id, UploadedDataset.tenant == tenant, _LIVES)
     return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
 
 def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[UploadedDataset]:
-    """Up to `limit` of the tenant's uploads, newest first, from behind the cursor on."""
+    """Return up to `limit` of the tenant's uploads, newest first, older than the cursor."""
     statement = select(UploadedDataset).where(UploadedDataset.tenant == tenant, _LIVES)
     if before is not None:
         place = tuple_(UploadedDataset.created_at, UploadedDataset.upload_id)
@@ -39,18 +41,18 @@ def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) 
 
 
 def lock_tenant(session: Session, tenant: str) -> None:
-    """Let one transaction at a time add data sets for the tenant, so that none passes the quota unseen."""
+    """Serialize the tenant's uploads, so that concurrent ones cannot exceed the quota."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"datasets {tenant}", 0))))
 
 
 def bytes_of(session: Session, tenant: str) -> int:
-    """Of all the tenant's uploads together."""
+    """Return the total size of the tenant's uploads in bytes."""
     total = select(func.coalesce(func.sum(UploadedDataset.bytes), 0)).where(UploadedDataset.tenant == tenant, _LIVES)
     return int(session.execute(total).scalar_one())
 
 
 def held(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict[str, UUID]:
-    """Those of them that there are, with their uploads; none of them is deleted until the transaction ends."""
+    """Return data set id → upload id of the existing ones, locked against deletion until the transaction ends."""
     statement = (
         select(UploadedDataset.id, UploadedDataset.upload_id)
         .where(UploadedDataset.id.in_(dataset_ids), UploadedDataset.tenant == tenant, _LIVES)
@@ -61,20 +63,20 @@ def held(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict
 
 
 def characters(session: Session, dataset_ids: Collection[str], *, tenant: str) -> dict[str, int]:
-    """Of those of the data sets that there are."""
+    """Return data set id → number of characters of the existing ones."""
     statement = select(UploadedDataset.id, UploadedDataset.characters)
     statement = statement.where(UploadedDataset.id.in_(dataset_ids), UploadedDataset.tenant == tenant, _LIVES)
     return dict(session.execute(statement).tuples().all())
 
 
 def use(session: Session, job_id: UUID, upload_ids: Collection[UUID]) -> None:
-    """Note that the job needs these."""
+    """Record that the job uses these uploads."""
     session.add_all(JobDataset(job_id=job_id, upload_id=each) for each in upload_ids)
     session.flush()
 
 
 def using(session: Session, upload_ids: Collection[UUID]) -> dict[UUID, int]:
-    """How many jobs that have not ended use each of these; those that none uses are left out."""
+    """Return upload id → number of unfinished jobs that use it; unused ones are omitted."""
     statement = (
         select(JobDataset.upload_id, func.count())
         .join(Job, Job.id == JobDataset.job_id)
@@ -85,7 +87,7 @@ def using(session: Session, upload_ids: Collection[UUID]) -> dict[UUID, int]:
 
 
 def user_of(session: Session, upload_id: UUID) -> UUID | None:
-    """A job that has not ended and uses it."""
+    """Return an unfinished job that uses the upload, if there is one."""
     statement = (
         select(Job.id)
         .join(JobDataset, JobDataset.job_id == Job.id)
@@ -97,23 +99,23 @@ def user_of(session: Session, upload_id: UUID) -> UUID | None:
 
 
 def mark_deleted(session: Session, upload_id: UUID) -> None:
-    """Hide it; its file is swept, and then the row goes."""
+    """Soft-delete an upload; garbage collection removes its file, then its row."""
     gone = update(UploadedDataset).where(UploadedDataset.upload_id == upload_id).values(deleted_at=func.now())
     session.execute(gone, execution_options=_BLIND)
 
 
 def deleted(session: Session) -> Sequence[tuple[UUID, str]]:
-    """Uploads that nobody sees any more, and the paths of their files."""
+    """Return a batch of soft-deleted uploads and the paths of their files."""
     statement = select(UploadedDataset.upload_id, UploadedDataset.path).where(UploadedDataset.deleted_at.is_not(None))
     return session.execute(statement.limit(_BATCH)).tuples().all()
 
 
 def forget(session: Session, upload_id: UUID) -> None:
-    """Remove the record of a deleted data set, whose file is gone."""
+    """Delete the row of a soft-deleted data set whose file is gone."""
     gone = UploadedDataset.upload_id == upload_id, UploadedDataset.deleted_at.is_not(None)
     session.execute(delete(UploadedDataset).where(*gone), execution_options=_BLIND)
 
 
 def named(session: Session, paths: Collection[str]) -> set[str]:
-    """Those of the paths that a row names."""
+    """Return the paths that belong to an upload."""
     return set(session.scalars(select(UploadedDataset.path).where(UploadedDataset.path.in_(paths))))

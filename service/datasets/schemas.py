@@ -1,4 +1,4 @@
-"""Data sets as the API shows them."""
+"""API schemas of data sets."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,14 +11,14 @@ from service.database.tables.datasets import UploadedDataset
 
 
 class DatasetKind(StrEnum):
-    """Where a data set comes from."""
+    """Origin of a data set."""
 
     BUILT_IN = "built-in"
     UPLOAD = "upload"
 
 
 class DatasetView(BaseModel):
-    """A data set that jobs may name, as `id` or `id:split`."""
+    """A data set, which jobs reference as `id` or `id:split`."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -43,25 +43,27 @@ class DatasetView(BaseModel):
     )
 
     id: str
-    name: str = Field(description="for people")
+    name: str = Field(description="display name")
     kind: DatasetKind
     summary: str
-    splits: list[str] = Field(description="of an upload: its first 90 %, the rest, and both together")
-    calibration: str = Field(description="the split that calibration takes unless told otherwise")
-    evaluation: str = Field(description="the split that evaluation takes unless told otherwise")
-    bytes: int | None = Field(None, description="of an upload, as it is stored")
-    documents: int | None = Field(None, description="of an upload; a repeated one counts each time here, and is used once")
-    characters: int | None = Field(None, description="of an upload, in all its documents")
-    sha256: str | None = Field(None, description='of an upload, over the lines `{"text":"…"}` that its documents are stored as')
-    created_at: datetime | None = Field(None, description="null: it has always been there")
-    used_by_jobs: int | None = Field(None, description="of an upload: how many jobs that have not ended use it")
+    splits: list[str] = Field(description="for uploads `train` (the first 90 %), `test` (the rest) and `all`")
+    calibration: str = Field(description="default split for calibration")
+    evaluation: str = Field(description="default split for evaluation")
+    bytes: int | None = Field(None, description="uploads only: size as stored")
+    documents: int | None = Field(None, description="uploads only: documents, including duplicates, which are used once")
+    characters: int | None = Field(None, description="uploads only: characters in all documents")
+    sha256: str | None = Field(None, description='uploads only: SHA-256 of the stored lines `{"text":"…"}`')
+    created_at: datetime | None = Field(None, description="null for built-in data sets")
+    used_by_jobs: int | None = Field(None, description="uploads only: number of unfinished jobs that use it")
 
     @classmethod
     def built_in(cls, known: Dataset) -> Self:
+        """Return the view of a built-in data set."""
         return cls(id=known.name, name=known.name, kind=DatasetKind.BUILT_IN, **_use(known))
 
     @classmethod
     def upload(cls, made: UploadedDataset, used_by_jobs: int) -> Self:
+        """Return the view of an upload."""
         known = dataset_of(made.id)
         assert known is not None
         counted = {name: getattr(made, name) for name in ("bytes", "documents", "characters", "sha256", "created_at")}
@@ -85,7 +87,7 @@ def _use(known: Dataset) -> dict[str, Any]:
 
 
 class DatasetPage(BaseModel):
-    """The built-in data sets, then the tenant's uploads, newest first."""
+    """One page of data sets: the built-in ones, then the tenant's uploads, newest first."""
 
     items: list[DatasetView]
     next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

@@ -1,0 +1,1 @@
+"""Jobs: admission, insertion, lifecycle, attempts, events."""

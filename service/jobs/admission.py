@@ -1,6 +1,6 @@
-"""What a job has to pass before it is accepted, and what is settled about it then.
+"""Admission of jobs: checks before a job is accepted, and pinning of its model revision.
 
-It may ask the hub and therefore runs outside of any transaction. The worker checks everything again, on its own files.
+It may call the hub and therefore runs outside of any transaction. The worker repeats all checks on its own files.
 """
 
 from collections.abc import Iterator
@@ -20,17 +20,17 @@ from service.settings import Settings
 
 
 def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: str) -> JobSpec:
-    """The spec with the revision of its model pinned, so that what is run later is what was asked for now.
+    """Check a spec and return it with its model revision pinned, so that a later change of the model does not affect the job.
 
     Raises:
         ModelRefused: the model cannot be used.
         InvalidInput: the spec does not fit the model, or its result may not be uploaded.
-        StoreUnavailable: whether an earlier job's artifact is there cannot be told.
+        StoreUnavailable: an earlier job's artifact cannot be looked up.
     """
     _check_upload(settings, spec, tenant)
     model, files = models.pin(spec.model, tenant=tenant)
     if files is not None:
-        with suppress(HubUnavailable):  # it has gone away just now; the worker looks, too
+        with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
             config = read_config(files)
             _check_architecture(config)
             check_fit(spec, config)
@@ -38,7 +38,7 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
 
 
 def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
-    """The hub is not asked: whether the token may write there shows hours later, when it may have been given the right."""
+    """Check the upload by the settings alone: write access is tested hours later, when it may have been granted."""
     if spec.output.hub is None:
         return
     try:
@@ -48,14 +48,14 @@ def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
 
 
 def _check_architecture(config: dict[str, Any]) -> None:
-    """Refuse a family that the engine is sure to refuse. Raises ModelUnsupported."""
+    """Raise ModelUnsupported for an architecture that the engine will refuse."""
     for name in texts(config.get("architectures")):
         if name in UNSUPPORTED:
             raise ModelUnsupported(f"{name} {UNSUPPORTED[name]}")
 
 
 def check_fit(spec: JobSpec, config: dict[str, Any]) -> None:
-    """Refuse what a look at the model's config can tell. Raises InvalidInput."""
+    """Check sequence lengths and group sizes against the model's config. Raises InvalidInput."""
     errors = [*_lengths(spec, config), *_groups(spec, config)]
     if errors:
         raise InvalidInput("; ".join(error["detail"] for error in errors), errors=errors)
@@ -68,7 +68,7 @@ def _lengths(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
         asked["evaluation"] = spec.evaluation.sequence_length
     for part, length in asked.items():
         if longest is not None and length > longest:
-            detail = f"{part} asks for {length} tokens at a time, but the model takes at most {longest}"
+            detail = f"{part} has a sequence length of {length} tokens, but the model supports at most {longest}"
             yield {"pointer": f"/{part}/sequence_length", "detail": detail}
 
 
@@ -78,5 +78,5 @@ def _groups(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
         return
     for name, width in widths(config).items():
         if width % pattern.m:
-            detail = f"groups of {pattern.m} do not fit: the model's {name} is {width}"
+            detail = f"groups of {pattern.m} do not divide the model's {name}, which is {width}"
             yield {"pointer": "/recipe/pattern/m", "detail": detail}

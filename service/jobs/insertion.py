@@ -1,8 +1,8 @@
-"""Insertion of a job: the row, its first event and its message to the workers in one statement, within the tenant's quota.
+"""Insertion of a job: the row, its first event and its outbox message in one statement, within the tenant's quota.
 
-One statement, because the tenant's other callers wait for its lock, and because a round trip costs the service as much as the
-database's work. It does not count the tenant's queue, which takes longer the longer the queue is: it increments an upper bound of
-the tenant's unfinished jobs. The queue is counted only when the bound has reached the limit, or is a minute old.
+One statement, because the tenant's other callers wait for its lock, and because a round trip costs as much as the database's
+work. Instead of counting the tenant's queue, which takes longer the longer the queue is, it increments an upper bound of the
+tenant's unfinished jobs. The queue is counted only when the bound has reached the limit or is older than a minute.
 """
 
 from functools import cache
@@ -25,7 +25,7 @@ from service.logging import request_id
 
 _RECOUNT_SECONDS: Final = 60.0
 _tenant: Final[ColumnElement[str]] = bindparam("of", type_=table_of(Job).c.tenant.type)
-"""Not named as a column of the queue: SQLAlchemy would take the parameter for a value to set."""
+"""Not named like a column of the queue table: SQLAlchemy would take the parameter for a value to set."""
 _own_limit: Final = select(TenantQuota.max_queued_jobs).where(TenantQuota.tenant == _tenant).scalar_subquery()
 _limit: Final = func.coalesce(_own_limit, bindparam("max_queued_jobs", type_=Integer))
 
@@ -34,7 +34,7 @@ def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs:
     """Insert a queued job; None if the tenant's queue is full. The tenant's other callers wait until the transaction ends.
 
     Args:
-        max_queued_jobs: for a tenant without a limit of its own.
+        max_queued_jobs: limit of a tenant without its own quota.
     """
     columns = _columns(spec, tenant, retry_of)
     parameters: dict[str, Any] = {

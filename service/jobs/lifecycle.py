@@ -1,7 +1,7 @@
-"""What callers do to jobs that exist: cancel, pause, resume, try again, delete. Doing it twice is doing it once.
+"""Lifecycle operations on existing jobs: cancel, pause, resume, retry, delete. All are idempotent.
 
-Each change may be tied to the versions that the caller has seen; None accepts any. All of them raise JobNotFound for a job that
-the tenant does not have, PreconditionFailed for one of another version, and Conflict where the job's state does not allow it.
+`versions` are the job versions that the caller accepts (If-Match); None accepts any. All operations raise JobNotFound for a job
+that the tenant does not have, PreconditionFailed for another version, and Conflict if the job's state does not allow it.
 """
 
 from collections.abc import Iterator
@@ -26,16 +26,18 @@ _TRIED_AGAIN = TERMINAL_STATES - {JobState.SUCCEEDED}
 
 
 class PreconditionFailed(Problem):
-    status, type, title = 412, "precondition-failed", "The job has changed"
+    """Job version that the caller did not expect."""
+
+    status, type, title = 412, "precondition-failed", "Precondition failed"
 
 
 def cancel(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
-    """End a waiting job at once; have the worker of a running one stop."""
+    """Cancel a job: a waiting one immediately, a running one through its worker."""
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state in (JobState.CANCELLING, JobState.CANCELLED):
             return job
         if job.state in TERMINAL_STATES:
-            raise Conflict(f"the job has {job.state}; only a job that has not ended can be cancelled")
+            raise Conflict(f"the job has {job.state}; only an unfinished job can be cancelled")
         if not _worker_asked(session, job, EventType.CANCEL_REQUESTED, JobState.CANCELLING):
             endings.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
         repository.reload(session, job)
@@ -43,12 +45,12 @@ def cancel(database: Database, job_id: UUID, *, tenant: str, versions: Versions 
 
 
 def pause(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
-    """Set a waiting job aside; have the worker of a running one stop, whose finished blocks are kept."""
+    """Pause a job: a waiting one immediately, a running one through its worker, with its finished blocks kept."""
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state in (JobState.PAUSING, JobState.PAUSED):
             return job
         if job.state not in sources_of(JobState.PAUSING) + sources_of(JobState.PAUSED):
-            raise Conflict(f"the job is {job.state}; only a job that is queued or running can be paused")
+            raise Conflict(f"the job is {job.state}; only a queued or running job can be paused")
         if not _worker_asked(session, job, EventType.PAUSE_REQUESTED, JobState.PAUSING):
             endings.put_aside(session, job_id)
         repository.reload(session, job)
@@ -56,7 +58,7 @@ def pause(database: Database, job_id: UUID, *, tenant: str, versions: Versions =
 
 
 def _worker_asked(session: Session, job: Job, wish: EventType, target: JobState) -> bool:
-    """Note the wish, and have the worker's next heartbeat bring it; False if no worker holds the job."""
+    """Record a request that the worker receives with its next heartbeat; return False if no worker holds the job."""
     events.append(session, job.id, wish)
     if job.state not in sources_of(target):
         return False
@@ -65,16 +67,16 @@ def _worker_asked(session: Session, job: Job, wish: EventType, target: JobState)
 
 
 def resume(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
-    """Queue a paused job again, at its old place; it goes on after its last finished block.
+    """Requeue a paused job at its old position; it continues after its last finished block.
 
-    Its deadlines stood still while it was paused.
+    Its deadlines are extended by the time that it was paused.
     """
     with _locked(database, job_id, tenant, versions) as (session, job):
         state = JobState(job.state)
         if state in (JobState.QUEUED, JobState.RUNNING):
             return job
         if state == JobState.PAUSING:
-            raise Conflict("its worker is about to stop; resume the job once it is paused")
+            raise Conflict("the job is still pausing; resume it once it is paused")
         if state != JobState.PAUSED:
             raise Conflict(f"the job is {state}; only a paused job can be resumed")
         repository.queue_again(session, job_id)
@@ -86,7 +88,7 @@ def resume(database: Database, job_id: UUID, *, tenant: str, versions: Versions 
 
 @dataclass(frozen=True)
 class Retry:
-    """The job that tries another again, and whether it was made just now."""
+    """Retry of another job, and whether it was created by this call."""
 
     job: Job
     is_new: bool
@@ -95,7 +97,7 @@ class Retry:
 def retry(
     database: Database, settings: Settings, models: ModelSources, job_id: UUID, *, tenant: str, versions: Versions = None
 ) -> Retry:
-    """Make a new job of one that has ended without success; blocks that the old one has finished are used. One job each.
+    """Create a job that retries an unsuccessful one and reuses its finished blocks; at most one retry per job.
 
     Raises also:
         ModelRefused, InvalidInput, QuotaExceeded: as for any new job.
@@ -103,9 +105,9 @@ def retry(
     spec = _admitted_again(database, settings, models, job_id, tenant)
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state == JobState.SUCCEEDED:
-            raise Conflict("the job has succeeded; create a job from its spec to have it once more")
+            raise Conflict("the job has succeeded; create a new job from its spec to repeat it")
         if job.state not in TERMINAL_STATES:
-            raise Conflict(f"the job is {job.state}; only a job that has ended can be tried again")
+            raise Conflict(f"the job is {job.state}; only a job that has ended can be retried")
         known = repository.retry_of(session, job_id)
         if known is not None:
             return Retry(known, is_new=False)
@@ -113,7 +115,7 @@ def retry(
 
 
 def _admitted_again(database: Database, settings: Settings, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:
-    """The spec for a new try, if one is to be made; asked before the job is locked, for the hub may take its time."""
+    """Return the spec, admitted again if a retry is to be created; runs before the job is locked, because the hub may be slow."""
     job = operations.get(database, job_id, tenant=tenant)
     spec = JobSpec.model_validate(job.spec)
     with database.begin() as session:
@@ -122,23 +124,23 @@ def _admitted_again(database: Database, settings: Settings, models: ModelSources
 
 
 def delete(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> None:
-    """Nobody sees the job any more; its artifact is removed within minutes, and its record after it."""
+    """Soft-delete a job; its artifact is garbage-collected within minutes, then its row."""
     with _locked(database, job_id, tenant, versions) as (session, job):
         if job.state not in TERMINAL_STATES:
-            raise Conflict(f"the job is {job.state}; cancel it first, only a job that has ended can be deleted")
+            raise Conflict(f"the job is {job.state}, and only a job that has ended can be deleted; cancel it first")
         user = repository.user_of_artifact(session, job)
         if user is not None:
-            raise Conflict(f"job {user} prunes this job's artifact; delete it once that one has ended, or cancel that one")
+            raise Conflict(f"job {user} prunes this job's artifact; wait until that job has ended, or cancel it")
         repository.mark_deleted(session, job_id)
 
 
 @contextmanager
 def _locked(database: Database, job_id: UUID, tenant: str, versions: Versions) -> Iterator[tuple[Session, Job]]:
-    """The job, which nobody else changes until the transaction ends."""
+    """Yield the job, locked until the transaction ends."""
     with database.begin() as session:
         job = repository.get(session, job_id, tenant=tenant, lock=True)
         if job is None:
             raise JobNotFound(job_id)
         if versions is not None and job.version not in versions:
-            raise PreconditionFailed(f"its version is {job.version}; read the job again and decide anew")
+            raise PreconditionFailed(f"the job has changed, its version is {job.version}; read it again and repeat the request")
         yield session, job

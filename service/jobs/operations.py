@@ -1,4 +1,4 @@
-"""What callers do with jobs, and why it may be refused."""
+"""Operations on jobs, with the errors that they raise."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -26,14 +26,16 @@ log = get_logger(__name__)
 
 
 class JobNotFound(NotFound):
-    """Also what another tenant's job looks like."""
+    """Job that does not exist or belongs to another tenant."""
 
     def __init__(self, job_id: UUID) -> None:
         super().__init__(f"there is no job {job_id}")
 
 
 class QuotaExceeded(Later):
-    status, type, title, retry_after = 429, "quota-exceeded", "Too many jobs are waiting", 60
+    """Full queue of the tenant."""
+
+    status, type, title, retry_after = 429, "quota-exceeded", "Job quota exceeded", 60
 
 
 def create(
@@ -46,12 +48,12 @@ def create(
     keyed: KeyedRequest | None,
     answer: Callable[[Job], Answer],
 ) -> Answer:
-    """Create a job: the row, its first event, its message to the workers and the answer under the caller's key, atomically.
+    """Create a job: its row, first event, outbox message and the response under the idempotency key, atomically.
 
     Raises:
-        ModelRefused, InvalidInput: the model, or the spec with this model, cannot work.
+        ModelRefused, InvalidInput: the model cannot be used, or the spec does not fit it.
         QuotaExceeded: the tenant's queue is full.
-        KeyReused, InFlight: the key belongs to another request, or to one that is being carried out.
+        KeyReused, InFlight: the idempotency key belongs to another request, or to one in progress.
     """
     return once(
         database,
@@ -63,10 +65,10 @@ def create(
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
-    """Insert a job with an admitted spec, in a transaction that is about to end: the tenant's other callers wait for it.
+    """Insert a job with an admitted spec. The transaction should end soon, because the tenant's other callers wait for it.
 
     Raises:
-        ModelNotFound: the earlier job that is to be pruned has lost its artifact meanwhile.
+        ModelNotFound: the artifact of the earlier job to be pruned was removed since the admission.
         InvalidInput: a data set does not exist.
         QuotaExceeded
     """
@@ -84,12 +86,13 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
 
 
 def find(database: Database, job_id: UUID, tenant: str) -> Job | None:
+    """Return the tenant's job, if it exists."""
     with database.begin() as session:
         return repository.get(session, job_id, tenant=tenant)
 
 
 def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
-    """Raises JobNotFound."""
+    """Return the tenant's job. Raises JobNotFound."""
     job = find(database, job_id, tenant)
     if job is None:
         raise JobNotFound(job_id)
@@ -97,7 +100,7 @@ def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
 
 
 def queue_position(database: Database, job: Job) -> int | None:
-    """1 for the job that is claimed next; None for one that does not wait for a worker."""
+    """Return the position in the queue, 1 is claimed next; None for a job that is not queued."""
     if job.state != JobState.QUEUED:
         return None
     with database.begin() as session:
@@ -107,7 +110,7 @@ def queue_position(database: Database, job: Job) -> int | None:
 def list_sorted(
     database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str, cursor: str | None, limit: int
 ) -> Page[Job]:
-    """Raises InvalidInput for a cursor that is none of this order."""
+    """Return one page of the tenant's jobs in this order. Raises InvalidInput: the cursor is invalid for this order."""
     behind = Place.decode(cursor, order) if cursor else None
     with database.begin() as session:
         found = repository.listed(session, wanted, tenant=tenant, order=order, behind=behind, limit=limit + 1)
@@ -116,12 +119,12 @@ def list_sorted(
 
 
 def list_newest(database: Database, wanted: JobFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[Job]:
-    """Raises InvalidInput for a cursor that is none."""
+    """Return one page of the tenant's jobs, newest first. Raises InvalidInput: the cursor is invalid."""
     return list_sorted(database, wanted, JobOrder.NEWEST, tenant=tenant, cursor=cursor, limit=limit)
 
 
 def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attempt]:
-    """All attempts, oldest first. Raises JobNotFound."""
+    """Return all attempts, oldest first. Raises JobNotFound."""
     with database.begin() as session:
         if repository.get(session, job_id, tenant=tenant) is None:
             raise JobNotFound(job_id)
@@ -129,7 +132,7 @@ def attempts(database: Database, job_id: UUID, *, tenant: str) -> Sequence[Attem
 
 
 def layers(database: Database, job_id: UUID, *, tenant: str, after: int, limit: int) -> Page[Layer]:
-    """The matrices pruned so far. Raises JobNotFound."""
+    """Return one page of the matrices pruned so far, in model order. Raises JobNotFound."""
     with database.begin() as session:
         if repository.get(session, job_id, tenant=tenant) is None:
             raise JobNotFound(job_id)

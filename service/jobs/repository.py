@@ -1,4 +1,4 @@
-"""SQL of jobs as the API sees them. What workers write is in `service.attempts`."""
+"""SQL of jobs for the API. The workers' writes are in `service.jobs.attempts`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ _Text = InstrumentedAttribute[str] | str
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list is to hold; what is empty does not limit it."""
+    """Filter of a job list; empty fields do not filter."""
 
     states: Sequence[JobState] = ()
     model: str | None = None
@@ -29,16 +29,16 @@ class JobFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     search: str | None = None
-    """A part of the model's name or of a label as `name=value`, or what the id begins with."""
+    """Substring of the model's name or of a label as `name=value`, or prefix of the id."""
 
 
 def ahead_of_new(session: Session, *, priority: int, device: str) -> int:
-    """How many jobs would be claimed before a new one, by workers that may take either."""
+    """Count the queued jobs that would be claimed before a new one, by workers that may run either."""
     return _ahead(session, device, Job.priority >= priority)
 
 
 def ahead_of(session: Session, job: Job) -> int:
-    """How many queued jobs are claimed before this one, by workers that may take either."""
+    """Count the queued jobs that are claimed before this one, by workers that may run either."""
     is_earlier = tuple_(Job.created_at, Job.id) < (job.created_at, job.id)
     return _ahead(session, job.device, (Job.priority > job.priority) | ((Job.priority == job.priority) & is_earlier))
 
@@ -51,12 +51,12 @@ def _ahead(session: Session, device: str, is_before: ColumnElement[bool]) -> int
 
 
 def now(session: Session) -> datetime:
-    """The database's."""
+    """Return the database's time."""
     return session.execute(select(func.now())).scalar_one()
 
 
 def work_of_model(session: Session, job: Job) -> dict[str, Any] | None:
-    """How much there was to do in the tenant's newest job with the same model, as far as one of the last has found out."""
+    """Return the work of the tenant's newest job with the same model, if one of the last `_LAST` jobs has measured it."""
     last = (
         select(Job.work, Job.created_at)
         .where(Job.tenant == job.tenant, Job.model == job.model)
@@ -70,29 +70,30 @@ def work_of_model(session: Session, job: Job) -> dict[str, Any] | None:
 
 
 def count_queued(session: Session, tenant: str) -> int:
+    """Count the tenant's queued jobs."""
     statement = select(func.count()).where(Job.tenant == tenant, Job.state == JobState.QUEUED, Job.finished_at.is_(None))
     return session.execute(statement).scalar_one()
 
 
 def get(session: Session, job_id: UUID, *, tenant: str, lock: bool = False, share: bool = False) -> Job | None:
-    """The tenant's job. With `lock` or `share` nobody changes it until the transaction ends; many may share it."""
+    """Return the tenant's job; with `lock` or `share`, locked exclusively or shared until the transaction ends."""
     statement = select(Job).where(Job.id == job_id, Job.tenant == tenant, Job.deleted_at.is_(None))
     return session.scalars(statement.with_for_update(read=share) if lock or share else statement).one_or_none()
 
 
 def user_of_artifact(session: Session, job: Job) -> UUID | None:
-    """A job of the same tenant that has not ended and prunes what this one made."""
+    """Return an unfinished job of the same tenant that prunes this job's artifact, if there is one."""
     return session.scalars(select(Job.id).where(uses_artifact(Job, job.id, job.tenant)).limit(1)).one_or_none()
 
 
 def uses_artifact(user: type[Job], job_id: _Uuid, tenant: _Text) -> ColumnElement[bool]:
-    """Whether a job has not ended and prunes what the other job made."""
+    """Build the condition that `user` is unfinished and prunes the artifact of job `job_id`."""
     is_model: ColumnElement[bool] = (user.spec["model"]["source"].as_string() == "job") & (user.model == cast(job_id, String))
     return user.finished_at.is_(None) & (user.tenant == tenant) & is_model
 
 
 def reload(session: Session, job: Job) -> None:
-    """Read the row again, after statements and triggers have changed it."""
+    """Reload the row after statements and triggers have changed it."""
     session.flush()
     session.refresh(job)
 
@@ -100,7 +101,7 @@ def reload(session: Session, job: Job) -> None:
 def listed(
     session: Session, wanted: JobFilter, *, tenant: str, order: JobOrder, behind: Place | None, limit: int
 ) -> Sequence[Job]:
-    """Up to `limit` of the tenant's jobs in this order, from behind the place on."""
+    """Return up to `limit` of the tenant's jobs in this order, after the place."""
     statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None), *_conditions(wanted))
     if behind is not None:
         statement = statement.where(_is_behind(behind))
@@ -127,7 +128,7 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _holds(part: str) -> ColumnElement[bool]:
-    """Letters count alike in both cases, and no character stands for others."""
+    """Build the search condition: case-insensitive, without wildcards."""
     label = func.jsonb_each_text(Job.labels).table_valued("key", "value").alias("label")
     in_label = exists().select_from(label).where((label.c.key + "=" + label.c.value).icontains(part, autoescape=True))
     is_id = cast(Job.id, String).istartswith(part, autoescape=True)
@@ -142,14 +143,14 @@ def _is_behind(place: Place) -> ColumnElement[bool]:
         return is_older
     column = getattr(Job, place.order.column)
     key, end = _key(place.order, column), _key(place.order, literal(place.value, column.type))
-    # the first condition is in the second; alone it tells an index where to begin
+    # the first condition is implied by the second, but lets the database start in an index
     if place.order.is_descending:
         return (key <= end) & ((key < end) | is_older)
     return (key >= end) & ((key > end) | is_older)
 
 
 def _key(order: JobOrder, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """What is compared: names without regard to case, and what has not ended comes last either way."""
+    """Build the sort key: models are case-insensitive, and unfinished jobs come last in both directions."""
     if order.column == "model":
         return func.lower(value)
     if order.column == "finished_at":
@@ -158,14 +159,14 @@ def _key(order: JobOrder, value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def queue_again(session: Session, job_id: UUID) -> None:
-    """A paused job, at its old place. Its deadlines have not come nearer meanwhile."""
+    """Requeue a paused job at its old position, with its deadlines extended by the pause."""
     paused = func.now() - Job.paused_at
     moved = {"queue_deadline_at": Job.queue_deadline_at + paused, "run_deadline_at": Job.run_deadline_at + paused}
     change(session, job_id, JobState.QUEUED, paused_at=None, available_at=func.now(), sent_at=None, **moved)
 
 
 def change(session: Session, job_id: UUID, target: JobState, **values: Any) -> None:
-    """Bring a job into another state that is not final.
+    """Change a job to another state that is not final.
 
     Raises:
         sqlalchemy.exc.NoResultFound: its state does not allow that.
@@ -175,22 +176,23 @@ def change(session: Session, job_id: UUID, target: JobState, **values: Any) -> N
 
 
 def retry_of(session: Session, job_id: UUID) -> Job | None:
-    """The job that tries this one again."""
+    """Return the job that retries this one, if there is one."""
     return session.scalars(select(Job).where(Job.retry_of == job_id, Job.deleted_at.is_(None))).one_or_none()
 
 
 def mark_deleted(session: Session, job_id: UUID) -> None:
-    """Hide the job; what it has left in the store is swept, and then the row goes."""
+    """Soft-delete the job; garbage collection removes its files in the store, then its row."""
     session.execute(
         update(Job).where(Job.id == job_id).values(deleted_at=func.now()), execution_options={"synchronize_session": False}
     )
 
 
 def attempts(session: Session, job_id: UUID) -> Sequence[Attempt]:
+    """Return the job's attempts, oldest first."""
     return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
 
 
 def layers(session: Session, job_id: UUID, *, after: int, limit: int) -> Sequence[Layer]:
-    """Up to `limit` matrices behind position `after`, in the order of the model."""
+    """Return up to `limit` matrices after position `after`, in model order."""
     statement = select(Layer).where(Layer.job_id == job_id, Layer.position > after)
     return session.scalars(statement.order_by(Layer.position).limit(limit)).all()

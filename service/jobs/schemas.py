@@ -1,4 +1,4 @@
-"""Jobs as the API shows them."""
+"""API schemas of jobs."""
 
 from datetime import datetime
 from typing import Any, Final, Self
@@ -12,11 +12,11 @@ from service.database.tables.jobs import Job, Layer
 
 SPEC_EXAMPLES: Final[dict[str, Any]] = {
     "smallest": {
-        "summary": "A hub model, half of its weights, all defaults",
+        "summary": "A hub model at 50 % sparsity, all defaults",
         "value": {"model": {"id": "meta-llama/Llama-3.1-8B"}},
     },
     "offline": {
-        "summary": "A local model and the data sets that need no hub",
+        "summary": "A local model and data sets that need no hub access",
         "value": {
             "model": {"source": "local", "id": "SmolLM2-135M-Instruct"},
             "calibration": {"dataset": "c4-sample", "num_samples": 16, "sequence_length": 512},
@@ -25,7 +25,7 @@ SPEC_EXAMPLES: Final[dict[str, Any]] = {
         },
     },
     "2:4, as in the paper": {
-        "summary": "A preset, and a pattern beside it",
+        "summary": "A preset with another pattern",
         "value": {
             "model": {"id": "meta-llama/Llama-3.1-8B"},
             "recipe": {"preset": "dsnot-paper", "pattern": {"type": "n:m", "n": 2, "m": 4}},
@@ -35,16 +35,16 @@ SPEC_EXAMPLES: Final[dict[str, Any]] = {
 
 
 class ProgressView(BaseModel):
-    """How far the current stage is."""
+    """Progress of the current stage."""
 
     done: int
     total: int
     unit: str = Field(examples=["blocks"])
-    eta_seconds: float | None = Field(None, description="of the stage, not of the job")
+    eta_seconds: float | None = Field(None, description="estimated seconds until the stage ends, not the job")
 
 
 class Links(BaseModel):
-    """Where the rest is."""
+    """Paths of related resources."""
 
     self: str
     cancel: str
@@ -59,6 +59,7 @@ class Links(BaseModel):
 
     @classmethod
     def of(cls, job_id: UUID) -> "Links":
+        """Return the paths of a job."""
         path = f"/v1/jobs/{job_id}"
         parts = ("cancel", "pause", "resume", "retry", "attempts", "events", "layers", "metrics", "artifacts")
         return cls.model_validate({"self": path, **{part: f"{path}/{part}" for part in parts}})
@@ -86,46 +87,45 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class EtaView(BaseModel):
-    """When a job is expected to start and to end, told from what jobs took on the same devices."""
+    """Expected start and end of a job, estimated from past jobs on the same devices."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    starts_at: datetime | None = Field(description="of one that runs: when it did; null where nobody can tell")
-    ends_at: datetime | None = Field(description="with evaluation and publishing; null where nobody can tell")
-    basis_jobs: int = Field(description="how many jobs tell the speed; 0: none, and then not much can be told")
+    starts_at: datetime | None = Field(description="for a running job its actual start; null if unknown")
+    ends_at: datetime | None = Field(description="expected end, including evaluation and publishing; null if unknown")
+    basis_jobs: int = Field(description="number of past jobs behind the estimate; with 0 most values are unknown")
 
 
 class JobView(BaseModel):
-    """A job."""
+    """A pruning job."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: UUID
     state: JobState
-    stage: Stage | None = Field(description="of the current attempt")
+    stage: Stage | None = Field(description="stage of the current attempt")
     progress: ProgressView | None
-    retry_of: UUID | None = Field(None, description="the job that this one tries again")
-    attempt: int = Field(description="how many attempts have begun")
-    spec: dict[str, Any] = Field(description="the body with every default filled in; sent again, it repeats the job")
+    retry_of: UUID | None = Field(None, description="the job that this one retries")
+    attempt: int = Field(description="number of attempts started")
+    spec: dict[str, Any] = Field(description="the body with all defaults filled in; sent again, it repeats the job")
     labels: dict[str, str]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
-    timings: dict[str, float] = Field(description="seconds of each stage, once the job has succeeded")
-    metrics: dict[str, Any] | None = Field(description="what is measured so far")
+    timings: dict[str, float] = Field(description="seconds per stage, once the job has succeeded")
+    metrics: dict[str, Any] | None = Field(description="metrics measured so far")
     error: Failure | None = Field(description="why it failed")
     queue_position: int | None = Field(
-        None, description="while it is queued, of a job that is read alone: 1 is claimed next. The `ETag` does not tell of it"
+        None, description="position while queued, 1 is claimed next; null in lists. Not covered by the `ETag`"
     )
-    eta: EtaView | None = Field(
-        None, description="while it is queued or running, of a job that is read alone. The `ETag` does not tell of it"
-    )
-    artifact_removed_at: datetime | None = Field(None, description="when the artifact had been kept for as long as was set")
+    eta: EtaView | None = Field(None, description="estimate while queued or running; null in lists. Not covered by the `ETag`")
+    artifact_removed_at: datetime | None = Field(None, description="when the artifact was removed at the end of its retention")
     links: Links
 
     @classmethod
     def of(cls, job: Job) -> Self:
+        """Return the view of a job."""
         return cls(
             id=job.id,
             state=JobState(job.state),
@@ -148,14 +148,14 @@ class JobView(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first."""
+    """One page of jobs."""
 
     items: list[JobView]
     next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
 
 
 class AttemptView(BaseModel):
-    """One try at the job."""
+    """One attempt to run a job."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -168,38 +168,40 @@ class AttemptView(BaseModel):
 
 
 class AttemptPage(BaseModel):
-    """All attempts, oldest first."""
+    """All attempts of a job, oldest first."""
 
     items: list[AttemptView]
     next_cursor: None = None
 
     @classmethod
     def of(cls, attempts: list[Attempt]) -> Self:
+        """Return the page of these attempts."""
         return cls(items=[AttemptView.model_validate(attempt) for attempt in attempts])
 
 
 class LayerView(BaseModel):
-    """What pruning did to one matrix."""
+    """Pruning result of one matrix."""
 
     position: int
     name: str = Field(examples=["model.layers.0.self_attn.q_proj"])
     block: int
     shape: tuple[int, int] = Field(description="outputs, inputs")
     sparsity: float
-    error_start: float = Field(description="of the warm start: ‖(W − W')X‖² / ‖WX‖²")
-    error_mask: float | None = Field(None, description="of the final mask, before kept weights are updated")
-    error: float = Field(description="of the result")
+    error_start: float = Field(description="relative error of the warm start: ‖(W − W')X‖² / ‖WX‖²")
+    error_mask: float | None = Field(None, description="error of the final mask, before kept weights are updated")
+    error: float = Field(description="error of the result")
     swaps: int
     stops: dict[str, int] | None = Field(
         None,
-        description="how many rows the refinement left for which reason",
+        description="number of rows by the reason why their refinement stopped",
         examples=[{"threshold": 3, "no_pair": 0, "sign_change": 61}],
     )
-    tokens: int | None = Field(None, description="that the inputs were measured on")
+    tokens: int | None = Field(None, description="tokens behind the input statistics")
     seconds: float
 
     @classmethod
     def of(cls, layer: Layer) -> Self:
+        """Return the view of a matrix."""
         return cls(
             position=layer.position,
             name=layer.name,
@@ -217,7 +219,7 @@ class LayerView(BaseModel):
 
 
 class LayerPage(BaseModel):
-    """Matrices in the order of the model."""
+    """One page of matrices, in model order."""
 
     items: list[LayerView]
     next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

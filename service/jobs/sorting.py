@@ -1,4 +1,4 @@
-"""The orders in which jobs are listed, and where a page of each ended."""
+"""Sort orders of job lists, with keyset pagination and opaque cursors."""
 
 import base64
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from service.kit.pagination import Cursor, refused
 
 _SmallInteger = Annotated[int, Interval(ge=-(2**15), lt=2**15)]
 MAX_CURSOR: Final = 2048
-"""Of a cursor: it holds the model's name, in whatever letters."""
+"""Maximum length of a cursor, which may contain a model name in any script."""
 _Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
 class JobOrder(StrEnum):
-    """By which column, and with a minus downwards. Jobs that are alike in it come newest first."""
+    """Sort key; prefix `-` for descending. Ties are sorted newest first."""
 
     NEWEST = "-created_at"
     OLDEST = "created_at"
@@ -36,10 +36,12 @@ class JobOrder(StrEnum):
 
     @property
     def column(self) -> str:
+        """Column to sort by."""
         return self.value.removeprefix("-")
 
     @property
     def is_descending(self) -> bool:
+        """Whether the order is descending."""
         return self.value.startswith("-")
 
 
@@ -54,7 +56,7 @@ _PLACES: Final[Mapping[str, TypeAdapter[Any]]] = {
 
 @dataclass(frozen=True)
 class Place:
-    """The job that a page ended with: what it is ordered by, and what tells it from those that are alike in that."""
+    """Keyset position of a page's last job: its sort value, and creation time and id as tie-breakers."""
 
     order: JobOrder
     value: Any
@@ -63,10 +65,11 @@ class Place:
 
     @classmethod
     def of(cls, job: Job, order: JobOrder) -> "Place":
+        """Return the position of a job."""
         return cls(order, getattr(job, order.column), job.created_at, job.id)
 
     def encode(self) -> str:
-        """Of the newest first as of all other lists."""
+        """Encode as an opaque cursor; newest first uses the common `Cursor` format."""
         if self.order == JobOrder.NEWEST:
             return Cursor(self.created_at, self.id).encode()
         written = _PLACES[self.order.column].dump_json((self.order, self.value, self.created_at, self.id))
@@ -74,7 +77,7 @@ class Place:
 
     @classmethod
     def decode(cls, text: str, order: JobOrder) -> "Place":
-        """Raises InvalidInput if we have not made it for this order."""
+        """Decode a cursor. Raises InvalidInput: the cursor is invalid or belongs to another order."""
         if order == JobOrder.NEWEST:
             cursor = Cursor.decode(text)
             return cls(order, cursor.created_at, cursor.created_at, cursor.id)

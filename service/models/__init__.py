@@ -1,0 +1,1 @@
+"""Models as job inputs: sources, checkpoint headers, inspection."""

@@ -1,4 +1,4 @@
-"""What an earlier job made, as the model of another one."""
+"""Artifacts of earlier jobs as the model of a new job."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -14,7 +14,7 @@ class ArtifactFiles:
     """The files that a job's manifest lists."""
 
     def __init__(self, store: ArtifactStore, prefix: str) -> None:
-        """Raises ModelNotFound; StoreUnavailable."""
+        """Read the manifest under `prefix`. Raises ModelNotFound; StoreUnavailable."""
         self._store, self._prefix = store, prefix
         try:
             self.sizes: Mapping[str, int] = {file.path: file.bytes for file in manifest_at(store, prefix).files}
@@ -22,7 +22,7 @@ class ArtifactFiles:
             raise _gone() from None
 
     def read(self, name: str, start: int, end: int) -> bytes:
-        """Raises ModelNotFound: the file has gone; StoreUnavailable."""
+        """Read bytes `start` to `end` of a file. Raises ModelNotFound: the file is gone; StoreUnavailable."""
         try:
             return self._store.read_range(f"{self._prefix}/{name}", start, min(end, self.sizes[name]))
         except FileNotFoundError:
@@ -34,7 +34,7 @@ def _gone() -> ModelNotFound:
 
 
 def usable(job: Job | None, job_id: UUID) -> Job:
-    """The job, if it has an artifact that can be used. Raises ModelNotFound."""
+    """Return the job if it has a usable artifact with dense weights. Raises ModelNotFound."""
     if job is None:
         raise ModelNotFound(f"there is no job {job_id}")
     if job.state != JobState.SUCCEEDED or job.artifact_prefix is None:
@@ -45,15 +45,15 @@ def usable(job: Job | None, job_id: UUID) -> Job:
     if "dense" not in formats:
         has = " and ".join(formats)
         raise ModelNotFound(
-            f"job {job_id} has published its weights as {has} only, and jobs begin with dense ones; "
+            f"job {job_id} has published only {has} weights, but a job needs dense weights as its input; "
             "repeat it with `dense` among its output.formats"
         )
     return job
 
 
 def pinned(model: ModelSpec, job: Job) -> ModelSpec:
-    """The model with the fence of the artifact it is. Raises ModelNotFound: another one was meant."""
+    """Return the model with the artifact's fence as revision. Raises ModelNotFound: `model` names another revision."""
     fence = str(job.artifact_prefix).rpartition("/")[2]
     if model.revision not in (None, fence):
-        raise ModelNotFound(f"job {job.id} has no artifact {model.revision}; leave the revision out", "revision")
+        raise ModelNotFound(f"job {job.id} has no artifact {model.revision}; omit the revision", "revision")
     return model.model_copy(update={"revision": fence})

@@ -1,6 +1,6 @@
-"""A checkpoint as its config and the headers of its safetensors files describe it: names, types and shapes, no weights.
+"""Checkpoint metadata: the config and the safetensors headers with names, dtypes and shapes, without weights.
 
-Whatever its source (hub, model root, an earlier job), this is what admission, inspection and plans are made from.
+Input of admission, inspection and plans for every model source (hub, model root, earlier job).
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ class TensorHeader:
     """One tensor of a safetensors file."""
 
     dtype: str
-    """As safetensors writes it: `F32`, `BF16`, …"""
+    """The dtype in safetensors notation: `F32`, `BF16`, …"""
     shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class CheckpointHeaders:
-    """What can be known of a checkpoint without its weights."""
+    """Config and tensor headers of a checkpoint."""
 
     config: dict[str, Any]
     tensors: Mapping[str, TensorHeader]
     shards: Mapping[str, int]
-    """The safetensors files, and the bytes of each."""
+    """Safetensors file name → size in bytes."""
     revision: str | None
-    """hub: the commit; an earlier job: the fence of its artifact; a folder: None."""
+    """hub: the commit; earlier job: the fence of its artifact; local folder: None."""

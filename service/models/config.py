@@ -1,4 +1,4 @@
-"""A model's config.json, read with care: what it says of the model's size, and whether it wants code of its own."""
+"""Defensive parsing of a model's config.json: sizes, and whether the model needs custom code."""
 
 import json
 from typing import Any, Final
@@ -10,11 +10,11 @@ _INNER: Final = ("text_config", "llm_config", "language_config")
 
 
 class UnreadableConfig(ValueError):
-    """The config is no JSON object of a sane size."""
+    """Config that is too large or not a JSON object."""
 
 
 def parse_config(content: bytes) -> dict[str, Any]:
-    """Raises UnreadableConfig."""
+    """Parse the content of config.json. Raises UnreadableConfig."""
     if len(content) > MAX_CONFIG_BYTES:
         raise UnreadableConfig("config.json is larger than 1 MiB")
     try:
@@ -27,9 +27,9 @@ def parse_config(content: bytes) -> dict[str, Any]:
 
 
 def wants_code(config: dict[str, Any]) -> bool:
-    """Does it name classes of the model's own, anywhere in it?"""
+    """Check whether the config has an `auto_map`, that is custom model classes, at any depth."""
     waiting: list[Any] = [config]
-    while waiting:  # a loop, for nesting has no limit here
+    while waiting:  # a loop instead of recursion, because the nesting depth is unlimited
         value = waiting.pop()
         if isinstance(value, dict):
             if "auto_map" in value:
@@ -41,22 +41,22 @@ def wants_code(config: dict[str, Any]) -> bool:
 
 
 def max_sequence_length(config: dict[str, Any]) -> int | None:
-    """The longest input, if the config says so."""
+    """Return the maximum sequence length in tokens, if the config states it."""
     return next(iter(sizes_of(config, _LENGTHS).values()), None)
 
 
 def widths(config: dict[str, Any]) -> dict[str, int]:
-    """How many inputs the matrices have, by the names that the config gives."""
+    """Return the input widths of the matrices by config key."""
     return sizes_of(config, _WIDTHS)
 
 
 def sizes_of(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
-    """Those of the text model where the model is a composed one."""
+    """Return the positive integers under these keys; in a multimodal config, those of the text model."""
     text: dict[str, Any] = next((config[name] for name in _INNER if isinstance(config.get(name), dict)), {})
     known = {name: text.get(name, config.get(name)) for name in names}
     return {name: size for name, size in known.items() if isinstance(size, int) and not isinstance(size, bool) and size > 0}
 
 
 def texts(value: Any) -> list[str]:
-    """The texts in a list; none of anything else."""
+    """Return the strings in a list; an empty list for any other value."""
     return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []

@@ -16,13 +16,14 @@ _LOOKED_AT: Final = 1000
 
 
 class FolderFiles:
-    """The files of a folder. Links that lead out of it do not exist."""
+    """The files of a folder; symbolic links to targets outside it are ignored."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
+        """File name → size in bytes. Raises ModelUnsafe."""
         try:
             found = {path.name: path.stat().st_size for path in self._folder.iterdir() if self._is_file(path)}
         except OSError:
@@ -36,6 +37,7 @@ class FolderFiles:
             return False
 
     def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes `start` to `end` of a file. Raises ModelUnsafe."""
         try:
             with (self._folder / name).open("rb") as file:
                 file.seek(start)
@@ -45,9 +47,9 @@ class FolderFiles:
 
 
 def local_models(settings: Settings, *, limit: int) -> list[str]:
-    """The ids of local models: folders below the model root with a config.json, as far as jobs can name them.
+    """Return up to `limit` ids of local models: folders below the model root with a config.json whose ids are valid.
 
-    At most `limit`, and no more than `_LOOKED_AT` entries are looked at, however many there are.
+    At most `_LOOKED_AT` directory entries are examined.
     """
     found: list[str] = []
     waiting, looked_at = deque([""]), 0
@@ -66,7 +68,7 @@ def local_models(settings: Settings, *, limit: int) -> list[str]:
 
 
 def _names(folder: Path, most: int) -> list[str]:
-    """Of what lies in a folder; nothing where it cannot be read."""
+    """Return up to `most` names of a folder's entries; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in islice(entries, most)]
@@ -75,7 +77,7 @@ def _names(folder: Path, most: int) -> list[str]:
 
 
 def _is_model_s_name(settings: Settings, model_id: str) -> bool:
-    """Whether a job can name this folder, and it lies below the model root."""
+    """Check whether this is a valid model id of a folder below the model root."""
     try:
         ModelSpec(source="local", id=model_id)
         settings.local_model(model_id)
@@ -85,8 +87,8 @@ def _is_model_s_name(settings: Settings, model_id: str) -> bool:
 
 
 def folder_files(settings: Settings, model_id: str) -> FolderFiles:
-    """Raises ModelNotFound."""
+    """Return the files of a local model. Raises ModelNotFound."""
     try:
         return FolderFiles(settings.local_model(model_id))
-    except (ValueError, OSError, RuntimeError):  # a link that leads out is no model, and nobody is told where it leads
+    except (ValueError, OSError, RuntimeError):  # also a link out of the model root: its target must not be disclosed
         raise ModelNotFound(f"there is no local model {model_id}") from None

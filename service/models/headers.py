@@ -1,4 +1,4 @@
-"""Config and safetensors headers of a checkpoint, local or remote; its weights are never read."""
+"""Reading of a checkpoint's config and safetensors headers, local or remote; weights are never read."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _SINGLE: Final = "model.safetensors"
 _MAX_INDEX_BYTES: Final = 32 << 20
 _MAX_HEADER_BYTES: Final = 32 << 20
 _FIRST: Final = 64 << 10
-"""Bytes of a shard that are read at once: most headers fit."""
+"""Bytes of a shard's first read: most headers fit."""
 _AT_ONCE: Final = 8
 
 
@@ -25,17 +25,17 @@ class Files(Protocol):
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Every file's name and bytes."""
+        """File name → size in bytes."""
 
     def read(self, name: str, start: int, end: int) -> bytes:
-        """Bytes `start` to `end` of a file, or fewer if it ends before."""
+        """Read bytes `start` to `end` of a file, or fewer if it ends before."""
 
 
 def read_config(files: Files) -> dict[str, Any]:
-    """The config of a checkpoint that needs no code of its own.
+    """Return the config of a checkpoint that needs no custom code.
 
     Raises:
-        ModelUnsafe: there is none, it is none, or it wants code.
+        ModelUnsafe: the config is missing, invalid or needs custom code, or there are no safetensors files.
     """
     if CONFIG not in files.sizes:
         raise ModelUnsafe("the model has no config.json")
@@ -44,17 +44,17 @@ def read_config(files: Files) -> dict[str, Any]:
     except UnreadableConfig as error:
         raise ModelUnsafe(str(error)) from None
     if wants_code(config):
-        raise ModelUnsafe("config.json has an auto_map: the model brings its own code, which is never run here")
+        raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
     if not any(name.endswith(".safetensors") for name in files.sizes):
-        raise ModelUnsafe("the model has no safetensors files, and other formats are not read")
+        raise ModelUnsafe("the model has no safetensors files; other formats are not supported")
     return config
 
 
 def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
-    """What can be known of a checkpoint without its weights.
+    """Return the config and the tensor headers of all shards.
 
     Raises:
-        ModelUnsafe: as `read_config`; an index or a header that cannot be right.
+        ModelUnsafe: as `read_config`; an index or a header is invalid.
     """
     config = read_config(files)
     shards = _shards(files)
@@ -77,7 +77,7 @@ def _shards(files: Files) -> list[str]:
     weight_map = index.get("weight_map")
     shards = list(dict.fromkeys(weight_map.values())) if isinstance(weight_map, dict) else []
     if not shards or not all(isinstance(shard, str) and shard in files.sizes for shard in shards):
-        raise ModelUnsafe(f"{_INDEX} names no files, or some that the model does not have")
+        raise ModelUnsafe(f"{_INDEX} lists no files, or files that the model does not have")
     return shards
 
 
@@ -97,7 +97,7 @@ def _json_object(content: bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
-        raise ModelUnsafe(f"{name} has a part that should be JSON and is not") from None
+        raise ModelUnsafe(f"{name} is not valid JSON") from None
     if not isinstance(value, dict):
-        raise ModelUnsafe(f"{name} has a part that should be a JSON object and is not")
+        raise ModelUnsafe(f"{name} is not a JSON object")
     return value

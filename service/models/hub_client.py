@@ -1,4 +1,4 @@
-"""The Hugging Face Hub as the service asks it: briefly, and not again at once when it is away."""
+"""Client of the Hugging Face Hub for the service: short timeouts, and a circuit breaker after a failure."""
 
 import re
 import threading
@@ -25,12 +25,12 @@ Answer = TypeVar("Answer")
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REST_SECONDS: Final = 30.0
-"""How long the hub is not asked after it was away."""
+"""Pause after a failed request, during which the hub is not called."""
 _THREADS: Final = 8
 
 
 class Hub:
-    """Asks in threads of its own, so that no request waits longer than it is told to, whatever hangs."""
+    """Hub client with its own thread pool, so that a hanging connection never exceeds a request's timeout."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -39,20 +39,21 @@ class Hub:
         self._away_until = 0.0
 
     def close(self) -> None:
+        """Shut down the thread pool without waiting."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def check_allowed(self, model_id: str) -> None:
-        """Raises ModelNotAllowed."""
+        """Check the model id against the operator's allowlist. Raises ModelNotAllowed."""
         allowed = self._settings.hub_allow
         if allowed and not any(fnmatchcase(model_id, pattern) for pattern in allowed):
             raise ModelNotAllowed(f"hub models are limited to {', '.join(allowed)}")
 
     def repository(self, model: ModelSpec, tenant: str, seconds: float) -> "Repository":
-        """The model's repository at one commit.
+        """Return the model's repository at one commit.
 
         Raises:
-            ModelRefused: it does not exist, or may not be read; `model.token` is unknown.
-            HubUnavailable: no answer in time, or none now.
+            ModelRefused: the model does not exist or may not be read; `model.token` is unknown.
+            HubUnavailable: the request timed out, or the hub is not called now.
         """
         self.check_allowed(model.id)
         try:
@@ -64,20 +65,20 @@ class Hub:
         return Repository(self, model, token, str(info.sha), sizes, _license(info), seconds)
 
     def range(self, repository: "Repository", name: str, start: int, end: int) -> bytes:
-        """Part of a file. Raises as `repository`."""
+        """Read bytes `start` to `end` of a file. Raises as `repository`."""
         return self._ask(repository.model, repository.seconds, lambda: _range(repository, name, start, end))
 
     def _ask(self, model: ModelSpec, seconds: float, question: Callable[[], Answer]) -> Answer:
         if not self._settings.hub_from_service:
-            raise HubUnavailable("this service does not ask the hub itself; its workers do")
+            raise HubUnavailable("this service does not contact the hub; only its workers do")
         if time.monotonic() < self._away_until or not self._idle.acquire(blocking=False):
-            raise HubUnavailable("the hub did not answer a moment ago; try again shortly", retry_after=int(_REST_SECONDS))
+            raise HubUnavailable("the model hub did not answer recently; try again shortly", retry_after=int(_REST_SECONDS))
         asked: Future[Answer] = self._threads.submit(self._asked, question)
         try:
             return asked.result(seconds)
         except FutureTimeout:
             raise self._away(model, "no answer in time") from None
-        except Exception as error:  # the client's own, its HTTP library's, and OSError
+        except Exception as error:  # of the client, of its HTTP library, or OSError
             refusal = refusal_of(error, model.id, model.revision)
             if refusal.code is FailureCode.INTERNAL:
                 raise self._away(model, type(error).__name__) from None
@@ -97,7 +98,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Repository:
-    """A model on the hub at one commit: its files, of which ranges can be read."""
+    """A hub model at one commit, with range reads of its files."""
 
     hub: Hub
     model: ModelSpec
@@ -111,6 +112,7 @@ class Repository:
         return f"Repository({self.model.id}@{self.commit})"  # no token in any log
 
     def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes `start` to `end` of a file. Raises as `Hub.repository`."""
         return self.hub.range(self, name, start, end)
 
 
@@ -121,7 +123,7 @@ def _info(model: ModelSpec, token: str | None, seconds: float) -> "ModelInfo":
 
 
 def _range(repository: Repository, name: str, start: int, end: int) -> bytes:
-    """Stops reading at `end`, also where the server sends the whole file."""
+    """Read a byte range; stop at `end` even if the server sends the whole file."""
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 

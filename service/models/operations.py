@@ -1,4 +1,4 @@
-"""Looking at a model before a job is made of it."""
+"""Inspection of a model before a job is created."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,13 +15,13 @@ _HUB_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found of a model at one state."""
+    """Result of inspecting a model at one revision."""
 
     model: ModelSpec
     outline: ModelOutline
     license: str | None
     why_not: str | None
-    """Why it cannot be pruned."""
+    """Reason why the model cannot be pruned; None if it can."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -29,19 +29,19 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
     """Read the model's config and headers.
 
     Raises:
-        ModelRefused: it does not exist, may not be read, or is unsafe to read.
-        HubUnavailable, StoreUnavailable: that cannot be told now.
+        ModelRefused: the model does not exist, may not be read, or is unsafe to read.
+        HubUnavailable, StoreUnavailable: the model cannot be read at the moment.
     """
     if model.source == "local" and not models.has_folders:
-        raise ModelNotFound("local models lie on the workers only, where this service cannot look at them")
+        raise ModelNotFound("local models are on the workers only, where this service cannot read them")
     found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
     described = outline(found.headers())
     return Inspection(found.model, described, found.license, reason_against(described), warnings_of(described))
 
 
 def warnings_of(model: ModelOutline) -> list[str]:
-    """What to know of it before relying on a result."""
+    """Return warnings about the model: low coverage."""
     if not model.blocks or model.coverage >= FULL_COVERAGE:
         return []
     share = f"Only {model.coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned"
-    return [f"{share}, so the model as a whole will be less sparse than it is asked for."]
+    return [f"{share}, so the model as a whole will be less sparse than requested."]

@@ -1,8 +1,8 @@
-"""What a checkpoint is, told from its config and the names and shapes of its tensors: no weights, and no model built.
+"""Structure of a checkpoint, derived from its config and tensor names and shapes, without weights or a built model.
 
-The engine builds the model to know it and has the last word; a test holds the two against each other on every family it knows.
+The engine, which builds the model, has the final say; a test compares the two on every supported family.
 
-Words:   block     one decoder layer: what stands below a number in the outermost numbered list that holds most weights
+Words:   block     one decoder layer: the tensors under one index of the outermost numbered list that has most weights
          matrix    a weight that a block multiplies its tokens by; routers, norms, embeddings, convolutions are none
          coverage  weights of matrices / parameters of blocks, 0 to 1
 """
@@ -25,7 +25,7 @@ _FLOATS: Final = {
     "F8_E4M3": ("float8_e4m3fn", 1),
     "F8_E5M2": ("float8_e5m2", 1),
 }
-"""Types of parameters: the name and the bytes of each."""
+"""Safetensors dtype of parameters → torch name and bytes."""
 _NUMBERED: Final = re.compile(r"^(?:(.*?)\.)?(\d+)\.(.+)$")
 _BESIDE: Final = re.compile("vision|visual|image|audio|video|embed")
 _UNUSED: Final = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
@@ -33,49 +33,50 @@ _BUFFER: Final = re.compile(
     r"(^|\.)(inv_freq|masked_bias|attn\.bias|attention\.bias|num_batches_tracked|global_(mean|invstd)|layer_scalar|slope_rate"
     r"|(query|key|diagonal)_decay|e_score_correction_bias|expert_bias|balancing_biases|act_fn\.(beta|eps))$"
 )
-"""What families save beside their parameters, and load as buffers."""
+"""Tensors that checkpoints contain and models load as buffers, not parameters."""
 _NO_MATRIX: Final = re.compile(
     r"(^|\.)(gate|router|shared_expert_gate)\.|(norm|embed|conv|relative_attention_bias)[^.]*\.weight$|(^|\.)\w*adapter_list\."
     r"|_(bias|scale|scales|blocks)$|\.bias$"
 )
 _PLACE: Final = re.compile(r"(^|\.)\d+(?=\.)")
-"""A number within a name, such as an expert's."""
+"""An index within a name, such as an expert's."""
 _EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_linear\.weight$")
 
 
 @dataclass(frozen=True)
 class MatrixOutline:
-    """A matrix of a block, or so many alike in one tensor: the experts of a mixture."""
+    """A matrix of a block, or a stack of `copies` equal ones in one tensor: the experts of a mixture."""
 
     name: str
-    """Within its block."""
+    """Name within its block."""
     rows: int
-    """Outputs."""
+    """Number of outputs."""
     columns: int
-    """Inputs; of an expert in a stack the larger side, as names and shapes do not tell which it is."""
+    """Number of inputs; for stacked experts the larger side, because names and shapes do not determine it."""
     copies: int
     is_expert: bool
 
     @property
     def weights(self) -> int:
+        """Number of weights of all copies."""
         return self.rows * self.columns * self.copies
 
 
 @dataclass(frozen=True)
 class MatrixKind:
-    """Matrices of one shape and one name within their blocks, where a star stands for any number, such as an expert's."""
+    """Matrices with one shape and one name pattern within their blocks; `*` stands for any index, such as an expert's."""
 
     name: str
     rows: int
-    """As in `MatrixOutline`."""
+    """Number of outputs, as in `MatrixOutline`."""
     columns: int
     count: int
-    """In all blocks."""
+    """Number of matrices in all blocks."""
 
 
 @dataclass(frozen=True)
 class ModelOutline:
-    """Sizes in numbers of weights, unless they say bytes."""
+    """Structure of a checkpoint; sizes are numbers of weights unless named bytes."""
 
     model_type: str | None
     architecture: str | None
@@ -84,33 +85,34 @@ class ModelOutline:
     prunable_parameters: int
     blocks: int
     matrices: int
-    """In all blocks."""
+    """Number of matrices in all blocks."""
     largest_block: int
-    """Parameters of it."""
+    """Parameters of the largest block."""
     widest_input: int
-    """Of any matrix."""
+    """Maximum number of inputs of any matrix."""
     matrix_rows: int
-    """Outputs of all matrices of the largest block together."""
+    """Sum of the outputs of all matrices of the largest block."""
     largest_matrices: tuple[MatrixOutline, ...]
-    """Of the largest block."""
+    """Matrices of the largest block."""
     matrix_kinds: tuple[MatrixKind, ...]
-    """As they come in the blocks."""
+    """Kinds of matrices in the order of the blocks."""
     hidden_size: int | None
     vocab_size: int | None
     max_sequence_length: int | None
     dtype: str
-    """Of most of its weights: `bfloat16`, …"""
+    """Torch dtype of most weights: `bfloat16`, …"""
     bytes_per_parameter: int
     weight_bytes: int
-    """Of the safetensors files."""
+    """Total size of the safetensors files in bytes."""
 
     @property
     def coverage(self) -> float:
+        """Prunable share of the blocks' parameters, 0 to 1."""
         return self.prunable_parameters / self.block_parameters if self.block_parameters else 0.0
 
 
 def outline(headers: CheckpointHeaders) -> ModelOutline:
-    """What the checkpoint is, as far as names and shapes tell."""
+    """Derive the structure of a checkpoint from its config, names and shapes."""
     config, tensors = headers.config, {name: t for name, t in headers.tensors.items() if _counts(name, t)}
     blocks = _blocks(tensors, sizes_of(config, ("num_hidden_layers", "n_layer", "n_layers", "num_layers")))
     counts = {number: sum(prod(t.shape) for t in block.values()) for number, block in blocks.items()}
@@ -142,12 +144,12 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
 
 
 def _counts(name: str, tensor: TensorHeader) -> bool:
-    """Whether it is a parameter, and not a buffer that a family once saved beside them."""
+    """Check whether the tensor is a parameter and not a saved buffer."""
     return tensor.dtype in _FLOATS and not _BUFFER.search(name)
 
 
 def _blocks(tensors: Mapping[str, TensorHeader], known: Mapping[str, int]) -> dict[int, dict[str, TensorHeader]]:
-    """The tensors of every block by their names within it; layers beyond those that the config counts are never run."""
+    """Return the tensors of each block by name within it, without the layers beyond the config's count, which never run."""
     lists: defaultdict[str, defaultdict[int, dict[str, TensorHeader]]] = defaultdict(lambda: defaultdict(dict))
     for name, tensor in tensors.items():
         found = _NUMBERED.match(name)
@@ -168,7 +170,7 @@ def _is_matrix(name: str, tensor: TensorHeader) -> bool:
 
 
 def _matrix(name: str, tensor: TensorHeader) -> MatrixOutline:
-    """A stack holds matrices as wide as they may be."""
+    """Describe a matrix; for a stack the larger side counts as the inputs."""
     is_expert = bool(_EXPERTS.search(name))
     if len(tensor.shape) == 2:
         return MatrixOutline(name, *tensor.shape, copies=1, is_expert=is_expert)

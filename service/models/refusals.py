@@ -1,4 +1,4 @@
-"""Models that cannot be used, as callers are told. The types are the failure codes that a worker would report."""
+"""HTTP problems for models that cannot be used. Their types are the failure codes that a worker would report."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from service.errors import Problem, Unavailable
 
 
 class ModelRefused(Problem):
-    """`field` is the part of the job's `model` that has to change."""
+    """Base of model errors; `field` is the field of the job's `model` to change."""
 
     status, title = 422, "The model cannot be used"
 
@@ -16,29 +16,39 @@ class ModelRefused(Problem):
 
 
 class ModelNotFound(ModelRefused):
+    """Model, revision or artifact that does not exist."""
+
     type = FailureCode.MODEL_NOT_FOUND
 
 
 class ModelAccessDenied(ModelRefused):
+    """Hub model that the token may not read, or an unknown token."""
+
     type = FailureCode.MODEL_ACCESS_DENIED
 
 
 class ModelUnsafe(ModelRefused):
+    """Model that needs custom code, or has invalid or unsupported files."""
+
     type = FailureCode.MODEL_UNSAFE
 
 
 class ModelUnsupported(ModelRefused):
+    """Architecture that the engine cannot prune."""
+
     type = FailureCode.ARCHITECTURE_UNSUPPORTED
 
 
 class ModelNotAllowed(ModelRefused):
+    """Hub model outside the operator's allowlist."""
+
     type = "model-not-allowed"
 
 
 class HubUnavailable(Unavailable):
-    """The hub, or the way to it, is down; jobs are accepted all the same."""
+    """Hub that is unreachable or timed out; jobs are accepted nevertheless."""
 
-    type, title = "hub-unavailable", "The model hub does not answer"
+    type, title = "hub-unavailable", "Model hub unavailable"
 
 
 BY_CODE: Final[dict[FailureCode, type[ModelRefused]]] = {

@@ -1,4 +1,4 @@
-"""Models as the API shows them."""
+"""API schemas of model inspection."""
 
 from typing import Final, Self
 
@@ -11,18 +11,18 @@ _MOST_KINDS: Final = 200
 
 
 class MatrixKindView(BaseModel):
-    """Matrices that are alike and can be pruned."""
+    """Prunable matrices with the same name pattern and shape."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    name: str = Field(description="within its block; `*` stands for any number, such as an expert's")
-    rows: int = Field(description="outputs")
-    columns: int = Field(description="inputs; of experts in one tensor the larger side")
-    count: int = Field(description="in all blocks")
+    name: str = Field(description="name within the block; `*` stands for any index, such as an expert's")
+    rows: int = Field(description="number of outputs")
+    columns: int = Field(description="number of inputs; for experts stacked in one tensor the larger side")
+    count: int = Field(description="number of such matrices in all blocks")
 
 
 class InspectionView(BaseModel):
-    """What can be known of a model without its weights."""
+    """Structure of a model, read from its config and safetensors headers without its weights."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,14 +55,14 @@ class InspectionView(BaseModel):
     why_not: str | None
     model_type: str | None
     architecture: str | None
-    dtype: str = Field(description="of most of its weights")
+    dtype: str = Field(description="dtype of most weights")
     parameters: int
-    block_parameters: int = Field(description="of the decoder's blocks")
-    prunable_parameters: int = Field(description="in matrices that can be pruned")
-    prunable_share: float = Field(description="of all parameters")
-    coverage: float = Field(description="prunable share of the blocks' parameters; below 0.95 a job says so")
+    block_parameters: int = Field(description="parameters of the decoder blocks")
+    prunable_parameters: int = Field(description="parameters in matrices that can be pruned")
+    prunable_share: float = Field(description="prunable share of all parameters, 0 to 1")
+    coverage: float = Field(description="prunable share of the blocks' parameters, 0 to 1; below 0.95 there is a warning")
     blocks: int
-    matrices: list[MatrixKindView] = Field(description=f"the kinds of those that can be pruned; {_MOST_KINDS} at the most")
+    matrices: list[MatrixKindView] = Field(description=f"kinds of prunable matrices, at most {_MOST_KINDS}")
     weight_bytes: int
     hidden_size: int | None
     vocab_size: int | None
@@ -72,6 +72,7 @@ class InspectionView(BaseModel):
 
     @classmethod
     def of(cls, found: Inspection) -> Self:
+        """Return the view of an inspection."""
         outline = found.outline
         return cls(
             model=found.model,

@@ -1,4 +1,4 @@
-"""The three places a job's model may come from, as one: what can be known of a model there, and which state of it is meant."""
+"""One interface to the three model sources (hub, model root, earlier job): metadata and pinned revision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,46 +16,47 @@ from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 
 FindJob = Callable[[UUID, str], Job | None]
-"""The job with this id, if it is this tenant's."""
+"""Lookup of a job by id and tenant."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A model whose files can be read, and the state of it that is meant."""
+    """A model with its revision pinned and its readable files."""
 
     model: ModelSpec
     files: Files
     license: str | None = None
 
     def headers(self) -> CheckpointHeaders:
-        """Raises ModelUnsafe, HubUnavailable, ModelNotFound, StoreUnavailable."""
+        """Read config and tensor headers. Raises ModelUnsafe, HubUnavailable, ModelNotFound, StoreUnavailable."""
         return read_headers(self.files, self.model.revision)
 
 
 class ModelSources:
-    """Finds models for the service, which never fetches their weights."""
+    """Model lookup for the service, which never downloads weights."""
 
     def __init__(self, settings: Settings, store: ArtifactStore, find_job: FindJob) -> None:
         self._settings, self._store, self._find_job = settings, store, find_job
         self._hub = Hub(settings)
 
     def close(self) -> None:
+        """Close the hub client."""
         self._hub.close()
 
     @property
     def has_folders(self) -> bool:
-        """Whether local models can be seen from here, and not from the workers only."""
+        """Whether this process can read local models, which may exist on the workers only."""
         return self._settings.model_root.is_dir()
 
     def find(self, model: ModelSpec, *, tenant: str, seconds: float) -> Found:
-        """The model with its revision pinned.
+        """Return the model with its revision pinned.
 
         Args:
-            seconds: how long each answer of the hub may take.
+            seconds: timeout of each request to the hub.
 
         Raises:
-            ModelRefused: it does not exist, or this tenant may not use it.
-            HubUnavailable, StoreUnavailable: that cannot be told now.
+            ModelRefused: the model does not exist, or this tenant may not use it.
+            HubUnavailable, StoreUnavailable: the source cannot be reached at the moment.
         """
         if model.source == "local":
             return Found(model, folder_files(self._settings, model.id))
@@ -65,9 +66,9 @@ class ModelSources:
         return Found(_at(model, repository), repository, repository.license)
 
     def pin(self, model: ModelSpec, *, tenant: str) -> tuple[ModelSpec, Files | None]:
-        """As `find`, for a creation, which neither waits long for the hub nor fails because of it.
+        """Pin the revision for a job creation, which neither waits long for the hub nor fails because of it.
 
-        A commit of the hub needs no answer. Where there is none in time, the worker pins the revision. Then there are no files.
+        A full commit id needs no request. If the hub times out, the worker pins the revision. In both cases the files are None.
         """
         if model.source == "local" and not self.has_folders:
             return model, None

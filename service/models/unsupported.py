@@ -1,4 +1,4 @@
-"""Families that the engine refuses, by the class that their config names; a test holds them against the engine's own."""
+"""Model families that the engine refuses, by the architecture in their config; a test keeps them equal to the engine's list."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ UNSUPPORTED: Final[dict[str, str]] = {
 
 
 def reason_against(model: ModelOutline) -> str | None:
-    """Why the engine is sure to refuse the model; None if it is not."""
+    """Return why the engine will refuse the model; None if no reason is known."""
     if model.architecture in UNSUPPORTED:
         return f"{model.architecture} {UNSUPPORTED[model.architecture]}"
     if not model.blocks:

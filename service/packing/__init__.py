@@ -1,7 +1,7 @@
-"""Pruned weights without their zeros: packed files and masks, written by workers and read by whoever has an artifact.
+"""Sparse weight files: packed files and masks, written by workers and read by the users of an artifact.
 
-`unpack(folder)` and `apply_mask(folder, base, to)` give back the safetensors files of the dense artifact, byte for byte;
-`verify(folder)` says whether an artifact is what was published. docs/reference/packed-format.md specifies the files.
+`unpack(folder)` and `apply_mask(folder, base, to)` restore the safetensors files of the dense artifact, byte for byte;
+`verify(folder)` checks an artifact against its published checksums. docs/reference/packed-format.md specifies the files.
 """
 
 from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told

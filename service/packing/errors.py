@@ -1,14 +1,14 @@
-"""What can be wrong with packed files, masks and the folders they lie in. Each message says what to do."""
+"""Errors of packed files, masks and artifact folders. Each message says what to do."""
 
 from pathlib import Path
 from typing import ClassVar
 
 
 class PackingError(Exception):
-    """The base; the message is a sentence for a person."""
+    """Base of the errors; the message is for people."""
 
     type: ClassVar[str] = "packing"
-    """Stable, for programs."""
+    """Stable error code, for programs."""
 
     def __init__(self, path: Path | str, detail: str) -> None:
         self.path = path if isinstance(path, str) else path.name
@@ -16,70 +16,70 @@ class PackingError(Exception):
 
 
 class NotAContainer(PackingError):
-    """It is something else."""
+    """File that is neither a packed file nor a mask."""
 
     type = "not-a-container"
 
     def __init__(self, path: Path | str) -> None:
-        super().__init__(path, "is neither a packed file nor a mask of dsnot; name the folder that holds the artifact's files")
+        super().__init__(path, "is neither a packed file nor a mask of dsnot; name the folder with the artifact's files")
 
 
 class NewerVersion(PackingError):
-    """It was written by a later dsnot, in a way that this one cannot read."""
+    """Container with a format version that this dsnot does not support."""
 
     type = "newer-version"
 
     def __init__(self, path: Path, version: int, known: int) -> None:
-        detail = f"has version {version} of its format, and this dsnot reads up to {known}; update with `pip install -U dsnot`"
+        detail = f"has format version {version}, and this dsnot reads up to {known}; update with `pip install -U dsnot`"
         super().__init__(path, detail)
 
 
 class Truncated(PackingError):
-    """It ends too soon: a copy that broke off, or a writer that died."""
+    """File that is too short: an interrupted copy or writer."""
 
     type = "truncated"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "ends before it should; fetch it again, `dsnot artifacts download` goes on where it stopped")
+        super().__init__(path, "is truncated; run `dsnot artifacts download` again, which resumes where it stopped")
 
 
 class Altered(PackingError):
-    """It is not what was written."""
+    """File whose content does not match its checksums or is inconsistent."""
 
     type = "altered"
 
     def __init__(self, path: Path | str, what: str) -> None:
-        super().__init__(path, f"is damaged or was changed: {what}; fetch it again with `dsnot artifacts download`")
+        super().__init__(path, f"is damaged or was changed: {what}; download it again with `dsnot artifacts download`")
 
 
 class Missing(PackingError):
-    """A file that has to be there is not."""
+    """Required file that is missing."""
 
     type = "missing"
 
     def __init__(self, path: Path | str) -> None:
-        super().__init__(path, "is not there; fetch it again with `dsnot artifacts download`")
+        super().__init__(path, "is missing; download it again with `dsnot artifacts download`")
 
 
 class NothingToDo(PackingError):
-    """A folder without the files that the call is about."""
+    """Folder without the files that the operation needs."""
 
     type = "nothing-to-do"
 
 
 class WrongBase(PackingError):
-    """A mask meets weights that it was not made of."""
+    """Mask applied to weights other than those it was made from."""
 
     type = "wrong-base"
 
     def __init__(self, path: Path, base: str, what: str) -> None:
-        super().__init__(path, f"belongs to the weights of {base}, and the base folder's are others: {what}; give that model")
+        super().__init__(path, f"was made from {base}, and the base folder has other weights: {what}; name that model's folder")
 
 
 class KeptWeightChanged(PackingError):
-    """The weights cannot be told by a mask: one that was kept is not what it was."""
+    """Pruned weights that a mask cannot represent, because a kept weight was changed."""
 
     type = "kept-weight-changed"
 
     def __init__(self, path: Path, tensor: str) -> None:
-        super().__init__(path, f"keeps weights of {tensor} that are not the base model's; publish it dense or packed")
+        super().__init__(path, f"keeps weights of {tensor} that differ from the base model's; publish it dense or packed")

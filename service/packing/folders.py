@@ -1,4 +1,4 @@
-"""Whole artifacts: a folder with packed files or masks becomes one that transformers loads."""
+"""Restoring of whole artifact folders with packed files or masks to checkpoints that transformers loads."""
 
 import json
 import shutil
@@ -18,12 +18,12 @@ _NOT_COPIED: Final = {PACKED_SUFFIX, MASK_SUFFIX, ".safetensors", ".dsnot-part"}
 
 
 def unpack(folder: Path, to: Path | None = None, told: Told = quiet) -> list[FileFacts]:
-    """Write the safetensors files of an artifact's packed files, into the folder itself or a complete checkpoint into another.
+    """Write the safetensors files of an artifact's packed files, into its folder, or as a complete checkpoint into `to`.
 
-    What is there and right already is left alone.
+    Existing files with the right checksum are kept.
 
     Raises:
-        PackingError: what is wrong, and what to do.
+        PackingError: a file is missing, damaged or not of this format.
     """
     hint = f"has no packed files; safetensors files need no unpacking, and {MASK_SUFFIX} files `dsnot artifacts apply-mask`"
     paths = _containers(folder, PACKED_SUFFIX, hint)
@@ -34,16 +34,16 @@ def unpack(folder: Path, to: Path | None = None, told: Told = quiet) -> list[Fil
 
 
 def apply_mask(folder: Path, base: Path, to: Path, told: Told = quiet) -> list[FileFacts]:
-    """Write the checkpoint that an artifact's masks make of the base model in the folder `base`.
+    """Write the checkpoint that results from applying an artifact's masks to the base model in the folder `base`.
 
     Raises:
-        WrongBase: that is another model, or another revision of it.
-        PackingError: what else is wrong, and what to do.
+        WrongBase: `base` is another model or revision.
+        PackingError: a file is missing, damaged or not of this format.
     """
     paths = _containers(folder, MASK_SUFFIX, f"has no masks; {PACKED_SUFFIX} files need `dsnot artifacts unpack`")
     weights = BaseFolder(base)
     if base.resolve() == to.resolve():
-        raise NothingToDo(to, "is the base model's folder, whose files would be overwritten; give --to another one")
+        raise NothingToDo(to, "is the base model's folder, whose files would be overwritten; set --to to another folder")
     destination = _prepared(folder, to)
     facts = [restore(path, destination, weights.masked, told) for path in paths]
     _write_sums(folder, destination, facts)
@@ -51,20 +51,20 @@ def apply_mask(folder: Path, base: Path, to: Path, told: Told = quiet) -> list[F
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """SHA-256 by name, as SHA256SUMS has it; empty if there is none. Raises Altered."""
+    """Return name → SHA-256 from SHA256SUMS; empty if there is no such file. Raises Altered."""
     path, found = folder / SUMS_NAME, {}
     for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
         digest, separator, name = line.partition("  ")
         if len(digest) != 64 or not separator:
-            raise Altered(path, f"{line[:80]!r} is no checksum")
+            raise Altered(path, f"{line[:80]!r} is not a checksum line")
         found[name] = digest
     return found
 
 
 def _containers(folder: Path, suffix: str, hint: str) -> list[Path]:
-    """The files of one format, which have to be there for every shard."""
+    """Return the files of one format. Raises Missing: there is none for a shard of the index."""
     if not folder.is_dir():
-        raise NothingToDo(folder, "is no folder; name the one that `dsnot artifacts download` made")
+        raise NothingToDo(folder, "is not a folder; name the one that `dsnot artifacts download` created")
     paths = sorted(folder.glob(f"*{suffix}"))
     if not paths:
         raise NothingToDo(folder, hint)
@@ -80,11 +80,11 @@ def _shards(index: Path) -> Iterable[str]:
     try:
         return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise Altered(index, "it is no index of safetensors files") from None
+        raise Altered(index, "it is not a safetensors index") from None
 
 
 def _prepared(folder: Path, destination: Path) -> Path:
-    """The destination with what an artifact has beside its weights."""
+    """Create the destination and copy all files of the artifact but the weights."""
     destination.mkdir(parents=True, exist_ok=True)
     if destination.resolve() == folder.resolve():
         return destination
@@ -98,7 +98,7 @@ def _prepared(folder: Path, destination: Path) -> Path:
 
 
 def _write_sums(folder: Path, destination: Path, facts: Iterable[FileFacts]) -> None:
-    """SHA256SUMS of another folder than the artifact's: the artifact's sums, of what is there, and those of its weights."""
+    """Write SHA256SUMS into another folder than the artifact's: checksums of the copied files and of the restored weights."""
     if destination.resolve() == folder.resolve():
         return
     there = {name: digest for name, digest in sums(folder).items() if Path(name).suffix not in _NOT_COPIED}

@@ -1,4 +1,4 @@
-"""What a container's header says, as pydantic models: the file that it gives back, and how each tensor is stored."""
+"""Pydantic models of a container's header: the safetensors file that it restores, and the encoding of each tensor."""
 
 from math import prod
 from typing import Annotated, Literal
@@ -10,28 +10,32 @@ from service.kit.safetensors_headers import WIDTHS
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Place = Annotated[int, Field(ge=0)]
 Section = tuple[Place, Place]
-"""Bytes `start` to `end` of the container."""
+"""Byte range of the container, `start` to `end`."""
 
 
 class _Part(BaseModel):
-    """What is not known is passed over: whatever readers have to know raises the version."""
+    """Base of the header's parts; unknown fields are ignored, because incompatible changes raise the format version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class FileFacts(_Part):
+    """Name, size and checksum of a safetensors file."""
+
     name: str = Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.safetensors$")
     bytes: Place
     sha256: Sha256
 
 
 class Head(_Part):
+    """Section with the head of the safetensors file: its length field and JSON header."""
+
     section: Section
     sha256: Sha256
 
 
 class Origin(_Part):
-    """The model whose weights a mask was made of."""
+    """The base model that a mask was made from."""
 
     source: str
     id: str
@@ -42,7 +46,7 @@ class Origin(_Part):
 
 
 class Base(Origin):
-    """And the file of it that a mask is about."""
+    """The base model's shard that a mask applies to."""
 
     shard: FileFacts
 
@@ -55,17 +59,23 @@ class _Tensor(_Part):
 
 
 class Plain(_Tensor):
+    """Tensor stored as its raw bytes."""
+
     encoding: Literal["plain"] = "plain"
     data: Section
 
 
 class Sparse(_Tensor):
+    """Tensor stored as a bitmask and its non-zero values."""
+
     encoding: Literal["sparse"] = "sparse"
     values: Section
     bits: Section
 
 
 class Masked(_Tensor):
+    """Tensor stored as a bitmask over the base model's tensor."""
+
     encoding: Literal["masked"] = "masked"
     bits: Section
     bits_sha256: Sha256
@@ -73,6 +83,8 @@ class Masked(_Tensor):
 
 
 class Unchanged(_Tensor):
+    """Tensor equal to the base model's; nothing is stored."""
+
     encoding: Literal["unchanged"] = "unchanged"
 
 
@@ -80,6 +92,8 @@ Entry = Plain | Sparse | Masked | Unchanged
 
 
 class Header(_Part):
+    """Header of a container."""
+
     kind: Literal["packed", "mask"]
     file: FileFacts
     head: Head
@@ -88,7 +102,7 @@ class Header(_Part):
 
 
 def fits(entry: Entry, size: int) -> bool:
-    """Whether the sections have the bytes that `size` bytes of a tensor take in this encoding."""
+    """Check that the sections have the sizes that a tensor of `size` bytes has in this encoding."""
     if isinstance(entry, Unchanged):
         return True
     if isinstance(entry, Plain):

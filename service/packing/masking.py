@@ -1,4 +1,4 @@
-"""From a base model's shard and what became of it to the mask that tells the two apart."""
+"""Creation of a mask from a base model's shard and its pruned version."""
 
 import hashlib
 from pathlib import Path
@@ -13,29 +13,29 @@ from service.packing.shards import Shard, StoredTensor
 
 
 def make_mask(source: Path, base: Path, target: Path, *, origin: Origin, told: Told = quiet) -> None:
-    """Write the mask by which `base`, the shard of the model that `origin` names, becomes `source`.
+    """Write the mask that turns `base`, a shard of the model `origin`, into `source`.
 
     Raises:
-        KeptWeightChanged: more was done to the weights than that some became zero.
-        Altered: the files do not hold the same tensors, or are no safetensors files.
+        KeptWeightChanged: weights were not only set to zero but changed.
+        Altered: the files do not have the same tensors, or are not safetensors files.
     """
     shard, before = Shard.open(source), Shard.open(base)
     if shard.head != before.head:
-        raise Altered(source, "its head is not that of the base model's shard")
+        raise Altered(source, "its head differs from that of the base model's shard")
     with appearing(target) as output, source.open("rb") as file, base.open("rb") as base_file:
         making = _Making(Writer(output), file, base_file, shard, told)
         making.finish(origin, source.name, base.name)
 
 
 class _Making:
-    """A mask on its way, and the SHA-256 of both files as far as they were read."""
+    """Writer of a mask, with running SHA-256 of both files."""
 
     def __init__(self, writer: Writer, file: BinaryIO, base: BinaryIO, shard: Shard, told: Told) -> None:
         self._writer, self._file, self._base, self._shard, self._told = writer, file, base, shard, told
         self._whole, self._base_whole = hashlib.sha256(shard.head), hashlib.sha256(shard.head)
 
     def finish(self, origin: Origin, name: str, base_name: str) -> None:
-        """Write it all."""
+        """Write all tensors and the header."""
         head, size = self._writer.head(self._shard.head), self._shard.size
         tensors = tuple(self._tensor(tensor) for tensor in self._shard.tensors)
         facts = FileFacts(name=name, bytes=size, sha256=self._whole.hexdigest())
@@ -62,7 +62,7 @@ class _Making:
 
 
 def _bits(tensor: StoredTensor, new: bytes, old: bytes) -> bytes:
-    """Those by which the old chunk becomes the new one. Raises KeptWeightChanged: there are none."""
+    """Return the bitmask that turns the old chunk into the new one. Raises KeptWeightChanged: there is none."""
     if tensor.width is None:
         if new != old:
             raise KeptWeightChanged(tensor.path, tensor.name)

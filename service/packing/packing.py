@@ -1,4 +1,4 @@
-"""From a safetensors file to its packed file. In memory are a chunk of a tensor and the tensor's bits."""
+"""Packing of a safetensors file, streamed: only one chunk and one tensor's bitmask are in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ from service.packing.shards import Shard, StoredTensor
 
 
 def quiet(_bytes: int) -> None:
-    """Nobody follows."""
+    """Ignore the progress."""
 
 
 def pack(source: Path, target: Path, told: Told = quiet) -> None:
-    """Write the packed file of a safetensors file, whose bytes it gives back. Raises Altered: the source is none."""
+    """Write the packed file of a safetensors file, lossless to the byte. Raises Altered: the source is not a safetensors file."""
     shard = Shard.open(source)
     whole = hashlib.sha256(shard.head)
     with appearing(target) as output, source.open("rb") as file:
@@ -28,14 +28,14 @@ def pack(source: Path, target: Path, told: Told = quiet) -> None:
 
 
 def packed_bytes(source: Path, told: Told = quiet) -> int:
-    """What `pack` would write, without its header and what fills sections up. Raises Altered."""
+    """Return the bytes that `pack` would write, without header and padding. Raises Altered."""
     shard = Shard.open(source)
     with source.open("rb") as file:
         return ALIGNMENT + len(shard.head) + sum(_least(file, tensor, told) for tensor in shard.tensors)
 
 
 def watched(chunks: Iterable[bytes], *watchers: Callable[[bytes], None]) -> Iterator[bytes]:
-    """The chunks, each of which is shown to the watchers on its way."""
+    """Yield the chunks, and pass each to the watchers first."""
     for chunk in chunks:
         for watch in watchers:
             watch(chunk)
@@ -55,7 +55,7 @@ def _pack(writer: Writer, file: BinaryIO, tensor: StoredTensor, whole: Callable[
 
 
 def _values(content: Iterable[bytes], width: int, bits: bytearray) -> Iterator[bytes]:
-    """What is not zero of each chunk; the bits are put behind those that are there."""
+    """Yield the non-zero values of each chunk and append its bitmask to `bits`."""
     for chunk in content:
         more, values = bitmask.split(bitmask.elements(chunk, width))
         bits += more
@@ -63,7 +63,7 @@ def _values(content: Iterable[bytes], width: int, bits: bytearray) -> Iterator[b
 
 
 def _least(file: BinaryIO, tensor: StoredTensor, told: Told) -> int:
-    """Bytes of the tensor, packed or plain, whichever are fewer."""
+    """Return the bytes of the tensor, packed or plain, whichever is smaller."""
     if tensor.width is None:
         return tensor.size
     kept = 0

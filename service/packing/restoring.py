@@ -1,4 +1,4 @@
-"""From packed files and masks back to safetensors files, byte for byte; every tensor is held against its SHA-256."""
+"""Restoring of safetensors files from packed files and masks, byte for byte; the SHA-256 of every tensor is checked."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from service.packing.packing import quiet
 from service.packing.shards import CHUNK, Shard, StoredTensor
 
 Contents = Callable[[Container, Entry], Iterator[bytes]]
-"""The bytes of a tensor, a chunk at a time."""
+"""Decoder of a tensor that yields its bytes in chunks."""
 
 
 class BaseFolder:
-    """The tensors of a base model, wherever among the folder's safetensors files they lie."""
+    """Tensors of a base model, indexed by name across the folder's safetensors files."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises NothingToDo: no weights are there. Altered: a file is no sound safetensors file."""
+        """Index the folder. Raises NothingToDo: it has no weights. Altered: a file is not a valid safetensors file."""
         self._tensors = {
             tensor.name: tensor for path in sorted(folder.glob("*.safetensors")) for tensor in Shard.open(path).tensors
         }
@@ -30,7 +30,7 @@ class BaseFolder:
             raise NothingToDo(folder, "has no safetensors files; name the folder of the base model")
 
     def masked(self, container: Container, entry: Entry) -> Iterator[bytes]:
-        """What the mask makes of the base's tensor. Raises WrongBase: it is not the one that the mask was made of."""
+        """Yield the base's tensor with the mask applied. Raises WrongBase: the mask was made from another tensor."""
         assert isinstance(entry, Masked | Unchanged)
         place, digest = self._find(container, entry), hashlib.sha256()
         bits = _checked_bits(container, entry) if isinstance(entry, Masked) else None
@@ -44,12 +44,12 @@ class BaseFolder:
     def _find(self, container: Container, entry: Entry) -> StoredTensor:
         place = self._tensors.get(entry.name)
         if place is None or (place.dtype, list(place.shape)) != (entry.dtype, entry.shape):
-            raise _wrong_base(container, f"there is no {entry.name} of this type and shape")
+            raise _wrong_base(container, f"it has no {entry.name} of this dtype and shape")
         return place
 
 
 def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) -> FileFacts:
-    """Write the safetensors file of a container into the folder, unless it is there; it gets its name when it is right.
+    """Write the safetensors file of a container into the folder, atomically, unless it is there with the right checksum.
 
     Raises:
         NotAContainer, NewerVersion, Truncated, Altered, WrongBase
@@ -67,7 +67,7 @@ def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) ->
 
 
 def read(container: Container, contents: Contents, write: Callable[[bytes], object], told: Told = quiet) -> None:
-    """Give all tensors to `write`, a chunk at a time. Raises Altered: one is not what it was; WrongBase."""
+    """Decode all tensors and pass them to `write` in chunks. Raises Altered: a checksum does not match; WrongBase."""
     for entry in container.header.tensors:
         digest = hashlib.sha256()
         for chunk in contents(container, entry):
@@ -75,11 +75,11 @@ def read(container: Container, contents: Contents, write: Callable[[bytes], obje
             write(chunk)
             told(len(chunk))
         if digest.hexdigest() != entry.sha256:
-            raise Altered(container.path, f"{entry.name} has another SHA-256")
+            raise Altered(container.path, f"the SHA-256 of {entry.name} does not match")
 
 
 def unpacked(container: Container, entry: Entry) -> Iterator[bytes]:
-    """A tensor of a packed file. Raises Altered: bits and values do not fit together."""
+    """Yield a tensor of a packed file. Raises Altered: the bitmask does not match the number of values."""
     if isinstance(entry, Plain):
         start, end = entry.data
         for first in range(start, end, CHUNK):
@@ -92,15 +92,15 @@ def unpacked(container: Container, entry: Entry) -> Iterator[bytes]:
         kept = bitmask.unpack_bits(container.read((bits + first // 8, bits + bitmask.size(first + count))), count)
         after = start + bitmask.count(kept) * width
         if after > end:
-            raise Altered(container.path, f"{entry.name} has more bits than values")
+            raise Altered(container.path, f"the bitmask of {entry.name} has more bits set than there are values")
         yield bitmask.join(kept, bitmask.elements(container.read((start, after)), width)).tobytes()
         start = after
     if start != end:
-        raise Altered(container.path, f"{entry.name} has more values than bits")
+        raise Altered(container.path, f"{entry.name} has more values than its bitmask has bits set")
 
 
 def check_masks(container: Container, told: Told = quiet) -> None:
-    """As much of a mask as can be checked without its base. Raises Altered."""
+    """Check the parts of a mask that can be checked without its base. Raises Altered."""
     for entry in container.header.tensors:
         if isinstance(entry, Masked):
             told(len(_checked_bits(container, entry)))
@@ -109,12 +109,12 @@ def check_masks(container: Container, told: Told = quiet) -> None:
 def _checked_bits(container: Container, entry: Masked) -> bytes:
     bits = container.read(entry.bits)
     if hashlib.sha256(bits).hexdigest() != entry.bits_sha256:
-        raise Altered(container.path, f"the bits of {entry.name} have another SHA-256")
+        raise Altered(container.path, f"the SHA-256 of the bitmask of {entry.name} does not match")
     return bits
 
 
 def _select(bits: bytes, number: int, chunk: bitmask.Elements) -> bytes:
-    """What the bits leave of the base's chunk of this number."""
+    """Apply the mask to the base's chunk with this index."""
     first = number * CHUNK // 8
     return bitmask.select(bitmask.unpack_bits(bits[first : first + bitmask.size(chunk.size)], chunk.size), chunk).tobytes()
 

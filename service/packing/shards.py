@@ -1,4 +1,4 @@
-"""Positions of the tensors in a safetensors file. Only its head is read: the length and the JSON header."""
+"""Positions of tensors in a safetensors file, read from its head alone: the length field and the JSON header."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from service.kit.safetensors_headers import LENGTH_BYTES, WIDTHS, InvalidHeader,
 from service.packing.errors import Altered
 
 CHUNK: Final = 1 << 18
-"""Elements that are read at once, so that they and their indices fit into a processor's cache. A multiple of 8."""
+"""Elements per chunk, so that they and their indices fit into the CPU cache. A multiple of 8."""
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Bytes `start` to `end` of the file are the tensor."""
+    """Tensor at bytes `start` to `end` of a file."""
 
     path: Path
     name: str
@@ -26,25 +26,26 @@ class StoredTensor:
 
     @property
     def width(self) -> int | None:
-        """Bytes of an element; None where elements are not whole bytes that are known."""
+        """Bytes per element; None for an unknown dtype or elements smaller than a byte."""
         return WIDTHS.get(self.dtype)
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.end - self.start
 
     @property
     def elements(self) -> int:
+        """Number of elements."""
         return prod(self.shape)
 
     @property
     def described(self) -> dict[str, Any]:
-        """As a container's header has it."""
+        """Fields for a container's header."""
         return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
 
     def chunks(self, file: BinaryIO) -> Iterator[bytes]:
-        """Its bytes in pieces of `CHUNK` elements, the last one smaller. Raises Altered: the file ends before."""
+        """Yield its bytes in chunks of `CHUNK` elements, the last one smaller. Raises Altered: the file is truncated."""
         step = CHUNK * (self.width or 1)
         file.seek(self.start)
         for start in range(self.start, self.end, step):
@@ -57,7 +58,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Shard:
-    """A safetensors file: its head as it is, and its tensors in the order in which they lie."""
+    """Safetensors file: its raw head, and its tensors in file order."""
 
     path: Path
     head: bytes
@@ -65,12 +66,12 @@ class Shard:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self.tensors[-1].end if self.tensors else len(self.head)
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
-        """Raises Altered: the file is no sound safetensors file."""
+        """Read the head of a file. Raises Altered: it is not a valid safetensors file."""
         size = path.stat().st_size
         with path.open("rb") as file:
             first = file.read(LENGTH_BYTES)
@@ -80,12 +81,12 @@ class Shard:
                 raise Altered(path, str(error)) from None
         shard = cls(path, head, read_head(path, head))
         if shard.size != size:
-            raise Altered(path, "its size is not what its head describes")
+            raise Altered(path, "its size does not match its head")
         return shard
 
 
 def read_head(path: Path, head: bytes) -> tuple[StoredTensor, ...]:
-    """Return the tensors of a head (its length included) in the order of the file `path`. Raises Altered."""
+    """Parse a head (including the length field) into the tensors of the file `path`, in file order. Raises Altered."""
     try:
         entries = parse_header(head[LENGTH_BYTES:])
     except InvalidHeader as error:

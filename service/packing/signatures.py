@@ -1,4 +1,4 @@
-"""Checking the signature of an artifact's folder with a public key that the caller trusts."""
+"""Signature verification of an artifact's folder with a trusted public key."""
 
 import hashlib
 import json
@@ -10,67 +10,75 @@ from service.contract import MANIFEST_NAME, SIGNATURE_NAME
 
 
 class SignatureFault(Exception):
-    """The base; the message is a sentence for a person."""
+    """Base of the errors; the message is for people."""
 
     type: ClassVar[str]
-    """Stable, for programs."""
+    """Stable error code, for programs."""
 
 
 class NoSignature(SignatureFault):
+    """Artifact without a signature file."""
+
     type = "not-signed"
 
     def __init__(self) -> None:
-        super().__init__(f"there is no {SIGNATURE_NAME}: the artifact was not signed, or the signature was taken away")
+        super().__init__(f"there is no {SIGNATURE_NAME}: the artifact was not signed, or the signature was removed")
 
 
 class BrokenSignature(SignatureFault):
+    """Signature file that is invalid or was changed."""
+
     type = "signature-broken"
 
     def __init__(self) -> None:
-        super().__init__(f"{SIGNATURE_NAME} is no signature that can be read, or was changed; fetch it again")
+        super().__init__(f"{SIGNATURE_NAME} is not a valid signature or was changed; download it again")
 
 
 class ForeignKey(SignatureFault):
-    """Signed, but not with the key that is trusted."""
+    """Signature by another key than the trusted one."""
 
     type = "signed-by-another-key"
 
     def __init__(self, found: str, wanted: str) -> None:
-        super().__init__(f"it is signed with the key {found or 'of nobody'}, and the given one is {wanted}; do not trust it")
+        super().__init__(f"it is signed with the key {found or 'unknown'} instead of the given key {wanted}; do not trust it")
 
 
 class NotAsSigned(SignatureFault):
-    """The signature is good, and the files are others."""
+    """Valid signature of other files."""
 
     type = "not-as-signed"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"the files are not those that were signed: {what}")
+        super().__init__(f"the files differ from those that were signed: {what}")
 
 
 class KeyNotUsable(SignatureFault):
+    """Public key file with an unsupported format or curve."""
+
     type = "key-not-usable"
 
     def __init__(self, key: Path) -> None:
-        super().__init__(f"{key} is no public key in PEM on P-256, P-384 or P-521; `openssl pkey -in KEY -pubout` makes one")
+        super().__init__(f"{key} is not a PEM public key on P-256, P-384 or P-521; export one with `openssl pkey -pubout`")
 
 
 class NotInstalled(SignatureFault):
+    """Missing optional dependency for signature verification."""
+
     type = "not-installed"
 
     def __init__(self) -> None:
-        super().__init__("checking signatures needs one more library; install it with `pip install 'dsnot[signing]'`")
+        super().__init__("verifying signatures needs an optional library; install it with `pip install 'dsnot[signing]'`")
 
 
 def check_signature(folder: Path, key: Path, made: Collection[str] = ()) -> None:
-    """Check that the folder's files, all of them, are those that the holder of `key` has signed.
+    """Check that all files of the folder were signed with `key`.
 
     Args:
         key: the public key, a PEM file.
-        made: files that were made of signed ones and may be there, too, such as unpacked weights.
+        made: unsigned files that are allowed, because they were derived from signed ones, such as unpacked weights.
 
     Raises:
-        SignatureFault: they are not, or it cannot be told.
+        SignatureFault: the files are not signed with the key, or the check is impossible.
     """
     try:
         from cryptography.exceptions import InvalidSignature
@@ -100,7 +108,7 @@ def check_signature(folder: Path, key: Path, made: Collection[str] = ()) -> None
 
 
 def key_sha256(key: Path) -> str:
-    """What a public key is known by: the SHA-256 of its PEM file, as `openssl pkey -pubout | sha256sum` tells it.
+    """Return the fingerprint of a public key: the SHA-256 of its PEM, as printed by `openssl pkey -pubout | sha256sum`.
 
     Raises:
         KeyNotUsable
@@ -118,7 +126,7 @@ def key_sha256(key: Path) -> str:
 
 
 def _signer_of(signature: Path) -> str:
-    """What the bundle says of the key; whether that is true is for the check to find out."""
+    """Return the key hint in the signature bundle; it is unverified until the signature is checked."""
     try:
         bundle: Any = json.loads(signature.read_bytes())
         return str(bundle["verificationMaterial"]["publicKey"]["hint"])

@@ -1,4 +1,4 @@
-"""Is an artifact's folder what was published? By manifest, SHA256SUMS, and what packed files and masks say of themselves."""
+"""Integrity check of an artifact's folder: manifest, SHA256SUMS, and the checksums in packed files and masks."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,20 +17,20 @@ from service.packing.restoring import check_masks, read, unpacked
 
 @dataclass(frozen=True)
 class Verified:
-    """The files that were looked at, and what is wrong, at most one thing of each file."""
+    """Checked files and the faults found, at most one per file."""
 
     files: list[str]
     faults: list[PackingError]
     restored: list[str]
-    """Safetensors files among them that packed files and masks give."""
+    """Safetensors files among them that were restored from packed files and masks."""
 
 
 def verify(folder: Path, told: Told = quiet) -> Verified:
-    """Check everything that something is known of. Faults are collected and not raised.
+    """Check every file with a known checksum. Faults are collected, not raised.
 
     Raises:
-        NothingToDo: it is no artifact's folder.
-        Altered: manifest or SHA256SUMS cannot be read.
+        NothingToDo: the folder has no artifact files.
+        Altered: manifest or SHA256SUMS cannot be parsed.
     """
     expected = _expected(folder)
     containers = {path.name for suffix in (PACKED_SUFFIX, MASK_SUFFIX) for path in folder.glob(f"*{suffix}")}
@@ -50,10 +50,10 @@ class _Checking:
         self._folder, self._told = folder, told
         self.faults: dict[str, PackingError] = {}
         self.restored: dict[str, tuple[int | None, str]] = {}
-        """Safetensors files that packed files and masks give, where these are there."""
+        """Restored safetensors files that exist: name → size in bytes and SHA-256."""
 
     def container(self, name: str) -> None:
-        """Look a packed file or a mask over."""
+        """Check a packed file or a mask."""
         try:
             with opened(self._folder / name) as container:
                 if container.header.kind == "mask":
@@ -69,7 +69,7 @@ class _Checking:
             self.restored[facts.name] = (facts.bytes, facts.sha256)
 
     def file(self, name: str, size: int | None, digest: str) -> None:
-        """Hold a file against what is known of it, if nothing is wrong with it yet."""
+        """Check size and SHA-256 of a file, unless it has a fault already."""
         if name in self.faults:
             return
         path = self._folder / name
@@ -78,20 +78,20 @@ class _Checking:
         elif size is not None and path.stat().st_size < size:
             self.faults[name] = Truncated(path)
         elif sha256_of(path, self._told) != digest:
-            self.faults[name] = Altered(name, "it has another SHA-256")
+            self.faults[name] = Altered(name, "its SHA-256 does not match")
 
 
 def _expected(folder: Path) -> dict[str, tuple[int | None, str]]:
-    """Bytes, where they are known, and SHA-256 of every file that is named; the manifest knows best."""
+    """Return name → size in bytes, where known, and SHA-256; the manifest takes precedence over SHA256SUMS."""
     named: dict[str, tuple[int | None, str]] = {name: (None, digest) for name, digest in sums(folder).items()}
     path = folder / MANIFEST_NAME
     if path.is_file():
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except ValidationError:
-            raise Altered(path, "it is no manifest of an artifact") from None
+            raise Altered(path, "it is not an artifact manifest") from None
         named |= {file.path: (file.bytes, file.sha256) for file in manifest.files}
     for name in named:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-            raise Altered(folder, f"it names {name!r}, which lies elsewhere")
+            raise Altered(folder, f"it names {name!r}, which is outside the folder")
     return named

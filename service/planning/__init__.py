@@ -1,0 +1,1 @@
+"""Plans of jobs: memory, disk, run time and queue estimates."""

@@ -1,4 +1,4 @@
-"""Whether a job fits into the memory of the workers that could take it."""
+"""Memory check of a job against the workers that could run it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from service.planning.memory import Peak, TextTokens, peak
 
 
 class DoesNotFit(Problem):
-    status, type, title = 422, "model-does-not-fit", "No worker has the memory for the model"
+    """Model that is too large for the memory of every worker online."""
+
+    status, type, title = 422, "model-does-not-fit", "Model does not fit into any worker's memory"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a worker of one class needs: at the most, and what it cannot do without."""
+    """Memory that a job needs on one device class: the normal peak, and the minimum."""
 
     device: DeviceClass
     most: Peak
@@ -25,7 +27,7 @@ class Memory:
 
 
 def memory_of(model: ModelOutline, spec: JobSpec, online: Sequence[Worker], texts: TextTokens) -> list[Memory]:
-    """For each class of device that may take the job: of those that are online, or of all where none is."""
+    """Estimate the memory for each eligible device class: those with a worker online, or all if there is none."""
     wanted = list(DeviceClass) if spec.device == ANY_DEVICE else [DeviceClass(spec.device)]
     there = {worker.device for worker in online}
     return [
@@ -36,14 +38,14 @@ def memory_of(model: ModelOutline, spec: JobSpec, online: Sequence[Worker], text
 
 
 def check(memory: Sequence[Memory], online: Sequence[Worker]) -> None:
-    """Refuse what fits nowhere, even with the smallest batch and with activations in files. Raises DoesNotFit."""
+    """Raise DoesNotFit if the job fits no worker online, even with the smallest batch and activations in files."""
     needed = {each.device: each.least for each in memory}
     tried = [(worker, needed[DeviceClass(worker.device)]) for worker in online if needed]
     if not tried or any(_fits(need, worker) for worker, need in tried):
         return
     worker, need = max(tried, key=lambda each: each[0].device_memory_bytes or each[0].host_memory_bytes)
     detail = (
-        f"even with the smallest batch it takes {_sizes(need)}, and no worker online has that; the largest has {_has(worker)}"
+        f"even with the smallest batch it needs {_sizes(need)}, and no worker online has that; the largest has {_has(worker)}"
     )
     raise DoesNotFit(detail, errors=[{"pointer": "/model/id", "detail": detail}])
 
@@ -66,10 +68,11 @@ def _has(worker: Worker) -> str:
 
 
 def warnings_of(memory: Sequence[Memory], online: Sequence[Worker]) -> Iterator[str]:
+    """Yield a warning if the job only fits with smaller batches and activations in files."""
     needed = {each.device: each.most for each in memory}
     if online and needed and not any(_fits(needed[DeviceClass(worker.device)], worker) for worker in online):
         least = min(needed.values(), key=lambda need: need.computing.bytes)
         yield (
-            f"At its peak the job would take {_sizes(least)}, more than any worker online has: it would run with smaller "
-            "batches and with activations on the disk, and more slowly."
+            f"At its peak the job would need {_sizes(least)}, more than any worker online has: it would run more slowly, with "
+            "smaller batches and activations on disk."
         )

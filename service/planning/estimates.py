@@ -1,10 +1,10 @@
-"""How long a job takes and when it starts, told from what runs took on the same devices. Nothing is known without them.
+"""Estimates of a job's run time and start, extrapolated from past runs on the same devices; without runs there is none.
 
 Symbols: a run takes  r_t · block parameters · calibration tokens  +  r_w · block parameters  (pruning)
                     + r_e · parameters · evaluated tokens           (evaluating)
                     + r_o · bytes of the model                      (resolving, loading, publishing)
-         each r is Σ seconds / Σ of what it is a rate of, over the newest runs. r_t and r_w are of the same kind of recipe where
-         there are such runs, else of all; r_e and r_o do not depend on the recipe.
+         each rate r is Σ seconds / Σ amount over the newest runs. r_t and r_w use runs with the same kind of recipe if there
+         are any, else all runs; r_e and r_o do not depend on the recipe.
 """
 
 import heapq
@@ -20,38 +20,41 @@ _BEFORE_PRUNING = (None, Stage.RESOLVING, Stage.LOADING)
 
 @dataclass(frozen=True)
 class Estimator:
-    """Rates in seconds, None where no run tells."""
+    """Rates in seconds per unit of work; None where no run provides one."""
 
     jobs: int
-    """How many runs the rates of pruning are of."""
+    """Number of runs behind the pruning rates."""
     is_same_recipe: bool
     per_token: float
     per_weight: float
     per_evaluated: float | None
     per_byte: float
     mean_seconds: float
-    """Of a whole run, whatever its size."""
+    """Mean run time in seconds, regardless of size."""
 
     def pruning(self, work: Work) -> float:
+        """Return the seconds of the pruning stage."""
         return work.block_parameters * (self.per_token * work.calibration_tokens + self.per_weight)
 
     def evaluating(self, work: Work) -> float | None:
+        """Return the seconds of the evaluation stage; None without a rate."""
         size = work.parameters * work.evaluated_tokens
         if not size:
             return 0.0
         return None if self.per_evaluated is None else self.per_evaluated * size
 
     def other(self, work: Work) -> float:
+        """Return the seconds of resolving, loading and publishing."""
         return self.per_byte * work.bytes
 
     def run(self, work: Work) -> float | None:
-        """Seconds from the claim to the end."""
+        """Return the seconds from the claim to the end."""
         evaluating = self.evaluating(work)
         return None if evaluating is None else self.pruning(work) + evaluating + self.other(work)
 
 
 def estimator(history: Sequence[Taken], kind: str) -> Estimator | None:
-    """The rates that runs give for a recipe of this kind; None without runs."""
+    """Fit the rates for a recipe of this kind; None without runs."""
     alike = [taken for taken in history if taken.recipe == kind]
     pruned = alike or history
     jobs = _total(pruned, lambda taken: taken.jobs)
@@ -70,24 +73,24 @@ def estimator(history: Sequence[Taken], kind: str) -> Estimator | None:
 
 @dataclass(frozen=True)
 class Running:
-    """How far a run is, by the database's clock."""
+    """Progress of a run, by the database's clock."""
 
     stage: Stage | None
     elapsed: float
     """Seconds since the claim."""
     stage_left: float | None
-    """Seconds that were left of the stage, as the worker told it."""
+    """Seconds left of the stage, as last reported by the worker."""
     told_ago: float
-    """Seconds since then."""
+    """Seconds since that report."""
     work: Work | None
 
 
 def seconds_left(running: Running, rates: Estimator | None) -> float | None:
-    """Of a whole run; None where nobody can tell."""
+    """Estimate the seconds until the run ends; None if unknown."""
     work = running.work
     if rates is None:
         return None
-    if work is None:  # it has not found out yet how much there is to do
+    if work is None:  # the amount of work is not determined yet
         return max(0.0, rates.mean_seconds - running.elapsed)
     whole, evaluating = rates.run(work), rates.evaluating(work)
     if whole is None or evaluating is None:
@@ -103,13 +106,13 @@ def seconds_left(running: Running, rates: Estimator | None) -> float | None:
 
 
 def starts_in(*, idle: int, busy: Iterable[float | None], ahead: int, mean_seconds: float | None) -> float | None:
-    """Seconds until a worker takes the job up.
+    """Estimate the seconds until a worker claims the job; None if unknown.
 
     Args:
-        idle: workers without a job.
-        busy: seconds until each of the others is through; None where that cannot be told.
-        ahead: jobs that are claimed before it.
-        mean_seconds: that each of these takes.
+        idle: number of workers without a job.
+        busy: seconds until each of the other workers is idle; None where unknown.
+        ahead: number of jobs that are claimed before this one.
+        mean_seconds: run time of each of these.
     """
     if ahead < idle:
         return 0.0

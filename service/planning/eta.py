@@ -1,4 +1,4 @@
-"""When a job would start and end: the workers online, what they are at, and what runs took on their devices."""
+"""Expected start and end of jobs, from the workers online, their current jobs, and past runs on their devices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ from service.workers.repository import Occupation, Progressing
 
 @dataclass(frozen=True)
 class Outlook:
-    """The workers that may take a job, and what is known of the time that runs take on them."""
+    """Workers that may run a job, and the history of runs on their devices."""
 
     able: Sequence[Occupation]
     history: Sequence[Taken]
     busy: Sequence[float | None]
-    """Seconds until each of those with a job is through."""
+    """Seconds until each busy worker is idle; None where unknown."""
 
     def rates(self, spec: Mapping[str, Any]) -> Estimator | None:
-        """For jobs like this stored spec."""
+        """Return the rates for jobs with the same kind of recipe as this stored spec."""
         return estimator(self.history, kind_of(spec))
 
     def starts_in(self, ahead: int) -> float | None:
-        """Seconds until a worker takes up a job with so many ahead of it."""
+        """Estimate the seconds until a worker claims a job with `ahead` jobs before it in the queue."""
         rates = estimator(self.history, kind="")
         idle = sum(each.job_id is None for each in self.able)
         return starts_in(idle=idle, busy=self.busy, ahead=ahead, mean_seconds=rates.mean_seconds if rates else None)
 
 
 def outlook(session: Session, settings: Settings, device: str) -> Outlook:
-    """For jobs that want this device, a class or any."""
+    """Collect workers and history for jobs that request this device class, or any."""
     known = workers.occupations(session, silent_seconds=settings.lease_seconds)
     able = [each for each in known if each.is_alive and device in wants_served_by(DeviceClass(each.worker.device))]
     history = speeds.taken_on(session, {each.worker.device_name for each in able})
@@ -65,7 +65,7 @@ def _left(running: Progressing, history: Sequence[Taken]) -> float | None:
 
 @dataclass(frozen=True)
 class Eta:
-    """When a job that has not ended starts and ends; None where that cannot be told."""
+    """Expected start and end of an unfinished job; None where unknown."""
 
     starts_at: datetime | None
     ends_at: datetime | None
@@ -73,7 +73,7 @@ class Eta:
 
 
 def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
-    """Of a job that waits for a worker or is with one; None for all others."""
+    """Estimate start and end of a queued or running job; None for all others."""
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
     with database.begin() as session:
@@ -92,7 +92,7 @@ def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
 
 
 def _work_of(session: Session, job: Job) -> Work | None:
-    """Its own, if an attempt has found out, or that of an earlier job with the same model, for the texts that this one names."""
+    """Return the job's work if an attempt has measured it, else an earlier job's with the same model, with this job's tokens."""
     if job.work is not None:
         return Work.model_validate(job.work)
     known = jobs.work_of_model(session, job)
@@ -107,7 +107,7 @@ def _work_of(session: Session, job: Job) -> Work | None:
 
 
 def tokens_of(spec: JobSpec, uploaded: dict[str, int]) -> dict[str, int]:
-    """What a spec says of its work."""
+    """Return the token counts of a spec, as fields of `Work`."""
     calibration = spec.calibration.num_samples * spec.calibration.sequence_length
     return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded)}
 

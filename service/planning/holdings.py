@@ -1,7 +1,7 @@
-"""What the engine holds of one block while it prunes it, in bytes, told from the shapes of the block's matrices.
+"""Engine memory for pruning one block, in bytes, computed from the shapes of the block's matrices.
 
 Symbols: n     weights of a matrix, rows × columns          c   columns of a matrix, the width of its input
-         d     width of the model                            b   bytes of a number in the type that is computed in
+         d     hidden size of the model                      b   bytes per element of the compute dtype
 """
 
 import re
@@ -23,17 +23,17 @@ from service.contract.recipe import (
 from service.models.outline import MatrixOutline, ModelOutline
 
 _GRAM_BYTES: Final = 4 << 30
-"""Of the Gram matrices of experts that the engine sums in one run."""
+"""Limit for the experts' Gram matrices that the engine accumulates in one pass."""
 _EXAMPLES: Final = 1280
-"""Tokens that are kept of every input where no Gram matrix is summed."""
+"""Tokens sampled per input where no Gram matrix is accumulated."""
 _SLAB: Final = 1 << 23
-"""Weights whose state the swaps keep at a time."""
+"""Weights whose state the swap refinement holds at a time."""
 _TO_RESIDUAL: Final = re.compile(r"(^|[._])(o_proj|out_proj|down_proj|dense|c_proj|wo|w2|fc2|fc_out|dense_4h_to_h)\.weight$")
-"""Matrices whose output is added to the residual stream, by the names that families give them."""
+"""Names of matrices whose output is added to the residual stream."""
 
 
 def fits_tokens(recipe: RecipeSpec) -> bool:
-    """Whether Gram matrices decide anything, which takes as many tokens as a matrix has inputs; the engine's own rule."""
+    """Check whether the recipe uses Gram matrices, which need at least as many tokens as inputs; same rule as the engine's."""
     refinement = recipe.refinement
     checks_rows = isinstance(refinement, DsnotRefinement) and refinement.accept == "if_better"
     is_weighed = recipe.update.method != "none" or recipe.objective == "propagated"
@@ -42,7 +42,7 @@ def fits_tokens(recipe: RecipeSpec) -> bool:
 
 @dataclass(frozen=True)
 class Holdings:
-    """Of the largest block of a model under a recipe."""
+    """Memory terms of the largest block of a model under a recipe, in bytes."""
 
     model: ModelOutline
     recipe: RecipeSpec
@@ -50,40 +50,40 @@ class Holdings:
 
     @property
     def number(self) -> int:
-        """b: as stored, but float32 for float16 on a CPU, and what torch can compute in for eight bits."""
+        """b: bytes per element as stored, but 4 for float16 on a CPU, and at least 2, because torch cannot compute in 8 bits."""
         if self.device is DeviceClass.CPU and self.model.dtype == "float16":
             return 4
         return max(2, self.model.bytes_per_parameter)
 
     @property
     def width(self) -> int:
-        """d."""
+        """d: hidden size, or the widest matrix input if the config has none."""
         return self.model.hidden_size or max((matrix.columns for matrix in self.model.largest_matrices), default=0)
 
     @property
     def block(self) -> int:
-        """The weights of the block."""
+        """Weights of the block."""
         return self.model.largest_block * self.number
 
     @property
     def results(self) -> int:
-        """Of all matrices until they are written: a mask, one byte a weight, and new weights in float32 under an update."""
+        """Results of all matrices until written: a mask, 1 byte per weight, and under an update new weights in float32."""
         return self._weights * (5 if self._is_updated else 1)
 
     @property
     def changed(self) -> int:
-        """The block's tensors as they are written: once themselves, twice in the journal's file while that is made."""
+        """Tensors of the block while written: one copy, and two in the journal's file as it is created."""
         return 3 * self._weights * self.model.bytes_per_parameter
 
     @property
     def spread(self) -> int:
-        """What brings mask and weights of the largest matrix into the form of its tensor."""
+        """Temporaries for applying mask and new weights of the largest matrix to its tensor."""
         stored = self.model.bytes_per_parameter
         return self._largest.weights * (3 + (8 + stored if self._is_updated else 0))
 
     @property
     def statistics(self) -> int:
-        """Of all inputs that are measured in one run: their Gram matrices in float32, or examples of their tokens."""
+        """Statistics of all inputs of one pass: Gram matrices in float32, or sampled tokens."""
         if not fits_tokens(self.recipe):
             copies = sum(matrix.columns * matrix.copies for matrix in self._leaders(experts=True))
             return 4 * _EXAMPLES * (copies + sum(matrix.columns for matrix in self._leaders(experts=False)))
@@ -95,21 +95,21 @@ class Holdings:
 
     @property
     def _imitation(self) -> int:
-        """Under `propagated` a stage is measured alone: G, and beside it K for an input, (s − s̃)x̃ᵀ for a sum."""
+        """Statistics under `propagated`, one stage at a time: G, and in addition K for an input, (s − s̃)x̃ᵀ for a sum."""
         inputs = [8 * matrix.columns**2 for matrix in self._leaders(experts=False) if not _is_summed(matrix)]
         sums = [4 * matrix.columns**2 + 4 * matrix.weights for matrix in self._plain if _is_summed(matrix)]
         return max([*inputs, *sums], default=0)
 
     @property
     def work(self) -> int:
-        """Temporaries of choosing the mask and the weights of one matrix, the most that any takes."""
+        """Temporaries for computing mask and weights of one matrix: the maximum over the matrices."""
         return max((self._work_on(matrix) for matrix in self.model.largest_matrices), default=0)
 
     def _work_on(self, matrix: MatrixOutline) -> int:
-        """Bytes a weight and bytes a number of the Gram matrix, each counted where most of them live at once.
+        """Return the peak of the temporaries, as bytes per weight plus bytes per element of the Gram matrix.
 
-        float32: weight, saliency, and what a selection sorts, 12 of them its indices; DSnoT: contributions, scores, lists;
-        swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse.
+        float32: weight, saliency, and the sort of the selection, of which 12 bytes are indices; DSnoT: contributions, scores,
+        lists; swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse.
         """
         weights, square = matrix.rows * matrix.columns, matrix.columns**2
         update, refinement = self.recipe.update, self.recipe.refinement
@@ -131,10 +131,10 @@ class Holdings:
         return max(needs)
 
     def of_tokens(self) -> int:
-        """Bytes a calibration token on the shelf between passes.
+        """Return the bytes per calibration token that are stored between passes.
 
-        The hidden states; under `propagated` those of the dense model, too, and of its block the inputs of matrices and the
-        sums (float32), and the inputs of summed products, which take the place of inputs that have been used.
+        These are the hidden states; under `propagated` also the dense model's hidden states, and of its block the inputs of the
+        matrices, the sums (float32), and the inputs of summed products, which replace inputs that are no longer needed.
         """
         hidden = self.width * self.number
         if self.recipe.objective != "propagated":
@@ -146,7 +146,7 @@ class Holdings:
         return 2 * hidden + sum(by_width) * self.number + 4 * sum(sums)
 
     def of_batch(self, tokens: int, length: int) -> int:
-        """What a batch takes on its way through the block, and being measured: in the type computed in, and in float32."""
+        """Return the bytes of a batch: activations in the compute dtype during the forward pass, and statistics in float32."""
         widest = max((matrix.columns for matrix in self.model.largest_matrices), default=self.width)
         passing = tokens * (6 * self.width + 3 * widest) * self.number
         return passing + 4 * tokens * widest + 8 * length * widest
@@ -168,7 +168,7 @@ class Holdings:
         return self.recipe.update.method != "none"
 
     def _leaders(self, *, experts: bool) -> Iterable[MatrixOutline]:
-        """One matrix for each input that several may share: those of one part of the block that are as wide."""
+        """Yield one matrix per distinct input; matrices of one module with the same input width share theirs."""
         found: dict[tuple[str, int, bool], MatrixOutline] = {}
         for matrix in self.model.largest_matrices:
             if matrix.is_expert == experts:

@@ -1,23 +1,23 @@
-"""The memory that a job will take, from its model's outline and its spec: a sum of named terms, the most of any phase.
+"""Peak memory of a job, estimated from its model's outline and its spec: the maximum over the phases of a sum of named terms.
 
-A run holds one block at a time, so nothing here grows with the number of blocks. Phases follow each other, and what one has
-held is given back before the next:
+A run holds one block at a time, so no term grows with the number of blocks. Phases run one after the other, and each frees its
+memory before the next:
 
-    texts        the longest text, as the tokenizer makes tokens of it
+    texts        the longest text, while it is tokenized
     recording    activations + embeddings + block + batch
-    pruning      activations + block + results + statistics + batch + work on the largest matrix, as the allocator keeps what a
-                 batch took while masks are chosen
-    writing      activations + results + the changed block, also in the journal's file + the form of its largest tensor
+    pruning      activations + block + results + statistics + batch + work on the largest matrix, because the allocator keeps
+                 the batch's memory while masks are computed
+    writing      activations + results + the changed block, also in the journal's file + temporaries of its largest tensor
     scoring      activations of the windows + kept states + embeddings and head + logits
     evaluating   activations of the windows + kept states + block + batch
-    whole        the whole model, where its speed is measured; without the room for it that is left out
-    tasks        the whole model + logits, of questions that are assumed to have some length
+    whole        the whole model, for the speed measurement, which is skipped if memory is insufficient
+    tasks        the whole model + logits, for questions of an assumed length
 
-The kept states are the dense model's, of the windows on which the pruned one is compared with it.
+The kept states are the dense model's final states, for the windows on which the pruned model is compared with it.
 
-On a CPU all of it is the host's. On a GPU activations, texts and what is written are the host's, all else the device's. The
-factors are counted from the engine (see `holdings`); what is there before a job and what libraries take once they compute is
-measured. `benchmarks/plans.py` holds the sums against real runs, on CPUs: the device's part has not been measured on a GPU.
+On a CPU all memory is the host's. On a GPU activations, texts and written tensors are on the host, all else is on the device.
+The factors are counted from the engine's code (see `holdings`); the idle process and the libraries are measured.
+`benchmarks/plans.py` compares the estimates with real runs on CPUs: the device's part has not been measured on a GPU.
 """
 
 from collections.abc import Mapping
@@ -30,29 +30,29 @@ from service.models.outline import ModelOutline
 from service.planning.holdings import Holdings
 
 IDLE_PROCESS: Final = 355 << 20
-"""Resident in a worker's child that has imported torch and waits."""
+"""Resident bytes of an idle worker's child that has imported torch."""
 LIBRARIES: Final = 130 << 20
-"""What is resident beside it once a model has been built and computed with: the model's code, routines, the allocator's own."""
+"""Further resident bytes once a model was built and run: the model's code, kernels, the allocator's own memory."""
 TOKENS_PER_BATCH: Final = 2048
-"""The engine's: whole samples up to so many tokens go through a block together, at least one."""
+"""Maximum tokens of a batch of whole samples, as in the engine; a batch has at least one sample."""
 PROMPT: Final = 512
-"""Tokens that a model reads whose speed is measured."""
+"""Prompt length of the speed measurement in tokens."""
 _LOGITS: Final = 1 << 24
-"""Numbers of logits that the engine makes at a time."""
+"""Logits that the engine computes at a time."""
 _LOSS_BYTES: Final = 12
-"""A logit on its way to a loss, whatever its own type: itself, in float32, its logarithm, what is left of them; measured."""
+"""Bytes per logit for computing a loss, in any dtype: the logit, in float32, its logarithm, allocator overhead; measured."""
 _COMPARED_LOGITS: Final = 1 << 21
-"""Numbers of logits of each of two models that the engine compares at a time."""
+"""Logits per model that the engine compares at a time."""
 _COMPARED_BYTES: Final = 40
-"""A pair of logits, beside their own type: both logarithms in float64, what one is made of, and what the allocator keeps."""
+"""Bytes per pair of compared logits in addition to the logits: both logarithms in float64, a temporary, allocator overhead."""
 _QUESTIONS: Final = 8 * 256
-"""Tokens of the questions that the evaluation harness asks at a time; their length is known to the workers only."""
+"""Assumed tokens per batch of the evaluation harness; the real length is known to the workers only."""
 _TEXT_TOKEN_BYTES: Final = 700
-"""A token in a tokenizer's encoding, with its offsets and its word; measured."""
+"""Bytes per token of a tokenizer's encoding, with offsets and word; measured."""
 
 
 class Phase(StrEnum):
-    """What is going on when memory is needed most."""
+    """Phase of a job, for its memory peak."""
 
     TEXTS = "texts"
     RECORDING = "recording"
@@ -70,7 +70,7 @@ _Phases = Mapping[Phase, _Terms]
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes at the peak, in which phase that is, and what they are made of."""
+    """Peak in bytes, its phase, and its terms in bytes."""
 
     bytes: int
     phase: Phase
@@ -78,7 +78,7 @@ class Need:
 
     @classmethod
     def most(cls, always: _Terms, *parts: _Phases) -> "Need":
-        """Of the phases, the one in which all parts together hold most."""
+        """Return the phase with the largest sum over all parts."""
         joined = {
             phase: {name: size for part in (always, *(each.get(phase, {}) for each in parts)) for name, size in part.items()}
             for phase in Phase
@@ -89,29 +89,29 @@ class Need:
 
 @dataclass(frozen=True)
 class Peak:
-    """What a worker needs. `device` is None on a CPU, whose memory is the host's."""
+    """Peak memory on a worker's host and device; `device` is None on a CPU, which uses the host's memory."""
 
     host: Need
     device: Need | None
 
     @property
     def computing(self) -> Need:
-        """Of the memory that is computed in."""
+        """Peak of the memory used for computing: the device's, or on a CPU the host's."""
         return self.device or self.host
 
 
 @dataclass(frozen=True)
 class TextTokens:
-    """About how many tokens the job's texts have: the longest of all, and the longest that is evaluated."""
+    """Approximate tokens of the job's longest text, and of the longest evaluated one."""
 
     longest: int
     evaluated: int
 
 
 def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTokens, *, least: bool = False) -> Peak:
-    """The most that the job will hold at once.
+    """Estimate the job's peak memory.
 
-    With `least`, what it cannot do without: half a batch, or one sample if that is longer, and activations in files.
+    With `least`, the minimum: half a batch, or one sample if that is longer, and activations in files.
     """
     holdings = Holdings(model, spec.recipe, device)
     batch_tokens = TOKENS_PER_BATCH // 2 if least else TOKENS_PER_BATCH
@@ -127,7 +127,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
 
 
 def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
-    """Activations between passes, by the phases that have them."""
+    """Return the activations stored between passes, by phase."""
     calibration, evaluation = spec.calibration, spec.evaluation
     hidden = holdings.width * holdings.number
     windows = min(texts.evaluated // evaluation.sequence_length, evaluation.max_windows or texts.evaluated)
@@ -145,7 +145,7 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
 
 
 def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phase, _Terms]:
-    """What lies where it is computed."""
+    """Return the terms in the memory used for computing, by phase."""
     model, length = holdings.model, spec.calibration.sequence_length
     batch = {"batch": holdings.of_batch(_in_batch(length, batch_tokens), length)}
     block = {"block": holdings.block}
@@ -167,14 +167,14 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
 
 
 def _logits(spec: JobSpec, of_window: int, number: int) -> int:
-    """What the logits of a window take, of which there are so many, on their way to a loss or to be compared."""
+    """Return the bytes for computing losses from, or comparing, the `of_window` logits of a window of `number` bytes each."""
     losses = min(_LOGITS, of_window) * _LOSS_BYTES
     is_compared = spec.evaluation.baseline and spec.evaluation.agreement_windows
     return max(losses, min(_COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
 
 
 def _written(holdings: Holdings) -> _Phases:
-    """What lies on the host until it is on the disk."""
+    """Return the terms on the host until they are written to disk, by phase."""
     return {Phase.WRITING: {"results": holdings.results, "changed block": holdings.changed, "tensor": holdings.spread}}
 
 

@@ -1,4 +1,4 @@
-"""What a job would be, before it is one: everything that a creation checks, and what the job would need. Nothing is stored."""
+"""Dry run of a job creation: all of its checks, and the resources that the job would need. Nothing is stored."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,27 +27,27 @@ from service.tenants.quotas import operations as quotas
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds; None where nothing is known to tell them from."""
+    """Estimated run time and wait in seconds; None where there are no data."""
 
     run_seconds: float | None
     starts_in_seconds: float | None
     rates: Estimator | None
-    """What they are told from."""
+    """Rates behind the estimate."""
     device_names: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A job that has not been asked for yet."""
+    """Result of a dry run: the admitted spec and the resources that the job would need."""
 
     spec: JobSpec
     model: Inspection | None
-    """None: its place cannot be seen from here, or not now."""
+    """None: the service cannot read the model, or not at the moment."""
     artifact_bytes: int | None
     disk_bytes: int | None
-    """On the worker's disk at the most: what is fetched, its pruned copy, finished blocks and formats."""
+    """Maximum use of the worker's disk: downloaded model, its pruned copy, finished blocks and formats."""
     memory: Sequence[fitting.Memory]
-    """One for each class of device that may take the job; of those online, where any are."""
+    """One per eligible device class: those online, or all if there are none."""
     estimate: Estimate
     calibration_tokens: int
     queue_position: int
@@ -59,11 +59,11 @@ class Plan:
 
 
 def plan(database: Database, settings: Settings, models: ModelSources, spec: JobSpec, *, tenant: str) -> Plan:
-    """Check a spec as a creation would, and look at what it asks for.
+    """Check a spec as a job creation does, and estimate its resources.
 
     Raises:
-        ModelRefused, InvalidInput: a creation would be refused, too.
-        DoesNotFit: the model is too large for every worker that could take the job.
+        ModelRefused, InvalidInput: a job creation would fail in the same way.
+        DoesNotFit: the model is too large for every worker that could run the job.
     """
     admitted = admission.admit(models, settings, spec, tenant=tenant)
     model, missing = _inspected(models, admitted, tenant)
@@ -101,12 +101,12 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
 
 def _inspected(models: ModelSources, spec: JobSpec, tenant: str) -> tuple[Inspection | None, list[str]]:
     if spec.model.source == "local" and not models.has_folders:
-        return None, ["Local models lie on the workers only, so that nothing is known of this one here."]
+        return None, ["Local models are on the workers only, so the service cannot inspect this one."]
     try:
         return models_seen.inspect(models, spec.model, tenant=tenant), []
     except HubUnavailable as error:
         pinned = "" if spec.model.revision else ", and its revision is not pinned: the worker will do that"
-        return None, [f"Nothing is known of the model now ({error.detail}){pinned}."]
+        return None, [f"The model cannot be inspected now ({error.detail}){pinned}."]
 
 
 def _disk(spec: JobSpec, model: ModelOutline) -> int:
@@ -130,6 +130,6 @@ def _of_estimate(estimate: Estimate) -> Iterator[str]:
     if not estimate.device_names:
         return
     if estimate.rates is None:
-        yield "No job has succeeded on the devices of the workers online yet, so that nothing tells how long this one takes."
+        yield "No job has succeeded on the devices of the workers online yet, so there is no estimate of the run time."
     elif not estimate.rates.is_same_recipe:
-        yield "No job with a recipe of this kind has succeeded on these devices yet: the time is told from other recipes."
+        yield "No job with a recipe of this kind has succeeded on these devices yet: the estimate is based on other recipes."

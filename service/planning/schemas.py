@@ -1,4 +1,4 @@
-"""Plans as the API shows them."""
+"""API schemas of plans."""
 
 from typing import Any, Self
 
@@ -12,28 +12,29 @@ from service.planning.operations import Estimate, Plan
 
 
 class QueueView(BaseModel):
-    """Where the job would wait."""
+    """Queue and workers that the job would meet."""
 
-    position: int = Field(description="1: the next one to be claimed")
-    queued_jobs: int = Field(description="of the tenant, without this one")
-    max_queued_jobs: int = Field(description="that the tenant may have")
-    able_workers: int = Field(description="that are online and may take it")
-    idle_workers: int = Field(description="of these, without a job")
+    position: int = Field(description="position in the queue; 1 is claimed next")
+    queued_jobs: int = Field(description="queued jobs of the tenant, without this one")
+    max_queued_jobs: int = Field(description="the tenant's quota of queued jobs")
+    able_workers: int = Field(description="workers online that may run the job")
+    idle_workers: int = Field(description="those of them without a job")
 
 
 class MemoryView(BaseModel):
-    """What a worker of one class of device needs, predicted; a job's metrics tell what was used (`peak_memory_bytes`)."""
+    """Estimated peak memory on one device class; a job's metrics have the measured values (`peak_memory_bytes`)."""
 
     device: DeviceClass
-    host_bytes: int = Field(description="of the worker's process at its peak; metrics: `host_total`")
-    device_bytes: int | None = Field(description="on the GPU at the peak, null on a CPU; metrics: `device`")
-    least_host_bytes: int = Field(description="with the smallest batch, and activations in files")
-    least_device_bytes: int | None = Field(description="with the smallest batch")
-    phase: Phase = Field(description="in which what is computed takes most")
-    terms: dict[str, int] = Field(description="bytes, by what they are for, that make up that peak")
+    host_bytes: int = Field(description="peak of the worker's process; in metrics `host_total`")
+    device_bytes: int | None = Field(description="peak on the GPU, null on a CPU; in metrics `device`")
+    least_host_bytes: int = Field(description="minimum, with the smallest batch and activations in files")
+    least_device_bytes: int | None = Field(description="minimum, with the smallest batch")
+    phase: Phase = Field(description="phase of the peak in the memory used for computing")
+    terms: dict[str, int] = Field(description="parts of that peak in bytes")
 
     @classmethod
     def of(cls, found: Memory) -> Self:
+        """Return the view of an estimate."""
         most, least = found.most, found.least
         return cls(
             device=found.device,
@@ -47,22 +48,23 @@ class MemoryView(BaseModel):
 
 
 class BasisView(BaseModel):
-    """What an estimate is told from."""
+    """Data behind an estimate."""
 
-    jobs: int = Field(description="that succeeded at their first attempt on such devices, the newest of each kind; 0: none")
+    jobs: int = Field(description="past jobs used: the newest of each kind that succeeded at their first attempt; 0: none")
     same_recipe: bool | None = Field(description="whether they have a recipe of this kind; null without any")
-    devices: list[str] = Field(description="of the workers online that may take the job")
+    devices: list[str] = Field(description="devices of the workers online that may run the job")
 
 
 class EstimateView(BaseModel):
-    """Seconds, null where nothing is known to tell them from."""
+    """Estimated run time and wait; null where there are no data."""
 
-    run_seconds: float | None = Field(description="from the claim to the end")
-    starts_in_seconds: float | None = Field(description="until a worker takes the job up")
+    run_seconds: float | None = Field(description="seconds from the claim to the end")
+    starts_in_seconds: float | None = Field(description="seconds until a worker claims the job")
     basis: BasisView
 
     @classmethod
     def of(cls, found: Estimate) -> Self:
+        """Return the view of an estimate."""
         rates = found.rates
         return cls(
             run_seconds=_rounded(found.run_seconds),
@@ -80,7 +82,7 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 class PlanView(BaseModel):
-    """What a job would be. Nothing has been stored."""
+    """Dry run of a job: the resources that it would need. Nothing is stored."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -113,25 +115,26 @@ class PlanView(BaseModel):
                     "basis": {"jobs": 4, "same_recipe": True, "devices": ["NVIDIA H100 80GB HBM3"]},
                 },
                 "queue": {"position": 1, "queued_jobs": 0, "max_queued_jobs": 1000, "able_workers": 2, "idle_workers": 1},
-                "warnings": ["Nothing is known of the model now (the model hub cannot be reached now; try again shortly)."],
+                "warnings": ["The model cannot be inspected now (the model hub cannot be reached now; try again shortly)."],
             }
         }
     )
 
-    spec: dict[str, Any] = Field(description="the body with every default filled in and the revision pinned")
-    model: InspectionView | None = Field(description="null where the model cannot be seen from here, or not now")
-    artifact_bytes: int | None = Field(description="of the pruned checkpoint's weights")
-    disk_bytes: int | None = Field(description="on the worker's disk at the most")
+    spec: dict[str, Any] = Field(description="the body with all defaults filled in and the revision pinned")
+    model: InspectionView | None = Field(description="null if the service cannot read the model, or not at the moment")
+    artifact_bytes: int | None = Field(description="size of the pruned checkpoint's weights")
+    disk_bytes: int | None = Field(description="maximum use of the worker's disk")
     memory: list[MemoryView] = Field(
-        description="for each class of device that may take the job and is online, or could be; empty where the model is not seen"
+        description="one per eligible device class: those online, or all if there are none; empty if `model` is null"
     )
     estimate: EstimateView
     calibration_tokens: int
     queue: QueueView
-    warnings: list[str] = Field(description="what to know before the job is asked for")
+    warnings: list[str] = Field(description="points to consider before creating the job")
 
     @classmethod
     def of(cls, found: Plan) -> Self:
+        """Return the view of a plan."""
         return cls(
             spec=found.spec.model_dump(mode="json"),
             model=None if found.model is None else InspectionView.of(found.model),

@@ -1,4 +1,4 @@
-"""About how many tokens a job's texts have, from the characters that are known of them."""
+"""Approximate token counts of a job's texts, from their numbers of characters."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,28 +18,28 @@ _CHARACTERS: Final = {
     "wikitext2:validation": 1_120_000,
     "wikitext2:test": 1_260_000,
 }
-"""Of the built-in data sets, as far as the worker reads them."""
+"""Characters of the built-in data sets that the worker reads."""
 _UPLOAD_SHARES: Final = {"train": 0.9, "test": 0.1, WHOLE: 1.0}
 _CHARACTERS_PER_TOKEN: Final = 4.2
-"""Of English prose in the vocabularies of today, a little less than most give: rather too many tokens than too few."""
+"""Ratio for English prose in current vocabularies, slightly low, so that tokens are rather over- than underestimated."""
 _CORPORA: Final = {"c4-sample": "C4", "c4": "C4", "wiki-sample": "Wikipedia", "wikitext2": "Wikipedia"}
 
 
 def text_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> TextTokens:
-    """`uploaded` are the characters of the tenant's uploads, by id; those that are not there count as empty."""
+    """Estimate the tokens of the job's texts. `uploaded`: characters of the tenant's uploads by id; missing ones count 0."""
     read = [_tokens(reference, uploaded) for reference in (spec.calibration.dataset, *spec.evaluation.perplexity)]
     evaluated = [_evaluated(spec, reference, uploaded) for reference in spec.evaluation.perplexity]
     return TextTokens(longest=max(read), evaluated=max(evaluated, default=0))
 
 
 def evaluated_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> int:
-    """That go through a model: whole windows of every data set, twice where the dense model is measured, too."""
+    """Estimate the evaluated tokens: whole windows of every data set, twice if the dense model is evaluated as well."""
     taken = sum(_evaluated(spec, reference, uploaded) for reference in spec.evaluation.perplexity)
     return taken * (2 if spec.evaluation.baseline else 1)
 
 
 def related(spec: JobSpec) -> list[str]:
-    """The data sets to be evaluated that come from the corpus which calibration takes, under another name."""
+    """Return the evaluation data sets with another name but the same corpus as the calibration data set."""
     name = spec.calibration.dataset.partition(":")[0]
     corpus = _CORPORA.get(name)
     others = [reference for reference in spec.evaluation.perplexity if reference.partition(":")[0] != name]

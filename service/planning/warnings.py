@@ -1,4 +1,4 @@
-"""What to know of a job before it is asked for."""
+"""Warnings about a job before it is created."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil
@@ -12,19 +12,19 @@ from service.planning.texts import related
 
 
 def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
-    """Of what is asked for, and of the model where it is known."""
+    """Yield warnings about the spec and, if inspected, the model."""
     if model is not None:
         yield from model.warnings
         yield from _too_few_tokens(spec, model.outline.widest_input)
     if spec.evaluation.tasks:
         yield (
-            "The time of zero-shot tasks is not in the estimate: whether there are such tasks, and how many questions they have, "
-            "is known to the workers only. They run the model whole, so that it has to fit into the device's memory."
+            "The time of zero-shot tasks is not in the estimate: only the workers know whether the tasks exist, and how many "
+            "questions they have. They run the whole model, which has to fit into the device's memory."
         )
     for reference in related(spec):
         yield (
-            f"{reference} and {spec.calibration.dataset}, with which the model is calibrated, are taken from the same corpus: "
-            "texts may be in both, and the perplexity there may say less than it seems to. The job tells how many are."
+            f"{reference} and the calibration data set {spec.calibration.dataset} are taken from the same corpus: texts may be "
+            "in both, which makes this perplexity less meaningful. The job's warnings report how many."
         )
 
 
@@ -34,18 +34,19 @@ def _too_few_tokens(spec: JobSpec, widest: int) -> Iterator[str]:
     if fits_tokens(spec.recipe) and tokens < widest:
         enough = ceil(widest / calibration.sequence_length)
         yield (
-            f"Calibration has {tokens} tokens, and the model's widest matrix {widest} inputs: the recipe would fit it to these "
-            f"tokens and not to the language. {enough} calibration samples instead of {calibration.num_samples} would do."
+            f"Calibration has {tokens} tokens, fewer than the {widest} inputs of the model's widest matrix: the recipe would "
+            f"overfit to them. Use at least {enough} calibration samples instead of {calibration.num_samples}."
         )
 
 
 def of_quota(queued: int, limit: int) -> Iterator[str]:
+    """Yield a warning if the tenant's queue is full."""
     if queued >= limit:
-        yield f"{queued} jobs are queued, and {limit} may be: the job would be refused until some of them have started."
+        yield f"{queued} jobs are queued, and the quota is {limit}: the job would be refused until some of them have started."
 
 
 def of_workers(spec: JobSpec, online: Sequence[Worker], disk: int | None) -> Iterator[str]:
-    """`disk`: the bytes that the job needs there, where they are known."""
+    """Yield warnings about the workers online; `disk` is the disk space that the job needs in bytes, if known."""
     kind = "" if spec.device == "any" else f" with a {spec.device.upper()}"
     if not online:
         yield f"No worker{kind} is online now; the job would wait for one."

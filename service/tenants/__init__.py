@@ -1,0 +1,1 @@
+"""Tenants: API keys, sessions, quotas, rate limits and the audit log."""

@@ -63,7 +63,7 @@ def test_an_unknown_model_is_reported_at_its_field(opened: Opening) -> None:
     page.get_by_label("From").select_option("hub")
     name.fill("org/model")
     page.keyboard.press("Enter")
-    expect(page.locator("#failure")).to_contain_text("this service does not ask the hub itself")
+    expect(page.locator("#failure")).to_contain_text("this service does not contact the hub")
 
 
 def test_a_slow_inspection_is_shown_and_aborted_by_the_next(opened: Opening, settings: Settings) -> None:

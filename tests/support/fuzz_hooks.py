@@ -71,7 +71,7 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
     (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),
     (r"GET /v1/jobs/compare", r"ids", r"twice", "two spellings of one id are two texts to a schema"),
-    (r"POST /v1/keys", r"/expires_at", r"must lie in the future", "now is no constant"),
+    (r"POST /v1/keys", r"/expires_at", r"must be in the future", "now is no constant"),
     (r"(POST|PATCH) /v1/webhooks", r"/url", r".", "which hosts are of the internet, and what an address is, is no pattern"),
     (r"(POST|PATCH) /v1/triggers", r"/(template|filter).*", r".", "a language of its own, and a job once it is filled in"),
     (r"POST /v1/triggers/{trigger_id}/fire", r"", r".", "an event is read as what it says it is, and then fills in a template"),

@@ -1,0 +1,1 @@
+"""Attempts: claim, lease, progress and state transitions."""

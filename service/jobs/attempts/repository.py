@@ -1,8 +1,8 @@
-"""SQL of an attempt: the claim, the lease, what the worker reports. How attempts end is in `endings`.
+"""SQL of an attempt: claim, lease and the worker's reports. The end of attempts is in `transitions`.
 
-All times are the database's. A job belongs to the attempt whose fence number equals the job's; every write of a worker names its
-fence and changes the row only if that is still so (`held`). Whoever takes a job away from its worker raises the number.
-Locks are taken in one order, the job's row before its attempt's, so that no two transactions wait for each other.
+All times are the database's. A job belongs to the attempt whose fence (fencing token) equals the job's; every write of a worker
+carries its fence and changes the row only if they are equal (`held`). Revoking a job from its worker increments the job's fence.
+Locks are taken in one order, the job's row before its attempt's, which prevents deadlocks.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,14 +22,14 @@ from service.database.tables.jobs import Job, Layer
 from service.jobs.events import repository as events
 
 HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
-"""The states in which a worker holds the job."""
+"""States in which a worker holds the job."""
 
 
 _WISHES: Final = {JobState.CANCELLING: Wish.CANCEL, JobState.PAUSING: Wish.PAUSE}
 
 
 class StaleFence(Exception):
-    """The job belongs to another attempt, or has ended. Nothing was written, and nothing more may be."""
+    """Fence of an attempt that has lost its job, or whose job has ended. Nothing was written."""
 
     def __init__(self, job_id: UUID, fence: int) -> None:
         super().__init__(f"fence {fence} of job {job_id} is stale")
@@ -37,7 +37,7 @@ class StaleFence(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker got hold of."""
+    """A job claimed by a worker."""
 
     job_id: UUID
     tenant: str
@@ -45,48 +45,67 @@ class Claim:
     fence: int
     spec: dict[str, Any]
     retry_of: UUID | None
-    """A job whose finished blocks may be used."""
+    """Job whose finished blocks may be reused."""
     request_id: str | None = None
-    """Of the request that created the job."""
+    """Id of the request that created the job."""
     traceparent: str | None = None
-    """That request's span."""
+    """Trace context of that request."""
 
 
 class MatrixMeasures(Protocol):
-    """What the engine reports of one matrix."""
+    """The engine's report of one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Module path of the matrix."""
+
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """Outputs, inputs."""
+
     @property
-    def sparsity(self) -> float: ...
+    def sparsity(self) -> float:
+        """Zeros / weights."""
+
     @property
-    def error_start(self) -> float: ...
+    def error_start(self) -> float:
+        """Error of the warm start."""
+
     @property
-    def error_mask(self) -> float: ...
+    def error_mask(self) -> float:
+        """Error of the final mask, before kept weights are updated."""
+
     @property
-    def error(self) -> float: ...
+    def error(self) -> float:
+        """Error of the result."""
+
     @property
-    def swaps(self) -> int: ...
+    def swaps(self) -> int:
+        """Number of swaps of the refinement."""
+
     @property
-    def stops(self) -> dict[str, int]: ...
+    def stops(self) -> dict[str, int]:
+        """Number of rows by the reason why their refinement stopped."""
+
     @property
-    def tokens(self) -> int: ...
+    def tokens(self) -> int:
+        """Tokens behind the input statistics."""
+
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """Time of pruning the matrix."""
 
 
 def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seconds: float) -> Claim | None:
-    """Take the best queued job that a worker of this class may run, if there is one: highest priority first, then the oldest.
+    """Claim the next queued job for a worker of this class, if there is one: highest priority first, then the oldest.
 
-    Claims that run at once skip each other's rows. A row may also be locked by somebody who only writes to it (the dispatcher
-    notes that it sent the message, which is when the message arrives), so that finding none is confirmed by waiting.
+    Concurrent claims skip each other's rows. Rows may also be locked by other writers (the dispatcher records the sending of the
+    message just when the message arrives), so if none is found, the claim is repeated without skipping locked rows.
     """
     with session.begin_nested() as looking:
         job = _take_best(session, device, skip_locked=True)
         if job is None:
-            looking.rollback()  # lets go of rows that were locked and then found claimed: two claims could wait for each other
+            looking.rollback()  # releases rows that were locked and then found claimed: two claims could deadlock
     job = job or _take_best(session, device, skip_locked=False)
     if job is None:
         return None
@@ -136,16 +155,16 @@ def _take_best(
 
 
 def may_go_on(session: Session, job_ids: Collection[UUID], *, within_seconds: float) -> set[UUID]:
-    """Those of the jobs that have not ended, or have failed so lately that somebody may want to try again."""
+    """Return the jobs that are unfinished, or have failed within `within_seconds` and may still be retried."""
     is_fresh = (Job.state == JobState.FAILED) & (Job.finished_at > in_seconds(-within_seconds))
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.finished_at.is_(None) | is_fresh)))
 
 
 def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) -> Wish:
-    """Renew the lease and learn what is wanted.
+    """Renew the lease and return the instruction for the worker.
 
-    A lease that ran out may be renewed as long as nobody has acted on it: what keeps two workers apart is the fence, not the
-    clock, and work that nobody else has taken up should not be thrown away because of a slow database.
+    An expired lease can be renewed until the job is revoked: mutual exclusion depends on the fence, not on the clock, and
+    work that no other worker has claimed should not be lost to a slow database.
     """
     renewed = (
         update(Attempt)
@@ -161,24 +180,24 @@ def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) 
 
 
 def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> None:
-    """Enter a stage; the progress of the one before is over."""
+    """Record the start of a stage and reset the progress."""
     _write(session, job_id, fence, stage=stage, progress=None)
     events.append(session, job_id, EventType.STAGE_STARTED, {"stage": stage})
 
 
 def progress(session: Session, job_id: UUID, fence: int, report: dict[str, Any]) -> None:
-    """Say how far the stage is: done, total, unit, eta_seconds. No event: too many, and of no later interest."""
+    """Store the progress of the stage: done, total, unit, eta_seconds. There is no event, because reports are too frequent."""
     _write(session, job_id, fence, progress=report)
 
 
 def model_resolved(session: Session, job_id: UUID, fence: int, revision: str) -> None:
-    """Store the commit that the revision asked for stands for, so that the job can be repeated."""
+    """Replace the requested revision by its commit, so that the job is reproducible."""
     spec = func.jsonb_set(Job.spec, cast(["model", "revision"], ARRAY(Text)), cast(revision, JSONB))
     _write(session, job_id, fence, spec=spec)
 
 
 def sized(session: Session, job_id: UUID, fence: int, work: Work) -> None:
-    """Store how much there is to do, by which the time that is left is told."""
+    """Store the job's amount of work, from which its remaining time is estimated."""
     _write(session, job_id, fence, work=work.model_dump(mode="json"))
 
 
@@ -194,10 +213,10 @@ def block_pruned(
     resumed: bool,
     memory: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Write what one block's matrices came to, the first of them at `position`; the progress and the event with them.
+    """Store the results of one block's matrices, the first of them at `position`, with progress and event.
 
-    `resumed` is a block that an earlier attempt has pruned, `memory` the peak while this one did. Repeating it changes nothing,
-    so that a caller who lost the connection may not know and try again.
+    `resumed`: the block was pruned by an earlier attempt; `memory`: the peak while this attempt pruned it. Idempotent, so that a
+    caller can repeat it after a lost connection.
     """
     _write(session, job_id, fence, progress=report)
     if session.execute(select(exists().where(Layer.job_id == job_id, Layer.block == block))).scalar_one():
@@ -231,7 +250,7 @@ def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> L
 
 
 def evaluated(session: Session, job_id: UUID, fence: int, metrics: dict[str, Any], which: str) -> None:
-    """Store the metrics known so far; `which` of their parts is new: `dense`, or `pruned` and how it agrees with that."""
+    """Store the metrics measured so far; `which` is the new part: `dense`, or `pruned` with its agreement with dense."""
     _write(session, job_id, fence, metrics=metrics)
     agreement = {"agreement": metrics["agreement"]} if which == "pruned" and metrics.get("agreement") else {}
     events.append(session, job_id, EventType.EVALUATED, {"model": which, **metrics[which], **agreement})

@@ -1,6 +1,6 @@
-"""SQL of how an attempt ends: by its worker, which must still hold the job, or by the dispatcher, which takes it away.
+"""SQL of the transitions that end an attempt: by the worker that holds the job, or by the dispatcher, which revokes it.
 
-Either way the attempt is closed, the job goes to a final state or back into the queue, and the events say so, in one transaction.
+In one transaction, the attempt is closed, the job is finished, requeued or paused, and the events are appended.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _FINAL_EVENT = {
 
 @dataclass(frozen=True)
 class _Held:
-    """The job's row, locked until the transaction ends."""
+    """A job's row, locked until the transaction ends."""
 
     id: UUID
     state: str
@@ -40,11 +40,12 @@ class _Held:
 
     @property
     def may_retry(self) -> bool:
+        """Whether another attempt is allowed."""
         return self.attempts_counted < self.max_attempts
 
 
 def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, Any], artifact_prefix: str) -> None:
-    """The artifact under `artifact_prefix` is complete. Repeating it changes nothing."""
+    """Finish a job as succeeded, with its complete artifact under `artifact_prefix`. Idempotent."""
     if _has_succeeded(session, job_id, fence):
         return
     job = _lock(session, job_id, fence)
@@ -56,9 +57,9 @@ def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, An
 
 
 def fail(session: Session, job_id: UUID, fence: int, failure: Failure, *, retry_seconds: float) -> None:
-    """Close the attempt; queue the job again after a while if that can help and attempts are left.
+    """Close the attempt; requeue the job after a backoff if the failure is retryable and attempts are left.
 
-    The wait doubles with every attempt. A job that was to be cancelled is not tried again, one that was to be paused waits.
+    The backoff doubles with every attempt. A job in `cancelling` becomes cancelled instead, one in `pausing` becomes paused.
     """
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.FAILED, f"{failure.code}: {failure.detail}")
@@ -71,19 +72,19 @@ def fail(session: Session, job_id: UUID, fence: int, failure: Failure, *, retry_
 
 
 def cancel(session: Session, job_id: UUID, fence: int) -> None:
-    """The worker has stopped as the user wished."""
+    """Close the attempt and cancel the job, after its worker has stopped on the user's request."""
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.CANCELLED)
     finish(session, job_id, JobState.CANCELLED)
 
 
 def pause(session: Session, job_id: UUID, fence: int) -> None:
-    """The worker has stopped because the user wants the job to wait: the attempt does not count."""
+    """Close the attempt and pause the job, after its worker has stopped on the user's request: the attempt does not count."""
     _give_back(session, job_id, fence, AttemptOutcome.PAUSED)
 
 
 def release(session: Session, job_id: UUID, fence: int) -> None:
-    """A stopping worker gives the job back: the attempt does not count, and another worker may go on at once."""
+    """Requeue the job of a worker that shuts down: the attempt does not count, and another worker may claim the job at once."""
     _give_back(session, job_id, fence, AttemptOutcome.RELEASED)
 
 
@@ -97,10 +98,7 @@ def _give_back(session: Session, job_id: UUID, fence: int, outcome: AttemptOutco
 
 
 def lose(session: Session, job_id: UUID, fence: int) -> None:
-    """The lease ran out: take the job away from its worker and queue it again, unless too many attempts have been made.
-
-    It may be taken up at once; the lease was wait enough.
-    """
+    """Expire the lease: revoke the job from its worker, and requeue it without backoff, or fail it if no attempts are left."""
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.LEASE_EXPIRED, "the worker sent no sign of life")
     if job.state == JobState.CANCELLING:
@@ -117,7 +115,7 @@ def lose(session: Session, job_id: UUID, fence: int) -> None:
 
 
 def exceed_deadline(session: Session, job_id: UUID) -> None:
-    """The run deadline has passed, between attempts or during one: fail the job and take it away from its worker."""
+    """Fail a job whose run deadline has passed, between attempts or during one, and revoke it from its worker."""
     job = _lock(session, job_id, None)
     _close_attempt(session, job, AttemptOutcome.DEADLINE_EXCEEDED)
     code = FailureCode.DEADLINE_EXCEEDED
@@ -126,7 +124,7 @@ def exceed_deadline(session: Session, job_id: UUID) -> None:
 
 
 def finish(session: Session, job_id: UUID, target: JobState, data: dict[str, Any] | None = None, **values: Any) -> None:
-    """Bring a job that nobody works on to a final state; its last event has the state's name.
+    """Change a job that no worker holds to a final state, and append the event of that name.
 
     Raises:
         sqlalchemy.exc.NoResultFound: its state does not allow that.
@@ -147,7 +145,7 @@ def _fail(session: Session, job_id: UUID, failure: Failure, **values: Any) -> No
 
 
 def _go_on_later(session: Session, job: _Held, reason: str, *, delay_seconds: float = 0, **values: Any) -> None:
-    """Back into the queue, or aside if the user wants the job to wait."""
+    """Requeue the job, or pause it if that was requested."""
     if job.state == JobState.PAUSING:
         put_aside(session, job.id, **values)
     else:
@@ -155,7 +153,7 @@ def _go_on_later(session: Session, job: _Held, reason: str, *, delay_seconds: fl
 
 
 def put_aside(session: Session, job_id: UUID, **values: Any) -> None:
-    """Pause a job that nobody works on.
+    """Pause a job that no worker holds.
 
     Raises:
         sqlalchemy.exc.NoResultFound: its state does not allow that.
@@ -192,7 +190,7 @@ def _has_succeeded(session: Session, job_id: UUID, fence: int) -> bool:
 
 
 def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
-    """The row of a job that the fence holds; without a fence, of a job that has not ended."""
+    """Lock and return the row of the job held with this fence; without a fence, of an unfinished job. Raises StaleFence."""
     columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts)
     statement = select(*columns).where(Job.id == job_id).with_for_update()
     if fence is None:
@@ -206,7 +204,7 @@ def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
 
 
 def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail: str | None = None) -> None:
-    """End the job's open attempt, if it has one."""
+    """Close the job's open attempt, if it has one."""
     succeeded = outcome == AttemptOutcome.SUCCEEDED
     closed = (
         update(Attempt)

@@ -1,0 +1,1 @@
+"""Job events and their live streams."""

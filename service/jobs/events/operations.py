@@ -1,4 +1,4 @@
-"""Reading a job's events."""
+"""Reading of job events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ _BATCH: Final = 200
 
 @dataclass(frozen=True)
 class Batch:
-    """Some of a job's events, oldest first."""
+    """A batch of a job's events, oldest first."""
 
     events: Sequence[JobEvent]
     state: JobState
     is_last: bool
-    """There are no later ones now."""
+    """Whether there are no later events yet."""
 
     @property
     def ends_the_job(self) -> bool:
-        """There will be no later ones, either."""
+        """Whether there will be no later events, because the job has ended."""
         return self.is_last and self.state in TERMINAL_STATES
 
 
 def events_after(database: Database, job_id: UUID, number: int, *, tenant: str, limit: int = _BATCH) -> Batch:
-    """Up to `limit` events of the tenant's job with numbers above `number`.
+    """Return up to `limit` events of the tenant's job with numbers above `number`.
 
-    The job's row is read first: whatever it counts is visible to the second statement, so that an end is never told too early.
+    The job's row is read first: all events that it counts are visible to the second statement, so that no end is reported early.
 
     Raises:
         JobNotFound: the tenant has no such job.

@@ -1,4 +1,4 @@
-"""SQL of events: appending one with the next number, and reading on from a number."""
+"""SQL of job events: append with the next number, and read from a number on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from service.database.tables.jobs import Job
 
 
 def append(session: Session, job_id: UUID, event: EventType, data: dict[str, Any] | None = None) -> int:
-    """Write the job's next event and return its number.
+    """Append an event to the job and return its number.
 
     The update locks the job's row until the transaction ends, so numbers have no gaps and become visible in their order.
     """
@@ -29,6 +29,6 @@ def _next_number(session: Session, job_id: UUID) -> int:
 
 
 def after(session: Session, job_id: UUID, number: int, limit: int) -> Sequence[JobEvent]:
-    """Up to `limit` events with numbers above `number`, oldest first."""
+    """Return up to `limit` events with numbers above `number`, oldest first."""
     statement = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.seq > number).order_by(JobEvent.seq).limit(limit)
     return session.scalars(statement).all()

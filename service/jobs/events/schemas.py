@@ -1,4 +1,4 @@
-"""Events as the API shows them."""
+"""API schemas of job events."""
 
 from datetime import datetime
 from typing import Any, Self
@@ -10,7 +10,7 @@ from service.database.tables.events import JobEvent
 
 
 class EventView(BaseModel):
-    """One thing that happened to a job."""
+    """One event of a job."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -30,9 +30,9 @@ class EventView(BaseModel):
         }
     )
 
-    seq: int = Field(description="counts from 1 without gaps within a job")
+    seq: int = Field(description="event number within the job, from 1 without gaps")
     type: str = Field(
-        description="what happened; newer versions of the service may have types that are not listed here",
+        description="event type; newer versions of the service may have types that are not listed here",
         json_schema_extra={"x-extensible-enum": [str(known) for known in EventType]},
     )
     data: dict[str, Any]
@@ -40,12 +40,13 @@ class EventView(BaseModel):
 
     @classmethod
     def of(cls, event: JobEvent) -> Self:
+        """Return the view of an event."""
         return cls(seq=event.seq, type=event.type, data=event.data, created_at=event.created_at)
 
 
 class EventPage(BaseModel):
-    """Events in their order."""
+    """One page of events, oldest first."""
 
     items: list[EventView]
-    next_cursor: str | None = Field(description="send it as `cursor` for the events after these; null when there are none now")
-    last_seq: int = Field(description="number of the last event here; send it as `after` to ask again later")
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null if there are no later events yet")
+    last_seq: int = Field(description="number of the last event here; send it as `after` to poll for later events")

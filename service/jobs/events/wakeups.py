@@ -1,4 +1,4 @@
-"""Waking the streams, and the requests that wait for a job's end: one LISTEN connection to PostgreSQL for the whole process."""
+"""Wake-up of event streams and long-polling requests: one LISTEN connection to PostgreSQL per process."""
 
 import asyncio
 from collections import defaultdict
@@ -21,10 +21,10 @@ _AT_ONCE: Final = 4
 
 
 class Wakeups:
-    """Who waits for which job. All of it happens on the event loop; only `run` talks to the database.
+    """Waiting streams by job. Used on the event loop only; only `run` uses the database.
 
-    A notification can be missed while the connection is away. Streams therefore also look by themselves now and then, and after
-    every reconnection all are woken.
+    Notifications are lost while the connection is down. Streams therefore also poll from time to time, and all are woken after
+    every reconnection.
     """
 
     def __init__(self, database_url: str, max_streams: int) -> None:
@@ -33,16 +33,16 @@ class Wakeups:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._streams = 0
         self.closing = False
-        """Streams are to end: the process stops."""
+        """Set at shutdown: streams have to end."""
         self.turn = asyncio.Semaphore(_AT_ONCE)
-        """Held by a request that was woken while it looks: threads and connections must be left for those that do not wait."""
+        """Limits the woken requests that query at the same time, so that threads and connections remain for other requests."""
 
     @contextmanager
     def subscribe(self, job_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the job may have news.
+        """Yield an event that is set whenever the job may have new events.
 
         Raises:
-            Unavailable: this process already serves as many streams as it may.
+            Unavailable: this process serves its maximum number of streams.
         """
         if self.closing or self._streams >= self._max_streams:
             raise Unavailable("too many event streams are open; try again shortly, or read the events as JSON", retry_after=5)
@@ -58,7 +58,7 @@ class Wakeups:
                 del self._waiting[job]
 
     def close(self) -> None:
-        """Have all streams end."""
+        """End all streams."""
         self.closing = True
         self._wake_all()
 
@@ -91,7 +91,7 @@ class Wakeups:
 
 
 async def happens(woken: asyncio.Event, seconds: float) -> bool:
-    """Whether it is set within so many seconds."""
+    """Wait for the event; return False if it is not set within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             return await woken.wait()

@@ -1,0 +1,1 @@
+"""Stage timings of past runs, for estimates."""

@@ -1,4 +1,4 @@
-"""SQL of what runs took."""
+"""SQL of run timings."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from service.database.tables.timings import RunSpeed
 from service.database.tables.workers import Worker
 
 KEPT: Final = 20
-"""Runs of one kind on one device that are remembered: the newest."""
+"""Number of newest runs stored per recipe kind and device."""
 _PER_TOKEN: Final = ("forward", "statistics")
-"""The engine's parts whose time grows with the tokens."""
+"""Parts of the engine's time that grow with the tokens."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What the remembered runs of one kind took together, and what they did in that time."""
+    """Total time and work of the stored runs with one kind of recipe."""
 
     recipe: str
     jobs: int
@@ -41,7 +41,7 @@ class Taken:
 
 
 def learn(session: Session, job_id: UUID, metrics: Mapping[str, Any]) -> None:
-    """Remember a run that succeeds. One that went on after another attempt took too little time to be told from."""
+    """Store the timings of a successful run, unless it resumed an earlier attempt, whose time would be missing."""
     row = session.execute(
         select(Job.spec, Job.work, Worker.device, Worker.device_name)
         .join(Attempt, Attempt.job_id == Job.id)
@@ -60,7 +60,7 @@ def learn(session: Session, job_id: UUID, metrics: Mapping[str, Any]) -> None:
 
 
 def _taken(seconds: Mapping[str, float], per_token: float, done: Work) -> dict[str, float]:
-    """The seconds of the stages by what they grow with. A stage without tokens to evaluate grows with nothing."""
+    """Group the stages' seconds by what they grow with; evaluation without tokens counts as other."""
     evaluating = seconds[Stage.EVALUATING]
     other = sum(seconds[stage] for stage in (Stage.RESOLVING, Stage.LOADING, Stage.PUBLISHING))
     return {
@@ -80,7 +80,7 @@ def _forget_old(session: Session, device_name: str, kind: str) -> None:
 
 
 def taken_on(session: Session, device_names: Collection[str]) -> Sequence[Taken]:
-    """What runs took on these devices, by the kind of their recipe."""
+    """Return the totals of the stored runs on these devices, by kind of recipe."""
     statement = (
         select(
             RunSpeed.recipe,

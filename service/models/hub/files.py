@@ -1,4 +1,4 @@
-"""Which files of a repository on the hub belong to a checkpoint."""
+"""Selection of the files of a hub repository that belong to a checkpoint."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -7,11 +7,11 @@ _SUFFIXES: Final = {".safetensors", ".json", ".txt", ".model", ".jinja", ".tikto
 _LEGAL: Final = ("license", "licence", "notice", "use_policy")
 _TEMPLATES: Final = "additional_chat_templates"
 _OTHER_LAYOUTS: Final = "consolidated"
-"""The same weights once more, under the trainer's own names."""
+"""Prefix of a second copy of the weights in the trainer's own layout."""
 
 
 def is_wanted(name: str) -> bool:
-    """Whether a file belongs to the checkpoint: weights, config, tokenizer, templates, licence, card."""
+    """Check whether a file belongs to the checkpoint: weights, config, tokenizer, templates, licence, card."""
     path = PurePosixPath(name)
     if any(sign in name for sign in "*?[\\") or any(part.startswith(".") for part in path.parts):
         return False

@@ -1,6 +1,6 @@
-"""What the Hugging Face Hub's refusals mean for a user, for the service and the worker alike.
+"""Translation of Hugging Face Hub errors into failure codes and user messages, for service and worker.
 
-Texts of the hub's client are never passed on: they hold addresses and request ids.
+Messages of the hub's client are never passed on, because they contain URLs and request ids.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from service.contract import FailureCode
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the hub does not give a model. With the code `internal` it may give it later."""
+    """Reason why a hub model is unavailable. The code `internal` stands for a transient error."""
 
     code: FailureCode
     detail: str
     field: str = "id"
-    """Which part of the job's `model` to change."""
+    """Field of the job's `model` to change."""
 
 
 def refusal_of(error: Exception, model_id: str, revision: str | None) -> Refusal:
-    """What an error of the hub's client, of its HTTP library or of the network under it means."""
+    """Translate an error of the hub's client, its HTTP library or the network."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     response = error.response if isinstance(error, HfHubHTTPError) else None
@@ -27,10 +27,10 @@ def refusal_of(error: Exception, model_id: str, revision: str | None) -> Refusal
     if isinstance(error, RevisionNotFoundError):
         return Refusal(FailureCode.MODEL_NOT_FOUND, f"{model_id} has no revision {revision or 'main'} on the hub.", "revision")
     if isinstance(error, GatedRepoError) or (status in {401, 403} and not isinstance(error, RepositoryNotFoundError)):
-        detail = f"The hub does not let this service read {model_id}: ask for access, and name a token that has it (model.token)."
+        detail = f"The hub denies access to {model_id}; request access there, and set model.token to a token that has it."
         return Refusal(FailureCode.MODEL_ACCESS_DENIED, detail)
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         detail = f"The hub has no model {model_id}, or it is private and the token used cannot see it."
         return Refusal(FailureCode.MODEL_NOT_FOUND, detail)
-    trouble = f"it answered {status}" if status else type(error).__name__
+    trouble = f"HTTP status {status}" if status else type(error).__name__
     return Refusal(FailureCode.INTERNAL, f"The model hub could not be reached for {model_id} ({trouble}).")

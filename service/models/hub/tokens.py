@@ -1,7 +1,7 @@
-"""Tokens of the hub. Whoever runs the service puts them into files; jobs name them and never hold them.
+"""Hub tokens: files that the operator provides and that jobs reference by name, never by value.
 
-`DSNOT_HUB_TOKENS_DIR/<tenant>/<name>` holds one token, as a mounted secret does. Where a job names none, the process's `HF_TOKEN`
-is used.
+`DSNOT_HUB_TOKENS_DIR/<tenant>/<name>` contains one token, like a mounted secret. Jobs that name no token use the process's
+`HF_TOKEN`.
 """
 
 import re
@@ -15,20 +15,20 @@ _MAX_BYTES: Final = 4096
 
 
 class UnknownToken(ValueError):
-    """There is no token of this name for the tenant."""
+    """Token name that the tenant does not have."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is no hub token {name!r} for this tenant; whoever runs the service puts it into DSNOT_HUB_TOKENS_DIR, "
-            "a file of this name in the tenant's folder"
+            f"there is no hub token {name!r} for this tenant; the operator can add it to DSNOT_HUB_TOKENS_DIR "
+            "as a file of this name in the tenant's folder"
         )
 
 
 def hub_token(settings: Settings, tenant: str, name: str | None) -> str | None:
-    """The token of this name; None, for the environment's own, if none is named.
+    """Return the token with this name; None, which selects the environment's own, if `name` is None.
 
     Raises:
-        UnknownToken: there is none, or it cannot be read.
+        UnknownToken: the token does not exist or cannot be read.
     """
     if name is None:
         return None

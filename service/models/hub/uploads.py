@@ -1,4 +1,4 @@
-"""Whether a job may upload its artifact to a repository of the hub, by what the operator has set. Service and worker ask."""
+"""Authorization of uploads to hub repositories by the operator's settings, for service and worker."""
 
 from fnmatch import fnmatchcase
 
@@ -8,7 +8,7 @@ from service.settings import Settings
 
 
 class UploadRefused(ValueError):
-    """It may not; `field` is the part of the job's `output.hub` to change."""
+    """Upload that is not allowed; `field` is the field of the job's `output.hub` to change."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -16,16 +16,16 @@ class UploadRefused(ValueError):
 
 
 def upload_token(settings: Settings, tenant: str, upload: HubUploadSpec) -> str:
-    """The token to upload with.
+    """Return the token to upload with.
 
     Raises:
-        UploadRefused: there is none of this name, or the repository is not among those that may be uploaded to.
+        UploadRefused: the token does not exist, or uploads to this repository are not allowed.
     """
     allowed = settings.hub_upload_to
     if not allowed:
-        raise UploadRefused("repo", "this service uploads nothing to the hub; leave output.hub out and fetch the artifact")
+        raise UploadRefused("repo", "uploads to the hub are disabled on this service; omit output.hub and download the artifact")
     if not any(fnmatchcase(upload.repo, pattern) for pattern in allowed):
-        raise UploadRefused("repo", f"this service may upload to {', '.join(allowed)} only; choose such a repository")
+        raise UploadRefused("repo", f"this service may upload to {', '.join(allowed)} only; choose a matching repository")
     try:
         token = hub_token(settings, tenant, upload.token)
     except UnknownToken as error:

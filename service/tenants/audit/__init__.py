@@ -1,0 +1,1 @@
+"""Audit log of modifying requests and operator commands."""

@@ -1,4 +1,4 @@
-"""Writing and reading the audit log."""
+"""Writing and listing audit log entries."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 def complete(database: Database, entry_id: UUID, *, status: int, problem: str | None, created: str | None) -> None:
-    """Record the outcome of an entry's request. If the database is unreachable, the request itself stands."""
+    """Record the outcome of an entry's request. If the database is unreachable, only a warning is logged."""
     try:
         with database.at_once() as session:
             repository.complete(session, entry_id, status=status, problem=problem, created=created)
@@ -28,7 +28,7 @@ def note_command(database: Database, *, tenant: str, action: str, path: str) -> 
 
 
 def list_newest(database: Database, wanted: EntryFilter, *, tenant: str, cursor: str | None, limit: int) -> Page[AuditEntry]:
-    """Raises InvalidInput for a cursor that is none."""
+    """Return one page of the tenant's audit log, newest first. Raises InvalidInput: the cursor is invalid."""
     before = Cursor.decode(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, wanted, tenant=tenant, before=before, limit=limit + 1)

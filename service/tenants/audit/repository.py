@@ -23,7 +23,7 @@ _COMPLETE: Final = (
 
 @dataclass(frozen=True)
 class EntryFilter:
-    """Which entries; None: whatever it is."""
+    """Filter of audit entries; a field that is None does not filter."""
 
     key_id: str | None = None
     action: str | None = None
@@ -41,7 +41,7 @@ def add(
     request_id: str | None = None,
     address: str | None = None,
 ) -> UUID:
-    """Insert an entry without outcome; its id."""
+    """Insert an entry without outcome and return its id."""
     entry_id = uuid4()
     caller = {"tenant": tenant, "key_id": key_id, "request_id": request_id, "address": address}
     insert_row(session, AuditEntry, id=entry_id, action=action, path=path, **caller)
@@ -54,6 +54,7 @@ def complete(session: Session, entry_id: UUID, *, status: int, problem: str | No
 
 
 def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[AuditEntry]:
+    """Return up to `limit` of the tenant's entries, newest first, older than the cursor."""
     statement = select(AuditEntry).where(AuditEntry.tenant == tenant)
     if wanted.key_id is not None:
         statement = statement.where(AuditEntry.key_id == wanted.key_id)
@@ -69,6 +70,6 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
 
 
 def forget(session: Session, *, keep_seconds: float) -> int:
-    """Remove some of the entries that are older; how many."""
+    """Delete a batch of entries older than `keep_seconds` and return how many were deleted."""
     old = select(AuditEntry.id).where(AuditEntry.created_at < in_seconds(-keep_seconds)).limit(_FORGET_AT_ONCE)
     return len(session.scalars(delete(AuditEntry).where(AuditEntry.id.in_(old)).returning(AuditEntry.id)).all())

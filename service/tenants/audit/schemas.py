@@ -1,4 +1,4 @@
-"""The audit log as the API shows it."""
+"""API schemas of the audit log."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AuditView(BaseModel):
-    """One request that might have changed something, or one command of whoever runs the service."""
+    """One modifying request, refused ones included, or one command of the operator."""
 
     model_config = ConfigDict(
         from_attributes=True,
@@ -29,18 +29,18 @@ class AuditView(BaseModel):
 
     id: UUID
     created_at: datetime
-    key_id: str | None = Field(description="null: a command of whoever runs the service")
-    action: str = Field(description="the operation's name, as in this document")
-    path: str = Field(description="what it was done to")
-    created: str | None = Field(description="the address of what came into being")
-    status: int | None = Field(description="of the answer; null for a command, and where the service ended before the answer")
+    key_id: str | None = Field(description="null: a command of the operator")
+    action: str = Field(description="the operationId in this document")
+    path: str = Field(description="path of the resource that was changed")
+    created: str | None = Field(description="path of the created resource")
+    status: int | None = Field(description="HTTP status; null for a command, and where the service ended before it responded")
     problem: str | None = Field(description="why it was refused: the problem's type without its prefix")
     request_id: str | None = Field(description="as in `X-Request-ID` and in the service's logs")
-    address: str | None = Field(description="where the request came from")
+    address: str | None = Field(description="client address of the request")
 
 
 class AuditPage(BaseModel):
-    """Part of the audit log."""
+    """One page of the audit log, newest first."""
 
     items: list[AuditView]
-    next_cursor: str | None = Field(description="for the next page; null at the end")
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

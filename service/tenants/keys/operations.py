@@ -1,4 +1,4 @@
-"""What can be done with API keys, and why it may be refused."""
+"""Operations on API keys, with the errors that they raise."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -14,11 +14,11 @@ from service.tenants.keys.repository import ValidKey
 
 _LONGEST: Final = timedelta(days=3660)
 _MOST: Final = 1000
-"""Keys of one tenant that work."""
+"""Maximum number of valid keys of one tenant."""
 
 
 class KeyNotFound(NotFound):
-    """Also what another tenant's key looks like."""
+    """API key that does not exist or belongs to another tenant."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"there is no key {key_id}")
@@ -27,11 +27,11 @@ class KeyNotFound(NotFound):
 def create_key(
     database: Database, *, tenant: str, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
-    """Make a key. The plaintext, second of the pair, is shown once and cannot be had again.
+    """Create a key. The plaintext, second of the pair, is not stored and cannot be recovered.
 
     Raises:
         ValueError: no scope, no tenant, or `expires_at` without a time zone.
-        Conflict: the tenant has too many.
+        Conflict: the tenant has too many valid keys.
     """
     wanted = sorted(set(scopes))
     if not wanted or not tenant:
@@ -45,58 +45,56 @@ def create_key(
     with database.begin() as session:
         repository.lock_tenant(session, tenant)
         if repository.count_working(session, tenant) >= _MOST:
-            raise Conflict(f"there are {_MOST} keys that work already; revoke one")
+            raise Conflict(f"the tenant has {_MOST} valid keys already; revoke one")
         return repository.add(session, made), secrets.plaintext_of(key_id, secret)
 
 
 def check_end(expires_at: datetime | None) -> None:
-    """Raises InvalidInput for an end that would make the key useless, or that is none."""
+    """Raise InvalidInput if the expiry is in the past or too far ahead."""
     now = datetime.now(UTC)
     if expires_at is not None and not now < expires_at < now + _LONGEST:
-        detail = (
-            "must lie in the future, and not more than ten years ahead; leave it out for a key that works until it is revoked"
-        )
+        detail = "must be in the future, and at most ten years ahead; omit it for a key that is valid until it is revoked"
         raise InvalidInput(f"/expires_at: {detail}", errors=[{"pointer": "/expires_at", "detail": detail}])
 
 
 def revoke_key(database: Database, key_id: str, *, tenant: str | None = None) -> ApiKey:
-    """Make a key useless from the next request on. Repeating it changes nothing.
+    """Revoke a key, effective from the next request. Idempotent.
 
     Args:
-        tenant: who asks; None for whoever runs the service, who may revoke the last key, too.
+        tenant: the caller's tenant; None for the operator, who may also revoke the last admin key.
 
     Raises:
         KeyNotFound
-        Conflict: without it nobody of the tenant could make another.
+        Conflict: it is the tenant's last valid key with the scope admin.
     """
     with database.begin() as session:
         if tenant is not None:
             repository.lock_tenant(session, tenant)
         key = _held(session, key_id, tenant)
         if tenant is not None and repository.is_last_admin(session, key):
-            raise Conflict("it is the last key with the scope admin that works; make another one first")
+            raise Conflict("this is the last valid key with the scope admin; create another one first")
         repository.revoke(session, key)
     return key
 
 
 def rotate_key(database: Database, key_id: str, *, overlap_seconds: float, tenant: str | None = None) -> tuple[ApiKey, str]:
-    """A new secret for a key, which stays what it is; for a while both open.
+    """Replace the secret of a key; the old secret stays valid for `overlap_seconds`. Return the key and its new plaintext.
 
     Raises:
         KeyNotFound
-        Conflict: it does not work any more.
+        Conflict: the key is revoked or expired.
     """
     secret = secrets.new_secret()
     with database.begin() as session:
         key = _held(session, key_id, tenant)
         if not repository.works(session, key):
-            raise Conflict("the key is revoked or has expired; make a new one")
+            raise Conflict("the key is revoked or has expired; create a new one")
         repository.rotate(session, key, secrets.hash_of(secret), overlap_seconds=overlap_seconds)
     return key, secrets.plaintext_of(key_id, secret)
 
 
 def get_key(database: Database, key_id: str, *, tenant: str) -> ApiKey:
-    """Raises KeyNotFound."""
+    """Return one of the tenant's keys. Raises KeyNotFound."""
     with database.begin() as session:
         key = repository.get(session, key_id, tenant=tenant)
     if key is None:
@@ -105,13 +103,13 @@ def get_key(database: Database, key_id: str, *, tenant: str) -> ApiKey:
 
 
 def list_keys(database: Database, tenant: str) -> list[ApiKey]:
-    """The tenant's keys, newest first."""
+    """Return all of the tenant's keys, newest first."""
     with database.begin() as session:
         return list(repository.newest(session, tenant, before=None, limit=None))
 
 
 def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: int) -> Page[ApiKey]:
-    """Raises InvalidInput for a cursor that is none."""
+    """Return one page of the tenant's keys, newest first. Raises InvalidInput: the cursor is invalid."""
     before = Cursor.decode_named(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, tenant, before=before, limit=limit + 1)
@@ -119,7 +117,7 @@ def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: i
 
 
 def find_key(database: Database, plaintext: str) -> ApiKey | None:
-    """The key that this is the plaintext of, if it still works."""
+    """Return the key with this plaintext, if it is valid."""
     parts = secrets.parts_of(plaintext)
     if parts is None:
         return None
@@ -137,7 +135,7 @@ def find(session: Session, key_id: str, secret: str) -> ValidKey | None:
 
 
 def _held(session: Session, key_id: str, tenant: str | None) -> ApiKey:
-    """The key, which nobody else changes until the transaction ends."""
+    """Return the key, locked until the transaction ends."""
     key = repository.get(session, key_id, tenant=tenant, lock=True)
     if key is None:
         raise KeyNotFound(key_id)

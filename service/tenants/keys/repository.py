@@ -20,7 +20,7 @@ def _works() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
 
 
-_VALID: Final = (  # built once, because every request asks it
+_VALID: Final = (  # built once, because every request runs it
     select(
         ApiKey,
         TenantQuota,
@@ -33,6 +33,7 @@ _VALID: Final = (  # built once, because every request asks it
 
 
 def add(session: Session, key: ApiKey) -> ApiKey:
+    """Insert a key and return it with the database's defaults."""
     session.add(key)
     session.flush()
     session.refresh(key)
@@ -41,7 +42,7 @@ def add(session: Session, key: ApiKey) -> ApiKey:
 
 @dataclass(frozen=True)
 class ValidKey:
-    """A key that is neither revoked nor expired, with what authentication needs besides."""
+    """A key that is neither revoked nor expired, with the other data that authentication needs."""
 
     key: ApiKey
     quota: TenantQuota | None
@@ -56,13 +57,13 @@ def valid(session: Session, key_id: str) -> ValidKey | None:
 
 
 def note_use(session: Session, key_id: str) -> None:
-    """Whoever finds the row in use by another request leaves it to that one."""
+    """Record the time of use; skip a row that another request has locked."""
     free = select(ApiKey.id).where(ApiKey.id == key_id).with_for_update(skip_locked=True)
     session.execute(update(ApiKey).where(ApiKey.id.in_(free)).values(last_used_at=func.now()))
 
 
 def get(session: Session, key_id: str, *, tenant: str | None, lock: bool = False) -> ApiKey | None:
-    """The key of the tenant, or of any if that is None."""
+    """Return the tenant's key; with `tenant=None`, the key of any tenant."""
     statement = select(ApiKey).where(ApiKey.id == key_id)
     if tenant is not None:
         statement = statement.where(ApiKey.tenant == tenant)
@@ -70,32 +71,35 @@ def get(session: Session, key_id: str, *, tenant: str | None, lock: bool = False
 
 
 def is_last_admin(session: Session, key: ApiKey) -> bool:
-    """Whether no other key of the tenant could make new ones."""
+    """Check whether this is the tenant's only valid key with the scope admin."""
     admins = select(ApiKey.id).where(ApiKey.tenant == key.tenant, literal(Scope.ADMIN.value) == any_(ApiKey.scopes), _works())
     return list(session.scalars(admins.limit(2))) == [key.id]
 
 
 def lock_tenant(session: Session, tenant: str) -> None:
-    """Let one transaction at a time make or revoke keys of the tenant, so that none counts what another is about to change."""
+    """Serialize creation and revocation of the tenant's keys, so that no transaction counts keys that another is changing."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"keys of {tenant}", 0))))
 
 
 def count_working(session: Session, tenant: str) -> int:
+    """Count the tenant's valid keys."""
     return session.execute(select(func.count()).select_from(ApiKey).where(ApiKey.tenant == tenant, _works())).scalar_one()
 
 
 def works(session: Session, key: ApiKey) -> bool:
+    """Check whether the key is neither revoked nor expired."""
     return session.execute(select(ApiKey.id).where(ApiKey.id == key.id, _works())).one_or_none() is not None
 
 
 def revoke(session: Session, key: ApiKey) -> None:
-    """From now on, or since it was revoked before."""
+    """Revoke the key; an earlier revocation keeps its time."""
     key.revoked_at = func.coalesce(ApiKey.revoked_at, func.now())
     session.flush()
     session.refresh(key)
 
 
 def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_seconds: float) -> None:
+    """Replace the secret; the old one stays valid for `overlap_seconds`."""
     key.old_secret_sha256, key.old_secret_until = key.secret_sha256, in_seconds(overlap_seconds)
     key.secret_sha256 = secret_sha256
     session.flush()
@@ -103,7 +107,7 @@ def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_secon
 
 
 def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: int | None) -> Sequence[ApiKey]:
-    """The tenant's keys, newest first, those that no longer work included."""
+    """Return the tenant's keys, newest first, including revoked and expired ones."""
     statement = select(ApiKey).where(ApiKey.tenant == tenant)
     if before is not None:
         statement = statement.where(tuple_(ApiKey.created_at, ApiKey.id) < (before.created_at, before.id))

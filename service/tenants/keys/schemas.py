@@ -1,4 +1,4 @@
-"""API keys as the API takes and shows them."""
+"""API schemas of API keys."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
@@ -25,23 +25,23 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class NewKey(BaseModel):
-    """Who is to be let in, to what."""
+    """Name, scopes and expiry of a new API key."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "nightly pipeline", "scopes": ["jobs:read", "jobs:write"]}]}
     )
 
-    name: _Name = Field(description="what it is for; for people")
+    name: _Name = Field(description="display name, such as its purpose")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
-    expires_at: Moment | None = Field(None, description="within ten years; null: it works until it is revoked")
+    expires_at: Moment | None = Field(None, description="within ten years; null: valid until revoked")
 
 
 class KeyRotation(BaseModel):
-    """How to change over to a new secret."""
+    """Options of a key rotation."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
-    overlap_seconds: StrictInt = Field(86_400, ge=0, le=2_592_000, description="for how long the old secret opens as well")
+    overlap_seconds: StrictInt = Field(86_400, ge=0, le=2_592_000, description="seconds the old secret stays valid")
 
 
 class KeyView(BaseModel):
@@ -56,24 +56,25 @@ class KeyView(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="to the minute")
-    old_secret_until: datetime | None = Field(description="until when the secret before the last rotation opens as well")
+    last_used_at: datetime | None = Field(description="precise to one minute")
+    old_secret_until: datetime | None = Field(description="when the secret before the last rotation expires")
 
 
 class KeyWithSecret(KeyView):
-    """An API key with what to send: shown here and never again."""
+    """An API key with its plaintext, which is shown only once."""
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"key": f"dsnot_abcdefgh1234_{'x' * 43}"}})
 
-    key: str = Field(description="`Authorization: Bearer …`")
+    key: str = Field(description="send it as `Authorization: Bearer …`")
 
     @classmethod
     def shown(cls, key: ApiKey, plaintext: str) -> Self:
+        """Return the view of the key with its plaintext."""
         return cls(**KeyView.model_validate(key).model_dump(), key=plaintext)
 
 
 class KeyPage(BaseModel):
-    """Part of the list of keys."""
+    """One page of the tenant's keys, newest first."""
 
     items: list[KeyView]
-    next_cursor: str | None = Field(description="for the next page; null at the end")
+    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")

@@ -1,4 +1,4 @@
-"""What a tenant may have, and what it has."""
+"""Quotas: a tenant's limits and its use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,16 +11,16 @@ from service.tenants.quotas import repository
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one tenant. Each is a setting of the service, which a quota of the tenant's own may replace."""
+    """Limits of one tenant: the service's settings, each of which the tenant's own quota may override."""
 
     max_queued_jobs: int
     max_datasets_bytes: int
     max_triggers: int
     max_webhooks: int
     reads_per_minute: int
-    """Per key; 0: as many as they like."""
+    """Per API key; 0: no limit."""
     writes_per_minute: int
-    """Per key; 0: as many as they like."""
+    """Per API key; 0: no limit."""
 
 
 LIMITS = tuple(field.name for field in fields(Limits))
@@ -28,7 +28,7 @@ LIMITS = tuple(field.name for field in fields(Limits))
 
 @dataclass(frozen=True)
 class Use:
-    """How much of it there is now."""
+    """Current use of the limited resources."""
 
     queued_jobs: int
     datasets_bytes: int
@@ -38,21 +38,24 @@ class Use:
 
 
 def limits_of(settings: Settings, quota: TenantQuota | None) -> Limits:
+    """Return the settings' limits, overridden by those of `quota`."""
     own = {name: getattr(quota, name, None) for name in LIMITS}
     return Limits(**{name: getattr(settings, name) if value is None else value for name, value in own.items()})
 
 
 def limits_in(session: Session, settings: Settings, tenant: str) -> Limits:
+    """Return the tenant's limits, within an open transaction."""
     return limits_of(settings, repository.get(session, tenant))
 
 
 def tenant_limits(database: Database, settings: Settings, tenant: str) -> Limits:
+    """Return the tenant's limits."""
     with database.begin() as session:
         return limits_in(session, settings, tenant)
 
 
 def own_limits(database: Database, tenant: str) -> dict[str, int]:
-    """Those in which the tenant differs from the settings."""
+    """Return the limits in the tenant's own quota, which override the settings."""
     with database.begin() as session:
         quota = repository.get(session, tenant)
     own = {name: getattr(quota, name, None) for name in LIMITS}
@@ -60,7 +63,7 @@ def own_limits(database: Database, tenant: str) -> dict[str, int]:
 
 
 def set_limits(database: Database, tenant: str, limits: Mapping[str, int] | None) -> None:
-    """Give the tenant these limits of its own, beside those that it has; None: no more of its own at all."""
+    """Set these limits in the tenant's own quota; the others stay. None deletes the quota."""
     with database.begin() as session:
         if limits is None:
             repository.remove(session, tenant)

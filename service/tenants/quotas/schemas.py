@@ -1,4 +1,4 @@
-"""Quotas as the API shows them."""
+"""API schemas of quotas."""
 
 from typing import Self
 
@@ -8,14 +8,14 @@ from service.tenants.quotas.operations import Limits, Use
 
 
 class Share(BaseModel):
-    """Of one thing."""
+    """Use and limit of one resource."""
 
     used: int
-    limit: int | None = Field(description="null: none")
+    limit: int | None = Field(description="null: no limit")
 
 
 class QuotaView(BaseModel):
-    """What the tenant may have and has."""
+    """Limits of the tenant and its current use."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -36,11 +36,12 @@ class QuotaView(BaseModel):
     triggers: Share
     webhooks: Share
     artifacts_bytes: Share = Field(description="beyond the limit the oldest artifacts are removed")
-    reads_per_minute: int | None = Field(description="for each key; null: as many as they like")
-    writes_per_minute: int | None = Field(description="for each key; null: as many as they like")
+    reads_per_minute: int | None = Field(description="per API key; null: no limit")
+    writes_per_minute: int | None = Field(description="per API key; null: no limit")
 
     @classmethod
     def of(cls, limits: Limits, use: Use, *, max_artifacts_bytes: int | None) -> Self:
+        """Return the view of these limits and this use."""
         return cls(
             queued_jobs=Share(used=use.queued_jobs, limit=limits.max_queued_jobs),
             datasets_bytes=Share(used=use.datasets_bytes, limit=limits.max_datasets_bytes),

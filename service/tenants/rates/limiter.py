@@ -1,6 +1,6 @@
-"""How many requests a key may make in a minute: counted in Valkey for all service processes together.
+"""Rate limiting per API key and minute: requests are counted in Valkey, shared by all service processes.
 
-While Valkey does not answer, each process counts for itself: callers are neither let through unbounded nor sent away.
+While Valkey does not answer, each process counts in its own memory, so that callers are neither unlimited nor refused.
 """
 
 import threading
@@ -24,34 +24,36 @@ log = get_logger(__name__)
 
 WINDOW_SECONDS: Final = 60
 _ANSWER_SECONDS: Final = 0.25
-"""Of Valkey: the request of a caller waits for it."""
+"""Timeout of Valkey; short, because the caller's request waits for it."""
 _AWAY_SECONDS: Final = 5.0
-"""For how long it is not asked again after it has not answered."""
+"""Pause after a failed call to Valkey, during which it is not called."""
 
 
 class Kind(StrEnum):
-    """What is counted apart, so that whoever watches jobs can still make one."""
+    """Kind of request; each has its own count, so that a client polling jobs can still create one."""
 
     READS = "reads"
     WRITES = "writes"
 
 
 class RateLimited(Later):
+    """Rate limit of the API key exceeded."""
+
     status, type, title, retry_after = 429, "rate-limited", "Too many requests", 1
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Of one key, after a request."""
+    """Rate limit state of one key after a request."""
 
     kind: Kind
     limit: int
     remaining: int
     reset_seconds: int
-    """Until more may be sent."""
+    """Seconds until more requests are allowed."""
 
     def headers(self) -> dict[str, str]:
-        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        """Return the response headers of draft-ietf-httpapi-ratelimit-headers."""
         return {
             "RateLimit-Policy": f'"{self.kind}";q={self.limit};w={WINDOW_SECONDS}',
             "RateLimit": f'"{self.kind}";r={self.remaining};t={self.reset_seconds}',
@@ -59,7 +61,7 @@ class Standing:
 
 
 class RateLimiter:
-    """Counts requests in a window that slides (weighted counts of this minute and of the one before)."""
+    """Sliding-window rate limiter: the weighted counts of this minute and of the previous one."""
 
     def __init__(self, broker_url: str) -> None:
         in_time: dict[str, Any] = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
@@ -70,7 +72,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def count(self, kind: Kind, holder: str, *, limit: int) -> tuple[Standing, bool]:
-        """Count a request of `holder`: where it stands, and whether the request is within the limit (per minute)."""
+        """Count a request of `holder`; return its rate limit state and whether it is within `limit` (requests per minute)."""
         item = RateLimitItemPerMinute(limit)
         if time.monotonic() >= self._ask_again_at:
             try:
@@ -88,7 +90,7 @@ class RateLimiter:
 
 
 class _Counter:
-    """A strategy of the library, with one answer for what takes it two calls."""
+    """Adapter of the library's strategy: counts a request and reads the window in one call."""
 
     def __init__(self, storage: MemoryStorage | RedisStorage) -> None:
         self._strategy = SlidingWindowCounterRateLimiter(storage)

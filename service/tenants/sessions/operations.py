@@ -1,4 +1,4 @@
-"""Signing in and out. A session stands for the key it was opened with, and ends with it."""
+"""Browser sessions: sign-in and sign-out. A session has the rights of the key that opened it, and ends with that key."""
 
 import hashlib
 import secrets
@@ -11,14 +11,14 @@ from service.tenants.sessions import repository
 
 
 def open_session(session: Session, key_id: str, secret: str, *, seconds: float) -> str:
-    """A new session of whoever has just shown this key, as part of a transaction; its token, which is kept nowhere else."""
+    """Open a session for the holder of this key, within a transaction; return its token, of which only the hash is stored."""
     token = secrets.token_urlsafe(32)
     repository.add(session, token_sha256=_hash(token), key_id=key_id, secret_sha256=hash_of(secret), seconds=seconds)
     return token
 
 
 def find(session: Session, token: str) -> ValidKey | None:
-    """The key behind a session, as long as both work; the use of the session is noted."""
+    """Return the key of a session if both are valid, and record the use of the session."""
     opened = repository.valid(session, _hash(token))
     valid = keys.valid(session, opened.key_id) if opened else None
     if opened is None or valid is None:
@@ -31,17 +31,17 @@ def find(session: Session, token: str) -> ValidKey | None:
 
 
 def close(database: Database, token: str) -> None:
-    """Sign this browser out."""
+    """Sign out one browser."""
     with database.begin() as session:
         repository.remove(session, _hash(token))
 
 
 def close_all(database: Database, key_id: str) -> None:
-    """Sign every browser out that has shown this key."""
+    """Sign out every browser that signed in with this key."""
     with database.begin() as session:
         repository.remove_all(session, key_id)
 
 
 def _hash(token: str) -> bytes:
-    """A plain hash is enough for 256 random bits."""
+    """Return the SHA-256; an unsalted fast hash is enough for 256 random bits."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,4 +1,4 @@
-"""SQL of sessions."""
+"""SQL of browser sessions."""
 
 from typing import Final
 
@@ -13,19 +13,20 @@ _FORGET_AT_ONCE: Final = 10_000
 
 
 def add(session: Session, *, token_sha256: bytes, key_id: str, secret_sha256: bytes, seconds: float) -> None:
+    """Insert a session that expires after `seconds`."""
     row = BrowserSession(token_sha256=token_sha256, key_id=key_id, secret_sha256=secret_sha256, expires_at=in_seconds(seconds))
     session.add(row)
     session.flush()
 
 
 def valid(session: Session, token_sha256: bytes) -> BrowserSession | None:
-    """The session, unless it has expired by the database's clock."""
+    """Return the session, unless it has expired by the database's clock."""
     of_token = BrowserSession.token_sha256 == token_sha256
     return session.scalars(select(BrowserSession).where(of_token, BrowserSession.expires_at > func.now())).one_or_none()
 
 
 def note_use(session: Session, token_sha256: bytes) -> None:
-    """At most once a minute, and not while another request does."""
+    """Record the time of use, at most once a minute; skip a row that another request has locked."""
     stale = (BrowserSession.token_sha256 == token_sha256) & (BrowserSession.last_used_at < in_seconds(-_USED_AGAIN_SECONDS))
     free = select(BrowserSession.token_sha256).where(stale).with_for_update(skip_locked=True)
     used = update(BrowserSession).where(BrowserSession.token_sha256.in_(free)).values(last_used_at=func.now())
@@ -33,15 +34,17 @@ def note_use(session: Session, token_sha256: bytes) -> None:
 
 
 def remove(session: Session, token_sha256: bytes) -> None:
+    """Delete one session."""
     session.execute(delete(BrowserSession).where(BrowserSession.token_sha256 == token_sha256))
 
 
 def remove_all(session: Session, key_id: str) -> None:
+    """Delete all sessions of a key."""
     session.execute(delete(BrowserSession).where(BrowserSession.key_id == key_id))
 
 
 def forget(session: Session) -> int:
-    """Remove some of those that have expired; how many."""
+    """Delete a batch of expired sessions and return how many were deleted."""
     old = select(BrowserSession.token_sha256).where(BrowserSession.expires_at < func.now()).limit(_FORGET_AT_ONCE)
     gone = delete(BrowserSession).where(BrowserSession.token_sha256.in_(old)).returning(BrowserSession.token_sha256)
     return len(session.scalars(gone, execution_options={"synchronize_session": False}).all())

@@ -89,7 +89,7 @@ def test_the_same_job_is_estimated_at_its_past_duration(api: httpx.Client, datab
     assert estimate["starts_in_seconds"] == 0
     other = plan(api, recipe={"preset": "best"})
     assert (other["estimate"]["basis"]["jobs"], other["estimate"]["basis"]["same_recipe"]) == (1, False)
-    assert any("from other recipes" in warning for warning in other["warnings"])
+    assert any("based on other recipes" in warning for warning in other["warnings"])
 
 
 def test_evaluation_is_not_estimated_from_runs_without_it(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:

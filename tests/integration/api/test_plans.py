@@ -69,7 +69,7 @@ def test_a_plan_warns_of_likely_problems(api: httpx.Client, database: Database, 
     introduce(database, disk_bytes=10)
     _, disk, history = planned(api, TINY).json()["warnings"]
     assert "of a worker's disk" in disk
-    assert "nothing tells how long" in history
+    assert "no estimate of the run time" in history
     on_gpu = planned(api, TINY | {"device": "gpu"}).json()
     assert on_gpu["queue"]["able_workers"] == 0
     assert on_gpu["warnings"][1].startswith("No worker with a GPU is online")
@@ -94,7 +94,7 @@ def test_a_plan_is_refused_like_the_creation(api: httpx.Client, database: Databa
     refusal = planned(api, TINY)
     assert problem(refusal) == (422, "model-does-not-fit", ["/model/id"])
     detail = refusal.json()["detail"]
-    assert f"even with the smallest batch it takes {least / 2**30:.1f} GiB of the host's (" in detail
+    assert f"even with the smallest batch it needs {least / 2**30:.1f} GiB of the host's (" in detail
     assert "libraries" in detail
     assert "the largest has 0.0 GiB on its host" in detail
 
@@ -137,7 +137,7 @@ def test_a_job_that_exceeds_the_memory_is_planned_as_slow(api: httpx.Client, dat
     large = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 65_536, "sequence_length": 128}}
     [need] = planned(api, large | {"device": "cpu"}).json()["memory"]
     introduce(database, host_bytes=(need["host_bytes"] + need["least_host_bytes"]) // 2)
-    assert any("activations on the disk" in warning for warning in planned(api, large).json()["warnings"])
+    assert any("activations on disk" in warning for warning in planned(api, large).json()["warnings"])
 
 
 def test_the_plan_includes_the_quota(api: httpx.Client, database: Database, settings: Settings, model: Path) -> None:

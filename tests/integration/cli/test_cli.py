@@ -209,7 +209,7 @@ def test_a_key_is_rotated(stack: Up) -> None:
     listed = next(key for key in _json_lines(stack, "keys", "list") if key["id"] == made["id"])
     assert listed["last_used_at"]
     _json(stack, "keys", "revoke", made["id"])
-    assert "make a new one" in dsnot(stack.home, "keys", "rotate", made["id"]).stderr
+    assert "create a new one" in dsnot(stack.home, "keys", "rotate", made["id"]).stderr
 
 
 def test_the_audit_log_is_listed(stack: Up, done_job: dict[str, Any]) -> None:

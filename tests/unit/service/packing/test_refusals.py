@@ -217,7 +217,7 @@ def test_a_missing_shard_is_named_before_anything_is_written(artifact: Path) -> 
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model.safetensors"}}
     (artifact / "model.safetensors.index.json").write_text(json.dumps(index))
     for name, suffix in (("model.packed", "packed"), ("model.mask", "mask")):
-        with pytest.raises(Missing, match=rf"model-1\.{suffix} is not there"):
+        with pytest.raises(Missing, match=rf"model-1\.{suffix} is missing"):
             use(artifact, name)
     assert not (artifact.parent / "made").exists()
 
@@ -233,7 +233,7 @@ def test_incomplete_folders_are_refused_with_their_contents(artifact: Path) -> N
         apply_mask(artifact, empty, artifact.parent / "made")
     with pytest.raises(NothingToDo, match="would be overwritten"):
         apply_mask(artifact, base, base)
-    with pytest.raises(NothingToDo, match="is no folder"):
+    with pytest.raises(NothingToDo, match="is not a folder"):
         unpack(artifact / "nowhere")
     with pytest.raises(NothingToDo, match="name an artifact's folder"):
         verify(empty)

@@ -239,7 +239,7 @@ def test_the_upload_process_exits_with_its_worker(hub: UploadingHub, artifact: P
     [
         ({}, {"token": "nobody"}, "On this worker there is no hub token 'nobody'"),
         ({"hub_upload_to": ["mine/*"]}, {}, "may upload to mine/* only"),
-        ({"hub_upload_to": []}, {}, "uploads nothing to the hub"),
+        ({"hub_upload_to": []}, {}, "uploads to the hub are disabled"),
     ],
 )
 def test_an_upload_the_operator_forbids_is_not_attempted(
