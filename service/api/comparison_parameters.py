@@ -23,7 +23,7 @@ def _some_jobs(ids: list[UUID]) -> list[UUID]:
         raise ValueError(f"names {len(ids)} {'job' if len(ids) == 1 else 'jobs'}; give the ids of {LEAST} to {MOST}")
     twice = sorted({str(each) for each in ids if ids.count(each) > 1})
     if twice:
-        raise ValueError(f"names {', '.join(twice)} more than once; give each id once")
+        raise ValueError(f"names {', '.join(twice)} twice; give each id once")
     return ids
 
 
