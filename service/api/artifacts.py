@@ -1,4 +1,4 @@
-"""HTTP of artifacts: the manifest, and the files or the way to them."""
+"""Routes of artifacts: manifest, and files or redirects to presigned URLs."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -19,17 +19,17 @@ router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], responses=problem_resp
 
 _BYTES: Final = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The file, if the service has it at hand", **_BYTES},
-    206: {"description": "The part of it that `Range` asks for", **_BYTES},
-    304: {"description": "The caller has it already (`If-None-Match`)"},
-    307: {"description": "Where the file can be had for a few minutes, without credentials"},
+    200: {"description": "The file, if the service stores it locally", **_BYTES},
+    206: {"description": "The requested `Range` of the file", **_BYTES},
+    304: {"description": "Not modified (`If-None-Match`)"},
+    307: {"description": "Redirect to a presigned URL, valid for a few minutes without credentials"},
     **problem_responses(RangeNotSatisfiable),
 }
 
 
 @router.get("/{job_id}/artifacts", response_model=Manifest)
 def read_manifest(job_id: UUID, caller: ArtifactReader, database: TheDatabase, store: TheStore) -> Manifest:
-    """The files that the job has published, with their sizes and SHA-256."""
+    """List the files of the job's artifact, with sizes and SHA-256."""
     return operations.artifact_of(database, store, job_id, tenant=caller.tenant).manifest
 
 
@@ -46,7 +46,7 @@ def download(
     range: Annotated[str | None, Header(description="`bytes=first-last`")] = None,  # noqa: A002  # the header's name
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One file. Its `ETag` is its SHA-256."""
+    """Download one file. Its `ETag` is its SHA-256."""
     found = operations.locate(
         database,
         store,

@@ -1,4 +1,4 @@
-"""HTTP of the audit log."""
+"""Routes of the audit log."""
 
 from typing import Annotated
 
@@ -23,14 +23,14 @@ _Action = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")]
 def list_audit(
     caller: Admin,
     database: TheDatabase,
-    key_id: Annotated[KeyId | None, Query(description="only what was done with this key")] = None,
+    key_id: Annotated[KeyId | None, Query(description="only requests with this key")] = None,
     action: Annotated[_Action | None, Query(description="only this operation, such as `cancel_job`")] = None,
     created_after: Annotated[Moment | None, Query()] = None,
     created_before: Annotated[Moment | None, Query()] = None,
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> AuditPage:
-    """Who did what in the tenant's name, newest first: every request but reads, those that were refused included."""
+    """List the tenant's mutating requests, rejected ones included, newest first."""
     wanted = EntryFilter(key_id, action, created_after, created_before)
     page = operations.list_newest(database, wanted, tenant=caller.tenant, cursor=cursor, limit=limit)
     return AuditPage(items=[AuditView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)

@@ -1,4 +1,4 @@
-"""Which jobs a comparison is of: the query parameter `ids`, once for each."""
+"""Query parameter `ids` of comparisons, repeated once per job."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -8,14 +8,14 @@ from pydantic import AfterValidator, BeforeValidator
 
 LEAST: Final = 2
 MOST: Final = 6
-"""As many as a table or a chart can hold side by side."""
+"""Limit of what tables and charts can show."""
 
 
 def _id_of(text: object) -> object:
     try:
         return UUID(str(text))
     except ValueError:
-        raise ValueError("is not the id of a job; give `ids` once for each job, as in ids=A&ids=B") from None
+        raise ValueError("is not a job id; repeat `ids` for each job, as in ids=A&ids=B") from None
 
 
 def _some_jobs(ids: list[UUID]) -> list[UUID]:
@@ -23,7 +23,7 @@ def _some_jobs(ids: list[UUID]) -> list[UUID]:
         raise ValueError(f"names {len(ids)} {'job' if len(ids) == 1 else 'jobs'}; give the ids of {LEAST} to {MOST}")
     twice = sorted({str(each) for each in ids if ids.count(each) > 1})
     if twice:
-        raise ValueError(f"names {', '.join(twice)} twice; once each is enough")
+        raise ValueError(f"names {', '.join(twice)} twice; give each id once")
     return ids
 
 
@@ -31,7 +31,7 @@ ComparedIds = Annotated[
     list[Annotated[UUID, BeforeValidator(_id_of)]],
     AfterValidator(_some_jobs),
     Query(
-        description=f"{LEAST} to {MOST} jobs, each once: `ids=A&ids=B`",
+        description=f"{LEAST} to {MOST} distinct job ids: `ids=A&ids=B`",
         json_schema_extra={"minItems": LEAST, "maxItems": MOST, "uniqueItems": True},
     ),
 ]

@@ -1,4 +1,4 @@
-"""HTTP of comparisons."""
+"""Routes of comparisons."""
 
 from fastapi import APIRouter
 
@@ -15,9 +15,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.get("/compare", response_model=ComparisonView, responses=problem_responses(NotFound))
 def compare_jobs(caller: JobReader, database: TheDatabase, ids: ComparedIds) -> ComparisonView:
-    """Jobs side by side: in what they were asked for differently, what was measured of each, and which does best."""
+    """Compare jobs: differences of their specs, measurements, and the best job of each measurement."""
     return ComparisonView.of(operations.compare(database, ids, tenant=caller.tenant))
 
 
-# The next router would take `compare` for the id of a job that is to be deleted.
+# The next router would match `compare` as the id of a job to delete.
 router.add_route(f"{router.prefix}/compare", refuse_method, methods=["DELETE"], include_in_schema=False)

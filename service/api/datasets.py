@@ -1,4 +1,4 @@
-"""HTTP of data sets."""
+"""Routes of data sets."""
 
 from email.message import Message
 from typing import Annotated, Any, Final
@@ -24,7 +24,7 @@ from service.web.streamed_body import RequestTimeout, pieces
 
 _PATH: Final = "/v1/datasets"
 STREAMED: Final = (_PATH,)
-"""Where bodies are read here, and by nobody before."""
+"""Paths whose bodies `BodyGuard` leaves unread."""
 
 router = APIRouter(prefix=_PATH, tags=["datasets"])
 
@@ -38,7 +38,7 @@ _LINES: Final = '{"text": "The first document,\\nin two lines."}\n{"text": "The 
 _TEXT_SCHEMA: Final = {"type": "string", "pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
 _BODY: Final[dict[str, Any]] = {
     "required": True,
-    "description": f"UTF-8; no line, and in plain text no document, is longer than {MAX_LINE_BYTES} bytes",
+    "description": f"UTF-8 text; lines, and documents in plain text, have at most {MAX_LINE_BYTES} bytes",
     "content": {
         media_type: {
             "schema": _TEXT_SCHEMA if form is Format.TEXT else {"type": "string", "format": "binary"},
@@ -49,7 +49,7 @@ _BODY: Final[dict[str, Any]] = {
 }
 _LOCATION: Final = {"headers": {"Location": {"schema": {"type": "string"}}}}
 _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"model": DatasetView, "description": "The same documents were there before: that data set", **_LOCATION},
+    200: {"model": DatasetView, "description": "A data set with the same documents already exists: that data set", **_LOCATION},
     201: _LOCATION,
     **problem_responses(
         DatasetQuotaExceeded, MalformedBody, BodyTooLarge, UnsupportedMediaType, RequestTimeout, StoreUnavailable
@@ -76,13 +76,14 @@ async def upload_dataset(
     store: TheStore,
     uploads: TheUploads,
     response: Response,
-    name: Annotated[Name | None, Query(description="for people; by default the id")] = None,
+    name: Annotated[Name | None, Query(description="display name; by default the id")] = None,
 ) -> DatasetView:
-    """Bring text of your own for calibration and evaluation.
+    """Upload text for calibration and evaluation.
 
-    `text/plain`: documents are separated by blank lines. JSON Lines: one document a line, an object with a string `text`; its
-    other fields are left out. The id follows from the documents: the same ones again are the same data set, under its first
-    name. Jobs name it as `ds-…` (calibration takes its first 90 %, evaluation the rest), `ds-…:train`, `ds-…:test` or `ds-…:all`.
+    `text/plain`: documents are separated by blank lines. JSON Lines: one document per line, an object with a string `text`; other
+    fields are dropped. The id is derived from the documents: uploading the same ones again returns the existing data set with its
+    first name. Jobs refer to it as `ds-…` (calibration uses the first 90 %, evaluation the rest), `ds-…:train`, `ds-…:test` or
+    `ds-…:all`.
     """
     form = _format_of(request)
     with uploads.acquire(), Intake(form) as intake:
@@ -101,7 +102,7 @@ def list_datasets(
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> DatasetPage:
-    """All data sets that jobs may name: the built-in ones, then the tenant's own, newest first."""
+    """List all data sets: the built-in ones, then the tenant's uploads, newest first."""
     page = operations.list_all(database, cursor=cursor, limit=limit, tenant=caller.tenant)
     items = [_shown(each) for each in page.built_in] + [_shown(each) for each in page.uploads]
     return DatasetPage(items=items, next_cursor=page.next_cursor)
@@ -109,24 +110,24 @@ def list_datasets(
 
 @router.get("/{dataset_id}", response_model=DatasetView, responses=problem_responses(NotFound))
 def get_dataset(dataset_id: str, caller: JobReader, database: TheDatabase) -> DatasetView:
-    """One data set, built-in or the tenant's."""
+    """Return one data set, built-in or uploaded."""
     return _shown(operations.get(database, dataset_id, tenant=caller.tenant))
 
 
 @router.delete("/{dataset_id}", status_code=204, responses=problem_responses(NotFound, Conflict))
 def delete_dataset(dataset_id: str, caller: JobWriter, database: TheDatabase) -> None:
-    """Remove an upload that no job needs. Jobs that have ended keep its id, under which it can be uploaded again."""
+    """Delete an upload that no active job uses. Ended jobs keep its id; uploading the same text again restores it."""
     operations.delete(database, dataset_id, tenant=caller.tenant)
 
 
 def _format_of(request: Request) -> Format:
     form = _FORMATS.get(media_type_of(request.headers))
     if form is None:
-        raise UnsupportedMediaType(f"send the body as {', '.join(_FORMATS)}")
-    told = Message()
-    told["content-type"] = request.headers["content-type"]
-    if told.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):
-        raise UnsupportedMediaType("send the text in UTF-8")
+        raise UnsupportedMediaType(f"send the body as one of {', '.join(_FORMATS)}")
+    told = Message()  # style: allow
+    told["content-type"] = request.headers["content-type"]  # style: allow
+    if told.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):  # style: allow
+        raise UnsupportedMediaType("the charset is not UTF-8; send the text as UTF-8")
     return form
 
 

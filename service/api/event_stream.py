@@ -1,4 +1,4 @@
-"""A job's events as Server-Sent Events: first those stored, then each as it is written, until the job has ended."""
+"""Server-Sent Events of a job: stored events first, then new ones as they are written, until the job has ended."""
 
 import asyncio
 import json
@@ -16,18 +16,18 @@ from service.jobs.events.schemas import EventView
 from service.jobs.events.wakeups import Wakeups, happens
 
 POLL_SECONDS: Final = 5.0
-"""How long a stream trusts that no news is none. Then it looks, and a comment keeps the connection alive."""
+"""Polling interval, in case a notification was lost; also the interval of keep-alive comments."""
 
 
 async def follow(
     database: Database, wakeups: Wakeups, woken: asyncio.Event, job_id: UUID, after: int, *, tenant: str
 ) -> AsyncIterator[bytes]:
-    """Every event above number `after`, once and in order; `event: end` after the last one of a job that has ended.
+    """Yield every event above number `after`, once and in order, then `event: end` if the job has ended.
 
-    The stream also ends, without that, when the process stops: the client reconnects with `Last-Event-ID`, to another process.
+    The stream also ends, without `event: end`, when the process stops: clients reconnect with `Last-Event-ID` to another process.
     """
     while not wakeups.closing:
-        woken.clear()  # before reading: what is written meanwhile sets it again
+        woken.clear()  # before reading: a concurrent write sets it again
         batch = await _read(database, job_id, after, tenant)
         for event in batch.events if batch else ():
             yield _frame(event)
@@ -40,7 +40,7 @@ async def follow(
 
 
 async def _read(database: Database, job_id: UUID, after: int, tenant: str) -> Batch | None:
-    """The next events; None while the database is away, which a stream outlives."""
+    """Return the next events; None while the database is unavailable, so that the stream stays open."""
     try:
         return await run_in_threadpool(events_after, database, job_id, after, tenant=tenant)
     except TRANSIENT:

@@ -1,4 +1,4 @@
-"""HTTP of events: pages of JSON, or a live stream."""
+"""Routes of job events: JSON pages or a live stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,15 +28,15 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     **problem_responses(NotFound, Unavailable),
 }
 
-Accept = Annotated[str, Header(description="`text/event-stream` asks for the live stream")]
+Accept = Annotated[str, Header(description="`text/event-stream` requests the live stream")]
 _Number = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
-LastEventId = Annotated[_Number | None, Header(description="where a stream goes on: the `id` of the last message received")]
+LastEventId = Annotated[_Number | None, Header(description="resumes a stream after this `id`, of the last message received")]
 
 
 async def _subscription(
     job_id: UUID, _caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
 ) -> AsyncIterator[asyncio.Event | None]:
-    """A place among the streams for as long as the response lasts; None for a page of JSON."""
+    """Yield a subscription for the lifetime of a stream response; None for a JSON page."""
     if not _wants_stream(accept):
         yield None
         return
@@ -55,16 +55,16 @@ def read_events(
     database: TheDatabase,
     wakeups: TheWakeups,
     woken: Annotated[asyncio.Event | None, Depends(_subscription)],
-    after: Annotated[_Number, Query(description="only events with higher numbers")] = 0,
+    after: Annotated[_Number, Query(description="only events with a higher `seq`")] = 0,
     cursor: Annotated[_Number | None, Query(description=PAGE_BEFORE)] = None,
     limit: LongPageLimit = 200,
     last_event_id: LastEventId = None,
 ) -> EventPage | Response:
-    """What has happened to the job, oldest first.
+    """List the job's events, oldest first.
 
-    With `Accept: text/event-stream` a stream: a message's `id` is the event's `seq`, its `event` the type, its `data` the same
-    object as in JSON. `event: end` follows the last event of a job that has ended; before that a closed stream is to be reopened
-    with `Last-Event-ID`.
+    With `Accept: text/event-stream`, stream them: a message's `id` is the event's `seq`, its `event` the type, its `data` the
+    same object as in JSON. `event: end` follows the last event of an ended job; if the stream closes earlier, reconnect with
+    `Last-Event-ID`.
     """
     start = next((number for number in (last_event_id, cursor) if number is not None), after)
     batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)

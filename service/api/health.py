@@ -1,4 +1,4 @@
-"""HTTP of health, for the platform that runs the service. No key is needed."""
+"""Health probes for orchestrators; no key required."""
 
 from fastapi import APIRouter, Response
 
@@ -10,13 +10,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/livez")
 async def livez() -> Alive:
-    """The process serves requests."""
+    """Report that the process serves requests."""
     return Alive()
 
 
 @router.get("/readyz", response_model=ReadinessView, responses={503: {"model": ReadinessView, "description": "Not ready"}})
 def readyz(readiness: TheReadiness, response: Response) -> ReadinessView:
-    """Database, broker and artifact store can be used. 503 if not all of them can."""
+    """Report whether database, broker and artifact store are usable; 503 if any is not."""
     view = ReadinessView.of(readiness.check())
     if not view.ready:
         response.status_code = 503

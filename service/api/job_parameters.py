@@ -1,4 +1,4 @@
-"""Query parameters and headers of the routes of jobs, read with care."""
+"""Query parameters and headers of job routes, strictly validated."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _ETAG: Final = re.compile(r'"(\d{1,9})"')
 LABEL_PARAMETER: Final[dict[str, Any]] = {
     "name": "label",
     "in": "query",
-    "description": "`label.<name>=<value>`: only jobs with this label; may be given several times",
+    "description": "`label.<name>=<value>`: only jobs with this label; repeatable",
     "style": "form",
     "explode": True,
     "schema": {"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": r"^label\..+$"}},
@@ -36,13 +36,13 @@ _Text = Annotated[str, StringConstraints(max_length=256)]
 
 async def _job_filter(
     request: Request,
-    state: Annotated[list[JobState], Query(description="may be given several times")] = [],  # noqa: B006  # FastAPI copies it
+    state: Annotated[list[JobState], Query(description="only jobs in this state; repeatable")] = [],  # noqa: B006  # FastAPI copies it
     model: Annotated[_Text | None, Query(description="the model's id")] = None,
     created_after: Annotated[Moment | None, Query()] = None,
     created_before: Annotated[Moment | None, Query()] = None,
     q: Annotated[
         _Text | None,
-        Query(description="a part of the model's name or of a label as `name=value`, or the beginning of the id, in any case"),
+        Query(description="substring of the model's name or of a label `name=value`, or prefix of the id; case-insensitive"),
     ] = None,
 ) -> JobFilter:
     given = request.query_params.multi_items()
@@ -53,22 +53,22 @@ async def _job_filter(
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
 
 JobCursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description=PAGE_BEFORE)]
-SortedBy = Annotated[JobOrder, Query(description="by which column, with a minus downwards; then the newest first")]
+SortedBy = Annotated[JobOrder, Query(description="sort key; prefix with - for descending. Ties: newest first")]
 
 
 async def only_known_parameters(request: Request) -> None:
-    """Refuse what the route does not know: a misspelt filter must not list everything."""
+    """Raise InvalidInput for unknown query parameters: a misspelt filter must not list everything."""
     given = request.query_params.multi_items()
     known = _names(request.scope["route"]) if given else set()
     for name, value in given:
         if name not in known and not (name.startswith(_LABEL) and name != _LABEL and "label" in known):
-            raise _refused(name, f"is not a parameter here; known are {', '.join(sorted(known)) or 'none'}")
+            raise _refused(name, f"unknown parameter; use one of: {', '.join(sorted(known)) or 'none'}")
         if "\0" in name + value:
-            raise _refused(name, "must not hold NUL characters")
+            raise _refused(name, "must not contain NUL characters")
 
 
 def _names(route: APIRoute) -> set[str]:
-    """Return the query parameters of a route, those included that it only declares for the OpenAPI document."""
+    """Return the query parameters of a route, including those that it only declares for the OpenAPI document."""
     read = {field.alias for field in get_flat_params(Dependant(query_params=list(_query_parameters(route.dependant))))}
     return read | {each["name"] for each in (route.openapi_extra or {}).get("parameters", ()) if each["in"] == "query"}
 
@@ -84,7 +84,7 @@ def _refused(name: str, detail: str) -> InvalidInput:
 
 
 def versions_of(if_match: str | None) -> frozenset[int] | None:
-    """The versions that `If-Match` allows; None if any. A tag that we have not made matches nothing, nor does a weak one."""
+    """Return the versions that `If-Match` allows; None if any. Weak and foreign tags match nothing."""
     if if_match is None or if_match.strip() == "*":
         return None
     tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))
@@ -93,7 +93,7 @@ def versions_of(if_match: str | None) -> frozenset[int] | None:
 
 async def _versions(
     request: Request,
-    _if_match: Annotated[HeaderText, Header(alias="If-Match", description="only if the job is of this version")] = None,
+    _if_match: Annotated[HeaderText, Header(alias="If-Match", description="only if the job has this version")] = None,
 ) -> frozenset[int] | None:
     return versions_of(_one_line(request, "If-Match"))
 
@@ -102,7 +102,7 @@ IfMatch = Annotated[frozenset[int] | None, Depends(_versions)]
 
 
 def is_known(if_none_match: str | None, version: int) -> bool:
-    """Whether `If-None-Match` names this version. Weak tags count: what is only read may be compared weakly."""
+    """Return whether `If-None-Match` names this version; the weak comparison applies."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or f'"{version}"' in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
@@ -111,7 +111,7 @@ def is_known(if_none_match: str | None, version: int) -> bool:
 async def _known(
     request: Request,
     _if_none_match: Annotated[
-        HeaderText, Header(alias="If-None-Match", description="304 if the job is still of this version")
+        HeaderText, Header(alias="If-None-Match", description="304 if the job still has this version")
     ] = None,
 ) -> str | None:
     return _one_line(request, "If-None-Match")
@@ -121,6 +121,6 @@ IfNoneMatch = Annotated[str | None, Depends(_known)]
 
 
 def _one_line(request: Request, header: str) -> str | None:
-    """A list may come in several lines, which mean the same as one."""
+    """Return the header's lines joined by commas, which is equivalent for lists."""
     lines = request.headers.getlist(header)
     return ",".join(lines) if lines else None

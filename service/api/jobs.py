@@ -1,4 +1,4 @@
-"""HTTP of jobs."""
+"""Routes of jobs."""
 
 import json
 from dataclasses import replace
@@ -60,12 +60,12 @@ async def create_job(
     keyed: OptionalKeyedRequest,
     waiting: ToWait,
     validate_only: Annotated[
-        bool, TRUE_OR_FALSE, Query(description="check the job and tell what it would be, without making it")
+        bool, TRUE_OR_FALSE, Query(description="validate the job and return its plan without creating it")
     ] = False,
 ) -> Response:
-    """Ask for a job. Once this has answered, the job is not lost, whatever stops or breaks.
+    """Create a job. The response means that the job is stored durably.
 
-    With `Prefer: wait=n` the answer shows the job as it is after the wait, also where an `Idempotency-Key` brings it again.
+    With `Prefer: wait=n` the response shows the job after the wait, also on a replay by `Idempotency-Key`.
     """
     if validate_only:
         planned = await run_in_threadpool(plans.plan, database, settings, models, spec, tenant=caller.tenant)
@@ -79,7 +79,7 @@ async def create_job(
 
 
 async def _after_waiting(answer: Answer, waiting: Waiting, tenant: str) -> Response:
-    """The job as it is then; as it was made, if it cannot be read any more."""
+    """Return the job after the wait; as created, if it cannot be read any more."""
     try:
         waited = await waiting.until_ended(UUID(json.loads(answer.body)["id"]), tenant=tenant)
     except (JobNotFound, *TRANSIENT):
@@ -100,15 +100,15 @@ def list_jobs(
     cursor: JobCursor = None,
     sort: SortedBy = JobOrder.NEWEST,
 ) -> Response:
-    """The tenant's jobs, newest first if nothing else is asked for. A cursor belongs to its order."""
+    """List the tenant's jobs, by default newest first. A cursor is valid only with its sort order."""
     page = operations.list_sorted(database, wanted, sort, tenant=caller.tenant, cursor=cursor, limit=limit)
     views = JobPage(items=[JobView.of(job) for job in page.items], next_cursor=page.next_cursor)
-    return Response(views.model_dump_json(), media_type="application/json")  # as it is: checking it again takes as long
+    return Response(views.model_dump_json(), media_type="application/json")  # validation would double the time
 
 
 _READ: dict[int | str, dict[str, Any]] = {
     200: {"headers": _ETAG | WAITED},
-    304: {"description": "It is still of the version that `If-None-Match` names", "headers": _ETAG | WAITED},
+    304: {"description": "Not modified (`If-None-Match`)", "headers": _ETAG | WAITED},
     **problem_responses(NotFound),
 }
 
@@ -123,7 +123,7 @@ async def get_job(
     response: Response,
     if_none_match: IfNoneMatch,
 ) -> JobView | Response:
-    """One job. With `Prefer: wait=n` once it has ended, and with `If-None-Match` only if it has changed."""
+    """Return one job: with `Prefer: wait=n` after it has ended, with `If-None-Match` only if it has changed."""
     waited = await waiting.until_ended(job_id, tenant=caller.tenant)
     if is_known(if_none_match, waited.job.version):
         return Response(status_code=304, headers=_etag(waited.job) | waited.headers)
@@ -142,19 +142,19 @@ _CHANGE: dict[str, Any] = {
 
 @router.post("/{job_id}/cancel", **_CHANGE)
 def cancel_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
-    """End the job: at once while it waits, within seconds while it runs. Repeating it changes nothing."""
+    """Cancel the job: immediately while it waits, within seconds while it runs. Idempotent."""
     return _shown(lifecycle.cancel(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
 @router.post("/{job_id}/pause", **_CHANGE)
 def pause_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
-    """Have the job wait: at once while it is queued, within seconds while it runs; the blocks it has finished are kept."""
+    """Pause the job: immediately while it is queued, within seconds while it runs; finished blocks are kept."""
     return _shown(lifecycle.pause(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
 @router.post("/{job_id}/resume", **_CHANGE)
 def resume_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response: Response, if_match: IfMatch) -> JobView:
-    """Queue a paused job again. It goes on after its last finished block, and its deadlines have not come nearer."""
+    """Queue a paused job again. It continues after its last finished block; paused time does not count towards its deadlines."""
     return _shown(lifecycle.resume(database, job_id, tenant=caller.tenant, versions=if_match), response)
 
 
@@ -163,7 +163,7 @@ def resume_job(job_id: UUID, caller: JobWriter, database: TheDatabase, response:
     status_code=201,
     response_model=JobView,
     responses={
-        200: {"model": JobView, "description": "It was tried again before: that job", **_CREATED},
+        200: {"model": JobView, "description": "The job was already retried: that job", **_CREATED},
         201: _CREATED,
         **problem_responses(NotFound, Conflict, PreconditionFailed, QuotaExceeded),
     },
@@ -177,7 +177,7 @@ def retry_job(
     response: Response,
     if_match: IfMatch,
 ) -> JobView:
-    """Make a new job of one that failed, expired or was cancelled; blocks that are finished are not pruned again."""
+    """Create a new job from one that failed, expired or was cancelled; finished blocks are reused."""
     made = lifecycle.retry(database, settings, models, job_id, tenant=caller.tenant, versions=if_match)
     response.status_code = 201 if made.is_new else 200
     response.headers["Location"] = f"/v1/jobs/{made.job.id}"
@@ -186,13 +186,13 @@ def retry_job(
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed))
 def delete_job(job_id: UUID, caller: JobWriter, database: TheDatabase, if_match: IfMatch) -> None:
-    """Forget a job that has ended, its artifact included. It is gone from the API at once, from the store within minutes."""
+    """Delete an ended job and its artifact: from the API immediately, from the store within minutes."""
     lifecycle.delete(database, job_id, tenant=caller.tenant, versions=if_match)
 
 
 @router.get("/{job_id}/attempts", response_model=AttemptPage, responses=problem_responses(NotFound))
 def list_attempts(job_id: UUID, caller: JobReader, database: TheDatabase) -> AttemptPage:
-    """Who worked on the job, and how that ended."""
+    """List the job's attempts: workers and outcomes."""
     return AttemptPage.of(list(operations.attempts(database, job_id, tenant=caller.tenant)))
 
 
@@ -204,14 +204,14 @@ def list_layers(
     limit: LongPageLimit = 1000,
     cursor: Annotated[int, Interval(ge=-1, lt=2**31), IN_DIGITS, Query(description=PAGE_BEFORE)] = -1,
 ) -> LayerPage:
-    """What pruning did to each matrix, as far as it is."""
+    """List the pruning results per matrix, as far as available."""
     page = operations.layers(database, job_id, tenant=caller.tenant, after=cursor, limit=limit)
     return LayerPage(items=[LayerView.of(layer) for layer in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}/metrics", response_model=dict[str, Any], responses=problem_responses(NotFound))
 def get_metrics(job_id: UUID, caller: JobReader, database: TheDatabase) -> dict[str, Any]:
-    """Quality, dense and pruned, sizes, seconds per stage, peak memory: what is measured so far."""
+    """Return the metrics available so far: quality of both models, sizes, seconds per stage, peak memory."""
     return operations.get(database, job_id, tenant=caller.tenant).metrics or {}
 
 

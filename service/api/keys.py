@@ -1,4 +1,4 @@
-"""HTTP of API keys: who is let in. The keys of one tenant; those with the scope admin may see and change them."""
+"""Routes of the tenant's API keys; the scope admin is required."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from service.web.request_body import BodyTooLarge
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 _BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
-_Id = Annotated[KeyId, Path(description="the middle part of `dsnot_<id>_<secret>`")]
+_Id = Annotated[KeyId, Path(description="middle part of `dsnot_<id>_<secret>`")]
 
 
 @router.post(
@@ -27,7 +27,7 @@ _Id = Annotated[KeyId, Path(description="the middle part of `dsnot_<id>_<secret>
     responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
 )
 def create_key(wanted: NewKey, caller: Admin, database: TheDatabase, response: Response) -> KeyWithSecret:
-    """Make a key of the caller's tenant. What it has to send is in this answer and never shown again."""
+    """Create a key of the caller's tenant. Its plaintext is returned only once."""
     operations.check_end(wanted.expires_at)
     made = operations.create_key(
         database, tenant=caller.tenant, name=wanted.name, scopes=wanted.scopes, expires_at=wanted.expires_at
@@ -44,14 +44,14 @@ def list_keys(
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> KeyPage:
-    """The tenant's keys, newest first, those that no longer work included."""
+    """List the tenant's keys, newest first, including expired and revoked ones."""
     page = operations.list_newest(database, tenant=caller.tenant, cursor=cursor, limit=limit)
     return KeyPage(items=[KeyView.model_validate(key) for key in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{key_id}", response_model=KeyView, responses=problem_responses(NotFound))
 def get_key(key_id: _Id, caller: Admin, database: TheDatabase) -> KeyView:
-    """One key."""
+    """Return one key."""
     return KeyView.model_validate(operations.get_key(database, key_id, tenant=caller.tenant))
 
 
@@ -63,7 +63,7 @@ def rotate_key(
     response: Response,
     wanted: Annotated[KeyRotation | None, Body()] = None,
 ) -> KeyWithSecret:
-    """Give the key a new secret. For a while the old one opens as well, so that its holders can change over."""
+    """Rotate the key's secret. The old secret stays valid for a while, as a transition period for clients."""
     overlap = (wanted or KeyRotation()).overlap_seconds
     response.headers["Cache-Control"] = "no-store"
     return KeyWithSecret.shown(*operations.rotate_key(database, key_id, overlap_seconds=overlap, tenant=caller.tenant))
@@ -71,5 +71,5 @@ def rotate_key(
 
 @router.post("/{key_id}/revoke", response_model=KeyView, responses=problem_responses(NotFound, Conflict))
 def revoke_key(key_id: _Id, caller: Admin, database: TheDatabase) -> KeyView:
-    """Make the key useless from the next request on; repeating it changes nothing. The last one with the scope admin stays."""
+    """Revoke the key from the next request on. Idempotent; the last key with the scope admin cannot be revoked."""
     return KeyView.model_validate(operations.revoke_key(database, key_id, tenant=caller.tenant))

@@ -1,4 +1,4 @@
-"""HTTP of metrics, for Prometheus. No key is needed; no id of a job, a tenant or a key is among them."""
+"""Metrics for Prometheus; no key required, and no job, tenant or key ids in labels."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,5 +10,5 @@ router = APIRouter()
 
 @router.get(METRICS_PATH, include_in_schema=False)
 def metrics(request: Request) -> Response:
-    """Everything in the text format of Prometheus."""
+    """Return all metrics in the Prometheus text format."""
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

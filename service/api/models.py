@@ -1,4 +1,4 @@
-"""HTTP of models."""
+"""Routes of models."""
 
 from typing import Annotated
 
@@ -15,5 +15,5 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("/inspect", response_model=InspectionView)
 def inspect_model(caller: JobReader, models: TheModels, model: Annotated[ModelSpec, Query()]) -> InspectionView:
-    """What a model is, whether it can be pruned, and how much of it: from its config and the headers of its files."""
+    """Inspect a model from its config and file headers: architecture, sizes, and whether and how far it can be pruned."""
     return InspectionView.of(operations.inspect(models, model, tenant=caller.tenant))

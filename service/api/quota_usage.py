@@ -1,4 +1,4 @@
-"""A tenant's limits and what it uses of them, counted over all subjects."""
+"""Limits and usage of a tenant across all resources."""
 
 from service.artifacts import repository as artifacts
 from service.database.engine import Database
@@ -11,7 +11,7 @@ from service.webhooks import repository as webhooks
 
 
 def limits_and_use(database: Database, settings: Settings, *, tenant: str) -> tuple[Limits, Use]:
-    """Return both as of one moment."""
+    """Return limits and usage, read in one transaction."""
     with database.begin() as session:
         use = Use(
             queued_jobs=jobs.count_queued(session, tenant),

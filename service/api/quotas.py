@@ -1,4 +1,4 @@
-"""HTTP of quotas: what a tenant may have, and has. Whoever runs the service sets them (`dsnot quotas`)."""
+"""Routes of quotas. The operator sets them with `dsnot quotas`."""
 
 from fastapi import APIRouter
 
@@ -12,6 +12,6 @@ router = APIRouter(prefix="/v1/quota", tags=["keys"])
 
 @router.get("", response_model=QuotaView)
 def get_quota(caller: JobReader, settings: TheSettings, database: TheDatabase) -> QuotaView:
-    """The tenant's limits, and how much of them is used."""
+    """Return the tenant's limits and usage."""
     limits, use = limits_and_use(database, settings, tenant=caller.tenant)
     return QuotaView.of(limits, use, max_artifacts_bytes=settings.max_artifact_bytes)

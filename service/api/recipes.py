@@ -1,4 +1,4 @@
-"""HTTP of recipes."""
+"""Routes of recipes."""
 
 from fastapi import APIRouter
 
@@ -11,5 +11,5 @@ router = APIRouter(prefix="/v1/recipes", tags=["recipes"])
 
 @router.get("", response_model=RecipesView)
 def list_recipes(_caller: JobReader) -> RecipesView:
-    """Presets, and every choice of a recipe with its settings; data sets; the defaults of a job."""
+    """List presets, all recipe options with their settings, data sets, and a job's defaults."""
     return operations.describe()

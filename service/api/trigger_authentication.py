@@ -1,4 +1,4 @@
-"""Who may fire a trigger: a key of its tenant, or whoever knows its secret."""
+"""Authentication of event senders: an API key of the trigger's tenant, or the trigger's secret."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -16,19 +16,19 @@ _secret: Final = APIKeyHeader(
     name="X-Webhook-Secret",
     auto_error=False,
     scheme_name="TriggerSecret",
-    description="The trigger's secret, as the Hub sends it",
+    description="The trigger's secret, as sent by the Hugging Face Hub",
 )
 _mlflow: Final = APIKeyHeader(
     name="X-MLflow-Signature",
     auto_error=False,
     scheme_name="MlflowSignature",
-    description="MLflow's signature, made with the trigger's secret; with `X-MLflow-Delivery-Id` and `X-MLflow-Timestamp`",
+    description="MLflow signature with the trigger's secret; requires `X-MLflow-Delivery-Id` and `X-MLflow-Timestamp`",
 )
 _standard: Final = APIKeyHeader(
     name="webhook-signature",
     auto_error=False,
     scheme_name="StandardWebhooksSignature",
-    description="A signature of Standard Webhooks, made with the trigger's secret; with `webhook-id` and `webhook-timestamp`",
+    description="Standard Webhooks signature with the trigger's secret; requires `webhook-id` and `webhook-timestamp`",
 )
 
 
@@ -48,13 +48,13 @@ def _authenticate_sender(
     body: RawBody,
     _declared: Annotated[Any, Security(bearer)],
 ) -> Caller:
-    """The caller. A wrong secret and an unknown trigger look the same; a key decides alone where there is one."""
+    """Return the caller. A wrong secret and an unknown trigger give the same error; an API key takes precedence."""
     if key_in(request) is not None or not proofs.is_given(request.headers):
         return caller_of(request, needed)
     trigger_id = _uuid(request.path_params["trigger_id"])
     tenant = trigger_id and operations.tenant_of_sender(database, settings, trigger_id, request.headers, body)
     if not tenant:
-        raise Unauthenticated("the trigger's secret is wrong, or the signature made with it is wrong or older than five minutes")
+        raise Unauthenticated("the trigger's secret or signature is invalid, or the signature is older than five minutes")
     caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
     request.state.caller = caller
     count(request, rates, caller.key_id, tenant_limits(database, settings, tenant))
@@ -69,6 +69,6 @@ def _uuid(text: str) -> UUID | None:
 
 
 PROOFS: Final = [Security(_secret), Security(_mlflow), Security(_standard)]
-"""What the OpenAPI document names beside the key. They go by no scope, so they are no part of what `Sender` depends on."""
+"""Security schemes declared in addition to the key. They have no scopes, so `Sender` does not depend on them."""
 
 Sender = Annotated[Caller, Security(_authenticate_sender, scopes=[Scope.JOBS_WRITE])]

@@ -1,4 +1,4 @@
-"""HTTP of triggers: what is started by which events, and what they did."""
+"""Routes of triggers and their firings."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -55,8 +55,8 @@ _CLOUDEVENT: Final[dict[str, Any]] = {
 _EVENT: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "description": "An event: any JSON object, the payload of a webhook of the Hub or of MLflow, a structured CloudEvent, or "
-        "the data of a binary one, whose attributes are the headers `ce-*`.",
+        "description": "An event: any JSON object, a webhook payload of the Hub or of MLflow, a structured CloudEvent, "
+        "or the data of a binary one, with its attributes in the headers `ce-*`.",
         "content": {
             "application/json": {
                 "schema": {"title": "Event", "type": "object"},
@@ -86,7 +86,7 @@ _EVENT: Final[dict[str, Any]] = {
 def create_trigger(
     wanted: NewTrigger, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> TriggerWithSecret:
-    """Describe a job that events are to start from now on."""
+    """Create a trigger: a job template that events start."""
     trigger, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
     response.headers["Location"] = f"/v1/triggers/{trigger.id}"
     return TriggerWithSecret.with_secret(trigger, secret)
@@ -99,26 +99,26 @@ def list_triggers(
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> TriggerPage:
-    """The tenant's triggers, newest first."""
+    """List the tenant's triggers, newest first."""
     page = operations.list_newest(database, tenant=caller.tenant, cursor=cursor, limit=limit)
     return TriggerPage(items=[TriggerView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound))
 def get_trigger(trigger_id: UUID, caller: JobReader, database: TheDatabase) -> TriggerView:
-    """One trigger."""
+    """Return one trigger."""
     return TriggerView.model_validate(operations.get(database, trigger_id, tenant=caller.tenant))
 
 
 @router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
 def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, database: TheDatabase) -> TriggerView:
-    """Another template, filter or name, or switched off for a while. Jobs that it has started stay as they are."""
+    """Change template, filter or other fields of a trigger, or disable it. Jobs that it has started are not affected."""
     return TriggerView.model_validate(operations.change(database, trigger_id, wanted, tenant=caller.tenant))
 
 
 @router.delete("/{trigger_id}", status_code=204, responses=problem_responses(NotFound))
 def delete_trigger(trigger_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
-    """Start nothing more, and forget what has fired it. Its jobs stay."""
+    """Delete a trigger and its event log. Its jobs are kept."""
     operations.delete(database, trigger_id, tenant=caller.tenant)
 
 
@@ -132,7 +132,7 @@ def rotate_trigger_secret(
     database: TheDatabase,
     wanted: Annotated[Rotation | None, Body()] = None,
 ) -> TriggerWithSecret:
-    """A new secret. For a while the old one holds as well, so that the sender can change over."""
+    """Rotate the trigger's secret. The old secret stays valid for a while, as a transition period for senders."""
     overlap = (wanted or Rotation()).overlap_seconds
     made = operations.rotate(database, settings, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
     return TriggerWithSecret.with_secret(*made)
@@ -147,7 +147,7 @@ def rotate_trigger_secret(
     responses={
         200: {
             "model": FiredView | FiringPlan,
-            "description": "Nothing new: the event has started that job before, or the filter stopped it, or `validate_only`",
+            "description": "No new job: a duplicate event, dropped by the filter, or `validate_only`",
             "headers": LOCATION,
         },
         201: {"headers": LOCATION, "description": "The event has started a job"},
@@ -164,9 +164,9 @@ def fire_trigger(
     request: Request,
     response: Response,
     idempotency_key: OptionalKey = None,
-    validate_only: Annotated[bool, TRUE_OR_FALSE, Query(description="only say what would be done")] = False,
+    validate_only: Annotated[bool, TRUE_OR_FALSE, Query(description="dry run: return the plan without starting a job")] = False,
 ) -> FiredView | FiringPlan:
-    """Bring an event. The first time it starts a job; the same event again is answered with that job and starts none."""
+    """Send an event, which starts a job. Sending it again returns the same job and starts none."""
     firer = Firer(database, settings, models, tenant=sender.tenant)
     message = message_of(request.headers, body, key=idempotency_key)
     if validate_only:
@@ -190,14 +190,14 @@ def list_firings(
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> FiringPage:
-    """The events that came and what they did, newest first."""
+    """List the received events and their outcomes, newest first."""
     page = operations.log(database, trigger_id, outcome=outcome, cursor=cursor, limit=limit, tenant=caller.tenant)
     return FiringPage(items=[FiringView.model_validate(each) for each in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{trigger_id}/firings/{firing_id}", response_model=FiringDetail, responses=problem_responses(NotFound))
 def get_firing(trigger_id: UUID, firing_id: UUID, caller: JobReader, database: TheDatabase) -> FiringDetail:
-    """One firing, with its event."""
+    """Return one firing, with its event."""
     return FiringDetail.model_validate(operations.get_firing(database, trigger_id, firing_id, tenant=caller.tenant))
 
 
@@ -216,7 +216,7 @@ def replay_firing(
     models: TheModels,
     response: Response,
 ) -> FiredView:
-    """Start one more job of a logged event, by the template as it is now and whatever the filter says."""
+    """Start another job from a logged event, with the current template and regardless of the filter."""
     return _shown(Firer(database, settings, models, tenant=caller.tenant).replay(trigger_id, firing_id), response)
 
 

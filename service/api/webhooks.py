@@ -1,4 +1,4 @@
-"""HTTP of webhooks: who is told of what, and how that went."""
+"""Routes of webhooks and their deliveries."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -42,7 +42,7 @@ _Type = WebhookEvent | Literal["webhook.test"]
 def create_webhook(
     wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> WebhookWithSecret:
-    """Be told of what happens to jobs from now on, by messages signed as Standard Webhooks that are CloudEvents, too."""
+    """Create a webhook subscription. Messages are CloudEvents, signed as in Standard Webhooks."""
     webhook, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     return WebhookWithSecret.with_secret(webhook, secret)
@@ -50,13 +50,13 @@ def create_webhook(
 
 @router.get("", response_model=WebhookPage)
 def list_webhooks(caller: JobReader, database: TheDatabase) -> WebhookPage:
-    """The tenant's webhooks."""
+    """List the tenant's webhooks."""
     return WebhookPage(items=[WebhookView.of(each) for each in operations.list_all(database, tenant=caller.tenant)])
 
 
 @router.get("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound))
 def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> WebhookView:
-    """One webhook."""
+    """Return one webhook."""
     return WebhookView.of(operations.get(database, webhook_id, tenant=caller.tenant))
 
 
@@ -64,13 +64,13 @@ def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> W
 def change_webhook(
     webhook_id: UUID, wanted: WebhookChange, caller: JobWriter, settings: TheSettings, database: TheDatabase
 ) -> WebhookView:
-    """Another address, other events, or none for a while. What was on its way when it is switched off is not sent."""
+    """Change URL or events of a webhook, or disable it. Disabling discards pending messages."""
     return WebhookView.of(operations.change(database, settings, webhook_id, wanted, tenant=caller.tenant))
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(NotFound))
 def delete_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
-    """Tell it nothing more, and forget what it was told."""
+    """Delete a webhook and its delivery log."""
     operations.delete(database, webhook_id, tenant=caller.tenant)
 
 
@@ -84,7 +84,7 @@ def rotate_secret(
     database: TheDatabase,
     wanted: Annotated[Rotation | None, Body()] = None,
 ) -> WebhookWithSecret:
-    """A new secret. For a while messages are signed with the old one as well, so that the receiver can change over."""
+    """Rotate the webhook's secret. Messages are also signed with the old one for a while, so that the receiver can switch."""
     overlap = (wanted or Rotation()).overlap_seconds
     return WebhookWithSecret.with_secret(
         *operations.rotate(database, settings, webhook_id, overlap_seconds=overlap, tenant=caller.tenant)
@@ -93,7 +93,7 @@ def rotate_secret(
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=DeliveryView, responses=problem_responses(NotFound, Conflict))
 def test_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -> DeliveryView:
-    """Send a message of the type `webhook.test`. The log of deliveries says what became of it."""
+    """Send a message of type `webhook.test`. The delivery log shows its outcome."""
     return DeliveryView.of(operations.test(database, webhook_id, tenant=caller.tenant))
 
 
@@ -107,7 +107,7 @@ def list_deliveries(
     limit: PageLimit = 20,
     cursor: PageCursor = None,
 ) -> DeliveryPage:
-    """What the webhook was told, newest first, with every attempt."""
+    """List the webhook's deliveries, newest first, with every attempt."""
     found = operations.log(database, webhook_id, state=state, kind=type, cursor=cursor, limit=limit, tenant=caller.tenant)
     items = [DeliveryView.of(each, found.attempts) for each in found.deliveries]
     return DeliveryPage(items=items, next_cursor=found.next_cursor)
@@ -115,7 +115,7 @@ def list_deliveries(
 
 @router.get("/{webhook_id}/deliveries/{delivery_id}", response_model=DeliveryDetail, responses=problem_responses(NotFound))
 def get_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobReader, database: TheDatabase) -> DeliveryDetail:
-    """One delivery, with the message that is sent."""
+    """Return one delivery, with its message."""
     found = operations.get_delivery(database, webhook_id, delivery_id, tenant=caller.tenant)
     return DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)
 
@@ -127,6 +127,6 @@ def get_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobReader, databas
     responses=problem_responses(NotFound, Conflict),
 )
 def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: JobWriter, database: TheDatabase) -> DeliveryView:
-    """Send a message once more, under its old id, whether it had arrived or not."""
+    """Send a message again with the same id, whether it was delivered or not."""
     found = operations.replay(database, webhook_id, delivery_id, tenant=caller.tenant)
     return DeliveryView.of(found.deliveries[0], found.attempts)

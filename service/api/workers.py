@@ -1,4 +1,4 @@
-"""HTTP of workers."""
+"""Routes of workers."""
 
 from fastapi import APIRouter
 
@@ -12,6 +12,6 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 @router.get("", response_model=WorkerPage)
 def list_workers(caller: JobReader, database: TheDatabase, settings: TheSettings) -> WorkerPage:
-    """Who takes jobs, on what, and what each is at. Workers that stopped or fell silent are listed for a day."""
+    """List the workers, their devices and current jobs. Stopped and silent workers are listed for a day."""
     found = operations.known(database, settings)
     return WorkerPage(items=[WorkerView.of(occupation, tenant=caller.tenant) for occupation in found])

@@ -1,0 +1,1 @@
+"""Triggers: job templates that incoming events start, with deduplication and an event log."""

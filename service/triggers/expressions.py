@@ -1,6 +1,6 @@
-"""JMESPath for filters and placeholders: checked when a trigger is made, and evaluated at a bounded cost.
+"""JMESPath expressions for filters and placeholders: validated at creation, evaluated with a bounded cost.
 
-The language can double a value with every step (`[@, @] | [@, @] | …`), so steps and what they make are counted.
+Each step of an expression can double a value (`[@, @] | [@, @] | …`), so steps and resulting values are counted.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from jmespath.visitor import Options, TreeInterpreter
 
 MAX_LENGTH: Final = 1024
 _BUDGET: Final = 300_000
-"""Steps and values; the largest event has some 30,000 values."""
+"""Maximum of steps and values; the largest event has some 30,000 values."""
 _TEXT_UNIT: Final = 64
-"""So many characters count as one value."""
+"""Number of characters that count as one value."""
 _MAKES_VALUES: Final = {
     "multi_select_list",
     "multi_select_dict",
@@ -27,47 +27,47 @@ _MAKES_VALUES: Final = {
     "filter_projection",
 }
 _BROKEN: Final = (JMESPathError, TypeError, ArithmeticError, LookupError, AttributeError, ValueError, RecursionError)
-"""What the library raises for expressions and values that do not fit."""
+"""Exceptions of the library for invalid expressions and values."""
 
 
 class BadExpression(ValueError):
-    """The sentence for whoever wrote it."""
+    """Invalid expression; the message is for its author."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A JMESPath expression that can be read and calls only functions that there are."""
+    """Parsed JMESPath expression that calls only known functions."""
 
     text: str
     tree: dict[str, Any]
 
 
 def parse(text: str) -> Expression:
-    """Raises BadExpression."""
+    """Return the parsed expression. Raise BadExpression."""
     if len(text) > MAX_LENGTH:
-        raise BadExpression(f"an expression may have {MAX_LENGTH} characters")
+        raise BadExpression(f"has more than {MAX_LENGTH} characters")
     try:
         tree: dict[str, Any] = compile_jmespath(text).parsed
     except _BROKEN as error:
-        raise BadExpression(f"is no JMESPath expression: {_first_line(error)}") from None
+        raise BadExpression(f"is not a valid JMESPath expression: {_first_line(error)}") from None
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-            raise BadExpression(f"there is no JMESPath function {node['value']}()")
+            raise BadExpression(f"calls the unknown JMESPath function {node['value']}()")
         waiting += [child for child in node.get("children", ()) if isinstance(child, dict)]
     return Expression(text, tree)
 
 
 class Evaluator:
-    """Evaluates any number of expressions against one document, all of them within one budget."""
+    """Evaluator of expressions on one document, with a shared budget."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
         self._interpreter = _Bounded()
 
     def value(self, expression: Expression) -> Any:
-        """Raises BadExpression: it does not fit the document, or costs too much."""
+        """Return the expression's value. Raise BadExpression if it fails on the document or exceeds the budget."""
         try:
             found = self._interpreter.visit(expression.tree, self._document)
             self._interpreter.spend_on(found)
@@ -78,7 +78,7 @@ class Evaluator:
         return found
 
     def holds(self, expression: Expression) -> bool:
-        """Whether the value is true as JMESPath has it: not null, not false, not empty."""
+        """Return whether the value is truthy in JMESPath: not null, false or empty."""
         found = self.value(expression)
         return not (found is None or found is False or found in ("", [], {}))
 
@@ -96,7 +96,7 @@ class _Bounded(TreeInterpreter):  # type: ignore[misc]
         return found
 
     def spend_on(self, value: Any) -> None:
-        """Raises BadExpression also for what JSON cannot say, such as a reference to an expression."""
+        """Charge for a value. Raise BadExpression at the limit, and for values outside JSON such as expression references."""
         waiting = [value]
         while waiting:
             here = waiting.pop()
@@ -106,20 +106,21 @@ class _Bounded(TreeInterpreter):  # type: ignore[misc]
             elif isinstance(here, dict | list):
                 waiting += here.values() if isinstance(here, dict) else here
             elif not (here is None or isinstance(here, bool | int) or (isinstance(here, float) and isfinite(here))):
-                raise BadExpression("its value is none of JSON")
+                raise BadExpression("has a value that JSON cannot represent")
 
     def _spend(self, cost: int) -> None:
         self._left -= cost
         if self._left < 0:
-            raise BadExpression("takes too many steps")
+            raise BadExpression("exceeds the evaluation budget; simplify it")
 
 
 class _Functions(Functions):  # type: ignore[misc]
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+        """Call a built-in function; `join` is checked before it allocates."""
         if function_name == "join" and len(resolved_args) == 2 and all(isinstance(each, str | list) for each in resolved_args):
             separator, texts = resolved_args
             if len(separator) * len(texts) > _BUDGET * _TEXT_UNIT:
-                raise BadExpression("joins too much text")
+                raise BadExpression("joins too much text; shorten it")
         return super().call_function(function_name, resolved_args)
 
 

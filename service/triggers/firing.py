@@ -1,7 +1,7 @@
-"""What an event does: at most one job, and a line in the log.
+"""Firing of triggers: an event starts at most one job and is logged.
 
-Job and firing are written in one transaction, and a rule of the database lets one firing hold an event. An event whose job was
-refused is held by nobody: sent again, it may succeed. One that the filter stopped is looked at anew, too.
+Job and firing are written in one transaction, and a unique index allows one firing to hold an event. An event whose job was
+refused or that the filter dropped is not held: sent again, it is evaluated again.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Fired:
-    """What came of an event; for one that came before, what came of it then."""
+    """Outcome of an event; for a duplicate, the outcome of the first one."""
 
     firing: Firing
     job: Job | None = None
@@ -37,7 +37,7 @@ class Fired:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would come of it."""
+    """Dry run of an event."""
 
     event: Event
     matched: bool
@@ -46,22 +46,22 @@ class Plan:
 
 
 class Firer:
-    """Fires the triggers of one tenant."""
+    """Service that fires the triggers of one tenant."""
 
     def __init__(self, database: Database, settings: Settings, models: ModelSources, *, tenant: str) -> None:
         self._database, self._settings, self._models, self._tenant = database, settings, models, tenant
 
     def fire(self, trigger_id: UUID, message: Message) -> Fired:
-        """Start the job that an event asks for.
+        """Start the job of an event.
 
         Raises:
-            TriggerNotFound; Conflict: it is switched off.
-            InvalidInput, UnsupportedMediaType, MalformedBody: the message is no event.
-            Problem: why the job was not accepted, as if it had been asked for directly; it is in the log, too.
+            TriggerNotFound; Conflict: the trigger is disabled.
+            InvalidInput, UnsupportedMediaType, MalformedBody: the message is not an event.
+            Problem: the job was refused, as in job creation; also logged.
         """
         trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
         if not trigger.enabled:
-            raise Conflict("the trigger is switched off; enable it first")
+            raise Conflict("the trigger is disabled; enable it first")
         event = read(message, TriggerSource(trigger.source))
         if self._holder(trigger, event) is not None:
             return self._duplicate(trigger, event)
@@ -75,7 +75,7 @@ class Firer:
             raise
 
     def plan(self, trigger_id: UUID, message: Message) -> Plan:
-        """What `fire` would do, also while the trigger is switched off; nothing is written. Raises what `fire` does."""
+        """Return what `fire` would do, also for a disabled trigger, without writing anything. Raise what `fire` raises."""
         trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
         event = read(message, TriggerSource(trigger.source))
         evaluator = Evaluator(event.document())
@@ -84,18 +84,18 @@ class Firer:
         return Plan(event, matched, holder, self._spec(trigger, evaluator) if starts else None)
 
     def replay(self, trigger_id: UUID, firing_id: UUID) -> Fired:
-        """Start a job of a logged event, whatever the filter says and whether it has started one before.
+        """Start a job from a logged event, regardless of the filter and of earlier jobs.
 
         Raises:
-            NotFound; Conflict: the firing has no event of its own, or the trigger is switched off.
+            NotFound; Conflict: the firing is a duplicate without an event, or the trigger is disabled.
             Problem: as for `fire`.
         """
         trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
         if not trigger.enabled:
-            raise Conflict("the trigger is switched off; enable it first")
+            raise Conflict("the trigger is disabled; enable it first")
         old = operations.get_firing(self._database, trigger_id, firing_id, tenant=self._tenant)
         if old.event is None:
-            raise Conflict(f"this was a duplicate; replay the firing {old.refers_to}")
+            raise Conflict(f"the firing is a duplicate; replay the firing {old.refers_to}")
         event = event_of(old.event)
         try:
             return self._start(trigger, event, self._spec(trigger, Evaluator(old.event)), replayed=old.id)
@@ -126,7 +126,7 @@ class Firer:
         with operations.held(self._database, trigger.id, self._tenant) as (session, _):
             first = repository.holder(session, trigger.id, event)
             if first is None:
-                raise Unavailable("the event was being forgotten just now; send it again")
+                raise Unavailable("the event's log entry has just expired; send the event again")
             values = {"refers_to": first.id, "job_id": first.job_id}
             repository.note(session, trigger.id, event, FiringOutcome.DUPLICATE, with_event=False, **values)
             return Fired(first, self._job(session, first))
@@ -141,7 +141,7 @@ class Firer:
     def _note_problem(self, trigger: Trigger, event: Event, problem: Problem, *, refers_to: UUID | None = None) -> None:
         outcome = FiringOutcome.FAILED if problem.status >= 500 else FiringOutcome.REFUSED
         log.info("trigger_refused", trigger_id=str(trigger.id), outcome=outcome, problem=problem.type)
-        if not isinstance(problem, operations.TriggerNotFound):  # else it was deleted meanwhile, and its log with it
+        if not isinstance(problem, operations.TriggerNotFound):  # else trigger and log were deleted concurrently
             self._note(trigger, event, outcome, problem=problem.body(), refers_to=refers_to)
 
 

@@ -1,4 +1,4 @@
-"""What callers do with triggers, and why it may be refused. What events do is in `service.triggers.firing`."""
+"""Operations on triggers. Events are processed in `service.triggers.firing`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,18 +18,18 @@ from service.triggers.schemas import NewTrigger, TriggerChange
 
 
 class TriggerNotFound(NotFound):
-    """Also what another tenant's trigger looks like."""
+    """Unknown trigger, or one of another tenant."""
 
     def __init__(self, trigger_id: object) -> None:
         super().__init__(f"there is no trigger {trigger_id}")
 
 
 def create(database: Database, settings: Settings, wanted: NewTrigger, *, tenant: str) -> tuple[Trigger, str | None]:
-    """The trigger and its secret, which is shown once; none where the service has nothing to derive it from.
+    """Create a trigger and return it with its secret, which is shown once; None without a master secret.
 
     Raises:
-        InvalidInput: the template can make no job, or an expression cannot be read.
-        Conflict: the tenant has too many.
+        InvalidInput: the template cannot form a valid job, or an expression is malformed.
+        Conflict: the quota of triggers is reached.
     """
     trigger_id = uuid4()
     templates.check(wanted.template, trigger_id)
@@ -37,13 +37,13 @@ def create(database: Database, settings: Settings, wanted: NewTrigger, *, tenant
     with database.begin() as session:
         most = quotas.limits_in(session, settings, tenant).max_triggers
         if repository.count(session, tenant) >= most:
-            raise Conflict(f"there are {most} triggers already; delete one")
+            raise Conflict(f"the limit of {most} triggers is reached; delete one")
         made = repository.add(session, Trigger(id=trigger_id, tenant=tenant, **wanted.model_dump()))
     return made, _secret(settings, made)
 
 
 def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: int) -> Page[Trigger]:
-    """Raises InvalidInput for a cursor that is none."""
+    """Return a page of triggers, newest first. Raise InvalidInput for an invalid cursor."""
     before = Cursor.decode(cursor) if cursor else None
     with database.begin() as session:
         found = repository.newest(session, tenant=tenant, before=before, limit=limit + 1)
@@ -51,19 +51,19 @@ def list_newest(database: Database, *, tenant: str, cursor: str | None, limit: i
 
 
 def standings(database: Database, triggers: Sequence[Trigger]) -> dict[UUID, Standing]:
-    """What events have done with them of late; of those that are there still."""
+    """Return the recent activity of those triggers that still exist."""
     with database.begin() as session:
         return repository.standings(session, [trigger.id for trigger in triggers])
 
 
 def get(database: Database, trigger_id: UUID, *, tenant: str) -> Trigger:
-    """Raises TriggerNotFound."""
+    """Return a trigger. Raise TriggerNotFound."""
     with held(database, trigger_id, tenant) as (_, trigger):
         return trigger
 
 
 def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenant: str) -> Trigger:
-    """Raises TriggerNotFound, InvalidInput."""
+    """Change a trigger. Raise TriggerNotFound, InvalidInput."""
     if wanted.template is not None:
         templates.check(wanted.template, trigger_id)
     _check_filter(wanted.filter)
@@ -78,7 +78,7 @@ def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenan
 
 
 def delete(database: Database, trigger_id: UUID, *, tenant: str) -> None:
-    """Its jobs stay. Raises TriggerNotFound."""
+    """Delete a trigger; its jobs are kept. Raise TriggerNotFound."""
     with held(database, trigger_id, tenant, lock=True) as (session, trigger):
         repository.remove(session, trigger)
 
@@ -86,9 +86,9 @@ def delete(database: Database, trigger_id: UUID, *, tenant: str) -> None:
 def rotate(
     database: Database, settings: Settings, trigger_id: UUID, *, overlap_seconds: float, tenant: str
 ) -> tuple[Trigger, str | None]:
-    """A new secret; for a while both hold. Raises TriggerNotFound, Unavailable."""
+    """Rotate the secret; the old one stays valid for a while. Raise TriggerNotFound, Unavailable."""
     if settings.secret_key is None:
-        raise Unavailable("secrets need DSNOT_SECRET_KEY, which whoever runs the service has to set", retry_after=300)
+        raise Unavailable("the service has no DSNOT_SECRET_KEY for secrets; ask the operator to set it", retry_after=300)
     with held(database, trigger_id, tenant, lock=True) as (session, trigger):
         repository.rotate(session, trigger, overlap_seconds=overlap_seconds)
         return trigger, _secret(settings, trigger)
@@ -97,9 +97,9 @@ def rotate(
 def tenant_of_sender(
     database: Database, settings: Settings, trigger_id: UUID, headers: Mapping[str, str], body: bytes
 ) -> str | None:
-    """The tenant for whom a sender without an API key may fire the trigger; None if it proves nothing.
+    """Return the trigger's tenant if a sender without an API key proves knowledge of the secret; else None.
 
-    An unknown trigger takes as long as a wrong secret.
+    An unknown trigger takes as long as a wrong secret, to prevent timing attacks.
     """
     if settings.secret_key is None:
         return None
@@ -116,7 +116,7 @@ def tenant_of_sender(
 def log(
     database: Database, trigger_id: UUID, *, outcome: FiringOutcome | None, cursor: str | None, limit: int, tenant: str
 ) -> Page[Firing]:
-    """Raises TriggerNotFound; InvalidInput for a cursor that is none."""
+    """Return a page of firings, newest first. Raise TriggerNotFound; InvalidInput for an invalid cursor."""
     before = Cursor.decode(cursor) if cursor else None
     with held(database, trigger_id, tenant) as (session, _):
         found = repository.firings(session, trigger_id, outcome=outcome, before=before, limit=limit + 1)
@@ -124,7 +124,7 @@ def log(
 
 
 def get_firing(database: Database, trigger_id: UUID, firing_id: UUID, *, tenant: str) -> Firing:
-    """Raises NotFound."""
+    """Return one firing. Raise NotFound."""
     with held(database, trigger_id, tenant) as (session, _):
         found = repository.firing(session, trigger_id, firing_id)
     if found is None:
@@ -134,7 +134,7 @@ def get_firing(database: Database, trigger_id: UUID, firing_id: UUID, *, tenant:
 
 @contextmanager
 def held(database: Database, trigger_id: UUID, tenant: str, *, lock: bool = False) -> Iterator[tuple[Session, Trigger]]:
-    """The trigger, which is there until the transaction ends; with `lock`, nobody else changes it. Raises TriggerNotFound."""
+    """Yield a transaction and the trigger, locked against deletion; with `lock`, against any change. Raise TriggerNotFound."""
     with database.begin() as session:
         trigger = repository.get(session, trigger_id, tenant=tenant, lock=lock)
         if trigger is None:

@@ -1,4 +1,4 @@
-"""How a sender without an API key shows that it knows a trigger's secret: by the secret itself, or by a signature."""
+"""Authentication of senders by a trigger's secret: the secret itself, or an HMAC signature."""
 
 import hmac
 import re
@@ -18,23 +18,23 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
 def secret_of(master: str, trigger_id: UUID, number: int) -> str:
-    """The secret of a trigger after `number` - 1 rotations; stored nowhere."""
+    """Return the trigger's secret after `number` - 1 rotations; derived, never stored."""
     return signing.secret_of(master, trigger_id, number, kind="trigger")
 
 
 def is_given(headers: Mapping[str, str]) -> bool:
-    """Whether a request brings a proof, right or wrong."""
+    """Return whether the request has a secret or signature header, valid or not."""
     return any(name in headers for name in (_SECRET, _MLFLOW[2], _STANDARD[2]))
 
 
 def holds(headers: Mapping[str, str], body: bytes, secrets: list[str]) -> bool:
-    """Whether a request proves that its sender knows one of the secrets; signatures are good for five minutes."""
+    """Return whether the request proves knowledge of one of the secrets; signatures expire after five minutes."""
     claims = [claim for secret in secrets for claim in _claims(headers, body, secret)]
     return any(hmac.compare_digest(given.encode(), right.encode()) for given, right in claims)
 
 
 def _claims(headers: Mapping[str, str], body: bytes, secret: str) -> Iterator[tuple[str, str]]:
-    """What the request brings, each with what it would have to be."""
+    """Yield pairs of received and expected secrets and signatures."""
     if _SECRET in headers:
         yield headers[_SECRET], secret
     if _is_fresh(headers, _MLFLOW):

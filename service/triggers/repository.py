@@ -1,4 +1,4 @@
-"""SQL of triggers and their firings."""
+"""SQL queries for triggers and their firings."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,17 @@ RECENT_SECONDS: Final = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Standing:
-    """What events have done with a trigger of late."""
+    """Recent activity of a trigger: last firing, and counts over the last seven days."""
 
     last: Firing | None
     count: int = 0
     fired: int = 0
     refused: int = 0
-    """Or failed."""
+    """Number of refused or failed events."""
 
 
 def add(session: Session, trigger: Trigger) -> Trigger:
+    """Insert a trigger and return it with its defaults."""
     session.add(trigger)
     session.flush()
     session.refresh(trigger)
@@ -37,22 +38,24 @@ def add(session: Session, trigger: Trigger) -> Trigger:
 
 
 def count(session: Session, tenant: str) -> int:
+    """Return the tenant's number of triggers."""
     return session.execute(select(func.count()).where(Trigger.tenant == tenant)).scalar_one()
 
 
 def find(session: Session, trigger_id: UUID) -> Trigger | None:
-    """Whosever it is."""
+    """Return a trigger of any tenant."""
     return session.get(Trigger, trigger_id)
 
 
 def get(session: Session, trigger_id: UUID, *, tenant: str, lock: bool = False) -> Trigger | None:
-    """The tenant's trigger, which is not removed until the transaction ends; with `lock`, nobody else changes it either."""
+    """Return the tenant's trigger, locked against deletion until the transaction ends; with `lock`, against any change."""
     statement = select(Trigger).where(Trigger.id == trigger_id, Trigger.tenant == tenant)
     held = statement.with_for_update() if lock else statement.with_for_update(read=True, key_share=True)
     return session.scalars(held).one_or_none()
 
 
 def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Trigger]:
+    """Return the tenant's triggers, newest first."""
     statement = select(Trigger).where(Trigger.tenant == tenant)
     if before is not None:
         statement = statement.where(tuple_(Trigger.created_at, Trigger.id) < (before.created_at, before.id))
@@ -60,7 +63,7 @@ def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) 
 
 
 def standings(session: Session, trigger_ids: Collection[UUID]) -> dict[UUID, Standing]:
-    """Of each: the newest firing, and how many of the last seven days came to what."""
+    """Return the recent activity by trigger."""
     of_trigger = select(Firing).where(Firing.trigger_id == Trigger.id)
     newest = of_trigger.order_by(Firing.created_at.desc(), Firing.id.desc()).limit(1).lateral()
     last = aliased(Firing, newest)
@@ -83,11 +86,12 @@ def standings(session: Session, trigger_ids: Collection[UUID]) -> dict[UUID, Sta
 
 
 def remove(session: Session, trigger: Trigger) -> None:
-    """With its log."""
+    """Delete the trigger and its event log."""
     session.delete(trigger)
 
 
 def rotate(session: Session, trigger: Trigger, *, overlap_seconds: float) -> None:
+    """Increment the secret's number and keep the old secret valid for `overlap_seconds`."""
     trigger.secret_number += 1
     trigger.old_secret_until = in_seconds(overlap_seconds)
     session.flush()
@@ -95,13 +99,14 @@ def rotate(session: Session, trigger: Trigger, *, overlap_seconds: float) -> Non
 
 
 def old_secret_holds(session: Session, trigger: Trigger) -> bool:
+    """Return whether the old secret is still valid, by the database's clock."""
     return bool(session.execute(select(func.coalesce(trigger.old_secret_until, func.now()) > func.now())).scalar_one())
 
 
 def note(
     session: Session, trigger_id: UUID, event: Event, outcome: FiringOutcome, *, with_event: bool = True, **values: Any
 ) -> Firing:
-    """Write into the log what came of an event that starts nothing, or nothing that holds it."""
+    """Log an event that starts no job or, for a replay, does not hold the event."""
     kept = event.document() if with_event else None
     made = Firing(trigger_id=trigger_id, kind=event.kind, event_id=event.id, outcome=outcome, event=kept, **values)
     session.add(made)
@@ -111,9 +116,9 @@ def note(
 
 
 def hold(session: Session, trigger_id: UUID, event: Event, *, refers_to: UUID | None = None) -> Firing | None:
-    """Take an event, so that it starts no other job; None if another firing holds it.
+    """Insert the firing that holds an event, so that it starts no other job; None if another firing holds it.
 
-    While another transaction is about to take it, this waits for how that ends.
+    Waits for a concurrent transaction that is inserting the same event.
     """
     taken = insert(Firing).values(
         trigger_id=trigger_id,
@@ -131,19 +136,20 @@ def hold(session: Session, trigger_id: UUID, event: Event, *, refers_to: UUID | 
 
 
 def holder(session: Session, trigger_id: UUID, event: Event) -> Firing | None:
-    """The firing that holds the event."""
+    """Return the firing that holds the event."""
     same = (Firing.trigger_id == trigger_id, Firing.kind == event.kind, Firing.event_id == event.id)
     return session.scalars(select(Firing).where(*same, Firing.holds_event)).one_or_none()
 
 
 def firing(session: Session, trigger_id: UUID, firing_id: UUID) -> Firing | None:
+    """Return one firing of the trigger."""
     return session.scalars(select(Firing).where(Firing.id == firing_id, Firing.trigger_id == trigger_id)).one_or_none()
 
 
 def firings(
     session: Session, trigger_id: UUID, *, outcome: FiringOutcome | None, before: Cursor | None, limit: int
 ) -> Sequence[Firing]:
-    """Newest first, without their events, which may be long."""
+    """Return the trigger's firings, newest first, without their events, which may be long."""
     statement = select(Firing).where(Firing.trigger_id == trigger_id).options(defer(Firing.event))
     if outcome is not None:
         statement = statement.where(Firing.outcome == outcome)
@@ -153,5 +159,5 @@ def firings(
 
 
 def forget(session: Session, *, keep_seconds: float) -> None:
-    """Drop what was logged long ago; an event that comes again after that starts a job again."""
+    """Delete old log entries; an event sent again after that starts a job again."""
     session.execute(delete(Firing).where(Firing.created_at < in_seconds(-keep_seconds)))

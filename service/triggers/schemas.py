@@ -1,4 +1,4 @@
-"""Triggers as the API takes and shows them."""
+"""Request and response schemas of triggers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
@@ -15,11 +15,11 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r
 _Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Filter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 _TEMPLATE: Final = (
-    "a job's body whose texts may hold placeholders: `${{ data.repo.name }}`, a JMESPath expression over `event` (kind, id, "
+    "a job's body; its strings may contain placeholders `${{ data.repo.name }}`, JMESPath expressions over `event` (kind, id, "
     "source, type, time, subject, extensions) and `data` (the payload)"
 )
-_FILTER: Final = "JMESPath expression over `event` and `data`; where it is null, false or empty, nothing is started"
-_SOURCE: Final = "which kinds of event it takes; `any` recognises them by their shape"
+_FILTER: Final = "JMESPath expression over `event` and `data`; a value that is null, false or empty drops the event"
+_SOURCE: Final = "accepted event format; `any` detects it"
 
 _EXAMPLE: Final[dict[str, Any]] = {
     "name": "prune what is pushed",
@@ -34,7 +34,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class NewTrigger(BaseModel):
-    """What to start, and what starts it."""
+    """Trigger to create: a job template, and the events that start it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -47,7 +47,7 @@ class NewTrigger(BaseModel):
 
 
 class TriggerChange(BaseModel):
-    """What to change; fields that are left out stay as they are. `filter: null` lets everything through."""
+    """Fields to change; omitted fields stay unchanged. `filter: null` accepts every event."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}, {"filter": None}]})
 
@@ -56,11 +56,11 @@ class TriggerChange(BaseModel):
     template: dict[str, Any] | None = Field(None, description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource | None = Field(None, description=_SOURCE)
-    enabled: StrictBool | None = Field(None, description="false: events are answered 409")
+    enabled: StrictBool | None = Field(None, description="false: events are rejected with 409")
 
 
 class TriggerView(BaseModel):
-    """A trigger."""
+    """Trigger."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -71,31 +71,32 @@ class TriggerView(BaseModel):
     filter: str | None
     source: TriggerSource
     enabled: bool
-    old_secret_until: datetime | None = Field(description="until when the secret before holds, too")
+    old_secret_until: datetime | None = Field(description="end of the previous secret's validity")
     created_at: datetime
 
 
 class TriggerWithSecret(TriggerView):
-    """A trigger, and what senders without an API key prove themselves with: shown here and never again."""
+    """Trigger with its secret, which authenticates senders without an API key and is returned only once."""
 
     secret: str | None = Field(
-        description="`whsec_…`; null where the service has no DSNOT_SECRET_KEY, so that only API keys fire it"
+        description="`whsec_…`; null if the service has no DSNOT_SECRET_KEY, so that only API keys can fire the trigger"
     )
 
     @classmethod
     def with_secret(cls, trigger: Trigger, secret: str | None) -> Self:
+        """Return the view of a trigger with its secret."""
         return cls.model_validate({**TriggerView.model_validate(trigger).model_dump(), "secret": secret})
 
 
 class TriggerPage(BaseModel):
-    """Triggers, newest first."""
+    """Page of triggers, newest first."""
 
     items: list[TriggerView]
-    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")
 
 
 class FiringView(BaseModel):
-    """An event that came, and what came of it."""
+    """Received event and its outcome."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -103,40 +104,41 @@ class FiringView(BaseModel):
     trigger_id: UUID
     outcome: FiringOutcome
     kind: EventKind
-    event_id: str = Field(description="what makes it the same event if it comes again")
-    refers_to: UUID | None = Field(description="the firing that a duplicate repeats, or that was replayed")
+    event_id: str = Field(description="identifies the event: the same id again is a duplicate")
+    refers_to: UUID | None = Field(description="firing of which this is a duplicate or replay")
     job_id: UUID | None
-    problem: dict[str, Any] | None = Field(description="what the sender was answered instead of a job")
+    problem: dict[str, Any] | None = Field(description="problem document that the sender received instead of a job")
     created_at: datetime
 
 
 class FiringDetail(FiringView):
-    """A firing with its event."""
+    """Firing with its event."""
 
-    event: dict[str, Any] | None = Field(description="`{event, data}`, as placeholders see it; null for a duplicate")
+    event: dict[str, Any] | None = Field(description="`{event, data}`, on which expressions are evaluated; null for a duplicate")
 
 
 class FiringPage(BaseModel):
-    """Firings, newest first."""
+    """Page of firings, newest first."""
 
     items: list[FiringView]
-    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")
 
 
 class FiredView(FiringView):
-    """A firing with its job. For an event that came before, the firing that started its job."""
+    """Firing with its job; for a duplicate event, the firing that started the job."""
 
-    job: JobView | None = Field(description="null if the filter did not let the event through, or the job is deleted")
+    job: JobView | None = Field(description="null if the filter dropped the event or the job is deleted")
 
     @classmethod
     def of_firing(cls, firing: Firing, job: JobView | None) -> Self:
+        """Return the view of a firing with its job."""
         return cls.model_validate({**FiringView.model_validate(firing).model_dump(), "job": job})
 
 
 class FiringPlan(BaseModel):
-    """What an event would do."""
+    """Dry run of an event."""
 
-    event: dict[str, Any] = Field(description="as placeholders see it, without `data`")
-    matched: bool = Field(description="whether the filter lets it through")
-    duplicate_of: UUID | None = Field(description="the firing that has started its job before")
-    spec: dict[str, Any] | None = Field(description="the job's body with every default; null if nothing would be started")
+    event: dict[str, Any] = Field(description="`event` of the document that expressions are evaluated on")
+    matched: bool = Field(description="whether the filter accepts the event")
+    duplicate_of: UUID | None = Field(description="firing that already started the event's job")
+    spec: dict[str, Any] | None = Field(description="job's body with every default; null if no job would start")

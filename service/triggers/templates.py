@@ -1,6 +1,6 @@
-"""Job templates: a job's body whose texts may hold placeholders `${{ expression }}`, filled in from an event.
+"""Job templates: a job's body with placeholders `${{ expression }}` in its strings, filled in from an event.
 
-A text that is one placeholder and nothing else becomes the value, of whatever type; within a text the value is put in as text.
+A string that consists of one placeholder becomes the value, of any type; within a longer string the value is inserted as text.
 """
 
 import re
@@ -25,7 +25,7 @@ Location = tuple[object, ...]
 
 
 def check(template: dict[str, Any], trigger_id: UUID, *, at: str = "/template") -> None:
-    """Refuse a template that can never make a job, as far as can be told without an event.
+    """Raise InvalidInput for a template that cannot form a valid job, as far as can be checked without an event.
 
     Raises:
         InvalidInput: with pointers that begin with `at`.
@@ -41,10 +41,10 @@ def check(template: dict[str, Any], trigger_id: UUID, *, at: str = "/template") 
 
 
 def fill(template: dict[str, Any], evaluator: Evaluator, trigger_id: UUID) -> JobSpec:
-    """The job that an event asks for.
+    """Return the job of an event.
 
     Raises:
-        InvalidInput: with pointers into the job's body, which are those into the template.
+        InvalidInput: with pointers into the job's body, which equal those into the template.
     """
     body = labelled(_filled(template, evaluator, ()), trigger_id)
     strict_json.check(body)
@@ -53,21 +53,21 @@ def fill(template: dict[str, Any], evaluator: Evaluator, trigger_id: UUID) -> Jo
     except ValidationError as error:
         errors = errors_of(error, body)
         sentences = "; ".join(f"{each['pointer']}: {each['detail']}" for each in errors[:3])
-        raise InvalidInput(f"the event does not make a job of the template: {sentences}", errors=errors) from None
+        raise InvalidInput(f"the template filled with the event is not a valid job: {sentences}", errors=errors) from None
 
 
 def labelled(body: dict[str, Any], trigger_id: UUID) -> dict[str, Any]:
-    """The body with the label by which the trigger's jobs are found."""
+    """Return the body with the label that identifies the trigger's jobs."""
     labels = body.get("labels", {})
     return {**body, "labels": {**labels, TRIGGER_LABEL: str(trigger_id)}} if isinstance(labels, dict) else body
 
 
 def _flaws(template: dict[str, Any]) -> Iterator[tuple[Location, str]]:
-    """What is wrong with placeholders, by where it is."""
+    """Yield location and detail of each invalid placeholder."""
     count = 0
     for where, text in _texts(template):
         if _OPENING in _PLACEHOLDER.sub("", text):
-            yield where, "a placeholder begins with ${{ and ends with }}; write } } where an expression holds two braces"
+            yield where, "has an unterminated placeholder; end it with }}, and write } } for two braces inside an expression"
             return
         for found in _PLACEHOLDER.finditer(text):
             count += 1
@@ -76,10 +76,10 @@ def _flaws(template: dict[str, Any]) -> Iterator[tuple[Location, str]]:
             except BadExpression as error:
                 yield where, f"{_shown(found[1])} {error}"
     if count > _MAX_PLACEHOLDERS:
-        yield (), f"may hold {_MAX_PLACEHOLDERS} placeholders"
+        yield (), f"has more than {_MAX_PLACEHOLDERS} placeholders"
     for where, name in _names(template):
         if _OPENING in name:
-            yield where, "names hold no placeholders"
+            yield where, "placeholders are not allowed in names"
 
 
 def _filled(value: Any, evaluator: Evaluator, where: Location) -> Any:
@@ -101,7 +101,7 @@ def _value(text: str, evaluator: Evaluator, where: Location) -> Any:
     except BadExpression as error:
         raise _refused(where, f"{_shown(text)} {error}") from None
     if found is None:
-        raise _refused(where, f"{_shown(text)} finds nothing in the event; write `|| 'something'` behind it for a default")
+        raise _refused(where, f"{_shown(text)} has no value in the event; append `|| 'default'` for a default")
     return found
 
 
@@ -109,7 +109,7 @@ def _as_text(text: str, evaluator: Evaluator, where: Location) -> str:
     found = _value(text, evaluator, where)
     if isinstance(found, dict | list):
         raise _refused(
-            where, f"{_shown(text)} is a {'list' if isinstance(found, list) else 'object'}, which is no part of a text"
+            where, f"{_shown(text)} is a {'list' if isinstance(found, list) else 'object'}, which a string cannot contain"
         )
     return str(found).lower() if isinstance(found, bool) else str(found)
 

@@ -1,0 +1,1 @@
+"""HTTP plumbing shared by all routes: authentication, problems, headers, request bodies and middleware."""

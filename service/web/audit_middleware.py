@@ -1,4 +1,4 @@
-"""Audit entries of requests: inserted before the request is carried out, completed before its response is sent."""
+"""Audit entries of requests: inserted before the request is processed, completed before its response is sent."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -17,7 +17,7 @@ _LONGEST_PATH: Final = 512
 
 
 def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) -> None:
-    """Insert the audit entry of a request, in a transaction that ends before the request is carried out."""
+    """Insert the audit entry of a request, in a transaction that ends before the request is processed."""
     request.state.audit_entry = repository.add(
         session,
         tenant=tenant,
@@ -36,6 +36,8 @@ class AuditTrail:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Record the outcome of the request, also if it fails."""
+
         async def send_after_noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await _complete(scope, message["status"], Headers(raw=message["headers"]).get("location"))

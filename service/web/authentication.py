@@ -1,7 +1,7 @@
-"""Authentication and authorization: by API key, or in a browser by the session opened with one.
+"""Authentication and authorization by API key, or in a browser by the session opened with one.
 
-`identify` runs before everything else that looks at a request: it authenticates the caller, counts the request against the rate
-limit and opens its audit entry. `authenticate` is the dependency that endpoints declare, with the scope that they require.
+`identify` runs before every other dependency: it authenticates the caller, counts the request against the rate limit and opens
+its audit entry. `authenticate` is the dependency that endpoints declare, with the scopes that they require.
 """
 
 from dataclasses import dataclass
@@ -30,34 +30,39 @@ _SCHEME: Final = "bearer "
 
 
 class Unauthenticated(Problem):
-    status, type, title = 401, "unauthenticated", "A valid API key is needed"
+    """Problem 401: API key or session missing or invalid."""
+
+    status, type, title = 401, "unauthenticated", "Authentication required"
 
     def __init__(self, detail: str, *, challenge: str = "Bearer") -> None:
         super().__init__(detail, headers={"WWW-Authenticate": challenge})
 
 
 class Forbidden(Problem):
-    status, type, title = 403, "forbidden", "The API key may not do this"
+    """Problem 403: the key lacks a scope."""
+
+    status, type, title = 403, "forbidden", "Forbidden"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The holder of a valid key."""
+    """Authenticated caller: tenant, key and scopes."""
 
     tenant: str
     key_id: str
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
+        """Return whether the key has the scope; `admin` includes all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 def identify(request: Request, settings: TheSettings, database: TheDatabase, rates: TheRates) -> None:
-    """Authenticate the caller by API key or, without one, by the cookie of a session.
+    """Authenticate the caller by API key or, without one, by session cookie.
 
     Raises:
         Unauthenticated: the key is not valid, or the session has ended.
-        CrossSite: a request with a cookie would change something, and does not come from one of our pages.
+        CrossSite: a mutating request with a cookie does not come from a page of this service.
         RateLimited: the key has exceeded its requests per minute.
     """
     plaintext, token = key_in(request), cookies.token_in(request)
@@ -72,7 +77,7 @@ def identify(request: Request, settings: TheSettings, database: TheDatabase, rat
 
 
 def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, valid: ValidKey) -> None:
-    """Set the request's caller, count the request and, if it may change something, open its audit entry. Raises RateLimited."""
+    """Set the request's caller, count the request and, if it is mutating, open its audit entry. Raise RateLimited."""
     caller = Caller(valid.key.tenant, valid.key.id, frozenset(valid.key.scopes))
     request.state.caller = caller
     count(request, rates, caller.key_id, limits_of(settings, valid.quota))
@@ -83,17 +88,17 @@ def admit(session: Session, request: Request, settings: Settings, rates: RateLim
 
 
 def _key_of(session: Session, plaintext: str) -> ValidKey:
-    """Raises Unauthenticated."""
+    """Return the valid key of a plaintext. Raise Unauthenticated."""
     parts = parts_of(plaintext)
     valid = operations.find(session, *parts) if parts else None
     if valid is None:
         challenge = 'Bearer error="invalid_token"'
-        raise Unauthenticated("the API key is malformed, unknown, expired or revoked", challenge=challenge)
+        raise Unauthenticated("the API key is malformed, unknown, expired or revoked; use a valid key", challenge=challenge)
     return valid
 
 
 def key_of_session(session: Session, token: str) -> ValidKey:
-    """Return the key that the session was opened with. Raises Unauthenticated."""
+    """Return the key that the session was opened with. Raise Unauthenticated."""
     valid = sessions.find(session, token)
     if valid is None:
         raise Unauthenticated("the session has ended; sign in again")
@@ -101,13 +106,13 @@ def key_of_session(session: Session, token: str) -> ValidKey:
 
 
 def key_in(request: Request) -> str | None:
-    """What the request sends as its key."""
+    """Return the bearer token of the request, if any."""
     given = request.headers.get("authorization", "")
     return given[len(_SCHEME) :].strip() if given.lower().startswith(_SCHEME) else None
 
 
 def count(request: Request, rates: RateLimiter, holder: str, limits: Limits) -> None:
-    """Raises RateLimited if `holder` has sent too many requests of this one's kind."""
+    """Count the request. Raise RateLimited if `holder` exceeds the limit of reads or writes per minute."""
     kind = Kind.READS if request.method in _SAFE else Kind.WRITES
     limit = limits.reads_per_minute if kind is Kind.READS else limits.writes_per_minute
     if not limit:
@@ -115,27 +120,27 @@ def count(request: Request, rates: RateLimiter, holder: str, limits: Limits) -> 
     standing, is_within = rates.count(kind, holder, limit=limit)
     request.state.standing = standing
     if not is_within:
-        detail = f"{limit} {kind} a minute are allowed for one key; try again in {standing.reset_seconds} s"
+        detail = f"the limit is {limit} {kind} per minute and key; retry in {standing.reset_seconds} s"
         raise RateLimited(detail, retry_after=standing.reset_seconds)
 
 
 bearer: Final = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `dsnot_<id>_<secret>`")
-"""For the OpenAPI document, which is to say how the key is sent."""
+"""Security scheme of the OpenAPI document."""
 
 
 async def authenticate(request: Request, needed: SecurityScopes, _declared: Annotated[Any, Security(bearer)]) -> Caller:
-    """The caller, who holds a valid key with every scope that is needed."""
+    """Return the caller if its key has every required scope. Raise Unauthenticated, Forbidden."""
     return caller_of(request, needed)
 
 
 def caller_of(request: Request, needed: SecurityScopes) -> Caller:
-    """Raises Unauthenticated, Forbidden."""
+    """Return the caller if its key has every required scope. Raise Unauthenticated, Forbidden."""
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:
         raise Unauthenticated("send an API key: Authorization: Bearer dsnot_…")
     for scope in needed.scopes:
         if not caller.may(scope):
-            raise Forbidden(f"this needs a key with the scope {scope}")
+            raise Forbidden(f"the key lacks the scope {scope}; use a key that has it")
     return caller
 
 

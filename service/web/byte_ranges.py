@@ -1,4 +1,4 @@
-"""Whether a `Range` header can be met, before the framework reads it."""
+"""Validation of the `Range` header, ahead of the framework's parser."""
 
 import re
 from typing import Final
@@ -10,14 +10,16 @@ _MAX_DIGITS: Final = 18
 
 
 class RangeNotSatisfiable(Problem):
-    status, type, title = 416, "range-not-satisfiable", "The file is shorter than that"
+    """Problem 416: the range is outside the file."""
+
+    status, type, title = 416, "range-not-satisfiable", "Range not satisfiable"
 
 
 def usable_range(header: str | None, size: int) -> bool:
-    """Is it a range to honour? One that is malformed is to be ignored (RFC 9110, 14.2).
+    """Return whether the range is valid; malformed ranges are ignored (RFC 9110, 14.2).
 
     Raises:
-        RangeNotSatisfiable: well-formed, but a part of it lies outside the file.
+        RangeNotSatisfiable: well-formed, but partly outside the file.
     """
     if header is None or not _RANGES.fullmatch(header) or any(len(number) > _MAX_DIGITS for number in re.findall(r"\d+", header)):
         return False

@@ -1,7 +1,7 @@
-"""Requests that another site has a signed-in browser send are refused.
+"""CSRF protection of requests authenticated by the session cookie.
 
-Browsers send the cookie by themselves, so it does not prove that our page asked. Whoever changes something shows a token besides
-that only our pages contain, and the browser itself must not say that the request comes from elsewhere.
+Browsers attach the cookie to cross-site requests as well. Mutating requests therefore also need a token that only pages of this
+service contain, and `Sec-Fetch-Site` or `Origin` must not name another site.
 """
 
 import hashlib
@@ -15,27 +15,29 @@ from service.errors import Problem
 
 HEADER: Final = "X-CSRF-Token"
 FIELD: Final = "csrf_token"
-"""The same, in a form."""
+"""Form field of the token."""
 
 
 class CrossSite(Problem):
-    status, type, title = 403, "cross-site-request", "The request does not come from a page of this service"
+    """Problem 403: CSRF check failed."""
+
+    status, type, title = 403, "cross-site-request", "Cross-site request rejected"
 
 
 def token_for(session_token: str) -> str:
-    """Bound to the session; nobody can make it who does not know the session's token."""
+    """Return the CSRF token, an HMAC keyed by the session token."""
     return hmac.new(session_token.encode(), b"dsnot csrf", hashlib.sha256).hexdigest()
 
 
 def check(request: Request, session_token: str, shown: str | None) -> None:
-    """Raises CrossSite for a request that changes something and was not made by a page of ours."""
+    """Raise CrossSite unless origin and CSRF token of a mutating request are valid."""
     check_origin(request)
     if not hmac.compare_digest(token_for(session_token).encode(), (shown or "").encode("utf-8", "replace")):
-        raise CrossSite(f"send the page's token in {HEADER}; load the page again if you have signed in anew")
+        raise CrossSite(f"the CSRF token in {HEADER} is missing or invalid; load the page again")
 
 
 def check_origin(request: Request) -> None:
-    """Raises CrossSite if the browser says that another site's page sends the request."""
+    """Raise CrossSite if the browser's headers name another site or origin."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         raise CrossSite("the request comes from a page of another site")

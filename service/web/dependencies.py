@@ -1,4 +1,4 @@
-"""What one service process holds open, and how endpoints get at it."""
+"""Resources of a service process, and the FastAPI dependencies that provide them."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,7 +17,7 @@ from service.web.streamed_body import ConcurrencyLimit
 
 @dataclass(frozen=True)
 class Resources:
-    """Opened when the application starts, closed when it stops."""
+    """Resources opened at application startup and closed at shutdown."""
 
     settings: Settings
     database: Database
@@ -29,7 +29,7 @@ class Resources:
     rates: RateLimiter
 
 
-# `async` keeps these on the event loop: a thread for an attribute would cost more than the attribute.
+# `async` keeps these on the event loop: a thread switch would cost more than the attribute access.
 async def _resources(request: Request) -> Resources:
     resources: Resources = request.app.state.resources
     return resources

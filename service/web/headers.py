@@ -1,4 +1,4 @@
-"""Headers of several subjects: how they are declared in the OpenAPI document, and how they are read."""
+"""Headers shared by several routes: OpenAPI declarations and types."""
 
 from typing import Annotated, Any, Final
 
@@ -6,13 +6,13 @@ from pydantic import WithJsonSchema
 
 Headers = dict[str, dict[str, Any]]
 
-LOCATION: Final[Headers] = {"Location": {"schema": {"type": "string"}, "description": "where the new thing is"}}
+LOCATION: Final[Headers] = {"Location": {"schema": {"type": "string"}, "description": "path of the created object"}}
 RETRY_AFTER: Final[Headers] = {
     "Retry-After": {
         "schema": {"type": "integer", "minimum": 0},
-        "description": "for how many seconds to wait before asking again",
+        "description": "seconds to wait before the next attempt",
     }
 }
 
 HeaderText = Annotated[str | None, WithJsonSchema({"type": "string"})]
-"""A header that may be left out. Unlike a field it is never null, and the document does not say so."""
+"""Optional header; declared without `null` in the OpenAPI document, because a header cannot be null."""

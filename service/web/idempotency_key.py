@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`, as draft-ietf-httpapi-idempotency-key-header has it, or as a bare word."""
+"""Header `Idempotency-Key`: a string as in draft-ietf-httpapi-idempotency-key-header, or a bare word."""
 
 import json
 import re
@@ -13,20 +13,19 @@ from service.idempotency.operations import HEADER, KeyedRequest, fingerprint
 _BARE: Final = r"[!#-~](?:[ -~]{0,253}[!-~])?"
 _QUOTED: Final = r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"'
 _PATTERN: Final = f"^(?:{_BARE}|{_QUOTED})$"
-_MISTAKE: Final = "must be 1 to 255 printable ASCII characters, in double quotes or without"
+_MISTAKE: Final = "must be 1 to 255 printable ASCII characters, with or without double quotes"
 _TEXT: Final = """\
-Makes it safe to send the request again when its answer was lost: under the same key it is carried out once, and every further
-time within 24 hours the first answer comes again, with `Idempotency-Replayed: true`. A UUID is a good key: 1 to 255 printable
-ASCII characters, as a string in double quotes or without them. With another body the key is refused (422,
-`idempotency-key-reused`), and while the first request is at work, too (409, `idempotency-in-flight`). Only requests that have
-succeeded are remembered: one that was refused can be mended and sent under the same key."""
+Makes retries safe: a request with the same key is processed once, and repetitions within 24 hours return the first response, with
+`Idempotency-Replayed: true`. The key has 1 to 255 printable ASCII characters, with or without double quotes; use a UUID. With a
+different body the key is rejected (422, `idempotency-key-reused`), as it is while the first request is in progress (409,
+`idempotency-in-flight`). Only successful requests are stored: a rejected one can be corrected and sent with the same key."""
 
 
 def key_of(value: str) -> str:
-    """The key that a header's value names; with and without quotes it is the same.
+    """Return the key of a header value; quoted and unquoted forms are equal.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the value is malformed.
     """
     if not re.fullmatch(_PATTERN, value):
         raise ValueError(_MISTAKE)
@@ -38,7 +37,7 @@ OptionalKey = Annotated[
     WithJsonSchema({"type": "string", "pattern": _PATTERN}),
     Header(alias=HEADER, description=_TEXT),
 ]
-"""The key alone, for routes whose body is no JSON."""
+"""Key alone, for routes whose body is not JSON."""
 
 
 async def _keyed(request: Request, idempotency_key: OptionalKey = None) -> KeyedRequest | None:
@@ -52,4 +51,4 @@ async def _keyed(request: Request, idempotency_key: OptionalKey = None) -> Keyed
 
 
 OptionalKeyedRequest = Annotated[KeyedRequest | None, Depends(_keyed)]
-"""Parameter of routes that take JSON; None for a request without a key."""
+"""Key and fingerprint of a JSON request; None without a key."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the framework says of the routes, and what it leaves out."""
+"""OpenAPI document: the framework's output with corrections."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from service.web.problem_responses import ProblemView
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once, with the problem document among its schemas."""
+    """Return the OpenAPI document, built once, with the problem document among its schemas."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         schema = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -28,7 +28,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
 
 
 def _put_nulls_back(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """The framework drops whatever is null, out of examples as well, which have to have every required field."""
+    """Restore required null fields in examples: the framework drops every null."""
     schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     for item in example if isinstance(example, list) else ():
         _put_nulls_back(item, schema.get("items", {}), schemas)
@@ -40,7 +40,7 @@ def _put_nulls_back(example: Any, schema: dict[str, Any], schemas: dict[str, Any
 
 
 def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What may be left out of a query or a header is described as a null there, which neither can hold."""
+    """Return a parameter's schema without `null`, which query parameters and headers cannot be."""
     options: list[dict[str, Any]] = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
     if len(options) != 1:
         return schema

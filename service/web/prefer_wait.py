@@ -1,7 +1,7 @@
-"""`Prefer: wait=n` (RFC 7240): the answer comes when the job has ended, or after n seconds.
+"""`Prefer: wait=n` (RFC 7240): long polling until the job has ended, for at most n seconds.
 
-A request that waits holds no thread. It is woken as event streams are, and takes its turn to look, so that however many wait,
-others are served.
+A waiting request holds no thread. It is woken like an event stream, and its reads take turns, so that many waiting requests do
+not block others.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ from service.web.headers import HeaderText
 
 MAX_SECONDS: Final = 60
 _POLL_SECONDS: Final = 5.0
-"""How long no news is taken for none, and a caller who has left for present."""
+"""Interval of polling, in case a notification was lost, and of checks for a disconnected caller."""
 _TEXT: Final = """\
-`wait=n` (RFC 7240): answer when the job has ended, or after n seconds; at most 60 are waited. Where that was done,
-`Preference-Applied` says so; else (the service stops, or too many wait) the answer comes at once. Everything else is ignored."""
+`wait=n` (RFC 7240): respond when the job has ended, or after n seconds, at most 60. `Preference-Applied` confirms the wait;
+without it (the service is stopping, or too many requests wait) the response is immediate. Other preferences are ignored."""
 
 VARY: Final = {"Vary": "Prefer"}
 WAITED: Final[dict[str, Any]] = {
-    "Vary": {"schema": {"type": "string"}, "description": "`Prefer`: what the request preferred may have changed the answer"},
+    "Vary": {"schema": {"type": "string"}, "description": "`Prefer`: the response depends on this request header"},
     "Preference-Applied": {
         "schema": {"type": "string", "pattern": "^wait=[0-9]+$"},
-        "description": "`wait=n`: the job has ended, or n seconds have passed",
+        "description": "`wait=n`: the job has ended, or n seconds have elapsed",
     },
 }
-"""Declares the headers for the OpenAPI document."""
+"""OpenAPI declaration of the response headers."""
 
 
 def wait_seconds(prefer: Iterable[str]) -> int | None:
-    """How long the lines of the header `Prefer` say the answer may take; None if they do not, or not as the RFC has it."""
+    """Return the seconds of `wait` in the lines of the header `Prefer`; None if missing or malformed (RFC 7240)."""
     for preference in parse_http_list(",".join(prefer)):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":  # only the first one counts
@@ -60,7 +60,7 @@ def _seconds(digits: str) -> int | None:
 
 @dataclass(frozen=True)
 class Waited:
-    """The job as it is after the wait, and the headers that tell of it."""
+    """Job after the wait, and the response headers."""
 
     job: Job
     headers: dict[str, str]
@@ -68,15 +68,15 @@ class Waited:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long a request may wait, and what it takes to do so."""
+    """Wait requested by the caller, and the resources that it uses."""
 
     seconds: int | None
-    """None: its caller does not want to."""
+    """None: no wait requested."""
     request: Request
     resources: Resources
 
     async def until_ended(self, job_id: UUID, *, tenant: str) -> Waited:
-        """Raises JobNotFound, at once or when the job is deleted meanwhile."""
+        """Wait until the job has ended or the time is up. Raise JobNotFound, also if the job is deleted meanwhile."""
         job = await self._read(job_id, tenant)
         if self.seconds is None:
             return Waited(job, VARY)
@@ -92,7 +92,7 @@ class Waiting:
     async def _watch(self, job: Job, woken: asyncio.Event, deadline: float) -> Waited:
         applied = VARY | {"Preference-Applied": f"wait={self.seconds}"}
         while True:
-            woken.clear()  # before reading: what is written meanwhile sets it again
+            woken.clear()  # before reading: a concurrent write sets it again
             job = await self._look(job)
             left = deadline - time.monotonic()
             if job.state in TERMINAL_STATES or left <= 0:
@@ -102,7 +102,7 @@ class Waiting:
             await happens(woken, min(left, _POLL_SECONDS))
 
     async def _look(self, job: Job) -> Job:
-        """The job as it is now; as it was, while the database is away."""
+        """Return the current job, or the last known one while the database is unavailable."""
         try:
             async with self.resources.wakeups.turn:
                 return await self._read(job.id, job.tenant)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong in a request, rendered as RFC 9457 problems, and their declaration in the OpenAPI document."""
+"""Exception handlers that render errors as RFC 9457 problems, and the problems' OpenAPI declaration."""
 
 import json
 from typing import Any
@@ -20,28 +20,32 @@ log = get_logger(__name__)
 
 
 class MethodNotAllowed(Problem):
-    status, type, title = 405, "method-not-allowed", "This address does not do that"
+    """Problem 405: the path does not support the method."""
+
+    status, type, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class Refused(Problem):
-    """Of the protocol, not of the job: what the framework refuses with a status of its own."""
+    """Problem 400: HTTP error raised by the framework."""
 
-    status, type, title = 400, "bad-request", "The request cannot be read"
+    status, type, title = 400, "bad-request", "Bad request"
 
 
 class Internal(Problem):
-    status, type, title = 500, "internal", "Something went wrong on our side"
+    """Problem 500: uncaught exception."""
+
+    status, type, title = 500, "internal", "Internal server error"
 
 
 class ErrorView(BaseModel):
-    """One thing that is wrong with the input."""
+    """One validation error."""
 
     pointer: str = Field(description="JSON pointer into the body, or the name of a parameter")
     detail: str
 
 
 class ProblemView(BaseModel):
-    """A problem document (RFC 9457)."""
+    """Problem document (RFC 9457)."""
 
     type: str = Field(examples=["urn:dsnot:problem:invalid-input"])
     title: str
@@ -51,16 +55,17 @@ class ProblemView(BaseModel):
 
 
 def render(problem: Problem) -> Response:
-    # ASCII: a user's name for a field may hold a lone surrogate, which UTF-8 cannot say
+    """Return the problem as a response."""
+    # ASCII: a field name in the input may contain a lone surrogate, which UTF-8 cannot encode
     content = json.dumps(problem.body(), ensure_ascii=True)
     return Response(content, problem.status, problem.headers, PROBLEM_MEDIA_TYPE)
 
 
 def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route or router that may answer with these problems."""
+    """Return `responses=` for a route or router that may answer with these problems."""
     declared: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
-        example = problem("What to do about it.").body()
+        example = problem("Cause and remedy.").body()
         content = {"schema": {"$ref": "#/components/schemas/ProblemView"}, "example": example}
         declared[problem.status] = {"description": problem.title, "content": {PROBLEM_MEDIA_TYPE: content}}
         if issubclass(problem, Later):
@@ -69,7 +74,7 @@ def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any
 
 
 def install(app: FastAPI) -> None:
-    """Have `app` answer every error with a problem."""
+    """Register the exception handlers, which answer every error with a problem."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
@@ -91,7 +96,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(entry["loc"][0] == "path" for entry in found):
-        return _answered(request, NotFound("no such address: an id in it is malformed"))
+        return _answered(request, NotFound("the path contains a malformed id"))
     errors = field_errors(found, error.body)
     return _answered(request, InvalidInput("; ".join(_sentence(entry) for entry in errors[:3]), errors=errors))
 
@@ -103,22 +108,22 @@ def _sentence(entry: dict[str, str]) -> str:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
-        return _answered(request, NotFound(f"there is nothing at {request.url.path}"))
+        return _answered(request, NotFound(f"there is no route {request.url.path}; check the path"))
     if error.status_code == MethodNotAllowed.status:
-        detail = f"{request.method} is not possible at {request.url.path}"
+        detail = f"{request.method} is not supported at {request.url.path}; see the header Allow"
         return _answered(request, MethodNotAllowed(detail, headers={"Allow": _allowed(request)}))
     return _answered(request, Refused(str(error.detail)))
 
 
 async def refuse_method(_request: Request) -> Response:
-    """An endpoint for what an address does not do, and another route would take for its own."""
+    """Answer 405 on a path that another route would match as its own."""
     raise HTTPException(MethodNotAllowed.status)
 
 
 def _allowed(request: Request) -> str:
-    """The methods of all routes at this address; the framework names those of the first one.
+    """Return the methods of all routes at this path, because the framework names only those of the first one.
 
-    An address that has a route of its own, such as `/v1/jobs/compare`, is not meant as the id in another's.
+    A path with its own route, such as `/v1/jobs/compare`, does not count as an id of another route.
     """
     matching = [route for route in iter_route_contexts(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
     here = [route for route in matching if route.path == request.url.path] or matching

@@ -1,6 +1,6 @@
-"""Request bodies: bounded, JSON, and such that nothing in them can upset what comes after.
+"""Request bodies: size limit and strict JSON validation before routing.
 
-What a route takes that is no JSON, and may be large, it reads as it arrives: `service.web.streamed_body`.
+Routes with large bodies or bodies other than JSON read them as streams: `service.web.streamed_body`.
 """
 
 from collections.abc import Collection
@@ -14,25 +14,28 @@ from service.web.problem_responses import render
 
 
 class BodyTooLarge(Problem):
-    status, type, title = 413, "body-too-large", "The body is too large"
+    """Problem 413: the body exceeds the size limit."""
+
+    status, type, title = 413, "body-too-large", "Content too large"
 
 
 class _Disconnected(Exception):
-    """The client left before its body was complete."""
+    """The client disconnected before the body was complete."""
 
 
 class BodyGuard:
-    """ASGI middleware: reads each body whole, refuses what is too long or no plain JSON, and hands it on in one piece.
+    """ASGI middleware that reads each body completely, rejects long or invalid JSON, and passes it on in one message.
 
     Args:
-        max_bytes: of a body that is read here.
-        streamed: the paths whose routes read their bodies themselves, or take none.
+        max_bytes: size limit of a body.
+        streamed: paths whose routes read their bodies themselves, or have none.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, streamed: Collection[str] = ()) -> None:
         self._app, self._max_bytes, self._streamed = app, max_bytes, frozenset(streamed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Validate the body, then call the application."""
         headers = Headers(scope=scope) if scope["type"] == "http" else None
         is_ours = headers is not None and scope["path"] not in self._streamed
         if headers is None or not is_ours or not ("content-length" in headers or "transfer-encoding" in headers):
@@ -66,14 +69,15 @@ class BodyGuard:
 
 
 def declared_bytes(headers: Headers) -> int:
-    """How long the body is, if the caller says so; else 0."""
+    """Return the declared `Content-Length`; 0 without one."""
     declared = headers.get("content-length", "0")
     return int(declared) if declared.isdecimal() else 0
 
 
 def too_large(max_bytes: int, *, hang_up: bool = True) -> BodyTooLarge:
+    """Return the problem; `hang_up` closes the connection, so that the rest need not be read."""
     headers = {"Connection": "close"} if hang_up else {}
-    return BodyTooLarge(f"at most {max_bytes} bytes are accepted", headers=headers)
+    return BodyTooLarge(f"the body exceeds the limit of {max_bytes} bytes", headers=headers)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -96,4 +100,5 @@ def _check_media_type(headers: Headers) -> None:
 
 
 def media_type_of(headers: Headers) -> str:
+    """Return the media type without parameters, in lower case."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""One log line per request, under an id that the caller may choose and always learns; what nobody caught ends here."""
+"""Request log: one line per request, with a request id that callers may set; last handler of uncaught exceptions."""
 
 import re
 import time
@@ -21,16 +21,17 @@ _PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
 class RequestLog:
-    """ASGI middleware, the outermost of ours.
+    """ASGI middleware, outermost of the service's own.
 
     Args:
-        as_asked: renders a problem as the client accepts it: a document or a page.
+        as_asked: renders a problem as the client accepts it: as a document or a page.
     """
 
     def __init__(self, app: ASGIApp, as_asked: Callable[[Request, Response], Response]) -> None:
         self._app, self._as_asked = app, as_asked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Assign the request id and log the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,6 +67,6 @@ class RequestLog:
 
 
 def _caller(scope: Scope) -> dict[str, Any]:
-    """Who asked, if the request got that far."""
+    """Return tenant and key for the log, if the request was authenticated."""
     caller = scope.get("state", {}).get("caller")
     return {"tenant": caller.tenant, "key": caller.key_id} if caller else {}

@@ -1,4 +1,4 @@
-"""How many requests there were, how they were answered, and how long that took."""
+"""Metrics of requests: rate, status and duration."""
 
 import time
 from typing import Final
@@ -12,22 +12,23 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class RequestMetrics:
-    """ASGI middleware. A histogram holds rate, errors and duration at once.
+    """ASGI middleware with one histogram for rate, errors and duration.
 
-    Event streams count until they end. Seconds that were waited because the caller asked for it do not count.
+    Event streams count until they end. Seconds waited because of `Prefer: wait` are subtracted.
     """
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
         self._seconds = Histogram(
             "dsnot_http_request_seconds",
-            "Requests by method, route and status, and how long they took.",
+            "Duration of HTTP requests in seconds, by method, route and status.",
             ["method", "route", "status"],
             registry=registry,
             buckets=_BUCKETS,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Observe the request's duration."""
         if scope["type"] != "http" or scope["path"] == METRICS_PATH:
             await self._app(scope, receive, send)
             return
@@ -48,10 +49,10 @@ class RequestMetrics:
 
 
 def _method(scope: Scope) -> str:
-    """Callers may make methods up; a label may not grow with them."""
+    """Return the method, or `other`, because arbitrary methods would make label cardinality unbounded."""
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:
-    """The route's template, so that ids in addresses do not become labels."""
+    """Return the route's template, so that ids in paths do not become labels."""
     return getattr(scope.get("route"), "path", "unmatched")

@@ -1,4 +1,4 @@
-"""The cookie that holds a session's token. Script cannot read it, nor can other sites have it sent to change anything."""
+"""Session cookie: HttpOnly, SameSite=Lax, and Secure under https."""
 
 from typing import Final
 
@@ -8,14 +8,15 @@ COOKIE: Final = "dsnot_session"
 
 
 def token_in(request: Request) -> str | None:
+    """Return the session token of the request, if any."""
     return request.cookies.get(COOKIE) or None
 
 
 def keep(response: Response, request: Request, token: str, *, seconds: float) -> None:
-    """Have the browser send the token from now on.
+    """Set the cookie.
 
-    `lax`, so that a link in a chat opens the page it leads to. The scheme is that of `X-Forwarded-Proto` where the server trusts
-    the proxy (uvicorn's `FORWARDED_ALLOW_IPS`).
+    `lax`, so that links from other sites open the page while signed in. The scheme comes from `X-Forwarded-Proto` if the server
+    trusts the proxy (uvicorn's `FORWARDED_ALLOW_IPS`).
     """
     response.set_cookie(
         COOKIE, token, max_age=int(seconds), path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
@@ -23,4 +24,5 @@ def keep(response: Response, request: Request, token: str, *, seconds: float) ->
 
 
 def drop(response: Response, request: Request) -> None:
+    """Delete the cookie."""
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https")

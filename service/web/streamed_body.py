@@ -1,4 +1,4 @@
-"""Bodies that a route reads itself, a piece at a time, so that the whole is never in memory."""
+"""Streamed request bodies, read in pieces so that they need not fit in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +12,14 @@ from service.errors import MalformedBody, Problem, Unavailable, UnsupportedMedia
 from service.web.request_body import declared_bytes, too_large
 
 _SILENCE_SECONDS: Final = 30.0
-"""A caller who sends nothing for so long has gone, even if the connection has not."""
-_PIECE: Final = 512 * 1024  # bytes: so much at a time is worth a change of threads
+"""Read timeout: the caller counts as gone, even if the connection is open."""
+_PIECE: Final = 512 * 1024  # bytes: large enough to amortise a thread switch
 
 
 class RequestTimeout(Problem):
-    status, type, title = 408, "request-timeout", "The body did not come"
+    """Problem 408: the body stalled."""
+
+    status, type, title = 408, "request-timeout", "Request timeout"
 
 
 class ConcurrencyLimit:
@@ -28,9 +30,9 @@ class ConcurrencyLimit:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Raises Unavailable at the limit."""
+        """Hold one of the slots. Raise Unavailable if all are in use."""
         if not self._free:
-            raise Unavailable("too many uploads are under way; try again shortly")
+            raise Unavailable("too many uploads are in progress; retry later")
         self._free -= 1
         try:
             yield
@@ -39,27 +41,25 @@ class ConcurrencyLimit:
 
 
 async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it arrives, in pieces of half a megabyte or a little more.
+    """Yield the body in pieces of slightly more than half a megabyte, as it arrives.
 
-    A caller who waits to be told to go on (`Expect: 100-continue`) is told so when the first piece is asked for.
+    With `Expect: 100-continue`, the server sends the interim response when the first piece is requested.
 
     Raises:
-        BodyTooLarge: it is longer, by what the caller says or by what has come; the rest is not read.
-        UnsupportedMediaType: it is compressed, which would make its length unknown.
-        RequestTimeout: nothing comes any more.
-        MalformedBody: the caller has left before the end.
+        BodyTooLarge: the declared or received length exceeds the limit; the rest is not read.
+        UnsupportedMediaType: the body is compressed, which would make its length unknown.
+        RequestTimeout: no data arrives.
+        MalformedBody: the client disconnected before the end.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("send the body as it is, without Content-Encoding")
+        raise UnsupportedMediaType("compressed bodies are not accepted; send the body without Content-Encoding")
     if declared_bytes(request.headers) > max_bytes:
         raise too_large(max_bytes)
     arriving, piece, total = request.stream(), bytearray(), 0
     while chunk := await _next(arriving):
         total += len(chunk)
         if total > max_bytes:
-            raise too_large(
-                max_bytes, hang_up=False
-            )  # in the middle of sending, a reset would reach the caller before the answer
+            raise too_large(max_bytes, hang_up=False)  # while the caller is sending, a reset would reach it before the response
         piece += chunk
         if len(piece) >= _PIECE:
             yield bytes(piece)
@@ -72,7 +72,7 @@ async def _next(arriving: AsyncIterator[bytes]) -> bytes:
         async with asyncio.timeout(_SILENCE_SECONDS):
             return await anext(arriving, b"")
     except TimeoutError:
-        detail = f"nothing has come for {_SILENCE_SECONDS:.0f} s; send the body again"
+        detail = f"no data received for {_SILENCE_SECONDS:.0f} s; send the request again"
         raise RequestTimeout(detail, headers={"Connection": "close"}) from None
     except ClientDisconnect:
-        raise MalformedBody("the body ended before it was complete") from None
+        raise MalformedBody("the body is incomplete; send the request again") from None

@@ -1,0 +1,1 @@
+"""Webhooks: subscriptions to job events, delivered as signed messages with retries."""

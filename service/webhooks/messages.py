@@ -1,4 +1,4 @@
-"""What is sent: one JSON object that is a payload of Standard Webhooks and a CloudEvent (1.0, structured) at once."""
+"""Webhook messages: one JSON object that is a Standard Webhooks payload and a structured CloudEvent 1.0."""
 
 import json
 from datetime import datetime
@@ -13,7 +13,7 @@ CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
 def body_of(delivery: Delivery, job: Job | None, event: JobEvent | None) -> str:
-    """The message of a delivery; `data` holds the event and the job as it is now."""
+    """Return the message of a delivery; `data` contains the event and the job's current state."""
     at = event.created_at if event else delivery.created_at
     data: dict[str, Any] = {}
     if job is not None:

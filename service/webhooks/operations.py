@@ -1,4 +1,4 @@
-"""What callers do with webhooks, and why it may be refused."""
+"""Operations on webhooks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from service.webhooks.targets import TargetRefused, check_url
 
 @dataclass(frozen=True)
 class Log:
-    """Some deliveries, the attempts of all of them, and where the next page begins."""
+    """Page of deliveries with all their attempts."""
 
     deliveries: list[Delivery]
     attempts: list[DeliveryAttempt]
@@ -29,12 +29,12 @@ class Log:
 
 
 def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant: str) -> tuple[Webhook, str]:
-    """The webhook and its secret, which is shown once.
+    """Create a webhook and return it with its secret, which is shown once.
 
     Raises:
-        InvalidInput: the address is none that messages may go to.
-        Conflict: the tenant has too many.
-        Unavailable: the service has no secret from which those of webhooks could be derived.
+        InvalidInput: the URL is not a valid target.
+        Conflict: the quota of webhooks is reached.
+        Unavailable: the service has no master secret to derive secrets from.
     """
     master = _master(settings)
     _check(wanted.url, settings)
@@ -42,32 +42,33 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
     with database.begin() as session:
         most = quotas.limits_in(session, settings, tenant).max_webhooks
         if repository.count(session, tenant) >= most:
-            raise Conflict(f"there are {most} webhooks already; delete one")
+            raise Conflict(f"the limit of {most} webhooks is reached; delete one")
         made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
         repository.add(session, made)
     return made, secret_of(master, made.id, made.secret_number)
 
 
 def list_all(database: Database, *, tenant: str) -> list[Webhook]:
+    """Return the tenant's webhooks, oldest first."""
     with database.begin() as session:
         return list(repository.of_tenant(session, tenant))
 
 
 def list_with_standing(database: Database, *, tenant: str) -> list[tuple[Webhook, Standing]]:
-    """Oldest first, each with how telling it has gone of late."""
+    """Return the tenant's webhooks, oldest first, each with its recent deliveries."""
     with database.begin() as session:
         found = repository.standings(session, tenant)
         return [(each, found[each.id]) for each in repository.of_tenant(session, tenant) if each.id in found]
 
 
 def get(database: Database, webhook_id: UUID, *, tenant: str) -> Webhook:
-    """Raises NotFound."""
+    """Return a webhook. Raise NotFound."""
     with _held(database, webhook_id, tenant) as (_, webhook):
         return webhook
 
 
 def change(database: Database, settings: Settings, webhook_id: UUID, wanted: WebhookChange, *, tenant: str) -> Webhook:
-    """Raises NotFound, InvalidInput."""
+    """Change a webhook. Raise NotFound, InvalidInput."""
     if wanted.url is not None:
         _check(wanted.url, settings)
     with _held(database, webhook_id, tenant) as (session, webhook):
@@ -85,7 +86,7 @@ def change(database: Database, settings: Settings, webhook_id: UUID, wanted: Web
 
 
 def delete(database: Database, webhook_id: UUID, *, tenant: str) -> None:
-    """Raises NotFound."""
+    """Delete a webhook and its delivery log. Raise NotFound."""
     with _held(database, webhook_id, tenant) as (session, webhook):
         repository.remove(session, webhook)
 
@@ -93,7 +94,7 @@ def delete(database: Database, webhook_id: UUID, *, tenant: str) -> None:
 def rotate(
     database: Database, settings: Settings, webhook_id: UUID, *, overlap_seconds: float, tenant: str
 ) -> tuple[Webhook, str]:
-    """A new secret; for a while messages are signed with both. Raises NotFound, Unavailable."""
+    """Rotate the secret; messages are signed with both for a while. Raise NotFound, Unavailable."""
     master = _master(settings)
     with _held(database, webhook_id, tenant) as (session, webhook):
         repository.rotate(session, webhook, overlap_seconds=overlap_seconds)
@@ -101,7 +102,7 @@ def rotate(
 
 
 def test(database: Database, webhook_id: UUID, *, tenant: str) -> Delivery:
-    """Send a message that tells of nothing. Raises NotFound; Conflict if the webhook is switched off."""
+    """Queue a test message. Raise NotFound; Conflict if the webhook is disabled."""
     with _held(database, webhook_id, tenant) as (session, webhook):
         _must_be_enabled(webhook)
         return repository.add_delivery(session, webhook_id, TEST_EVENT)
@@ -117,7 +118,7 @@ def log(
     limit: int,
     tenant: str,
 ) -> Log:
-    """Raises NotFound; InvalidInput for a cursor that is none."""
+    """Return a page of deliveries, newest first. Raise NotFound; InvalidInput for an invalid cursor."""
     before = Cursor.decode(cursor) if cursor else None
     with _held(database, webhook_id, tenant) as (session, _):
         found = repository.deliveries(session, webhook_id, state=state, kind=kind, before=before, limit=limit + 1)
@@ -127,14 +128,14 @@ def log(
 
 
 def get_delivery(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
-    """The one delivery with its attempts. Raises NotFound."""
+    """Return one delivery with its attempts. Raise NotFound."""
     with _held(database, webhook_id, tenant) as (session, _):
         found = _delivery(session, webhook_id, delivery_id)
         return Log([found], list(repository.attempts(session, [found.id])))
 
 
 def told_of_job(database: Database, job_id: UUID, *, tenant: str, limit: int) -> list[tuple[Webhook, DeliveryView]]:
-    """What was told of a job, and whom; newest first."""
+    """Return the job's deliveries with their webhooks, newest first."""
     with database.begin() as session:
         rows = repository.of_job(session, job_id, tenant=tenant, limit=limit)
         attempts = repository.attempts(session, [delivery.id for _, delivery in rows])
@@ -142,24 +143,24 @@ def told_of_job(database: Database, job_id: UUID, *, tenant: str, limit: int) ->
 
 
 def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
-    """Send a message once more, with its old id.
+    """Send a message again, with the same id.
 
     Raises:
-        NotFound: there is no such webhook or delivery.
-        Conflict: it is on its way, or the webhook is switched off.
+        NotFound: the webhook or the delivery does not exist.
+        Conflict: the delivery is pending, or the webhook is disabled.
     """
     with _held(database, webhook_id, tenant) as (session, webhook):
         _delivery(session, webhook_id, delivery_id)
         _must_be_enabled(webhook)
         again = repository.replay(session, webhook_id, delivery_id)
         if again is None:
-            raise Conflict("the message is on its way; its delivery is pending")
+            raise Conflict("the delivery is still pending; wait until it has ended")
         return Log([again], list(repository.attempts(session, [again.id])))
 
 
 @contextmanager
 def _held(database: Database, webhook_id: UUID, tenant: str) -> Iterator[tuple[Session, Webhook]]:
-    """The webhook, which nobody else changes until the transaction ends."""
+    """Yield a transaction and the webhook, locked until the transaction ends. Raise NotFound."""
     with database.begin() as session:
         webhook = repository.get(session, webhook_id, tenant=tenant, lock=True)
         if webhook is None:
@@ -176,7 +177,7 @@ def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery
 
 def _must_be_enabled(webhook: Webhook) -> None:
     if webhook.disabled_at is not None:
-        raise Conflict("the webhook is switched off; enable it first")
+        raise Conflict("the webhook is disabled; enable it first")
 
 
 def _check(url: str, settings: Settings) -> None:
@@ -188,5 +189,5 @@ def _check(url: str, settings: Settings) -> None:
 
 def _master(settings: Settings) -> str:
     if settings.secret_key is None:
-        raise Unavailable("webhooks need DSNOT_SECRET_KEY, which whoever runs the service has to set", retry_after=300)
+        raise Unavailable("the service has no DSNOT_SECRET_KEY for secrets; ask the operator to set it", retry_after=300)
     return settings.secret_key.get_secret_value()

@@ -1,4 +1,4 @@
-"""Sending one message: a POST to an address of the world, answered within seconds. No redirect is followed."""
+"""Delivery attempt: a POST to a public address with a deadline; redirects are not followed."""
 
 import time
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ GONE: Final = 410
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. The receiver's words are not kept: nobody knows what is in them."""
+    """Outcome of an attempt. The response body is not stored, because its content is untrusted."""
 
     seconds: float
     status: int | None = None
     error: str | None = None
-    """Why it is no success; None if it is one."""
+    """Reason of the failure; None on success."""
     wait_seconds: float | None = None
-    """How long the receiver asks to be left alone."""
+    """Delay requested by `Retry-After`."""
 
 
 def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_be_local: bool) -> Outcome:
-    """Send, and say what came of it. Nothing that the receiver does is raised."""
+    """Send the message and return the outcome; failures of the receiver are never raised."""
     began = time.monotonic()
     try:
         check_url(url, may_be_local=may_be_local)
@@ -64,7 +64,7 @@ def _complaint(status: int) -> str | None:
 
 
 def _wait(retry_after: str) -> float | None:
-    """Seconds, of a number or a date; None of anything else."""
+    """Return the seconds of a `Retry-After` value, a number or a date; None if it is malformed."""
     try:
         seconds = float(int(retry_after))
     except ValueError:

@@ -1,4 +1,4 @@
-"""SQL of webhooks and their deliveries."""
+"""SQL queries for webhooks and their deliveries."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ RECENT_SECONDS: Final = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Due:
-    """A delivery that is ours to try until its lease runs out."""
+    """Delivery leased for one attempt."""
 
     id: UUID
     webhook_id: UUID
     attempt: int
-    """Counts from 1."""
+    """Number of the attempt, from 1."""
     tried: int
-    """How often since it was last asked for, this attempt included."""
+    """Number of attempts since creation or the last replay, including this one."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How telling a webhook has gone of late."""
+    """Recent deliveries of a webhook: the last one, and counts over the last seven days."""
 
     last: Delivery | None
     pending: int = 0
@@ -38,6 +38,7 @@ class Standing:
 
 
 def add(session: Session, webhook: Webhook) -> Webhook:
+    """Insert a webhook and return it with its defaults."""
     session.add(webhook)
     session.flush()
     session.refresh(webhook)
@@ -45,17 +46,18 @@ def add(session: Session, webhook: Webhook) -> Webhook:
 
 
 def get(session: Session, webhook_id: UUID, *, tenant: str, lock: bool = False) -> Webhook | None:
+    """Return the tenant's webhook; with `lock`, locked against changes."""
     statement = select(Webhook).where(Webhook.id == webhook_id, Webhook.tenant == tenant)
     return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
 
 def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
-    """Oldest first."""
+    """Return the tenant's webhooks, oldest first."""
     return session.scalars(select(Webhook).where(Webhook.tenant == tenant).order_by(Webhook.created_at, Webhook.id)).all()
 
 
 def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
-    """Of each of the tenant's webhooks: its newest delivery, and how many of the last seven days have not arrived."""
+    """Return the recent deliveries by webhook, for all webhooks of the tenant."""
     ours = Webhook.tenant == tenant
     of_webhook = select(Delivery).where(Delivery.webhook_id == Webhook.id)
     newest = of_webhook.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(1).lateral()
@@ -77,15 +79,17 @@ def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
 
 
 def count(session: Session, tenant: str) -> int:
+    """Return the tenant's number of webhooks."""
     return session.execute(select(func.count()).select_from(Webhook).where(Webhook.tenant == tenant)).scalar_one()
 
 
 def remove(session: Session, webhook: Webhook) -> None:
-    """With its deliveries and their log."""
+    """Delete the webhook and its delivery log."""
     session.delete(webhook)
 
 
 def rotate(session: Session, webhook: Webhook, *, overlap_seconds: float) -> None:
+    """Increment the secret's number and keep the old secret valid for `overlap_seconds`."""
     webhook.secret_number += 1
     webhook.old_secret_until = in_seconds(overlap_seconds)
     session.flush()
@@ -93,11 +97,12 @@ def rotate(session: Session, webhook: Webhook, *, overlap_seconds: float) -> Non
 
 
 def old_secret_holds(session: Session, webhook: Webhook) -> bool:
+    """Return whether the old secret is still valid, by the database's clock."""
     return bool(session.execute(select(func.coalesce(webhook.old_secret_until, func.now()) > func.now())).scalar_one())
 
 
 def disable(session: Session, webhook_id: UUID, because: str) -> None:
-    """It is told of nothing more; what waits for it has failed."""
+    """Disable the webhook and fail its pending deliveries."""
     wanted = update(Webhook).where(Webhook.id == webhook_id, Webhook.disabled_at.is_(None))
     session.execute(wanted.values(disabled_at=func.now(), disabled_because=because))
     pending = update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.state == DeliveryState.PENDING)
@@ -105,7 +110,7 @@ def disable(session: Session, webhook_id: UUID, because: str) -> None:
 
 
 def add_delivery(session: Session, webhook_id: UUID, kind: str) -> Delivery:
-    """One that belongs to no job."""
+    """Insert a delivery without a job."""
     made = Delivery(webhook_id=webhook_id, type=kind)
     session.add(made)
     session.flush()
@@ -116,7 +121,7 @@ def add_delivery(session: Session, webhook_id: UUID, kind: str) -> Delivery:
 def deliveries(
     session: Session, webhook_id: UUID, *, state: DeliveryState | None, kind: str | None, before: Cursor | None, limit: int
 ) -> Sequence[Delivery]:
-    """Newest first, without their bodies; of one type if `kind` names it."""
+    """Return the webhook's deliveries, newest first, without bodies; of one event type if `kind` is set."""
     statement = select(Delivery).where(Delivery.webhook_id == webhook_id).options(defer(Delivery.body))
     if state is not None:
         statement = statement.where(Delivery.state == state)
@@ -128,7 +133,7 @@ def deliveries(
 
 
 def of_job(session: Session, job_id: UUID, *, tenant: str, limit: int) -> Sequence[tuple[Webhook, Delivery]]:
-    """What was told of a job, and whom; newest first."""
+    """Return the job's deliveries with their webhooks, newest first."""
     statement = select(Webhook, Delivery).join(Delivery, Delivery.webhook_id == Webhook.id)
     ours = statement.where(Delivery.job_id == job_id, Webhook.tenant == tenant).options(defer(Delivery.body))
     rows = session.execute(ours.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit))
@@ -136,13 +141,13 @@ def of_job(session: Session, job_id: UUID, *, tenant: str, limit: int) -> Sequen
 
 
 def attempts(session: Session, delivery_ids: Collection[UUID]) -> Sequence[DeliveryAttempt]:
-    """Of these deliveries, oldest first."""
+    """Return the attempts of these deliveries, oldest first."""
     wanted = select(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(delivery_ids))
     return session.scalars(wanted.order_by(DeliveryAttempt.delivery_id, DeliveryAttempt.number)).all()
 
 
 def replay(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
-    """Send it once more, on a new schedule; None if there is none that has ended."""
+    """Reschedule an ended delivery from the first retry; None if there is no ended delivery."""
     again = update(Delivery).where(
         Delivery.id == delivery_id, Delivery.webhook_id == webhook_id, Delivery.state != DeliveryState.PENDING
     )
@@ -156,13 +161,14 @@ def replay(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery | 
 
 
 def delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery | None:
+    """Return one delivery of the webhook."""
     return session.scalars(select(Delivery).where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)).one_or_none()
 
 
 def take_due(
     session: Session, *, lease_seconds: float, limit: int = 1, busy: Collection[UUID] = (), webhook: UUID | None = None
 ) -> list[Due]:
-    """Deliveries that are due, the oldest of each webhook that is not `busy`, or of one. Nobody else tries them meanwhile."""
+    """Lease due deliveries: the oldest of each webhook that is not `busy`, or of one webhook."""
     oldest = (
         select(Delivery.id)
         .distinct(Delivery.webhook_id)
@@ -182,7 +188,7 @@ def take_due(
 
 
 def note(session: Session, due: Due, *, seconds: float, status: int | None, error: str | None) -> bool:
-    """Write an attempt into the log; False if another has begun since, so that this one decides nothing any more."""
+    """Log an attempt; False if a later attempt has begun, so that this outcome must be ignored."""
     held = session.execute(
         select(Delivery.id).where(Delivery.id == due.id, Delivery.attempts == due.attempt).with_for_update()
     ).one_or_none()
@@ -194,15 +200,17 @@ def note(session: Session, due: Due, *, seconds: float, status: int | None, erro
 
 
 def finish(session: Session, delivery_id: UUID, state: DeliveryState) -> None:
+    """End a pending delivery."""
     _change(session, delivery_id, state=state, finished_at=func.now())
 
 
 def try_again(session: Session, delivery_id: UUID, *, seconds: float) -> None:
+    """Schedule the next attempt of a pending delivery."""
     _change(session, delivery_id, next_attempt_at=in_seconds(seconds))
 
 
 def forget(session: Session, *, keep_seconds: float) -> None:
-    """Drop deliveries that ended long ago."""
+    """Delete deliveries that ended before the retention period."""
     session.execute(delete(Delivery).where(Delivery.finished_at < in_seconds(-keep_seconds)))
 
 

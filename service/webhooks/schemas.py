@@ -1,4 +1,4 @@
-"""Webhooks as the API takes and shows them."""
+"""Request and response schemas of webhooks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,14 +15,14 @@ _Url = Annotated[
     StringConstraints(min_length=1, max_length=2048),
     Field(json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[^\s\\]+$"}),
 ]
-"""The pattern is for the document; `service.webhooks.targets` says what it refuses in words of its own."""
+"""URL; the pattern is only for the OpenAPI document, `service.webhooks.targets` validates."""
 _Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))]
 _URL_TEXT = "https address that answers 2xx within 15 s; redirects are not followed"
 
 
 class NewWebhook(BaseModel):
-    """What to tell whom."""
+    """Webhook subscription to create."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -30,33 +30,33 @@ class NewWebhook(BaseModel):
     )
 
     url: _Url = Field(description=_URL_TEXT)
-    events: _Events = Field(list(ENDS), description="what to tell; by default how jobs end")
+    events: _Events = Field(list(ENDS), description="subscribed events; by default the ends of jobs")
     description: _Description = ""
 
 
 class WebhookChange(BaseModel):
-    """What to change; fields that are left out stay as they are."""
+    """Fields to change; omitted fields stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"events": ["job.failed"]}, {"enabled": False}]})
 
     url: _Url | None = Field(None, description=_URL_TEXT)
     events: _Events | None = None
     description: _Description | None = None
-    enabled: StrictBool | None = Field(None, description="false: tell it nothing; true: tell it of what happens from now on")
+    enabled: StrictBool | None = Field(None, description="false: send nothing; true: send events from now on")
 
 
 class Rotation(BaseModel):
-    """How to change over to a new secret."""
+    """Options of a secret rotation."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
     overlap_seconds: StrictInt = Field(
-        86_400, ge=0, le=604_800, description="for how long messages are signed with the old one, too"
+        86_400, ge=0, le=604_800, description="seconds during which the old secret stays valid as well"
     )
 
 
 class WebhookView(BaseModel):
-    """A webhook."""
+    """Webhook."""
 
     id: UUID
     url: str
@@ -65,21 +65,23 @@ class WebhookView(BaseModel):
     enabled: bool
     disabled_at: datetime | None
     disabled_because: str | None
-    old_secret_until: datetime | None = Field(description="until when messages are signed with the secret before, too")
+    old_secret_until: datetime | None = Field(description="until when messages are also signed with the previous secret")
     created_at: datetime
 
     @classmethod
     def of(cls, webhook: Webhook) -> Self:
+        """Return the view of a webhook."""
         return cls.model_validate(_fields(webhook))
 
 
 class WebhookWithSecret(WebhookView):
-    """A webhook, and what its messages are signed with: shown here and never again."""
+    """Webhook with its signing secret, which is returned only once."""
 
     secret: str = Field(description="Standard Webhooks: `whsec_…`")
 
     @classmethod
     def with_secret(cls, webhook: Webhook, secret: str) -> Self:
+        """Return the view of a webhook with its secret."""
         return cls.model_validate(_fields(webhook) | {"secret": secret})
 
 
@@ -96,31 +98,32 @@ class WebhookPage(BaseModel):
 
 
 class DeliveryAttemptView(BaseModel):
-    """One try."""
+    """Delivery attempt."""
 
     model_config = ConfigDict(from_attributes=True)
 
     number: int
     ended_at: datetime
     seconds: float
-    status: int | None = Field(description="what the receiver answered")
-    error: str | None = Field(description="why it was no success")
+    status: int | None = Field(description="HTTP status of the response")
+    error: str | None = Field(description="reason of the failure")
 
 
 class DeliveryView(BaseModel):
-    """A message, and how sending it went."""
+    """Message and the state of its delivery."""
 
     id: UUID = Field(description="also the message's `webhook-id`, in every attempt")
     type: str = Field(examples=["job.succeeded"])
     job_id: UUID | None
     state: DeliveryState
     created_at: datetime
-    next_attempt_at: datetime | None = Field(description="while it is pending")
+    next_attempt_at: datetime | None = Field(description="set while the delivery is pending")
     finished_at: datetime | None
     attempts: list[DeliveryAttemptView]
 
     @classmethod
     def of(cls, delivery: Delivery, attempts: Sequence[DeliveryAttempt] = ()) -> Self:
+        """Return the view of a delivery with its attempts."""
         is_pending = delivery.state == DeliveryState.PENDING
         return cls(
             id=delivery.id,
@@ -135,19 +138,20 @@ class DeliveryView(BaseModel):
 
 
 class DeliveryDetail(DeliveryView):
-    """A delivery with its message."""
+    """Delivery with its message."""
 
     body: str | None = Field(
-        description="what is sent, byte for byte the same in every attempt; null until the first. Answers are not kept"
+        description="message, byte for byte identical in every attempt; null until the first attempt. Responses are not stored"
     )
 
     @classmethod
     def of_delivery(cls, delivery: Delivery, attempts: Sequence[DeliveryAttempt]) -> Self:
+        """Return the view of a delivery with its message."""
         return cls.model_validate({**DeliveryView.of(delivery, attempts).model_dump(), "body": delivery.body})
 
 
 class DeliveryPage(BaseModel):
-    """Deliveries, newest first."""
+    """Page of deliveries, newest first."""
 
     items: list[DeliveryView]
-    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page")

@@ -1,4 +1,4 @@
-"""Secrets of webhooks and signatures of messages, as Standard Webhooks 1.0 has them (symmetric, `v1`)."""
+"""Derivation of secrets, and message signatures of Standard Webhooks 1.0 (symmetric, `v1`)."""
 
 import base64
 import hashlib
@@ -9,21 +9,21 @@ PREFIX = "whsec_"
 
 
 def secret_of(master: str, owner_id: UUID, number: int, *, kind: str = "webhook") -> str:
-    """The secret of a webhook, or another `kind` of thing, after `number` - 1 rotations.
+    """Return the secret of a webhook, or of another `kind` of object, after `number` - 1 rotations.
 
-    It follows from the service's own secret and is stored nowhere.
+    Derived from the service's master secret and never stored.
     """
     return PREFIX + base64.b64encode(_hmac(master.encode(), f"{kind} {owner_id} {number}".encode())).decode()
 
 
 def signatures(secrets: list[str], message_id: UUID, timestamp: int, body: bytes) -> str:
-    """The header `webhook-signature`: one signature for each secret that is in force."""
+    """Return the header `webhook-signature`, with one signature per valid secret."""
     keys = (base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets)
     return " ".join(signature(key, str(message_id), str(timestamp), body) for key in keys)
 
 
 def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
-    """One signature, with its version."""
+    """Return one signature with its version prefix."""
     return f"v1,{base64.b64encode(_hmac(key, f'{message_id}.{timestamp}.'.encode() + body)).decode()}"
 
 

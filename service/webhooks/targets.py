@@ -1,7 +1,7 @@
-"""Which addresses messages may go to: only the world's, never a network of ours.
+"""SSRF protection: webhook targets must be public addresses.
 
-A name is resolved once, every address that it has is looked at, and the connection goes to an address that was looked at: a name
-that changes its mind in between gains nothing.
+A host name is resolved once, all of its addresses are checked, and the connection uses a checked address, so that DNS rebinding
+has no effect.
 """
 
 import ipaddress
@@ -21,28 +21,28 @@ Address = IPv4Address | IPv6Address
 
 
 class TargetRefused(ValueError):
-    """The sentence for whoever set the address."""
+    """Invalid webhook target; the message is for the user who set it."""
 
 
 def check_url(url: str, *, may_be_local: bool) -> str:
-    """The address itself, if messages may go there as far as its text tells.
+    """Return the URL if it is a valid target as far as its text shows.
 
     Raises:
-        TargetRefused: it is not https, holds credentials, or names an address that is not the world's.
+        TargetRefused: the URL is not https, contains credentials, or has a non-public address.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise TargetRefused("is no address; it must be like https://host/path") from None
+        raise TargetRefused("is not a valid URL; use the form https://host/path") from None
     if len(url) > _LONGEST or not url.isprintable() or " " in url or "\\" in url:
-        raise TargetRefused("is no address; it must be like https://host/path")
+        raise TargetRefused("is not a valid URL; use the form https://host/path")
     if parts.scheme != "https" and not (may_be_local and parts.scheme == "http"):
         raise TargetRefused("must begin with https://")
     if not host:
-        raise TargetRefused("names no host")
+        raise TargetRefused("has no host")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise TargetRefused("must hold no user, no password and no fragment")
+        raise TargetRefused("must not contain a user, a password or a fragment")
     if not may_be_local:
         _check_host(host)
     return url
@@ -50,17 +50,17 @@ def check_url(url: str, *, may_be_local: bool) -> str:
 
 def _check_host(host: str) -> None:
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        raise TargetRefused("must name a host of the internet")
+        raise TargetRefused("must have a public host")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return  # a name, which is looked up when a message goes out
+        return  # a host name, resolved when a message is sent
     if not is_of_the_world(address):
-        raise TargetRefused("must name a host of the internet")
+        raise TargetRefused("must have a public host")
 
 
 def is_of_the_world(address: Address) -> bool:
-    """Whether an address, and the IPv4 address that it may wrap, is neither private nor special in another way."""
+    """Return whether an address, and the IPv4 address embedded in it, is public."""
     if isinstance(address, IPv6Address):
         wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if address in _TRANSLATED:
@@ -73,7 +73,7 @@ def is_of_the_world(address: Address) -> bool:
 
 
 class GuardedNetwork(httpcore.NetworkBackend):
-    """Connects where it is allowed, and ends every exchange at a deadline, however slowly the other side talks."""
+    """Network backend that connects only to public addresses and ends every exchange at a deadline."""
 
     def __init__(self, *, seconds: float, may_be_local: bool) -> None:
         self._network = httpcore.SyncBackend()
@@ -88,7 +88,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Raises TargetRefused, httpcore.ConnectError, httpcore.ConnectTimeout."""
+        """Open a connection. Raise TargetRefused, httpcore.ConnectError, httpcore.ConnectTimeout."""
         seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
         stream = self._network.connect_tcp(self._resolved(host, port), port, seconds, local_address, socket_options)
         return _Limited(stream, self._deadline)
@@ -97,14 +97,14 @@ class GuardedNetwork(httpcore.NetworkBackend):
         try:
             found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except OSError as error:
-            raise httpcore.ConnectError("the host's name cannot be resolved") from error
+            raise httpcore.ConnectError("the host name cannot be resolved") from error
         if not found or not (self._may_be_local or all(is_of_the_world(ipaddress.ip_address(each)) for each in found)):
-            raise TargetRefused("the host's name leads to an address that is not the world's")
+            raise TargetRefused("the host name resolves to an address that is not public")
         return found[0]
 
 
 class _Limited(httpcore.NetworkStream):
-    """A stream that no read or write keeps open beyond the deadline."""
+    """Stream whose reads and writes end at the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream

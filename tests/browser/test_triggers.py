@@ -66,7 +66,7 @@ def test_a_trigger_is_created_tested_fired_and_replayed(opened: Opening, api: ht
     event.fill('{"id": "run-2", "model": "../etc", "stage": "prod"}')
     page.get_by_role("button", name="Fire", exact=True).click()
     expect(page.locator("#fired .error")).to_contain_text("/model/id")
-    expect(page.locator("#firings")).to_contain_text("the event does not make a job of the template")
+    expect(page.locator("#firings")).to_contain_text("the template filled with the event is not a valid job")
 
     page.locator("#firings tr", has=page.locator(".state.fired")).get_by_role("button", name="Replay").click()
     expect(page.locator("#firings .state.fired")).to_have_count(2)
@@ -111,7 +111,7 @@ def test_an_invalid_template_is_kept_and_its_error_shown(opened: Opening, api: h
     template.fill(wrong)
     page.get_by_role("button", name="Create trigger").click()
     expect(beside).to_contain_text("/model/id: ")
-    expect(beside).to_contain_text("is no JMESPath expression")
+    expect(beside).to_contain_text("is not a valid JMESPath expression")
     template.fill('{"model": {"id": "${{ data.model }}"}, "recipe": {"pattern": {"type": "unstructured", "sparsity": 7}}}')
     page.get_by_label("Filter").fill("data.[")
     page.get_by_role("button", name="Create trigger").click()

@@ -36,7 +36,7 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     (
         r"",
         r"",
-        r"must not hold (NUL characters|lone surrogates)",
+        r"must not (hold|contain) (NUL characters|lone surrogates)",
         "free objects and texts: no schema speaks of all names in them",
     ),
     (

@@ -1,4 +1,4 @@
-"""Reading events: each format in a file of its own, all of them into one shape."""
+"""Event formats: each in its own module, all converted to the common event model."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,19 +17,19 @@ _FORMATS: Final[dict[EventKind, tuple[Callable[[Message], bool], Callable[[Messa
     EventKind.HUGGINGFACE: (huggingface.recognises, huggingface.read),
     EventKind.JSON: (lambda _: True, plain.read),
 }
-"""In the order in which they are tried."""
+"""Detectors and readers, in the order of detection."""
 
 
 def message_of(headers: Mapping[str, str], body: bytes, *, key: str | None = None) -> Message:
-    """What has arrived; the body has passed `BodyGuard` and is JSON if there is one. `key` is the sender's `Idempotency-Key`."""
+    """Return the message of a request, whose body `BodyGuard` has validated. `key` is the sender's `Idempotency-Key`."""
     return Message({name.lower(): value for name, value in headers.items()}, strict_json.parse(body) if body else None, key)
 
 
 def read(message: Message, source: TriggerSource) -> Event:
-    """The event that a message holds.
+    """Return the event of a message.
 
     Raises:
-        InvalidInput, UnsupportedMediaType, MalformedBody: it holds none, or none of the kind that is wanted.
+        InvalidInput, UnsupportedMediaType, MalformedBody: the message has no event, or none of the required format.
     """
     kinds = list(_FORMATS) if source == TriggerSource.ANY else [EventKind(source)]
     for kind in kinds:
@@ -38,11 +38,11 @@ def read(message: Message, source: TriggerSource) -> Event:
             event = reader(message)
             _check(event.document())
             return event
-    raise AssertionError("JSON is recognised last and always")
+    raise AssertionError("plain JSON matches every message")
 
 
 def _check(document: dict[str, Any]) -> None:
-    """What headers say has not passed `BodyGuard`."""
+    """Raise InvalidInput for invalid text: headers have not passed `BodyGuard`."""
     strict_json.check(document["data"])
     for name, value in document["event"].items():
         try:

@@ -1,7 +1,6 @@
 """CloudEvents 1.0 over HTTP (HTTP protocol binding 1.0.2): structured and binary mode, JSON data.
 
-Read here and not by the `cloudevents` library, which takes an event of an unknown version for one of 1.0 and brings two more
-packages along; the tests hold the two against each other.
+Parsed here because the `cloudevents` library accepts unknown versions as 1.0 and adds two dependencies; tests compare the two.
 """
 
 import re
@@ -23,13 +22,14 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def recognises(message: Message) -> bool:
+    """Return whether the message is a CloudEvent."""
     content = message.content
     is_structured = isinstance(content, dict) and content.keys() >= {"specversion", "id", "source", "type"}
     return _media_type(message) in (_STRUCTURED, _BATCH) or f"{_PREFIX}specversion" in message.headers or is_structured
 
 
 def read(message: Message) -> Event:
-    """Raises InvalidInput, UnsupportedMediaType."""
+    """Return the event of a CloudEvent. Raise InvalidInput, UnsupportedMediaType."""
     if _media_type(message) == _BATCH:
         raise UnsupportedMediaType("send one CloudEvent in each request, not a batch")
     if _media_type(message) != _STRUCTURED and f"{_PREFIX}specversion" in message.headers:
@@ -55,7 +55,7 @@ def _binary(message: Message) -> Event:
 
 
 def _decoded(name: str, value: str) -> str:
-    """The text of a header: quoting undone first, then one round of percent-encoding."""
+    """Return a header's text: unquoted, then percent-decoded once."""
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = _ESCAPED.sub(r"\1", value[1:-1])
     try:
@@ -73,9 +73,9 @@ def _event(attributes: dict[str, Any], data: Any, at: str) -> Event:
             raise wrong(f"{at}{name}", "is required")
     for name in sorted(_ATTRIBUTES & given.keys()):
         if not isinstance(given[name], str) or not given[name]:
-            raise wrong(f"{at}{name}", "must be a text that is not empty")
+            raise wrong(f"{at}{name}", "must be a non-empty string")
     if any(character.isspace() for character in given["source"]):
-        raise wrong(f"{at}source", "must be a URI reference, which holds no white space")
+        raise wrong(f"{at}source", "must be a URI reference without white space")
     _check_time(given.get("time"), f"{at}time")
     _check_json(given.get("datacontenttype"))
     return Event(
@@ -96,7 +96,7 @@ def _check_time(time: str | None, at: str) -> None:
     except ValueError:
         is_moment = False
     if not is_moment:
-        raise wrong(at, "must be a moment such as 2026-01-31T12:00:00Z")
+        raise wrong(at, "must be a timestamp such as 2026-01-31T12:00:00Z")
 
 
 def _check_json(media_type: str | None) -> None:
@@ -109,7 +109,7 @@ def _extensions(given: dict[str, Any], at: str) -> dict[str, Any]:
     found = {name: value for name, value in given.items() if name not in _ATTRIBUTES}
     for name, value in found.items():
         if not _NAME.fullmatch(name) or not isinstance(value, str | int | bool):
-            raise wrong(f"{at}{name}", "is no attribute of CloudEvents: lower-case letters and digits, with a plain value")
+            raise wrong(f"{at}{name}", "is not a CloudEvents attribute: use lower-case letters and digits, and a scalar value")
     return found
 
 

@@ -1,4 +1,4 @@
-"""An event as placeholders and filters see it, whatever it was written as."""
+"""Event model shared by all formats; expressions are evaluated on it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,33 +9,33 @@ from service.errors import InvalidInput
 from service.kit.json_pointer import pointer
 
 _LONGEST_ID: Final = 512
-"""As an index of the database can hold it."""
+"""Limit of the database index."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A request that is to hold an event."""
+    """Request with an event."""
 
     headers: Mapping[str, str]
-    """Their names in lower case."""
+    """Headers by lower-case name."""
     content: Any
     """The body's JSON value; None if there is no body."""
     key: str | None = None
     """The sender's `Idempotency-Key`."""
 
     def text(self, *path: str) -> str:
-        """A text of the body that has to be there."""
+        """Return a required string of the body. Raise InvalidInput."""
         here = self.content
         for step in path:
             here = here.get(step) if isinstance(here, dict) else None
         if not isinstance(here, str) or not here:
-            raise wrong(pointer(path), f"must be a text that is not empty: {'.'.join(path)}")
+            raise wrong(pointer(path), f"must be a non-empty string: {'.'.join(path)}")
         return here
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened. Two events of one kind and id are the same event, sent twice."""
+    """Event in the common form. Events with the same kind and id are duplicates."""
 
     kind: EventKind
     id: str
@@ -48,20 +48,20 @@ class Event:
 
     def __post_init__(self) -> None:
         if not 0 < len(self.id) <= _LONGEST_ID:
-            raise wrong("", f"the event's id must have at most {_LONGEST_ID} characters, its source included")
+            raise wrong("", f"the event's id must have at most {_LONGEST_ID} characters, including its source")
 
     def document(self) -> dict[str, Any]:
-        """`{"event": …, "data": …}`: what expressions are evaluated against, and what the log keeps."""
+        """Return `{"event": …, "data": …}`: what expressions are evaluated on and the log stores."""
         about = asdict(self)
         return {"event": about, "data": about.pop("data")}
 
 
 def event_of(document: dict[str, Any]) -> Event:
-    """The event of a document that the log has kept."""
+    """Return the event of a logged document."""
     about = document["event"]
     return Event(**{**about, "kind": EventKind(about["kind"])}, data=document["data"])
 
 
 def wrong(where: str, detail: str) -> InvalidInput:
-    """The error for a message that is no event; `where` is a JSON pointer or a header's name."""
+    """Return the error of a message that is not an event; `where` is a JSON pointer or a header's name."""
     return InvalidInput(f"{where or 'the body'}: {detail}", errors=[{"pointer": where, "detail": detail}])

@@ -1,4 +1,4 @@
-"""Webhooks of MLflow's model registry: https://mlflow.org/docs/latest/ml/webhooks"""
+"""Webhooks of MLflow's model registry: https://mlflow.org/docs/latest/ml/webhooks."""
 
 from typing import Any, Final
 
@@ -10,13 +10,14 @@ DELIVERY_ID: Final = "x-mlflow-delivery-id"
 
 
 def recognises(message: Message) -> bool:
+    """Return whether the message is an MLflow webhook."""
     content = message.content
     is_shaped = isinstance(content, dict) and content.keys() >= {"entity", "action", "timestamp", "data"}
     return DELIVERY_ID in message.headers or is_shaped
 
 
 def read(message: Message) -> Event:
-    """Raises InvalidInput."""
+    """Return the event of an MLflow webhook. Raise InvalidInput."""
     entity, action, time = message.text("entity"), message.text("action"), message.text("timestamp")
     data: Any = message.content.get("data")
     if not isinstance(data, dict):

@@ -60,22 +60,22 @@ def test_a_public_address_is_accepted(text: str) -> None:
     [
         ("http://example.com/", "must begin with https://"),
         ("ftp://example.com/", "must begin with https://"),
-        ("https://", "names no host"),
+        ("https://", "has no host"),
         ("//example.com", "must begin with https://"),
-        ("https://user:secret@example.com/", "must hold no user"),
-        ("https://user@example.com/", "must hold no user"),
-        ("https://example.com/#part", "no fragment"),
-        ("https://example.com:70000/", "is no address"),
-        ("https://[::1/", "is no address"),
-        ("https://exa mple.com/", "is no address"),
-        ("https://example.com\\@10.0.0.1/", "is no address"),
-        ("https://example.com/\r\nX: y", "is no address"),
-        ("https://example.com/" + "x" * 2048, "is no address"),
-        ("https://localhost/", "must name a host of the internet"),
-        ("https://api.internal/", "must name a host of the internet"),
-        ("https://127.0.0.1/", "must name a host of the internet"),
-        ("https://[::ffff:10.0.0.1]/", "must name a host of the internet"),
-        ("https://169.254.169.254/latest/meta-data", "must name a host of the internet"),
+        ("https://user:secret@example.com/", "must not contain a user"),
+        ("https://user@example.com/", "must not contain a user"),
+        ("https://example.com/#part", "or a fragment"),
+        ("https://example.com:70000/", "is not a valid URL"),
+        ("https://[::1/", "is not a valid URL"),
+        ("https://exa mple.com/", "is not a valid URL"),
+        ("https://example.com\\@10.0.0.1/", "is not a valid URL"),
+        ("https://example.com/\r\nX: y", "is not a valid URL"),
+        ("https://example.com/" + "x" * 2048, "is not a valid URL"),
+        ("https://localhost/", "must have a public host"),
+        ("https://api.internal/", "must have a public host"),
+        ("https://127.0.0.1/", "must have a public host"),
+        ("https://[::ffff:10.0.0.1]/", "must have a public host"),
+        ("https://169.254.169.254/latest/meta-data", "must have a public host"),
     ],
 )
 def test_a_forbidden_target_is_refused_with_the_reason(url: str, words: str) -> None:
@@ -128,7 +128,7 @@ def test_a_name_that_resolves_to_a_private_address_is_refused(
     addresses: list[str], connected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolve_to(monkeypatch, addresses)
-    assert send().error == "not sent: the host's name leads to an address that is not the world's"
+    assert send().error == "not sent: the host name resolves to an address that is not public"
     assert connected == []
 
 
