@@ -66,13 +66,13 @@ def main() -> None:
             ours, seconds = measure(model, folder, names, options.limit, scratch)
             oracle = by_hand(model, folder, names, options.limit)
             for result in ours:
-                told = {name: metric["value"] for name, metric in result["metrics"].items()}  # style: allow
+                values = {name: metric["value"] for name, metric in result["metrics"].items()}
                 rows.append({"model": which, **result, "equal": _harness_form(result) == oracle[result["task"]]})
                 equal &= rows[-1]["equal"]
                 print(
                     which,
                     result["task"],
-                    told,  # style: allow
+                    values,
                     "equal" if rows[-1]["equal"] else oracle[result["task"]],
                     flush=True,
                 )

@@ -124,9 +124,9 @@ def _format_of(request: Request) -> Format:
     form = _FORMATS.get(media_type_of(request.headers))
     if form is None:
         raise UnsupportedMediaType(f"send the body as one of {', '.join(_FORMATS)}")
-    told = Message()  # style: allow
-    told["content-type"] = request.headers["content-type"]  # style: allow
-    if told.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):  # style: allow
+    content_type = Message()
+    content_type["content-type"] = request.headers["content-type"]
+    if content_type.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("the charset is not UTF-8; send the text as UTF-8")
     return form
 

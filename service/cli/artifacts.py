@@ -71,8 +71,8 @@ def apply_mask(
     """Make the pruned checkpoint from a mask and the source model. Exit status: 0 done, 1 refused."""
     from service import packing
 
-    with _bar() as told:  # style: allow
-        files = packing.apply_mask(folder, base, to, told)  # style: allow
+    with _bar() as advance:
+        files = packing.apply_mask(folder, base, to, advance)
     _tell(to, files, as_json)
 
 
@@ -93,8 +93,8 @@ def verify(
     from service import packing
     from service.contract import SIGNATURE_NAME
 
-    with _bar() as told:  # style: allow
-        found = packing.verify(folder, told)  # style: allow
+    with _bar() as advance:
+        found = packing.verify(folder, advance)
     distrust = _signature_fault(folder, key, found.restored) if key else None
     if as_json:
         faults = [{"path": fault.path, "type": fault.type, "detail": str(fault)} for fault in found.faults]
@@ -122,8 +122,8 @@ def _signature_fault(folder: Path, key: Path, made: Sequence[str]) -> "Signature
 def _unpack(folder: Path, to: Path | None) -> "Sequence[FileFacts]":
     from service import packing
 
-    with _bar() as told:  # style: allow
-        return packing.unpack(folder, to, told)  # style: allow
+    with _bar() as advance:
+        return packing.unpack(folder, to, advance)
 
 
 def _tell(folder: Path, files: "Sequence[FileFacts]", as_json: bool) -> None:

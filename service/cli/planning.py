@@ -73,6 +73,6 @@ def _in(seconds: float | None) -> str:
 
 def _takes(estimate: dict[str, Any]) -> str:
     basis = estimate["basis"]
-    told = f" (based on {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""  # style: allow
+    basis_note = f" (based on {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""
     seconds = estimate["run_seconds"]
-    return "unknown" if seconds is None else f"about {duration(seconds)}{told}"  # style: allow
+    return "unknown" if seconds is None else f"about {duration(seconds)}{basis_note}"

@@ -28,8 +28,8 @@ class Patience:
         """Return the seconds to wait before the next retry. Raises the error if time is up, or if a retry cannot help."""
         if not _may_pass(trouble, repeat):
             raise trouble
-        told = trouble.retry_after if isinstance(trouble, ApiError) else None  # style: allow
-        pause = min(self._pause, _LONGEST_PAUSE) if told is None else told  # style: allow
+        requested = trouble.retry_after if isinstance(trouble, ApiError) else None
+        pause = min(self._pause, _LONGEST_PAUSE) if requested is None else requested
         if time.monotonic() + pause > self._deadline:
             raise trouble
         self._pause *= 2

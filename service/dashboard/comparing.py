@@ -54,7 +54,7 @@ def show_comparison(request: Request, reader: Reader, database: TheDatabase, ids
         "compare.html",
         found=found,
         lines=[line_of(each) for each in found.measures],
-        told=_told,  # style: allow
+        format_value=_format_value,
     )
 
 
@@ -80,7 +80,7 @@ def _written(name: str, value: Number | None) -> str:
     return share(value) if name == "sparsity" else figure(value, 4 if name in _SMALL else 3)
 
 
-def _told(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Format a value of a spec."""
     if value is None:
         return "–"

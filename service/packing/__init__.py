@@ -4,7 +4,7 @@
 `verify(folder)` checks an artifact against its published checksums. docs/reference/packed-format.md specifies the files.
 """
 
-from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told
+from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Progress
 from service.packing.errors import (
     Altered,
     KeptWeightChanged,
@@ -33,7 +33,7 @@ __all__ = [
     "NothingToDo",
     "Origin",
     "PackingError",
-    "Told",
+    "Progress",
     "Truncated",
     "Verified",
     "WrongBase",

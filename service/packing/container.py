@@ -26,7 +26,7 @@ MASK_SUFFIX: Final = ".mask"
 _PRELUDE: Final = struct.Struct("<8sIIQQ32s")  # magic, version, 0, header's start, header's bytes, its SHA-256
 assert _PRELUDE.size == ALIGNMENT
 
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 """Progress callback, called with the number of bytes processed. An exception that it raises aborts the operation."""
 
 

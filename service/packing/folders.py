@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from service.contract import MANIFEST_NAME, SUMS_NAME
-from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told
+from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Progress
 from service.packing.errors import Altered, Missing, NothingToDo
 from service.packing.header import FileFacts
 from service.packing.packing import quiet
@@ -17,7 +17,7 @@ _INDEX: Final = "model.safetensors.index.json"
 _NOT_COPIED: Final = {PACKED_SUFFIX, MASK_SUFFIX, ".safetensors", ".dsnot-part"}
 
 
-def unpack(folder: Path, to: Path | None = None, told: Told = quiet) -> list[FileFacts]:
+def unpack(folder: Path, to: Path | None = None, on_progress: Progress = quiet) -> list[FileFacts]:
     """Write the safetensors files of an artifact's packed files, into its folder, or as a complete checkpoint into `to`.
 
     Existing files with the right checksum are kept.
@@ -28,12 +28,12 @@ def unpack(folder: Path, to: Path | None = None, told: Told = quiet) -> list[Fil
     hint = f"has no packed files; safetensors files need no unpacking, and {MASK_SUFFIX} files `dsnot artifacts apply-mask`"
     paths = _containers(folder, PACKED_SUFFIX, hint)
     destination = _prepared(folder, to or folder)
-    facts = [restore(path, destination, unpacked, told) for path in paths]
+    facts = [restore(path, destination, unpacked, on_progress) for path in paths]
     _write_sums(folder, destination, facts)
     return facts
 
 
-def apply_mask(folder: Path, base: Path, to: Path, told: Told = quiet) -> list[FileFacts]:
+def apply_mask(folder: Path, base: Path, to: Path, on_progress: Progress = quiet) -> list[FileFacts]:
     """Write the checkpoint that results from applying an artifact's masks to the base model in the folder `base`.
 
     Raises:
@@ -45,7 +45,7 @@ def apply_mask(folder: Path, base: Path, to: Path, told: Told = quiet) -> list[F
     if base.resolve() == to.resolve():
         raise NothingToDo(to, "is the base model's folder, whose files would be overwritten; set --to to another folder")
     destination = _prepared(folder, to)
-    facts = [restore(path, destination, weights.masked, told) for path in paths]
+    facts = [restore(path, destination, weights.masked, on_progress) for path in paths]
     _write_sums(folder, destination, facts)
     return facts
 

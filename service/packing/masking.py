@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.packing import bitmask
-from service.packing.container import Told, Writer, appearing
+from service.packing.container import Progress, Writer, appearing
 from service.packing.errors import Altered, KeptWeightChanged
 from service.packing.header import Base, FileFacts, Header, Masked, Origin, Unchanged
 from service.packing.packing import quiet, watched
 from service.packing.shards import Shard, StoredTensor
 
 
-def make_mask(source: Path, base: Path, target: Path, *, origin: Origin, told: Told = quiet) -> None:
+def make_mask(source: Path, base: Path, target: Path, *, origin: Origin, on_progress: Progress = quiet) -> None:
     """Write the mask that turns `base`, a shard of the model `origin`, into `source`.
 
     Raises:
@@ -23,15 +23,15 @@ def make_mask(source: Path, base: Path, target: Path, *, origin: Origin, told: T
     if shard.head != before.head:
         raise Altered(source, "its head differs from that of the base model's shard")
     with appearing(target) as output, source.open("rb") as file, base.open("rb") as base_file:
-        making = _Making(Writer(output), file, base_file, shard, told)
+        making = _Making(Writer(output), file, base_file, shard, on_progress)
         making.finish(origin, source.name, base.name)
 
 
 class _Making:
     """Writer of a mask, with running SHA-256 of both files."""
 
-    def __init__(self, writer: Writer, file: BinaryIO, base: BinaryIO, shard: Shard, told: Told) -> None:
-        self._writer, self._file, self._base, self._shard, self._told = writer, file, base, shard, told
+    def __init__(self, writer: Writer, file: BinaryIO, base: BinaryIO, shard: Shard, on_progress: Progress) -> None:
+        self._writer, self._file, self._base, self._shard, self._told = writer, file, base, shard, on_progress
         self._whole, self._base_whole = hashlib.sha256(shard.head), hashlib.sha256(shard.head)
 
     def finish(self, origin: Origin, name: str, base_name: str) -> None:

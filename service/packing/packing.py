@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.packing import bitmask
-from service.packing.container import ALIGNMENT, Told, Writer, appearing
+from service.packing.container import ALIGNMENT, Progress, Writer, appearing
 from service.packing.header import FileFacts, Header, Plain, Sparse
 from service.packing.shards import Shard, StoredTensor
 
@@ -15,23 +15,23 @@ def quiet(_bytes: int) -> None:
     """Ignore the progress."""
 
 
-def pack(source: Path, target: Path, told: Told = quiet) -> None:
+def pack(source: Path, target: Path, on_progress: Progress = quiet) -> None:
     """Write the packed file of a safetensors file, lossless to the byte. Raises Altered: the source is not a safetensors file."""
     shard = Shard.open(source)
     whole = hashlib.sha256(shard.head)
     with appearing(target) as output, source.open("rb") as file:
         writer = Writer(output)
         head = writer.head(shard.head)
-        tensors = tuple(_pack(writer, file, tensor, whole.update, told) for tensor in shard.tensors)
+        tensors = tuple(_pack(writer, file, tensor, whole.update, on_progress) for tensor in shard.tensors)
         facts = FileFacts(name=source.name, bytes=shard.size, sha256=whole.hexdigest())
         writer.finish(Header(kind="packed", file=facts, head=head, tensors=tensors))
 
 
-def packed_bytes(source: Path, told: Told = quiet) -> int:
+def packed_bytes(source: Path, on_progress: Progress = quiet) -> int:
     """Return the bytes that `pack` would write, without header and padding. Raises Altered."""
     shard = Shard.open(source)
     with source.open("rb") as file:
-        return ALIGNMENT + len(shard.head) + sum(_least(file, tensor, told) for tensor in shard.tensors)
+        return ALIGNMENT + len(shard.head) + sum(_least(file, tensor, on_progress) for tensor in shard.tensors)
 
 
 def watched(chunks: Iterable[bytes], *watchers: Callable[[bytes], None]) -> Iterator[bytes]:
@@ -42,10 +42,12 @@ def watched(chunks: Iterable[bytes], *watchers: Callable[[bytes], None]) -> Iter
         yield chunk
 
 
-def _pack(writer: Writer, file: BinaryIO, tensor: StoredTensor, whole: Callable[[bytes], None], told: Told) -> Plain | Sparse:
+def _pack(
+    writer: Writer, file: BinaryIO, tensor: StoredTensor, whole: Callable[[bytes], None], on_progress: Progress
+) -> Plain | Sparse:
     digest = hashlib.sha256()
-    is_plain = _least(file, tensor, told) == tensor.size
-    content = watched(tensor.chunks(file), digest.update, whole, lambda chunk: told(len(chunk)))
+    is_plain = _least(file, tensor, on_progress) == tensor.size
+    content = watched(tensor.chunks(file), digest.update, whole, lambda chunk: on_progress(len(chunk)))
     if is_plain:
         data = writer.section(content)
         return Plain(**tensor.described, data=data, sha256=digest.hexdigest())
@@ -62,11 +64,11 @@ def _values(content: Iterable[bytes], width: int, bits: bytearray) -> Iterator[b
         yield values
 
 
-def _least(file: BinaryIO, tensor: StoredTensor, told: Told) -> int:
+def _least(file: BinaryIO, tensor: StoredTensor, on_progress: Progress) -> int:
     """Return the bytes of the tensor, packed or plain, whichever is smaller."""
     if tensor.width is None:
         return tensor.size
     kept = 0
-    for chunk in watched(tensor.chunks(file), lambda _: told(0)):
+    for chunk in watched(tensor.chunks(file), lambda _: on_progress(0)):
         kept += bitmask.count(bitmask.elements(chunk, tensor.width))
     return min(tensor.size, kept * tensor.width + bitmask.size(tensor.elements))

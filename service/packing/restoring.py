@@ -8,7 +8,7 @@ from pathlib import Path
 from service.kit.files import is_intact
 from service.kit.safetensors_headers import WIDTHS
 from service.packing import bitmask
-from service.packing.container import Container, Told, appearing, opened
+from service.packing.container import Container, Progress, appearing, opened
 from service.packing.errors import Altered, NothingToDo, WrongBase
 from service.packing.header import Entry, FileFacts, Masked, Plain, Sparse, Unchanged
 from service.packing.packing import quiet
@@ -48,7 +48,7 @@ class BaseFolder:
         return place
 
 
-def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) -> FileFacts:
+def restore(path: Path, folder: Path, contents: Contents, on_progress: Progress = quiet) -> FileFacts:
     """Write the safetensors file of a container into the folder, atomically, unless it is there with the right checksum.
 
     Raises:
@@ -58,22 +58,22 @@ def restore(path: Path, folder: Path, contents: Contents, told: Told = quiet) ->
         facts = container.header.file
         target = folder / facts.name
         if is_intact(target, size=facts.bytes, sha256=facts.sha256):
-            told(facts.bytes)
+            on_progress(facts.bytes)
             return facts
         with appearing(target) as output:
             output.write(container.head)
-            read(container, contents, output.write, told)
+            read(container, contents, output.write, on_progress)
     return facts
 
 
-def read(container: Container, contents: Contents, write: Callable[[bytes], object], told: Told = quiet) -> None:
+def read(container: Container, contents: Contents, write: Callable[[bytes], object], on_progress: Progress = quiet) -> None:
     """Decode all tensors and pass them to `write` in chunks. Raises Altered: a checksum does not match; WrongBase."""
     for entry in container.header.tensors:
         digest = hashlib.sha256()
         for chunk in contents(container, entry):
             digest.update(chunk)
             write(chunk)
-            told(len(chunk))
+            on_progress(len(chunk))
         if digest.hexdigest() != entry.sha256:
             raise Altered(container.path, f"the SHA-256 of {entry.name} does not match")
 
@@ -99,11 +99,11 @@ def unpacked(container: Container, entry: Entry) -> Iterator[bytes]:
         raise Altered(container.path, f"{entry.name} has more values than its bitmask has bits set")
 
 
-def check_masks(container: Container, told: Told = quiet) -> None:
+def check_masks(container: Container, on_progress: Progress = quiet) -> None:
     """Check the parts of a mask that can be checked without its base. Raises Altered."""
     for entry in container.header.tensors:
         if isinstance(entry, Masked):
-            told(len(_checked_bits(container, entry)))
+            on_progress(len(_checked_bits(container, entry)))
 
 
 def _checked_bits(container: Container, entry: Masked) -> bytes:

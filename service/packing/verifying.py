@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from service.contract import MANIFEST_NAME, Manifest
 from service.kit.files import sha256_of
-from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Told, opened
+from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Progress, opened
 from service.packing.errors import Altered, Missing, NothingToDo, PackingError, Truncated
 from service.packing.folders import sums
 from service.packing.header import FileFacts
@@ -25,7 +25,7 @@ class Verified:
     """Safetensors files among them that were restored from packed files and masks."""
 
 
-def verify(folder: Path, told: Told = quiet) -> Verified:
+def verify(folder: Path, on_progress: Progress = quiet) -> Verified:
     """Check every file with a known checksum. Faults are collected, not raised.
 
     Raises:
@@ -36,7 +36,7 @@ def verify(folder: Path, told: Told = quiet) -> Verified:
     containers = {path.name for suffix in (PACKED_SUFFIX, MASK_SUFFIX) for path in folder.glob(f"*{suffix}")}
     if not expected and not containers:
         raise NothingToDo(folder, "has no manifest.json, no SHA256SUMS and no packed files; name an artifact's folder")
-    checking = _Checking(folder, told)
+    checking = _Checking(folder, on_progress)
     for name in sorted(containers):
         checking.container(name)
     for name, (size, digest) in sorted((checking.restored | expected).items()):
@@ -46,8 +46,8 @@ def verify(folder: Path, told: Told = quiet) -> Verified:
 
 
 class _Checking:
-    def __init__(self, folder: Path, told: Told) -> None:
-        self._folder, self._told = folder, told
+    def __init__(self, folder: Path, on_progress: Progress) -> None:
+        self._folder, self._told = folder, on_progress
         self.faults: dict[str, PackingError] = {}
         self.restored: dict[str, tuple[int | None, str]] = {}
         """Restored safetensors files that exist: name → size in bytes and SHA-256."""

@@ -80,8 +80,12 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
     memory = [] if model is None else fitting.memory_of(model.outline, admitted, online, text_tokens(spec, uploaded))
     fitting.check(memory, online)
     estimate = _estimate(seen, admitted, model, ahead, uploaded)
-    told = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
-    told += [*warnings.of_workers(admitted, online, disk), *fitting.warnings_of(memory, online), *_of_estimate(estimate)]
+    found_warnings = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
+    found_warnings += [
+        *warnings.of_workers(admitted, online, disk),
+        *fitting.warnings_of(memory, online),
+        *_of_estimate(estimate),
+    ]
     return Plan(
         spec=admitted,
         model=model,
@@ -95,7 +99,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         max_queued_jobs=limit,
         able_workers=len(online),
         idle_workers=sum(each.job_id is None for each in seen.able),
-        warnings=told,
+        warnings=found_warnings,
     )
 
 

@@ -46,15 +46,15 @@ def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> W
 
 def _packed(shard: Path, wanted: bool, tick: Tick) -> int:
     if not wanted:
-        return packed_bytes(shard, _told(tick))
+        return packed_bytes(shard, _as_callback(tick))
     target = shard.with_suffix(PACKED_SUFFIX)
-    pack(shard, target, _told(tick))
+    pack(shard, target, _as_callback(tick))
     return target.stat().st_size
 
 
 def _masked(shard: Path, spec: JobSpec, model: Model, tick: Tick) -> int:
     target = shard.with_suffix(MASK_SUFFIX)
-    make_mask(shard, model.path / shard.name, target, origin=_origin(spec, model), told=_told(tick))  # style: allow
+    make_mask(shard, model.path / shard.name, target, origin=_origin(spec, model), on_progress=_as_callback(tick))
     return target.stat().st_size
 
 
@@ -81,5 +81,5 @@ def _zstd(shards: Sequence[Path], total: int, tick: Tick) -> tuple[int, int]:
     return compressed, measured
 
 
-def _told(tick: Tick) -> Callable[[int], None]:
+def _as_callback(tick: Tick) -> Callable[[int], None]:
     return lambda _bytes: tick()
