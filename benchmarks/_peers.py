@@ -40,7 +40,7 @@ PEERS: Final = {
 }
 
 
-def hindrance(device: torch.device) -> str | None:
+def unavailable_reason(device: torch.device) -> str | None:
     """Return why no peer can be measured here, with the remedy; None if they can be."""
     if device.type != "cpu":
         return "peers are measured on a CPU only (--device cpu)"

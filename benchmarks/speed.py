@@ -102,7 +102,7 @@ def _facts(options: argparse.Namespace) -> Row:
         "tokens": f"{options.windows} x {options.length}",
         "batch": samples_per_batch(arch, options.length, TOKENS_PER_BATCH),
         "threads": torch.get_num_threads(),
-        "no_peers": _peers.hindrance(device) if options.peers else None,
+        "no_peers": _peers.unavailable_reason(device) if options.peers else None,
         "units": [],
     }
 

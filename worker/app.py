@@ -18,7 +18,7 @@ from service.settings import Settings
 from worker import devices
 from worker.preloading import import_for_jobs
 from worker.process.metrics_server import metrics_of
-from worker.process.registration import Presence
+from worker.process.registration import WorkerRegistration
 
 log = get_logger(__name__)
 
@@ -35,7 +35,7 @@ def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
         worker_concurrency=1,  # one job has the device to itself
         worker_max_tasks_per_child=1,  # every job runs in a fresh process, without leftover memory and threads
         worker_proc_alive_timeout=300.0,  # a spawned child imports torch before it reports that it is up; the default is 4 s
-        worker_disable_prefetch=True,  # a message waits in the broker, where another worker can take it; see TakeOnlyWhenReady
+        worker_disable_prefetch=True,  # a message waits in the broker, where another worker can take it; see ConsumeWhenReady
         worker_prefetch_multiplier=1,
         task_acks_late=False,  # a message is a hint: if it is lost, the dispatcher sends another
         task_ignore_result=True,  # results are in the database
@@ -55,7 +55,7 @@ def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
         worker_send_task_events=False,
         worker_redirect_stdouts=False,
     )
-    app.steps["consumer"].add(TakeOnlyWhenReady)
+    app.steps["consumer"].add(ConsumeWhenReady)
     return app
 
 
@@ -64,7 +64,7 @@ def _start_method(device_class: DeviceClass) -> str:
     return "fork" if device_class is DeviceClass.CPU else "spawn"
 
 
-class TakeOnlyWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
+class ConsumeWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
     """Consumer step that leaves messages in the broker until a fresh child is ready.
 
     `worker_disable_prefetch` only counts tasks: with it alone, a worker whose child has finished or was killed takes a message,
@@ -110,7 +110,7 @@ def run(settings: Settings) -> int:
         queues=queues, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True
     )
 
-    presence = Presence(settings, device_class, device)
+    presence = WorkerRegistration(settings, device_class, device)
 
     def stop(**_: Any) -> None:
         presence.leave()

@@ -31,7 +31,7 @@ def prune(task: Any, job_id: str) -> None:
     try:
         message = (task.request.headers or {}).get("traceparent")
         if not work(get_settings(), stop, worker_id(os.getppid()), message):
-            log.info("nothing_to_do", job_id=job_id)
+            log.info("queue_empty", job_id=job_id)
     finally:
         signal.signal(signal.SIGTERM, previous)
         tracing.flush()

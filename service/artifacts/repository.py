@@ -48,12 +48,12 @@ def blocks_removed(session: Session, job_id: UUID) -> None:
     session.execute(update(Job).where(Job.id == job_id).values(blocks_removed_at=func.now()), execution_options=_BLIND)
 
 
-def let_go_by_age(session: Session, *, keep_seconds: float) -> Sequence[UUID]:
+def expire_by_age(session: Session, *, keep_seconds: float) -> Sequence[UUID]:
     """Expire artifacts older than `keep_seconds`; return their jobs."""
-    return _let_go(session, Job.finished_at < in_seconds(-keep_seconds), "age")
+    return _expire(session, Job.finished_at < in_seconds(-keep_seconds), "age")
 
 
-def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
+def expire_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
     """Expire each tenant's oldest artifacts until the rest fits; the newest one always stays. Return their jobs."""
     newest_first: dict[str, Any] = {"partition_by": Job.tenant, "order_by": (Job.finished_at.desc(), Job.id)}
     sums = (
@@ -66,7 +66,7 @@ def let_go_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
         .subquery()
     )
     beyond = select(sums.c.id).where(sums.c.bytes > max_bytes, sums.c.number > 1)
-    return _let_go(session, Job.id.in_(beyond), "quota")
+    return _expire(session, Job.id.in_(beyond), "quota")
 
 
 def bytes_of(session: Session, tenant: str) -> int:
@@ -75,7 +75,7 @@ def bytes_of(session: Session, tenant: str) -> int:
     return int(session.execute(total).scalar_one() or 0)
 
 
-def _let_go(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
+def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
     user = aliased(Job)
     is_used = select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()
     batch = select(Job.id).where(*_KEPT, which, ~is_used).limit(_BATCH).with_for_update(skip_locked=True)

@@ -9,7 +9,7 @@ import httpx
 from service.client.call import Call, Page
 from service.client.errors import ApiError, StoreRefused, Unreachable, problem_in
 from service.client.flow import Body, Flow, Give, Open, Pause, Send, Stream, Terms
-from service.client.patience import Patience, Trouble
+from service.client.patience import RetryBudget, Trouble
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def ask(terms: Terms, call: Call[T]) -> Flow[T]:
     """Send a call, with retries, and return its result."""
-    patience = Patience(terms.patience)
+    patience = RetryBudget(terms.patience)
     while True:
         try:
             response: httpx.Response = yield Send(call)

@@ -12,7 +12,7 @@ from service.client.asking import ask, open_body
 from service.client.call import Call, as_one, nothing, path_to
 from service.client.errors import ApiError, DownloadRefused, StoreRefused, Unreachable
 from service.client.flow import Aside, Flow, Pause, Take, Terms
-from service.client.patience import Patience, Trouble
+from service.client.patience import RetryBudget, Trouble
 from service.contract import Manifest, ManifestFile
 from service.kit.files import is_intact
 
@@ -115,7 +115,7 @@ def _fetch(terms: Terms, job_id: str, file: ManifestFile, target: Path, received
 
 def _complete(terms: Terms, job_id: str, file: ManifestFile, part: _Part, received: Received) -> Flow[None]:
     """Append to the partial file until it has at least the size in the manifest."""
-    patience = Patience(terms.patience)
+    patience = RetryBudget(terms.patience)
     while part.size < file.bytes:
         before = part.size
         try:

@@ -12,7 +12,7 @@ from service.client.asking import open_body
 from service.client.call import Call, nothing, path_to
 from service.client.errors import ApiError, Unreachable
 from service.client.flow import Give, Pause, Stream, Take, Terms
-from service.client.patience import Patience, Trouble
+from service.client.patience import RetryBudget, Trouble
 
 _END: Final = "end"
 _SECONDS_AWAY: Final = 60.0
@@ -43,7 +43,7 @@ def follow(terms: Terms, job_id: str, after: int = 0) -> Stream[Event]:
 
     Reconnects after a lost connection.
     """
-    patience = Patience(_SECONDS_AWAY)
+    patience = RetryBudget(_SECONDS_AWAY)
     while True:
         try:
             body = yield from open_body(_stream_of(job_id, after))

@@ -12,7 +12,7 @@ Trouble = ApiError | StoreRefused | Unreachable
 _LONGEST_PAUSE: Final = 10.0
 
 
-class Patience:
+class RetryBudget:
     """Retry budget of one operation, in seconds from its creation or last restart."""
 
     def __init__(self, seconds: float) -> None:

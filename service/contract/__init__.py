@@ -11,7 +11,7 @@ from service.contract.artifacts import (
     job_prefix,
 )
 from service.contract.datasets import DATASETS, Dataset, dataset_of, is_upload, upload_id, upload_prefix
-from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, queues_of, wants_served_by
+from service.contract.devices import ANY_DEVICE, QUEUE, QUEUES, DeviceClass, devices_served_by, queues_of
 from service.contract.failures import Failure, FailureCode
 from service.contract.formats import FORMATS, Format, WeightSizes
 from service.contract.hub import HubUploadSpec
@@ -28,7 +28,7 @@ from service.contract.states import (
     EventType,
     JobState,
     Stage,
-    Wish,
+    WorkerDirective,
     sources_of,
 )
 from service.contract.triggers import TRIGGER_LABEL, EventKind, FiringOutcome, TriggerSource
@@ -81,15 +81,15 @@ __all__ = [
     "TriggerSource",
     "WebhookEvent",
     "WeightSizes",
-    "Wish",
+    "WorkerDirective",
     "artifact_prefix",
     "blocks_prefix",
     "dataset_of",
+    "devices_served_by",
     "is_upload",
     "job_prefix",
     "queues_of",
     "sources_of",
     "upload_id",
     "upload_prefix",
-    "wants_served_by",
 ]

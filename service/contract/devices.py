@@ -26,6 +26,6 @@ def queues_of(device: DeviceClass) -> tuple[str, str]:
     return QUEUE, QUEUES[device]
 
 
-def wants_served_by(device: DeviceClass) -> tuple[str, str]:
+def devices_served_by(device: DeviceClass) -> tuple[str, str]:
     """Return the values of `device` of the jobs that a worker may take."""
     return ANY_DEVICE, str(device)

@@ -94,7 +94,7 @@ class AttemptOutcome(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
 
 
-class Wish(StrEnum):
+class WorkerDirective(StrEnum):
     """Instruction that a heartbeat returns to the worker."""
 
     CONTINUE = "continue"

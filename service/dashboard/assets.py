@@ -14,7 +14,7 @@ from service.errors import NotFound
 router: Final = APIRouter(prefix="/static", include_in_schema=False)
 
 _FOLDER: Final = Path(__file__).parent / "static"
-_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 
 @cache
@@ -44,7 +44,7 @@ def read_asset(wanted: str, name: str) -> FileResponse:
     if path is None:
         raise NotFound(f"there is no file {name}")
     headers = {
-        "Cache-Control": _FOR_EVER if wanted == version() else "no-cache",
+        "Cache-Control": _IMMUTABLE if wanted == version() else "no-cache",
         "X-Content-Type-Options": "nosniff",
     }
     media_type = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path.name)[0]

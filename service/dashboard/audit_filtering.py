@@ -16,7 +16,7 @@ _ACTION: Final = re.compile(r"[a-z_]{1,64}")
 
 
 @dataclass(frozen=True)
-class AskedEntries:
+class AuditFilterForm:
     """Parsed filter form of the audit log: input by API parameter name, filter, and errors."""
 
     typed: dict[str, str]
@@ -36,7 +36,9 @@ class AskedEntries:
         return f"?{urlencode(pairs)}" if pairs else ""
 
 
-async def _asked(key_id: _Text = "", action: _Text = "", created_after: _Text = "", created_before: _Text = "") -> AskedEntries:
+async def _asked(
+    key_id: _Text = "", action: _Text = "", created_after: _Text = "", created_before: _Text = ""
+) -> AuditFilterForm:
     typed = {"key_id": key_id, "action": action, "created_after": created_after, "created_before": created_before}
     typed = {name: text.strip() for name, text in typed.items()}
     errors = {}
@@ -53,7 +55,7 @@ async def _asked(key_id: _Text = "", action: _Text = "", created_after: _Text = 
         errors["created_before"] = "must be later than “After (UTC)”"
     known = {name: text or None for name, text in typed.items() if name not in errors}
     wanted = EntryFilter(known.get("key_id"), known.get("action"), after, None if "created_before" in errors else before)
-    return AskedEntries(typed, wanted, errors)
+    return AuditFilterForm(typed, wanted, errors)
 
 
 def _moment(text: str) -> datetime | None:
@@ -64,4 +66,4 @@ def _moment(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-Asked = Annotated[AskedEntries, Depends(_asked)]
+Asked = Annotated[AuditFilterForm, Depends(_asked)]

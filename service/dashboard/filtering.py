@@ -32,7 +32,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class AskedJobs:
+class JobFilterForm:
     """Parsed filter form and sort order of the job list, and errors."""
 
     states: list[JobState] = field(default_factory=list)
@@ -83,7 +83,7 @@ async def _asked(
     label: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
     q: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
     sort: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
-) -> AskedJobs:
+) -> JobFilterForm:
     known = [JobState(name) for name in JobState if name in (state or ())]
     texts, errors = {"model": model, "label": label, "q": q}, dict[str, str]()
     for name, text in texts.items():
@@ -97,7 +97,7 @@ async def _asked(
     order = next((each for each in JobOrder if each == sort), None)
     if sort and not order:
         errors["sort"] = f"jobs cannot be sorted by {sort!r}; click a column’s heading"
-    return AskedJobs(known, model, label, q, order or JobOrder.NEWEST, errors)
+    return JobFilterForm(known, model, label, q, order or JobOrder.NEWEST, errors)
 
 
-Asked = Annotated[AskedJobs, Depends(_asked)]
+Asked = Annotated[JobFilterForm, Depends(_asked)]

@@ -141,7 +141,7 @@ def details(database: Database, settings: Settings, job_id: UUID, *, tenant: str
         events = repository.events(session, job_id, types=event_types, newest_first=True, limit=SHOWN_EVENTS)
         retried_by = job_repository.retry_of(session, job_id)
         now = job_repository.now(session)
-    deliveries = webhooks.told_of_job(database, job_id, tenant=tenant, limit=SHOWN_DELIVERIES)
+    deliveries = webhooks.deliveries_of_job(database, job_id, tenant=tenant, limit=SHOWN_DELIVERIES)
     course, points = courses(attempts, milestones), by_block(reversed(pruned))
     return JobDetails(now, job, retried_by, position, eta, course, points, events, deliveries)
 

@@ -83,5 +83,5 @@ def _room() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.error("upload_not_spooled", error=str(error))
+        log.error("upload_spool_failed", error=str(error))
         raise Unavailable("the service has no disk space for the upload; try again later", retry_after=60) from error

@@ -5,7 +5,7 @@ from typing import Final
 
 from service.database.engine import Database
 from service.datasets import repository
-from service.dispatcher.metrics import FILES_SWEPT, UPLOADS_ABORTED
+from service.dispatcher.metrics import FILES_REMOVED, UPLOADS_ABORTED
 from service.logging import get_logger
 from service.storage.artifact_store import ArtifactStore
 from service.storage.open_uploads import OpenUploads
@@ -25,12 +25,12 @@ def sweep_deleted(database: Database, store: ArtifactStore) -> int:
         store.delete(path)
         with database.begin() as session:
             repository.forget(session, upload_id)
-        FILES_SWEPT.labels("dataset").inc()
+        FILES_REMOVED.labels("dataset").inc()
         log.info("dataset_swept", path=path)
     return len(found)
 
 
-def sweep_strays(database: Database, store: ArtifactStore, uploads: OpenUploads) -> int:
+def remove_orphans(database: Database, store: ArtifactStore, uploads: OpenUploads) -> int:
     """Remove files and multipart uploads left by failed uploads; return the number of files."""
     before = datetime.now(UTC) - _GRACE
     for upload in [each for each in uploads.below(_PREFIX) if each.began < before]:
@@ -43,7 +43,7 @@ def sweep_strays(database: Database, store: ArtifactStore, uploads: OpenUploads)
         for path in set(paths) - named:
             store.delete(path)
             count += 1
-    FILES_SWEPT.labels("dataset").inc(count)
+    FILES_REMOVED.labels("dataset").inc(count)
     if count:
-        log.info("stray_datasets_swept", files=count)
+        log.info("orphaned_datasets_removed", files=count)
     return count

@@ -13,8 +13,8 @@ from service.artifacts import repository
 from service.contract import artifact_prefix, blocks_prefix, job_prefix
 from service.database.engine import TRANSIENT, Database
 from service.dispatcher.abandoned_uploads import abort_abandoned
-from service.dispatcher.datasets import sweep_deleted, sweep_strays
-from service.dispatcher.metrics import ARTIFACTS_LET_GO, FILES_SWEPT, SWEEPS
+from service.dispatcher.datasets import remove_orphans, sweep_deleted
+from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS
 from service.idempotency import repository as idempotency
 from service.logging import get_logger
 from service.settings import Settings
@@ -32,7 +32,7 @@ log = get_logger(__name__)
 _FORGET_WORKERS_SECONDS: Final = 86_400.0
 
 
-class Sweeper:
+class GarbageCollector:
     """Periodic garbage collector."""
 
     def __init__(self, settings: Settings) -> None:
@@ -47,18 +47,18 @@ class Sweeper:
         while not stop.wait(self._settings.sweep_seconds):
             try:
                 self.sweep()
-                SWEEPS.labels("done").inc()
+                GC_ROUNDS.labels("done").inc()
             except (*TRANSIENT, StoreUnavailable, OSError) as error:
-                SWEEPS.labels("postponed").inc()
-                log.warning("sweep_postponed", error=type(error).__name__)
+                GC_ROUNDS.labels("postponed").inc()
+                log.warning("garbage_collection_postponed", error=type(error).__name__)
             except Exception:
-                SWEEPS.labels("postponed").inc()
-                log.exception("sweep_failed")
+                GC_ROUNDS.labels("postponed").inc()
+                log.exception("garbage_collection_failed")
         self._database.close()
 
     def sweep(self) -> None:
         """Apply every retention rule once."""
-        self._let_artifacts_go()
+        self._expire_artifacts()
         self._repeat(self._sweep_attempts)
         self._repeat(self._sweep_blocks)
         self._repeat(self._sweep_deleted)
@@ -72,14 +72,14 @@ class Sweeper:
             sessions.forget(session)
             audit.forget(session, keep_seconds=self._settings.keep_audit_seconds)
 
-    def _let_artifacts_go(self) -> None:
+    def _expire_artifacts(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes
         with self._database.begin() as session:
-            old = repository.let_go_by_age(session, keep_seconds=keep_seconds) if keep_seconds is not None else ()
-            beyond = repository.let_go_by_quota(session, max_bytes=max_bytes) if max_bytes is not None else ()
+            old = repository.expire_by_age(session, keep_seconds=keep_seconds) if keep_seconds is not None else ()
+            beyond = repository.expire_by_quota(session, max_bytes=max_bytes) if max_bytes is not None else ()
         for job_id, reason in [*((job_id, "age") for job_id in old), *((job_id, "quota") for job_id in beyond)]:
-            ARTIFACTS_LET_GO.labels(reason).inc()
-            log.info("artifact_let_go", job_id=str(job_id), reason=reason)
+            ARTIFACTS_EXPIRED.labels(reason).inc()
+            log.info("artifact_expired", job_id=str(job_id), reason=reason)
 
     def _sweep_attempts(self) -> int:
         with self._database.begin() as session:
@@ -109,7 +109,7 @@ class Sweeper:
         if time.monotonic() >= self._next_look_at_uploads:
             self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
             abort_abandoned(self._database, self._uploads)
-            sweep_strays(self._database, self._store, self._uploads)
+            remove_orphans(self._database, self._store, self._uploads)
 
     def _sweep_deleted(self) -> int:
         with self._database.begin() as session:
@@ -123,7 +123,7 @@ class Sweeper:
 
     def _remove(self, prefix: str, kind: str) -> int:
         count = self._store.remove(prefix)
-        FILES_SWEPT.labels(kind).inc(count)
+        FILES_REMOVED.labels(kind).inc(count)
         return count
 
     def _repeat(self, rule: Callable[[], int]) -> None:

@@ -9,7 +9,7 @@ from service.contract import EVENTS_CHANNEL
 from service.database.engine import database_dsn
 
 
-class Wakeup:
+class EventListener:
     """Listener for job events on its own connection, reopened after an error."""
 
     def __init__(self, database_url: str) -> None:

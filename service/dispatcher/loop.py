@@ -5,11 +5,11 @@ import time
 
 from service.broker import Queue, QueueUnavailable
 from service.database.engine import TRANSIENT, Database
-from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
-from service.dispatcher.garbage_collection import Sweeper
-from service.dispatcher.listener import Wakeup
+from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, expire_leases
+from service.dispatcher.garbage_collection import GarbageCollector
+from service.dispatcher.listener import EventListener
 from service.dispatcher.outbox_sender import Sender, resend_unclaimed
-from service.dispatcher.webhook_delivery import Deliverer
+from service.dispatcher.webhook_delivery import WebhookSender
 from service.logging import get_logger
 from service.ops import liveness
 from service.settings import Settings
@@ -25,11 +25,11 @@ class Dispatcher:
         self._database = Database(settings.database_url.get_secret_value(), pool_size=4)
         self._queue = Queue(settings.broker_url.get_secret_value())
         self._sender = Sender(self._database, self._queue)
-        self._wakeup = Wakeup(settings.database_url.get_secret_value())
-        self._sweeper = Sweeper(settings)
-        self._deliverer = Deliverer(settings)
+        self._wakeup = EventListener(settings.database_url.get_secret_value())
+        self._sweeper = GarbageCollector(settings)
+        self._deliverer = WebhookSender(settings)
         self._next_look = 0.0
-        self._database_is_away = False
+        self._database_is_unreachable = False
 
     def run(self, stop: threading.Event) -> None:
         """Run garbage collection and webhook delivery in threads, and the loop here, until `stop` is set."""
@@ -52,26 +52,26 @@ class Dispatcher:
                 self._next_look = time.monotonic() + self._settings.dispatch_seconds
                 self.apply_rules()
         except TRANSIENT as error:
-            if not self._database_is_away:
+            if not self._database_is_unreachable:
                 log.warning("database_unavailable", error=str(error).splitlines()[0])
-            self._database_is_away = True
+            self._database_is_unreachable = True
         except Exception:
             log.exception("dispatcher_round_failed")
         else:
-            if self._database_is_away:
+            if self._database_is_unreachable:
                 log.info("database_available")
-            self._database_is_away = False
+            self._database_is_unreachable = False
 
     def apply_rules(self) -> None:
         """Apply every timeout once, and send what results."""
         apply_queue_deadlines(self._database)
         apply_run_deadlines(self._database)
-        take_from_lost_workers(self._database)
+        expire_leases(self._database)
         self._resend()
         self._sender.send_due()
 
     def _resend(self) -> None:
-        if self._sender.broker_is_away:
+        if self._sender.broker_is_unreachable:
             return
         try:
             resend_unclaimed(self._database, self._queue, self._settings.resend_seconds)

@@ -13,30 +13,32 @@ MESSAGES_REPEATED: Final = Counter(
 BROKER_UP: Final = Gauge("dsnot_broker_up", "1 if the broker accepted the last message, else 0.", registry=REGISTRY)
 BROKER_UP.set(1)
 RULES_APPLIED: Final = Counter(
-    "dsnot_rules_applied",
+    "dsnot_timeouts_applied",
     "Jobs changed by a timeout: lease expired, queue deadline, run deadline.",
     ["rule"],
     registry=REGISTRY,
 )
-RULES_FAILED: Final = Counter("dsnot_rules_failed", "Jobs whose timeout could not be applied.", registry=REGISTRY)
-FILES_SWEPT: Final = Counter("dsnot_files_swept", "Files removed from the artifact store, by owner.", ["kind"], registry=REGISTRY)
-ARTIFACTS_LET_GO: Final = Counter(
-    "dsnot_artifacts_let_go", "Artifacts removed by a retention rule, by rule.", ["reason"], registry=REGISTRY
+RULES_FAILED: Final = Counter("dsnot_timeouts_failed", "Jobs whose timeout could not be applied.", registry=REGISTRY)
+FILES_REMOVED: Final = Counter(
+    "dsnot_files_removed", "Files removed from the artifact store, by owner.", ["kind"], registry=REGISTRY
+)
+ARTIFACTS_EXPIRED: Final = Counter(
+    "dsnot_artifacts_expired", "Artifacts removed by a retention rule, by rule.", ["reason"], registry=REGISTRY
 )
 UPLOADS_ABORTED: Final = Counter("dsnot_uploads_aborted", "Abandoned multipart uploads that were aborted.", registry=REGISTRY)
 WEBHOOK_ATTEMPTS: Final = Counter(
     "dsnot_webhook_attempts", "Webhook delivery attempts by outcome.", ["outcome"], registry=REGISTRY
 )
-SWEEPS: Final = Counter(
-    "dsnot_sweeps", "Garbage collection rounds: done, or postponed by an error.", ["outcome"], registry=REGISTRY
+GC_ROUNDS: Final = Counter(
+    "dsnot_gc_rounds", "Garbage collection rounds: done, or postponed by an error.", ["outcome"], registry=REGISTRY
 )
 
 for _metric, _labels in (
     (RULES_APPLIED, ("lease_expired", "job_expired", "run_deadline_exceeded")),
-    (FILES_SWEPT, ("attempt", "blocks", "dataset", "job")),
-    (ARTIFACTS_LET_GO, ("age", "quota")),
+    (FILES_REMOVED, ("attempt", "blocks", "dataset", "job")),
+    (ARTIFACTS_EXPIRED, ("age", "quota")),
     (WEBHOOK_ATTEMPTS, ("delivered", "postponed", "given_up", "gone")),
-    (SWEEPS, ("done", "postponed")),
+    (GC_ROUNDS, ("done", "postponed")),
 ):
     for _label in _labels:
         _metric.labels(_label)  # create the series at 0, so that its first increase is visible

@@ -32,7 +32,7 @@ class Sender:
         self._not_before = 0.0
 
     @property
-    def broker_is_away(self) -> bool:
+    def broker_is_unreachable(self) -> bool:
         """Whether the last message was refused, so that sending backs off."""
         return self._wait > 0
 
@@ -79,14 +79,14 @@ class Sender:
             self._queue.send(message.task, message.payload, message.queue, tracing.headers())
 
     def _broker_failed(self, error: QueueUnavailable) -> None:
-        if not self.broker_is_away:
+        if not self.broker_is_unreachable:
             log.warning("broker_unavailable", error=str(error))
         BROKER_UP.set(0)
         self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
         self._not_before = time.monotonic() + self._wait
 
     def _broker_answered(self) -> None:
-        if self.broker_is_away:
+        if self.broker_is_unreachable:
             log.info("broker_available")
         BROKER_UP.set(1)
         self._wait = self._not_before = 0.0
@@ -97,7 +97,7 @@ def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) ->
     count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
     if count:
         MESSAGES_REPEATED.inc(count)
-        log.info("jobs_sent_again", count=count)
+        log.info("messages_resent", count=count)
     return count
 
 
@@ -112,7 +112,7 @@ def _resend_unclaimed(database: Database, queue: Queue, device: str, resend_seco
         missing = jobs - queue.backlog(QUEUES[device]) - outbox.count(session, QUEUES[device]) if jobs else 0
         if missing <= 0:
             return 0
-        ids = repository.take_unclaimed(session, device, resend_seconds=resend_seconds, limit=missing)
+        ids = repository.mark_unclaimed_for_resend(session, device, resend_seconds=resend_seconds, limit=missing)
         for job_id in ids:
             outbox.add_job(session, job_id, device)
     return len(ids)

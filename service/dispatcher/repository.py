@@ -17,7 +17,7 @@ _BATCH = 100
 _Columns = TypeVarTuple("_Columns")
 
 
-def lost_attempts(session: Session) -> Sequence[tuple[UUID, int]]:
+def expired_leases(session: Session) -> Sequence[tuple[UUID, int]]:
     """Return job and fence of attempts whose lease has expired."""
     statement = (
         select(Job.id, Job.fence)
@@ -45,7 +45,7 @@ def claimable(session: Session, device: str) -> int:
     return session.execute(select(func.count()).where(*_claimable(device))).scalar_one()
 
 
-def take_unclaimed(session: Session, device: str, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
+def mark_unclaimed_for_resend(session: Session, device: str, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
     """Mark up to `limit` claimable jobs whose message is at least `resend_seconds` old as sent, and return them."""
     overdue = func.coalesce(Job.sent_at, Job.available_at) < in_seconds(-resend_seconds)
     statement = select(Job.id).where(*_claimable(device), overdue).order_by(Job.priority.desc(), Job.created_at).limit(limit)

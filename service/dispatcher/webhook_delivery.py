@@ -16,7 +16,7 @@ from service.database.engine import TRANSIENT, Database, Session
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.webhooks import Delivery, Webhook
-from service.dispatcher.listener import Wakeup
+from service.dispatcher.listener import EventListener
 from service.dispatcher.metrics import WEBHOOK_ATTEMPTS
 from service.logging import get_logger
 from service.settings import Settings
@@ -40,14 +40,14 @@ class _Message:
     secrets: list[str]
 
 
-class Deliverer:
+class WebhookSender:
     """Sender of due webhook messages; at most one message at a time per webhook."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         url = settings.database_url.get_secret_value()
         self._database = Database(url, pool_size=_AT_ONCE + 1)
-        self._wakeup = Wakeup(url)
+        self._wakeup = EventListener(url)
         self._busy: dict[UUID, threading.Thread] = {}
         """Thread that is sending to each webhook."""
 

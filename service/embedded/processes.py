@@ -76,7 +76,7 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)  # its group lives as long as one of its members
         self.process.wait()
 
-    def obituary(self) -> str:
+    def exit_report(self) -> str:
         """Return how the process ended, with the end of its log, for an error message."""
         return f"{self.name} {_how(self.process.returncode)}; its log {self.log} ends:\n{self.last_lines()}"
 
@@ -90,7 +90,7 @@ def wait_until(ready: Callable[[], bool], child: Child, *, seconds: float) -> No
     deadline = time.monotonic() + seconds
     while not ready():
         if child.exit_status is not None:
-            raise ServerError(child.obituary())
+            raise ServerError(child.exit_report())
         if time.monotonic() > deadline:
             child.stop(5)
             raise ServerError(

@@ -78,7 +78,7 @@ class Stack:
         """Raise ChildCrashed if a process has ended."""
         for child in self.children.values():
             if child.exit_status is not None:
-                raise ChildCrashed(child.obituary())
+                raise ChildCrashed(child.exit_report())
 
     def start(self, say: Say, asked_to_stop: Callable[[], bool]) -> None:
         """Start the processes, each after the ones it depends on are ready; return early if `asked_to_stop()`."""

@@ -97,5 +97,5 @@ def _stored(session: Session, tenant: str, keyed: KeyedRequest) -> Answer | None
     if row.fingerprint != keyed.fingerprint:
         detail = "was used for another request within the last day; use a new key for this one"
         raise KeyReused(f"{HEADER} {detail}", errors=[{"pointer": HEADER, "detail": detail}])
-    log.info("answer_replayed", status=row.status)
+    log.info("response_replayed", status=row.status)
     return Answer(row.status, row.headers, row.body, is_replay=True)

@@ -14,7 +14,7 @@ from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.errors import Conflict, Problem
 from service.jobs import admission, operations, repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.events import repository as events
 from service.jobs.operations import JobNotFound
 from service.jobs.outbox import repository as outbox
@@ -39,7 +39,7 @@ def cancel(database: Database, job_id: UUID, *, tenant: str, versions: Versions 
         if job.state in TERMINAL_STATES:
             raise Conflict(f"the job has {job.state}; only an unfinished job can be cancelled")
         if not _worker_asked(session, job, EventType.CANCEL_REQUESTED, JobState.CANCELLING):
-            endings.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
+            transitions.finish(session, job_id, JobState.CANCELLED, fence=job.fence + 1)
         repository.reload(session, job)
     return job
 
@@ -52,7 +52,7 @@ def pause(database: Database, job_id: UUID, *, tenant: str, versions: Versions =
         if job.state not in sources_of(JobState.PAUSING) + sources_of(JobState.PAUSED):
             raise Conflict(f"the job is {job.state}; only a queued or running job can be paused")
         if not _worker_asked(session, job, EventType.PAUSE_REQUESTED, JobState.PAUSING):
-            endings.put_aside(session, job_id)
+            transitions.mark_paused(session, job_id)
         repository.reload(session, job)
     return job
 

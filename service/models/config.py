@@ -26,7 +26,7 @@ def parse_config(content: bytes) -> dict[str, Any]:
     return config
 
 
-def wants_code(config: dict[str, Any]) -> bool:
+def needs_custom_code(config: dict[str, Any]) -> bool:
     """Check whether the config has an `auto_map`, that is custom model classes, at any depth."""
     waiting: list[Any] = [config]
     while waiting:  # a loop instead of recursion, because the nesting depth is unlimited

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from service.kit.safetensors_headers import LENGTH_BYTES, InvalidHeader, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
-from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, parse_config, wants_code
+from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
 from service.models.refusals import ModelUnsafe
 
 CONFIG: Final = "config.json"
@@ -43,7 +43,7 @@ def read_config(files: Files) -> dict[str, Any]:
         config = parse_config(files.read(CONFIG, 0, MAX_CONFIG_BYTES + 1))
     except UnreadableConfig as error:
         raise ModelUnsafe(str(error)) from None
-    if wants_code(config):
+    if needs_custom_code(config):
         raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
     if not any(name.endswith(".safetensors") for name in files.sizes):
         raise ModelUnsafe("the model has no safetensors files; other formats are not supported")

@@ -80,7 +80,7 @@ class Running:
     """Seconds since the claim."""
     stage_left: float | None
     """Seconds left of the stage, as last reported by the worker."""
-    told_ago: float
+    updated_ago: float
     """Seconds since that report."""
     work: Work | None
 
@@ -97,11 +97,11 @@ def seconds_left(running: Running, rates: Estimator | None) -> float | None:
         return None
     if running.stage in _BEFORE_PRUNING:
         return max(0.0, whole - running.elapsed)
-    left = None if running.stage_left is None else max(0.0, running.stage_left - running.told_ago)
+    left = None if running.stage_left is None else max(0.0, running.stage_left - running.updated_ago)
     own = {Stage.PRUNING: rates.pruning(work), Stage.EVALUATING: evaluating}
     following = {Stage.PRUNING: evaluating}.get(running.stage, 0.0)
     if left is None:
-        left = max(0.0, own.get(running.stage, rates.other(work)) - running.told_ago)
+        left = max(0.0, own.get(running.stage, rates.other(work)) - running.updated_ago)
     return left + following + (0.0 if running.stage == Stage.PUBLISHING else rates.other(work) / 2)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.contract import DeviceClass, JobSpec, JobState, Stage, wants_served_by
+from service.contract import DeviceClass, JobSpec, JobState, Stage, devices_served_by
 from service.contract.work import Work, kind_of
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
@@ -19,7 +19,7 @@ from service.planning.estimates import Estimator, Running, estimator, seconds_le
 from service.planning.texts import evaluated_tokens
 from service.settings import Settings
 from service.workers import repository as workers
-from service.workers.repository import Occupation, Progressing
+from service.workers.repository import Occupation, RunningJob
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Outlook:
 def outlook(session: Session, settings: Settings, device: str) -> Outlook:
     """Collect workers and history for jobs that request this device class, or any."""
     known = workers.occupations(session, silent_seconds=settings.lease_seconds)
-    able = [each for each in known if each.is_alive and device in wants_served_by(DeviceClass(each.worker.device))]
+    able = [each for each in known if each.is_alive and device in devices_served_by(DeviceClass(each.worker.device))]
     history = speeds.taken_on(session, {each.worker.device_name for each in able})
     progressing = workers.progressing(session, [each.job_id for each in able if each.job_id is not None])
     return Outlook(able, history, [_left(each, history) for each in progressing])
 
 
-def _left(running: Progressing, history: Sequence[Taken]) -> float | None:
+def _left(running: RunningJob, history: Sequence[Taken]) -> float | None:
     rates = estimator(history, kind_of(running.spec))
     progress = Running(
         stage=Stage(running.stage) if running.stage else None,
         elapsed=running.elapsed,
         stage_left=(running.progress or {}).get("eta_seconds"),
-        told_ago=running.told_ago,
+        updated_ago=running.updated_ago,
         work=Work.model_validate(running.work) if running.work else None,
     )
     return seconds_left(progress, rates)

@@ -134,7 +134,7 @@ def get_delivery(database: Database, webhook_id: UUID, delivery_id: UUID, *, ten
         return Log([found], list(repository.attempts(session, [found.id])))
 
 
-def told_of_job(database: Database, job_id: UUID, *, tenant: str, limit: int) -> list[tuple[Webhook, DeliveryView]]:
+def deliveries_of_job(database: Database, job_id: UUID, *, tenant: str, limit: int) -> list[tuple[Webhook, DeliveryView]]:
     """Return the job's deliveries with their webhooks, newest first."""
     with database.begin() as session:
         rows = repository.of_job(session, job_id, tenant=tenant, limit=limit)

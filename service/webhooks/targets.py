@@ -55,18 +55,18 @@ def _check_host(host: str) -> None:
         address = ipaddress.ip_address(host)
     except ValueError:
         return  # a host name, resolved when a message is sent
-    if not is_of_the_world(address):
+    if not is_public(address):
         raise TargetRefused("must have a public host")
 
 
-def is_of_the_world(address: Address) -> bool:
+def is_public(address: Address) -> bool:
     """Return whether an address, and the IPv4 address embedded in it, is public."""
     if isinstance(address, IPv6Address):
         wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if address in _TRANSLATED:
             wrapped = IPv4Address(int(address) & 0xFFFFFFFF)
         if wrapped:
-            return is_of_the_world(wrapped)
+            return is_public(wrapped)
         if address.scope_id:
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
@@ -98,7 +98,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
             found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except OSError as error:
             raise httpcore.ConnectError("the host name cannot be resolved") from error
-        if not found or not (self._may_be_local or all(is_of_the_world(ipaddress.ip_address(each)) for each in found)):
+        if not found or not (self._may_be_local or all(is_public(ipaddress.ip_address(each)) for each in found)):
             raise TargetRefused("the host name resolves to an address that is not public")
         return found[0]
 

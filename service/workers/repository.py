@@ -49,7 +49,7 @@ class Occupation:
 
 
 @dataclass(frozen=True)
-class Progressing:
+class RunningJob:
     """A job that a worker runs, and its progress by the database's clock."""
 
     spec: dict[str, Any]
@@ -58,7 +58,7 @@ class Progressing:
     work: dict[str, Any] | None
     elapsed: float
     """Seconds since the claim."""
-    told_ago: float
+    updated_ago: float
     """Seconds since the job's row was last changed."""
 
 
@@ -93,15 +93,15 @@ def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupati
     return [Occupation(*row) for row in session.execute(statement)]
 
 
-def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Progressing]:
+def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[RunningJob]:
     """Return those of the jobs that a worker runs."""
-    elapsed, told_ago = (func.extract("epoch", func.now() - since) for since in (Attempt.started_at, Job.updated_at))
+    elapsed, updated_ago = (func.extract("epoch", func.now() - since) for since in (Attempt.started_at, Job.updated_at))
     statement = (
-        select(Job.spec, Job.stage, Job.progress, Job.work, cast(elapsed, Double), cast(told_ago, Double))
+        select(Job.spec, Job.stage, Job.progress, Job.work, cast(elapsed, Double), cast(updated_ago, Double))
         .join(Attempt, (Attempt.job_id == Job.id) & Attempt.ended_at.is_(None))
         .where(Job.id.in_(job_ids))
     )
-    return [Progressing(*row) for row in session.execute(statement)]
+    return [RunningJob(*row) for row in session.execute(statement)]
 
 
 def forget(session: Session, *, silent_seconds: float) -> int:

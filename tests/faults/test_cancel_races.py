@@ -10,11 +10,11 @@ import pytest
 
 from service.contract import TERMINAL_STATES, DeviceClass, Failure, FailureCode, JobState
 from service.database.engine import Database
-from service.dispatcher.expiry import take_from_lost_workers
+from service.dispatcher.expiry import expire_leases
 from service.errors import Conflict
 from service.jobs import lifecycle
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
@@ -82,9 +82,9 @@ def assert_ended_once(database: Database, job_id: UUID) -> str:
 
 
 ENDS: dict[str, Callable[..., None]] = {
-    "succeed": partial(endings.succeed, metrics={}, artifact_prefix="jobs/x/1"),
-    "fail": partial(endings.fail, failure=FAILURE, retry_seconds=0),
-    "cancel": endings.cancel,
+    "succeed": partial(transitions.succeed, metrics={}, artifact_prefix="jobs/x/1"),
+    "fail": partial(transitions.fail, failure=FAILURE, retry_seconds=0),
+    "cancel": transitions.cancel,
 }
 
 
@@ -96,7 +96,7 @@ def test_a_cancel_racing_with_the_end_gives_exactly_one_end(database: Database) 
         how = ENDS[("succeed", "fail")[number % 2]]
         at_once(partial(cancel, database, claim.job_id), partial(end, database, claim, how))
         if job_row(database, claim.job_id).state == JobState.CANCELLING:
-            end(database, claim, endings.cancel)  # what the worker does once its heartbeat has told it
+            end(database, claim, transitions.cancel)  # what the worker does once its heartbeat has told it
         ended.append(assert_ended_once(database, claim.job_id))
     assert len(ended) == RACES
     assert len(set(ended)) > 1, "both sides have to win sometimes, or nothing raced"
@@ -114,15 +114,15 @@ def test_a_cancel_racing_with_other_changes_wins(database: Database, rival: str)
             "a claim": partial(_claim_if_there_is_one, database),
             "a pause": partial(_change, lifecycle.pause, database, job_id),
             "a resume": partial(_change, lifecycle.resume, database, job_id),
-            "a lost lease": partial(take_from_lost_workers, database),
+            "a lost lease": partial(expire_leases, database),
         }
         at_once(partial(cancel, database, job_id), acts[rival])
         job = job_row(database, job_id)
         if job.state == JobState.CANCELLING:
-            take_from_lost_workers(database)
+            expire_leases(database)
             (attempt,) = attempts_of(database, job_id)
             if attempt.ended_at is None:
-                end(database, Claim(job_id, "acme", 1, job.fence, {}, None), endings.cancel)
+                end(database, Claim(job_id, "acme", 1, job.fence, {}, None), transitions.cancel)
         assert assert_ended_once(database, job_id) == JobState.CANCELLED
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from service.contract import QUEUE, JobState
 from service.database.engine import Database
 from service.database.tables.webhooks import Delivery, Webhook
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.settings import Settings
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
@@ -113,7 +113,7 @@ def test_a_worker_crash_after_the_finish_leaves_the_job_finished(settings: Setti
     eventually(lambda: not work(settings, threading.Event()))
     following = insert_job(database)
     assert work(settings, threading.Event())
-    Sweeper(settings.model_copy(update={"lease_seconds": 0.01})).sweep()
+    GarbageCollector(settings.model_copy(update={"lease_seconds": 0.01})).sweep()
     assert event_types(database, job_id).count("succeeded") == 1
     assert_one_artifact_and_nothing_else(settings, database, job_id, following)
 

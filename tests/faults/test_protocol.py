@@ -25,16 +25,16 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, text, update
 
-from service.contract import DeviceClass, Failure, FailureCode, Wish
+from service.contract import DeviceClass, Failure, FailureCode, WorkerDirective
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
-from service.dispatcher.expiry import take_from_lost_workers
+from service.dispatcher.expiry import expire_leases
 from service.errors import Conflict
 from service.jobs import lifecycle
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
 from tests.support.job_rows import insert_job
 from tests.support.size import sized
@@ -121,10 +121,15 @@ class Protocol(RuleBasedStateMachine):
         with self.database.begin() as session:
             wish = repository.heartbeat(session, claim.job_id, claim.fence, LEASE)
         if job is None:
-            assert wish == Wish.ABANDON
+            assert wish == WorkerDirective.ABANDON
             return
         job.overdue = False
-        assert wish == {"running": Wish.CONTINUE, "pausing": Wish.PAUSE, "cancelling": Wish.CANCEL}[job.state]
+        assert (
+            wish
+            == {"running": WorkerDirective.CONTINUE, "pausing": WorkerDirective.PAUSE, "cancelling": WorkerDirective.CANCEL}[
+                job.state
+            ]
+        )
 
     @rule(claim=claims)
     def report(self, claim: Claim) -> None:
@@ -132,13 +137,13 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(claim=consumes(claims))
     def succeed(self, claim: Claim) -> None:
-        if job := self.write(claim, partial(endings.succeed, metrics={}, artifact_prefix="jobs/x/1")):
+        if job := self.write(claim, partial(transitions.succeed, metrics={}, artifact_prefix="jobs/x/1")):
             job.ends("succeeded", "succeeded")
 
     @rule(claim=consumes(claims), retryable=st.booleans())
     def fail(self, claim: Claim, retryable: bool) -> None:
         failure = RETRYABLE if retryable else FINAL
-        if job := self.write(claim, partial(endings.fail, failure=failure, retry_seconds=0)):
+        if job := self.write(claim, partial(transitions.fail, failure=failure, retry_seconds=0)):
             if job.state == "cancelling":
                 job.ends("cancelled", "failed")
             elif retryable and job.counted < MAX_ATTEMPTS:
@@ -152,7 +157,7 @@ class Protocol(RuleBasedStateMachine):
         job = self.holds(claim)
         if how == "pause" and job is not None and job.state == "running":
             return  # a worker pauses only what it was asked to
-        if job := self.write(claim, {"release": endings.release, "pause": endings.pause}[how]):
+        if job := self.write(claim, {"release": transitions.release, "pause": transitions.pause}[how]):
             job.counted -= job.state != "cancelling"
             if job.state == "cancelling":
                 job.ends("cancelled", outcome)
@@ -164,7 +169,7 @@ class Protocol(RuleBasedStateMachine):
         job = self.holds(claim)
         if job is not None and job.state != "cancelling":
             return
-        if job := self.write(claim, endings.cancel):
+        if job := self.write(claim, transitions.cancel):
             job.ends("cancelled", "cancelled")
 
     @rule(claim=claims)
@@ -179,7 +184,7 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def reap(self) -> None:
         lost = [job for job in self.jobs.values() if job.overdue]
-        assert take_from_lost_workers(self.database) == len(lost)
+        assert expire_leases(self.database) == len(lost)
         for job in lost:
             if job.state == "cancelling":
                 job.ends("cancelled", "lease_expired")
@@ -189,7 +194,7 @@ class Protocol(RuleBasedStateMachine):
                 job.ends("failed", "lease_expired")
 
     @rule(claim=claims)
-    def lose(self, claim: Claim) -> None:
+    def expire_lease(self, claim: Claim) -> None:
         self.stall(claim)
         self.reap()
 

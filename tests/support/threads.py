@@ -53,7 +53,7 @@ def attempt_thread(settings: Settings, stop: threading.Event | None = None) -> I
 
 
 def _no_exit() -> AbstractContextManager[object]:
-    return patch.object(lease, "SECONDS_TO_REACT", CEILING_SECONDS)
+    return patch.object(lease, "REACTION_SECONDS", CEILING_SECONDS)
 
 
 @contextmanager

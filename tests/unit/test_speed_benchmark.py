@@ -94,12 +94,12 @@ def test_a_failed_process_reports_the_cause() -> None:
 
 def test_peers_need_a_complete_environment_and_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_peers, "ENVIRONMENT", tmp_path / "environment")
-    assert "make peers" in str(_peers.hindrance(torch.device("cpu")))
+    assert "make peers" in str(_peers.unavailable_reason(torch.device("cpu")))
     (tmp_path / "environment" / "bin").mkdir(parents=True)
-    assert "make peers" in str(_peers.hindrance(torch.device("cpu")))
+    assert "make peers" in str(_peers.unavailable_reason(torch.device("cpu")))
     (tmp_path / "environment" / ".ready-0").touch()
-    assert _peers.hindrance(torch.device("cpu")) is None
-    assert "CPU" in str(_peers.hindrance(torch.device("cuda")))
+    assert _peers.unavailable_reason(torch.device("cpu")) is None
+    assert "CPU" in str(_peers.unavailable_reason(torch.device("cuda")))
 
 
 def test_zeros_are_counted_from_the_file(model: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_without_the_peers_environment_only_presets_are_measured(
     assert "make peers" in (tmp_path / "speed.md").read_text()
 
 
-@pytest.mark.skipif(_peers.hindrance(torch.device("cpu")) is not None, reason="needs `make peers`")
+@pytest.mark.skipif(_peers.unavailable_reason(torch.device("cpu")) is not None, reason="needs `make peers`")
 def test_peers_prune_the_same_matrices_on_the_same_tokens(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     peers = {f"{one['algorithm']}-{one['pipeline']}": one for one in measure(model, tmp_path / "speed", monkeypatch)["peers"]}
     assert set(peers) == {"wanda-sequential", "wanda-basic", "sparsegpt-sequential", "sparsegpt-basic"}

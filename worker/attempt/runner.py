@@ -18,7 +18,7 @@ from service import tracing
 from service.contract import AttemptOutcome, JobSpec, artifact_prefix
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence, claim_next
 from service.logging import get_logger
 from service.settings import Settings
@@ -140,7 +140,7 @@ class _Attempt:
         self._may_have_succeeded = True
         try:
             self._reporter.write(
-                partial(endings.succeed, job_id=self._job_id, fence=self._fence, metrics=metrics, artifact_prefix=prefix)
+                partial(transitions.succeed, job_id=self._job_id, fence=self._fence, metrics=metrics, artifact_prefix=prefix)
             )
         except ClaimLost:
             raise
@@ -160,12 +160,12 @@ class _Attempt:
         tracing.failed(str(reason))
         log.info("run_interrupted", reason=str(reason))
         if isinstance(reason, JobCancelled):
-            self._end(partial(endings.cancel, job_id=self._job_id, fence=self._fence))
+            self._end(partial(transitions.cancel, job_id=self._job_id, fence=self._fence))
             self._remove_blocks()
         elif isinstance(reason, JobPaused):
-            self._end(partial(endings.pause, job_id=self._job_id, fence=self._fence))
+            self._end(partial(transitions.pause, job_id=self._job_id, fence=self._fence))
         elif isinstance(reason, StopRequested):
-            self._end(partial(endings.release, job_id=self._job_id, fence=self._fence))
+            self._end(partial(transitions.release, job_id=self._job_id, fence=self._fence))
         self._sweep()
 
     def _failed(self, error: Exception) -> None:
@@ -177,7 +177,7 @@ class _Attempt:
         tracing.failed(failure.code)
         log.warning("run_failed", code=failure.code, exc_info=error)
         retry_seconds = self._settings.retry_seconds
-        self._end(partial(endings.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
+        self._end(partial(transitions.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
         if not failure.code.retryable:
             self._remove_blocks()
         return self._sweep()
@@ -200,4 +200,4 @@ class _Attempt:
         try:
             sweep(self._store, str(self._job_id), self._fence)
         except Exception as error:
-            log.warning("sweep_failed", error=type(error).__name__)
+            log.warning("garbage_collection_failed", error=type(error).__name__)

@@ -57,7 +57,7 @@ class Baselines:
             partial.rename(path)
             self._forget_oldest()
         except OSError as error:
-            log.warning("baseline_not_kept", error=type(error).__name__)
+            log.warning("baseline_not_stored", error=type(error).__name__)
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
 

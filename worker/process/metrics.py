@@ -30,7 +30,7 @@ BLOCKS: Final = Counter(
     "dsnot_blocks", "Blocks pruned, or resumed from an earlier attempt, by origin.", ["origin"], registry=REGISTRY
 )
 STALE_WRITES: Final = Counter("dsnot_stale_writes", "Writes rejected because of a stale fence.", registry=REGISTRY)
-WRITES_REPEATED: Final = Counter("dsnot_writes_repeated", "Writes retried while the database was unreachable.", registry=REGISTRY)
+WRITES_RETRIED: Final = Counter("dsnot_writes_retried", "Writes retried while the database was unreachable.", registry=REGISTRY)
 UPLOADED_BYTES: Final = Counter("dsnot_uploaded_bytes", "Artifact bytes uploaded and read back.", registry=REGISTRY)
 TRANSFERS_FAILED: Final = Counter(
     "dsnot_transfers_failed", "Failed tries to upload a file and read it back unchanged.", registry=REGISTRY

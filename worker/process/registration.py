@@ -37,7 +37,7 @@ def worker_id(pid: int) -> str:
     return f"{socket.gethostname()}:{pid}"
 
 
-class Presence:
+class WorkerRegistration:
     """Registration of this worker from `__enter__` to `leave` or `__exit__`; not renewed while the database is unreachable."""
 
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
@@ -55,7 +55,7 @@ class Presence:
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
 
-    def __enter__(self) -> "Presence":
+    def __enter__(self) -> "WorkerRegistration":
         self._thread.start()
         return self
 
@@ -87,6 +87,6 @@ class Presence:
             with NO_FORK, self._database.begin() as session:
                 statement(session)
         except (*TRANSIENT, OSError, psutil.Error) as error:  # of the database, or of this host's disk and processes
-            log.debug("presence_not_written", error=type(error).__name__)
+            log.debug("registration_write_failed", error=type(error).__name__)
             return False
         return True

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import ClassVar, Final
 
-from service.contract import AttemptOutcome, Wish
+from service.contract import AttemptOutcome, WorkerDirective
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim
@@ -22,7 +22,7 @@ from service.settings import Settings
 log = get_logger(__name__)
 
 _LOOK_SECONDS: Final = 0.25
-SECONDS_TO_REACT: Final = 3.0
+REACTION_SECONDS: Final = 3.0
 """Maximum time until the run calls `check()` once it has to stop."""
 
 
@@ -121,7 +121,7 @@ class Lease:
                 next_beat = time.monotonic() + self._settings.heartbeat_seconds
                 self._beat()
             self._look()
-            if self._reason is not None and time.monotonic() - self._reason_since > SECONDS_TO_REACT:
+            if self._reason is not None and time.monotonic() - self._reason_since > REACTION_SECONDS:
                 self._end_process(self._reason)
 
     def _beat(self) -> None:
@@ -133,11 +133,11 @@ class Lease:
             log.warning("heartbeat_failed", error=str(error).splitlines()[0])
             return
         self._renewed_at = sent_at
-        if wish == Wish.CANCEL:
+        if wish == WorkerDirective.CANCEL:
             self._interrupt(JobCancelled("the user cancelled the job"))
-        elif wish == Wish.PAUSE:
+        elif wish == WorkerDirective.PAUSE:
             self._interrupt(JobPaused("the user paused the job"))
-        elif wish == Wish.ABANDON:
+        elif wish == WorkerDirective.ABANDON:
             self._interrupt(ClaimLost("another attempt holds the job, or it has ended"))
 
     def _look(self) -> None:
@@ -152,7 +152,7 @@ class Lease:
             self._reason = reason
 
     def _end_process(self, reason: Interruption) -> None:
-        log.warning("run_does_not_react", reason=str(reason))
+        log.warning("run_unresponsive", reason=str(reason))
         self._reacted.set()
         try:
             self._end_stuck(reason)

@@ -18,7 +18,7 @@ from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim, MatrixMeasures, StaleFence
 from service.logging import get_logger
-from worker.process.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_REPEATED
+from worker.process.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_RETRIED
 from worker.process.peak_memory import PeakMemory
 from worker.run.lease import ClaimLost, Lease
 
@@ -149,7 +149,7 @@ class Reporter:
                 STALE_WRITES.inc()
                 raise
             except TRANSIENT as error:
-                WRITES_REPEATED.inc()
+                WRITES_RETRIED.inc()
                 log.warning("write_failed", error=str(error).splitlines()[0])
                 if self._lease.is_over:
                     raise ClaimLost("the database was unreachable until the lease expired") from error

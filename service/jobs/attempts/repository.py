@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, Row, Text, cast, delete, exists, func, select, upd
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from service.contract import DeviceClass, EventType, JobState, Stage, Wish, sources_of, wants_served_by
+from service.contract import DeviceClass, EventType, JobState, Stage, WorkerDirective, devices_served_by, sources_of
 from service.contract.work import Work
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
@@ -25,7 +25,7 @@ HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
 """States in which a worker holds the job."""
 
 
-_WISHES: Final = {JobState.CANCELLING: Wish.CANCEL, JobState.PAUSING: Wish.PAUSE}
+_WISHES: Final = {JobState.CANCELLING: WorkerDirective.CANCEL, JobState.PAUSING: WorkerDirective.PAUSE}
 
 
 class StaleFence(Exception):
@@ -129,7 +129,7 @@ def _take_best(
     best = (
         select(Job.id)
         .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
-        .where(Job.device.in_(wants_served_by(device)))
+        .where(Job.device.in_(devices_served_by(device)))
         .order_by(Job.priority.desc(), Job.created_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=skip_locked)
@@ -160,7 +160,7 @@ def may_go_on(session: Session, job_ids: Collection[UUID], *, within_seconds: fl
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.finished_at.is_(None) | is_fresh)))
 
 
-def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) -> Wish:
+def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) -> WorkerDirective:
     """Renew the lease and return the instruction for the worker.
 
     An expired lease can be renewed until the job is revoked: mutual exclusion depends on the fence, not on the clock, and
@@ -175,8 +175,8 @@ def heartbeat(session: Session, job_id: UUID, fence: int, lease_seconds: float) 
     )
     state = session.execute(renewed, execution_options={"synchronize_session": False}).scalar_one_or_none()
     if state is None:
-        return Wish.ABANDON
-    return _WISHES.get(JobState(state), Wish.CONTINUE)
+        return WorkerDirective.ABANDON
+    return _WISHES.get(JobState(state), WorkerDirective.CONTINUE)
 
 
 def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> None:

@@ -80,15 +80,15 @@ def cancel(session: Session, job_id: UUID, fence: int) -> None:
 
 def pause(session: Session, job_id: UUID, fence: int) -> None:
     """Close the attempt and pause the job, after its worker has stopped on the user's request: the attempt does not count."""
-    _give_back(session, job_id, fence, AttemptOutcome.PAUSED)
+    _release(session, job_id, fence, AttemptOutcome.PAUSED)
 
 
 def release(session: Session, job_id: UUID, fence: int) -> None:
     """Requeue the job of a worker that shuts down: the attempt does not count, and another worker may claim the job at once."""
-    _give_back(session, job_id, fence, AttemptOutcome.RELEASED)
+    _release(session, job_id, fence, AttemptOutcome.RELEASED)
 
 
-def _give_back(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome) -> None:
+def _release(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome) -> None:
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, outcome)
     if job.state == JobState.CANCELLING:
@@ -97,7 +97,7 @@ def _give_back(session: Session, job_id: UUID, fence: int, outcome: AttemptOutco
         _go_on_later(session, job, outcome, attempts_counted=Job.attempts_counted - 1)
 
 
-def lose(session: Session, job_id: UUID, fence: int) -> None:
+def expire_lease(session: Session, job_id: UUID, fence: int) -> None:
     """Expire the lease: revoke the job from its worker, and requeue it without backoff, or fail it if no attempts are left."""
     job = _lock(session, job_id, fence)
     _close_attempt(session, job, AttemptOutcome.LEASE_EXPIRED, "the worker sent no sign of life")
@@ -147,12 +147,12 @@ def _fail(session: Session, job_id: UUID, failure: Failure, **values: Any) -> No
 def _go_on_later(session: Session, job: _Held, reason: str, *, delay_seconds: float = 0, **values: Any) -> None:
     """Requeue the job, or pause it if that was requested."""
     if job.state == JobState.PAUSING:
-        put_aside(session, job.id, **values)
+        mark_paused(session, job.id, **values)
     else:
         _requeue(session, job, reason, delay_seconds, **values)
 
 
-def put_aside(session: Session, job_id: UUID, **values: Any) -> None:
+def mark_paused(session: Session, job_id: UUID, **values: Any) -> None:
     """Pause a job that no worker holds.
 
     Raises:

@@ -68,7 +68,7 @@ class Wakeups:
             try:
                 await self._listen()
             except psycopg.Error as error:
-                log.warning("event_listener_lost", error=type(error).__name__, detail=str(error).strip())
+                log.warning("event_listener_disconnected", error=type(error).__name__, detail=str(error).strip())
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen(self) -> None:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from service.contract import DeviceClass, wants_served_by
+from service.contract import DeviceClass, devices_served_by
 from service.database.engine import Database
 from service.kit.quantities import size
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
@@ -97,12 +97,12 @@ def _queue(settings: Settings, database: Database) -> Finding:
     found = ", ".join(
         f"{each.count} for {device}, the oldest for {each.oldest_seconds:.0f} s" for device, each in waiting.items()
     )
-    served = {wish for each in known if each.is_alive for wish in wants_served_by(DeviceClass(each.worker.device))}
+    served = {wish for each in known if each.is_alive for wish in devices_served_by(DeviceClass(each.worker.device))}
     idle = {
         wish
         for each in known
         if each.is_alive and each.job_id is None
-        for wish in wants_served_by(DeviceClass(each.worker.device))
+        for wish in devices_served_by(DeviceClass(each.worker.device))
     }
     if missing := set(waiting) - served:
         return fail("queue", found, f"start a worker for {', '.join(sorted(missing))}, or cancel the jobs that require it")

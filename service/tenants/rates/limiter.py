@@ -86,7 +86,7 @@ class RateLimiter:
             is_news = time.monotonic() >= self._ask_again_at
             self._ask_again_at = time.monotonic() + _AWAY_SECONDS
         if is_news:
-            log.warning("rates_counted_alone", error=type(error).__name__, seconds=_AWAY_SECONDS)
+            log.warning("rate_limiter_fallback", error=type(error).__name__, seconds=_AWAY_SECONDS)
 
 
 class _Counter:

@@ -14,7 +14,7 @@ from service.contract import Scope
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
 from service.database.tables.keys import ApiKey
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.embedded import valkey
 from service.settings import Settings
 from service.tenants.audit.operations import note_command
@@ -249,7 +249,7 @@ def test_audit_entries_are_kept_for_the_retention_period(api: httpx.Client, data
     with database.begin() as session:
         old = update(AuditEntry).where(AuditEntry.id != newest).values(created_at=text("now() - interval '366 days'"))
         session.execute(old)
-    Sweeper(settings).sweep()
+    GarbageCollector(settings).sweep()
     assert [each["id"] for each in audit(api)] == [newest]
 
 

@@ -18,7 +18,7 @@ from tests.support.job_rows import insert_job
 from tests.support.processes import starting
 from tests.support.waiting import CEILING_SECONDS, eventually
 from worker import devices
-from worker.process.registration import Presence
+from worker.process.registration import WorkerRegistration
 
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
 
@@ -44,7 +44,7 @@ def test_a_real_worker_registers_and_deregisters(api: httpx.Client, settings: Se
 
 def test_a_stopping_worker_deregisters_before_its_child_has_ended(api: httpx.Client, settings: Settings) -> None:
     device_class, device = devices.chosen("cpu")
-    with Presence(settings, device_class, device) as presence:
+    with WorkerRegistration(settings, device_class, device) as presence:
         eventually(lambda: list(states(api).values()) == ["idle"])
         presence.leave()
         eventually(lambda: list(states(api).values()) == ["stopped"])

@@ -12,7 +12,7 @@ from service.contract import Scope
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
 from service.database.tables.sessions import BrowserSession
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.settings import Settings
 from service.tenants.keys import operations as keys
 from service.tenants.keys.operations import create_key
@@ -226,12 +226,12 @@ def test_revoking_a_key_ends_its_sessions(visitor: httpx.Client, database: Datab
 
 
 def test_a_session_expires_and_is_deleted(visitor: httpx.Client, settings: Settings, database: Database) -> None:
-    Sweeper(settings).sweep()
+    GarbageCollector(settings).sweep()
     assert visitor.get("/v1/jobs").status_code == 200
     with database.begin() as session:
         session.execute(update(BrowserSession).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
     assert visitor.get("/v1/jobs").status_code == 401
-    Sweeper(settings).sweep()
+    GarbageCollector(settings).sweep()
     with database.begin() as session:
         assert session.scalars(select(BrowserSession)).all() == []
 

@@ -14,7 +14,7 @@ from obstore.store import from_url
 
 from service.contract import Scope, upload_prefix
 from service.database.engine import Database
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
 from tests.support.dataset_uploads import TEXT, rows, upload
@@ -42,7 +42,7 @@ def files(folder: Path) -> list[Path]:
 
 def sweep(settings: Settings) -> None:
     """With a look at uploads, which otherwise comes more rarely."""
-    Sweeper(settings.model_copy(update={"upload_sweep_seconds": 0.0})).sweep()
+    GarbageCollector(settings.model_copy(update={"upload_sweep_seconds": 0.0})).sweep()
 
 
 def put(path: Path, *, age: float) -> Path:

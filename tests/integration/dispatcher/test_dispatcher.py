@@ -10,15 +10,15 @@ import redis
 from sqlalchemy import func, select, update
 
 from service.broker import Queue, QueueUnavailable
-from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, Wish
+from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, WorkerDirective
 from service.database.engine import Database
 from service.database.tables.jobs import Job
-from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, take_from_lost_workers
+from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, expire_leases
 from service.dispatcher.outbox_sender import Sender, resend_unclaimed
 from service.embedded import valkey
 from service.embedded.processes import Child
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim
 from service.jobs.outbox import repository as outbox
 from service.settings import Settings
@@ -148,16 +148,16 @@ def test_a_job_is_not_resent_early(database: Database, queue: Queue, broker: "re
 def test_an_attempt_with_an_expired_lease_is_closed(database: Database) -> None:
     job_id = insert_job(database, send=False)
     kept = claimed(database, lease_seconds=60)
-    assert take_from_lost_workers(database) == 0
+    assert expire_leases(database) == 0
     with database.begin() as session:
-        endings.release(session, kept.job_id, kept.fence)
+        transitions.release(session, kept.job_id, kept.fence)
     lost = claimed(database, lease_seconds=-1)
-    assert take_from_lost_workers(database) == 1
+    assert expire_leases(database) == 1
     job = job_row(database, job_id)
     assert (job.state, job.fence) == (JobState.QUEUED, lost.fence + 1)
     assert attempts_of(database, job_id)[-1].outcome == "lease_expired"
     with database.begin() as session:
-        assert repository.heartbeat(session, lost.job_id, lost.fence, 60) == Wish.ABANDON
+        assert repository.heartbeat(session, lost.job_id, lost.fence, 60) == WorkerDirective.ABANDON
 
 
 def test_a_job_that_loses_every_worker_fails_and_frees_the_queue(database: Database) -> None:
@@ -165,7 +165,7 @@ def test_a_job_that_loses_every_worker_fails_and_frees_the_queue(database: Datab
     good = insert_job(database)
     for _ in range(2):
         assert claimed(database, lease_seconds=-1).job_id == bad
-        take_from_lost_workers(database)
+        expire_leases(database)
     job = job_row(database, bad)
     assert job.state == JobState.FAILED
     assert job.error is not None
@@ -180,7 +180,7 @@ def test_a_job_never_started_expires_at_its_queue_deadline(database: Database) -
     with database.begin() as session:
         found = repository.claim_next(session, worker="test", device=DeviceClass.CPU, lease_seconds=60)
         assert found is not None
-        endings.release(session, found.job_id, found.fence)
+        transitions.release(session, found.job_id, found.fence)
     with database.begin() as session:
         session.execute(update(Job).where(Job.id == begun).values(queue_deadline_at=func.now() - timedelta(seconds=1)))
     assert apply_queue_deadlines(database) == 1
@@ -194,7 +194,7 @@ def test_the_run_deadline_fails_jobs_in_and_between_attempts(database: Database,
     found = claimed(database)
     if not running:
         with database.begin() as session:
-            endings.release(session, found.job_id, found.fence)
+            transitions.release(session, found.job_id, found.fence)
     assert apply_run_deadlines(database) == 0
     make_older(database, 61, Job.run_deadline_at)
     assert apply_run_deadlines(database) == 1
@@ -204,20 +204,20 @@ def test_the_run_deadline_fails_jobs_in_and_between_attempts(database: Database,
     assert job.error["code"] == "deadline-exceeded"
     assert attempts_of(database, job_id)[0].outcome == ("deadline_exceeded" if running else "released")
     with database.begin() as session:
-        assert repository.heartbeat(session, found.job_id, found.fence, 60) == Wish.ABANDON
+        assert repository.heartbeat(session, found.job_id, found.fence, 60) == WorkerDirective.ABANDON
 
 
 def test_a_row_that_raises_does_not_stop_the_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = insert_job(database, priority=9), insert_job(database)
     for _ in range(2):
         claimed(database, lease_seconds=-1)
-    original = endings.lose
+    original = transitions.expire_lease
 
-    def lose(session: Any, job_id: Any, fence: int) -> None:
+    def expire_lease(session: Any, job_id: Any, fence: int) -> None:
         if job_id == broken:
             session.execute(select(1 / func.length("")))
         original(session, job_id, fence)
 
-    monkeypatch.setattr(endings, "lose", lose)
-    assert take_from_lost_workers(database) == 1
+    monkeypatch.setattr(transitions, "expire_lease", expire_lease)
+    assert expire_leases(database) == 1
     assert [job_row(database, job).state for job in (broken, sound)] == ["running", "queued"]

@@ -13,11 +13,11 @@ from service.database.tables.attempts import Attempt
 from service.database.tables.idempotency import KeyedAnswer
 from service.database.tables.jobs import Job
 from service.database.tables.workers import Worker
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.idempotency import repository as idempotency
 from service.jobs import repository as jobs
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.settings import Settings
 from service.workers.repository import Identity, Usage, seen
 from tests.support.job_rows import event_types, insert_job, job_row
@@ -27,8 +27,8 @@ DAY = 86_400.0
 
 
 @pytest.fixture
-def sweeper(settings: Settings) -> Sweeper:
-    return Sweeper(settings)
+def sweeper(settings: Settings) -> GarbageCollector:
+    return GarbageCollector(settings)
 
 
 def store_of(settings: Settings) -> Path:
@@ -58,11 +58,11 @@ def ended(database: Database, settings: Settings, how: str, *, size: int = 10) -
     with database.begin() as session:
         if how == "succeeded":
             prefix = artifact_prefix(found.job_id, found.fence)
-            endings.succeed(session, found.job_id, found.fence, metrics={"bytes": size}, artifact_prefix=prefix)
+            transitions.succeed(session, found.job_id, found.fence, metrics={"bytes": size}, artifact_prefix=prefix)
         elif how == "failed":
-            endings.fail(session, found.job_id, found.fence, LOST, retry_seconds=0)
+            transitions.fail(session, found.job_id, found.fence, LOST, retry_seconds=0)
         else:
-            endings.lose(session, found.job_id, found.fence)
+            transitions.expire_lease(session, found.job_id, found.fence)
     return found.job_id, put(settings, artifact_prefix(found.job_id, found.fence)), put(settings, blocks_prefix(found.job_id))
 
 
@@ -75,7 +75,9 @@ def make_older(database: Database, seconds: float) -> None:
         session.execute(update(Worker).values(seen_at=Worker.seen_at - earlier))
 
 
-def test_files_of_a_lost_attempt_are_deleted_after_its_lease(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_files_of_a_lost_attempt_are_deleted_after_its_lease(
+    settings: Settings, database: Database, sweeper: GarbageCollector
+) -> None:
     job_id, attempt, blocks = ended(database, settings, "lost")
     sweeper.sweep()
     assert attempt.exists()
@@ -86,7 +88,9 @@ def test_files_of_a_lost_attempt_are_deleted_after_its_lease(settings: Settings,
     assert job_row(database, job_id).state == JobState.QUEUED
 
 
-def test_an_artifact_is_kept_and_the_blocks_of_its_job_deleted(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_an_artifact_is_kept_and_the_blocks_of_its_job_deleted(
+    settings: Settings, database: Database, sweeper: GarbageCollector
+) -> None:
     _, artifact, blocks = ended(database, settings, "succeeded")
     make_older(database, settings.lease_seconds + 1)
     sweeper.sweep()
@@ -94,7 +98,9 @@ def test_an_artifact_is_kept_and_the_blocks_of_its_job_deleted(settings: Setting
     assert not blocks.exists()
 
 
-def test_the_blocks_of_a_failed_job_are_kept_for_a_while(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_the_blocks_of_a_failed_job_are_kept_for_a_while(
+    settings: Settings, database: Database, sweeper: GarbageCollector
+) -> None:
     _, attempt, blocks = ended(database, settings, "failed")
     make_older(database, settings.keep_blocks_seconds - 60)
     sweeper.sweep()
@@ -104,7 +110,7 @@ def test_the_blocks_of_a_failed_job_are_kept_for_a_while(settings: Settings, dat
     assert not blocks.exists()
 
 
-def test_files_of_a_running_attempt_are_kept(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_files_of_a_running_attempt_are_kept(settings: Settings, database: Database, sweeper: GarbageCollector) -> None:
     insert_job(database)
     found = claim(database)
     folder = put(settings, artifact_prefix(found.job_id, found.fence))
@@ -114,7 +120,7 @@ def test_files_of_a_running_attempt_are_kept(settings: Settings, database: Datab
 
 
 def test_old_artifacts_are_deleted_and_their_jobs_say_so(settings: Settings, database: Database) -> None:
-    keeping = Sweeper(settings.model_copy(update={"keep_artifacts_seconds": DAY}))
+    keeping = GarbageCollector(settings.model_copy(update={"keep_artifacts_seconds": DAY}))
     old, artifact, _ = ended(database, settings, "succeeded")
     make_older(database, DAY + 1)
     young, kept, _ = ended(database, settings, "succeeded")
@@ -126,7 +132,7 @@ def test_old_artifacts_are_deleted_and_their_jobs_say_so(settings: Settings, dat
 
 
 def test_the_oldest_artifacts_over_the_byte_quota_are_deleted(settings: Settings, database: Database) -> None:
-    limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 25}))
+    limited = GarbageCollector(settings.model_copy(update={"max_artifact_bytes": 25}))
     folders = []
     for _ in range(4):
         make_older(database, 100)
@@ -137,7 +143,7 @@ def test_the_oldest_artifacts_over_the_byte_quota_are_deleted(settings: Settings
 
 
 def test_an_artifact_over_the_quota_is_kept_until_a_newer_one(settings: Settings, database: Database) -> None:
-    limited = Sweeper(settings.model_copy(update={"max_artifact_bytes": 5}))
+    limited = GarbageCollector(settings.model_copy(update={"max_artifact_bytes": 5}))
     _, first, _ = ended(database, settings, "succeeded")
     make_older(database, 100)
     limited.sweep()
@@ -149,7 +155,9 @@ def test_an_artifact_over_the_quota_is_kept_until_a_newer_one(settings: Settings
 
 
 @pytest.mark.parametrize("how", ["succeeded", "failed"])
-def test_a_deleted_job_leaves_no_files_and_rows(settings: Settings, database: Database, sweeper: Sweeper, how: str) -> None:
+def test_a_deleted_job_leaves_no_files_and_rows(
+    settings: Settings, database: Database, sweeper: GarbageCollector, how: str
+) -> None:
     job_id, _, _ = ended(database, settings, how)
     _, others, _ = ended(database, settings, "succeeded")
     with database.begin() as session:
@@ -162,10 +170,10 @@ def test_a_deleted_job_leaves_no_files_and_rows(settings: Settings, database: Da
         assert session.scalars(select(func.count()).select_from(Job).where(Job.id == job_id)).one() == 0
 
 
-def test_a_store_outage_loses_no_deletion(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_a_store_outage_loses_no_deletion(settings: Settings, database: Database, sweeper: GarbageCollector) -> None:
     job_id, attempt, _ = ended(database, settings, "failed")
     make_older(database, settings.lease_seconds + 1)
-    away = Sweeper(settings.model_copy(update={"artifact_url": "s3://bucket/prefix"}))
+    away = GarbageCollector(settings.model_copy(update={"artifact_url": "s3://bucket/prefix"}))
     with pytest.raises(Exception, match="does not answer"):
         away.sweep()
     sweeper.sweep()
@@ -173,7 +181,7 @@ def test_a_store_outage_loses_no_deletion(settings: Settings, database: Database
     assert job_row(database, job_id).state == JobState.FAILED
 
 
-def test_workers_gone_for_long_are_deleted(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_workers_gone_for_long_are_deleted(settings: Settings, database: Database, sweeper: GarbageCollector) -> None:
     def appears(name: str) -> None:
         identity = Identity(name, "host", DeviceClass.CPU, "a processor", None, 1, {})
         with database.begin() as session:
@@ -187,7 +195,7 @@ def test_workers_gone_for_long_are_deleted(settings: Settings, database: Databas
         assert session.scalars(select(Worker.id)).all() == ["young"]
 
 
-def test_idempotency_keys_expire_after_a_day(settings: Settings, database: Database, sweeper: Sweeper) -> None:
+def test_idempotency_keys_expire_after_a_day(settings: Settings, database: Database, sweeper: GarbageCollector) -> None:
     for key, age in (("old", DAY + 1), ("young", DAY - 60)):
         with database.begin() as session:
             idempotency.put(session, "test", key, fingerprint=b"f", status=201, headers={}, body="{}")

@@ -17,7 +17,7 @@ from standardwebhooks import WebhookVerificationError
 
 from service.contract import EventType, JobState, Scope
 from service.database.engine import Database
-from service.dispatcher.garbage_collection import Sweeper
+from service.dispatcher.garbage_collection import GarbageCollector
 from service.embedded.processes import free_port
 from service.jobs.events import repository as events
 from service.settings import Settings
@@ -215,9 +215,9 @@ def test_the_delivery_log_expires(api: httpx.Client, local: Settings, database: 
     made = create(api)
     tell(database)
     api.patch(f"/v1/webhooks/{made['id']}", json={"enabled": False})
-    Sweeper(local).sweep()
+    GarbageCollector(local).sweep()
     assert len(deliveries(api, made)) == 1
-    Sweeper(local.model_copy(update={"keep_deliveries_seconds": 0.0})).sweep()
+    GarbageCollector(local.model_copy(update={"keep_deliveries_seconds": 0.0})).sweep()
     assert deliveries(api, made) == []
 
 

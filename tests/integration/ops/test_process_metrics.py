@@ -58,7 +58,7 @@ def test_dispatcher_and_worker_sum_metrics_over_their_children(settings: Setting
         sent = Scrape(dispatcher_url)
         assert sent.value("dsnot_messages_sent_total") >= 3  # type: ignore[operator]
         assert sent.value("dsnot_broker_up") == 1
-        assert sent.value("dsnot_rules_applied_total", rule="lease_expired") == 0
+        assert sent.value("dsnot_timeouts_applied_total", rule="lease_expired") == 0
 
 
 @pytest.mark.parametrize("module", ["service.dispatcher", "worker"])

@@ -12,13 +12,13 @@ from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, JobState, Stage, Wish
+from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, JobState, Stage, WorkerDirective
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
 from service.database.tables.outbox import OutboxMessage
 from service.jobs.attempts import repository
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
 from tests.support.waiting import CEILING_SECONDS
@@ -67,7 +67,7 @@ def snapshot(database: Database, job_id: UUID) -> list[Any]:
 
 
 def take_away(database: Database, claim: Claim) -> None:
-    write(database, endings.lose, claim)
+    write(database, transitions.expire_lease, claim)
 
 
 def test_concurrent_claims_start_one_attempt_each(database: Database) -> None:
@@ -113,20 +113,20 @@ def test_a_heartbeat_renews_the_lease_and_returns_the_directive(database: Databa
     job_id = insert_job(database)
     found = claimed(database, lease_seconds=1)
     before = attempts_of(database, job_id)[0].lease_expires_at
-    assert write(database, repository.heartbeat, found, 60) == Wish.CONTINUE
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.CONTINUE
     assert attempts_of(database, job_id)[0].lease_expires_at > before
     set_state(database, job_id, JobState.CANCELLING)
-    assert write(database, repository.heartbeat, found, 60) == Wish.CANCEL
-    write(database, endings.cancel, found)
-    assert write(database, repository.heartbeat, found, 60) == Wish.ABANDON
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.CANCEL
+    write(database, transitions.cancel, found)
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.ABANDON
 
 
 def test_an_expired_lease_can_be_renewed_until_it_is_swept(database: Database) -> None:
     insert_job(database)
     found = claimed(database, lease_seconds=-1)
-    assert write(database, repository.heartbeat, found, 60) == Wish.CONTINUE
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.CONTINUE
     take_away(database, found)
-    assert write(database, repository.heartbeat, found, 60) == Wish.ABANDON
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.ABANDON
 
 
 STALE_WRITES: dict[str, Callable[..., Any]] = {
@@ -135,12 +135,12 @@ STALE_WRITES: dict[str, Callable[..., Any]] = {
     "revision": partial(repository.model_resolved, revision="abc"),
     "block": partial(repository.block_pruned, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False),
     "metrics": partial(repository.evaluated, metrics={"dense": {}}, which="dense"),
-    "succeed": partial(endings.succeed, metrics={}, artifact_prefix="jobs/x/1"),
-    "fail": partial(endings.fail, failure=RETRYABLE, retry_seconds=0),
-    "cancel": endings.cancel,
-    "pause": endings.pause,
-    "release": endings.release,
-    "lose": endings.lose,
+    "succeed": partial(transitions.succeed, metrics={}, artifact_prefix="jobs/x/1"),
+    "fail": partial(transitions.fail, failure=RETRYABLE, retry_seconds=0),
+    "cancel": transitions.cancel,
+    "pause": transitions.pause,
+    "release": transitions.release,
+    "expire_lease": transitions.expire_lease,
 }
 
 
@@ -156,7 +156,7 @@ def test_a_stale_fence_writes_nothing(database: Database, name: str, now: str) -
             database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False
         )
         if now == "failed":
-            write(database, endings.fail, newer, FINAL, retry_seconds=0)
+            write(database, transitions.fail, newer, FINAL, retry_seconds=0)
     before = snapshot(database, job_id)
     with pytest.raises(StaleFence):
         write(database, STALE_WRITES[name], stale)
@@ -215,8 +215,8 @@ def test_pausing_requeues_the_job_without_counting_the_attempt(database: Databas
     job_id = insert_job(database, max_attempts=1)
     found = claimed(database)
     set_state(database, job_id, JobState.PAUSING)
-    assert write(database, repository.heartbeat, found, 60) == Wish.PAUSE
-    write(database, endings.pause, found)
+    assert write(database, repository.heartbeat, found, 60) == WorkerDirective.PAUSE
+    write(database, transitions.pause, found)
     job = job_row(database, job_id)
     assert (job.state, job.attempts_counted, job.stage) == (JobState.PAUSED, 0, None)
     assert job.paused_at is not None
@@ -224,7 +224,7 @@ def test_pausing_requeues_the_job_without_counting_the_attempt(database: Databas
     assert claim(database) is None
 
 
-@pytest.mark.parametrize("end", ["fail", "release", "lose"])
+@pytest.mark.parametrize("end", ["fail", "release", "expire_lease"])
 def test_a_pausing_job_is_paused_however_its_attempt_ends(database: Database, end: str) -> None:
     job_id = insert_job(database)
     found = claimed(database)
@@ -237,7 +237,7 @@ def test_success_is_final_and_idempotent(database: Database) -> None:
     job_id = insert_job(database)
     found = claimed(database)
     for _ in range(2):
-        write(database, endings.succeed, found, metrics={"sparsity": 0.5}, artifact_prefix="jobs/x/1")
+        write(database, transitions.succeed, found, metrics={"sparsity": 0.5}, artifact_prefix="jobs/x/1")
     job = job_row(database, job_id)
     assert (job.state, job.metrics, job.artifact_prefix) == (JobState.SUCCEEDED, {"sparsity": 0.5}, "jobs/x/1")
     assert job.finished_at is not None
@@ -249,11 +249,11 @@ def test_transient_failures_are_retried_with_backoff_and_limit(database: Databas
     job_id = insert_job(database, max_attempts=3)
     waits = []
     for _ in range(2):
-        write(database, endings.fail, claimed(database), RETRYABLE, retry_seconds=100)
+        write(database, transitions.fail, claimed(database), RETRYABLE, retry_seconds=100)
         assert claim(database) is None
         waits.append(events_of(database, job_id)[-1].data["delay_seconds"])
         make_available(database, job_id)
-    write(database, endings.fail, claimed(database), RETRYABLE, retry_seconds=100)
+    write(database, transitions.fail, claimed(database), RETRYABLE, retry_seconds=100)
     job = job_row(database, job_id)
     assert waits == [100, 200]
     assert (job.state, job.error) == (JobState.FAILED, RETRYABLE.model_dump(mode="json"))
@@ -262,7 +262,7 @@ def test_transient_failures_are_retried_with_backoff_and_limit(database: Databas
 
 def test_the_message_of_a_retry_is_due_with_its_job(database: Database) -> None:
     job_id = insert_job(database, send=False)
-    write(database, endings.fail, claimed(database), RETRYABLE, retry_seconds=100)
+    write(database, transitions.fail, claimed(database), RETRYABLE, retry_seconds=100)
     with database.begin() as session:
         (message,) = session.scalars(select(OutboxMessage)).all()
     assert message.due_at == job_row(database, job_id).available_at
@@ -270,7 +270,7 @@ def test_the_message_of_a_retry_is_due_with_its_job(database: Database) -> None:
 
 def test_a_permanent_failure_is_final_at_once(database: Database) -> None:
     job_id = insert_job(database)
-    write(database, endings.fail, claimed(database), FINAL, retry_seconds=0)
+    write(database, transitions.fail, claimed(database), FINAL, retry_seconds=0)
     assert job_row(database, job_id).state == JobState.FAILED
 
 
@@ -279,7 +279,7 @@ def test_a_released_attempt_does_not_count_and_frees_the_job(database: Database)
     for number in (1, 2, 3):
         found = claimed(database)
         assert found.attempt == number
-        write(database, endings.release, found)
+        write(database, transitions.release, found)
     job = job_row(database, job_id)
     assert (job.state, job.attempts_started, job.attempts_counted) == (JobState.QUEUED, 3, 0)
     assert {attempt.outcome for attempt in attempts_of(database, job_id)} == {"released"}
@@ -297,7 +297,7 @@ def test_a_job_that_crashes_its_workers_fails_with_worker_lost(database: Databas
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 2
 
 
-@pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "lose"])
+@pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "expire_lease"])
 def test_a_cancelling_job_is_never_queued_again(database: Database, end: str) -> None:
     job_id = insert_job(database)
     found = claimed(database)

@@ -19,7 +19,7 @@ from service.client.measured import Metrics
 from service.contract import JobState, Manifest, Scope
 from service.database.engine import Database
 from service.database.tables.jobs import Job, Layer
-from service.jobs.attempts import transitions as endings
+from service.jobs.attempts import transitions as transitions
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving
 from tests.support.job_rows import SPEC, attempts_of, break_connections, event_types, events_of, insert_job, job_row
@@ -187,7 +187,7 @@ def test_a_worker_finishes_cleaning_up_after_the_end(
         remove(blocks)
 
     monkeypatch.setattr("worker.run.lease.os._exit", exits.append)
-    monkeypatch.setattr("worker.run.lease.SECONDS_TO_REACT", 0.1)
+    monkeypatch.setattr("worker.run.lease.REACTION_SECONDS", 0.1)
     monkeypatch.setattr(Blocks, "remove", remove_slowly)
     job_id = insert_job(database, **fields)
     run_once(settings.model_copy(update={"heartbeat_seconds": 0.1}))
@@ -251,7 +251,7 @@ def test_a_worker_that_stops_releases_its_job(settings: Settings, database: Data
 def test_a_worker_that_lost_its_claim_stops_and_writes_nothing(settings: Settings, database: Database) -> None:
     with pruning_meanwhile(settings, database, threading.Event()) as job_id:
         with database.begin() as session:
-            endings.lose(session, job_id, job_row(database, job_id).fence)
+            transitions.expire_lease(session, job_id, job_row(database, job_id).fence)
         before = events_of(database, job_id)[-1].seq
     assert job_row(database, job_id).state == JobState.QUEUED
     assert events_of(database, job_id)[-1].seq == before

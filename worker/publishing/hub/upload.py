@@ -53,10 +53,11 @@ def warnings_of(hub: dict[str, Any] | None, job_id: str) -> list[str]:
     """Return a warning with the remedy if the upload has failed."""
     if not hub or "error" not in hub:
         return []
-    return [
+    message = (
         f"The artifact was not uploaded to {hub['repo']}: {hub['error']} It is complete in this service's store: "
         f"`dsnot artifacts download {job_id}` fetches it, and `hf upload {hub['repo']} dsnot-{job_id}` uploads it by hand."
-    ]
+    )
+    return [message]
 
 
 def _upload(run: Run, asked: HubUploadSpec, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.models.config import UnreadableConfig, max_sequence_length, parse_config, wants_code, widths
+from service.models.config import UnreadableConfig, max_sequence_length, needs_custom_code, parse_config, widths
 
 names = st.text("ab", max_size=3)
 configs = st.dictionaries(
@@ -16,7 +16,7 @@ configs = st.dictionaries(
 
 @given(configs)
 def test_a_config_without_auto_map_needs_no_code(config: dict[str, Any]) -> None:
-    assert not wants_code(config)
+    assert not needs_custom_code(config)
 
 
 @given(st.lists(st.one_of(st.none(), names), max_size=30))
@@ -25,7 +25,7 @@ def test_an_auto_map_is_found_at_any_depth(path: list[str | None]) -> None:
     value: Any = {"auto_map": {}}
     for step in reversed(path):
         value = [1, value] if step is None else {"x": 1, step: value}
-    assert wants_code({"root": value})
+    assert needs_custom_code({"root": value})
 
 
 @pytest.mark.parametrize(

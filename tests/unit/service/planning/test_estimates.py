@@ -25,7 +25,7 @@ RATES = rates_of(TAKEN)
 
 
 def running(stage: Stage | None, **facts: float | None) -> Running:
-    return replace(Running(stage, elapsed=5.0, stage_left=None, told_ago=0.0, work=WORK), **facts)  # type: ignore[arg-type]
+    return replace(Running(stage, elapsed=5.0, stage_left=None, updated_ago=0.0, work=WORK), **facts)  # type: ignore[arg-type]
 
 
 def test_an_equal_job_is_estimated_at_its_past_duration() -> None:
@@ -58,11 +58,11 @@ def test_without_runs_there_is_no_estimate() -> None:
 def test_the_remaining_time_sums_the_stages_to_come() -> None:
     assert seconds_left(replace(running(Stage.RESOLVING), work=None), RATES) == pytest.approx(45)
     assert seconds_left(running(None), RATES) == pytest.approx(45)
-    assert seconds_left(running(Stage.PRUNING, stage_left=12.0, told_ago=2.0), RATES) == pytest.approx(10 + 15 + 2.5)
+    assert seconds_left(running(Stage.PRUNING, stage_left=12.0, updated_ago=2.0), RATES) == pytest.approx(10 + 15 + 2.5)
     assert seconds_left(running(Stage.EVALUATING, stage_left=6.0), RATES) == pytest.approx(6 + 2.5)
     assert seconds_left(running(Stage.PUBLISHING, stage_left=1.0), RATES) == pytest.approx(1)
-    assert seconds_left(running(Stage.PRUNING, told_ago=4.0), RATES) == pytest.approx(30 - 4 + 15 + 2.5)
-    assert seconds_left(running(Stage.PRUNING, stage_left=1.0, told_ago=60.0), RATES) == pytest.approx(15 + 2.5)
+    assert seconds_left(running(Stage.PRUNING, updated_ago=4.0), RATES) == pytest.approx(30 - 4 + 15 + 2.5)
+    assert seconds_left(running(Stage.PRUNING, stage_left=1.0, updated_ago=60.0), RATES) == pytest.approx(15 + 2.5)
 
 
 def test_the_start_is_unknown_without_workers_or_known_queue() -> None:

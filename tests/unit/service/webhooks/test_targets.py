@@ -12,7 +12,7 @@ import httpcore
 import pytest
 
 from service.webhooks.posting import post
-from service.webhooks.targets import TargetRefused, check_url, is_of_the_world
+from service.webhooks.targets import TargetRefused, check_url, is_public
 from tests.support.waiting import CEILING_SECONDS
 
 OURS = [
@@ -47,12 +47,12 @@ THE_WORLDS = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.
 
 @pytest.mark.parametrize("text", OURS)
 def test_non_public_addresses_are_recognized(text: str) -> None:
-    assert not is_of_the_world(ipaddress.ip_address(text))
+    assert not is_public(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize("text", THE_WORLDS)
 def test_a_public_address_is_accepted(text: str) -> None:
-    assert is_of_the_world(ipaddress.ip_address(text))
+    assert is_public(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize(
