@@ -24,8 +24,8 @@ _ROUTER_CLASS = re.compile("Router|TopKGating")
 # Cross-attention to an encoder: never computed in a decoder-only model
 _ADAPTERS = re.compile(r"(^|\.)\w*adapter_list\.")  # Zamba 2: small, and stored in another block than the one that uses them
 _UNUSED = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
-# Stacks of experts whose class does not declare their orientation: the attribute with the number of experts (None: the length of the
-# first axis), and which parameters are (in, out)
+# Stacks of experts whose class does not declare their orientation: the attribute with the number of experts (None: the
+# length of the first axis), and which parameters are (in, out)
 _STACKS: dict[str, tuple[str | None, frozenset[str]]] = {
     "DbrxExpertGLU": ("moe_num_experts", frozenset({"w2"})),
     "InklingSharedExperts": (None, frozenset()),
