@@ -1,0 +1,1 @@
+"""Activations: recording, storage, input statistics and the dense reference of a block."""

@@ -1,6 +1,6 @@
-"""Samples on their way through the blocks of a decoder, all of them one block further at a time.
+"""Calibration samples propagated through the decoder block by block, in batches.
 
-Axes:   hidden states (samples of a batch, length, width), in some families with axes more or in another order; kept on a shelf
+Axes:   hidden states (samples of a batch, length, width), in some families with more axes or another order; kept on a `Shelf`
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from worker.engine.activations.store import Shelf
 from worker.engine.errors import NumericalFailure
 
-Way = Callable[[int], AbstractContextManager[None]]  # what is to be open while a batch, by its number, is run
+Way = Callable[[int], AbstractContextManager[None]]  # context manager to run a batch in, by batch number
 
 
 @dataclass(frozen=True)
 class Carried:
-    """Stands for output `position` of a layer, where a family hands more than hidden states from one to the next."""
+    """Placeholder for output `position` of a layer, in families whose layers pass on more than hidden states."""
 
     layer: int
     position: int
@@ -27,7 +27,7 @@ class Carried:
 
 @dataclass
 class Call:
-    """What a layer was handed beside the hidden states."""
+    """Arguments of a layer other than the hidden states."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -35,24 +35,24 @@ class Call:
 
 @dataclass
 class Stream:
-    """All batches on their way through the blocks: where they stand, and what each layer is to be handed."""
+    """Propagation state of all batches: their current hidden states and the recorded arguments of each layer."""
 
-    states: list[Tensor]  # one per batch; nobody else's
+    states: list[Tensor]  # one per batch, owned by this stream
     calls: list[list[Call]]  # [batch][layer]
     device: torch.device
     length: int  # tokens per sample
     sizes: list[int]  # samples of each batch
-    forms: list["Form"]  # of each layer's output
-    carried: list[tuple[Any, ...]]  # one per batch: the whole output of the last layer, if any layer asks for it
+    forms: list["Form"]  # output structure of each layer
+    carried: list[tuple[Any, ...]]  # one per batch: full output of the last layer; empty if no layer uses it
     shelf: Shelf
 
     @property
     def samples(self) -> int:
-        """How many there are in all batches."""
+        """Number of samples in all batches."""
         return sum(self.sizes)
 
     def run(self, layer: nn.Module, index: int, batch: int) -> Tensor:
-        """The output of block `index` for one batch, on the device; its state is left as it was."""
+        """Return the output of block `index` for one batch, on the device, without changing the stored state."""
         output = self._call(layer, index, batch)
         hidden: Tensor = output[0] if isinstance(output, tuple | list) else output
         return hidden
@@ -60,14 +60,14 @@ class Stream:
     def advance(
         self, layer: nn.Module, index: int, name: str, tick: Callable[[], None], way: "Way" = lambda _: nullcontext()
     ) -> None:
-        """Send every batch through block `index`, each while its way is open. NumericalFailure if it comes out not finite."""
+        """Run every batch through block `index`, each inside its `way`. NumericalFailure if an output is not finite."""
         for batch in range(len(self.states)):
             with way(batch):
                 self.step(layer, index, name, batch)
             tick()
 
     def step(self, layer: nn.Module, index: int, name: str, batch: int) -> None:
-        """Send one batch through block `index`, called `name`. NumericalFailure if what comes out is not finite."""
+        """Run one batch through block `index`, called `name`. NumericalFailure if the output is not finite."""
         output = self._call(layer, index, batch)
         hidden = output[0] if isinstance(output, tuple | list) else output
         if not hidden.isfinite().all():
@@ -77,7 +77,7 @@ class Stream:
             self.carried[batch] = tuple(output)
 
     def copy(self, batches: int | None = None) -> "Stream":
-        """The first batches, by default all, which then go their own way."""
+        """Return an independent copy of the first `batches` batches, by default of all."""
         taken = slice(batches)
         states = [self.shelf.put(state) for state in self.states[taken]]
         calls, sizes, carried = self.calls[taken], self.sizes[taken], self.carried[taken]
@@ -97,20 +97,20 @@ class Stream:
 
 @dataclass(frozen=True)
 class Form:
-    """How a layer wraps its hidden states: bare, or first in a tuple or list with others."""
+    """Output structure of a layer: bare hidden states, or a tuple or list that begins with them."""
 
     kind: type | None
-    others: tuple[Any, ...] = ()  # `...` in the place of a tensor, which only a real layer can give
+    others: tuple[Any, ...] = ()  # `...` stands for a tensor, which only the real layer can compute
 
     @classmethod
     def of(cls, output: Any) -> "Form":
-        """The form of a real output."""
+        """Return the form of a real output."""
         if not isinstance(output, tuple | list):
             return cls(None)
         return cls(type(output), tuple(... if isinstance(other, Tensor) else other for other in output[1:]))
 
     def wrap(self, hidden: Tensor, layer: int) -> Any:
-        """Hidden states in this form, as if layer `layer` gave them."""
+        """Wrap hidden states in this form, as the output of layer `layer`."""
         if self.kind is None:
             return hidden
         others = (Carried(layer, i) if other is ... else other for i, other in enumerate(self.others, start=1))

@@ -1,8 +1,8 @@
-"""Setting calibration samples on their way through a decoder, which they then go one block at a time.
+"""Recording of the first block's inputs and of every layer's arguments, to replay a decoder block by block.
 
 A decoder layer takes more than hidden states: masks, positions, rotary tables, and in many families these differ from
-layer to layer. Only the model knows what it hands to which, so it is run with every layer replaced by a stand-in that
-notes its arguments and passes the hidden states through; the noted arguments are then replayed block by block.
+layer to layer. So the model is run once with every layer replaced by a stand-in that records its arguments and passes the
+hidden states through; the recorded arguments are then replayed block by block.
 
 Axes:   tokens (samples, length) int64; hidden states (samples of a batch, length, width)
 """
@@ -26,7 +26,7 @@ from worker.engine.model.structure import Architecture
 
 
 class StandIn(nn.Module):
-    """In the place of a decoder layer: answers by a function; for all else it is the layer."""
+    """Replacement of a decoder layer: `forward` calls `answer`, attributes are the layer's."""
 
     def __init__(self, layer: nn.Module, answer: Callable[..., Any]) -> None:
         super().__init__()
@@ -34,6 +34,7 @@ class StandIn(nn.Module):
         self.answer = answer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `answer` in place of the layer."""
         return self.answer(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +46,7 @@ class StandIn(nn.Module):
 
 @contextmanager
 def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[..., Any]]) -> Iterator[None]:
-    """While open, layer i of the model answers by `answer_of(i)`."""
+    """Replace the `forward` of every layer i of the model by `answer_of(i)` inside the context."""
     real = list(arch.layers)
     try:
         for index, layer in enumerate(real):
@@ -57,7 +58,7 @@ def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[...,
 
 
 def check_tokens(arch: Architecture, tokens: Tensor, *, at_least: int) -> None:
-    """ValueError unless the tokens are (samples, length ≥ at_least) int64 that the model knows and can take in."""
+    """Raise ValueError unless tokens are (samples, length ≥ at_least) int64 in the model's vocabulary and length limit."""
     text = text_config(arch.config)
     limit = getattr(text, "max_position_embeddings", None)
     if tokens.dtype != torch.int64 or tokens.ndim != 2 or not len(tokens) or tokens.shape[1] < at_least:
@@ -78,12 +79,12 @@ def record(
     tokens_per_batch: int | None = None,
     scratch: Path | None = None,
 ) -> Stream:
-    """The stream at the entrance of the first block, for tokens (samples, length) int64.
+    """Return the stream of inputs of the first block, for tokens (samples, length) int64.
 
-    Whole samples up to so many tokens go through a block together, at least one. Activations that do not fit into memory
+    A batch is as many whole samples as fit into `tokens_per_batch`, at least one. Activations that do not fit into memory
     go into files in `scratch`, if it is given.
 
-    ArchitectureUnsupported if what a layer is handed depends on the layers before it in another way than by their output.
+    ArchitectureUnsupported if a layer's arguments depend on earlier layers other than through the previous layer's output.
     """
     budget = device_memory.TOKENS_PER_BATCH if tokens_per_batch is None else tokens_per_batch
     batches = torch.split(tokens, samples_per_batch(arch, tokens.shape[1], budget))
@@ -101,36 +102,36 @@ def record(
 
 
 def samples_per_batch(arch: Architecture, length: int, tokens_per_batch: int) -> int:
-    """How many samples of this length go through a block together."""
+    """Return the number of samples of this length in a batch."""
     return 1 if arch.has_experts else max(1, tokens_per_batch // length)  # one: see measuring.py
 
 
 class _Recorder:
-    """Answers for all layers while the model runs, and notes what each was handed."""
+    """Stand-in for all layers while the model runs; records the arguments of each."""
 
     def __init__(self, arch: Architecture, stream: Stream) -> None:
         self._arch = arch
         self._stream = stream
         self._pool = _Pool()
         self._forms: dict[type, Form] = {}
-        self._passed: Tensor | None = None  # the hidden states that the last layer gave
-        self._checked: int | None = None  # in the check: how many layers were called
+        self._passed: Tensor | None = None  # output of the previous layer
+        self._checked: int | None = None  # number of layers called in the check; None while recording
 
     def start_batch(self) -> None:
-        """The next calls are those of another batch."""
+        """Begin recording another batch."""
         self._stream.calls.append([])
         self._passed = None
 
     def start_check(self) -> None:
-        """The next calls are those of the last batch once more, now with layers that change the hidden states."""
+        """Begin the check: the last batch is run again, now with layers that change the hidden states."""
         self._checked, self._passed = 0, None
 
     def answer_of(self, index: int) -> Callable[..., Any]:
-        """What layer `index` answers while recording."""
+        """Return the replacement of layer `index`'s `forward` while recording."""
         return partial(self._answer, index)
 
     def finished(self) -> Stream:
-        """The stream, when all batches have passed."""
+        """Return the stream after all batches are recorded."""
         stream = self._stream
         if any(isinstance(value, Carried) for call in stream.calls[0] for value in (*call.args, *call.kwargs.values())):
             stream.carried = [()] * len(stream.states)
@@ -160,13 +161,13 @@ class _Recorder:
         self._stream.calls[-1].append(Call(self._pool.share(args), self._pool.share(kwargs)))
 
     def _refuse_unless(self, is_simple: bool, index: int) -> None:
-        """Whatever else a layer is handed of earlier ones would be wrong when it is replayed."""
+        """Raise ArchitectureUnsupported unless `is_simple`: other results of earlier layers would be stale when replayed."""
         if not is_simple:
             kind = type(self._arch.blocks[index].module).__name__
             raise ArchitectureUnsupported(f"{kind} is handed more of the layers before it than the output of the last one.")
 
     def _form(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Form:
-        """The form of the layer's output, from the real layer; the first of a class is asked for all of it."""
+        """Return the form of the layer's output; the first layer of each class is run to find it."""
         block = self._arch.blocks[index]
         kind = type(block.module)
         if kind not in self._forms:
@@ -176,7 +177,7 @@ class _Recorder:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two arguments hold the same tensors. What is neither a tensor nor a plain container is not looked into."""
+    """Return whether two arguments hold equal tensors; only tensors and plain containers are compared."""
     if isinstance(one, Tensor):
         return isinstance(other, Tensor) and one.shape == other.shape and torch.equal(one, other)
     if type(one) in (tuple, list):
@@ -187,13 +188,13 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 class _Pool:
-    """Keeps one copy of tensors that are handed over again and again, such as the mask of every layer and batch."""
+    """Deduplication of tensors that many calls share, such as the mask of every layer and batch."""
 
     def __init__(self) -> None:
         self._known: list[Tensor] = []
 
     def share(self, value: Any) -> Any:
-        """The same value, built of the copies in the pool."""
+        """Return the same value with its tensors replaced by their copies in the pool."""
         if isinstance(value, Tensor):
             return self._share_tensor(value)
         if type(value) in (tuple, list):

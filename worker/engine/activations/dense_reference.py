@@ -1,7 +1,7 @@
-"""What the dense block computes, remembered for the stages in which the pruned one is made to imitate it.
+"""Reference activations of the dense block, stored as targets for the stages of the pruned one.
 
-Matrices that share inputs are a stage, in the order of their products. Experts of a mixture see other tokens in the two
-models: they are one stage and imitate themselves.
+Matrices that share inputs are a stage; stages are in the order of their products. Experts of a mixture see different
+tokens in the two models: they are one stage and have no dense targets.
 """
 
 from collections import defaultdict
@@ -20,22 +20,24 @@ from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
-Remembered = dict[str, list[list[Tensor]]]  # by the name of a matrix; of every batch, in the order of calls
+Remembered = dict[str, list[list[Tensor]]]  # by matrix name, [batch][call]
 Key = tuple[Any, ...]
 
 
 @dataclass
 class Stage:
-    """Matrices that are pruned on the same run, by the first of those that share their inputs."""
+    """Matrices pruned on the same run, grouped by shared input under the first matrix (leader) of each group."""
 
     groups: dict[str, list[Matrix]]
 
     @property
     def matrices(self) -> list[Matrix]:
+        """All matrices of the stage."""
         return [matrix for group in self.groups.values() for matrix in group]
 
     @property
     def has_experts(self) -> bool:
+        """Whether a matrix of the stage is an expert of a mixture."""
         return any(matrix.experts is not None for matrix in self.matrices)
 
 
@@ -46,10 +48,10 @@ def watched(
     seen: Callable[[str, Tensor, Key], None],
     summed: Callable[[str, Tensor, Tensor], None],
 ) -> Iterator[None]:
-    """While it is open, tells what matrices are multiplied with and, of those it `follows`, what comes of their products.
+    """Report the inputs of matrices inside the context and, for those in `follows`, the sums their products are part of.
 
-    `seen` gets a matrix's name, its inputs, and what tells these from all others. `summed` gets the name, the inputs and
-    the sum, float32, when something is added to the product; when more is added to that, only what is added.
+    `seen` gets a matrix's name, its inputs, and a key that identifies the inputs. `summed` gets the name, the inputs and
+    the sum, float32, at the first addition to the product; at further additions only the addend.
     """
     inputs: dict[str, Tensor] = {}
 
@@ -75,21 +77,21 @@ def watched(
 
 
 class DenseRun:
-    """What the dense block computes of every batch; the dense stream goes one block further.
+    """Reference run of the dense block on every batch, which advances the dense stream by one block.
 
-    Of a matrix whose product is added to something the sums are remembered, of the others the inputs.
+    Sums are stored for matrices whose product is added to something, inputs for the others.
     """
 
     def __init__(self, block: Block, index: int, stream: Stream, watch: Stopwatch, tick: Callable[[], None]) -> None:
-        """Run the loaded block, which is not pruned."""
+        """Run the loaded block, which is not pruned yet."""
         self.inputs: Remembered = defaultdict(list)
         self.sums: Remembered = defaultdict(list)
         self.stages: list[Stage] = []
         self._matrices = {matrix.name: matrix for matrix in block.matrices}
         self._leaders: dict[str, str] = {}
         self._shelf = stream.shelf
-        self._needless: set[str] = set()  # leaders whose inputs are not remembered
-        self._passing: dict[Key, tuple[str, Tensor]] = {}  # held, so that places stay theirs
+        self._needless: set[str] = set()  # leaders whose inputs are not stored
+        self._passing: dict[Key, tuple[str, Tensor]] = {}  # kept alive, so that memory places stay unique
         views = {place(matrix.read(block.module)): matrix.name for matrix in block.matrices}
         follows = {matrix.name for matrix in block.matrices if matrix.experts is None}
         for batch in range(len(stream.states)):
@@ -105,24 +107,24 @@ class DenseRun:
                 self._place_unseen(block, matrix)
 
     def is_summed(self, matrix: str) -> bool:
-        """Whether what is remembered of a matrix is a sum."""
+        """Return whether sums, not inputs, are stored for a matrix."""
         return matrix in self.sums
 
     def forget(self, stage: Stage) -> None:
-        """Let go of what a stage needed; it is not asked for again."""
+        """Release the activations stored for a stage."""
         for matrix in stage.matrices:
             for remembered in (self.inputs, self.sums):
                 self._shelf.take_back(kept for batch in remembered.pop(matrix.name, ()) for kept in batch)
 
     def _forget_inputs_of_sums(self) -> None:
-        """Inputs that no matrix is left for, as those of all that share them are added to something."""
+        """Release inputs for which sums are stored for all matrices that share them."""
         needed = {leader for name, leader in self._leaders.items() if name not in self.sums}
         self._needless = set(self.inputs) - needed
         for leader in self._needless:
             self._shelf.take_back(kept for batch in self.inputs.pop(leader) for kept in batch)
 
     def _place_unseen(self, block: Block, matrix: Matrix) -> None:
-        """An expert that no token was sent to goes with the others; anything else should have been seen."""
+        """Put an expert that got no tokens into the experts' stage; raise for any other matrix."""
         if matrix.experts is None:
             raise never_multiplied(block, matrix)
         self._place(matrix, matrix.name)
@@ -136,7 +138,7 @@ class DenseRun:
             of_batch(self.inputs[name], self._batch).append(self._shelf.put(x))
 
     def _place(self, matrix: Matrix, leader: str) -> None:
-        """Put a matrix that is seen for the first time into its stage."""
+        """Add a matrix to its stage, or to a new one."""
         for stage in self.stages:
             is_alike = any(other.parameter == matrix.parameter for other in stage.matrices)
             if leader in stage.groups or is_alike or (stage.has_experts and matrix.experts is not None):
@@ -149,6 +151,6 @@ class DenseRun:
 
 
 def of_batch(batches: list[list[Tensor]], batch: int) -> list[Tensor]:
-    """The list of a batch; batches that had none get an empty one."""
+    """Return the list of a batch, appending empty lists as far as that batch."""
     batches += [[] for _ in range(batch + 1 - len(batches))]
     return batches[batch]

@@ -1,20 +1,20 @@
-"""Imitating the dense model: what each matrix of a pruned block should give, so that earlier errors are made up for.
+"""Asymmetric calibration: target outputs of each matrix of a pruned block that compensate errors of earlier pruning.
 
-The weights are chosen for the inputs that they will really get, and for outputs between two wishes: those of the dense
-weights on these inputs (which alone lets errors pile up from block to block) and those of the dense model (which alone
-asks for more than a few calibration tokens can teach). Where the output is added to something, as in the residual
-stream, what that lacks against the dense model is part of the wish, too. The asymmetric calibration of GPTAQ (Li et al.,
-arXiv:2504.02692) is the idea for the inputs; the middle way and the residual stream are ours.
+The weights are fitted to the inputs of the pruned model, and to targets interpolated between the output of the dense
+weights on these inputs (alone, errors accumulate from block to block) and the output of the dense model (alone, it
+overfits a few calibration tokens). Where the output is added to something, as in the residual stream, the error of the
+addend is part of the target, too. The inputs follow the asymmetric calibration of GPTAQ (Li et al., arXiv:2504.02692);
+the interpolation and the residual stream are our additions.
 
 Axes:    inputs x, x̃ (tokens, in); addends r, r̃ and sums s, s̃ (tokens, out); W, B (out, in); G, K (in, in)
 Symbols: x, x̃  inputs of a matrix in the dense model and in the pruned one       r, r̃  what its outputs are added to
          s, s̃  W x + r, W x̃ + r̃; a bias is in both
-         α     the pull of the dense model, 0 to 1
-         y     = α(W x + r − r̃) + (1 − α) W x̃ = W x̃ + α(s − s̃), the wanted output
+         α     interpolation weight of the dense model's output, 0 to 1
+         y     = α(W x + r − r̃) + (1 − α) W x̃ = W x̃ + α(s − s̃), the target output
          B     = Σ y x̃ᵀ: with addends W G + α Σ (s − s̃) x̃ᵀ, without W K, K = Σ (αx + (1 − α)x̃) x̃ᵀ
 
-A block is done in stages, see `dense_run`. The dense block is run once, and what it computes is remembered; the pruned
-one is run up to each stage in turn, with all stages before it pruned already, by a detour around what they have settled.
+A block is pruned in stages, see `dense_reference`. The dense block is run once and its activations are stored; the pruned
+one is run up to each stage in turn, with all earlier stages pruned already and their products cached (`partial_forward`).
 """
 
 from collections.abc import Callable
@@ -33,33 +33,33 @@ from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
 PULL_ON_WEIGHTS = 0.5  # α where the kept weights are updated
-PULL_ON_MASKS = 0.25  # α where they stay: a mask alone can make up for less
+PULL_ON_MASKS = 0.25  # α where they are not: a mask alone compensates less
 _Event = tuple[str, str]  # "input" and its leader, or "sum" and its matrix
 
 
 class _AllSeen(Exception):
-    """Whatever the stage needs has passed."""
+    """Signal that all activations the stage needs have been seen."""
 
 
 class StageRun:
-    """The statistics of a stage's inputs in the pruned model, and how they differ from the dense one's."""
+    """Statistics of a stage's inputs in the pruned model, and their deviation from the dense one's."""
 
     def __init__(
         self, block: Block, index: int, stage: Stage, stream: Stream, dense: DenseRun, detour: Detour, pull: float
     ) -> None:
-        """Nothing is run yet; the block is loaded, and the stages before this one are pruned. `pull` is α."""
+        """Take a loaded block whose earlier stages are pruned, without running it. `pull` is α."""
         self.inputs: dict[str, InputStatistics] = {}
         self._block, self._index, self._stage, self._stream = block, index, stage, stream
         self._dense, self._detour, self._pull = dense, detour, pull
         self._mixed: dict[str, Tensor] = {}  # Kᵀ, by leader
         self._offsets: dict[str, Tensor] = {}  # α Σ (s − s̃) x̃ᵀ, by matrix
-        self._incomparable: set[str] = set()  # leaders and matrices whose tokens are not those of the dense model
-        self._turned: tuple[Tensor | None, list[Tensor]] = (None, [])  # the inputs last measured, and their samples turned
+        self._incomparable: set[str] = set()  # leaders and matrices whose tokens differ from the dense model's
+        self._turned: tuple[Tensor | None, list[Tensor]] = (None, [])  # the inputs last measured, and their transposed samples
         self._leaders = {matrix.name: leader for leader, group in stage.groups.items() for matrix in group}
         self._views = {place(matrix.read(block.module)): matrix.name for matrix in stage.matrices}
 
     def run(self, watch: Stopwatch, tick: Callable[[], None]) -> None:
-        """Every batch, as far as this stage."""
+        """Run every batch up to this stage."""
         self._watch = watch
         with watch.time(Part.FORWARD):
             way = self._detour.tried(self._stream, self._index, self._look)
@@ -69,7 +69,7 @@ class StageRun:
         self._dense.forget(self._stage)
 
     def wanted(self, matrix: Matrix, weight: Tensor) -> Tensor | None:
-        """B (out, in) for the dense weights (out, in) of a matrix; None stands for W G: its tokens cannot be compared."""
+        """Return B (out, in) for the dense weights (out, in) of a matrix; None if its tokens are not comparable: use W G."""
         leader = self._leaders[matrix.name]
         if matrix.name in self._incomparable or leader in self._incomparable:
             return None
@@ -86,7 +86,7 @@ class StageRun:
         see: Callable[[str, Tensor, Key], None],
         add: Callable[[str, Tensor, Tensor], None],
     ) -> None:
-        """Run a batch until all has passed that the dense run remembers of it."""
+        """Run a batch until all events that the dense run stored for it have been seen."""
         dense = self._dense
         self._batch = batch
         self._open: dict[_Event, int] = {
@@ -102,7 +102,7 @@ class StageRun:
             self._turned = (None, [])
 
     def _look(self, way: AbstractContextManager[None]) -> list[Tensor]:
-        """All that the stage needs of the first batch."""
+        """Return all activations of the first batch that the stage needs."""
         found: list[Tensor] = []
 
         def see(name: str, x: Tensor, _key: Key) -> None:
@@ -142,13 +142,13 @@ class StageRun:
         self._end_if_complete()
 
     def _count(self, kind: str, name: str) -> int:
-        """How many events of this kind passed before in this batch."""
+        """Count an event; return the number of earlier events of this kind in this batch."""
         passed = self._passed.get((kind, name), 0)
         self._passed[kind, name] = passed + 1
         return passed
 
     def _remembered(self, kind: str, name: str) -> Tensor | None:
-        """What the dense run remembers of this event, which is counted."""
+        """Count an event; return the dense run's tensor for it, or None if it has none."""
         place_in_batch = self._count(kind, name)
         remembered = self._dense.inputs[name] if kind == "input" else self._dense.sums[name]
         return remembered[self._batch][place_in_batch] if place_in_batch < self._open.get((kind, name), 0) else None
@@ -170,13 +170,13 @@ class StageRun:
             self._mixed[leader] = part if leader not in self._mixed else self._mixed[leader].add_(part)
 
     def _samples(self, x: Tensor) -> Tensor:
-        """(samples, tokens, width) float32 of a batch; one sample where its tokens are not the batch's."""
+        """Return x as (samples, tokens, width) float32; as one sample if its token count is not the batch's."""
         tokens, samples = x.numel() // x.shape[-1], self._stream.sizes[self._batch]
         is_whole = tokens == samples * self._stream.length
         return x.float().reshape(samples if is_whole else 1, -1, x.shape[-1])
 
     def _turned_samples(self, x: Tensor) -> list[Tensor]:
-        """Each sample as (width, tokens) float32: those of the inputs that were last measured are at hand."""
+        """Return each sample as (width, tokens) float32; cached for the inputs last measured."""
         measured, turned = self._turned
         return turned if measured is x else [sample.t().contiguous() for sample in self._samples(x)]
 

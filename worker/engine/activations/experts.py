@@ -1,7 +1,7 @@
-"""Letting one expert of a mixture handle all tokens, whatever the router says.
+"""Routing of all tokens of a mixture to one expert, whatever the router says.
 
-Every parameter that stacks something per expert (weights and their biases) is replaced for a while by the slice of that
-one expert, repeated. The model's own code then computes as ever: which tokens go where, activations, biases.
+Every parameter that is stacked per expert (weights and their biases) is temporarily replaced by the repeated slice of
+that expert. The model's own code then runs unchanged: routing, activations, biases.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from worker.engine.model.structure import Block
 
 @contextmanager
 def only_expert(block: Block, mixture: str, expert: int) -> Iterator[dict[Place, str]]:
-    """While open, all experts of the loaded block's mixture are this one. Gives the places where its matrices now lie."""
+    """Replace all experts of the loaded block's mixture by this one inside the context. Yield the places of its matrices."""
     stacks = {m.parameter: m for m in block.matrices if m.experts == mixture and m.index == expert}
     originals: dict[str, nn.Parameter] = {}
     views: dict[Place, str] = {}
@@ -35,7 +35,7 @@ def only_expert(block: Block, mixture: str, expert: int) -> Iterator[dict[Place,
 
 
 def _per_expert(layer: nn.Module, stacks: dict[str, Matrix]) -> list[tuple[str, nn.Parameter]]:
-    """The stacked parameters and, in the same modules, those with as many entries."""
+    """Return the stacked parameters and, in the same modules, those of the same length."""
     counts = {path.rpartition(".")[0]: matrix.slices for path, matrix in stacks.items()}
     found = []
     for path, parameter in layer.named_parameters():
@@ -46,13 +46,13 @@ def _per_expert(layer: nn.Module, stacks: dict[str, Matrix]) -> list[tuple[str, 
 
 
 def _repeat(parameter: Tensor, slices: int, expert: int) -> Tensor:
-    """The slice of one expert in the place of all; without a copy, unless the stack is flattened into two axes."""
+    """Return the stack with every slice replaced by one expert's; a view, unless the stack is flattened into two axes."""
     stack = parameter.view(slices, -1, *parameter.shape[1:])[expert : expert + 1].expand(slices, *[-1] * parameter.ndim)
     return stack.reshape(parameter.shape) if len(parameter) != slices else stack.squeeze(1)
 
 
 def _views(layer: nn.Module, matrix: Matrix) -> list[Tensor]:
-    """Where the matrix lies now: in every slice."""
+    """Return the matrix's views (out, in), one per slice."""
     parameter = layer.get_parameter(matrix.parameter)
     stack = parameter.view(matrix.slices, -1, parameter.shape[-1]) if parameter.ndim == 2 else parameter
     return [part.t() if matrix.is_transposed else part for part in stack]

@@ -1,9 +1,9 @@
-"""Seeing every product of inputs with a matrix, in whatever way a family writes it down.
+"""Tracing of every product of inputs with a matrix, independent of how a model family implements it.
 
-A layer may multiply by `nn.Linear`, `Conv1D`, a slice of a 3-D parameter, or by all slices at once; what stays the same
-is that one factor is a view of the parameter. So all calls into torch are watched, and a factor is looked up by where it
-lies in memory. As a matrix is looked up the way it is to be read, (out, in), a family that holds it the other way round
-than assumed is not found, rather than pruned along the wrong axis.
+A layer may multiply by `nn.Linear`, `Conv1D`, a slice of a 3-D parameter, or by all slices at once; in each case one
+factor is a view of the parameter. So all torch calls are intercepted, and a factor is looked up by its memory location.
+The lookup includes the orientation (out, in): a matrix stored in the other orientation than assumed is not found, rather
+than pruned along the wrong axis.
 
 Axes:   x (..., tokens, in), W (out, in), stacks (matrices, out, in); result x Wᵀ
 """
@@ -19,17 +19,17 @@ Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 _LINEAR = {"linear", "_linear_pointwise"}  # x, (out, in)
 _MATMUL = {"matmul", "mm", "bmm", "__matmul__"}  # x, (in, out), or the other way round
-_ADDED = {"addmm", "baddbmm"}  # a summand first
+_ADDED = {"addmm", "baddbmm"}  # first argument is the summand
 
 
 def place(view: Tensor) -> Place:
-    """Where in memory the numbers of a view lie."""
+    """Return the memory location of a view: address, offset, shape, strides."""
     return (view.untyped_storage().data_ptr(), int(view.storage_offset()), tuple(view.shape), view.stride())
 
 
 @dataclass(frozen=True)
 class Operands:
-    """The factors of a product x Wᵀ, and whether that is what the call gives, rather than W xᵀ."""
+    """Factors of a product x Wᵀ; `is_result` is False if the call computes W xᵀ instead."""
 
     x: Tensor
     weight: Tensor
@@ -39,7 +39,7 @@ class Operands:
 def operands(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], storages: Container[int]
 ) -> Operands | None:
-    """Of a call into torch, if it is a product with something that lies in one of these storages."""
+    """Return the operands of a torch call if it is a product with a tensor in one of these storages, else None."""
     name = getattr(func, "__name__", "")
     if not (name in _LINEAR or name in _MATMUL or name in _ADDED):
         return None
@@ -57,11 +57,11 @@ def operands(
 
 
 class Products(TorchFunctionMode):
-    """While it is entered, tells `see` of every product x Wᵀ with a matrix of `matrices` as its W.
+    """Torch function mode that reports every product x Wᵀ whose W is in `matrices` to `see`.
 
-    `see` gets what the matrix is called, its inputs (..., in), what tells these inputs from all others as long as they
-    are kept, and whether they are one slice of a stack. `made`, if given, then gets what each matrix is called that is
-    no slice, and the product (..., out).
+    `see` gets the matrix's name, its inputs (..., in), a key that identifies the inputs while they are kept alive, and
+    whether W is one slice of a stack. `made`, if given, then gets the name and the product (..., out) of each matrix
+    that is not a slice.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Products(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Every call into torch passes here."""
+        """Intercept a torch call."""
         kwargs = kwargs or {}
         found = operands(func, args, kwargs, self._storages)
         matrix = None if found is None else self._look(found.x, found.weight)
@@ -89,7 +89,7 @@ class Products(TorchFunctionMode):
         return result
 
     def _look(self, x: Tensor, weight: Tensor) -> str | None:
-        """Tell of a product; the matrix, if it is no slice."""
+        """Report a product; return the matrix's name if it is not a slice."""
         inputs = (*place(x), x._version)
         if weight.ndim == 2:
             return self._tell(weight, x, inputs, is_slice=False)

@@ -1,16 +1,16 @@
-"""Measuring the inputs of all matrices of one block in a single pass over the samples.
+"""Input statistics of all matrices of one block, measured in a single pass over the samples.
 
-Matrices that share an input (q, k, v; gate, up) are found by looking which of them are multiplied with the very same
-tensor the first time; each shared input is then measured once, at its first matrix.
+Matrices that share an input (q, k, v; gate, up) are those multiplied with the identical tensor on their first call;
+each shared input is measured once, at its first matrix.
 
-Experts of a mixture are measured on the tokens that the router sends them, one sample after another (the stream holds
-one sample per batch where there are experts), so that the result does not depend on how samples are batched. Where a
-family hands all tokens to all experts and zeroes those that are not routed, rows of zeros are not counted as tokens.
+Experts of a mixture are measured on the tokens routed to them, one sample after another (the stream holds one sample per
+batch where there are experts), so that the result does not depend on the batching. Where a family passes all tokens to
+all experts and zeroes those that are not routed, rows of zeros are not counted as tokens.
 
 Rule for experts that see too few tokens: an expert that saw fewer than `FEWEST_TOKENS` in the whole calibration set is
-also shown the tokens that its mixture handles in as many samples as it takes, from the first on, whatever the router
-says. These are inputs it might have been sent, and what it makes of them tells how its second matrix is used; statistics
-of a handful of tokens, or of other experts, whose inner coordinates mean something else, would tell less.
+also run on all tokens of its mixture, whatever the router says, in as many samples as needed, from the first on. These
+are plausible inputs, and its hidden activations on them measure its second matrix's inputs; statistics of a handful of
+tokens, or of other experts, whose inner coordinates have another meaning, would be less representative.
 
 Axes:   x (samples of a batch, length, in), or the same flattened to (tokens, in) by some families
 """
@@ -43,10 +43,10 @@ def measure(
     watch: Stopwatch,
     tick: Callable[[], None],
 ) -> dict[str, InputStatistics]:
-    """The statistics of the inputs of some matrices of block `index` (loaded), by the matrix's name.
+    """Return the input statistics of the given matrices of block `index` (loaded), by matrix name.
 
     Matrices that share an input share the object. Raises NumericalFailure if an input is not finite,
-    ArchitectureUnsupported if no product with a matrix is ever seen.
+    ArchitectureUnsupported if a matrix is never multiplied with inputs.
     """
     meter = _Meter(block, index, stream, matrices, with_gram=with_gram, watch=watch)
     for batch in range(len(stream.states)):
@@ -62,18 +62,18 @@ def measure(
 
 
 def check_finite(matrix: Matrix, inputs: InputStatistics) -> None:
-    """NumericalFailure if an input of the matrix was NaN or infinite."""
+    """Raise NumericalFailure if an input of the matrix was NaN or infinite."""
     if not inputs.norm.isfinite().all():
         raise NumericalFailure(f"The inputs of {matrix.name} hold NaN or infinite values.")
 
 
 def never_multiplied(block: Block, matrix: Matrix) -> ArchitectureUnsupported:
-    """What is raised where no product with a matrix is seen."""
+    """Return the error for a matrix that is never multiplied with inputs."""
     return ArchitectureUnsupported(f"{matrix.name} of {type(block.module).__name__} is never multiplied with inputs.")
 
 
 def _starved(all_matrices: Sequence[Matrix], measured: dict[str, InputStatistics]) -> dict[tuple[str, int], list[Matrix]]:
-    """The experts that saw too few tokens, each with its matrices, by their mixture and number."""
+    """Return the matrices of the experts that saw too few tokens, by mixture and expert number."""
     starved: dict[tuple[str, int], list[Matrix]] = {}
     for matrix in all_matrices:
         if matrix.experts is not None and matrix.index is not None:
@@ -86,7 +86,7 @@ def _starved(all_matrices: Sequence[Matrix], measured: dict[str, InputStatistics
 
 
 def _show_more(block: Block, expert: tuple[str, int], meter: "_Meter", tick: Callable[[], None]) -> None:
-    """Run samples in which every expert of the mixture is this one, until it has seen enough."""
+    """Run samples with every expert of the mixture replaced by this one, until it has seen enough tokens."""
     mixture, number = expert
     with only_expert(block, mixture, number) as views:
         for batch in range(meter.batches):
@@ -98,11 +98,11 @@ def _show_more(block: Block, expert: tuple[str, int], meter: "_Meter", tick: Cal
 
 
 class _AllSeen(Exception):
-    """The last input of the block is measured; what would follow in this pass is of no use."""
+    """Signal that the last input of the block is measured, which ends the pass early."""
 
 
 class _Meter:
-    """Looks at the inputs as they pass and adds each shared one to its statistics once."""
+    """Collector that adds each shared input to its statistics once."""
 
     def __init__(
         self, block: Block, index: int, stream: Stream, matrices: Sequence[Matrix], *, with_gram: bool, watch: Stopwatch
@@ -116,12 +116,12 @@ class _Meter:
         self._watch = watch
         self._views = {place(matrix.read(block.module)): matrix.name for matrix in matrices}
         self._experts = {matrix.name for matrix in matrices if matrix.experts is not None}
-        self._leaders: list[str] = []  # the first matrix of each shared input, in the order of the calls
-        self._passing: dict[tuple[Any, ...], tuple[Tensor, InputStatistics]] = {}  # held, so that places stay theirs
+        self._leaders: list[str] = []  # first matrix of each shared input, in call order
+        self._passing: dict[tuple[Any, ...], tuple[Tensor, InputStatistics]] = {}  # kept alive, so that memory places stay unique
         self._batch = 0
 
     def run(self, batch: int, views: dict[Place, str] | None = None) -> None:
-        """One batch, watching all matrices or the ones given. Without experts, it ends where the last input is measured."""
+        """Run one batch, tracing all matrices or those in `views`. Without experts, stop after the last input is measured."""
         self._batch = batch
         try:
             with self._watch.time(Part.FORWARD), Products(self._views if views is None else views, self.see):
@@ -132,7 +132,7 @@ class _Meter:
             self._passing.clear()
 
     def see(self, name: str, x: Tensor, key: tuple[Any, ...], is_slice: bool) -> None:
-        """A product of the matrix with inputs (..., in)."""
+        """Record a product of the matrix with inputs (..., in)."""
         if name in self._experts and is_slice:
             x = x[x.any(dim=-1)]
         if x.numel() == 0:

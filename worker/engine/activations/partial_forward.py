@@ -1,12 +1,12 @@
-"""Running a block once more without what need not be computed again.
+"""Partial forward passes of a block, which reuse cached inputs of matrices that are pruned already.
 
-As the matrices of a block are pruned stage by stage, the block is run up to every stage. What a settled product is made
-of, one whose matrix is pruned, was seen when its stage was measured. Where such a product is added to something, as to
-the residual stream, its inputs are kept: in later runs it is made of these, and what only led to them is left out.
+As the matrices of a block are pruned stage by stage, the block is run up to every stage. A product is settled when its
+matrix is pruned; its inputs were seen when its stage was measured. Where a settled product is added to something, as to
+the residual stream, its inputs are cached: later runs compute it from these and skip everything that only leads to them.
 
-What is left out is passed on as a tensor without numbers, on PyTorch's meta device, through whatever the block does with
-it. A block that needs a number of it after all, or writes it over real ones, cannot be run this way; so the first batch
-is run both ways, and a detour is taken only if all that is looked at has the same bits.
+Skipped values are tensors on PyTorch's meta device, which propagate through the rest of the block. A block that needs
+such a value after all, or writes it into a real tensor, cannot be run this way; so the first batch is run both partially
+and in full, and partial passes are used only if all observed tensors are bit-identical.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,31 +27,31 @@ from worker.engine.model.structure import Block
 
 
 class Detour:
-    """The way around the products of one block that are settled."""
+    """Cache of the settled products' inputs of one block, and the partial forward passes that use it."""
 
     def __init__(self, block: Block, shelf: Shelf) -> None:
-        """Nothing is settled yet. What is kept is on the shelf."""
+        """Begin with nothing settled; cached inputs are stored on `shelf`."""
         self._block = block
         self._shelf = shelf
-        self._kept: dict[str, list[list[Tensor]]] = {}  # the inputs of a matrix, of every batch, in the order of its calls
+        self._kept: dict[str, list[list[Tensor]]] = {}  # inputs by matrix name, [batch][call]
         self._settled: list[Matrix] = []
         self._needless: list[Matrix] = []
-        self._earlier: list[Matrix] = []  # of settled stages, that may be needless for what comes after the next kept one
+        self._earlier: list[Matrix] = []  # of settled stages; needless after the next stage with cached inputs
 
     def keep(self, matrix: str, batch: int, x: Tensor) -> None:
-        """Remember the inputs of a product that is added to something."""
+        """Cache the inputs of a product that is added to something."""
         batches = self._kept.setdefault(matrix, [])
         batches += [[] for _ in range(batch + 1 - len(batches))]
         batches[batch].append(self._shelf.put(x))
 
     def forget(self) -> None:
-        """Let go of what was kept; there is no way any more."""
+        """Release all cached inputs and the settled matrices."""
         self._shelf.take_back(x for batches in self._kept.values() for batch in batches for x in batch)
         self._kept.clear()
         self._settled.clear()
 
     def settle(self, matrices: Sequence[Matrix]) -> None:
-        """These, a stage, are pruned; they come after all that were settled before."""
+        """Mark the matrices of a pruned stage as settled; stages must be settled in their order."""
         kept = [matrix for matrix in matrices if matrix.name in self._kept]
         if kept:
             self._needless += self._earlier
@@ -60,20 +60,20 @@ class Detour:
         self._earlier += [matrix for matrix in matrices if matrix.name not in self._kept]
 
     def tried(self, stream: Stream, index: int, run: Callable[[AbstractContextManager[None]], Sequence[Tensor]]) -> Way:
-        """The way to run the block: around, if what `run` returns of the first batch has the same bits on both ways."""
+        """Return `way` if `run` gives bit-identical tensors for the first batch with it and in full, else `straight`."""
         if not self._settled or stream.carried:
             return straight
         try:
             around = run(self.way(0))
             is_clean = not _lacks_numbers((stream.calls[0][index].args, stream.calls[0][index].kwargs))
-        except Exception:  # whatever a family's own code raises when it is handed no numbers
+        except Exception:  # any error that a family's code may raise on meta tensors
             around, is_clean = [], False
         expected = run(nullcontext())
         return self.way if is_clean and _are_equal(around, expected) else straight
 
     @contextmanager
     def way(self, batch: int) -> Iterator[None]:
-        """While it is open, the loaded block is run around what is settled; its next batch is this one."""
+        """Run the loaded block partially inside the context, on batch `batch`."""
         module = self._block.module
         known = {place(matrix.read(module)): iter(self._kept[matrix.name][batch]) for matrix in self._settled}
         with _Around(known, {place(matrix.read(module)) for matrix in self._needless}):
@@ -81,16 +81,16 @@ class Detour:
 
 
 def straight(_batch: int) -> AbstractContextManager[None]:
-    """The way on which everything is computed."""
+    """Return the context of a full forward pass."""
     return nullcontext()
 
 
 class _Unreal(Exception):
-    """Real numbers would be written over by none."""
+    """Error: a meta tensor would be written into a real one."""
 
 
 class _Around(TorchFunctionMode):
-    """Makes known products of their kept inputs, and needless ones not at all."""
+    """Torch function mode that computes known products from cached inputs and skips needless ones."""
 
     def __init__(self, known: dict[Place, Iterator[Tensor]], needless: set[Place]) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Around(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Every call into torch passes here."""
+        """Intercept a torch call."""
         kwargs = kwargs or {}
         found = operands(func, args, kwargs, self._storages)
         if found is not None and found.is_result and found.weight.ndim == 2:
@@ -116,14 +116,14 @@ class _Around(TorchFunctionMode):
 
 
 def _made(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: Tensor, x: Tensor) -> Any:
-    """The product with x in the place of the inputs given, by the routine that inputs with numbers would be sent to."""
+    """Return the product with x in place of the inputs `given`, by the routine that a full pass would use."""
     replaced = [x if value is given else value for value in args]
     named = {key: x if value is given else value for key, value in kwargs.items()}
     return product(*replaced, **named) if func is functional.linear else func(*replaced, **named)
 
 
 def _without_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What comes of a call some of whose tensors have no numbers: nothing but a shape."""
+    """Run a call that has meta tensors among its arguments on the meta device: it gives shapes only."""
     name = getattr(func, "__name__", "")
     writes = name.startswith(("__i", "__set")) or (name.endswith("_") and not name.endswith("__"))
     if any(isinstance(value, Tensor) and not value.is_meta for value in (*args[: int(writes)], kwargs.get("out"))):

@@ -1,7 +1,7 @@
-"""Seeing what the product of a matrix is added to: the residual stream, or what a parallel branch gives.
+"""Tracing of the addends of a matrix's product: the residual stream, or the output of a parallel branch.
 
-A product is followed while it is only reshaped or added to something of its own size. As soon as anything else is made of
-the sum, such as a norm, the sum is complete: what is added to it later belongs to the next step of the block.
+A product is followed while it is only reshaped or added to a tensor of its own shape. As soon as the sum is used in any
+other operation, such as a norm, it is complete: later additions to it belong to the next step of the block.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ _SAME_NUMBERS = {"view", "reshape", "dropout", "contiguous", "__get__", "size", 
 
 
 class Sums(TorchFunctionMode, Generic[Tag]):
-    """While it is entered, tells `found` of every tensor that a followed product is added to, in the product's shape."""
+    """Torch function mode that reports every addend of a followed product to `found`, in the product's shape."""
 
     def __init__(self, found: Callable[[Tag, Tensor], None]) -> None:
         super().__init__()
         self._found = found
-        self._followed: dict[int, tuple[Tensor, list[tuple[Tag, Tensor]]]] = {}  # tensors are held, so that ids stay theirs
+        self._followed: dict[int, tuple[Tensor, list[tuple[Tag, Tensor]]]] = {}  # tensors are kept alive, so that ids stay unique
 
     def follow(self, product: Tensor, tag: Tag) -> None:
-        """From now on report what is added to this product."""
+        """Begin reporting the addends of this product."""
         self._followed[id(product)] = (product, [(tag, product)])
 
     def forget(self) -> None:
-        """Follow nothing any more."""
+        """Stop following all products."""
         self._followed.clear()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Every call into torch passes here."""
+        """Intercept a torch call."""
         kwargs = kwargs or {}
         touched = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and id(value) in self._followed]
         if not touched:
@@ -56,7 +56,7 @@ class Sums(TorchFunctionMode, Generic[Tag]):
         return result
 
     def _report(self, one: Tensor, other: Tensor) -> list[tuple[Tag, Tensor]]:
-        """Tell of `other` for all products that `one` holds; these."""
+        """Report `other` as addend of all products summed in `one`; return these products."""
         _, parts = self._followed.get(id(one), (one, []))
         for tag, product in parts:
             self._found(tag, other.reshape(product.shape))

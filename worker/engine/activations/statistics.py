@@ -1,14 +1,14 @@
-"""What is measured of the inputs of a layer, one calibration sample at a time.
+"""Input statistics of a layer, accumulated one calibration sample at a time.
 
 Axes:    x (samples, tokens, in), one row per token; results (in,) or (in, in). Everything but gram is per token.
 Symbols: n     tokens seen so far
          μ_s, V_s   mean and variance of the tokens of sample s (division by the number of tokens)
          mean  E[x_j]          variance  pooled: E[(x_j − E[x_j])²] over all tokens of all samples
-         within_variance       mean over samples of V_s: leaves out how the samples differ from each other
-         norm  √E[x_j²]        gram  Σ x xᵀ over tokens, tokens · E[x xᵀ]: not divided, as a copy may not fit beside it
+         within_variance       mean over samples of V_s: excludes the variance between samples
+         norm  √E[x_j²]        gram  Σ x xᵀ over tokens, tokens · E[x xᵀ]: not divided, because a copy may not fit into memory
 
 Samples are merged in float64 (Chan, Golub and LeVeque, 1979), each on its own and in the order given, so that large
-means do not swallow small variances and the result does not depend on how samples are put together in batches.
+means do not cancel small variances and the result does not depend on the batching.
 """
 
 import torch
@@ -16,31 +16,31 @@ from torch import Tensor
 
 from worker.engine.linear import product
 
-_STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are their mirror images
-_NARROWEST = 128  # below that a product is no faster for being smaller
-_ROOM = 1280  # examples for which there is room at once: as many as are usual, and what rounding up adds to them
+_STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are mirrored
+_NARROWEST = 128  # columns; narrower products are not faster
+_ROOM = 1280  # examples allocated at first: the usual number, with a margin for rounding up
 
 
 class InputStatistics:
-    """Running statistics of one input that one or several matrices share."""
+    """Running statistics of one input, which several matrices may share."""
 
     def __init__(self, width: int, *, device: torch.device, with_gram: bool, examples_per_sample: int) -> None:
-        """`with_gram` also sums `gram`; `examples_per_sample` tokens of each sample are kept as they are."""
+        """Start empty. `with_gram` also sums `gram`; `examples_per_sample` tokens of each sample are kept unchanged."""
         self.tokens = 0
         self.samples = 0
         self.mean = torch.zeros(width, dtype=torch.float64, device=device)
         self._squares = torch.zeros_like(self.mean)  # Σ (x − mean)²
         self._within = torch.zeros_like(self.mean)  # Σ_s V_s
         self._gram = torch.zeros(width, width, device=device) if with_gram else None
-        self._is_mirrored = True  # if not, only what lies right of the diagonal, or near it, is up to date in _gram
+        self._is_mirrored = True  # if not, only the stripes from the diagonal to the right are up to date in _gram
         self._examples_per_sample = examples_per_sample
-        self._examples = torch.empty(0, width, device=device)  # has room for more than the `_kept` first rows
+        self._examples = torch.empty(0, width, device=device)  # capacity; only the first `_kept` rows are used
         self._kept = 0
 
     def add(self, x: Tensor) -> list[Tensor]:
-        """Take in a batch, (samples, tokens, in), of any floating type.
+        """Add a batch, (samples, tokens, in), of any floating type.
 
-        Returns each sample as (in, tokens) float32 if a Gram matrix is summed, else nothing: others may need them, too.
+        Returns each sample as (in, tokens) float32, for reuse, if a Gram matrix is summed, else an empty list.
         """
         return [turned for sample in x.float() if (turned := self._add_sample(sample)) is not None]
 
@@ -63,7 +63,7 @@ class InputStatistics:
         return turned
 
     def _keep(self, x: Tensor) -> None:
-        """Rows of their own would lie among the temporaries of every batch, whose memory could then not be given back."""
+        """Copy rows into one buffer; separate tensors would fragment the heap, whose memory could then not be returned."""
         end = self._kept + len(x)
         if end > len(self._examples):
             room = torch.empty(max(_ROOM, 2 * end), x.shape[1], device=x.device)
@@ -85,7 +85,7 @@ class InputStatistics:
 
     @property
     def gram(self) -> Tensor | None:
-        """Σ x xᵀ, (in, in) float32, if it was asked for; symmetric."""
+        """Σ x xᵀ, (in, in) float32, symmetric; None unless `with_gram`."""
         if self._gram is not None and not self._is_mirrored:
             for stripe in self._stripes(len(self._gram)):
                 self._gram[stripe.stop :, stripe] = self._gram[stripe, stripe.stop :].T
@@ -99,7 +99,7 @@ class InputStatistics:
 
     @property
     def within_variance(self) -> Tensor:
-        """Mean of the variances within the samples, (in,) float64: what the released DSnoT code divides by."""
+        """Mean of the variances within the samples, (in,) float64; the divisor in the released DSnoT code."""
         return self._within / self.samples
 
     @property
@@ -109,5 +109,5 @@ class InputStatistics:
 
     @property
     def examples(self) -> Tensor | None:
-        """The tokens that were kept, (examples, in) float32, if any were asked for."""
+        """The kept tokens, (examples, in) float32; None if there are none."""
         return self._examples[: self._kept] if self._kept else None

@@ -1,0 +1,1 @@
+"""Safetensors checkpoints: a reader and the mapping of tensors to parameters."""

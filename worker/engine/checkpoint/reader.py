@@ -1,8 +1,8 @@
-"""Reading a checkpoint folder in the layout of the Hub: safetensors only, nothing run, one tensor at a time.
+"""Reader of checkpoint folders in the Hub's layout: safetensors only, no code run, one tensor at a time.
 
 A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the bytes of the tensors at
-the offsets the header gives. Ranges are read with plain reads and not mapped, so that memory holds only what is in use.
-Whatever a header says is checked before it is used: the file may come from anywhere.
+the offsets the header gives. Tensors are read, not memory-mapped, so that memory holds only those in use.
+Headers are validated before use: the file is untrusted.
 """
 
 import json
@@ -39,7 +39,7 @@ _HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """Where a tensor lies: bytes `start` to `end` of the file `shard` in the checkpoint's folder."""
+    """Location of a tensor: bytes `start` to `end` of the file `shard` in the checkpoint's folder."""
 
     shard: str
     dtype: torch.dtype
@@ -49,10 +49,10 @@ class TensorPlace:
 
 
 class Checkpoint:
-    """The tensors of a folder, by name. Opening it reads headers only."""
+    """Tensors of a checkpoint folder, by name. Opening it reads headers only."""
 
     def __init__(self, folder: Path) -> None:
-        """FileNotFoundError: no such folder or no config. ModelUnsafe: no safetensors, or a header that lies."""
+        """Read the headers. FileNotFoundError: no such folder or no config. ModelUnsafe: no safetensors, or an invalid header."""
         self.folder = folder
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no model folder {folder.name!r}.")
@@ -66,7 +66,7 @@ class Checkpoint:
                 self.tensors[name] = place
 
     def path(self, name: str) -> Path:
-        """The path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
+        """Return the path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
         path = self.folder / name
         if not path.is_file():
             raise FileNotFoundError(f"The model has no {name}.")
@@ -75,7 +75,7 @@ class Checkpoint:
         return path
 
     def read(self, name: str) -> Tensor:
-        """The tensor as it is stored, in ordinary memory."""
+        """Read a tensor in its stored dtype into host memory."""
         place = self.tensors[name]
         raw = torch.empty(place.end - place.start, dtype=torch.uint8)
         with self.path(place.shard).open("rb", buffering=0) as file:
@@ -89,7 +89,7 @@ class Checkpoint:
         return raw.view(place.dtype).reshape(place.shape)
 
     def expect(self, names: Iterable[str]) -> None:
-        """Have the operating system read tensors ahead, as they will be asked for soon; nothing waits for it."""
+        """Start asynchronous read-ahead, by the operating system, of tensors that will be read soon."""
         for name in names:
             place = self.tensors[name]
             descriptor = os.open(self.path(place.shard), os.O_RDONLY)
@@ -115,7 +115,7 @@ class Checkpoint:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether the path, its links resolved, is in the folder. A Hub snapshot may link to the blobs beside it."""
+    """Return whether the path, with links resolved, is in the folder. A Hub snapshot may link to its cache's blobs."""
     home = folder.resolve()
     if home.parent.name == "snapshots":
         home = home.parent.parent

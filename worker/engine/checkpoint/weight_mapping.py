@@ -1,10 +1,10 @@
-"""How the tensors of a checkpoint fill the parameters of a model, and the way back.
+"""Mapping between the tensors of a checkpoint and the parameters of a model, in both directions.
 
 Most tensors are a parameter under the same or another name. Some families fuse or split them on load (the experts of a
-mixture, stored one by one, become one 3-D parameter). transformers has the rules; they are used as they are, forwards to
-fill a parameter and in reverse to bring a mask or new weights into the form that the checkpoint stores.
+mixture, stored one by one, become one 3-D parameter). transformers' conversion rules are used unchanged: forwards to load
+a parameter, in reverse to convert a mask or new weights to the checkpoint's layout.
 
-Symbols: filling  some tensors of the checkpoint and the parameters that they fill together; mostly one and one
+Symbols: filling  a group of checkpoint tensors and the parameters that they map to; mostly one and one
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """Tensors and the parameters or buffers they fill; without a converter it is one of each."""
+    """Group of tensors and the parameters or buffers they map to; without a converter one of each."""
 
     tensors: tuple[str, ...]
-    shapes: dict[str, tuple[int, ...]]  # of the parameters, by their names in the model
+    shapes: dict[str, tuple[int, ...]]  # of the parameters, by name in the model
     model: Any
-    patterns: tuple[str, ...] = ()  # which pattern of the converter each tensor matched
+    patterns: tuple[str, ...] = ()  # converter pattern that each tensor matched
     converter: WeightConverter | None = None
 
     def forwards(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The parameters by name, from the tensors in their order."""
+        """Convert tensors, in the order of `tensors`, to parameters by name."""
         if self.converter is None:
             (name,) = self.shapes
             return {name: tensors[0]}
@@ -43,7 +43,7 @@ class Filling:
         return {name: _only(value) for name, value in found.items()}
 
     def backwards(self, parameters: Mapping[str, Tensor]) -> list[Tensor]:
-        """The tensors in their order, from values of any type in the form of the parameters."""
+        """Convert values of any dtype in the parameters' shapes to tensors, in the order of `tensors`."""
         if self.converter is None:
             return [parameters[next(iter(self.shapes))]]
         rule = self.converter.reverse_transform()
@@ -64,7 +64,7 @@ class Filling:
         return [self._pick(values, rule, position) for position in range(len(self.tensors))]
 
     def name_of_slice(self, index: int, count: int, parameter: str) -> str:
-        """What to call slice `index` of a parameter that is a stack of `count`: its tensor's name, if it is one."""
+        """Return the name of slice `index` of a parameter that stacks `count`: its tensor's, if it is stored separately."""
         if self.converter is None:
             return f"{self.tensors[0]}[{index}]"
         is_stack = all(isinstance(operation, MergeModulelist) for operation in self.converter.operations)
@@ -73,7 +73,7 @@ class Filling:
         return f"{parameter}[{index}]"
 
     def _pick(self, values: dict[str, Any], rule: WeightConverter, position: int) -> Tensor:
-        """The tensor at a position, out of what the reverse rule gave; it numbers the tensors of one pattern."""
+        """Return the tensor at a position from the reverse rule's result, which numbers the tensors of one pattern."""
         assert self.converter is not None
         pattern = self.patterns[position]
         target = rule.target_patterns[self.converter.source_patterns.index(pattern)]
@@ -82,7 +82,7 @@ class Filling:
 
 
 def match_tensors(checkpoint: Checkpoint, model: Any) -> dict[str, Filling]:
-    """The filling of every parameter and buffer that the checkpoint holds. Tensors that fill none are only copied."""
+    """Return the filling of every parameter and buffer that the checkpoint holds. Unmapped tensors are only copied."""
     state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     fillings: dict[str, Filling] = {}
     for name, group in _group_tensors(checkpoint, model, state).items():
@@ -99,7 +99,7 @@ def match_tensors(checkpoint: Checkpoint, model: Any) -> dict[str, Filling]:
 def _group_tensors(
     checkpoint: Checkpoint, model: Any, state: Mapping[str, Any]
 ) -> dict[str, list[tuple[str, str | None, WeightConverter | None]]]:
-    """The tensors that make a parameter (the first, where they make several), as `from_pretrained` assigns them."""
+    """Return the tensors of each parameter (of the first, where they map to several), as `from_pretrained` assigns them."""
     rules = get_model_conversion_mapping(model)
     renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
     converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
@@ -116,7 +116,7 @@ def _group_tensors(
 
 
 def _converted(checkpoint: Checkpoint, model: Any, filling: Filling, state: Mapping[str, tuple[int, ...]]) -> Filling:
-    """The filling with all its parameters, tried on the meta device in both directions."""
+    """Return the filling with all its parameters, verified on the meta device in both directions."""
     places = [checkpoint.tensors[name] for name in filling.tensors]
     owner = _owner(model, next(iter(filling.shapes)))
     try:
@@ -124,7 +124,7 @@ def _converted(checkpoint: Checkpoint, model: Any, filling: Filling, state: Mapp
         known = {name: state[name] for name in made}
         filling = Filling(filling.tensors, known, model, filling.patterns, filling.converter)
         back = filling.backwards({name: torch.empty(shape, device="meta") for name, shape in known.items()})
-    except Exception as error:  # whatever the library's own operations raise on tensors they do not expect
+    except Exception as error:  # any error of the library's operations on unexpected tensors
         raise ArchitectureUnsupported(f"{owner} cannot be made of {filling.tensors[0]} and its like: {error}") from error
     _compare(model, filling, {name: tuple(tensor.shape) for name, tensor in made.items()})
     if [tuple(tensor.shape) for tensor in back] != [place.shape for place in places]:

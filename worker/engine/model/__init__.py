@@ -1,0 +1,1 @@
+"""Model structure without weights, and loading of one decoder block at a time."""

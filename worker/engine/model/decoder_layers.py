@@ -1,4 +1,4 @@
-"""Finding the decoder layers of a model that may be anything: an encoder beside, experts inside, lists within lists."""
+"""Search for the decoder layers of any model: with an encoder as well, with experts, or with nested lists."""
 
 import re
 from typing import Any
@@ -7,8 +7,8 @@ from torch import nn
 
 from worker.engine.errors import ArchitectureUnsupported
 
-_BESIDE = re.compile("vision|visual|image|audio|video|embed")  # in the paths of the encoders of multimodal models
-# Families that no walk from block to block can follow, each with what it does instead.
+_BESIDE = re.compile("vision|visual|image|audio|video|embed")  # in the paths of multimodal models' encoders
+# Families that cannot be run block by block, each with the reason.
 EXCEPTIONS: dict[str, str] = {
     "BltForCausalLM": "sends bytes through several stacks of layers of different lengths, and not through one.",
     "Gemma4AssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",
@@ -22,9 +22,9 @@ EXCEPTIONS: dict[str, str] = {
 
 
 def find_layers(model: Any) -> tuple[str, nn.ModuleList]:
-    """The path and the list of the decoder layers: the outermost list of modules in the decoder that holds most weights.
+    """Return path and list of the decoder layers: the decoder's outermost module list with the most weights.
 
-    ArchitectureUnsupported, naming the class, if there is none or the family is a named exception.
+    ArchitectureUnsupported, naming the class, if there is none or the family is in `EXCEPTIONS`.
     """
     kind = type(model).__name__
     if kind in EXCEPTIONS:

@@ -1,4 +1,4 @@
-"""Filling parts of a meta-device model from its checkpoint, and emptying them again: one block in memory at a time.
+"""Loading of parts of a meta-device model from its checkpoint, and unloading: one block in memory at a time.
 
 Parts:  a block          everything below one decoder layer
         the surroundings everything else that a forward pass needs (embeddings, rotary tables, last norm, head)
@@ -19,14 +19,14 @@ from worker.engine.model.structure import Architecture, Block
 
 
 def choose_device(device: str) -> torch.device:
-    """The device named, or for "auto" the GPU if there is one."""
+    """Return the named device; for "auto" the GPU if there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
 
 
 def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
-    """The type to compute in: the model's own, but float32 for float16 on a CPU, which is slow there and less exact."""
+    """Return the compute dtype: the model's own, but float32 for float16 on a CPU, which is slow there and less exact."""
     dtype: torch.dtype = model.dtype
     return torch.float32 if device.type == "cpu" and dtype is torch.float16 else dtype
 
@@ -35,7 +35,7 @@ def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
 def loaded_block(
     arch: Architecture, block: Block, device: torch.device, weights: Checkpoint | None = None
 ) -> Iterator[nn.Module]:
-    """The block with its weights on the device, read from `weights` or else the source; afterwards it is empty again."""
+    """Load the block's weights to the device, from `weights` or else the source; on exit move it back to meta."""
     try:
         parts = [(f"{block.name}.{path}".rstrip("."), part) for path, part in block.module.named_modules()]
         _fill(arch, parts, _Reader(arch, weights or arch.checkpoint, device))
@@ -47,7 +47,7 @@ def loaded_block(
 
 @contextmanager
 def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """`module` (the model, or its part below the head) with all weights but those of the blocks."""
+    """Load all weights of `module` (the model, or its part below the head) except the blocks'; on exit move it to meta."""
     wanted = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
     try:
         parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in wanted]
@@ -59,7 +59,7 @@ def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.dev
 
 
 def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Reader") -> None:
-    """Give the parameters and buffers of modules, named as in the model, their numbers. Tied ones become one tensor."""
+    """Load the parameters and buffers of modules, named as in the model. Tied parameters share one tensor."""
     filled: dict[str, nn.Parameter] = {}
     for prefix, part in parts:
         _compute_buffers(arch, prefix, part, reader.device)
@@ -81,7 +81,7 @@ def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Read
 
 
 class _Reader:
-    """Reads parameters; those that are filled together are read together and handed out one by one."""
+    """Reader of parameters; those of one `Filling` are read together and returned one by one."""
 
     def __init__(self, arch: Architecture, checkpoint: Checkpoint, device: torch.device) -> None:
         self.device = device
@@ -92,7 +92,7 @@ class _Reader:
         self._waiting: dict[str, Tensor] = {}
 
     def read(self, parameter: str, own_dtype: torch.dtype) -> Tensor:
-        """A parameter or buffer on the device in the type to compute in, given the type that the model made it in."""
+        """Return a parameter or buffer on the device in the compute dtype, given its dtype in the meta model."""
         if parameter not in self._waiting:
             filling = self._arch.fillings[parameter]
             tensors = [self._checkpoint.read(name) for name in filling.tensors]
@@ -100,7 +100,7 @@ class _Reader:
         return self._waiting.pop(parameter)
 
     def _cast(self, tensor: Tensor, parameter: str, own_dtype: torch.dtype) -> Tensor:
-        """In the model's type; but what transformers keeps in float32, whatever the rest is, stays in it."""
+        """Cast to the compute dtype, except parameters that transformers always keeps in float32."""
         if not tensor.is_floating_point():
             return tensor.to(self.device)
         dtype = next((dtype for name, dtype in self._kept if name.search(parameter)), self._dtype)
@@ -109,9 +109,9 @@ class _Reader:
 
 
 def _compute_buffers(arch: Architecture, name: str, part: nn.Module, device: torch.device) -> None:
-    """Buffers that no checkpoint holds, such as rotary frequencies: the model's own initialisation computes them.
+    """Compute buffers that no checkpoint holds, such as rotary frequencies, by the model's own initialisation.
 
-    Mostly that of the module itself, else that of one above it. What is loaded is marked so that none changes it.
+    Mostly that of the module itself, else of an ancestor. Loaded parameters are marked, so that it leaves them unchanged.
     """
     empty = {key: torch.empty_like(buffer, device="cpu") for key, buffer in part._buffers.items() if buffer is not None}
     if not empty:
@@ -128,7 +128,7 @@ def _compute_buffers(arch: Architecture, name: str, part: nn.Module, device: tor
 
 
 def _initialiser(model: Any, name: str) -> Callable[[nn.Module], None]:
-    """What initialises the module called `name`: a method of the innermost model around it that has one."""
+    """Return the initialiser of the module called `name`: `_init_weights` of the innermost enclosing model that has it."""
     around = [""] + [name[:end] for end in range(1, len(name) + 1) if name[end : end + 1] in {".", ""}]
     found: list[Callable[[nn.Module], None]] = [
         part._init_weights for part in map(model.get_submodule, around) if hasattr(part, "_init_weights")

@@ -1,11 +1,11 @@
-"""The prunable matrices of a decoder block: where each lies in its parameter, and which way round.
+"""Prunable matrices of a decoder block: the slice of the parameter and the orientation of each.
 
-Whatever holds the weights, a matrix is seen as (out, in), as a view of the parameter: nothing is copied to read it.
+However the weights are stored, a matrix is a view (out, in) of the parameter: nothing is copied to read it.
 
     nn.Linear            the parameter itself
     Conv1D (GPT-2)       (in, out): transposed
     experts in a stack   (experts, out, in) or (experts, in, out), or the same with the first two axes flattened
-    grouped linear       (groups · out, in): one matrix per group, as every group has inputs of its own
+    grouped linear       (groups · out, in): one matrix per group, because each group has its own inputs
 
 Routers choose experts and are never pruned, nor are embeddings, norms, convolutions and state-space parameters.
 """
@@ -21,11 +21,11 @@ from worker.engine.checkpoint.weight_mapping import Filling
 
 _ROUTERS = {"gate", "router", "shared_expert_gate"}
 _ROUTER_CLASS = re.compile("Router|TopKGating")
-# Attention to an encoder, which a decoder on its own does not have: it is never computed
-_ADAPTERS = re.compile(r"(^|\.)\w*adapter_list\.")  # Zamba 2: small, and kept in another block than the one that uses them
+# Cross-attention to an encoder: never computed in a decoder-only model
+_ADAPTERS = re.compile(r"(^|\.)\w*adapter_list\.")  # Zamba 2: small, and stored in another block than the one that uses them
 _UNUSED = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
-# Stacks of experts whose class does not say how its matrices lie: the attribute with their number (none: the first axis
-# is the number), and which parameters are (in, out)
+# Stacks of experts whose class does not declare their orientation: the attribute with the number of experts (None: the
+# length of the first axis), and which parameters are (in, out)
 _STACKS: dict[str, tuple[str | None, frozenset[str]]] = {
     "DbrxExpertGLU": ("moe_num_experts", frozenset({"w2"})),
     "InklingSharedExperts": (None, frozenset()),
@@ -39,33 +39,33 @@ _STACKS: dict[str, tuple[str | None, frozenset[str]]] = {
 class Matrix:
     """One prunable matrix of a block."""
 
-    name: str  # of its tensor in the checkpoint, or its parameter's name with the slice in brackets
+    name: str  # tensor name in the checkpoint, or parameter name with the slice in brackets
     shape: tuple[int, int]  # (out, in)
     parameter: str  # the parameter's path in the block
     full_name: str  # the parameter's name in the model
     filling: Filling
-    index: int | None = None  # which slice, where the parameter is a stack
+    index: int | None = None  # slice of a stacked parameter
     slices: int = 1
     is_transposed: bool = False
-    experts: str | None = None  # path of the mixture it is an expert of: its inputs are what a router sends it
+    experts: str | None = None  # path of the mixture if it is an expert, whose inputs are chosen by a router
 
     def view(self, parameter: Tensor) -> Tensor:
-        """The part of a tensor of the parameter's shape that is this matrix, as a view (out, in)."""
+        """Return this matrix's part of a tensor of the parameter's shape, as a view (out, in)."""
         if self.index is not None:
             parameter = parameter.view(self.slices, -1, parameter.shape[-1])[self.index]
         return parameter.t() if self.is_transposed else parameter
 
     def read(self, block_module: nn.Module) -> Tensor:
-        """The weights (out, in) in the loaded type, a view of the loaded block's parameter."""
+        """Return the weights (out, in) in the loaded dtype, a view of the loaded block's parameter."""
         return self.view(block_module.get_parameter(self.parameter))
 
     def write(self, block_module: nn.Module, weight: Tensor) -> None:
-        """Put weights (out, in) into the loaded block."""
+        """Write weights (out, in) into the loaded block."""
         self.read(block_module).copy_(weight)
 
 
 def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, Filling]) -> tuple[Matrix, ...]:
-    """The matrices of the decoder layer called `block`, in the order of its modules, as far as the checkpoint has them."""
+    """Return the matrices of decoder layer `block` that the checkpoint holds, in the order of its modules."""
     found: list[Matrix] = []
     routers = [path for path, module in layer.named_modules() if _is_router(path, module)]
     for path, module in layer.named_modules():
@@ -80,7 +80,7 @@ def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, Filling])
 
 
 def is_counted(parameter: str) -> bool:
-    """Whether a parameter of a block counts as one of the decoder's: what is never computed does not."""
+    """Return whether a block's parameter counts towards the decoder's size: unused ones do not."""
     return not _UNUSED.search(parameter)
 
 
@@ -89,7 +89,7 @@ def _is_router(path: str, module: nn.Module) -> bool:
 
 
 def _matrices_of(block: str, place: str, module: nn.Module, parameter: Tensor, filling: Filling) -> Iterator[Matrix]:
-    """The matrices that one parameter holds."""
+    """Yield the matrices of one parameter."""
     full = f"{block}.{place}"
     key = place.rpartition(".")[2]
     if isinstance(module, nn.Linear | Conv1D) and not hasattr(module, "n_groups"):
@@ -112,7 +112,7 @@ def _matrices_of(block: str, place: str, module: nn.Module, parameter: Tensor, f
 
 
 def _stack(module: nn.Module, key: str, parameter: Tensor) -> tuple[int, int, bool] | None:
-    """Of a parameter that stacks matrices: how many there are, how many are used, whether they are (in, out)."""
+    """Return for a stacked parameter: number of matrices, number used, whether they are (in, out); else None."""
     if isinstance(module, nn.Linear):
         groups = int(module.n_groups)  # type: ignore[arg-type]
         return (groups, groups, False) if key == "weight" else None
@@ -121,12 +121,12 @@ def _stack(module: nn.Module, key: str, parameter: Tensor) -> tuple[int, int, bo
         attribute, transposed = _STACKS[kind]
         used = parameter.shape[0] if attribute is None else int(getattr(module, attribute))
         return (parameter.shape[0] if parameter.ndim == 3 else used), used, key in transposed
-    is_transposed = getattr(module, "is_transposed", None)  # what transformers itself notes on experts
+    is_transposed = getattr(module, "is_transposed", None)  # set by transformers on experts
     if parameter.ndim == 3 and isinstance(is_transposed, bool):
         return parameter.shape[0], parameter.shape[0], is_transposed
     return None
 
 
 def _mixture(place: str) -> str:
-    """The path of what holds the experts' module: it may keep the two matrices of an expert in modules of their own."""
+    """Return the path of the experts module's parent, because an expert's two matrices may be in separate modules."""
     return place.rpartition(".")[0].rpartition(".")[0]

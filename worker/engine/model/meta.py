@@ -1,4 +1,4 @@
-"""Building a stranger's model on the meta device (shapes, no numbers): its config is checked first and no code of it runs."""
+"""Meta-device models (shapes without data) of untrusted checkpoints: the config is checked and custom code never run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 
 
 def read_config(checkpoint: Checkpoint) -> Any:
-    """The transformers config of a checkpoint; raises what `outline` raises."""
+    """Return the transformers config of a checkpoint; raises the errors of `outline`."""
     for key, value in _walk(checkpoint.config):
         if key == "auto_map":
             raise ModelUnsafe("The config has an auto_map: the model brings its own code, which is never run.")
@@ -24,18 +24,18 @@ def read_config(checkpoint: Checkpoint) -> Any:
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # whatever a stranger's config makes the library raise
+    except Exception as error:  # any error that the library may raise on an untrusted config
         raise ArchitectureUnsupported(f"The config (model_type {model_type!r}) is not understood: {error}") from error
     if config._attn_implementation not in _OWN_ATTENTION:
-        config._attn_implementation = None  # the library's own choice for this machine
-    config._experts_implementation = "eager"  # the faster ones hide from us which tokens an expert sees
+        config._attn_implementation = None  # the library's default for this machine
+    config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
     if getattr(config, "rescale_every", 0):
-        config.rescale_every = 0  # RWKV halves states and weights together, against float16's range: it changes no result
+        config.rescale_every = 0  # RWKV halves states and weights together to stay in float16's range: no effect on results
     return config
 
 
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
-    """The model without numbers, in the type that `from_pretrained` would give it."""
+    """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
     floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point]
     dtype = config.dtype or (floats[0] if floats else torch.float32)
@@ -49,12 +49,12 @@ def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
 
 
 def text_config(config: Any) -> Any:
-    """The part of a config that describes the decoder; of a multimodal model that is a config inside."""
+    """Return the decoder's part of a config; in multimodal models it is a nested config."""
     return config.get_text_config(decoder=True)
 
 
 def _check_size(checkpoint: Checkpoint, config: Any) -> None:
-    """Refuse more layers than there are tensors before they are built: a config may ask for a billion."""
+    """Refuse, before building, a config with more layers than tensors: an untrusted one may have a billion."""
     for key, value in _walk(checkpoint.config):
         if key.endswith(("layers", "n_layer")) and isinstance(value, int) and value > max(4096, len(checkpoint.tensors)):
             raise ArchitectureUnsupported(
@@ -63,7 +63,7 @@ def _check_size(checkpoint: Checkpoint, config: Any) -> None:
 
 
 def _walk(config: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and value of nested JSON objects."""
+    """Yield every key and value of nested JSON objects."""
     if isinstance(config, dict):
         for key, value in config.items():
             yield key, value

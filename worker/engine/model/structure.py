@@ -1,7 +1,6 @@
-"""Taking a model apart without its weights: its decoder blocks, the matrices that can be pruned, and where each lies.
+"""Model structure without weights: decoder blocks, their prunable matrices and the location of each.
 
-The model is built by transformers on the meta device (shapes, no numbers), so whatever decoder it knows is understood
-the same way.
+The model is built by transformers on the meta device (shapes without data), so all its decoders are handled the same way.
 
 Words:   block   one decoder layer
          matrix  a weight (out, in) that a block multiplies its tokens by; routers are never pruned
@@ -25,7 +24,7 @@ from worker.engine.model.meta import build_on_meta, read_config, text_config
 
 @dataclass(frozen=True)
 class Outline:
-    """What a checkpoint is, told from its config and headers alone."""
+    """Summary of a checkpoint, from its config and headers alone."""
 
     model_type: str
     architecture: str  # class name
@@ -44,23 +43,23 @@ class Outline:
 class Block:
     """One decoder layer, on the meta device unless it is loaded."""
 
-    name: str  # its path in the model
+    name: str  # path in the model
     module: nn.Module
     matrices: tuple[Matrix, ...]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model on the meta device, and how its checkpoint fills it."""
+    """Model on the meta device, with the mapping from its checkpoint's tensors."""
 
     checkpoint: Checkpoint
     config: Any
     model: Any  # transformers.PreTrainedModel
-    layers: nn.ModuleList  # the decoder layers, replaced by recorders now and then
+    layers: nn.ModuleList  # decoder layers; temporarily replaced by stand-ins
     blocks: tuple[Block, ...]
-    block_parameters: int  # those that blocks share are counted once
+    block_parameters: int  # shared parameters are counted once
     fillings: dict[str, Filling]  # by parameter or buffer name
-    tied: dict[str, str]  # parameter that the checkpoint leaves out: the parameter it is one with
+    tied: dict[str, str]  # parameter missing in the checkpoint: the parameter it is tied to
 
     @property
     def has_experts(self) -> bool:
@@ -68,30 +67,30 @@ class Architecture:
         return any(matrix.experts is not None for block in self.blocks for matrix in block.matrices)
 
     def tensors_of(self, block: Block) -> list[str]:
-        """The checkpoint's tensors that a block is filled from."""
+        """Return the names of the checkpoint's tensors that a block is loaded from."""
         names = (f"{block.name}.{name}" for name, _ in block.module.named_parameters())
         return sorted({tensor for name in names if name in self.fillings for tensor in self.fillings[name].tensors})
 
     def matrix_shapes(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Every matrix in the order of the model: name and (out, in)."""
+        """Yield name and shape (out, in) of every matrix, in model order."""
         for block in self.blocks:
             for matrix in block.matrices:
                 yield matrix.name, matrix.shape
 
 
 def outline(source: Path) -> Outline:
-    """What the checkpoint in the folder `source` is. Reads its config and headers; no weights, and runs none of its code.
+    """Return the outline of the checkpoint in the folder `source`. Read its config and headers only; run none of its code.
 
     Raises:
         FileNotFoundError: the folder or its config is missing.
-        ModelUnsafe: custom code, no safetensors, a header that cannot be right, names that leave the folder.
+        ModelUnsafe: custom code, no safetensors, an invalid header, or names that leave the folder.
         ArchitectureUnsupported: transformers does not know it as a causal language model, or nothing can be pruned.
     """
     return describe(take_apart(source))
 
 
 def describe(arch: Architecture) -> Outline:
-    """The outline of a model that is taken apart already."""
+    """Return the outline of a model whose structure is loaded."""
     matrices = tuple(arch.matrix_shapes())
     prunable = sum(out * width for _, (out, width) in matrices)
     text = text_config(arch.config)
@@ -111,7 +110,7 @@ def describe(arch: Architecture) -> Outline:
 
 
 def take_apart(source: Path) -> Architecture:
-    """The model of the folder `source` on the meta device; raises what `outline` raises."""
+    """Return the model of the folder `source` on the meta device; raises the errors of `outline`."""
     checkpoint = Checkpoint(source)
     config = read_config(checkpoint)
     model = build_on_meta(checkpoint, config)
@@ -135,7 +134,7 @@ def _describe_block(name: str, layer: nn.Module, fillings: dict[str, Filling]) -
 
 
 def _tied(model: Any, fillings: dict[str, Filling]) -> dict[str, str]:
-    """For every tied parameter without a tensor the one it is tied to, whichever of the two the checkpoint holds."""
+    """Return for every tied parameter without a tensor the one it is tied to, whichever of the two is stored."""
     tied = {}
     for target, source in model.all_tied_weights_keys.items():
         missing, present = (source, target) if source not in fillings else (target, source)
