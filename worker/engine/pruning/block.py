@@ -36,7 +36,7 @@ class BlockPruning:
     sparsity: float
     stream: Stream  # of the pruned model, at the input of the block
     source: Checkpoint
-    detour: Detour  # skips the modules that are final when the stream is advanced
+    detour: Detour  # caches the inputs of pruned matrices, for later passes through the block
     watch: Stopwatch
     tick: Callable[[], None]
 

@@ -44,8 +44,8 @@ _SECTIONS = {"pattern": ("type", "unstructured"), "refinement": ("method", "dsno
 def fill(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the preset that `given` names, overridden by the other fields of `given`; every section names its kind.
 
-    A section of another kind than the preset's inherits nothing from it. With an update, the default refinement
-    is none instead of DSnoT, because DSnoT is designed for weights that are not updated.
+    A section of another kind than the preset's inherits nothing from it. With an update, the default refinement is
+    none instead of DSnoT, because DSnoT is designed for weights that are not updated.
     """
     preset = given.get("preset")
     filled: dict[str, Any] = {"preset": None, **(PRESETS.get(preset, {}) if isinstance(preset, str) else {})}
