@@ -1,7 +1,6 @@
-"""The pruning engine: a plain PyTorch library that makes causal language models sparse without training them.
+"""Pruning engine: a plain PyTorch library for training-free pruning of causal language models.
 
-`sparsify` prunes a checkpoint, `perplexity` and `evaluate` measure one, `outline` describes one; a `Recipe` says what is to
-be done.
+`sparsify` prunes a checkpoint as a `Recipe` says, `perplexity` and `evaluate` measure one, and `outline` describes one.
 """
 
 from worker.engine.evaluation.agreement import Agreement

@@ -1,4 +1,4 @@
-"""What is done when the device's memory does not suffice: once more with half as many tokens at a time."""
+"""Retry with half the batch size when the device runs out of memory."""
 
 import re
 from collections.abc import Callable
@@ -16,15 +16,15 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def with_less_if_need_be(run: Callable[[int], Result], device: torch.device) -> Result:
-    """What `run` gives with the usual number of tokens per batch or, if the device has no memory for them, with half.
+    """Call `run` with the default number of tokens per batch, or with half of it if the device runs out of memory.
 
     Raises:
-        DeviceMemoryExhausted: half were too many, too; it says how much memory was needed.
+        DeviceMemoryExhausted: half was too many, too; the message says how much memory was needed.
     """
     try:
         return run(TOKENS_PER_BATCH)
     except torch.OutOfMemoryError:
-        pass  # what the failed run held is let go with its traceback
+        pass  # leaving the handler drops the traceback, which holds the failed run's tensors
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,21 +1,21 @@
-"""What can stop a run, apart from the user's own `ValueError` and what the operating system refuses."""
+"""Errors that stop a run, other than `ValueError` for invalid arguments and `OSError`."""
 
 
 class EngineError(Exception):
-    """Base of every error the engine raises on purpose; the message is a sentence for the user."""
+    """Base class of the engine's errors; the message is a sentence for the user."""
 
 
 class ArchitectureUnsupported(EngineError):
-    """The engine does not know how to take this model apart; the message names the class or model type."""
+    """Unsupported model structure; the message names the class or model type."""
 
 
 class ModelUnsafe(EngineError):
-    """The checkpoint asks for something that is never done: running its code, reading pickles, leaving its folder."""
+    """Checkpoint that would require running its code, reading pickles or accessing files outside its folder."""
 
 
 class NumericalFailure(EngineError):
-    """A weight or an activation is NaN or infinite; the message names the layer."""
+    """NaN or infinite weight or activation; the message names the layer."""
 
 
 class DeviceMemoryExhausted(EngineError):
-    """The device has not enough memory even for a small batch; the message says how much was needed."""
+    """Out of device memory even with a small batch; the message says how much was needed."""

@@ -1,10 +1,10 @@
-"""The linear product x Wᵀ, by the fastest float32 routine the processor has.
+"""Linear product x Wᵀ by the fastest float32 routine of the processor.
 
 Axes: x (..., in), W (out, in), bias (out,), result (..., out).
 
 PyTorch sends float32 products on a CPU to MKL, which is several times slower than oneDNN on the processors measured
-(about 80 against 410 GFLOP/s), although both sum in float32. oneDNN is reached through one private operator of
-PyTorch, so it is looked up here and nowhere else; where it is missing, the ordinary product takes its place.
+(about 80 against 410 GFLOP/s), although both sum in float32. oneDNN is called through a private operator of
+PyTorch, used only in this module; where it is missing, `functional.linear` is used.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + bias in the type of x: (..., in) times (out, in) gives (..., out)."""
+    """Return x Wᵀ + bias, (..., out) in the type of x, from x (..., in) and W (out, in)."""
     operator = _onednn() if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 else None
     if operator is None or x.numel() == 0:
         return functional.linear(x, weight, bias)
@@ -26,7 +26,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @contextmanager
 def fast_linears(module: nn.Module) -> Iterator[None]:
-    """While open, every `nn.Linear` inside `module` computes through `product`; hooks go on working. May be nested."""
+    """Make every `nn.Linear` inside `module` compute through `product` in this context; hooks still run. May be nested."""
     linears = [layer for layer in module.modules() if type(layer) is nn.Linear and "forward" not in vars(layer)]
     for layer in linears:
         layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
@@ -43,7 +43,7 @@ def _forward(layer: nn.Linear, x: Tensor) -> Tensor:
 
 @cache
 def _onednn() -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
-    """The oneDNN product, tried once on a small case and believed only if it agrees with the ordinary one."""
+    """Return the oneDNN product, or None if it is missing or differs from `functional.linear` on a small test case."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     x, weight = torch.ones(3, 4), torch.arange(8.0).reshape(2, 4)

@@ -1,4 +1,4 @@
-"""What a run tells: progress while it goes on, and figures of every matrix at the end."""
+"""Reports of a run: progress during it, and metrics of every matrix at the end."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class MatrixReport:
-    """One pruned matrix."""
+    """Metrics of one pruned matrix."""
 
     name: str  # of its tensor in the checkpoint
     shape: tuple[int, int]  # (out, in)
@@ -21,14 +21,14 @@ class MatrixReport:
     error_mask: float  # the same with the final mask
     error: float  # the same with the final mask and the new weights, where there are any
     swaps: int  # weights pruned in the final mask and not in the first
-    stops: dict[str, int]  # how many rows the refinement left for which reason
-    tokens: int  # that its inputs were measured on
+    stops: dict[str, int]  # rows per reason why the refinement stopped
+    tokens: int  # on which its input statistics were measured
     seconds: float  # for its mask and weights
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Several matrices together. Errors are means over matrices, as each is relative to its own output."""
+    """Metrics of several matrices; errors are means over matrices, as each is relative to its own output."""
 
     sparsity: float  # zeros / weights
     error_start: float
@@ -39,7 +39,7 @@ class Summary:
 
     @classmethod
     def of(cls, matrices: Sequence[MatrixReport]) -> "Summary":
-        """At least one matrix."""
+        """Summarise the matrices, at least one."""
         sizes = [prod(matrix.shape) for matrix in matrices]
         return cls(
             sparsity=sum(matrix.sparsity * size for matrix, size in zip(matrices, sizes, strict=True)) / sum(sizes),
@@ -53,14 +53,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class SparsityReport:
-    """A finished run."""
+    """Report of a finished pruning run."""
 
     sparsity: float  # zeros / weights over all pruned matrices
     coverage: float  # weights of pruned matrices / parameters of the blocks, 0 to 1
     matrices: tuple[MatrixReport, ...]
-    blocks: tuple[Summary, ...]  # of those blocks that have matrices
+    blocks: tuple[Summary, ...]  # only blocks that have matrices
     total: Summary
-    warnings: tuple[str, ...]  # what to know before relying on it
+    warnings: tuple[str, ...]  # reasons not to rely on the result, see `cautions`
     seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
     source: str = ""  # SHA-256 over the source's files, see `Output.copy_source`
 
@@ -72,7 +72,7 @@ class SparsityReport:
         block_parameters: int,
         seconds: dict[str, float],
     ) -> "SparsityReport":
-        """The figures of the whole from those of the matrices of every block."""
+        """Summarise the metrics of every block's matrices."""
         matrices = [matrix for block in blocks for matrix in block]
         total = Summary.of(matrices)
         return cls(
@@ -86,28 +86,28 @@ class SparsityReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the report, JSON-ready."""
         return asdict(self)
 
 
 class Observer(Protocol):
-    """Who watches a run. Any method may raise: the exception passes through and stops the run."""
+    """Observer of a run. Any method may raise: the exception propagates and stops the run."""
 
     def block_started(self, index: int, total: int) -> None:
-        """Block `index`, counted from 0, is taken up."""
+        """Handle the start of block `index`, counted from 0."""
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
-        """The block is done and, in a pruning run, its matrices are written; none in an evaluation.
+        """Handle the end of a block; in a pruning run its `matrices` are written, in an evaluation there are none.
 
-        Where the run goes on from an earlier one, blocks that the earlier one did are `resumed`.
+        `resumed` is set if the block was restored from an interrupted run.
         """
 
     def tick(self) -> None:
-        """Called for every batch and every matrix, so about every second of work or more often."""
+        """Handle a sign of progress; called for every batch and every matrix, at least about once per second."""
 
 
 class Silent:
-    """The observer that nobody asked for."""
+    """Observer that ignores all events."""
 
     def block_started(self, index: int, total: int) -> None: ...
 
@@ -117,7 +117,7 @@ class Silent:
 
 
 class Part(StrEnum):
-    """The parts of the work that are timed."""
+    """Timed part of the work."""
 
     FORWARD = "forward"
     STATISTICS = "statistics"
@@ -127,7 +127,7 @@ class Part(StrEnum):
 
 
 class Stopwatch:
-    """Seconds per part. A part inside another stops the outer one's clock, so that the parts add up."""
+    """Stopwatch with seconds per part. A nested part pauses the outer one, so that the parts add up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(map(str, Part), 0.0)
@@ -136,7 +136,7 @@ class Stopwatch:
 
     @contextmanager
     def time(self, part: Part) -> Iterator[None]:
-        """Count what happens inside for `part`."""
+        """Count the time spent in this context for `part`."""
         self._settle()
         self._running.append(part)
         try:

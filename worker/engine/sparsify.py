@@ -1,10 +1,10 @@
-"""The story: how a checkpoint becomes a sparse one, block by block.
+"""Entry point of pruning: a checkpoint is pruned block by block.
 
-Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915; the way through the blocks is that of
-Wanda (arXiv:2306.11695) and SparseGPT: each block is measured with the inputs that the pruned blocks before it give.
+Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915; the order of the blocks is that of Wanda
+(arXiv:2306.11695) and SparseGPT: each block is measured on the outputs of the pruned blocks before it.
 
-A block's end is what is written of it. From there the samples go on, and from there an interrupted run goes on: blocks
-that the journal holds are written again and the samples sent through them, which gives the bits of a run in one piece.
+The samples are sent through each block with the weights written to the destination. An interrupted run resumes from the
+journal: its blocks are written again and the samples sent through them, bit-identical to an uninterrupted run.
 
 Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
@@ -50,26 +50,26 @@ def sparsify(
 ) -> SparsityReport:
     """Prune the checkpoint in the folder `source` into the folder `destination`.
 
-    The destination gets everything of the source that belongs to a Hub checkpoint, with the same tensor names, types
-    and shards. The same arguments on the same machine give the same bits.
+    The destination gets all files of the source that belong to a Hub checkpoint, with the same tensor names, types and
+    shards. The same arguments on the same machine give bit-identical results.
 
     Args:
         source: a folder with config.json and safetensors.
-        destination: another folder, made if need be.
-        recipe: what to do.
+        destination: another folder, created if missing.
+        recipe: the pruning options.
         calibration_tokens: (samples, length) int64, token ids.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
-        observer: is told of every block and may stop the run by raising.
-        journal: keeps what is finished, and has what an interrupted run with the same arguments had finished. Closed
-            afterwards.
-        scratch: a folder for activations that do not fit into memory; without one they have to.
+        observer: notified of every block; may stop the run by raising.
+        journal: stores finished blocks; those of an interrupted run with the same arguments are reused. Closed at the
+            end.
+        scratch: a folder for activations that do not fit into memory; without one they must fit.
 
     Raises:
         ValueError: the recipe does not fit the model, or the tokens do not.
         FileNotFoundError, ModelUnsafe, ArchitectureUnsupported: see `outline`.
         NumericalFailure: NaN or infinite weights or activations, with the layer's name.
         DeviceMemoryExhausted: the device has not enough memory, even for half a batch.
-        OSError: the disk is full, for one.
+        OSError: for example, the disk is full.
     """
     with opened(journal):
         target, observer = choose_device(device), observer or Silent()
@@ -85,7 +85,7 @@ def sparsify(
 
 
 class _Run:
-    """One run, at the entrance of a block, with all that the next ones need."""
+    """One pruning run, with the state at the input of the next block."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class _Run:
         journal: Journal | None,
         tokens_per_batch: int,
     ) -> None:
-        """Everything before the first block. `places`: source, destination, scratch."""
+        """Do all work before the first block. `places`: source, destination, scratch."""
         source, destination, scratch = places
         self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
         self._arch: Architecture = take_apart(source)
@@ -115,7 +115,7 @@ class _Run:
         self._dense_stream = self._stream.copy() if recipe.objective is Objective.PROPAGATED else None
 
     def report(self) -> SparsityReport:
-        """Do it all."""
+        """Prune all blocks and return the report."""
         reports, samples = list(self._blocks()), self._stream.samples
         report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
         fits_tokens = needs_gram(self._recipe)
@@ -123,7 +123,7 @@ class _Run:
         return replace(report, warnings=tuple(warnings), source=self._source)
 
     def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
-        """Prune and write one block after the other, or take it from the journal; the reports of its matrices."""
+        """Prune each block, or take it from the journal, and write it; yield the reports of its matrices."""
         total = len(self._arch.blocks)
         for index in range(total):
             self._observer.block_started(index, total)
@@ -141,7 +141,7 @@ class _Run:
             detour.forget()
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
-            del finished, known  # a block's weights, not to be held while the next one is pruned
+            del finished, known  # free the block's weights before the next one is pruned
             give_back_memory(self._arch.blocks[index].module)
 
     def _prune(self, index: int, detour: Detour) -> Finished:
@@ -162,7 +162,7 @@ class _Run:
         return finished
 
     def _remember(self, index: int) -> DenseRun | None:
-        """What the dense block computes, where there is a dense stream to send through it."""
+        """Send the dense stream, if there is one, through the dense block and return the recorded run."""
         stream, block = self._dense_stream, self._arch.blocks[index]
         if stream is None:
             return None
@@ -170,7 +170,7 @@ class _Run:
             return DenseRun(block, index, stream, self._watch, self._observer.tick)
 
     def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: Detour | None = None) -> None:
-        """Send a stream through the block with these weights, by default the source's, and if possible around what is settled."""
+        """Send a stream through the block with these weights, by default the source's, using `detour`'s cache if possible."""
         block = self._arch.blocks[index]
         loaded = loaded_block(self._arch, block, stream.device, weights)
         with self._watch.time(Part.IO), loaded as layer, self._watch.time(Part.FORWARD):

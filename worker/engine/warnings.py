@@ -1,4 +1,4 @@
-"""What a user should know before relying on a result, a sentence each."""
+"""Warnings about a result's reliability, one or two sentences each."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -9,13 +9,13 @@ FULL_COVERAGE = 0.95
 
 
 def cautions(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, fits_tokens: bool) -> list[str]:
-    """The warnings of a run on `samples` calibration samples; `fits_tokens` says whether Gram matrices decided anything."""
+    """Return the warnings of a run on `samples` calibration samples; `fits_tokens`: Gram matrices were used."""
     found = [low_coverage(coverage), too_few_tokens(matrices, samples) if fits_tokens else None]
     return [caution for caution in found if caution]
 
 
 def low_coverage(coverage: float) -> str | None:
-    """Where a noticeable part of the blocks is left as it was."""
+    """Return a warning if a considerable part of the blocks' parameters cannot be pruned."""
     if coverage >= FULL_COVERAGE:
         return None
     return (
@@ -25,7 +25,7 @@ def low_coverage(coverage: float) -> str | None:
 
 
 def too_few_tokens(matrices: Sequence[MatrixReport], samples: int) -> str | None:
-    """Where Gram matrices were summed over fewer tokens than they have inputs, with how many samples would do."""
+    """Return a warning if a Gram matrix was summed over fewer tokens than inputs, with the number of samples needed."""
     short = [matrix for matrix in matrices if matrix.tokens < matrix.shape[1]]
     if not short:
         return None

@@ -1,11 +1,12 @@
-"""How far the next-token distributions of a pruned model are from those of the dense one, on the same windows of text.
+"""Agreement of the next-token distributions of a pruned model and the dense one, on the same windows of text.
 
-Symbols: p, q    distributions of the dense and of the pruned model at one place, as float64 makes them of their own logits
+Symbols: p, q    distributions of the dense and of the pruned model at one position, softmax in float64 of their logits
          KL      KL(p ‖ q) = Σ p · (log p − log q), in nats; 0 where they are the same
-Places are those that perplexity measures, too: every token of a window but its last.
+Positions are those of perplexity: every token of a window but its last.
 
-Of the dense model only its final hidden states are needed. Both go through the head of the pruned one, as pruning changes
-nothing outside the blocks; a few tokens at a time, so that logits stay small and there are never two models in memory.
+Of the dense model only the final hidden states are needed. Both models' states go through the head of the pruned model,
+because pruning changes nothing outside the blocks, so two models are never in memory; a few tokens at a time, so that
+logits stay small.
 """
 
 from collections.abc import Callable
@@ -20,26 +21,27 @@ from worker.engine.errors import NumericalFailure
 from worker.engine.evaluation.final_states import FinalStates
 from worker.engine.evaluation.head import Head
 
-_LOGITS = 1 << 21  # numbers of logits at a time, of each model
+_LOGITS = 1 << 21  # logits at a time, per model
 _TAIL = 0.99
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Over `tokens` places: windows · (L − 1)."""
+    """Agreement of a pruned model with the dense one on windows of L tokens."""
 
-    divergences: tuple[float, ...]  # the mean KL of every window
-    matches: tuple[float, ...]  # the share of every window's places at which the likeliest token is the same
-    divergence_p99: float  # of all places 99 % have a KL of at most that
-    tokens: int
+    divergences: tuple[float, ...]  # mean KL of every window
+    matches: tuple[float, ...]  # share of every window's positions at which the most likely token is the same
+    divergence_p99: float  # 99th percentile of KL over all positions
+    tokens: int  # positions: windows · (L − 1)
 
     @property
     def windows(self) -> int:
+        """The number of windows."""
         return len(self.divergences)
 
 
 def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, measured: Callable[[int], None]) -> Agreement:
-    """Compare the windows that `dense` counts; `stream` are all windows (windows, L) after the pruned model's last block.
+    """Compare the first `dense.count` windows; `stream` has all windows (windows, L) after the pruned model's last block.
 
     `measured` is called, several times per window, with the number of windows done so far.
     """
@@ -66,7 +68,7 @@ def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, m
 
 
 def divergence(dense: Tensor, pruned: Tensor) -> Tensor:
-    """KL (n,) float64 from logits (n, vocabulary). What rounding makes negative is 0."""
+    """Return KL (n,) float64 from logits (n, vocabulary), clamped to 0 where rounding makes it negative."""
     before, after = dense.double().log_softmax(dim=-1), pruned.double().log_softmax(dim=-1)
     likelihood = before.exp()
     return likelihood.mul_(before.sub_(after)).sum(dim=-1).clamp_(min=0)

@@ -1,4 +1,4 @@
-"""Measuring a checkpoint on windows of text, and a pruned one against the dense one, which is not in memory any more."""
+"""Evaluation of a checkpoint on windows of text, and of a pruned one against the dense model's stored final states."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from worker.engine.report import Observer
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What has been measured, and what is kept to measure another model against this one."""
+    """Results of an evaluation, and the final states kept to compare another model with this one."""
 
     perplexity: Perplexity
     states: FinalStates | None
     agreement: Agreement | None
-    is_repeatable: bool  # with the usual batches: not how much memory was free has decided about the last bit
+    is_repeatable: bool  # run with the default batch size, so the bits do not depend on free memory
 
 
 def evaluate(
@@ -36,13 +36,13 @@ def evaluate(
     dense: FinalStates | None = None,
     measured: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
-    """Measure the checkpoint in the folder `source`; arguments and errors as of `at_the_end`.
+    """Evaluate the checkpoint in the folder `source`; other arguments and errors are those of `at_the_end`.
 
     Args:
-        keep: of how many windows the final states are wanted.
-        dense: those of the model that this one was pruned from, on the same windows: the agreement with it is measured.
-        measured: called after the last block with the windows that the head has measured and how many it has to, once for
-            their losses and once for the agreement.
+        keep: number of windows whose final states are returned.
+        dense: final states of the dense model on the same windows; the agreement with it is measured.
+        measured: called after the last block with the number of windows done and in total; a window counts once for its
+            loss and once for its agreement.
     """
 
     def finish(end: End) -> Evaluation:
@@ -54,7 +54,7 @@ def evaluate(
                 measured(done, total)
 
             losses = window_losses(head, end.stream, windows, count)
-            give_back_memory()  # of logits of one size, which those of the other would come on top of
+            give_back_memory()  # of the losses' logits, before those of the agreement, of another size, are allocated
             found = agreement(head, dense, end.stream, windows, lambda done: count(len(windows) + done)) if dense else None
         states = FinalStates.first(end.stream, keep) if keep else None
         is_repeatable = end.tokens_per_batch == device_memory.TOKENS_PER_BATCH
@@ -66,7 +66,7 @@ def evaluate(
 def perplexity(
     source: Path, windows: Tensor, *, device: str = "auto", observer: Observer | None = None, scratch: Path | None = None
 ) -> Perplexity:
-    """The perplexity of the checkpoint in the folder `source`; arguments and errors as of `at_the_end`."""
+    """Return the perplexity of the checkpoint in the folder `source`; arguments and errors are those of `at_the_end`."""
     return evaluate(source, windows, device=device, observer=observer, scratch=scratch).perplexity
 
 
@@ -79,7 +79,7 @@ def final_states(
     observer: Observer | None = None,
     scratch: Path | None = None,
 ) -> FinalStates:
-    """The final states of the first `count` windows, of which no more go through the model than share batches with them."""
+    """Return the final states of the first `count` windows; only the batches with these windows are computed."""
 
     def finish(end: End) -> FinalStates:
         return FinalStates.first(end.stream, count)

@@ -1,4 +1,4 @@
-"""Windows of text on their way through a whole model, with one block of weights in memory at a time, and what is at the end.
+"""Forward pass of windows of text through all blocks, one block's weights in memory at a time, and its final hidden states.
 
 Axes:   windows (windows, L) int64; hidden states after the last block (windows of a batch, L, width), see `Stream`
 """
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class End:
-    """All windows behind the last block."""
+    """State after the last block: all windows, with what the head needs."""
 
     arch: Architecture
     stream: Stream
@@ -35,7 +35,7 @@ class End:
 
 @dataclass(frozen=True)
 class FinalStates:
-    """The hidden states of the first `count` windows after the last block: those of the batches in which they are."""
+    """Hidden states after the last block of the batches that contain the first `count` windows."""
 
     states: list[Tensor]
     sizes: list[int]  # windows of each batch
@@ -43,7 +43,7 @@ class FinalStates:
 
     @classmethod
     def first(cls, stream: Stream, count: int) -> Self:
-        """Taken from a stream at its end, which goes no further."""
+        """Take them from a stream after the last block, without a copy; the stream must not be advanced further."""
         batches = _batches_with(stream.sizes, count)
         return cls(stream.states[:batches], stream.sizes[:batches], min(count, sum(stream.sizes)))
 
@@ -58,15 +58,15 @@ def at_the_end(
     scratch: Path | None,
     first: int | None = None,
 ) -> Result:
-    """What `finish` makes of the windows when they have passed all blocks of the checkpoint in the folder `source`.
+    """Send the windows through all blocks of the checkpoint in the folder `source` and return the result of `finish`.
 
     Args:
         windows: (windows, L) int64 token ids, L ≥ 2.
         device: "auto" (a GPU if there is one), "cpu", "cuda", ...
-        observer: is told of every block and may stop the run by raising.
-        scratch: a folder for activations that do not fit into memory; without one they have to.
-        first: only so many windows, and those that share a batch with them: their states have then the same bits as if
-            all had gone.
+        observer: notified of every block; may stop the run by raising.
+        scratch: a folder for activations that do not fit into memory; without one they must fit.
+        first: run only the batches that contain the first `first` windows; their states are bit-identical to those of a
+            run with all windows.
 
     Raises:
         ValueError: the windows do not fit the model.
@@ -101,5 +101,5 @@ def _pass_blocks(arch: Architecture, stream: Stream, observer: Observer) -> None
 
 
 def _batches_with(sizes: list[int], count: int) -> int:
-    """How many batches it takes to have so many windows."""
+    """Return the number of leading batches that together contain `count` windows."""
     return 1 + sum(1 for so_far in accumulate(sizes[:-1]) if so_far < count)

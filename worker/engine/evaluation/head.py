@@ -1,8 +1,8 @@
-"""All of a model but its blocks, as a head: what it makes of the hidden states after the last block.
+"""Head of a model: everything except its blocks, which computes logits from the hidden states after the last block.
 
-Last norm, head and whatever a family does to its logits are the model's own: it is run once more with stand-ins for its
-layers that give it the final hidden states. As all that acts on every token alone, it is run on a few tokens at a time,
-so that logits (tokens, vocabulary) stay small.
+Final norm, output projection and any post-processing of logits are the model's own code: the model is run with its
+layers replaced by stubs that return the final hidden states. All of this acts on every token independently, so it is run
+on a few tokens at a time, and logits (tokens, vocabulary) stay small.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from worker.engine.model.structure import Architecture
 
 
 class Head:
-    """The head of a model whose weights, but for those of the blocks, are on the device."""
+    """Head of a model; its weights, except those of the blocks, are on the device."""
 
     def __init__(self, arch: Architecture, forms: Sequence[Form], device: torch.device) -> None:
         self.device = device
@@ -29,7 +29,7 @@ class Head:
         self._arch, self._forms = arch, forms
 
     def logits(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """(samples, n, vocabulary) on the device, of states after the last block and the tokens (samples, n) they stand for."""
+        """Return logits (samples, n, vocabulary) on the device, from the final states of the tokens (samples, n)."""
         hidden = states.to(self.device)
 
         def answer(index: int, *_args: Any, **_kwargs: Any) -> Any:
@@ -40,10 +40,10 @@ class Head:
         return logits
 
     def predictions(self, states: Sequence[Tensor], batches: Sequence[Tensor], size: int) -> Iterator[Tensor]:
-        """The logits (n, vocabulary) with which every window but its last token predicts, one window after the other.
+        """Yield logits (n, vocabulary) of all tokens but the last of every window, window by window.
 
-        `size` is how many numbers there are at a time, at most. Where only the model can tell the states of windows apart
-        (see `are_of_windows`), all logits of a batch are made at once.
+        `size` is the maximum number of logits at a time. If states are not laid out by window (see `are_of_windows`), all
+        logits of a batch are computed at once.
         """
         count = max(1, size // self.vocabulary)
         for hidden, tokens in zip(states, batches, strict=True):
@@ -59,11 +59,11 @@ class Head:
 
 @contextmanager
 def loaded_head(arch: Architecture, stream: Stream) -> Iterator[Head]:
-    """The head for a stream that has passed all blocks."""
+    """Yield the head for a stream that has passed all blocks."""
     with loaded_surroundings(arch, arch.model, stream.device):
         yield Head(arch, stream.forms, stream.device)
 
 
 def are_of_windows(hidden: Tensor, tokens: Tensor) -> bool:
-    """Whether states are (windows, length, ...) like their tokens: no prompt, no second stream, no axes in another order."""
+    """Return whether states are (windows, length, ...) like their tokens: no prompt, second stream or other axis order."""
     return hidden.shape[:2] == tokens.shape

@@ -1,7 +1,7 @@
 """Perplexity of a model on windows of text.
 
-Protocol (that of Wanda, SparseGPT and DSnoT): windows do not overlap and are read on their own; the loss of a window of
-L tokens is the mean over its L − 1 predictions; the value is exp of Σ loss · L / (windows · L), the mean of the losses.
+Protocol (that of Wanda, SparseGPT and DSnoT): windows do not overlap and are evaluated independently; the loss of a
+window of L tokens is the mean over its L − 1 predictions; perplexity is exp of Σ loss · L / (windows · L), the mean loss.
 """
 
 import math
@@ -17,25 +17,26 @@ from worker.engine.activations.batches import Stream
 from worker.engine.errors import NumericalFailure
 from worker.engine.evaluation.head import Head, are_of_windows
 
-_LOGITS = 1 << 24  # numbers of logits at a time
+_LOGITS = 1 << 24  # logits at a time
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """exp of the mean negative log-likelihood, in nats per token."""
+    """Perplexity: exp of the mean negative log-likelihood, in nats per token."""
 
     value: float
     mean_nll: float
-    losses: tuple[float, ...]  # the mean loss of every window
+    losses: tuple[float, ...]  # mean loss of every window
     tokens: int  # predicted tokens: windows · (L − 1)
 
     @property
     def windows(self) -> int:
+        """The number of windows."""
         return len(self.losses)
 
     @classmethod
     def of(cls, losses: Tensor, length: int) -> Self:
-        """From the losses (windows,) float64 of windows of `length` tokens. NumericalFailure where one is not a number."""
+        """Compute it from the losses (windows,) float64 of windows of `length` tokens; NumericalFailure if not finite."""
         mean = float(losses.mean())
         if not math.isfinite(mean):
             raise NumericalFailure("The head gives NaN or infinite losses.")
@@ -60,7 +61,7 @@ def window_losses(head: Head, stream: Stream, windows: Tensor, measured: Callabl
 
 
 def _window_loss(head: Head, states: Tensor, tokens: Tensor) -> float:
-    """The mean loss of a window, a stretch at a time: states (L, ...), tokens (L,)."""
+    """Return the mean loss of a window, computed in chunks of tokens: states (L, ...), tokens (L,)."""
     chunk = max(1, _LOGITS // head.vocabulary)
     total = 0.0
     for start in range(0, len(tokens) - 1, chunk):
@@ -71,10 +72,10 @@ def _window_loss(head: Head, states: Tensor, tokens: Tensor) -> float:
 
 
 def _loss_sums(head: Head, states: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-    """Sums of losses (samples,) float64: states after the last block predict targets (samples, n), from the first on.
+    """Return sums of losses (samples,) float64: the first n final states of each sample predict targets (samples, n).
 
-    A token's logits lie side by side: along any other axis float32 sums tens of thousands of them one after the other, which
-    is off by 1e-4.
+    The vocabulary is the last, contiguous axis: along another axis float32 would sum tens of thousands of logits
+    sequentially, with an error of 1e-4.
     """
     targets = targets.to(head.device)
     logits = head.logits(states, tokens)[:, : targets.shape[1]]

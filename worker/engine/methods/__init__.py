@@ -1,0 +1,1 @@
+"""Pruning methods as pure tensor functions: saliency, mask selection, mask refinement and weight updates."""

@@ -1,20 +1,20 @@
-"""DSnoT: swap pruned and kept weights, row by row, so that the expected error of the output shrinks.
+"""DSnoT: grow-and-prune swaps, row by row, that reduce the expected reconstruction error of the output.
 
 Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915 (equations 2 to 6, algorithm 1).
 
-Axes:    W and all masks (out, in); statistics (in,); one row r is one output and is refined on its own.
+Axes:    W and all masks (out, in); statistics (in,); one row r is one output and is refined independently.
 Symbols: P    set of pruned weights of the row
-         D_j = W_rj · E[x_j]      what weight j adds to the expected output
-         Δ   = Σ_{j ∈ P} D_j      the expected error of the row: what its pruned weights no longer add
+         D_j = W_rj · E[x_j]      contribution of weight j to the expected output
+         Δ   = Σ_{j ∈ P} D_j      expected reconstruction error of the row: the contributions of its pruned weights
          σ   = sign(Δ)
-         p    the power of the variance that discounts unsteady inputs
-         K    the longest list of swaps that is ever needed, min(max_cycles, in)
+         p    exponent of the variance, which penalises inputs of high variance
+         K    maximum length of a list of swaps, min(max_cycles, in)
 
-One swap revives ("grows") the pruned j with the largest σ·D_j / Var[x_j]^p among σ·D_j > 0, and prunes the kept k of
-least saliency among σ·D_k < 0; both bring Δ towards zero: Δ ← Δ − D_j + D_k. Under n:m, k is the least salient kept
-weight of j's own group whatever its sign. No weight is swapped twice, so the order in which the weights of one sign come
-up never changes: the i-th swap made under sign σ is always the i-th pair of a list that can be written down beforehand.
-That is how all rows are refined at once, without a loop over rows: two lists (one per sign) and a walk along them.
+One swap grows (revives) the pruned j with the largest σ·D_j / Var[x_j]^p among σ·D_j > 0, and prunes the kept k of
+least saliency among σ·D_k < 0; both move Δ towards zero: Δ ← Δ − D_j + D_k. Under n:m, k is the least salient kept
+weight of j's own group, whatever its sign. No weight is swapped twice, so the order of the candidates of one sign is
+fixed: the i-th swap made under sign σ is always the i-th pair of a precomputed list. All rows are therefore refined at
+once, without a loop over rows, by walking along two lists (one per sign).
 """
 
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class _Swaps:
-    """The pairs of one sign in the order in which they are tried; indices of inputs, (out, K)."""
+    """Swaps of one sign in the order in which they are tried; indices of inputs, (out, K)."""
 
     grown: Tensor
     pruned: Tensor
-    change: Tensor  # what each swap adds to Δ, (out, K)
-    available: Tensor  # how many of the K pairs of a row are legal, (out,)
+    change: Tensor  # change of Δ by each swap, (out, K)
+    available: Tensor  # number of legal pairs of a row, at most K, (out,)
 
 
 class Stop(IntEnum):
-    """Why a row made no further swap."""
+    """Reason why a row stopped swapping."""
 
-    THRESHOLD = 0  # |Δ| is small enough
+    THRESHOLD = 0  # |Δ| ≤ threshold
     NO_PAIR = 1  # no legal pair is left
-    SIGN_CHANGE = 2  # the next swap would have turned the sign of Δ
+    SIGN_CHANGE = 2  # the next swap would have changed the sign of Δ
     MAX_CYCLES = 3
 
 
@@ -64,7 +64,7 @@ def grow_and_prune(
     stop_on_sign_change: bool = True,
     pattern: tuple[int, int] | None = None,
 ) -> Tensor:
-    """The mask that `walk` ends with; its arguments are explained there."""
+    """Return the refined mask, (out, in) bool; the arguments are those of `walk`."""
     return walk(
         weight,
         pruned,
@@ -92,21 +92,21 @@ def walk(
     stop_on_sign_change: bool,
     pattern: tuple[int, int] | None,
 ) -> Walked:
-    """At most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
+    """Make at most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
 
-    A row stops for good when |Δ| ≤ threshold, when no legal pair is left, after `max_cycles` swaps or, with
-    `stop_on_sign_change`, before the swap after which Δ would not have the sign it had at the start.
+    A row stops when |Δ| ≤ threshold, when no legal pair is left, after `max_cycles` swaps or, with `stop_on_sign_change`,
+    before the first swap that would change the sign of Δ.
 
     Args:
         weight: (out, in) float32.
         pruned: (out, in) bool, True = pruned. Nothing is changed in place.
         mean: E[x_j], (in,).
         variance: Var[x_j], (in,).
-        saliency: (out, in); the kept weight that helps and has the least of it is pruned first.
-        max_cycles: most swaps per row.
+        saliency: (out, in); among the kept weights whose pruning reduces |Δ|, the least salient is pruned first.
+        max_cycles: maximum number of swaps per row.
         threshold: in the unit of `weight · mean`.
-        variance_power: p ≥ 0; 0 takes no account of the variance.
-        stop_on_sign_change: the sign rule. Under a pattern it is always on.
+        variance_power: p ≥ 0; 0 ignores the variance.
+        stop_on_sign_change: the sign rule; always on under a pattern.
         pattern: None, or (n, m).
     """
     contribution = weight * mean  # D
@@ -132,7 +132,7 @@ def walk(
 
 
 def _pairs_anywhere(contribution: Tensor, helps: Tensor, pruned: Tensor, score: Tensor, saliency: Tensor, length: int) -> _Swaps:
-    """Unstructured rows: the i-th best weight to grow goes with the i-th least salient weight to prune."""
+    """Return the swaps of unstructured rows: the i-th best weight to grow with the i-th least salient weight to prune."""
     growable, prunable = pruned & (helps > 0), ~pruned & (helps < 0)
     grown = score.masked_fill(~growable, -torch.inf).topk(length, dim=1).indices
     least = saliency.masked_fill(~prunable, torch.inf).topk(length, dim=1, largest=False).indices
@@ -143,9 +143,9 @@ def _pairs_anywhere(contribution: Tensor, helps: Tensor, pruned: Tensor, score: 
 def _pairs_within_groups(
     contribution: Tensor, helps: Tensor, pruned: Tensor, score: Tensor, saliency: Tensor, length: int, *, group: int
 ) -> _Swaps:
-    """n:m rows: the i-th best weight to grow in a group goes with the i-th least salient kept weight of that group.
+    """Return the swaps of n:m rows: a group's i-th best weight to grow with its i-th least salient kept weight.
 
-    A group can swap no more weights than it keeps; the candidates beyond that are not legal.
+    A group can swap no more weights than it keeps; further candidates are not legal.
     """
     rows, width = pruned.shape
     grouped = (rows, width // group, group)
@@ -164,7 +164,7 @@ def _pairs_within_groups(
 
 
 def _walk_keeping_sign(error: Tensor, swaps: _Swaps, threshold: float) -> tuple[list[Tensor], Tensor]:
-    """How many pairs each row takes, (out,), when a swap that would turn the sign of Δ ends the row; and why each stopped."""
+    """Return the number of swaps of each row, (out,), under the sign rule, and its `Stop`."""
     sign, used, stops = error.sign(), torch.zeros_like(swaps.available), _going(swaps.available)
     for step in range(swaps.change.shape[1]):
         after = error + swaps.change[:, step]
@@ -175,7 +175,7 @@ def _walk_keeping_sign(error: Tensor, swaps: _Swaps, threshold: float) -> tuple[
 
 
 def _walk_both_signs(error: Tensor, swaps: list[_Swaps], threshold: float) -> tuple[list[Tensor], Tensor]:
-    """The same without the sign rule: each swap comes from the list of the sign that Δ has at that moment."""
+    """Do the same without the sign rule: each swap comes from the list of the current sign of Δ."""
     change = torch.stack([side.change for side in swaps])  # (2, out, K); side 0 is σ = +1
     available = torch.stack([side.available for side in swaps])  # (2, out)
     used, rows, last = torch.zeros_like(available), torch.arange(len(error), device=error.device), change.shape[2] - 1
@@ -191,19 +191,19 @@ def _walk_both_signs(error: Tensor, swaps: list[_Swaps], threshold: float) -> tu
 
 
 def _going(rows: Tensor) -> Tensor:
-    """No row has stopped: as long as nothing else happens, it will at the end of all cycles."""
+    """Return the initial stop reasons: MAX_CYCLES stands for a row that has not stopped."""
     return torch.full_like(rows, Stop.MAX_CYCLES, dtype=torch.int64)
 
 
 def _stop(stops: Tensor, is_small: Tensor, has_no_pair: Tensor, turns_sign: Tensor) -> Tensor:
-    """Note the first reason that holds, for the rows that still go on."""
+    """Record the first reason that holds, for the rows that have not stopped."""
     reason = torch.where(turns_sign, Stop.SIGN_CHANGE, Stop.MAX_CYCLES)
     reason = torch.where(is_small, Stop.THRESHOLD, torch.where(has_no_pair, Stop.NO_PAIR, reason))
     return torch.where(stops == Stop.MAX_CYCLES, reason, stops)
 
 
 def _apply(pruned: Tensor, swaps: list[_Swaps], used: list[Tensor]) -> Tensor:
-    """Turn over the first `used` pairs of every list. No weight comes up twice, so one flip each is enough."""
+    """Flip the mask at the first `used` pairs of every list; no weight occurs twice, so one flip each is enough."""
     flips = torch.zeros_like(pruned, dtype=torch.int8)
     for side, count in zip(swaps, used, strict=True):
         taken = torch.arange(side.grown.shape[1], device=pruned.device) < count[:, None]

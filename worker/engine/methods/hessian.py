@@ -1,39 +1,39 @@
-"""The inverse of a layer's Hessian, damped until it exists.
+"""Inverse of a layer's Hessian, with damping increased until the Cholesky factorisation succeeds.
 
 Papers: Frantar and Alistarh, SparseGPT, arXiv:2301.00774 (section 3 and algorithm 1); Hassibi and Stork, 1993.
 
 Axes:    G, H, U (in, in).
-Symbols: G   = Σ x xᵀ, a Gram matrix; the Hessian of ‖(w − ŵ)X‖² in ŵ is 2G, and the 2 plays no part
+Symbols: G   = Σ x xᵀ, a Gram matrix; the Hessian of ‖(w − ŵ)X‖² in ŵ is 2G; the factor 2 cancels
          d   mean of G_jj over the inputs that are not always zero
          λ   damping, a share of d
-         H   = G + λd·1; where input j is always zero, H_jj = d(1 + λ) and the rest of row and column j stays zero
-         U   upper triangular with H⁻¹ = Uᵀ U. U_jj² is [H⁻¹]_jj after the inputs before j have been taken out of H:
-             what SparseGPT divides by, and what its sweep from left to right spreads errors with
+         H   = G + λd·I; where input j is always zero, H_jj = d(1 + λ) and the rest of row and column j stays zero
+         U   upper triangular with H⁻¹ = Uᵀ U. U_jj² is [H⁻¹]_jj after the inputs before j are eliminated from H:
+             SparseGPT divides by it, and its left-to-right sweep propagates errors with the rows of U
 
 λ is multiplied by ten until H has a Cholesky factor, so every finite G has an inverse, zero and singular ones included.
-A factor of H with its order reversed gives U by one triangular inversion; H⁻¹ itself need not be factorised, which is
-where a badly conditioned H would fail. All of it in float64: 1536 inputs take a quarter of a second.
+The Cholesky factor of H in reversed order gives U by one triangular inversion; H⁻¹ itself is not factorised, which would
+fail for an ill-conditioned H. All in float64: 1536 inputs take a quarter of a second.
 """
 
 import torch
 from torch import Tensor
 
-LEAST_DAMPING = 1e-9  # from where a damping of zero is raised
+LEAST_DAMPING = 1e-9  # first damping tried after zero
 
 
 def inverse_factor(gram: Tensor, damping: float) -> Tensor:
-    """U, (in, in) in the type of `gram`, for the smallest of damping, 10 · damping, … that works."""
+    """Return U, (in, in) in the type of `gram`, for the smallest of damping, 10 · damping, … that works."""
     return _factor(gram, damping).to(gram.dtype)
 
 
 def inverse(gram: Tensor, damping: float) -> Tensor:
-    """H⁻¹, (in, in) in the type of `gram`, for the smallest of damping, 10 · damping, … that works."""
+    """Return H⁻¹, (in, in) in the type of `gram`, for the smallest of damping, 10 · damping, … that works."""
     factor = _factor(gram, damping)
     return (factor.T @ factor).to(gram.dtype)
 
 
 def _factor(gram: Tensor, damping: float) -> Tensor:
-    """U in float64."""
+    """Return U in float64."""
     diagonal = gram.diagonal().double()
     dead = diagonal <= 0
     mean = diagonal[~dead].mean() if not bool(dead.all()) else torch.ones_like(diagonal[0])

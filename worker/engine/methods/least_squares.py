@@ -1,36 +1,36 @@
-"""Least squares: the weights that, with a given mask, make the smallest error on the calibration inputs.
+"""Least squares: the weights that minimise the reconstruction error on the calibration inputs under a given mask.
 
 Paper: Boža, arXiv:2401.02938 (the problem).
 
 Axes:    W, B, masks (out, in); G (in, in); one number per row (rows, 1).
-Symbols: G   = Σ x xᵀ over tokens, x the inputs that the pruned layer will see
-         B   = Σ y xᵀ over tokens, y the outputs that are wanted. W G if these are the layer's own on the same inputs;
-             other y (those of the dense model, say) come as another B
+Symbols: G   = Σ x xᵀ over tokens, x the inputs of the pruned layer
+         B   = Σ y xᵀ over tokens, y the target outputs. W G if the targets are the layer's own outputs on the same
+             inputs; other targets (the dense model's, for example) give another B
          S   the kept weights of a row;  P the pruned ones;  a subscript S restricts to them
          ŵ   solves G_SS ŵ_S = B_S, ŵ_P = 0: the minimum of Σ (y − ŵx)²
-         δ   = ŵ − w on S, from G_SS δ = (B − w_S G)_S. The change is solved for, and always damped a little, so that where G
-             cannot tell, w stays
+         δ   = ŵ − w on S, from G_SS δ = (B − w_S G)_S. The system is solved for δ and always slightly damped, so that w
+             stays where G is singular
 
-Every row has a system of its own, of the size of what it keeps: exact, and slow where there are many inputs, out · in³.
-No row ends worse than its masked weights.
+Every row has its own system, of the size of its kept weights: exact, but slow for many inputs, O(out · in³).
+No row's error exceeds that of its masked weights.
 """
 
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 23  # bytes of systems that are factorised at a time
-LEAST_DAMPING = 2.0**-18  # share of the mean diagonal below which float32 sums hold nothing but rounding
+CHUNK = 1 << 23  # bytes of systems factorised at a time
+LEAST_DAMPING = 2.0**-18  # share of the mean diagonal below which float32 sums are rounding errors
 
 
 def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tensor | None = None, damping: float = 0.0) -> Tensor:
-    """The best weights for a mask, (out, in) float32, zero where pruned, each row by factorising its own system.
+    """Return the optimal weights for a mask, (out, in) float32, zero where pruned; each row solves its own system.
 
     Args:
         weight: (out, in) float32.
         pruned: (out, in) bool, True = pruned.
         gram: G, (in, in) float32.
         wanted: B, (out, in) float32 on the scale of G; None stands for W G.
-        damping: share of the mean diagonal of G that holds the weights where they were; at least `LEAST_DAMPING` is taken.
+        damping: share of the mean diagonal of G that penalises changes of the weights; raised to `LEAST_DAMPING`.
     """
     gram = gram.double()
     start, owed = _start(weight, pruned, gram, wanted)
@@ -42,14 +42,14 @@ def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tenso
 
 
 def _start(weight: Tensor, pruned: Tensor, gram: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The masked weights w_S and what they owe, (B − w_S G)_S; both (out, in) float64."""
+    """Return the masked weights w_S and the right-hand side (B − w_S G)_S, both (out, in) float64."""
     start = (weight * ~pruned).double()
     owed = (weight * pruned).double() @ gram if wanted is None else wanted.double() - start @ gram
     return start, owed * ~pruned
 
 
 def _solved(owed: Tensor, kept: Tensor, gram: Tensor, damping: float) -> Tensor:
-    """δ of some rows by Cholesky in float64, (rows, in). Rows that keep fewer weights are filled up with ones."""
+    """Return δ of some rows by Cholesky in float64, (rows, in); the systems of shorter rows get a padded diagonal."""
     longest = max(1, int(kept.sum(dim=1).max()))
     chosen = kept.byte().argsort(dim=1, descending=True, stable=True)[:, :longest]  # S, then some of P
     real = kept.gather(1, chosen)
@@ -68,9 +68,9 @@ def _solved(owed: Tensor, kept: Tensor, gram: Tensor, damping: float) -> Tensor:
 
 
 def _never_worse(start: Tensor, change: Tensor, owed: Tensor, gram: Tensor) -> Tensor:
-    """Of every row start + change, rounded to float32, unless the error did not fall.
+    """Return start + change, rounded to float32, for every row whose error falls, and start for the others.
 
-    The error changes by δ G δᵀ − 2 δ · owed, in which large errors do not hide small differences.
+    The change of the error is computed as δ G δᵀ − 2 δ · owed, because subtracting two large errors would cancel.
     """
     new = (start + change).float()
     rounded = new.double() - start

@@ -1,11 +1,11 @@
-"""Which masks are legal, and the first mask: the least salient weights that a pattern lets go.
+"""Mask selection: the least salient weights under an unstructured or n:m pattern.
 
 Papers: per-row selection is Wanda's (arXiv:2306.11695, section 3); n:m as in Mishra et al. (arXiv:2104.08378).
 
 Axes:    saliency and pruned are (out, in); True in `pruned` means that the weight is pruned.
-Symbols: s     sparsity; every row loses its ⌊s · in⌋ least salient weights
-         n:m   of every m consecutive inputs of a row at most n stay; the m − n least salient go
-Equal saliencies are pruned from the lowest index on, so that a mask is a function of its numbers alone.
+Symbols: s     sparsity; in every row the ⌊s · in⌋ least salient weights are pruned
+         n:m   of every m consecutive inputs of a row at most n are kept; the m − n least salient are pruned
+Ties are broken by the lowest index, so a mask depends on the saliencies alone.
 """
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None) -> Tensor:
-    """The mask that prunes the least salient weights.
+    """Return the mask that prunes the least salient weights.
 
     Args:
         saliency: (out, in) float32, no NaN.
@@ -24,7 +24,7 @@ def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: t
         pruned, (out, in) bool.
 
     Raises:
-        ValueError: none or both of sparsity and pattern, or one out of its range.
+        ValueError: neither or both of sparsity and pattern are given, or one is out of range.
     """
     if (sparsity is None) == (pattern is None):
         raise ValueError("Give exactly one of sparsity and pattern.")
@@ -39,7 +39,7 @@ def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: t
 def select_part(
     saliency: Tensor, share: float, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None
 ) -> Tensor:
-    """The least salient of what `select_pruned` prunes: a share of it, 0 to 1, of every row. All of it at 1."""
+    """Return the least salient `share`, 0 to 1, of the weights that `select_pruned` prunes in every row."""
     if sparsity is not None and pattern is None:
         return _least_of_each_row(saliency, int(int(saliency.shape[1] * sparsity) * share))
     pruned = select_pruned(saliency, sparsity=sparsity, pattern=pattern)
@@ -48,19 +48,19 @@ def select_part(
 
 
 def _least_of_each_row(saliency: Tensor, count: int) -> Tensor:
-    """The `count` least of every row. A selection of the count-th value is cheaper than a stable sort."""
+    """Return the mask of the `count` smallest of every row, by `kthvalue`, which is cheaper than a stable sort."""
     if count == 0:
         return torch.zeros_like(saliency, dtype=torch.bool)
     bound = saliency.kthvalue(count, dim=1, keepdim=True).values  # (out, 1)
     below, equal = saliency < bound, saliency == bound
-    room = count - below.sum(dim=1, keepdim=True)  # how many of the equal ones must go too, at least one
+    room = count - below.sum(dim=1, keepdim=True)  # how many of the ties are pruned, at least one
     if torch.equal(equal.sum(dim=1, keepdim=True), room):
         return below | equal
     return below | (equal & (equal.cumsum(dim=1) <= room))
 
 
 def _least_of_each_group(saliency: Tensor, n: int, m: int) -> Tensor:
-    """The m − n least of every m consecutive weights of a row."""
+    """Return the mask of the m − n smallest of every m consecutive weights of a row."""
     rows, width = saliency.shape
     if not 1 <= n < m:
         raise ValueError(f"A pattern n:m needs 1 ≤ n < m, not {n}:{m}.")

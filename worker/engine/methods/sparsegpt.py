@@ -1,14 +1,14 @@
-"""OBS: prune from left to right and let the weights still to come make up for every weight that goes.
+"""OBS (optimal brain surgeon): SparseGPT's left-to-right sweep, in which later columns compensate each pruned weight.
 
 Papers: Hassibi and Stork, 1993 (optimal brain surgeon); Frantar and Alistarh, SparseGPT, arXiv:2301.00774, algorithm 1.
 
 Axes:    W and masks (out, in); G, U (in, in); a block of columns, transposed for contiguous columns, (block, out).
 Symbols: G    = Σ x xᵀ over tokens
          U    upper triangular with (G + damping)⁻¹ = Uᵀ U (`hessian.py`)
-         U_jj² = [H⁻¹]_jj once the columns before j can no longer be changed, which is how the sweep meets column j
-         E_j  what is lost by pruning W_j, in units of U_jj: the columns k > j change by −E_j U_jk
+         U_jj² = [H⁻¹]_jj with the columns before j frozen, as they are when the sweep reaches column j
+         E_j  error of pruning W_j, in units of U_jj: the columns k > j change by −E_j U_jk
 
-What is called W²/[H⁻¹]²_jj is W²/U_jj²: in the paper's algorithm and in its code, H⁻¹ stands for U by then.
+The paper's W²/[H⁻¹]²_jj is W²/U_jj²: in its algorithm and its code, H⁻¹ has been overwritten by U at that point.
 """
 
 import torch
@@ -18,11 +18,11 @@ from worker.engine.linear import product
 from worker.engine.methods.hessian import inverse_factor
 from worker.engine.methods.patterns import select_pruned
 
-BLOCK = 128  # columns; the released code's
+BLOCK = 128  # columns, as in the released code
 
 
 def obs_saliency(weight: Tensor, inverse_diagonal: Tensor) -> Tensor:
-    """W²/U_jj², (out, in): half the error that pruning W_j makes if all weights to its right make up for it.
+    """Return W²/U_jj², (out, in): half the error of pruning W_j when all weights to its right compensate.
 
     `inverse_diagonal` (in,) is the diagonal of U, not of H⁻¹.
     """
@@ -39,12 +39,12 @@ def update_by_obs(
     block: int = BLOCK,
     damping: float = 0.01,
 ) -> tuple[Tensor, Tensor]:
-    """The weights after SparseGPT's sweep, zero where pruned, and the mask.
+    """Return the weights after SparseGPT's sweep, zero where pruned, and the mask.
 
-    The mask is given, or chosen on the way from the weights as they have become:
-    * `sparsity`: as released, one threshold per block of columns over all rows, so rows differ in how much they keep;
-      together the blocks prune exactly ⌊sparsity · out · in⌋ weights.
-    * `pattern` (n, m): the m − n least salient of every group, chosen when the sweep reaches the group.
+    The mask is given, or selected during the sweep from the updated weights:
+    * `sparsity`: as in the released code, one threshold per block of columns over all rows, so the sparsity of rows
+      differs; together the blocks prune exactly ⌊sparsity · out · in⌋ weights.
+    * `pattern` (n, m): the m − n least salient of every group, selected when the sweep reaches the group.
 
     Weights on inputs that are always zero are pruned first.
 
@@ -78,7 +78,7 @@ def update_by_obs(
 
 
 def _least(saliency: Tensor, count: int) -> Tensor:
-    """The mask of the `count` least of a whole matrix."""
+    """Return the mask of the `count` smallest of a whole matrix."""
     pruned = torch.zeros(saliency.numel(), dtype=torch.bool, device=saliency.device)
     pruned[saliency.flatten().argsort(stable=True)[:count]] = True
     return pruned.reshape(saliency.shape)
@@ -87,7 +87,7 @@ def _least(saliency: Tensor, count: int) -> Tensor:
 def _sweep(
     weight: Tensor, pruned: Tensor, factor: Tensor, scale: Tensor, pattern: tuple[int, int] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One block, column by column: its new weights and mask, and the errors that the columns behind it still owe, E.
+    """Sweep one block, column by column; return its new weights, its mask and the errors E for the columns after it.
 
     All are (out, columns of the block).
     """

@@ -1,18 +1,19 @@
-"""What the best swap of every kept weight would bring, exactly, without looking at all pairs.
+"""Exact gain of the best swap of every kept weight, with bounds that avoid evaluating all pairs.
 
-Paper: Zimmer et al., arXiv:2512.10922 (the change of a row's error by one swap). The bounds are ours.
+Paper: Zimmer et al., arXiv:2512.10922 (the change of a row's error by one swap). The bounds are new here.
 
 Axes:    a, b, z (rows, in); ρ (in, in); a "pair" is one weight of one row, (pairs,).
-Symbols: z    the weights in units of what they contribute to the output: W_j √G_jj, times a number per row
+Symbols: z    the weights scaled by their contribution to the output: W_j √G_jj, times a factor per row
          ρ    correlations G_ij / √(G_ii G_jj); `doubled` is 2ρ
-         a_u  what pruning the kept weight u alone adds to the row's error; FAR where u may not be pruned
-         b_v  what reviving the pruned weight v alone adds to it; FAR where v may not be revived
-         D_u  = a_u + min over v of b_v − 2 z_u z_v ρ_uv      what the best swap that prunes u adds; it improves if < 0
-         FAR  stands for infinity, but survives arithmetic
+         a_u  change of the row's error by pruning the kept weight u alone; FAR where u may not be pruned
+         b_v  change of the row's error by reviving the pruned weight v alone; FAR where v may not be revived
+         D_u  = a_u + min over v of b_v − 2 z_u z_v ρ_uv      change by the best swap that prunes u; an improvement if < 0
+         FAR  a finite stand-in for infinity, so that arithmetic gives no NaN
 
-A row of n kept and pruned weights has n²/4 pairs, far too many to look at. But v can help u by no more than
-2|z_u z_v| max|ρ_u|, which leaves one u in ten; the inputs that correlate most with u are then looked at one by one, which
-lowers the maximum over the others and leaves one in thirty. Only these are held against every v.
+A row of n kept and pruned weights has n²/4 pairs, too many to evaluate. The coupling of u and v is at most
+2|z_u z_v| max|ρ_u|, and this bound rules out all but one u in ten. The inputs that correlate most with u are then
+evaluated exactly, which lowers the maximum over the others and leaves one u in thirty. Only these are compared with
+every v.
 """
 
 from dataclasses import dataclass
@@ -22,23 +23,23 @@ import torch
 from torch import Tensor
 
 FAR = 1e30
-CHORDS = 6  # pieces of the bound
-CLOSE = 16  # partners of u that are looked at before all of them
-CHUNK = {"cpu": 1 << 18, "cuda": 1 << 22}  # numbers worked on at a time: what a processor's cache or a GPU's threads hold
+CHORDS = 6  # linear pieces of the bound
+CLOSE = 16  # most correlated partners of u, evaluated before all others
+CHUNK = {"cpu": 1 << 18, "cuda": 1 << 22}  # elements processed at a time: fits a CPU cache or fills a GPU
 
 
 @dataclass(frozen=True)
 class Correlations:
-    """What the inputs of a layer have in common, as far as swaps are concerned."""
+    """Correlations between the inputs of a layer, prepared for the search for swaps."""
 
     doubled: Tensor  # 2ρ, (in, in)
     close: Tensor  # the CLOSE inputs that correlate most with each, (in, CLOSE)
     reach: Tensor  # max over j ≠ i of 2|ρ_ij|, (in,)
-    far_reach: Tensor  # the maximum without the CLOSE, (in,)
+    far_reach: Tensor  # the same maximum without the CLOSE inputs, (in,)
 
 
 def correlations(gram: Tensor) -> Correlations:
-    """From Σ x xᵀ, (in, in). Inputs that are always zero correlate with nothing, not even themselves."""
+    """Return the correlations from Σ x xᵀ, (in, in); an input that is always zero has only zeros, its own included."""
     size = gram.diagonal().clamp(min=0).sqrt()
     inverse = torch.where(size > 0, 1 / size, 0.0)
     doubled = (gram * (2 * inverse)[:, None]).mul_(inverse)
@@ -48,7 +49,7 @@ def correlations(gram: Tensor) -> Correlations:
 
 
 def best_within_groups(a: Tensor, b: Tensor, z: Tensor, *, group: int, shared: Correlations) -> Tensor:
-    """D under n:m, (rows, in): every u meets the m − 1 others of its group, one distance after the other."""
+    """Return D under n:m, (rows, in): every u is compared with the m − 1 others of its group."""
     column = torch.arange(z.shape[1], device=z.device)
     best = torch.full_like(b, FAR)
     for distance in range(1, group):
@@ -59,7 +60,7 @@ def best_within_groups(a: Tensor, b: Tensor, z: Tensor, *, group: int, shared: C
 
 
 def best_anywhere(a: Tensor, b: Tensor, z: Tensor, *, least: Tensor, shared: Correlations) -> Tensor:
-    """D of every u that may improve its row by more than `least`, (rows, 1); FAR for the others, (rows, in)."""
+    """Return D, (rows, in), of every u that may improve its row by more than `least` (rows, 1), and FAR for the others."""
     size = z.abs()
     reach = size * shared.reach
     chords = _chords(b, size, reach.amax(dim=1, keepdim=True))
@@ -74,7 +75,7 @@ def best_anywhere(a: Tensor, b: Tensor, z: Tensor, *, least: Tensor, shared: Cor
 
 
 def _with_close_partners(b: Tensor, z: Tensor, row: Tensor, u: Tensor, shared: Correlations) -> Tensor:
-    """The least b_v − 2 z_u z_v ρ_uv over the inputs v that correlate most with u, (pairs,)."""
+    """Return the minimum of b_v − 2 z_u z_v ρ_uv over the inputs v that correlate most with u, (pairs,)."""
     width, v = z.shape[1], shared.close[u]  # (pairs, CLOSE)
     of_row, of_u = row[:, None] * width, u[:, None]
     joint = z.take(of_row + of_u) * z.take(of_row + v) * shared.doubled.take(of_u * width + v)
@@ -82,10 +83,10 @@ def _with_close_partners(b: Tensor, z: Tensor, row: Tensor, u: Tensor, shared: C
 
 
 def _chords(b: Tensor, size: Tensor, longest: Tensor) -> list[Tensor]:
-    """Chords (left end, height there, slope), each (rows, 3), below min over v of b_v − t|z_v| as a function of t.
+    """Return chords (left end, height there, slope), each (rows, 3), of min over v of b_v − t|z_v| as a function of t.
 
-    At t = |z_u| · max 2|ρ_u| the function bounds what a partner can bring to u. It is concave, so its chords lie below
-    it. Most t are far below the longest; the chords are spaced accordingly.
+    At t = |z_u| · max 2|ρ_u| the function is a lower bound on D_u − a_u. It is concave, so its chords are below it. Most t
+    are far below the largest, so the chords are denser near zero.
     """
     ends = [longest * (i / CHORDS) ** 3 for i in range(CHORDS + 1)]
     heights = [torch.addcmul(b, size, end, value=-1).amin(dim=1, keepdim=True) for end in ends]
@@ -95,7 +96,7 @@ def _chords(b: Tensor, size: Tensor, longest: Tensor) -> list[Tensor]:
 
 
 def _below(chords: list[Tensor], t: Tensor) -> Tensor:
-    """The bound at every t, (rows, any)."""
+    """Return the bound at every t, (rows, any)."""
     bound, line = torch.full_like(t, FAR), torch.empty_like(t)
     for chord in chords:
         start, height, slope = torch.split(chord, 1, dim=1)

@@ -1,23 +1,23 @@
-"""Swaps: exchange pruned and kept weights, row by row, until no single exchange makes the true error smaller.
+"""Exact swaps: exchange pruned and kept weights, row by row, until no single swap reduces the reconstruction error.
 
 Paper: Zimmer et al., arXiv:2512.10922 (the exact change of a row's error by one swap, on the Gram matrix).
 
-Axes:    W and masks (out, in); G = Σ x xᵀ (in, in); rows on their way (rows, in); one number per row (rows, 1).
-Symbols: z    W_j √G_jj, divided by the largest that is pruned in its row: the weights in units of what they contribute
+Axes:    W and masks (out, in); G = Σ x xᵀ (in, in); rows being refined (rows, in); one number per row (rows, 1).
+Symbols: z    W_j √G_jj, divided by the largest that is pruned in its row: the weights scaled by their contribution
          ρ    G_ij / √(G_ii G_jj), correlations
-         y    2ρ(z where pruned): how steeply the row's error grows with what is pruned of each input. Where outputs y are
-              wanted that are not W's own, less 2(W G − B)_j / √G_jj in the units of z, B = Σ y xᵀ
+         y    2ρ(z where pruned): the gradient of the row's error with respect to the pruned part of each input. For
+              targets other than W's own outputs, minus 2(W G − B)_j / √G_jj in the units of z, B = Σ y xᵀ, y the targets
          u, v the kept weight that a swap prunes and the pruned weight that it revives
-         a_u  z_u² + z_u y_u      what pruning u alone adds to the row's error
-         b_v  z_v² − z_v y_v      what reviving v alone adds to it
-         D_u  min over v of a_u + b_v − 2 z_u z_v ρ_uv      what the best swap that prunes u adds; improves if < 0
+         a_u  z_u² + z_u y_u      change of the row's error by pruning u alone
+         b_v  z_v² − z_v y_v      change of the row's error by reviving v alone
+         D_u  min over v of a_u + b_v − 2 z_u z_v ρ_uv      change by the best swap that prunes u; an improvement if < 0
 
-Two stages take turns. The greedy one prunes the cheapest u, revives the best v given u, and follows y: two rows of ρ and
-a few passes over one row per swap. It leaves a row when several u have failed to pay. The exact one computes D for every
-u that could pay at all, swaps in the order of D, each swap checked against the y of that moment, and leaves a row for
-good only when no D is negative: then no legal swap is left that improves it. Under n:m a pair shares a group, D is
-cheap, and the exact stage does everything. D is taken for a few swaps at a time. A stage ends when half of its rows are
-through, so which swaps a row makes may depend on the rows beside it; that each of them pays does not.
+Two stages alternate. The greedy stage prunes the u of least a_u, revives the best v given u, and updates y: two rows of ρ
+and a few passes over one row per swap. It leaves a row after several u without an improvement. The exact stage computes D
+for every u that could improve the row and swaps in the order of D, checking each swap against the current y. A row is
+finished only when no D is negative: then no legal swap improves it. Under n:m both weights of a pair are in one group, D
+is cheap, and only the exact stage runs. One computation of D serves several swaps. A stage ends when half of its rows are
+finished, so the swaps of a row may depend on the other rows in its chunk; but every swap made is an improvement.
 """
 
 from collections.abc import Callable
@@ -29,22 +29,22 @@ from torch import Tensor
 from worker.engine.linear import product
 from worker.engine.methods.swap_gains import CHUNK, FAR, Correlations, best_anywhere, best_within_groups, correlations
 
-ROUNDING = 2.0**-21  # gains below this share of the row's Σ|z| · max|z| over its pruned weights are taken for rounding
-PATIENCE = 4  # how many u in a row may fail to pay before the greedy stage gives up
-FEW = 4  # the greedy stage ends when less than one row in so many is still in it
-LISTED = 16  # how many u the exact stage takes from one computation of D
-SLAB = 1 << 23  # numbers whose state is kept at a time
+ROUNDING = 2.0**-21  # gains below this share of the row's Σ|z| · max|z| over its pruned weights count as rounding
+PATIENCE = 4  # consecutive u without an improvement after which the greedy stage leaves a row
+FEW = 4  # the greedy stage ends when at most 1/FEW of the rows are still in it
+LISTED = 16  # number of u that the exact stage tries per computation of D
+SLAB = 1 << 23  # elements whose state is kept at a time
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows on their way. Everything but z and least is changed in place."""
+    """State of the rows being refined. All but z and least is changed in place."""
 
     z: Tensor  # (rows, in)
     y: Tensor  # (rows, in)
-    kept: Tensor  # z² where kept, FAR where pruned or tried in vain, (rows, in)
+    kept: Tensor  # z² where kept, FAR where pruned or tried without an improvement, (rows, in)
     gone: Tensor  # z² where pruned, FAR where kept, (rows, in)
-    left: Tensor  # swaps that the row may still make, (rows, 1)
+    left: Tensor  # remaining swaps of the row, (rows, 1)
     least: Tensor  # gains must exceed this, (rows, 1)
 
     def copied(self, members: Tensor) -> "_Rows":
@@ -67,18 +67,18 @@ def refine_by_swaps(
     pattern: tuple[int, int] | None = None,
     wanted: Tensor | None = None,
 ) -> Tensor:
-    """The mask after at most `max_swaps` swaps in each row; rows and groups keep their number of pruned weights.
+    """Return the mask after at most `max_swaps` swaps in each row; rows and groups keep their number of pruned weights.
 
-    No row's error ends higher than it began: p G pᵀ − 2 p (W G − B)ᵀ, p its pruned part. With enough swaps, no legal
-    swap of two weights of a row improves it by more than rounding.
+    The error of no row rises: p G pᵀ − 2 p (W G − B)ᵀ, p its pruned part. With enough swaps the mask is a local optimum:
+    no legal swap of two weights of a row improves it by more than rounding.
 
     Args:
         weight: (out, in) float32.
         pruned: (out, in) bool, True = pruned. Nothing is changed in place.
         gram: Σ x xᵀ or any positive multiple of it, (in, in) float32.
-        max_swaps: most swaps per row.
-        pattern: None, or (n, m): both weights of a swap lie in the same m consecutive inputs.
-        wanted: B = Σ y xᵀ, (out, in) float32 on the scale of G, y the outputs that are wanted; None stands for W G.
+        max_swaps: maximum number of swaps per row.
+        pattern: None, or (n, m): both weights of a swap are in the same group of m consecutive inputs.
+        wanted: B = Σ y xᵀ, (out, in) float32 on the scale of G, y the target outputs; None stands for W G.
 
     Returns:
         The new mask, (out, in) bool.
@@ -99,7 +99,7 @@ def refine_by_swaps(
 
 
 def _start(z: Tensor, pruned: Tensor, bias: Tensor | None, rule: _Rule, max_swaps: int) -> _Rows:
-    share = pruned.float()  # arithmetic with the mask as numbers is many times faster than a choice by it on a CPU
+    share = pruned.float()  # on a CPU, arithmetic with a float mask is many times faster than `where`
     unit = (z * share).abs().amax(dim=1, keepdim=True)
     unit = torch.where(unit > 0, unit, 1.0)
     z = z / unit
@@ -113,7 +113,7 @@ def _start(z: Tensor, pruned: Tensor, bias: Tensor | None, rule: _Rule, max_swap
 
 
 def _refine(rows: _Rows, rule: _Rule) -> None:
-    """Take the rows through the stages; only those on which something is left to do, in chunks."""
+    """Run the stages, in chunks, on the rows that are not finished."""
     chunk = max(1, CHUNK[rows.z.device.type] // rows.z.shape[1])
 
     def after(stage: Callable[[_Rows, _Rule], Tensor], members: Tensor) -> Tensor:
@@ -128,13 +128,13 @@ def _refine(rows: _Rows, rule: _Rule) -> None:
     pending = torch.arange(len(rows.z), device=rows.z.device)
     while len(pending):
         active = pending
-        while rule.group is None and FEW * len(active) > len(pending):  # the exact stage takes in the last ones, too
+        while rule.group is None and FEW * len(active) > len(pending):  # the exact stage takes over the last rows
             active = after(_greedy, active)
         pending = after(_exact, pending)
 
 
 def _greedy(rows: _Rows, rule: _Rule) -> Tensor:
-    """Prune what is cheapest while it pays, until half of the rows are through; the rows that are not, (rows,) bool."""
+    """Swap greedily until half of the rows are finished; return the rows that are not, (rows,) bool."""
     score, patience = torch.empty_like(rows.z), torch.full_like(rows.left, PATIENCE)
     alive = rows.left[:, 0] > 0
     while 2 * alive.sum() > len(alive):
@@ -146,8 +146,8 @@ def _greedy(rows: _Rows, rule: _Rule) -> Tensor:
 
 
 def _exact(rows: _Rows, rule: _Rule) -> Tensor:
-    """Prune in the order of D until half of the rows have tried all D < 0; the rows that swapped, (rows,) bool."""
-    rows.kept.copy_(rows.z.square().add_((rows.gone < FAR / 2).float(), alpha=FAR))  # those tried in vain are free again
+    """Swap in the order of D until half of the rows have tried all D < 0; return the rows that swapped, (rows,) bool."""
+    rows.kept.copy_(rows.z.square().add_((rows.gone < FAR / 2).float(), alpha=FAR))  # all kept u are candidates again
     a, b = torch.addcmul(rows.kept, rows.z, rows.y), torch.addcmul(rows.gone, rows.z, rows.y, value=-1)
     if rule.group:
         best = best_within_groups(a, b, rows.z, group=rule.group, shared=rule.shared)  # D
@@ -165,10 +165,10 @@ def _exact(rows: _Rows, rule: _Rule) -> Tensor:
 
 
 def _first_of(score: Tensor, order: Tensor) -> Tensor:
-    """Where each row is least, to within a few thousandths, (rows, 1). Writes over `score`.
+    """Return the approximate argmin of each row, (rows, 1), within a few thousandths of the minimum. Overwrites `score`.
 
-    The index takes the place of the lowest bits, so that the minimum brings it along; a minimum with its index is ten
-    times slower on a CPU.
+    The index is stored in the lowest bits, so the minimum carries it along; `min` with an index is ten times slower on a
+    CPU.
     """
     low = (1 << (len(order) - 1).bit_length()) - 1
     score.view(torch.int32).bitwise_and_(~low).bitwise_or_(order)
@@ -176,7 +176,7 @@ def _first_of(score: Tensor, order: Tensor) -> Tensor:
 
 
 def _swap(rows: _Rows, rule: _Rule, u: Tensor, allowed: Tensor, score: Tensor) -> Tensor:
-    """Prune u and revive the v that is best then, where that is allowed and pays; where it did. Writes over `score`.
+    """Prune u and revive the best v, where allowed and an improvement; return where it was. Overwrites `score`.
 
     Args: u and the result (rows, 1), allowed (rows,).
     """
@@ -188,7 +188,7 @@ def _swap(rows: _Rows, rule: _Rule, u: Tensor, allowed: Tensor, score: Tensor) -
         v = _first_of(torch.addcmul(rows.gone, rows.z, rows.y, value=-1, out=score), rule.order)
     pair = torch.cat([u, v], dim=1)
     z, kept, gone = rows.z.gather(1, pair), rows.kept.gather(1, pair), rows.gone.gather(1, pair)
-    slope = z * rows.y.gather(1, pair)  # of u it already holds the 2z_u² that pruning u has added
+    slope = z * rows.y.gather(1, pair)  # for u, y already includes the 2z_u² from pruning u
     change = kept[:, :1] - 2 * z_u.square() + slope[:, :1] + gone[:, 1:] - slope[:, 1:]
     pays = (change < -rows.least) & allowed[:, None]
     back = pair.gather(1, pays.long())  # v is revived, or u again
@@ -200,7 +200,7 @@ def _swap(rows: _Rows, rule: _Rule, u: Tensor, allowed: Tensor, score: Tensor) -
 
 
 def _best_partner(rows: _Rows, u: Tensor, group: int) -> Tensor:
-    """The v of least b_v in the group of u, (rows, 1)."""
+    """Return the v of least b_v in the group of u, (rows, 1)."""
     start = u // group * group
     members = start + torch.arange(group, device=u.device)  # (rows, m)
     cost = rows.gone.gather(1, members) - rows.z.gather(1, members) * rows.y.gather(1, members)
@@ -208,10 +208,10 @@ def _best_partner(rows: _Rows, u: Tensor, group: int) -> Tensor:
 
 
 def _keep_gains(weight: Tensor, pruned: Tensor, refined: Tensor, gram: Tensor, excess: Tensor | None) -> Tensor:
-    """Of every row the mask `refined`, unless the error did not fall by more than the rounding of this very check.
+    """Return the mask `refined` for every row whose error falls by more than this check's rounding, else `pruned`.
 
-    p′Gp′ − pGp = (p′ − p) G (p′ + p) is summed as on the right, where large errors do not hide small differences; so is
-    what `excess`, W G − B, adds to it.
+    p′Gp′ − pGp is computed as (p′ − p) G (p′ + p), because subtracting two large errors would cancel; the term of
+    `excess`, W G − B, likewise.
     """
     before, after = weight * pruned, weight * refined
     change, total = after - before, after + before

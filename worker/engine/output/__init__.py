@@ -1,0 +1,1 @@
+"""Output of a pruning run: the pruned checkpoint, and the journal of finished blocks."""

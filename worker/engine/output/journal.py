@@ -1,11 +1,11 @@
-"""What a run has finished, on disk block by block, so that a later run goes on from there with the same bits.
+"""Journal of finished blocks on disk, from which an interrupted run resumes with bit-identical results.
 
 A finished block is one file, `0007-<SHA-256 of the file>.safetensors`: the checkpoint's tensors that it changed, as they
-are in the destination, and in the header the reports of its matrices and the key of the run. The name is given when all
-of the file is on the disk, so a file is whole, or it does not have the name of its content and is thrown away. The key
-tells everything that decides about bits; a file with another key is somebody else's and is thrown away, too.
+are in the destination, and in the header the reports of its matrices and the key of the run. A file gets its final name
+only when it is completely on disk; a file whose hash differs from its name is damaged and is removed. The key covers
+everything that affects the bits of the result; a file with another key belongs to another run and is removed, too.
 
-Files may come and go: what is not there is computed again, and nothing else is.
+A file may be missing: then its block is computed again, and only that one.
 """
 
 import hashlib
@@ -33,24 +33,24 @@ _PARTIAL = ".part"
 
 @dataclass(frozen=True)
 class Finished:
-    """A block that is done: the tensors of the checkpoint that it changed, by name, and the reports of its matrices."""
+    """Finished block: the checkpoint's tensors that it changed, by name, and the reports of its matrices."""
 
     tensors: dict[str, Tensor]
     reports: tuple[MatrixReport, ...]
 
 
 class Journal:
-    """The finished blocks of one run in a folder. Writing goes on in the background, one block behind the run."""
+    """Folder with the finished blocks of one run, written in the background, one block behind the run."""
 
     def __init__(self, folder: Path, saved: Callable[[Path], None] = lambda _: None) -> None:
-        """The folder is made if need be; `saved` is told, in a thread, of every file that is on the disk."""
+        """Set the folder, created on the first write; `saved` is called, in a thread, with every file once it is on disk."""
         self.folder = folder
         self._saved = saved
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
     def find(self, block: int, key: str) -> Finished | None:
-        """What a run with this key has made of the block; files that are damaged or of another run are removed."""
+        """Return the block finished by a run with this key, if any; remove its files that are damaged or of another run."""
         for path in sorted(self.folder.glob(f"{block:04d}-*.safetensors")):
             finished = _read(path, key)
             if finished is not None:
@@ -59,18 +59,18 @@ class Journal:
         return None
 
     def keep(self, block: int, finished: Finished, key: str) -> None:
-        """Begin to write a block, when the one before is on the disk. OSError, of that or this one, if it cannot be."""
+        """Start writing a block once the previous one is on disk; OSError if writing the previous one failed."""
         self.settle()
         self._writing = self._writer.submit(self._write, block, finished, key)
 
     def settle(self) -> None:
-        """Wait until everything is on the disk; OSError if it cannot be."""
+        """Wait until all blocks are on disk; OSError if writing failed."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Let a block that is being written be finished; whether it could be is not asked any more."""
+        """Wait for the write in progress, and ignore its errors."""
         self._writer.shutdown()
 
     def _write(self, block: int, finished: Finished, key: str) -> None:
@@ -93,7 +93,7 @@ class Journal:
 
 @contextmanager
 def opened(journal: Journal | None) -> Iterator[Journal | None]:
-    """The journal, if there is one, until it is left: then its last block is on the disk, or OSError tells why not."""
+    """Yield the journal, if there is one; at exit its last block is on disk, or OSError is raised."""
     if journal is None:
         yield None
         return
@@ -103,17 +103,16 @@ def opened(journal: Journal | None) -> Iterator[Journal | None]:
 
 
 def run_key(*, source: str, recipe: Recipe, tokens: Tensor, device: torch.device, tokens_per_batch: int) -> str:
-    """What tells runs apart that may differ in a single bit, as a hash.
+    """Return a hash of everything that can change a bit of a run's result.
 
-    Beside the source (a hash of its files), the recipe and the tokens these are how many go together, the engine's own
-    code, the libraries it computes with, and the kind of processor: the order in which a sum is made follows from how many
-    threads share it.
+    It covers the source (a hash of its files), the recipe, the tokens, the batch size, the engine's own code, the versions
+    of its libraries, and the type of processor with its number of threads, which determines the order of summation.
     """
     return _key(source, tokens, device, recipe=recipe.to_dict(), batch=tokens_per_batch)
 
 
 def evaluation_key(*, source: str, windows: Tensor, device: torch.device) -> str:
-    """The same for losses that are measured on windows with the usual batches, as a hash."""
+    """Return the same kind of hash for losses measured on windows with the default batch size."""
     return _key(source, windows, device)
 
 
@@ -130,7 +129,7 @@ def _key(source: str, tokens: Tensor, device: torch.device, **more: Any) -> str:
 
 
 def _read(path: Path, key: str) -> Finished | None:
-    """The content of a file, if it is what was written by a run with this key."""
+    """Return the content of a file, or None if it is damaged or of a run with another key."""
     content = path.read_bytes()
     if path.stem != f"{path.name[:4]}-{hashlib.sha256(content).hexdigest()}":
         return None

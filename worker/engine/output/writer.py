@@ -1,8 +1,8 @@
-"""Writing the pruned checkpoint: a byte copy of the source in which the pruned weights are overwritten.
+"""Writer of the pruned checkpoint: a byte copy of the source in which the pruned weights are overwritten.
 
 So tensor names, types, order, shards and index are the source's by construction, and tensors that are not pruned are
-byte for byte the same. Where the model holds weights in another form than the checkpoint (fused, split, transposed),
-masks and new weights go the way back; the source's tensors themselves are only read, masked and written.
+byte-identical. Where the model's parameters have another layout than the checkpoint's tensors (fused, split, transposed),
+masks and new weights are mapped back to the checkpoint; its tensors themselves are only read, masked and written.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ _CHUNK = 1 << 24  # bytes
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a matrix: its mask (out, in) bool, and its new weights (out, in) where a recipe updates them."""
+    """Change of a matrix: its mask (out, in) bool, and its new weights (out, in) if the recipe updates them."""
 
     pruned: Tensor
     weight: Tensor | None = None
 
 
 class Output:
-    """The destination folder, written to while the run goes on."""
+    """Destination folder, written to block by block during the run."""
 
     def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
-        """ValueError where the destination is the source itself."""
+        """Create the folder. ValueError if it is the source itself."""
         if folder.resolve() == checkpoint.folder.resolve():
             raise ValueError("The destination must be another folder than the source.")
         self._checkpoint = checkpoint
@@ -44,7 +44,7 @@ class Output:
         folder.mkdir(parents=True, exist_ok=True)
 
     def copy_source(self, tick: Callable[[], None]) -> str:
-        """Copy the weights and all that belongs to them, and hash it (SHA-256); `tick` is called for every chunk."""
+        """Copy the weights and their companion files and return their SHA-256; `tick` is called for every chunk."""
         source, digest = self._checkpoint.folder, hashlib.sha256()
         index = [INDEX] if (source / INDEX).is_file() else []
         for name in (*self._checkpoint.shards, *index, *_companions(source)):
@@ -61,11 +61,11 @@ class Output:
 
     @property
     def written(self) -> Checkpoint:
-        """The destination as a checkpoint: what was written so far, and the source's weights for the rest."""
+        """The destination as a checkpoint: the tensors written so far, and the source's for the rest."""
         return Checkpoint(self._folder)
 
     def write(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put tensors, by name, in the place of the source's."""
+        """Overwrite the source's tensors, by name."""
         for name, tensor in tensors.items():
             place = self._checkpoint.tensors[name]
             with (self._folder / place.shard).open("r+b") as file:
@@ -75,16 +75,16 @@ class Output:
 
 @dataclass(frozen=True)
 class Changed:
-    """The checkpoint's tensors after a change, by name, and zeros / weights of each changed matrix in them."""
+    """Changed tensors of the checkpoint, by name, and the sparsity (zeros / weights) of each changed matrix."""
 
     tensors: dict[str, Tensor]
     zeros: dict[str, float]
 
     @classmethod
     def by(cls, checkpoint: Checkpoint, changes: Mapping[Matrix, Change]) -> "Changed":
-        """The matrices of a block, changed. Weights that are neither pruned nor updated stay bit for bit.
+        """Apply the changes of a block's matrices; weights neither pruned nor updated stay bit-identical.
 
-        Matrices that lie in the same tensors must come together. NumericalFailure if new weights are not finite.
+        Matrices that share tensors must be in one call. NumericalFailure if new weights are not finite.
         """
         groups: dict[Filling, dict[Matrix, Change]] = {}
         for matrix, change in changes.items():
@@ -95,7 +95,7 @@ class Changed:
         return made
 
     def _change(self, checkpoint: Checkpoint, filling: Filling, changes: Mapping[Matrix, Change]) -> None:
-        """Bring masks and weights into the form of the tensors, change these, and see where zeros are afterwards."""
+        """Map masks and weights to the checkpoint's layout, change its tensors, and count the zeros of each matrix."""
         pruned = filling.backwards(_spread(filling, {m: change.pruned for m, change in changes.items()}, torch.bool))
         updates = {m: change.weight for m, change in changes.items() if change.weight is not None}
         values: Sequence[Tensor | None] = [None] * len(pruned)
@@ -118,7 +118,7 @@ class Changed:
 
 
 def _spread(filling: Filling, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The values of matrices (out, in) in place in the parameters, zero elsewhere."""
+    """Return the parameters with the values of matrices (out, in) in place, zero elsewhere."""
     whole = {name: torch.zeros(shape, dtype=dtype) for name, shape in filling.shapes.items()}
     for matrix, part in parts.items():
         matrix.view(whole[matrix.full_name]).copy_(part)
@@ -126,7 +126,7 @@ def _spread(filling: Filling, parts: Mapping[Matrix, Tensor], dtype: torch.dtype
 
 
 def _companions(folder: Path) -> list[str]:
-    """The files of a checkpoint beside its weights: no other weights, no code, nothing hidden, no links that leave."""
+    """Return the companion files of the weights: no other weights, no code, no hidden files, no links out of the folder."""
     found = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)

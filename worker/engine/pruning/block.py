@@ -1,7 +1,7 @@
-"""One block of a decoder: its matrices in the order in which the recipe's objective wants them pruned.
+"""Pruning of one decoder block: its matrices in the order that the recipe's objective requires.
 
-layerwise    the block is measured in one run, with its matrices as they are; then all are pruned
-propagated   stage by stage, each measured with the stages before it pruned and held against the dense model
+layerwise    the dense block is measured in one forward pass; then all its matrices are pruned
+propagated   stage by stage, each measured with the stages before it pruned and compared with the dense model
 """
 
 from collections.abc import Callable, Sequence
@@ -23,25 +23,25 @@ from worker.engine.pruning.task import Task
 from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Part, Stopwatch
 
-GRAM_BYTES = 4 << 30  # of the Gram matrices of experts that are summed in one run
+GRAM_BYTES = 4 << 30  # of experts' Gram matrices accumulated in one forward pass
 
 
 @dataclass(frozen=True)
 class BlockPruning:
-    """All that is needed to prune the loaded block `index`. Its weights in memory become the new ones."""
+    """Pruning of the loaded block `index`; its weights in memory are overwritten."""
 
     block: Block
     index: int
     recipe: Recipe
     sparsity: float
-    stream: Stream  # the pruned model's, at the entrance of the block
+    stream: Stream  # of the pruned model, at the input of the block
     source: Checkpoint
-    detour: Detour  # around what is settled in the end, for the stream to go on
+    detour: Detour  # caches the inputs of pruned matrices, for later passes through the block
     watch: Stopwatch
     tick: Callable[[], None]
 
     def run(self, layer: nn.Module, dense: DenseRun | None) -> dict[Matrix, Pruned]:
-        """The result of every matrix; `dense` is what is to be imitated where the objective is propagated."""
+        """Prune every matrix and return the results; `dense` holds the targets if the objective is propagated."""
         if dense is None:
             return self._layerwise(layer, self.block.matrices)
         results: dict[Matrix, Pruned] = {}
@@ -51,18 +51,18 @@ class BlockPruning:
         return results
 
     def _layerwise(self, layer: nn.Module, matrices: Sequence[Matrix]) -> dict[Matrix, Pruned]:
-        """All are measured before any is changed, however many runs it takes."""
+        """Measure all matrices, in as many forward passes as needed, before any is changed."""
         results: dict[Matrix, Pruned] = {}
         for some in self._together(matrices):
             inputs = self._measure(some)
             results |= {matrix: self._prune(layer, matrix, inputs[matrix.name], None) for matrix in some}
-            del inputs  # before those of the next run come
+            del inputs  # free them before the next pass
         for matrix, result in results.items():
             self._write(layer, matrix, result)
         return results
 
     def _together(self, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
-        """What is measured in one run: all, but of experts only as many as Gram matrices may take memory."""
+        """Group the matrices by forward pass: all in one, except that experts' Gram matrices are limited to GRAM_BYTES."""
         if not needs_gram(self.recipe):
             return [list(matrices)]
         runs, room = [[matrix for matrix in matrices if matrix.experts is None]], GRAM_BYTES
@@ -114,7 +114,7 @@ class BlockPruning:
         return result
 
     def _write(self, layer: nn.Module, matrix: Matrix, result: Pruned) -> None:
-        """Put the result into the block in memory: with the numbers that the checkpoint's type will hold."""
+        """Write the result to the block in memory, rounded to the checkpoint's data type."""
         stored = self.source.tensors[matrix.filling.tensors[0]].dtype
         weight = matrix.read(layer).masked_fill(result.pruned, 0) if result.weight is None else result.weight.to(stored)
         matrix.write(layer, weight)

@@ -1,4 +1,4 @@
-"""The mask of one matrix: the first by a criterion, the final one by its refinement.
+"""Mask of one matrix: a first mask from the criterion's saliency, then its refinement.
 
 Axes:    W, saliency and masks (out, in).
 """
@@ -17,19 +17,19 @@ from worker.engine.methods.swaps import refine_by_swaps
 from worker.engine.pruning.task import Task
 from worker.engine.recipe.choices import Accept, Dsnot, Swaps, Targets, Variance
 
-_OBS_DAMPING = 0.01  # SparseGPT's
+_OBS_DAMPING = 0.01  # as in SparseGPT
 
 
 @dataclass(frozen=True)
 class Refined:
-    """A refined mask, (out, in) bool, and how many rows stopped for which reason."""
+    """Refined mask, (out, in) bool, and the number of rows per stop reason."""
 
     pruned: Tensor
     stops: dict[str, int]
 
 
 def saliency_of(task: Task) -> Tensor:
-    """(out, in), by the recipe's criterion."""
+    """Return the saliency by the recipe's criterion, (out, in)."""
     criterion = task.recipe.criterion
     if criterion is Criterion.OBS:
         return obs_saliency(task.weight, inverse_factor(task.gram, _OBS_DAMPING).diagonal())
@@ -37,7 +37,7 @@ def saliency_of(task: Task) -> Tensor:
 
 
 def refine(task: Task, first: Tensor, saliency: Tensor) -> Refined:
-    """What the recipe's refinement makes of the first mask; the same mask where it has none for this matrix."""
+    """Return the first mask refined as the recipe says; unchanged where the recipe does not refine this matrix."""
     refinement = task.recipe.refinement
     if isinstance(refinement, Swaps):
         return _by_swaps(task, first, refinement)
@@ -64,7 +64,7 @@ def _by_swaps(task: Task, first: Tensor, refinement: Swaps) -> Refined:
 
 
 def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: Dsnot) -> Refined:
-    """DSnoT prunes by Wanda's saliency, but within n:m groups by the one that chose the mask."""
+    """Refine by DSnoT: it prunes by Wanda's saliency, within n:m groups by the saliency that selected the mask."""
     inputs, weight = task.inputs, task.weight
     pooled = refinement.variance is Variance.POOLED
     walked = walk(

@@ -1,4 +1,4 @@
-"""One matrix: from the statistics of its input to its final mask and weights.
+"""Pruning of one matrix: from its input statistics to its final mask and weights.
 
 Axes:    W, masks (out, in)
 Symbols: the first mask comes from a saliency and a pattern, the final mask from the refinement of the first or, with the
@@ -23,7 +23,7 @@ from worker.engine.report import MatrixReport, Part, Stopwatch
 
 @dataclass(frozen=True)
 class Pruned:
-    """The final mask of a matrix, (out, in) bool, its new weights where the recipe updates them, and its figures."""
+    """Final mask of a matrix, (out, in) bool, its new weights if the recipe updates them, and its metrics."""
 
     pruned: Tensor
     weight: Tensor | None
@@ -36,7 +36,7 @@ class Pruned:
     seconds: float
 
     def report(self, name: str, sparsity: float) -> MatrixReport:
-        """The matrix's line in the report, once its zeros are written and counted."""
+        """Return the matrix's entry in the report; `sparsity` is counted in the written checkpoint."""
         out, width = self.pruned.shape
         return MatrixReport(
             name=name,
@@ -53,7 +53,7 @@ class Pruned:
 
 
 def needs_gram(recipe: Recipe) -> bool:
-    """Whether the Gram matrix decides anything. If not, errors are only for the report and made on examples."""
+    """Return whether the result depends on the Gram matrix; if not, the reported errors are computed on examples."""
     checks_rows = isinstance(recipe.refinement, Dsnot) and recipe.refinement.accept is Accept.IF_BETTER
     refines_on_it = checks_rows or isinstance(recipe.refinement, Swaps)
     is_weighed = recipe.update is not None or recipe.objective is Objective.PROPAGATED
@@ -61,9 +61,10 @@ def needs_gram(recipe: Recipe) -> bool:
 
 
 def prune(task: Task, watch: Stopwatch) -> Pruned:
-    """Choose the mask of a matrix and, where the recipe asks for it, its new weights. Nothing is changed in place.
+    """Compute the mask of a matrix and, if the recipe has an update, its new weights. Nothing is changed in place.
 
-    NumericalFailure, naming the matrix, if its weights are not finite.
+    Raises:
+        NumericalFailure: the weights are not finite; the message names the matrix.
     """
     started = perf_counter()
     weight = task.weight
@@ -93,11 +94,11 @@ def prune(task: Task, watch: Stopwatch) -> Pruned:
 
 
 def _energy(task: Task, matrix: Tensor) -> float:
-    """‖M X‖² over the calibration tokens, or over examples of them."""
+    """Return ‖M X‖² over the calibration tokens, or over examples of them."""
     inputs = task.inputs
     return float(row_energies(matrix, gram=inputs.gram, examples=inputs.examples).sum())
 
 
 def _ratio(part: float, whole: float) -> float:
-    """‖(W − W′)X‖² / ‖WX‖²; 0 where the layer gives nothing."""
+    """Return ‖(W − W′)X‖² / ‖WX‖²; 0 if the layer's output is zero."""
     return part / whole if whole > 0 else 0.0

@@ -1,7 +1,7 @@
-"""Dividing the sparsity among the blocks: what the rules of allocation need to know of the dense model.
+"""Sparsity allocation among the blocks, with the measurements of the dense model that the rules need.
 
-OWL asks for each block's outliers, the arithmetic progression for the best of a few slopes. A slope is tried by pruning
-the model with Wanda on the inputs of the dense one and taking the loss on some of the calibration samples.
+OWL needs each block's outlier ratio, the arithmetic progression the best of a few slopes. A slope is evaluated by pruning
+the model with Wanda, on input norms of the dense model, and measuring the loss on some of the calibration samples.
 
 Axes:   tokens (samples, length) int64
 """
@@ -25,13 +25,13 @@ from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Part, Stopwatch
 
 _TRIAL_BATCHES = 4
-"""A slope is tried on so many batches: differences between slopes are far larger than between samples."""
+"""Number of batches per slope; few suffice, because losses differ far more between slopes than between samples."""
 
 
 def divide(
     arch: Architecture, stream: Stream, tokens: Tensor, recipe: Recipe, watch: Stopwatch, tick: Callable[[], None]
 ) -> tuple[float, ...]:
-    """The share to prune of every block. The stream, at the entrance of the first block, is left as it is."""
+    """Return the sparsity of every block; the stream, at the input of the first block, is not advanced."""
     sparsity = recipe.pattern.pruned_share
     sizes = [sum(math.prod(matrix.shape) for matrix in block.matrices) for block in arch.blocks]
     if recipe.allocation is Allocation.UNIFORM:
@@ -62,7 +62,7 @@ def _loss(
     norms: Sequence[dict[str, Tensor]],
     tick: Callable[[], None],
 ) -> float:
-    """The mean loss of the model pruned by Wanda with these shares, on the samples of the stream."""
+    """Return the mean loss of the model pruned by Wanda with these sparsities, on the samples of the stream."""
     for index, block in enumerate(arch.blocks):
         with loaded_block(arch, block, stream.device) as layer:
             for matrix in block.matrices:

@@ -1,4 +1,4 @@
-"""One matrix that is to be pruned, with all that is known of it."""
+"""Pruning task: one matrix with its input statistics, recipe and targets."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,32 +13,33 @@ from worker.engine.recipe.recipe import Recipe
 
 @dataclass(frozen=True)
 class Task:
-    """Axes: W (out, in); G = Σ x xᵀ (in, in); B = Σ y xᵀ (out, in), y the outputs that are wanted."""
+    """One matrix to prune. Axes: W (out, in); G = Σ x xᵀ (in, in); B = Σ y xᵀ (out, in), y the target outputs."""
 
     name: str
     weight: Tensor  # W, float32
     inputs: InputStatistics
     recipe: Recipe
-    sparsity: float  # the share to prune where the pattern is unstructured
+    sparsity: float  # used if the pattern is unstructured
     sample_length: int  # tokens per calibration sample
-    propagated: Tensor | None = None  # B where it is not W G: the objective is `propagated`
+    propagated: Tensor | None = None  # B if the objective is `propagated`; None stands for W G
 
     @property
     def n_of_m(self) -> tuple[int, int] | None:
+        """The n:m pattern (n, m), or None if unstructured."""
         return self.recipe.pattern.n_of_m
 
     @property
     def gram(self) -> Tensor:
-        """G; the recipe's methods decide whether it is there, see `needs_gram`."""
+        """G; present only if the recipe needs it, see `needs_gram`."""
         assert self.inputs.gram is not None
         return self.inputs.gram
 
     @cached_property
     def wanted(self) -> Tensor:
-        """B: the outputs of the dense weights unless other ones are wanted."""
+        """B; W G unless the objective is propagated."""
         return product(self.weight, self.gram) if self.propagated is None else self.propagated
 
     def select(self, saliency: Tensor, share: float = 1.0) -> Tensor:
-        """The mask that the pattern allows and `saliency` asks for, or a share of it that grows to 1."""
+        """Return the mask of the least salient weights under the pattern, or of the given share, 0 to 1, of them."""
         sparsity = None if self.n_of_m else self.sparsity
         return select_part(saliency, share, sparsity=sparsity, pattern=self.n_of_m)

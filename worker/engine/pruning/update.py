@@ -1,4 +1,4 @@
-"""The weights that a matrix keeps, once or while its mask is chosen.
+"""Weight update of one matrix, under a given mask or jointly with the mask.
 
 Axes:    W and masks (out, in).
 """
@@ -14,7 +14,7 @@ from worker.engine.recipe.choices import Admm, LeastSquares, MaskChoice, Obs
 
 
 def update(task: Task, pruned: Tensor) -> tuple[Tensor | None, Tensor]:
-    """New weights (out, in), None where the recipe leaves them as they are, and the mask they go with."""
+    """Return the new weights (out, in), None if the recipe has no update, and their mask."""
     method = task.recipe.update
     if isinstance(method, Obs):
         return _by_obs(task, pruned, method)
@@ -26,7 +26,7 @@ def update(task: Task, pruned: Tensor) -> tuple[Tensor | None, Tensor]:
 
 
 def _by_obs(task: Task, pruned: Tensor, method: Obs) -> tuple[Tensor, Tensor]:
-    """With the obs criterion and no refinement, the mask is chosen inside the sweep: that is SparseGPT."""
+    """Update by OBS; with the obs criterion and no refinement, the mask is selected during the sweep, as in SparseGPT."""
     is_given = task.recipe.criterion is not Criterion.OBS or task.recipe.refinement is not None
     if is_given:
         return update_by_obs(task.weight, task.gram, pruned=pruned, damping=method.damping)
@@ -35,7 +35,7 @@ def _by_obs(task: Task, pruned: Tensor, method: Obs) -> tuple[Tensor, Tensor]:
 
 
 def _by_admm(task: Task, pruned: Tensor, method: Admm) -> tuple[Tensor, Tensor]:
-    """ADMM on the refined mask, or on one that it finds along with the weights."""
+    """Update by ADMM under the refined mask, or jointly with the mask."""
 
     def given(_saliency: Tensor, _share: float) -> Tensor:
         return pruned

@@ -1,4 +1,4 @@
-"""What a recipe may choose beside criterion and allocation, with the settings of each method, their defaults and bounds."""
+"""Recipe options other than criterion and allocation: the settings of each method, their defaults and bounds."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,21 +8,21 @@ from worker.engine.recipe.fields import Fields
 
 
 class PatternType(StrEnum):
-    """Where zeros may stand."""
+    """Sparsity pattern: which weights may be zero."""
 
     UNSTRUCTURED = "unstructured"
     N_OF_M = "n:m"
 
 
 class Objective(StrEnum):
-    """What every matrix is to imitate, by its mask and by the new values of what it keeps."""
+    """Target outputs that the mask and the updated weights of every matrix approximate."""
 
-    LAYERWISE = "layerwise"  # its own dense output on the inputs that the pruned blocks before it give
-    PROPAGATED = "propagated"  # what the dense model computes there, residual stream included: errors are made up for
+    LAYERWISE = "layerwise"  # the matrix's own dense output on the inputs from the pruned blocks before it
+    PROPAGATED = "propagated"  # the dense model's output, residual stream included: compensates errors of earlier layers
 
 
 class RefinementMethod(StrEnum):
-    """How the first mask is improved."""
+    """Refinement of the first mask."""
 
     NONE = "none"
     DSNOT = "dsnot"
@@ -30,7 +30,7 @@ class RefinementMethod(StrEnum):
 
 
 class UpdateMethod(StrEnum):
-    """What the kept weights become."""
+    """Update of the kept weights."""
 
     NONE = "none"
     OBS = "obs"
@@ -39,28 +39,28 @@ class UpdateMethod(StrEnum):
 
 
 class Accept(StrEnum):
-    """Whether a row always takes its refined mask, or only if its true error did not grow."""
+    """Acceptance of a row's refined mask: always, or only if its reconstruction error did not rise."""
 
     IF_BETTER = "if_better"
     ALWAYS = "always"
 
 
 class Targets(StrEnum):
-    """Which matrices are refined; all are pruned."""
+    """Matrices to refine; all are pruned."""
 
     ALL = "all"
     ATTENTION = "attention"
 
 
 class Variance(StrEnum):
-    """The variance that DSnoT divides by: over all tokens, or the mean of the variances within the samples."""
+    """Variance that DSnoT divides by: over all tokens, or the mean of the variances within the samples."""
 
     POOLED = "pooled"
     WITHIN_SAMPLE = "within_sample"
 
 
 class MaskChoice(StrEnum):
-    """Whether ADMM finds the mask along with the weights, or keeps the one that criterion and refinement chose."""
+    """Mask of ADMM: optimised jointly with the weights, or given by criterion and refinement."""
 
     JOINT = "joint"
     GIVEN = "given"
@@ -68,7 +68,7 @@ class MaskChoice(StrEnum):
 
 @dataclass(frozen=True)
 class Pattern:
-    """Unstructured with a sparsity per row, or n:m; exactly one of the two fields is set."""
+    """Sparsity pattern: unstructured with a sparsity per row, or n:m; exactly one of the two fields is set."""
 
     sparsity: float | None = None
     n_of_m: tuple[int, int] | None = None
@@ -83,6 +83,7 @@ class Pattern:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Pattern":
+        """Read and check the section `pattern` of a recipe."""
         if fields.choice("type", PatternType) is PatternType.UNSTRUCTURED:
             pattern = cls(sparsity=fields.number("sparsity", 0.5, at_least=0, below=1))
         else:
@@ -94,6 +95,7 @@ class Pattern:
         return pattern
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the section `pattern`, JSON-ready."""
         if self.n_of_m is not None:
             return {"type": str(PatternType.N_OF_M), "n": self.n_of_m[0], "m": self.n_of_m[1]}
         return {"type": str(PatternType.UNSTRUCTURED), "sparsity": self.sparsity}
@@ -101,19 +103,20 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Dsnot:
-    """The options of DSnoT. `update_threshold` is in the paper's unit: sums over the tokens of one sample."""
+    """Options of DSnoT. `update_threshold` is in the paper's unit: sums over the tokens of one sample."""
 
     method: ClassVar[RefinementMethod] = RefinementMethod.DSNOT
     max_cycles: int
     update_threshold: float
     variance_power: float
     variance: Variance
-    stop_on_sign_change: bool  # under n:m the sign rule is on in any case
+    stop_on_sign_change: bool  # ignored under n:m, where the sign rule is always on
     accept: Accept
     targets: Targets
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Dsnot":
+        """Read and check the options of DSnoT."""
         return cls(
             max_cycles=fields.integer("max_cycles", 50, at_least=1, at_most=10_000),
             update_threshold=fields.number("update_threshold", 0.1, at_least=0),
@@ -127,43 +130,46 @@ class Dsnot:
 
 @dataclass(frozen=True)
 class Swaps:
-    """Exact swaps: at most `max_swaps` in every row."""
+    """Options of exact swaps: at most `max_swaps` in every row."""
 
     method: ClassVar[RefinementMethod] = RefinementMethod.SWAPS
     max_swaps: int
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Swaps":
+        """Read and check the options of exact swaps."""
         return cls(max_swaps=fields.integer("max_swaps", 200, at_least=1, at_most=1_000_000))
 
 
 @dataclass(frozen=True)
 class Obs:
-    """SparseGPT's sequential update. `damping` is a share of the mean of the Gram matrix's diagonal, as in all updates."""
+    """Options of SparseGPT's update. `damping` is a share of the mean diagonal of the Gram matrix, as in all updates."""
 
     method: ClassVar[UpdateMethod] = UpdateMethod.OBS
     damping: float
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Obs":
+        """Read and check the options of SparseGPT's update."""
         return cls(damping=_damping(fields, 0.01))
 
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """The exact optimum of every row under its mask."""
+    """Options of least squares, the exact optimum of every row under its mask."""
 
     method: ClassVar[UpdateMethod] = UpdateMethod.LEAST_SQUARES
     damping: float
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "LeastSquares":
+        """Read and check the options of least squares."""
         return cls(damping=_damping(fields, 0.01))
 
 
 @dataclass(frozen=True)
 class Admm:
-    """ADMM: the optimum under a given mask in the limit of many iterations, or mask and weights together."""
+    """Options of ADMM, which converges to the optimum under a given mask, or optimises mask and weights jointly."""
 
     method: ClassVar[UpdateMethod] = UpdateMethod.ADMM
     iterations: int
@@ -172,6 +178,7 @@ class Admm:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "Admm":
+        """Read and check the options of ADMM."""
         return cls(
             iterations=fields.integer("iterations", 20, at_least=1, at_most=1000),
             damping=_damping(fields, 0.1),
@@ -191,7 +198,7 @@ _UPDATES: dict[UpdateMethod, type[Update]] = {kind.method: kind for kind in (Obs
 
 
 def refinement(fields: Fields) -> Refinement | None:
-    """The section `refinement` of a recipe; None where the first mask stands as it is."""
+    """Read the section `refinement` of a recipe; return None if the first mask is not refined."""
     kind = _REFINEMENTS.get(fields.choice("method", RefinementMethod))
     chosen = None if kind is None else kind.from_fields(fields)
     fields.refuse_the_rest()
@@ -199,7 +206,7 @@ def refinement(fields: Fields) -> Refinement | None:
 
 
 def update(fields: Fields) -> Update | None:
-    """The section `update` of a recipe; None where the kept weights stay as they are."""
+    """Read the section `update` of a recipe; return None if the kept weights are not updated."""
     kind = _UPDATES.get(fields.choice("method", UpdateMethod))
     chosen = None if kind is None else kind.from_fields(fields)
     fields.refuse_the_rest()
@@ -207,7 +214,7 @@ def update(fields: Fields) -> Update | None:
 
 
 def to_json(chosen: Refinement | Update | None) -> dict[str, Any]:
-    """The section that gives `chosen` when it is read."""
+    """Return the section of a recipe that describes `chosen`, JSON-ready."""
     if chosen is None:
         return {"method": "none"}
     settings = {name: getattr(chosen, name) for name in chosen.__dataclass_fields__}

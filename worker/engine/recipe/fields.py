@@ -1,4 +1,4 @@
-"""Reading one object of a recipe field by field, with sentences that say what is wrong where."""
+"""Field-by-field parsing of a recipe's JSON objects; errors name the field, its value and the legal values."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Fields:
-    """The fields of one JSON object. Every reader takes the default if the field is absent, and without one requires the field.
+    """Fields of one JSON object. Every reader returns the default for an absent field; without a default it is required.
 
     Readers raise ValueError naming the field.
     """
@@ -22,18 +22,18 @@ class Fields:
         self._read: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a field as it stands."""
+        """Return the raw value of a field."""
         self._read.add(name)
         if name not in self._given and default is None:
             raise ValueError(f"{self._place}.{name} is missing.")
         return self._given.get(name, default)
 
     def section(self, name: str, default: Mapping[str, Any]) -> "Fields":
-        """A nested object."""
+        """Return a nested object."""
         return Fields(f"{self._place}.{name}", self.get(name, default))
 
     def choice(self, name: str, kinds: type[Choice], default: Choice | None = None) -> Choice:
-        """One of the members of an enumeration."""
+        """Return a member of an enumeration."""
         value = self.get(name, default)
         try:
             return kinds(value)
@@ -42,7 +42,7 @@ class Fields:
             raise ValueError(f"{self._place}.{name} cannot be {value!r}; available: {available}.") from None
 
     def number(self, name: str, default: float | None = None, *, at_least: float, below: float = math.inf) -> float:
-        """A finite number in [at_least, below)."""
+        """Return a finite number in [at_least, below)."""
         value = self.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not at_least <= value < below:
             limit = "" if below == math.inf else f" and below {below}"
@@ -50,7 +50,7 @@ class Fields:
         return float(value)
 
     def integer(self, name: str, default: int | None = None, *, at_least: int, at_most: float = math.inf) -> int:
-        """A whole number in [at_least, at_most]."""
+        """Return an integer in [at_least, at_most]."""
         value = self.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= at_most:
             limit = "" if at_most == math.inf else f" and at most {at_most}"
@@ -58,14 +58,14 @@ class Fields:
         return value
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """True or false."""
+        """Return a boolean."""
         value = self.get(name, default)
         if not isinstance(value, bool):
             raise ValueError(f"{self._place}.{name} must be true or false, not {value!r}.")
         return value
 
     def refuse_the_rest(self) -> None:
-        """Refuse fields that nobody read: they are unknown, or mean nothing beside the others."""
+        """Raise ValueError for a field that was not read: it is unknown, or does not apply with the other fields."""
         for name in self._given:
             if name not in self._read:
                 raise ValueError(f"{self._place}.{name} is unknown here; known: {', '.join(sorted(self._read))}.")

@@ -1,4 +1,4 @@
-"""Named recipes, and how a recipe is filled in from one. What a preset does not say is as the options have it by default."""
+"""Recipe presets, and how a recipe is completed from one; fields that a preset omits have the options' defaults."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Preset(StrEnum):
-    """Three steps from cheap to good; the method of the DSnoT paper; what its released code does when run as it comes."""
+    """Three presets from fast to accurate, the method of the DSnoT paper, and its released code with default options."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -38,14 +38,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 _SECTIONS = {"pattern": ("type", "unstructured"), "refinement": ("method", "dsnot"), "update": ("method", "none")}
-"""The nested objects: the field that says which kind it is, and the kind if nobody does."""
+"""Nested objects: the field that names the kind, and the default kind."""
 
 
 def fill(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset that `given` names, with the fields given beside it over it; every section names its kind.
+    """Return the preset that `given` names, overridden by the other fields of `given`; every section names its kind.
 
-    A section of another kind than the preset's takes nothing from the preset. An update without a word on the refinement
-    stands alone: DSnoT is made for weights that stay as they are.
+    A section of another kind than the preset's inherits nothing from it. With an update, the default refinement is
+    none instead of DSnoT, because DSnoT is designed for weights that are not updated.
     """
     preset = given.get("preset")
     filled: dict[str, Any] = {"preset": None, **(PRESETS.get(preset, {}) if isinstance(preset, str) else {})}

@@ -1,8 +1,8 @@
-"""What a job asks of the engine: its choices as plain data, checked.
+"""Pruning recipe of a job: its options as plain, validated data.
 
-A recipe comes from the job's JSON object. A preset fills it and the fields given beside it win; `to_dict` gives it back
-with everything filled in, so that a stored recipe can be repeated. Whatever does not fit together is refused in one
-sentence that names the field and says what is available.
+A recipe is read from the job's JSON object. Explicit fields override its preset; `to_dict` returns it with all defaults
+filled in, so that a stored recipe is reproducible. An invalid combination raises ValueError with one sentence that names
+the field and the legal values.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ from worker.engine.recipe.presets import Preset, fill
 
 @dataclass(frozen=True)
 class Recipe:
-    """The choices of a job. ValueError names the field by which they do not fit together."""
+    """Options of a pruning job. An invalid combination raises ValueError naming the field."""
 
     pattern: Pattern
     criterion: Criterion
     allocation: Allocation
-    refinement: Refinement | None  # None: the first mask stands as it is
-    update: Update | None  # None: the kept weights stay as they are
+    refinement: Refinement | None  # None: the first mask is final
+    update: Update | None  # None: the kept weights are not updated
     objective: Objective = Objective.LAYERWISE
     preset: Preset | None = field(default=None)
 
@@ -55,12 +55,12 @@ class Recipe:
 
     @property
     def has_joint_mask(self) -> bool:
-        """Whether ADMM finds the mask; the criterion's is then only what the report compares with."""
+        """Whether ADMM optimises the mask; the criterion's mask is then only the report's baseline."""
         return isinstance(self.update, Admm) and self.update.mask is MaskChoice.JOINT
 
     @classmethod
     def from_dict(cls, recipe: Mapping[str, Any]) -> "Recipe":
-        """The recipe of a job's JSON object; ValueError names the first field that is unknown or does not fit."""
+        """Read the recipe from a job's JSON object; ValueError names the first unknown or invalid field."""
         fields = Fields("recipe", fill(recipe) if isinstance(recipe, Mapping) else recipe)
         preset = None if fields.get("preset") is None else fields.choice("preset", Preset)
         built = cls(
@@ -76,7 +76,7 @@ class Recipe:
         return built
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything filled in, JSON-ready; `from_dict` of it gives this recipe again."""
+        """Return the recipe with all defaults filled in, JSON-ready; `from_dict` restores it."""
         return {
             "preset": None if self.preset is None else str(self.preset),
             "pattern": self.pattern.to_dict(),
@@ -88,7 +88,7 @@ class Recipe:
         }
 
     def check(self, outline: Outline) -> None:
-        """ValueError naming the first matrix of the model whose inputs the pattern's m does not divide."""
+        """Raise ValueError naming the first matrix of the model whose number of inputs is not divisible by m."""
         if self.pattern.n_of_m is None:
             return
         n, m = self.pattern.n_of_m
