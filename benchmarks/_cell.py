@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 from worker.engine import Recipe, perplexity, sparsify
 from worker.engine.activations.capture import record
 from worker.engine.model.loading import choose_device, loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.report import SparsityReport
 from worker.inputs.datasets import read_text
 
@@ -56,7 +56,7 @@ def test_windows(ids: Tensor, windows: int, length: int) -> Tensor:
 
 def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
     """Return the unit of time: seconds of one pass through all dense blocks, extrapolated from every eighth."""
-    arch, target = take_apart(model), choose_device(device)
+    arch, target = load_structure(model), choose_device(device)
     stream = record(arch, tokens, target, lambda: None)
     seconds = 0.0
     chosen = list(enumerate(arch.blocks))[::8]

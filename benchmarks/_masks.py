@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 Masks = Mapping[str, NDArray[np.uint8]]
 """Masks by parameter name: a bit per weight, set if it is zero, row after row, eight to a byte."""
@@ -16,12 +16,12 @@ Masks = Mapping[str, NDArray[np.uint8]]
 
 def matrix_names(model: Path) -> set[str]:
     """Return the names of the parameters that the engine prunes."""
-    return {matrix.full_name for block in take_apart(model).blocks for matrix in block.matrices}
+    return {matrix.full_name for block in load_structure(model).blocks for matrix in block.matrices}
 
 
 def zeros(model: Path) -> Masks:
     """Return the zeros of every matrix that is a separate parameter; slices of stacked experts are left out."""
-    arch, found = take_apart(model), {}
+    arch, found = load_structure(model), {}
     for block in arch.blocks:
         with loaded_block(arch, block, torch.device("cpu")) as layer:
             for matrix in block.matrices:

@@ -29,7 +29,7 @@ from worker.engine import Recipe, sparsify
 from worker.engine.activations.capture import record, samples_per_batch
 from worker.engine.device_memory import TOKENS_PER_BATCH
 from worker.engine.model.loading import choose_device, compute_dtype, loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 SPARSITY = 0.6
 PATTERN = {"type": "unstructured", "sparsity": SPARSITY}
@@ -70,7 +70,7 @@ def _measurements(options: argparse.Namespace, tokens: Tensor, facts: Row) -> It
 
 def forward_seconds(model: Path, tokens: Tensor, device: str) -> float:
     """Return the seconds of the tokens (samples, length) through all blocks, without loading the blocks."""
-    arch, target = take_apart(model), choose_device(device)
+    arch, target = load_structure(model), choose_device(device)
     stream = record(arch, tokens, target, lambda: None)
     seconds = 0.0
     for index, block in enumerate(arch.blocks):
@@ -95,7 +95,7 @@ def run(model: Path, preset: str, tokens: Tensor, device: str, masks: dict[str, 
 
 def _facts(options: argparse.Namespace) -> Row:
     """Return the setting of the measurements."""
-    arch, device = take_apart(options.model), choose_device(options.device)
+    arch, device = load_structure(options.model), choose_device(options.device)
     return about() | {
         "model": options.model.name,
         "dtype": str(compute_dtype(arch.model, device)).removeprefix("torch."),

@@ -6,9 +6,10 @@ A spawned child imports this module, too, so the import must not start anything.
 import os
 import sys
 
+from service.logging import configure_logging
 from service.ops.metrics.exposing import PortNotUsable
 from service.ops.startup import NotUsable, prepared
-from service.settings import Settings
+from service.settings import Settings, get_settings
 from worker.app import run
 from worker.devices import NoSuchDevice
 
@@ -23,8 +24,21 @@ def _check_cache(settings: Settings) -> None:
         raise NotUsable(f"{folder} is not writable for user {os.geteuid()}")
 
 
+def _check_in_child() -> None:
+    """Check the settings in a child: a store's client starts threads that forked children would wait for and lack."""
+    pid = os.fork()
+    if pid == 0:
+        prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        sys.exit(os.waitstatus_to_exitcode(status))
+
+
 if __name__ == "__main__":
-    settings = prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})
+    _check_in_child()
+    settings = get_settings()
+    configure_logging(settings.log_level, settings.log_format)
     try:
         sys.exit(run(settings))
     except (NoSuchDevice, PortNotUsable) as error:

@@ -13,7 +13,7 @@ from tests.support.size import sized
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS
 from worker.engine import Journal, MatrixReport, Recipe, sparsify
-from worker.engine.report import Silent
+from worker.engine.report import NullObserver
 
 KILLS = sized(6, 20)
 LAYERS = 3 * KILLS  # more than can be finished between so many kills
@@ -21,7 +21,7 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["worker.engine", "transformers.models.llama.modeling_llama"])
 
 
-class Telling(Silent):
+class Telling(NullObserver):
     """Tells the parent of every block, and whether it was done by an earlier run."""
 
     def __init__(self, pipe: "Connection[tuple[int, bool], None]") -> None:

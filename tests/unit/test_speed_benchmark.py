@@ -13,7 +13,7 @@ from benchmarks._masks import agreement, zeros
 from benchmarks._passes import line, markdown
 from tests.support import checkpoints
 from worker.engine import Recipe, sparsify
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 FACTS = {
     "machine": "a processor, 2 cores",
@@ -106,7 +106,7 @@ def test_zeros_are_counted_from_the_file(model: Path, tmp_path: Path) -> None:
     recipe = Recipe.from_dict({"refinement": {"method": "none"}, "pattern": {"type": "unstructured", "sparsity": 0.5}})
     report = sparsify(model, tmp_path / "out", recipe, torch.arange(40).view(2, 20))
     found = zeros(tmp_path / "out")
-    assert set(found) == {matrix.full_name for block in take_apart(model).blocks for matrix in block.matrices}
+    assert set(found) == {matrix.full_name for block in load_structure(model).blocks for matrix in block.matrices}
     counted = {matrix.name: round(matrix.sparsity * matrix.shape[0] * matrix.shape[1]) for matrix in report.matrices}
     assert {name: int(np.unpackbits(bits).sum()) for name, bits in found.items()} == counted
 

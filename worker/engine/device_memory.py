@@ -15,7 +15,7 @@ _REQUEST = re.compile(r"Tried to allocate ([\d.]+) (\w)iB")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def with_less_if_need_be(run: Callable[[int], Result], device: torch.device) -> Result:
+def retry_with_half_batch_on_oom(run: Callable[[int], Result], device: torch.device) -> Result:
     """Call `run` with the default number of tokens per batch, or with half of it if the device runs out of memory.
 
     Raises:

@@ -60,7 +60,7 @@ class SparsityReport:
     matrices: tuple[MatrixReport, ...]
     blocks: tuple[Summary, ...]  # only blocks that have matrices
     total: Summary
-    warnings: tuple[str, ...]  # reasons not to rely on the result, see `cautions`
+    warnings: tuple[str, ...]  # reasons not to rely on the result, see `collect_warnings`
     seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
     source: str = ""  # SHA-256 over the source's files, see `Output.copy_source`
 
@@ -106,14 +106,17 @@ class Observer(Protocol):
         """Handle a sign of progress; called for every batch and every matrix, at least about once per second."""
 
 
-class Silent:
+class NullObserver:
     """Observer that ignores all events."""
 
-    def block_started(self, index: int, total: int) -> None: ...
+    def block_started(self, index: int, total: int) -> None:
+        """Ignore it."""
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None: ...
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
+        """Ignore it."""
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Ignore it."""
 
 
 class Part(StrEnum):

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record
-from worker.engine.activations.dense_reference import DenseRun
-from worker.engine.activations.partial_forward import Detour, straight
+from worker.engine.activations.dense_reference import DenseReference
+from worker.engine.activations.partial_forward import PartialForward, straight
 from worker.engine.activations.store import give_back_memory
 from worker.engine.checkpoint.reader import Checkpoint
-from worker.engine.device_memory import with_less_if_need_be
+from worker.engine.device_memory import retry_with_half_batch_on_oom
 from worker.engine.model.loading import choose_device, loaded_block
-from worker.engine.model.structure import Architecture, describe, take_apart
+from worker.engine.model.structure import Architecture, describe, load_structure
 from worker.engine.output.journal import Finished, Journal, opened, run_key
 from worker.engine.output.writer import Change, Changed, Output
 from worker.engine.pruning.block import BlockPruning
@@ -33,8 +33,8 @@ from worker.engine.pruning.matrix import needs_gram
 from worker.engine.pruning.sparsity_allocation import divide
 from worker.engine.recipe.choices import Objective
 from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport, Observer, Part, Silent, SparsityReport, Stopwatch
-from worker.engine.warnings import cautions
+from worker.engine.report import MatrixReport, NullObserver, Observer, Part, SparsityReport, Stopwatch
+from worker.engine.warnings import collect_warnings
 
 
 def sparsify(
@@ -72,14 +72,14 @@ def sparsify(
         OSError: for example, the disk is full.
     """
     with opened(journal):
-        target, observer = choose_device(device), observer or Silent()
+        target, observer = choose_device(device), observer or NullObserver()
 
         def attempt(tokens_per_batch: int) -> SparsityReport:
             places = (source, destination, scratch)
             return _Run(places, recipe, calibration_tokens, target, observer, journal, tokens_per_batch).report()
 
         try:
-            return with_less_if_need_be(attempt, target)
+            return retry_with_half_batch_on_oom(attempt, target)
         finally:
             give_back_memory()
 
@@ -100,7 +100,7 @@ class _Run:
         """Do all work before the first block. `places`: source, destination, scratch."""
         source, destination, scratch = places
         self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
-        self._arch: Architecture = take_apart(source)
+        self._arch: Architecture = load_structure(source)
         recipe.check(describe(self._arch))
         check_tokens(self._arch, tokens, at_least=1)
         self._output = Output(self._arch.checkpoint, destination)
@@ -119,7 +119,7 @@ class _Run:
         reports, samples = list(self._blocks()), self._stream.samples
         report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
         fits_tokens = needs_gram(self._recipe)
-        warnings = cautions(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=fits_tokens)
+        warnings = collect_warnings(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=fits_tokens)
         return replace(report, warnings=tuple(warnings), source=self._source)
 
     def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
@@ -131,7 +131,7 @@ class _Run:
                 self._arch.checkpoint.expect(self._arch.tensors_of(following))
             with self._watch.time(Part.IO):
                 known = self._journal.find(index, self._key) if self._journal else None
-            detour = Detour(self._arch.blocks[index], self._stream.shelf)
+            detour = PartialForward(self._arch.blocks[index], self._stream.shelf)
             finished = known or self._prune(index, detour)
             if known and self._dense_stream:
                 self._advance(self._dense_stream, index, None)
@@ -144,7 +144,7 @@ class _Run:
             del finished, known  # free the block's weights before the next one is pruned
             give_back_memory(self._arch.blocks[index].module)
 
-    def _prune(self, index: int, detour: Detour) -> Finished:
+    def _prune(self, index: int, detour: PartialForward) -> Finished:
         block, tick = self._arch.blocks[index], self._observer.tick
         dense = self._remember(index)
         with self._watch.time(Part.IO), loaded_block(self._arch, block, self._stream.device, self._written) as layer:
@@ -161,15 +161,15 @@ class _Run:
                 self._journal.keep(index, finished, self._key)
         return finished
 
-    def _remember(self, index: int) -> DenseRun | None:
+    def _remember(self, index: int) -> DenseReference | None:
         """Send the dense stream, if there is one, through the dense block and return the recorded run."""
         stream, block = self._dense_stream, self._arch.blocks[index]
         if stream is None:
             return None
         with self._watch.time(Part.IO), loaded_block(self._arch, block, stream.device):
-            return DenseRun(block, index, stream, self._watch, self._observer.tick)
+            return DenseReference(block, index, stream, self._watch, self._observer.tick)
 
-    def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: Detour | None = None) -> None:
+    def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: PartialForward | None = None) -> None:
         """Send a stream through the block with these weights, by default the source's, using `detour`'s cache if possible."""
         block = self._arch.blocks[index]
         loaded = loaded_block(self._arch, block, stream.device, weights)

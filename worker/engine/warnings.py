@@ -8,7 +8,7 @@ from worker.engine.report import MatrixReport
 FULL_COVERAGE = 0.95
 
 
-def cautions(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, fits_tokens: bool) -> list[str]:
+def collect_warnings(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, fits_tokens: bool) -> list[str]:
     """Return the warnings of a run on `samples` calibration samples; `fits_tokens`: Gram matrices were used."""
     found = [low_coverage(coverage), too_few_tokens(matrices, samples) if fits_tokens else None]
     return [caution for caution in found if caution]
@@ -20,7 +20,7 @@ def low_coverage(coverage: float) -> str | None:
         return None
     return (
         f"Only {coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned, so the model as a "
-        "whole is less sparse than it was asked for."
+        "whole is less sparse than requested."
     )
 
 

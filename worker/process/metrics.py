@@ -10,8 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, valu
 
 from service.contract import AttemptOutcome, FailureCode, Stage
 
+_IMPORTER: Final = os.getpid()
+
+
+def _process_identifier() -> str:
+    """Return the name in the files' names: a forked child thereby reads what the child before it has counted."""
+    return "importer" if os.getpid() == _IMPORTER else "child"
+
+
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: "child")  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(process_identifier=_process_identifier)  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 _SECONDS: Final = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)

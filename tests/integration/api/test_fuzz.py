@@ -26,7 +26,7 @@ from tests.support.openapi_document import document_of
 from tests.support.size import sized
 from tests.support.tiny_model import save_model
 
-EXAMPLES = sized(2, 16)
+EXAMPLES = sized(3, 16)
 """Generated requests per operation and phase."""
 SECONDS = os.environ.get("FUZZ_SECONDS")
 SEED = int(os.environ.get("FUZZ_SEED", "1"))

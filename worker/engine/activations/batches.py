@@ -1,6 +1,6 @@
 """Calibration samples propagated through the decoder block by block, in batches.
 
-Axes:   hidden states (samples of a batch, length, width), in some families with more axes or another order; kept on a `Shelf`
+Axes:   hidden states (samples of a batch, length, width), in some families more axes or another order; in an `ActivationStore`
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.engine.activations.store import Shelf
+from worker.engine.activations.store import ActivationStore
 from worker.engine.errors import NumericalFailure
 
 Way = Callable[[int], AbstractContextManager[None]]  # context manager to run a batch in, by batch number
@@ -44,7 +44,7 @@ class Stream:
     sizes: list[int]  # samples of each batch
     forms: list["Form"]  # output structure of each layer
     carried: list[tuple[Any, ...]]  # one per batch: full output of the last layer; empty if no layer uses it
-    shelf: Shelf
+    shelf: ActivationStore
 
     @property
     def samples(self) -> int:

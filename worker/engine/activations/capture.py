@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from worker.engine import device_memory
 from worker.engine.activations.batches import Call, Carried, Form, Stream
-from worker.engine.activations.store import Shelf
+from worker.engine.activations.store import ActivationStore
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.model.loading import loaded_block, loaded_surroundings
+from worker.engine.model.loading import loaded_block, loaded_non_block_weights
 from worker.engine.model.meta import text_config
 from worker.engine.model.structure import Architecture
 
 
-class StandIn(nn.Module):
+class LayerStub(nn.Module):
     """Replacement of a decoder layer: `forward` calls `answer`, attributes are the layer's."""
 
     def __init__(self, layer: nn.Module, answer: Callable[..., Any]) -> None:
@@ -50,7 +50,7 @@ def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[...,
     real = list(arch.layers)
     try:
         for index, layer in enumerate(real):
-            arch.layers[index] = StandIn(layer, answer_of(index))
+            arch.layers[index] = LayerStub(layer, answer_of(index))
         yield
     finally:
         for index, layer in enumerate(real):
@@ -88,10 +88,10 @@ def record(
     """
     budget = device_memory.TOKENS_PER_BATCH if tokens_per_batch is None else tokens_per_batch
     batches = torch.split(tokens, samples_per_batch(arch, tokens.shape[1], budget))
-    shelf = Shelf(scratch=scratch, pinned=device.type == "cuda")
+    shelf = ActivationStore(scratch=scratch, pinned=device.type == "cuda")
     recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], shelf))
     decoder = arch.model.base_model
-    with loaded_surroundings(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
+    with loaded_non_block_weights(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
         for batch in batches:
             recorder.start_batch()
             decoder(input_ids=batch.to(device), use_cache=False)

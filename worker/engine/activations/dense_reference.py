@@ -20,7 +20,7 @@ from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
-Remembered = dict[str, list[list[Tensor]]]  # by matrix name, [batch][call]
+StoredActivations = dict[str, list[list[Tensor]]]  # by matrix name, [batch][call]
 Key = tuple[Any, ...]
 
 
@@ -76,7 +76,7 @@ def watched(
         sums.forget()
 
 
-class DenseRun:
+class DenseReference:
     """Reference run of the dense block on every batch, which advances the dense stream by one block.
 
     Sums are stored for matrices whose product is added to something, inputs for the others.
@@ -84,8 +84,8 @@ class DenseRun:
 
     def __init__(self, block: Block, index: int, stream: Stream, watch: Stopwatch, tick: Callable[[], None]) -> None:
         """Run the loaded block, which is not pruned yet."""
-        self.inputs: Remembered = defaultdict(list)
-        self.sums: Remembered = defaultdict(list)
+        self.inputs: StoredActivations = defaultdict(list)
+        self.sums: StoredActivations = defaultdict(list)
         self.stages: list[Stage] = []
         self._matrices = {matrix.name: matrix for matrix in block.matrices}
         self._leaders: dict[str, str] = {}

@@ -23,17 +23,17 @@ from contextlib import AbstractContextManager
 from torch import Tensor
 
 from worker.engine.activations.batches import Stream
-from worker.engine.activations.dense_reference import DenseRun, Key, Stage, of_batch, watched
+from worker.engine.activations.dense_reference import DenseReference, Key, Stage, of_batch, watched
 from worker.engine.activations.matmul_tracing import place
-from worker.engine.activations.partial_forward import Detour
+from worker.engine.activations.partial_forward import PartialForward
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.linear import product
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
-PULL_ON_WEIGHTS = 0.5  # α where the kept weights are updated
-PULL_ON_MASKS = 0.25  # α where they are not: a mask alone compensates less
+ALPHA_UPDATE = 0.5  # α where the kept weights are updated
+ALPHA_MASK_ONLY = 0.25  # α where they are not: a mask alone compensates less
 _Event = tuple[str, str]  # "input" and its leader, or "sum" and its matrix
 
 
@@ -41,11 +41,11 @@ class _AllSeen(Exception):
     """Signal that all activations the stage needs have been seen."""
 
 
-class StageRun:
+class StageTargets:
     """Statistics of a stage's inputs in the pruned model, and their deviation from the dense one's."""
 
     def __init__(
-        self, block: Block, index: int, stage: Stage, stream: Stream, dense: DenseRun, detour: Detour, pull: float
+        self, block: Block, index: int, stage: Stage, stream: Stream, dense: DenseReference, detour: PartialForward, pull: float
     ) -> None:
         """Take a loaded block whose earlier stages are pruned, without running it. `pull` is α."""
         self.inputs: dict[str, InputStatistics] = {}

@@ -15,7 +15,7 @@ from worker.engine.model.structure import Block
 
 
 @contextmanager
-def only_expert(block: Block, mixture: str, expert: int) -> Iterator[dict[Place, str]]:
+def forced_expert(block: Block, mixture: str, expert: int) -> Iterator[dict[Place, str]]:
     """Replace all experts of the loaded block's mixture by this one inside the context. Yield the places of its matrices."""
     stacks = {m.parameter: m for m in block.matrices if m.experts == mixture and m.index == expert}
     originals: dict[str, nn.Parameter] = {}

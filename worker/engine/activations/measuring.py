@@ -7,7 +7,7 @@ Experts of a mixture are measured on the tokens routed to them, one sample after
 batch where there are experts), so that the result does not depend on the batching. Where a family passes all tokens to
 all experts and zeroes those that are not routed, rows of zeros are not counted as tokens.
 
-Rule for experts that see too few tokens: an expert that saw fewer than `FEWEST_TOKENS` in the whole calibration set is
+Rule for experts that see too few tokens: an expert that saw fewer than `MIN_TOKENS` in the whole calibration set is
 also run on all tokens of its mixture, whatever the router says, in as many samples as needed, from the first on. These
 are plausible inputs, and its hidden activations on them measure its second matrix's inputs; statistics of a handful of
 tokens, or of other experts, whose inner coordinates have another meaning, would be less representative.
@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from worker.engine.activations.batches import Stream
-from worker.engine.activations.experts import only_expert
+from worker.engine.activations.experts import forced_expert
 from worker.engine.activations.matmul_tracing import Place, Products, place
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import ArchitectureUnsupported, NumericalFailure
@@ -29,7 +29,7 @@ from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
-FEWEST_TOKENS = 64
+MIN_TOKENS = 64
 _EXAMPLES = 1024  # tokens on which errors are estimated where no Gram matrix is summed
 
 
@@ -81,19 +81,19 @@ def _starved(all_matrices: Sequence[Matrix], measured: dict[str, InputStatistics
     return {
         expert: matrices
         for expert, matrices in starved.items()
-        if any(matrix.name not in measured or measured[matrix.name].tokens < FEWEST_TOKENS for matrix in matrices)
+        if any(matrix.name not in measured or measured[matrix.name].tokens < MIN_TOKENS for matrix in matrices)
     }
 
 
 def _show_more(block: Block, expert: tuple[str, int], meter: "_Meter", tick: Callable[[], None]) -> None:
     """Run samples with every expert of the mixture replaced by this one, until it has seen enough tokens."""
     mixture, number = expert
-    with only_expert(block, mixture, number) as views:
+    with forced_expert(block, mixture, number) as views:
         for batch in range(meter.batches):
             meter.run(batch, views)
             tick()
             names = set(views.values())
-            if all(name in meter.measured and meter.measured[name].tokens >= FEWEST_TOKENS for name in names):
+            if all(name in meter.measured and meter.measured[name].tokens >= MIN_TOKENS for name in names):
                 return
 
 

@@ -20,16 +20,16 @@ from torch.overrides import TorchFunctionMode
 
 from worker.engine.activations.batches import Stream, Way
 from worker.engine.activations.matmul_tracing import Place, operands, place
-from worker.engine.activations.store import Shelf
+from worker.engine.activations.store import ActivationStore
 from worker.engine.linear import product
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 
 
-class Detour:
+class PartialForward:
     """Cache of the settled products' inputs of one block, and the partial forward passes that use it."""
 
-    def __init__(self, block: Block, shelf: Shelf) -> None:
+    def __init__(self, block: Block, shelf: ActivationStore) -> None:
         """Begin with nothing settled; cached inputs are stored on `shelf`."""
         self._block = block
         self._shelf = shelf
@@ -85,7 +85,7 @@ def straight(_batch: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class _Unreal(Exception):
+class _WouldOverwrite(Exception):
     """Error: a meta tensor would be written into a real one."""
 
 
@@ -127,7 +127,7 @@ def _without_numbers(func: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     name = getattr(func, "__name__", "")
     writes = name.startswith(("__i", "__set")) or (name.endswith("_") and not name.endswith("__"))
     if any(isinstance(value, Tensor) and not value.is_meta for value in (*args[: int(writes)], kwargs.get("out"))):
-        raise _Unreal(name)
+        raise _WouldOverwrite(name)
     return func(*_emptied(args), **_emptied(kwargs))
 
 

@@ -25,7 +25,7 @@ _SHARE = 0.5  # of the host's free memory
 _Kind = tuple[tuple[int, ...], torch.dtype]
 
 
-class Shelf:
+class ActivationStore:
     """Pool of host tensors that live from one pass to a later one. Not thread-safe."""
 
     def __init__(self, *, room: int | None = None, scratch: Path | None = None, pinned: bool = False) -> None:

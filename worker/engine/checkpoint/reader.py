@@ -38,7 +38,7 @@ _HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
 
 
 @dataclass(frozen=True)
-class TensorPlace:
+class TensorLocation:
     """Location of a tensor: bytes `start` to `end` of the file `shard` in the checkpoint's folder."""
 
     shard: str
@@ -58,7 +58,7 @@ class Checkpoint:
             raise FileNotFoundError(f"There is no model folder {folder.name!r}.")
         self.config: dict[str, Any] = _read_json_object(self.path("config.json"))
         self.shards = self._list_shards()
-        self.tensors: dict[str, TensorPlace] = {}
+        self.tensors: dict[str, TensorLocation] = {}
         for shard in self.shards:
             for name, place in _read_header(self.path(shard)).items():
                 if name in self.tensors:
@@ -136,7 +136,7 @@ def _read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_header(path: Path) -> dict[str, TensorPlace]:
+def _read_header(path: Path) -> dict[str, TensorLocation]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -160,7 +160,7 @@ def _read_header(path: Path) -> dict[str, TensorPlace]:
     return places
 
 
-def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorPlace:
+def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLocation:
     if not _is_plain(name):
         raise ModelUnsafe(f"{shard} has a tensor whose name is not a plain name: {name!r}.")
     try:
@@ -171,4 +171,4 @@ def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorPla
         sound = False
     if not sound or end - start != math.prod(shape) * dtype.itemsize:
         raise ModelUnsafe(f"{shard} describes the tensor {name} in a way that cannot be right.")
-    return TensorPlace(shard, dtype, shape, data_start + start, data_start + end)
+    return TensorLocation(shard, dtype, shape, data_start + start, data_start + end)

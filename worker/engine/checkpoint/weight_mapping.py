@@ -22,7 +22,7 @@ from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
+class WeightMapping:
     """Group of tensors and the parameters or buffers they map to; without a converter one of each."""
 
     tensors: tuple[str, ...]
@@ -81,17 +81,19 @@ class Filling:
         return _only(values[target.replace("*", str(number)) if "*" in target else target])
 
 
-def match_tensors(checkpoint: Checkpoint, model: Any) -> dict[str, Filling]:
+def match_tensors(checkpoint: Checkpoint, model: Any) -> dict[str, WeightMapping]:
     """Return the filling of every parameter and buffer that the checkpoint holds. Unmapped tensors are only copied."""
     state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    fillings: dict[str, Filling] = {}
+    fillings: dict[str, WeightMapping] = {}
     for name, group in _group_tensors(checkpoint, model, state).items():
         tensors, patterns, converter = tuple(t for t, _, _ in group), tuple(p or "" for _, p, _ in group), group[0][2]
         if converter is None:
-            filling = Filling(tensors[:1], {name: state[name]}, model)
+            filling = WeightMapping(tensors[:1], {name: state[name]}, model)
             _compare(model, filling, {name: checkpoint.tensors[tensors[0]].shape})
         else:
-            filling = _converted(checkpoint, model, Filling(tensors, {name: state[name]}, model, patterns, converter), state)
+            filling = _converted(
+                checkpoint, model, WeightMapping(tensors, {name: state[name]}, model, patterns, converter), state
+            )
         fillings |= dict.fromkeys(filling.shapes, filling)
     return fillings
 
@@ -115,14 +117,14 @@ def _group_tensors(
     return groups
 
 
-def _converted(checkpoint: Checkpoint, model: Any, filling: Filling, state: Mapping[str, tuple[int, ...]]) -> Filling:
+def _converted(checkpoint: Checkpoint, model: Any, filling: WeightMapping, state: Mapping[str, tuple[int, ...]]) -> WeightMapping:
     """Return the filling with all its parameters, verified on the meta device in both directions."""
     places = [checkpoint.tensors[name] for name in filling.tensors]
     owner = _owner(model, next(iter(filling.shapes)))
     try:
         made = filling.forwards([torch.empty(place.shape, device="meta") for place in places])
         known = {name: state[name] for name in made}
-        filling = Filling(filling.tensors, known, model, filling.patterns, filling.converter)
+        filling = WeightMapping(filling.tensors, known, model, filling.patterns, filling.converter)
         back = filling.backwards({name: torch.empty(shape, device="meta") for name, shape in known.items()})
     except Exception as error:  # any error of the library's operations on unexpected tensors
         raise ArchitectureUnsupported(f"{owner} cannot be made of {filling.tensors[0]} and its like: {error}") from error
@@ -132,7 +134,7 @@ def _converted(checkpoint: Checkpoint, model: Any, filling: Filling, state: Mapp
     return filling
 
 
-def _compare(model: Any, filling: Filling, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _compare(model: Any, filling: WeightMapping, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in shapes.items():
         if shape != filling.shapes[name]:
             owner, tensor = _owner(model, name), filling.tensors[0]

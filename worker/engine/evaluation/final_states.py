@@ -14,10 +14,10 @@ from torch import Tensor
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record, samples_per_batch
 from worker.engine.activations.store import give_back_memory
-from worker.engine.device_memory import with_less_if_need_be
+from worker.engine.device_memory import retry_with_half_batch_on_oom
 from worker.engine.model.loading import choose_device, loaded_block
-from worker.engine.model.structure import Architecture, take_apart
-from worker.engine.report import Observer, Silent
+from worker.engine.model.structure import Architecture, load_structure
+from worker.engine.report import NullObserver, Observer
 
 Result = TypeVar("Result")
 
@@ -74,10 +74,10 @@ def at_the_end(
         NumericalFailure: activations that are not finite.
         DeviceMemoryExhausted: the device has not enough memory, even for half a batch.
     """
-    watching, target = observer or Silent(), choose_device(device)
+    watching, target = observer or NullObserver(), choose_device(device)
 
     def attempt(tokens_per_batch: int) -> Result:
-        arch = take_apart(source)
+        arch = load_structure(source)
         check_tokens(arch, windows, at_least=2)
         each = samples_per_batch(arch, windows.shape[1], tokens_per_batch)
         taken = windows if first is None else windows[: -(-first // each) * each]
@@ -86,7 +86,7 @@ def at_the_end(
         return finish(End(arch, stream, taken, tokens_per_batch, watching.tick))
 
     try:
-        return with_less_if_need_be(attempt, target)
+        return retry_with_half_batch_on_oom(attempt, target)
     finally:
         give_back_memory()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worker.engine.activations.batches import Form, Stream
 from worker.engine.activations.capture import replaced_layers
-from worker.engine.model.loading import loaded_surroundings
+from worker.engine.model.loading import loaded_non_block_weights
 from worker.engine.model.meta import text_config
 from worker.engine.model.structure import Architecture
 
@@ -60,7 +60,7 @@ class Head:
 @contextmanager
 def loaded_head(arch: Architecture, stream: Stream) -> Iterator[Head]:
     """Yield the head for a stream that has passed all blocks."""
-    with loaded_surroundings(arch, arch.model, stream.device):
+    with loaded_non_block_weights(arch, arch.model, stream.device):
         yield Head(arch, stream.forms, stream.device)
 
 

@@ -46,7 +46,7 @@ def loaded_block(
 
 
 @contextmanager
-def loaded_surroundings(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
+def loaded_non_block_weights(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     """Load all weights of `module` (the model, or its part below the head) except the blocks'; on exit move it to meta."""
     wanted = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
     try:
@@ -81,7 +81,7 @@ def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Read
 
 
 class _Reader:
-    """Reader of parameters; those of one `Filling` are read together and returned one by one."""
+    """Reader of parameters; those of one `WeightMapping` are read together and returned one by one."""
 
     def __init__(self, arch: Architecture, checkpoint: Checkpoint, device: torch.device) -> None:
         self.device = device

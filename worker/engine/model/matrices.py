@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from worker.engine.checkpoint.weight_mapping import Filling
+from worker.engine.checkpoint.weight_mapping import WeightMapping
 
 _ROUTERS = {"gate", "router", "shared_expert_gate"}
 _ROUTER_CLASS = re.compile("Router|TopKGating")
@@ -43,7 +43,7 @@ class Matrix:
     shape: tuple[int, int]  # (out, in)
     parameter: str  # the parameter's path in the block
     full_name: str  # the parameter's name in the model
-    filling: Filling
+    filling: WeightMapping
     index: int | None = None  # slice of a stacked parameter
     slices: int = 1
     is_transposed: bool = False
@@ -64,7 +64,7 @@ class Matrix:
         self.read(block_module).copy_(weight)
 
 
-def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, Filling]) -> tuple[Matrix, ...]:
+def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, WeightMapping]) -> tuple[Matrix, ...]:
     """Return the matrices of decoder layer `block` that the checkpoint holds, in the order of its modules."""
     found: list[Matrix] = []
     routers = [path for path, module in layer.named_modules() if _is_router(path, module)]
@@ -88,7 +88,7 @@ def _is_router(path: str, module: nn.Module) -> bool:
     return path.rpartition(".")[2] in _ROUTERS or _ROUTER_CLASS.search(type(module).__name__) is not None
 
 
-def _matrices_of(block: str, place: str, module: nn.Module, parameter: Tensor, filling: Filling) -> Iterator[Matrix]:
+def _matrices_of(block: str, place: str, module: nn.Module, parameter: Tensor, filling: WeightMapping) -> Iterator[Matrix]:
     """Yield the matrices of one parameter."""
     full = f"{block}.{place}"
     key = place.rpartition(".")[2]

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from worker.engine.checkpoint.reader import Checkpoint
-from worker.engine.checkpoint.weight_mapping import Filling, match_tensors
+from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.model.decoder_layers import find_layers
 from worker.engine.model.matrices import Matrix, find_matrices, is_counted
@@ -58,7 +58,7 @@ class Architecture:
     layers: nn.ModuleList  # decoder layers; temporarily replaced by stand-ins
     blocks: tuple[Block, ...]
     block_parameters: int  # shared parameters are counted once
-    fillings: dict[str, Filling]  # by parameter or buffer name
+    fillings: dict[str, WeightMapping]  # by parameter or buffer name
     tied: dict[str, str]  # parameter missing in the checkpoint: the parameter it is tied to
 
     @property
@@ -86,7 +86,7 @@ def outline(source: Path) -> Outline:
         ModelUnsafe: custom code, no safetensors, an invalid header, or names that leave the folder.
         ArchitectureUnsupported: transformers does not know it as a causal language model, or nothing can be pruned.
     """
-    return describe(take_apart(source))
+    return describe(load_structure(source))
 
 
 def describe(arch: Architecture) -> Outline:
@@ -109,7 +109,7 @@ def describe(arch: Architecture) -> Outline:
     )
 
 
-def take_apart(source: Path) -> Architecture:
+def load_structure(source: Path) -> Architecture:
     """Return the model of the folder `source` on the meta device; raises the errors of `outline`."""
     checkpoint = Checkpoint(source)
     config = read_config(checkpoint)
@@ -129,11 +129,11 @@ def take_apart(source: Path) -> Architecture:
     return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied)
 
 
-def _describe_block(name: str, layer: nn.Module, fillings: dict[str, Filling]) -> Block:
+def _describe_block(name: str, layer: nn.Module, fillings: dict[str, WeightMapping]) -> Block:
     return Block(name, layer, find_matrices(name, layer, fillings))
 
 
-def _tied(model: Any, fillings: dict[str, Filling]) -> dict[str, str]:
+def _tied(model: Any, fillings: dict[str, WeightMapping]) -> dict[str, str]:
     """Return for every tied parameter without a tensor the one it is tied to, whichever of the two is stored."""
     tied = {}
     for target, source in model.all_tied_weights_keys.items():

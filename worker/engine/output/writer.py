@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.checkpoint.reader import INDEX, Checkpoint, is_inside
-from worker.engine.checkpoint.weight_mapping import Filling
+from worker.engine.checkpoint.weight_mapping import WeightMapping
 from worker.engine.errors import NumericalFailure
 from worker.engine.model.matrices import Matrix
 
@@ -86,7 +86,7 @@ class Changed:
 
         Matrices that share tensors must be in one call. NumericalFailure if new weights are not finite.
         """
-        groups: dict[Filling, dict[Matrix, Change]] = {}
+        groups: dict[WeightMapping, dict[Matrix, Change]] = {}
         for matrix, change in changes.items():
             groups.setdefault(matrix.filling, {})[matrix] = change
         made = cls({}, {})
@@ -94,7 +94,7 @@ class Changed:
             made._change(checkpoint, filling, group)
         return made
 
-    def _change(self, checkpoint: Checkpoint, filling: Filling, changes: Mapping[Matrix, Change]) -> None:
+    def _change(self, checkpoint: Checkpoint, filling: WeightMapping, changes: Mapping[Matrix, Change]) -> None:
         """Map masks and weights to the checkpoint's layout, change its tensors, and count the zeros of each matrix."""
         pruned = filling.backwards(_spread(filling, {m: change.pruned for m, change in changes.items()}, torch.bool))
         updates = {m: change.weight for m, change in changes.items() if change.weight is not None}
@@ -117,7 +117,7 @@ class Changed:
             self.zeros[matrix.name] = int(matrix.view(found[matrix.full_name]).count_nonzero()) / math.prod(matrix.shape)
 
 
-def _spread(filling: Filling, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+def _spread(filling: WeightMapping, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Return the parameters with the values of matrices (out, in) in place, zero elsewhere."""
     whole = {name: torch.zeros(shape, dtype=dtype) for name, shape in filling.shapes.items()}
     for matrix, part in parts.items():

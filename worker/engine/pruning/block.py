@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from worker.engine.activations.batches import Stream
-from worker.engine.activations.dense_reference import DenseRun, Stage
-from worker.engine.activations.dense_targets import PULL_ON_MASKS, PULL_ON_WEIGHTS, StageRun
+from worker.engine.activations.dense_reference import DenseReference, Stage
+from worker.engine.activations.dense_targets import ALPHA_MASK_ONLY, ALPHA_UPDATE, StageTargets
 from worker.engine.activations.measuring import check_finite, measure, never_multiplied
-from worker.engine.activations.partial_forward import Detour
+from worker.engine.activations.partial_forward import PartialForward
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.model.matrices import Matrix
@@ -36,11 +36,11 @@ class BlockPruning:
     sparsity: float
     stream: Stream  # of the pruned model, at the input of the block
     source: Checkpoint
-    detour: Detour  # caches the inputs of pruned matrices, for later passes through the block
+    detour: PartialForward  # caches the inputs of pruned matrices, for later passes through the block
     watch: Stopwatch
     tick: Callable[[], None]
 
-    def run(self, layer: nn.Module, dense: DenseRun | None) -> dict[Matrix, Pruned]:
+    def run(self, layer: nn.Module, dense: DenseReference | None) -> dict[Matrix, Pruned]:
         """Prune every matrix and return the results; `dense` holds the targets if the objective is propagated."""
         if dense is None:
             return self._layerwise(layer, self.block.matrices)
@@ -79,9 +79,9 @@ class BlockPruning:
             room -= size
         return [run for run in runs if run]
 
-    def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseRun) -> dict[Matrix, Pruned]:
-        pull = PULL_ON_MASKS if self.recipe.update is None else PULL_ON_WEIGHTS
-        run = StageRun(self.block, self.index, stage, self.stream, dense, self.detour, pull)
+    def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseReference) -> dict[Matrix, Pruned]:
+        pull = ALPHA_MASK_ONLY if self.recipe.update is None else ALPHA_UPDATE
+        run = StageTargets(self.block, self.index, stage, self.stream, dense, self.detour, pull)
         run.run(self.watch, self.tick)
         results: dict[Matrix, Pruned] = {}
         for leader, group in stage.groups.items():

@@ -91,7 +91,7 @@ class Pattern:
             if n >= m:
                 raise ValueError(f"recipe.pattern.n must be below recipe.pattern.m, not {n}:{m}.")
             pattern = cls(n_of_m=(n, m))
-        fields.refuse_the_rest()
+        fields.reject_unread()
         return pattern
 
     def to_dict(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def refinement(fields: Fields) -> Refinement | None:
     """Read the section `refinement` of a recipe; return None if the first mask is not refined."""
     kind = _REFINEMENTS.get(fields.choice("method", RefinementMethod))
     chosen = None if kind is None else kind.from_fields(fields)
-    fields.refuse_the_rest()
+    fields.reject_unread()
     return chosen
 
 
@@ -209,7 +209,7 @@ def update(fields: Fields) -> Update | None:
     """Read the section `update` of a recipe; return None if the kept weights are not updated."""
     kind = _UPDATES.get(fields.choice("method", UpdateMethod))
     chosen = None if kind is None else kind.from_fields(fields)
-    fields.refuse_the_rest()
+    fields.reject_unread()
     return chosen
 
 

@@ -64,7 +64,7 @@ class Fields:
             raise ValueError(f"{self._place}.{name} must be true or false, not {value!r}.")
         return value
 
-    def refuse_the_rest(self) -> None:
+    def reject_unread(self) -> None:
         """Raise ValueError for a field that was not read: it is unknown, or does not apply with the other fields."""
         for name in self._given:
             if name not in self._read:

@@ -72,7 +72,7 @@ class Recipe:
             objective=fields.choice("objective", Objective, Objective.LAYERWISE),
             preset=preset,
         )
-        fields.refuse_the_rest()
+        fields.reject_unread()
         return built
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Recipe:
     def _check_joint_mask(self) -> None:
         if self.refinement is not None:
             raise ValueError(
-                f"recipe.update.mask cannot be joint beside the refinement {self.refinement.method}, for ADMM then chooses the "
+                f"recipe.update.mask cannot be joint with the refinement {self.refinement.method}, since ADMM then chooses the "
                 "mask itself; set recipe.refinement.method to none, or recipe.update.mask to given."
             )
         if self.criterion is not Criterion.WANDA:
@@ -113,5 +113,5 @@ class Recipe:
         if not can_follow or isinstance(self.refinement, Dsnot) or isinstance(self.update, Obs):
             raise ValueError(
                 "recipe.objective cannot be propagated here: only the refinement swaps and the updates least_squares and admm "
-                "can imitate the dense model, without dsnot or obs beside them; choose from these, or use layerwise."
+                "can imitate the dense model, and not together with dsnot or obs; choose from these, or use layerwise."
             )

@@ -14,7 +14,7 @@ from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 SAVED_AS_TEXT = {"emu3", "mllama"}
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
@@ -74,7 +74,7 @@ def assert_only_zeroed(before: Tensor, after: Tensor) -> None:
 
 def matrices(folder: Path, model: Any) -> list[Tensor]:
     """All matrices of a loaded model, (out, in)."""
-    blocks = take_apart(folder).blocks
+    blocks = load_structure(folder).blocks
     return [matrix.read(model.get_submodule(block.name)) for block in blocks for matrix in block.matrices]
 
 

@@ -22,11 +22,11 @@ from tests.support.size import sized
 from worker.engine import Recipe, device_memory, evaluate, sparsify
 from worker.engine.activations.capture import record
 from worker.engine.activations.measuring import measure
-from worker.engine.activations.store import Shelf
+from worker.engine.activations.store import ActivationStore
 from worker.engine.evaluation.agreement import _LOGITS as COMPARED_BY_ENGINE
 from worker.engine.evaluation.perplexity import _LOGITS as LOGITS_OF_ENGINE
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.pruning.matrix import needs_gram
 from worker.engine.report import Stopwatch
 from worker.evaluation.speed import stage as speed
@@ -69,7 +69,7 @@ def test_the_required_tokens_match_the_engine(recipe: dict[str, Any]) -> None:
 
 
 def test_a_block_is_its_parameters_in_the_compute_dtype(folder: Path) -> None:
-    arch = take_apart(folder)
+    arch = load_structure(folder)
     with loaded_block(arch, arch.blocks[0], CPU) as layer:
         assert holdings(folder, {}).block == sum(parameter.nbytes for parameter in layer.parameters())
 
@@ -77,7 +77,7 @@ def test_a_block_is_its_parameters_in_the_compute_dtype(folder: Path) -> None:
 @pytest.mark.parametrize("family", ["llama", "phi3", "opt"])
 def test_gram_matrices_match_those_of_the_engine(checkpoint: Callable[[str], Path], family: str) -> None:
     folder = checkpoint(family)
-    arch = take_apart(folder)
+    arch = load_structure(folder)
     stream = record(arch, families.tokens(), CPU, lambda: None)
     block = arch.blocks[0]
     with loaded_block(arch, block, CPU):
@@ -92,14 +92,14 @@ def test_activations_match_the_activation_store(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preset: str, family: str
 ) -> None:
     """But for the inputs of sums in the first batch, of which nobody knows yet that they are not needed."""
-    folder, tokens, shelves = checkpoint(family), families.tokens().repeat(sized(1, 16), 1), list[Shelf]()
-    start = Shelf.__init__
+    folder, tokens, shelves = checkpoint(family), families.tokens().repeat(sized(1, 16), 1), list[ActivationStore]()
+    start = ActivationStore.__init__
 
-    def noted(shelf: Shelf, **options: Any) -> None:
+    def noted(shelf: ActivationStore, **options: Any) -> None:
         start(shelf, **options)
         shelves.append(shelf)
 
-    monkeypatch.setattr(Shelf, "__init__", noted)
+    monkeypatch.setattr(ActivationStore, "__init__", noted)
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", families.LENGTH)
     sparsify(folder, tmp_path / "pruned", Recipe.from_dict({"preset": preset}), tokens)
     told = holdings(folder, {"preset": preset}).of_tokens()

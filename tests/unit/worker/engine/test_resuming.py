@@ -10,7 +10,7 @@ import torch
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Journal, MatrixReport, Recipe, SparsityReport, sparsify
-from worker.engine.report import Silent
+from worker.engine.report import NullObserver
 
 BALANCED = {"preset": "balanced"}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -26,7 +26,7 @@ class Stopped(Exception):
     """What interrupts a run."""
 
 
-class StopAt(Silent):
+class StopAt(NullObserver):
     """Stops a run where it takes up a block; notes which blocks were done, and which of them anew."""
 
     def __init__(self, block: int | None = None) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from worker.engine.report import MatrixReport
-from worker.engine.warnings import cautions, low_coverage, too_few_tokens
+from worker.engine.warnings import collect_warnings, low_coverage, too_few_tokens
 
 
 def matrix(name: str, tokens: int) -> MatrixReport:
@@ -22,5 +22,5 @@ def test_low_coverage_is_reported(coverage: float, is_told: bool) -> None:
 
 
 def test_tokens_do_not_matter_if_nothing_is_fitted_to_them() -> None:
-    assert cautions([matrix("a", 3)], coverage=1.0, samples=1, fits_tokens=False) == []
-    assert len(cautions([matrix("a", 3)], coverage=0.5, samples=1, fits_tokens=True)) == 2
+    assert collect_warnings([matrix("a", 3)], coverage=1.0, samples=1, fits_tokens=False) == []
+    assert len(collect_warnings([matrix("a", 3)], coverage=0.5, samples=1, fits_tokens=True)) == 2

@@ -13,7 +13,7 @@ from worker.engine.activations.capture import record, replaced_layers
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.model.decoder_layers import EXCEPTIONS
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 def recorded(folder: Path) -> tuple[Stream, int]:
     ticks: list[None] = []
-    stream = record(take_apart(folder), families.tokens(), CPU, lambda: ticks.append(None))
+    stream = record(load_structure(folder), families.tokens(), CPU, lambda: ticks.append(None))
     return stream, len(ticks)
 
 
@@ -30,7 +30,7 @@ def test_replaying_all_blocks_matches_the_whole_model(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", 2 * families.LENGTH)
-    arch, tokens = take_apart(checkpoint(family)), families.tokens()
+    arch, tokens = load_structure(checkpoint(family)), families.tokens()
     stream = record(arch, tokens, CPU, lambda: None)
     assert [len(states) for states in stream.states] == [2, 2, 1]
     for index, block in enumerate(arch.blocks):
@@ -63,7 +63,7 @@ def test_arguments_equal_across_batches_are_stored_once(checkpoint: Checkpoints,
 
 def test_only_some_families_wrap_their_states(checkpoint: Checkpoints) -> None:
     for family in ("llama", "falcon"):
-        arch = take_apart(checkpoint(family))
+        arch = load_structure(checkpoint(family))
         stream, _ = recorded(checkpoint(family))
         with loaded_block(arch, arch.blocks[0], CPU) as layer:
             call = stream.calls[0][0]
@@ -74,7 +74,7 @@ def test_only_some_families_wrap_their_states(checkpoint: Checkpoints) -> None:
 
 
 def test_stand_ins_have_their_layers_attributes_and_are_removed(checkpoint: Checkpoints) -> None:
-    arch = take_apart(checkpoint("gemma2"))
+    arch = load_structure(checkpoint("gemma2"))
     real = list(arch.layers)
     with replaced_layers(arch, lambda _index: lambda *_a, **_k: None):
         assert arch.layers[1] is not real[1]
@@ -84,7 +84,7 @@ def test_stand_ins_have_their_layers_attributes_and_are_removed(checkpoint: Chec
 
 
 def test_the_real_layers_are_restored_after_a_failure(checkpoint: Checkpoints) -> None:
-    arch = take_apart(checkpoint("gemma2"))
+    arch = load_structure(checkpoint("gemma2"))
     real = list(arch.layers)
     with pytest.raises(ZeroDivisionError), replaced_layers(arch, lambda _index: lambda *_a, **_k: None):
         raise ZeroDivisionError
@@ -118,7 +118,7 @@ def test_layers_that_need_more_than_the_last_output_are_refused(
 
 def test_extra_outputs_of_a_layer_reach_the_next(tmp_path: Path) -> None:
     tiny_decoders.save("hy_v4", tmp_path, indexer_types=["full", "shared"])
-    arch, tokens = take_apart(tmp_path), families.tokens()
+    arch, tokens = load_structure(tmp_path), families.tokens()
     stream = record(arch, tokens, CPU, lambda: None)
     assert any(isinstance(value, Carried) for value in stream.calls[0][1].kwargs.values())
     windows = families.tokens(samples=2)

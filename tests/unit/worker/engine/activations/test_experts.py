@@ -15,17 +15,17 @@ from worker.engine.activations.measuring import measure
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.report import Stopwatch
 
 CPU = torch.device("cpu")
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (4, 24), generator=torch.Generator().manual_seed(0))
-FEWEST = "worker.engine.activations.measuring.FEWEST_TOKENS"
+FEWEST = "worker.engine.activations.measuring.MIN_TOKENS"
 
 
 def measured(folder: Path, tokens: Tensor = TOKENS) -> dict[str, InputStatistics]:
     """The statistics of the first block, by the end of the parameters' names, slices in brackets."""
-    arch = take_apart(folder)
+    arch = load_structure(folder)
     block, stream = arch.blocks[0], record(arch, tokens, CPU, lambda: None)
     with loaded_block(arch, block, CPU):
         found = measure(block, 0, stream, matrices=block.matrices, with_gram=True, watch=Stopwatch(), tick=lambda: None)
@@ -101,7 +101,7 @@ def test_an_expert_with_too_few_tokens_sees_those_of_its_mixture(tmp_path: Path,
 @pytest.mark.parametrize("model_type", ["gpt_oss", "dbrx", "jetmoe", "llama4_text", "deepseek_v4", "nemotron_h"])
 def test_every_expert_gets_enough_tokens_in_any_layout(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    arch = take_apart(tmp_path)
+    arch = load_structure(tmp_path)
     stream = record(arch, TOKENS[:1], CPU, lambda: None)  # 24 tokens, each for two experts
     for index, block in enumerate(arch.blocks):
         with loaded_block(arch, block, CPU) as module:

@@ -9,14 +9,14 @@ from worker.engine.activations.capture import record
 from worker.engine.activations.measuring import measure
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.report import Part, Stopwatch
 
 CPU = torch.device("cpu")
 
 
 def measured(folder: Path) -> tuple[dict[str, InputStatistics], Stopwatch]:
-    arch, watch = take_apart(folder), Stopwatch()
+    arch, watch = load_structure(folder), Stopwatch()
     stream = record(arch, families.tokens(), CPU, lambda: None)
     with loaded_block(arch, arch.blocks[0], CPU):
         found = measure(

@@ -13,10 +13,10 @@ from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, sparsify
 from worker.engine.activations.batches import Stream, Way
 from worker.engine.activations.capture import record
-from worker.engine.activations.dense_reference import DenseRun
-from worker.engine.activations.partial_forward import Detour, straight
+from worker.engine.activations.dense_reference import DenseReference
+from worker.engine.activations.partial_forward import PartialForward, straight
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.report import Stopwatch
 
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
@@ -31,15 +31,15 @@ TAKEN = ["llama", "gpt2", "opt", "phi3", "qwen3", "mixtral", "gpt_oss", "deepsee
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For every run that could be by a detour, whether it was."""
     taken: list[bool] = []
-    tried = Detour.tried
+    tried = PartialForward.tried
 
-    def note(self: Detour, stream: Stream, index: int, run: Any) -> Way:
+    def note(self: PartialForward, stream: Stream, index: int, run: Any) -> Way:
         way = tried(self, stream, index, run)
         if self._settled:
             taken.append(way is not straight)
         return way
 
-    monkeypatch.setattr(Detour, "tried", note)
+    monkeypatch.setattr(PartialForward, "tried", note)
     return taken
 
 
@@ -57,7 +57,7 @@ def test_a_partial_forward_changes_no_bit(
     if model_type in TAKEN:
         assert ways
         assert all(ways)
-    monkeypatch.setattr(Detour, "tried", lambda *_: straight)
+    monkeypatch.setattr(PartialForward, "tried", lambda *_: straight)
     assert found == prune(tmp_path / "source", tmp_path / "straight")
 
 
@@ -69,18 +69,18 @@ def test_a_partial_forward_changes_no_bit_in_lower_precision(
     found = prune(source, tmp_path / "around", "balanced")
     assert ways
     assert all(ways)
-    monkeypatch.setattr(Detour, "tried", lambda *_: straight)
+    monkeypatch.setattr(PartialForward, "tried", lambda *_: straight)
     assert found == prune(source, tmp_path / "straight", "balanced")
 
 
 def test_inputs_of_frozen_products_only_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After attention is settled, neither q, k, v nor attention itself; after all is, only what is added to the stream."""
-    arch = take_apart(families.save("llama", tmp_path))
+    arch = load_structure(families.save("llama", tmp_path))
     stream = record(arch, TOKENS, torch.device("cpu"), lambda: None)
     block, made = arch.blocks[0], list[tuple[int, ...]]()
-    detour = Detour(block, stream.shelf)
+    detour = PartialForward(block, stream.shelf)
     with loaded_block(arch, block, torch.device("cpu")) as layer:
-        dense = DenseRun(block, 0, stream.copy(), Stopwatch(), lambda: None)
+        dense = DenseReference(block, 0, stream.copy(), Stopwatch(), lambda: None)
         kept: dict[str, Tensor] = {}
         for name, module in layer.named_modules():
             if name.endswith(("o_proj", "down_proj")):
@@ -105,9 +105,9 @@ def test_inputs_of_frozen_products_only_are_not_computed(tmp_path: Path, monkeyp
 
 def test_a_block_that_overwrites_values_runs_the_full_forward(tmp_path: Path) -> None:
     """Its sum is made in place, so that what is left out would be missing in it without a word."""
-    arch = take_apart(families.save("llama", tmp_path))
+    arch = load_structure(families.save("llama", tmp_path))
     stream, block = record(arch, TOKENS, torch.device("cpu"), lambda: None), arch.blocks[0]
-    detour, asked = Detour(block, stream.shelf), list[bool]()
+    detour, asked = PartialForward(block, stream.shelf), list[bool]()
     with loaded_block(arch, block, torch.device("cpu")) as layer:
         first, second = (layer.get_parameter(f"self_attn.{name}_proj.weight") for name in "qo")
         settled = [[matrix for matrix in block.matrices if matrix.parameter == f"self_attn.{name}_proj.weight"] for name in "qo"]

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, SparsityReport, perplexity, sparsify
 from worker.engine.activations.capture import record
-from worker.engine.activations.dense_reference import DenseRun
-from worker.engine.activations.dense_targets import PULL_ON_WEIGHTS, StageRun
-from worker.engine.activations.partial_forward import Detour
+from worker.engine.activations.dense_reference import DenseReference
+from worker.engine.activations.dense_targets import ALPHA_UPDATE, StageTargets
+from worker.engine.activations.partial_forward import PartialForward
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.report import Stopwatch
 
 Checkpoints = Callable[[str], Path]
@@ -69,9 +69,9 @@ def inputs_of(model: Any, names: list[str]) -> dict[str, Tensor]:
 
 def solved(weight: Tensor, x: Tensor, dense_x: Tensor, lack: Tensor | None) -> Tensor:
     """The best weights (out, in) under the mask of the largest half, for the outputs that the objective asks for."""
-    wanted = PULL_ON_WEIGHTS * dense_x @ weight.T + (1 - PULL_ON_WEIGHTS) * x @ weight.T
+    wanted = ALPHA_UPDATE * dense_x @ weight.T + (1 - ALPHA_UPDATE) * x @ weight.T
     if lack is not None:
-        wanted = wanted + PULL_ON_WEIGHTS * lack
+        wanted = wanted + ALPHA_UPDATE * lack
     best = torch.zeros_like(weight)
     for row, kept in enumerate(weight.abs() > weight.abs().median(dim=1, keepdim=True).values):
         best[row, kept] = torch.from_numpy(np.linalg.lstsq(x[:, kept].numpy(), wanted[:, row].numpy(), rcond=None)[0])
@@ -155,14 +155,16 @@ def test_equal_runs_give_equal_bytes(checkpoint: Checkpoints, tmp_path: Path) ->
 
 def test_activations_of_a_block_are_released_at_once(checkpoint: Checkpoints) -> None:
     """Without waiting for the collector of circles, in whose time a few blocks' activations would pile up."""
-    arch, device = take_apart(checkpoint("llama")), torch.device("cpu")
+    arch, device = load_structure(checkpoint("llama")), torch.device("cpu")
     stream = record(arch, TOKENS, device, lambda: None)
     gc.collect()
     gc.disable()
     try:
         with loaded_block(arch, arch.blocks[0], device):
-            dense = DenseRun(arch.blocks[0], 0, stream.copy(), Stopwatch(), lambda: None)
-            run = StageRun(arch.blocks[0], 0, dense.stages[0], stream, dense, Detour(arch.blocks[0], stream.shelf), 0.5)
+            dense = DenseReference(arch.blocks[0], 0, stream.copy(), Stopwatch(), lambda: None)
+            run = StageTargets(
+                arch.blocks[0], 0, dense.stages[0], stream, dense, PartialForward(arch.blocks[0], stream.shelf), 0.5
+            )
             run.run(Stopwatch(), lambda: None)
         assert not set(dense.stages[0].groups) & set(dense.inputs)
         references: list[weakref.ref[Any]] = [weakref.ref(dense), weakref.ref(run)]

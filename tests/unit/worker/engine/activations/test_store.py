@@ -7,13 +7,13 @@ import torch
 
 from tests.support.engine import families
 from worker.engine import Recipe, sparsify
-from worker.engine.activations.store import Shelf, free_memory
+from worker.engine.activations.store import ActivationStore, free_memory
 
 
 @pytest.mark.parametrize("room", [0, 10**9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64], ids=str)
 def test_stored_tensors_are_copies(tmp_path: Path, dtype: torch.dtype, room: int) -> None:
-    shelf, x = Shelf(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
+    shelf, x = ActivationStore(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
     kept = shelf.put(x)
     before = x.clone()
     x.zero_()
@@ -22,7 +22,7 @@ def test_stored_tensors_are_copies(tmp_path: Path, dtype: torch.dtype, room: int
 
 
 def test_memory_is_reused_by_tensors_of_equal_size_only() -> None:
-    shelf = Shelf(room=10**9)
+    shelf = ActivationStore(room=10**9)
     first = shelf.put(torch.ones(8, 4))
     place = first.data_ptr()
     shelf.take_back([first])
@@ -33,7 +33,7 @@ def test_memory_is_reused_by_tensors_of_equal_size_only() -> None:
 
 
 def test_a_tensor_of_equal_size_replaces_another() -> None:
-    shelf = Shelf(room=10**9)
+    shelf = ActivationStore(room=10**9)
     kept = shelf.put(torch.ones(3))
     assert shelf.replace(kept, torch.zeros(3)).data_ptr() == kept.data_ptr()
     assert torch.equal(kept, torch.zeros(3))
@@ -41,7 +41,7 @@ def test_a_tensor_of_equal_size_replaces_another() -> None:
 
 
 def test_over_the_memory_limit_unnamed_files_are_used(tmp_path: Path) -> None:
-    shelf = Shelf(room=100, scratch=tmp_path)
+    shelf = ActivationStore(room=100, scratch=tmp_path)
     kept = [shelf.put(torch.full((16,), float(i))) for i in range(4)]
     assert (shelf.in_memory, shelf.in_files) == (64, 192)
     assert [float(x[-1]) for x in kept] == [0, 1, 2, 3]
@@ -53,7 +53,7 @@ def test_over_the_memory_limit_unnamed_files_are_used(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_everything_stays_in_memory() -> None:
-    shelf = Shelf(room=0)
+    shelf = ActivationStore(room=0)
     shelf.put(torch.ones(16))
     assert (shelf.in_memory, shelf.in_files) == (64, 0)
 
@@ -63,7 +63,7 @@ def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monk
     real = os.posix_fallocate
     monkeypatch.setattr(os, "posix_fallocate", lambda descriptor, start, _size: real(descriptor, start, 1 << 62))
     with pytest.raises(OSError, match=r"No space left|File too large"):
-        Shelf(room=0, scratch=tmp_path).put(torch.ones(4))
+        ActivationStore(room=0, scratch=tmp_path).put(torch.ones(4))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.engine import tiny_decoders
 from worker.engine.checkpoint.reader import Checkpoint
-from worker.engine.checkpoint.weight_mapping import Filling, match_tensors
+from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 from worker.engine.model.meta import build_on_meta, read_config
 
@@ -15,7 +15,7 @@ from worker.engine.model.meta import build_on_meta, read_config
 TYPES = ["mixtral", "deepseek_v4", "hrm_text", "inkling2_text", "gpt_oss"]
 
 
-def matched(folder: Path) -> tuple[Checkpoint, Any, dict[str, Filling]]:
+def matched(folder: Path) -> tuple[Checkpoint, Any, dict[str, WeightMapping]]:
     checkpoint = Checkpoint(folder)
     model = build_on_meta(checkpoint, read_config(checkpoint))
     return checkpoint, model, match_tensors(checkpoint, model)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.support.engine import families, tiny_decoders
-from worker.engine.model.loading import choose_device, compute_dtype, loaded_block, loaded_surroundings
-from worker.engine.model.structure import take_apart
+from worker.engine.model.loading import choose_device, compute_dtype, loaded_block, loaded_non_block_weights
+from worker.engine.model.structure import load_structure
 from worker.engine.output.writer import Change, Changed, Output
 
 Checkpoints = Callable[[str], Path]
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_a_loaded_block_matches_transformers_and_is_emptied(checkpoint: Checkpoints, family: str) -> None:
-    arch, model = take_apart(checkpoint(family)), families.load(checkpoint(family))
+    arch, model = load_structure(checkpoint(family)), families.load(checkpoint(family))
     for block in arch.blocks:
         expected = model.get_submodule(block.name).state_dict()
         with loaded_block(arch, block, CPU) as module:
@@ -27,9 +27,9 @@ def test_a_loaded_block_matches_transformers_and_is_emptied(checkpoint: Checkpoi
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_the_model_without_blocks_includes_buffers(checkpoint: Checkpoints, family: str) -> None:
-    arch, model = take_apart(checkpoint(family)), families.load(checkpoint(family))
+    arch, model = load_structure(checkpoint(family)), families.load(checkpoint(family))
     expected = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
-    with loaded_surroundings(arch, arch.model, CPU):
+    with loaded_non_block_weights(arch, arch.model, CPU):
         loaded = dict(arch.model.named_parameters(remove_duplicate=False)) | dict(arch.model.named_buffers())
         assert set(loaded) == set(expected)
         for name, tensor in loaded.items():
@@ -43,7 +43,7 @@ def test_the_model_without_blocks_includes_buffers(checkpoint: Checkpoints, fami
 @pytest.mark.parametrize("model_type", ["gpt2", "mixtral", "gpt_oss", "nemotron_h", "falcon_h1", "gemma3n_text"])
 def test_other_checkpoint_layouts_load_like_transformers(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    arch, model = take_apart(tmp_path), tiny_decoders.load(tmp_path)
+    arch, model = load_structure(tmp_path), tiny_decoders.load(tmp_path)
     for block in arch.blocks:
         expected = model.get_submodule(block.name)
         with loaded_block(arch, block, CPU) as module:
@@ -54,7 +54,7 @@ def test_other_checkpoint_layouts_load_like_transformers(tmp_path: Path, model_t
 
 def test_shared_weights_are_read_where_they_are_pruned(tmp_path: Path) -> None:
     tiny_decoders.save("zamba", tmp_path / "source")
-    arch, name = take_apart(tmp_path / "source"), "shared_transf.feed_forward.up_proj.weight"
+    arch, name = load_structure(tmp_path / "source"), "shared_transf.feed_forward.up_proj.weight"
     assert not any(matrix.parameter == name for matrix in arch.blocks[3].matrices)  # it is one with that of block 1
     matrix = next(matrix for matrix in arch.blocks[1].matrices if matrix.parameter == name)
     output = Output(arch.checkpoint, tmp_path / "target")
@@ -66,13 +66,13 @@ def test_shared_weights_are_read_where_they_are_pruned(tmp_path: Path) -> None:
 
 
 def test_tied_weights_are_one_tensor(checkpoint: Checkpoints) -> None:
-    arch = take_apart(checkpoint("llama_tied"))
-    with loaded_surroundings(arch, arch.model, CPU):
+    arch = load_structure(checkpoint("llama_tied"))
+    with loaded_non_block_weights(arch, arch.model, CPU):
         assert arch.model.lm_head.weight is arch.model.model.embed_tokens.weight
 
 
 def test_a_block_is_emptied_after_a_failure(checkpoint: Checkpoints) -> None:
-    arch = take_apart(checkpoint("llama"))
+    arch = load_structure(checkpoint("llama"))
     with pytest.raises(ZeroDivisionError), loaded_block(arch, arch.blocks[0], CPU):
         raise ZeroDivisionError
     assert all(p.is_meta for p in arch.blocks[0].module.parameters())
@@ -90,7 +90,7 @@ def test_a_block_is_emptied_after_a_failure(checkpoint: Checkpoints) -> None:
 def test_the_stored_dtype_is_used_except_float16_on_a_cpu(
     tmp_path: Path, stored: torch.dtype, device: str, computed: torch.dtype
 ) -> None:
-    arch = take_apart(families.save("llama", tmp_path, dtype=stored))
+    arch = load_structure(families.save("llama", tmp_path, dtype=stored))
     assert compute_dtype(arch.model, torch.device(device)) == computed
 
 

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from tests.support.engine import tiny_decoders
 from worker.engine.model.loading import loaded_block
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 CPU = torch.device("cpu")
 FORMS = ["llama", "gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe", "deepseek_v4", "longcat_flash", "nemotron_h"]
@@ -15,7 +15,7 @@ FORMS = ["llama", "gpt2", "mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe",
 @pytest.mark.parametrize("model_type", FORMS)
 def test_every_weight_belongs_to_at_most_one_matrix(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    arch = take_apart(tmp_path)
+    arch = load_structure(tmp_path)
     block = arch.blocks[-1]
     with loaded_block(arch, block, CPU) as module:
         for parameter in module.parameters():
@@ -31,7 +31,7 @@ def test_every_weight_belongs_to_at_most_one_matrix(tmp_path: Path, model_type: 
 @pytest.mark.parametrize("model_type", FORMS)
 def test_names_are_unique_and_whole_tensors_keep_their_name(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    arch = take_apart(tmp_path)
+    arch = load_structure(tmp_path)
     matrices = [matrix for block in arch.blocks for matrix in block.matrices]
     assert len({matrix.name for matrix in matrices}) == len(matrices)
     for matrix in matrices:
@@ -53,14 +53,14 @@ def test_names_are_unique_and_whole_tensors_keep_their_name(tmp_path: Path, mode
 )
 def test_names_are_those_of_the_tensor_or_its_slice(tmp_path: Path, model_type: str, names: list[str]) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    found = [name for name, _ in take_apart(tmp_path).matrix_shapes()]
+    found = [name for name, _ in load_structure(tmp_path).matrix_shapes()]
     assert all(any(full.endswith(name) for full in found) for name in names)
 
 
 @pytest.mark.parametrize("model_type", [*FORMS, "jamba", "qwen3_next", "zaya", "olmoe", "phimoe"])
 def test_routers_norms_and_convolutions_are_never_pruned(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path)
-    arch = take_apart(tmp_path)
+    arch = load_structure(tmp_path)
     for matrix in (matrix for block in arch.blocks for matrix in block.matrices):
         path = matrix.full_name.rpartition(".")[0]
         owners = [type(arch.model.get_submodule(path[:end])).__name__ for end in range(len(path)) if path[end] == "."]
@@ -72,7 +72,7 @@ def test_routers_norms_and_convolutions_are_never_pruned(tmp_path: Path, model_t
 
 def test_a_slice_of_a_stacked_tensor_is_that_slice(tmp_path: Path) -> None:
     tiny_decoders.save("gpt_oss", tmp_path)
-    arch, stored = take_apart(tmp_path), dict[str, torch.Tensor]()
+    arch, stored = load_structure(tmp_path), dict[str, torch.Tensor]()
     for file in tmp_path.glob("*.safetensors"):
         stored |= load_file(file)
     block = arch.blocks[0]

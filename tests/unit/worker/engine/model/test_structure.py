@@ -12,7 +12,7 @@ from torch import nn
 from tests.support.engine import families, tiny_decoders
 from worker.engine import outline
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 
 Checkpoints = Callable[[str], Path]
 
@@ -107,7 +107,7 @@ def test_the_dtype_is_that_of_the_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "zamba"])
 def test_block_tensors_exclude_embeddings_and_head(tmp_path: Path, family: str) -> None:
     tiny_decoders.save(family, tmp_path)
-    arch = take_apart(tmp_path)
+    arch = load_structure(tmp_path)
     found = {tensor for block in arch.blocks for tensor in arch.tensors_of(block)}
     arch.checkpoint.expect(found)
     ends = ("embed_tokens", "lm_head", "wte", "wpe", "ln_f", "model.norm", "final_layernorm")

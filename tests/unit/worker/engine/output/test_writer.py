@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tests.support.engine import families, tiny_decoders
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.model.matrices import Matrix
-from worker.engine.model.structure import take_apart
+from worker.engine.model.structure import load_structure
 from worker.engine.output.writer import Change, Changed, Output
 
 
@@ -25,7 +25,7 @@ def test_a_copy_equals_the_source_and_reports_progress(checkpoint: Callable[[str
 
 def written(source: Path, target: Path, changes: Callable[[Matrix], Change | None]) -> dict[str, float]:
     """The shares of zeros after changing the matrices of the second block."""
-    arch = take_apart(source)
+    arch = load_structure(source)
     output = Output(arch.checkpoint, target)
     output.copy_source(lambda: None)
     made = {matrix: changes(matrix) for matrix in arch.blocks[1].matrices}
@@ -63,7 +63,7 @@ def test_masks_and_weights_reach_the_loaded_model_in_any_layout(tmp_path: Path, 
 
     shares = written(source, target, change)
     before, after = tiny_decoders.load(source), tiny_decoders.load(target)
-    for index, block in enumerate(take_apart(source).blocks):
+    for index, block in enumerate(load_structure(source).blocks):
         for matrix in block.matrices:
             old, new = (matrix.read(model.get_submodule(block.name)) for model in (before, after))
             expected = old
