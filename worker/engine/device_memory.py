@@ -43,6 +43,6 @@ def _explain(text: str, device: torch.device) -> str:
         capacity = f" of {torch.cuda.mem_get_info(device)[1] / 2**30:.1f} GiB"
     batch = f"with {TOKENS_PER_BATCH // 2} tokens at a time, or one sample if that is longer"
     return (
-        f"The device's memory{capacity} does not suffice: {batch}, at least {needed / 2**30:.1f} GiB were needed. "
-        "Shorter sequences need less, and so does a recipe without a Gram matrix, such as dsnot-paper."
+        f"The device memory{capacity} is too small: {batch}, at least {needed / 2**30:.1f} GiB were needed. "
+        "Use shorter sequences, or a recipe without a Gram matrix, such as dsnot-paper."
     )

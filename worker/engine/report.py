@@ -110,13 +110,13 @@ class NullObserver:
     """Observer that ignores all events."""
 
     def block_started(self, index: int, total: int) -> None:
-        """Ignore it."""
+        """Ignore the start of a block."""
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
-        """Ignore it."""
+        """Ignore the end of a block."""
 
     def tick(self) -> None:
-        """Ignore it."""
+        """Ignore a heartbeat."""
 
 
 class Part(StrEnum):

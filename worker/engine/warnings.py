@@ -19,8 +19,8 @@ def low_coverage(coverage: float) -> str | None:
     if coverage >= FULL_COVERAGE:
         return None
     return (
-        f"Only {coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned, so the model as a "
-        "whole is less sparse than requested."
+        f"Only {coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned, so the whole "
+        "model is less sparse than requested."
     )
 
 
@@ -33,6 +33,6 @@ def too_few_tokens(matrices: Sequence[MatrixReport], samples: int) -> str | None
     enough = ceil(samples * worst.shape[1] / worst.tokens)
     return (
         f"{len(short)} of {len(matrices)} matrices were measured on fewer tokens than they have inputs (worst: {worst.name}, "
-        f"{worst.tokens} tokens for {worst.shape[1]} inputs), so the recipe fits them to these tokens and not to the language. "
-        f"{enough} calibration samples instead of {samples} would do."
+        f"{worst.tokens} tokens for {worst.shape[1]} inputs), so the recipe overfits them to the calibration tokens. "
+        f"Use {enough} calibration samples instead of {samples}."
     )

@@ -164,7 +164,7 @@ class _Recorder:
         """Raise ArchitectureUnsupported unless `is_simple`: other results of earlier layers would be stale when replayed."""
         if not is_simple:
             kind = type(self._arch.blocks[index].module).__name__
-            raise ArchitectureUnsupported(f"{kind} is handed more of the layers before it than the output of the last one.")
+            raise ArchitectureUnsupported(f"{kind} takes more from earlier layers than the output of the previous one.")
 
     def _form(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Form:
         """Return the form of the layer's output; the first layer of each class is run to find it."""

@@ -156,7 +156,7 @@ def _read_header(path: Path) -> dict[str, TensorLocation]:
             raise ModelUnsafe(f"{path.name} has tensors that overlap or leave a gap.")
         end = place.end
     if end != size:
-        raise ModelUnsafe(f"{path.name} is {size} bytes long where its header describes {end}.")
+        raise ModelUnsafe(f"{path.name} is {size} bytes long, but its header describes {end}.")
     return places
 
 
@@ -170,5 +170,5 @@ def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLoc
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound or end - start != math.prod(shape) * dtype.itemsize:
-        raise ModelUnsafe(f"{shard} describes the tensor {name} in a way that cannot be right.")
+        raise ModelUnsafe(f"{shard} has an invalid header entry for the tensor {name}.")
     return TensorLocation(shard, dtype, shape, data_start + start, data_start + end)

@@ -127,10 +127,10 @@ def _converted(checkpoint: Checkpoint, model: Any, filling: WeightMapping, state
         filling = WeightMapping(filling.tensors, known, model, filling.patterns, filling.converter)
         back = filling.backwards({name: torch.empty(shape, device="meta") for name, shape in known.items()})
     except Exception as error:  # any error of the library's operations on unexpected tensors
-        raise ArchitectureUnsupported(f"{owner} cannot be made of {filling.tensors[0]} and its like: {error}") from error
+        raise ArchitectureUnsupported(f"{owner} cannot be loaded from {filling.tensors[0]} and its group: {error}") from error
     _compare(model, filling, {name: tuple(tensor.shape) for name, tensor in made.items()})
     if [tuple(tensor.shape) for tensor in back] != [place.shape for place in places]:
-        raise ArchitectureUnsupported(f"{owner} cannot be brought back into the form of {filling.tensors[0]}.")
+        raise ArchitectureUnsupported(f"{owner} cannot be converted back to the layout of {filling.tensors[0]}.")
     return filling
 
 
@@ -138,7 +138,7 @@ def _compare(model: Any, filling: WeightMapping, shapes: Mapping[str, tuple[int,
     for name, shape in shapes.items():
         if shape != filling.shapes[name]:
             owner, tensor = _owner(model, name), filling.tensors[0]
-            raise ModelUnsafe(f"{tensor} has the shape {shape} where {owner} has {filling.shapes[name]}.")
+            raise ModelUnsafe(f"{tensor} has the shape {shape}, but {owner} needs {filling.shapes[name]}.")
 
 
 def _owner(model: Any, parameter: str) -> str:

@@ -16,16 +16,16 @@ def read_config(checkpoint: Checkpoint) -> Any:
     """Return the transformers config of a checkpoint; raises the errors of `outline`."""
     for key, value in _walk(checkpoint.config):
         if key == "auto_map":
-            raise ModelUnsafe("The config has an auto_map: the model brings its own code, which is never run.")
+            raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
         if key.endswith("_implementation") and "/" in str(value):
-            raise ModelUnsafe(f"The config asks to fetch code ({key}: {value!r}), which is never run.")
+            raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
         if key == "quantization_config" and value:
-            raise ArchitectureUnsupported("The checkpoint is quantised; prune the one it was made from.")
+            raise ArchitectureUnsupported("The checkpoint is quantised; prune the unquantised original.")
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # any error that the library may raise on an untrusted config
-        raise ArchitectureUnsupported(f"The config (model_type {model_type!r}) is not understood: {error}") from error
+        raise ArchitectureUnsupported(f"transformers cannot read the config (model_type {model_type!r}): {error}") from error
     if config._attn_implementation not in _OWN_ATTENTION:
         config._attn_implementation = None  # the library's default for this machine
     config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
@@ -44,7 +44,7 @@ def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     except Exception as error:
         kind = type(config).__name__
-        raise ArchitectureUnsupported(f"{kind} does not make a causal language model: {error}") from error
+        raise ArchitectureUnsupported(f"{kind} is not the config of a causal language model: {error}") from error
     return model.eval().requires_grad_(False)
 
 

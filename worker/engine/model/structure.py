@@ -141,6 +141,6 @@ def _tied(model: Any, fillings: dict[str, WeightMapping]) -> dict[str, str]:
         if missing in fillings:
             continue
         if present not in fillings:
-            raise ArchitectureUnsupported(f"The checkpoint has no tensor for {missing}, nor for {present} it is tied to.")
+            raise ArchitectureUnsupported(f"The checkpoint has no tensor for {missing}, nor for {present}, to which it is tied.")
         tied[missing] = present
     return tied

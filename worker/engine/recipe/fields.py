@@ -68,4 +68,4 @@ class Fields:
         """Raise ValueError for a field that was not read: it is unknown, or does not apply with the other fields."""
         for name in self._given:
             if name not in self._read:
-                raise ValueError(f"{self._place}.{name} is unknown here; known: {', '.join(sorted(self._read))}.")
+                raise ValueError(f"{self._place}.{name} is unknown here; known fields: {', '.join(sorted(self._read))}.")

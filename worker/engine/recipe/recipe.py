@@ -99,13 +99,13 @@ class Recipe:
     def _check_joint_mask(self) -> None:
         if self.refinement is not None:
             raise ValueError(
-                f"recipe.update.mask cannot be joint with the refinement {self.refinement.method}, since ADMM then chooses the "
+                f"recipe.update.mask cannot be joint with the refinement {self.refinement.method}, because ADMM then chooses the "
                 "mask itself; set recipe.refinement.method to none, or recipe.update.mask to given."
             )
         if self.criterion is not Criterion.WANDA:
             raise ValueError(
-                f"recipe.criterion cannot be {self.criterion} here: with the mask joint ADMM chooses the mask itself, and wanda "
-                "is only what the report compares with; use wanda, or set recipe.update.mask to given."
+                f"recipe.criterion cannot be {self.criterion} here: with a joint mask ADMM chooses the mask itself, and "
+                "the criterion is only the baseline of the report; use wanda, or set recipe.update.mask to given."
             )
 
     def _check_propagated(self) -> None:
@@ -113,5 +113,5 @@ class Recipe:
         if not can_follow or isinstance(self.refinement, Dsnot) or isinstance(self.update, Obs):
             raise ValueError(
                 "recipe.objective cannot be propagated here: only the refinement swaps and the updates least_squares and admm "
-                "can imitate the dense model, and not together with dsnot or obs; choose from these, or use layerwise."
+                "can approximate the dense model, and not with dsnot or obs; choose from these, or use layerwise."
             )

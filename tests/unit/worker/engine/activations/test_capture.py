@@ -112,7 +112,7 @@ def test_layers_that_need_more_than_the_last_output_are_refused(
     """Of these two it is known; a family of which it is not known must not be replayed wrongly."""
     monkeypatch.delitem(EXCEPTIONS, kind)
     tiny_decoders.save(model_type, tmp_path, **config)
-    with pytest.raises(ArchitectureUnsupported, match="Layer is handed more"):
+    with pytest.raises(ArchitectureUnsupported, match="Layer takes more from earlier layers"):
         recorded(tmp_path)
 
 
