@@ -60,7 +60,7 @@ def _job(page: Page) -> None:
 
 
 def _new_job(page: Page) -> None:
-    page.get_by_label("From").select_option("local")
+    page.get_by_label("From", exact=True).select_option("local")
     page.get_by_label("Name", exact=True).fill(MODEL)
     page.get_by_label("Tokens per sample").fill("512")
     page.get_by_label("Tokens per window").fill("512")

@@ -18,7 +18,7 @@ REFUSED = "the server responded with a status of"
 def test_a_model_is_inspected_and_a_job_created_from_it(opened: Opening, api: httpx.Client, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=3)
     page = opened("/models", excused="the server responded with a status of 422")  # the plan: its texts are too long for this one
-    page.get_by_label("From").select_option("local")
+    page.get_by_label("From", exact=True).select_option("local")
     expect(page.get_by_label("Revision")).to_be_hidden()
     page.get_by_label("Name").fill("tiny")
     page.get_by_role("button", name="Inspect").click()
@@ -40,7 +40,7 @@ def test_a_model_is_inspected_and_a_job_created_from_it(opened: Opening, api: ht
     expect(told).to_contain_text("LlamaForCausalLM")
     page.get_by_role("link", name="New job with this model").click()
     expect(page.locator("h1")).to_have_text("New job")
-    expect(page.get_by_label("From")).to_have_value("local")
+    expect(page.get_by_label("From", exact=True)).to_have_value("local")
     expect(page.get_by_label("Name", exact=True)).to_have_value("tiny")
     expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
 
@@ -50,7 +50,7 @@ def test_an_unknown_model_is_reported_at_its_field(opened: Opening) -> None:
     page.get_by_role("button", name="Inspect").click()
     name = page.get_by_label("Name")
     expect(page.locator("#inspect .error:visible")).to_have_text(["is required"])
-    page.get_by_label("From").select_option("local")
+    page.get_by_label("From", exact=True).select_option("local")
     name.fill("nowhere")
     page.keyboard.press("Enter")
     expect(page.locator("#inspect .error:visible")).to_have_text(["there is no local model nowhere"])
@@ -60,7 +60,7 @@ def test_an_unknown_model_is_reported_at_its_field(opened: Opening) -> None:
     name.fill("../etc")
     page.keyboard.press("Enter")
     expect(page.locator("#inspect .error:visible")).to_contain_text("must be a plain name")
-    page.get_by_label("From").select_option("hub")
+    page.get_by_label("From", exact=True).select_option("hub")
     name.fill("org/model")
     page.keyboard.press("Enter")
     expect(page.locator("#failure")).to_contain_text("this service does not contact the hub")
@@ -71,7 +71,7 @@ def test_a_slow_inspection_is_shown_and_aborted_by_the_next(opened: Opening, set
     page = opened("/models")
     held: list[Route] = []
     page.route("**/v1/models/inspect?*id=slow*", lambda route: held.append(route))
-    page.get_by_label("From").select_option("local")
+    page.get_by_label("From", exact=True).select_option("local")
     page.get_by_label("Name").fill("slow")
     page.get_by_role("button", name="Inspect").click()
     expect(page.locator("#under-way")).to_have_text("Inspecting slow…")

@@ -42,7 +42,7 @@ def typed(page: Page, pointer: str, text: str) -> None:
 def test_on_a_phone_the_plan_and_the_button_stay_visible(opened: Opening, settings: Settings) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs/new", size="phone", excused="422")
-    page.get_by_label("From").select_option("local")
+    page.get_by_label("From", exact=True).select_option("local")
     page.get_by_label("Name", exact=True).fill("tiny")
     page.get_by_label("Tokens per sample").fill("64")
     page.get_by_label("Tokens per window").fill("64")

@@ -39,7 +39,21 @@ IMPORTED: Final = (
     "opentelemetry.sdk.trace",
     "structlog.dev",
 )
-_READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_", "LD_")
+_READ_AT_IMPORT: Final = (
+    "PYTHON",
+    "HF_",
+    "HUGGINGFACE_",
+    "TRANSFORMERS_",
+    "OMP_",
+    "MKL_",
+    "TORCH_",
+    "CUDA_",
+    "LD_",
+    "FAKETIME",
+    "DONT_FAKE",
+)
+_ENVIRONMENT: Final = dict(os.environ)
+"""As it was before any test changed it."""
 _REQUEST_BYTES: Final = 1 << 20
 
 
@@ -84,7 +98,7 @@ class Forked:
 
 def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: IO[bytes]) -> "Forked | subprocess.Popen[bytes]":
     """Start `python -m ARGUMENTS`: forked, or by Python itself if the environment differs in what packages read at import."""
-    if _read_at_import(environment) != _read_at_import(os.environ):
+    if _read_at_import(environment) != _read_at_import(_ENVIRONMENT):
         command = [sys.executable, "-m", *arguments]
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -100,11 +114,11 @@ def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def _server() -> socket.socket:
-    """The server of this process, which ends with it."""
+    """Start the server of this process, which ends with it, and return its socket."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _REQUEST_BYTES)
     command = [sys.executable, "-m", __name__, str(theirs.fileno())]
-    subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    subprocess.Popen(command, pass_fds=[theirs.fileno()], env=_ENVIRONMENT, stdin=subprocess.DEVNULL)
     theirs.close()
     return ours
 

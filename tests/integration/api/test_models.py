@@ -71,7 +71,7 @@ def test_groups_that_do_not_divide_the_width_name_the_matrix(api: httpx.Client, 
     assert [of(m).status_code for m in (2, 4, 32)] == [201, 201, 201]
     refused = of(64)  # divides 64 but not 96
     assert problem(refused) == (422, "invalid-input", ["/recipe/pattern/m"])
-    assert "intermediate_size is 96" in refused.json()["detail"]
+    assert "intermediate_size, which is 96" in refused.json()["detail"]
     assert len(problem(of(5))[2]) == 2
 
 

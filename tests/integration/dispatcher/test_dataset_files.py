@@ -153,7 +153,7 @@ def test_a_job_calibrates_and_evaluates_on_different_splits(api: httpx.Client, s
     (test, whole) = job["metrics"]["pruned"]["perplexity"]
     assert (test["dataset"], whole["dataset"]) == (f"{made}:test", f"{other}:all")
     assert test["tokens"] > 0
-    told = [warning for warning in job["metrics"]["warnings"] if "calibrated" in warning]
+    told = [warning for warning in job["metrics"]["warnings"] if "calibration data set" in warning]
     assert len(told) == 1
     assert told[0].startswith(f"5 of the 10 documents of {other}:all are also in {made}:train")
     assert api.get(f"/v1/datasets/{made}").json()["used_by_jobs"] == 0

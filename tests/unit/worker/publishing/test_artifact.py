@@ -302,7 +302,7 @@ def test_of_two_concurrent_publishers_the_second_is_refused(
     publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
     (folder / "empty.txt").write_text("no longer")
 
-    with pytest.raises(JobFailure, match="something else"):
+    with pytest.raises(JobFailure, match="another artifact"):
         publish(folder, store, job_id=JOB, fence=FENCE, progress=ignore, tick=lambda: None)
 
 

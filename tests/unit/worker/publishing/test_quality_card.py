@@ -46,6 +46,6 @@ def test_missing_measurements_are_omitted() -> None:
     single = PRUNED.model_copy(update={"ci95": None, "loss_difference": None, "begins_with_bos": True})
     text = perplexity_section(Quality(None, Measured([single])))
     assert r"| wiki\-sample:test | 3 × 64 tokens | not measured | 30.2500 | not measured |" in text
-    assert "the tokenizer has put one at the very start" in text
+    assert "the tokenizer adds one at the very start" in text
     assert "KL" not in text
     assert perplexity_section(Quality()) == ""
