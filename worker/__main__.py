@@ -25,7 +25,7 @@ def _check_cache(settings: Settings) -> None:
 
 
 def _check_in_child() -> None:
-    """Check the settings in a child: a store's client starts threads that forked children would wait for and lack."""
+    """Check the settings in a child process, because a store's client starts threads, which do not survive a later fork."""
     pid = os.fork()
     if pid == 0:
         prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})

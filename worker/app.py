@@ -60,7 +60,7 @@ def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
 
 
 def _start_method(device_class: DeviceClass) -> str:
-    """Fork children that have everything imported; CUDA cannot be relied on in a forked process."""
+    """Return `fork`, whose children have everything imported, or `spawn` for GPUs, because CUDA may fail in a forked process."""
     return "fork" if device_class is DeviceClass.CPU else "spawn"
 
 
@@ -110,19 +110,19 @@ def run(settings: Settings) -> int:
         queues=queues, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True
     )
 
-    presence = WorkerRegistration(settings, device_class, device)
+    registration = WorkerRegistration(settings, device_class, device)
 
     def stop(**_: Any) -> None:
-        presence.leave()
+        registration.leave()
         _stop_within_seconds(worker)
 
     worker_shutting_down.connect(stop, weak=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery handles it
-    with metrics_of(settings, presence.identity):
+    with metrics_of(settings, registration.identity):
         if _start_method(device_class) == "fork":
             import_for_jobs()
             gc.freeze()  # children share what is never collected
-        with presence:
+        with registration:
             worker.start()
     return int(worker.exitcode or 0)
 

@@ -1,4 +1,4 @@
-"""The imports of a job, made before there is one."""
+"""Imports of a job, done before it arrives."""
 
 
 def import_for_jobs() -> None:

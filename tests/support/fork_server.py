@@ -1,7 +1,7 @@
-"""Processes forked from one that has already imported the large packages of others, which costs seconds each time.
+"""Fork server: starts Python programs from a process that has already imported torch, transformers and other large packages.
 
-Our own modules are imported by each process itself, as when Python starts it. Start this with `python -m`: it serves the socket
-whose number is its argument.
+Each program imports our own modules itself, as when Python starts it. The argument of this module is the file descriptor of
+the request socket.
 """
 
 import contextlib
@@ -53,12 +53,12 @@ _READ_AT_IMPORT: Final = (
     "DONT_FAKE",
 )
 _ENVIRONMENT: Final = dict(os.environ)
-"""As it was before any test changed it."""
+"""Environment before any test changes it."""
 _REQUEST_BYTES: Final = 1 << 20
 
 
 class Forked:
-    """What tests use of `subprocess.Popen`, for a child of the fork server."""
+    """Handle of a forked program, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

@@ -14,7 +14,7 @@ _IMPORTER: Final = os.getpid()
 
 
 def _process_identifier() -> str:
-    """Return the name in the files' names: a forked child thereby reads what the child before it has counted."""
+    """Return the process part of file names; on a change prometheus_client reads the values from the files again."""
     return "importer" if os.getpid() == _IMPORTER else "child"
 
 

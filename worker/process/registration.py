@@ -53,7 +53,7 @@ class WorkerRegistration:
             versions={package: version(package) for package in _VERSIONS},
         )
         self._gone = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="registration", daemon=True)
 
     def __enter__(self) -> "WorkerRegistration":
         self._thread.start()
@@ -69,17 +69,17 @@ class WorkerRegistration:
         self._gone.set()
 
     def _keep(self) -> None:
-        introduced = False
+        registered = False
         while not self._gone.is_set():
-            introduced |= self._write(self._tell if introduced else self._introduce)
+            registered |= self._write(self._heartbeat if registered else self._register)
             liveness.touch(self._settings.alive_file)
             self._gone.wait(self._settings.heartbeat_seconds)
         self._write(partial(repository.stopped, worker_id=self.identity.id))
 
-    def _introduce(self, session: Session) -> None:
+    def _register(self, session: Session) -> None:
         repository.started(session, identity=self.identity, usage=usage(self._settings.cache_dir))
 
-    def _tell(self, session: Session) -> None:
+    def _heartbeat(self, session: Session) -> None:
         repository.seen(session, identity=self.identity, usage=usage(self._settings.cache_dir))
 
     def _write(self, statement: Callable[[Session], None]) -> bool:
