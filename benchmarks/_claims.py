@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.jobs.attempts.repository import claim_next
 

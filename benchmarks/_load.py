@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from aiohttp import ClientSession, ClientTimeout
 
 from benchmarks._servers import Servers
-from service.contract import EventType
+from service.contract.states import EventType
 from service.database.engine import Database
 from service.jobs.events import repository as events
 

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Double, case, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service.contract import EventType, JobSpec, JobState, Stage
+from service.contract.spec import JobSpec
+from service.contract.states import EventType, JobState, Stage
 from service.database.engine import Base, Database, in_seconds
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks._rows import TENANT
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database import schema
 from service.database.engine import Database
 from service.embedded import postgres, valkey

@@ -21,8 +21,8 @@ import worker.attempt.runner  # noqa: F401 - the imports of an idle child count 
 from benchmarks._alone import measured_alone
 from benchmarks._machine import about
 from benchmarks._synthetic import SHAPES, Shape, headers, write
-from service.contract import DeviceClass, JobSpec
-from service.contract.spec import EvaluationSpec
+from service.contract.devices import DeviceClass
+from service.contract.spec import EvaluationSpec, JobSpec
 from service.models.outline import outline
 from service.planning.memory import IDLE_PROCESS, Peak, TextTokens, peak
 from worker.engine import Recipe, evaluate, sparsify

@@ -21,7 +21,7 @@ from benchmarks._figures import Figure, aiming, latencies, markdown
 from benchmarks._load import requests, streams
 from benchmarks._machine import about
 from benchmarks._servers import Servers, running, version_of_database
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 
 _POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}

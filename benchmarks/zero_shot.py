@@ -20,8 +20,7 @@ from typing import Any, Final
 import yaml
 
 from benchmarks._machine import about
-from service.contract import JobSpec
-from service.contract.spec import EvaluationSpec
+from service.contract.spec import EvaluationSpec, JobSpec
 from service.settings import Settings
 
 _EXAMPLES: Final = Path(__file__).parents[1] / "docs" / "examples" / "tasks"

@@ -10,22 +10,15 @@
 
 from service import client as _client
 from service.client import *  # noqa: F403
-from service.contract import (
-    DeviceClass,
-    EventType,
-    Failure,
-    FailureCode,
-    Format,
-    JobSpec,
-    JobState,
-    Manifest,
-    ManifestFile,
-    ModelSpec,
-    Preset,
-    Scope,
-    Stage,
-    WebhookEvent,
-)
+from service.contract.artifacts import Manifest, ManifestFile
+from service.contract.devices import DeviceClass
+from service.contract.failures import Failure, FailureCode
+from service.contract.formats import Format
+from service.contract.presets import Preset
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec, ModelSpec
+from service.contract.states import EventType, JobState, Stage
+from service.contract.webhooks import WebhookEvent
 
 __all__ = [
     *_client.__all__,

@@ -23,7 +23,8 @@ from service.cli.output import CommandFailed, note, print_fields
 from service.cli.watching import follow
 from service.client import Client, ClientError, Job
 from service.client.discovery import running_stack
-from service.contract import JobState, artifact_prefix
+from service.contract.artifacts import artifact_prefix
+from service.contract.states import JobState
 from service.embedded.lock import in_use
 from service.embedded.processes import ServerError
 from service.embedded.record import API_KEY_FILE

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from celery import Celery, bootsteps
 from celery.signals import task_received, worker_shutting_down
 
-from service.contract import QUEUE, DeviceClass, queues_of
+from service.contract.devices import QUEUE, DeviceClass, queues_of
 from service.logging import get_logger
 from service.settings import Settings
 from worker import devices

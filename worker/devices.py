@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import errno
 
-from service.contract import Failure, FailureCode
+from service.contract.failures import Failure, FailureCode
 from worker.engine.errors import ArchitectureUnsupported, DeviceMemoryExhausted, ModelUnsafe, NumericalFailure
 
 _ENGINE_CODES = {

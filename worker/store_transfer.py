@@ -14,7 +14,8 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import FailureCode, ManifestFile
+from service.contract.artifacts import ManifestFile
+from service.contract.failures import FailureCode
 from service.kit.files import fsync
 from worker.failures import JobFailure
 

@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import setup_logging, worker_process_init
 
 from service import tracing
-from service.contract import PRUNE_TASK
+from service.contract.messages import PRUNE_TASK
 from service.logging import configure_logging, get_logger
 from service.settings import get_settings
 from worker.preloading import import_for_jobs

@@ -12,7 +12,7 @@ from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from dsnot import Client
-from service.contract import JobState
+from service.contract.states import JobState
 
 FOLDER = Path("/opt/airflow/pruned")
 JOB: dict[str, Any] = {"model": {"id": "meta-llama/Llama-3.1-8B"}, "recipe": {"preset": "balanced"}}

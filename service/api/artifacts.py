@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from service.artifacts import operations
 from service.artifacts.operations import Download
-from service.contract import Manifest
+from service.contract.artifacts import Manifest
 from service.errors import NotFound, Unavailable
 from service.web.authentication import ArtifactReader
 from service.web.byte_ranges import RangeNotSatisfiable, usable_range

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
-from service.contract import Dataset
+from service.contract.datasets import Dataset
 from service.datasets import operations
 from service.datasets.documents import MAX_LINE_BYTES, Format
 from service.datasets.intake import Intake

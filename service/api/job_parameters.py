@@ -10,7 +10,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.errors import InvalidInput
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import MAX_CURSOR, JobOrder

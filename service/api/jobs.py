@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from service.api.job_parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, JobCursor, SortedBy, WantedJobs, is_known
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.database.engine import TRANSIENT
 from service.database.tables.jobs import Job
 from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from service.models import operations
 from service.models.schemas import InspectionView
 from service.web.authentication import JobReader

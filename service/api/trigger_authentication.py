@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, SecurityScopes
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.tenants.quotas.operations import tenant_limits
 from service.triggers import operations, proofs
 from service.web.authentication import Caller, Unauthenticated, bearer, caller_of, count, key_in

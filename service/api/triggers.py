@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from service.api.trigger_authentication import PROOFS, RawBody, Sender
-from service.contract import FiringOutcome
+from service.contract.triggers import FiringOutcome
 from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.jobs.operations import QuotaExceeded
 from service.jobs.schemas import JobView

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
-from service.contract import DeliveryState, WebhookEvent
+from service.contract.webhooks import DeliveryState, WebhookEvent
 from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheSettings

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from service.contract import Manifest, ManifestFile
+from service.contract.artifacts import Manifest, ManifestFile
 from service.database.engine import Database
 from service.errors import NotFound
 from service.jobs import operations as jobs

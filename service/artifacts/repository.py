@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from service.contract import AttemptOutcome, EventType, JobState
+from service.contract.states import AttemptOutcome, EventType, JobState
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

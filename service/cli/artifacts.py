@@ -12,7 +12,7 @@ from service.kit.quantities import size
 
 if TYPE_CHECKING:
     from service.client import Client
-    from service.contract import Manifest
+    from service.contract.artifacts import Manifest
     from service.packing.header import FileFacts
     from service.packing.signatures import SignatureFault
 
@@ -33,7 +33,7 @@ def download(
     Repeat the command to resume a download. Exit status: 0 all files are complete and correct, 1 failed.
     """
     from service.client import Client
-    from service.contract import MANIFEST_NAME
+    from service.contract.artifacts import MANIFEST_NAME
 
     folder = to or Path(f"dsnot-{job_id}")
     with Client(patience=10) as client:
@@ -91,7 +91,7 @@ def verify(
     Exit status: 0 all files are as published, 1 some are not; each fault is listed.
     """
     from service import packing
-    from service.contract import SIGNATURE_NAME
+    from service.contract.signatures import SIGNATURE_NAME
 
     with _bar() as advance:
         found = packing.verify(folder, advance)

@@ -9,7 +9,7 @@ import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table
 from service.client import Job
-from service.contract import JobState, Stage
+from service.contract.states import JobState, Stage
 from service.kit.quantities import size
 
 _USUAL = {"allocation": "uniform", "objective": "layerwise"}

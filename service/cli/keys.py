@@ -29,7 +29,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key and show it, once: only its hash is stored."""
-    from service.contract import Scope
+    from service.contract.scopes import Scope
     from service.tenants.audit.operations import note_command
     from service.tenants.keys import operations
 

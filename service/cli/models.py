@@ -97,7 +97,7 @@ def local_place(model_id: str) -> Path:
     """
     from pydantic import ValidationError
 
-    from service.contract import ModelSpec
+    from service.contract.spec import ModelSpec
     from service.settings import HomeSettings
 
     try:

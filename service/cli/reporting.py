@@ -15,7 +15,7 @@ def report(
 ) -> None:
     """Download a job's report, a self-contained HTML page. Exit status: 0 downloaded, 1 not possible."""
     from service.client import Client
-    from service.contract import REPORT_NAME
+    from service.contract.artifacts import REPORT_NAME
 
     target = to or Path(f"dsnot-{job_id}.html")
     with Client(patience=10) as client:

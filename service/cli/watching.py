@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from service.cli.job_views import print_outcome, ratio, task_rows
 from service.cli.output import counted, duration, note, print_json
 from service.client import Client, Event, Job
-from service.contract import EventType, JobState
+from service.contract.states import EventType, JobState
 
 _GLANCE_SECONDS = 1.0
 

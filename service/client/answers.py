@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import TERMINAL_STATES, AttemptOutcome, Failure, JobState, Stage
+from service.contract.failures import Failure
+from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
 
 
 class Answer(BaseModel):

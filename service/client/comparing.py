@@ -8,7 +8,8 @@ from pydantic import Field
 from service.client.answers import Answer
 from service.client.call import Call, as_one, path_to
 from service.client.measured import Metrics
-from service.contract import JobState, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.states import JobState
 
 
 class Block(Answer):

@@ -13,7 +13,7 @@ from service.client.call import Call, as_one, nothing, path_to
 from service.client.errors import ApiError, DownloadRefused, StoreRefused, Unreachable
 from service.client.flow import Aside, Flow, Pause, Take, Terms
 from service.client.patience import RetryBudget, Trouble
-from service.contract import Manifest, ManifestFile
+from service.contract.artifacts import Manifest, ManifestFile
 from service.kit.files import is_intact
 
 _CHUNK = 1 << 20

@@ -18,7 +18,9 @@ from service.client.events import Event, event_of, follow
 from service.client.flow import Flow, Pause, Terms
 from service.client.measured import Metrics
 from service.client.methods import Calls, Driver, Iteration, Method
-from service.contract import JobSpec, JobState, Manifest
+from service.contract.artifacts import Manifest
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 
 _WAIT_SECONDS: Final = 30.0
 _LEAST_SECONDS: Final = 1.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.kit.json_pointer import pointer
 
 

@@ -10,7 +10,8 @@ from service.comparisons.differences import Difference
 from service.comparisons.measures import Better, Measure, Number
 from service.comparisons.operations import Comparison
 from service.comparisons.repository import BlockMeasures
-from service.contract import JobState, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.states import JobState
 from service.database.tables.jobs import Job
 
 _A: Final = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.web import csrf as forgery
 from service.web import session_cookie as cookies
 from service.web.authentication import Caller, Forbidden, Unauthenticated, admit, key_of_session

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from service.contract import PRESETS, JobSpec
+from service.contract.presets import PRESETS
 from service.contract.recipe import RecipeSpec
+from service.contract.spec import JobSpec
 from service.recipes import operations as recipes
 from service.recipes.schemas import ChoiceView
 

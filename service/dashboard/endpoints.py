@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.contract import TERMINAL_STATES, EventType, FailureCode, JobState
+from service.contract.failures import FailureCode
+from service.contract.states import TERMINAL_STATES, EventType, JobState
 from service.dashboard import operations, quality
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of

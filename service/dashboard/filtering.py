@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder
 

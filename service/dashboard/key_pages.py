@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.quota_usage import limits_and_use
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.dashboard import operations
 from service.dashboard.access import Administrator
 from service.dashboard.rendering import page

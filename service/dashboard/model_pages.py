@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.rendering import page

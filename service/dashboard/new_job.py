@@ -7,8 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from service.contract import FORMATS, JobSpec, JobState
 from service.contract.datasets import dataset_of
+from service.contract.formats import FORMATS
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.dashboard import choices, operations
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.model_pages import Named

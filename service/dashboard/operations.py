@@ -7,7 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from service.artifacts.operations import ArtifactNotFound, artifact_of
-from service.contract import EventType, JobState, Manifest
+from service.contract.artifacts import Manifest
+from service.contract.states import EventType, JobState
 from service.dashboard import repository
 from service.dashboard.memory import Point, by_block
 from service.dashboard.repository import Hour, Queue, Reason, UsedModel

@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Double, case, cast, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
-from service.contract import EventType, JobState
+from service.contract.states import EventType, JobState
 from service.database.engine import in_seconds
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job

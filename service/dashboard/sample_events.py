@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from service.contract import TriggerSource
+from service.contract.triggers import TriggerSource
 
 _PLAIN: Final[dict[str, Any]] = {"id": "run-1", "model": "facebook/opt-125m"}
 

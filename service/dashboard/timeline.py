@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from service.contract import EventType
+from service.contract.states import EventType
 from service.database.tables.attempts import Attempt
 from service.database.tables.events import JobEvent
 

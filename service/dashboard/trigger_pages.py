@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.contract import FiringOutcome, TriggerSource
+from service.contract.triggers import FiringOutcome, TriggerSource
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.dashboard.sample_events import SAMPLES, TEMPLATES

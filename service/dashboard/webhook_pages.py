@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.contract import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
+from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.web.dependencies import TheDatabase

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final, Self
 
-from service.contract import upload_id
+from service.contract.datasets import upload_id
 from service.datasets.documents import Format, Reader
 from service.errors import InvalidInput, Unavailable
 from service.logging import get_logger

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from service.contract import DATASETS, Dataset, JobSpec, is_upload, upload_prefix
+from service.contract.datasets import DATASETS, Dataset, is_upload, upload_prefix
+from service.contract.spec import JobSpec
 from service.database.engine import Database, Session
 from service.database.tables.datasets import UploadedDataset
 from service.datasets import repository

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import Dataset, dataset_of
+from service.contract.datasets import Dataset, dataset_of
 from service.database.tables.datasets import UploadedDataset
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.dispatcher import repository
 from service.dispatcher.metrics import RULES_APPLIED, RULES_FAILED

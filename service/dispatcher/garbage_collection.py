@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from service.artifacts import repository
-from service.contract import artifact_prefix, blocks_prefix, job_prefix
+from service.contract.artifacts import artifact_prefix, blocks_prefix, job_prefix
 from service.database.engine import TRANSIENT, Database
 from service.dispatcher.abandoned_uploads import abort_abandoned
 from service.dispatcher.datasets import remove_orphans, sweep_deleted

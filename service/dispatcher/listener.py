@@ -5,7 +5,7 @@ import threading
 import psycopg
 from psycopg import sql
 
-from service.contract import EVENTS_CHANNEL
+from service.contract.messages import EVENTS_CHANNEL
 from service.database.engine import database_dsn
 
 

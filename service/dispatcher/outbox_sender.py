@@ -7,7 +7,8 @@ from uuid import UUID
 
 from service import tracing
 from service.broker import Queue, QueueUnavailable
-from service.contract import PRUNE_TASK, QUEUES
+from service.contract.devices import QUEUES
+from service.contract.messages import PRUNE_TASK
 from service.database.engine import Database
 from service.database.tables.outbox import OutboxMessage
 from service.dispatcher import repository

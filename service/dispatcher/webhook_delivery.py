@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from service.contract import DeliveryState
+from service.contract.webhooks import DeliveryState
 from service.database.engine import TRANSIENT, Database, Session
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.embedded.record import write_private
 from service.tenants.keys import operations

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from service.contract import JobSpec
 from service.contract.recipe import NofM
+from service.contract.spec import JobSpec
 from service.errors import InvalidInput
 from service.models.config import max_sequence_length, texts, widths
 from service.models.headers import read_config

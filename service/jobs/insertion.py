@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
 from service import tracing
-from service.contract import EventType, JobSpec, JobState
+from service.contract.spec import JobSpec
+from service.contract.states import EventType, JobState
 from service.database.engine import in_seconds, table_of
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, TenantQueue

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, sources_of
+from service.contract.spec import JobSpec
+from service.contract.states import TERMINAL_STATES, EventType, JobState, sources_of
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.errors import Conflict, Problem

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from service.contract import JobSpec, JobState
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database, Session
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal, select, text, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.contract import ANY_DEVICE, JobState, sources_of
+from service.contract.devices import ANY_DEVICE
+from service.contract.states import JobState, sources_of
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
 from service.jobs.sorting import JobOrder, Place

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import AttemptOutcome, Failure, JobSpec, JobState, Stage
+from service.contract.failures import Failure
+from service.contract.spec import JobSpec
+from service.contract.states import AttemptOutcome, JobState, Stage
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
 

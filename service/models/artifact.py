@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from service.contract import JobState, ModelSpec
+from service.contract.spec import ModelSpec
+from service.contract.states import JobState
 from service.database.tables.jobs import Job
 from service.models.refusals import ModelNotFound
 from service.storage.artifact_store import ArtifactStore

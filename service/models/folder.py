@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from service.models.refusals import ModelNotFound, ModelUnsafe
 from service.settings import Settings
 

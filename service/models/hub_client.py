@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.logging import get_logger
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from service.models.outline import ModelOutline, outline
 from service.models.refusals import ModelNotFound
 from service.models.sources import ModelSources

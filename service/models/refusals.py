@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from service.errors import Problem, Unavailable
 
 

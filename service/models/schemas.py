@@ -4,7 +4,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from service.models.operations import Inspection
 
 _MOST_KINDS: Final = 200

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from service.database.tables.jobs import Job
 from service.models.artifact import ArtifactFiles, pinned, usable
 from service.models.checkpoint import CheckpointHeaders

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from service.contract import MANIFEST_NAME, SUMS_NAME
+from service.contract.artifacts import MANIFEST_NAME, SUMS_NAME
 from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Progress
 from service.packing.errors import Altered, Missing, NothingToDo
 from service.packing.header import FileFacts

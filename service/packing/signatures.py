@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
-from service.contract import MANIFEST_NAME, SIGNATURE_NAME
+from service.contract.artifacts import MANIFEST_NAME
+from service.contract.signatures import SIGNATURE_NAME
 
 
 class SignatureFault(Exception):

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from service.contract import MANIFEST_NAME, Manifest
+from service.contract.artifacts import MANIFEST_NAME, Manifest
 from service.kit.files import sha256_of
 from service.packing.container import MASK_SUFFIX, PACKED_SUFFIX, Progress, opened
 from service.packing.errors import Altered, Missing, NothingToDo, PackingError, Truncated

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from service.contract import ANY_DEVICE, DeviceClass, JobSpec
+from service.contract.devices import ANY_DEVICE, DeviceClass
+from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.errors import Problem
 from service.kit.quantities import gib

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from service.contract import Stage
+from service.contract.states import Stage
 from service.contract.work import Work
 from service.jobs.timings.repository import Taken
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.contract import DeviceClass, JobSpec, JobState, Stage, devices_served_by
+from service.contract.devices import DeviceClass, devices_served_by
+from service.contract.spec import JobSpec
+from service.contract.states import JobState, Stage
 from service.contract.work import Work, kind_of
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job

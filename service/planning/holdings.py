@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.contract.recipe import (
     AdmmUpdate,
     DsnotRefinement,

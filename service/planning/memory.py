@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from service.contract import DeviceClass, JobSpec
+from service.contract.devices import DeviceClass
+from service.contract.spec import JobSpec
 from service.models.outline import ModelOutline
 from service.planning.holdings import Holdings
 

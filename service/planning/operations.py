@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from service.contract import JobSpec
 from service.contract.disk import written_bytes
+from service.contract.spec import JobSpec
 from service.contract.work import Work
 from service.database.engine import Database
 from service.datasets import operations as datasets

@@ -4,7 +4,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import DeviceClass, JobSpec
+from service.contract.devices import DeviceClass
+from service.contract.spec import JobSpec
 from service.models.schemas import InspectionView
 from service.planning.capacity import Memory
 from service.planning.memory import Phase

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from service.contract import JobSpec, is_upload
-from service.contract.datasets import WHOLE, evaluated_windows
+from service.contract.datasets import WHOLE, evaluated_windows, is_upload
+from service.contract.spec import JobSpec
 from service.planning.memory import TextTokens
 
 _CHARACTERS: Final = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
 from service.models.operations import Inspection

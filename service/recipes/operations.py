@@ -5,8 +5,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from service.contract import DATASETS, FORMATS, PRESETS, JobSpec
+from service.contract.datasets import DATASETS
+from service.contract.formats import FORMATS
+from service.contract.presets import PRESETS
 from service.contract.recipe import SUMMARIES, RecipeSpec
+from service.contract.spec import JobSpec
 from service.recipes.schemas import ChoiceView, DatasetChoiceView, RecipesView
 
 

@@ -1,6 +1,6 @@
 """Manifests of artifacts."""
 
-from service.contract import MANIFEST_NAME, Manifest
+from service.contract.artifacts import MANIFEST_NAME, Manifest
 from service.storage.artifact_store import ArtifactStore
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import obstore
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import MANIFEST_NAME
+from service.contract.artifacts import MANIFEST_NAME
 
 
 def remove_below(store: ObjectStore, prefix: str) -> int:

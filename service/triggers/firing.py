@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from service.contract import FiringOutcome, JobSpec, TriggerSource
+from service.contract.spec import JobSpec
+from service.contract.triggers import FiringOutcome, TriggerSource
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.database.tables.triggers import Firing, Trigger

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from service.contract import FiringOutcome
+from service.contract.triggers import FiringOutcome
 from service.database.engine import Database, Session
 from service.database.tables.triggers import Firing, Trigger
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable

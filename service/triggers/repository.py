@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, text, true, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased, defer
 
-from service.contract import FiringOutcome
+from service.contract.triggers import FiringOutcome
 from service.database.engine import in_seconds
 from service.database.tables.triggers import Firing, Trigger
 from service.kit.pagination import Cursor

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from service.contract import EventKind, FiringOutcome, TriggerSource
+from service.contract.triggers import EventKind, FiringOutcome, TriggerSource
 from service.database.tables.triggers import Firing, Trigger
 from service.jobs.schemas import JobView
 from service.triggers.expressions import MAX_LENGTH

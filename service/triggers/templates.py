@@ -10,7 +10,8 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from service.contract import TRIGGER_LABEL, JobSpec
+from service.contract.spec import JobSpec
+from service.contract.triggers import TRIGGER_LABEL
 from service.errors import InvalidInput
 from service.kit import strict_json
 from service.kit.json_pointer import pointer

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Session
 from service.errors import Problem
 from service.settings import Settings

@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
 
-from service.contract import TERMINAL_STATES
+from service.contract.states import TERMINAL_STATES
 from service.database.engine import TRANSIENT
 from service.database.tables.jobs import Job
 from service.errors import Unavailable

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.contract import TEST_EVENT, DeliveryState
+from service.contract.webhooks import TEST_EVENT, DeliveryState
 from service.database.engine import Database, Session
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.errors import Conflict, InvalidInput, NotFound, Unavailable

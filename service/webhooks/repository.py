@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, true, tuple_, update
 from sqlalchemy.orm import Session, aliased, defer
 
-from service.contract import DeliveryState
+from service.contract.webhooks import DeliveryState
 from service.database.engine import in_seconds
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.kit.pagination import Cursor

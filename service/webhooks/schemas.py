@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from service.contract import ENDS, DeliveryState, WebhookEvent
+from service.contract.webhooks import ENDS, DeliveryState, WebhookEvent
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 
 _Url = Annotated[

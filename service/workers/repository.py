@@ -9,7 +9,7 @@ from sqlalchemy import Double, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

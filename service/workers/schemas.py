@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.workers.repository import Occupation
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from tests.support.api_server import key_for
 from tests.support.settling import COUNT_FETCHES

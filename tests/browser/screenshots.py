@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.cli.output import note
 from service.client import Client, Job
-from service.contract import JobState
+from service.contract.states import JobState
 from service.embedded.record import API_KEY_FILE
 from tests.browser.conftest import CHROMIUM
 from tests.support.embedded_stack import up

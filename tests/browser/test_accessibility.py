@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 from playwright.sync_api import expect
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.tenants.keys.operations import create_key
 from tests.browser.conftest import Opening

@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import violations

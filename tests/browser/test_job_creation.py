@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, Route, expect
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.database.engine import Database
 from service.settings import Settings
 from service.tenants.sessions.operations import close_all

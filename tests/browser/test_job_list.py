@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import reach, violations

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 from playwright.sync_api import expect
 
-from service.contract import EventType, JobState
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

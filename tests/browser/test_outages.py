@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Route, expect
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.api_server import insert_job, set_job

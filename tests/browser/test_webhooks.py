@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook as Verifier
 
-from service.contract import EventType, JobState
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from benchmarks._machine import about
 from service.client import Client
 from service.client.errors import ApiError, Unreachable
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

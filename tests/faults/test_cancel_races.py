@@ -8,7 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from service.contract import TERMINAL_STATES, DeviceClass, Failure, FailureCode, JobState
+from service.contract.devices import DeviceClass
+from service.contract.failures import Failure, FailureCode
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.dispatcher.expiry import expire_leases
 from service.errors import Conflict

@@ -11,7 +11,8 @@ import pytest
 import redis
 from sqlalchemy import select
 
-from service.contract import QUEUE, JobState
+from service.contract.devices import QUEUE
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.garbage_collection import GarbageCollector

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.child_environment import environment

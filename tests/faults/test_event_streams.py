@@ -5,7 +5,8 @@ from pathlib import Path
 from uuid import UUID
 
 from service.client import Client
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

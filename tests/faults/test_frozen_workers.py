@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from service.contract import artifact_prefix
+from service.contract.artifacts import artifact_prefix
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, events_of

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, key_for, serving

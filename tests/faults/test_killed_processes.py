@@ -13,7 +13,9 @@ import redis
 from sqlalchemy import update
 
 from service.broker import Queue
-from service.contract import PRUNE_TASK, QUEUE, JobState
+from service.contract.devices import QUEUE
+from service.contract.messages import PRUNE_TASK
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
-from service.contract import JobState, Manifest, Stage
+from service.contract.artifacts import Manifest
+from service.contract.states import JobState, Stage
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.dispatcher.abandoned_uploads import abort_abandoned

@@ -11,7 +11,8 @@ import httpx
 import pytest
 import redis
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, serving

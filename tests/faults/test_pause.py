@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from uuid import UUID
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.jobs import lifecycle
 from service.settings import Settings

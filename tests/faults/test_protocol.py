@@ -25,7 +25,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select, text, update
 
-from service.contract import DeviceClass, Failure, FailureCode, WorkerDirective
+from service.contract.devices import DeviceClass
+from service.contract.failures import Failure, FailureCode
+from service.contract.states import WorkerDirective
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.events import JobEvent

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings

@@ -11,7 +11,9 @@ import httpx
 import uvicorn
 from sqlalchemy import update
 
-from service.contract import JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.main import create_app

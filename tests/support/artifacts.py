@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 from uuid import UUID
 
-from service.contract import JobState, Manifest, ManifestFile, artifact_prefix
+from service.contract.artifacts import Manifest, ManifestFile, artifact_prefix
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import insert_job

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from service.contract import TERMINAL_STATES, EventType, JobSpec, JobState, Stage
+from service.contract.spec import JobSpec
+from service.contract.states import TERMINAL_STATES, EventType, JobState, Stage
 from service.database.engine import Database, Session
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import redis
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database import schema
 from service.database.engine import Base, Database
 from service.embedded import postgres, valkey

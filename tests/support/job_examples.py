@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.client import Job
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 
 
 def made_job(**values: Any) -> Job:

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select, text
 
-from service.contract import EventType, JobSpec, JobState
+from service.contract.spec import JobSpec
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.events import JobEvent

@@ -9,7 +9,7 @@ from uuid import UUID
 import psutil
 from sqlalchemy import func, update
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from tests.support.api_server import BODY, client, insert_job, key_for
 from tests.support.dataset_uploads import upload

@@ -2,7 +2,7 @@
 
 import sys
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.ops.startup import prepared
 from worker import devices
 from worker.app import run

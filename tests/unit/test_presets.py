@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.contract import PRESETS
 from service.contract.parts import FieldError
+from service.contract.presets import PRESETS
 from service.contract.recipe import RecipeSpec
 from worker.engine import Recipe
 from worker.engine.recipe import presets as engine

@@ -11,8 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from service.contract import FailureCode, Manifest, Provenance, Stage
+from service.contract.artifacts import Manifest
 from service.contract.disk import written_bytes
+from service.contract.failures import FailureCode
+from service.contract.provenance import Provenance
+from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
 from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify

@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from service import tracing
-from service.contract import AttemptOutcome, JobSpec, artifact_prefix
+from service.contract.artifacts import artifact_prefix
+from service.contract.spec import JobSpec
+from service.contract.states import AttemptOutcome
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
 from service.jobs.attempts import transitions as transitions

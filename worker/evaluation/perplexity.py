@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from worker.engine import Perplexity
 from worker.evaluation.intervals import Mean
 from worker.evaluation.texts import EvaluationText

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service.contract import Stage
 from service.contract.recipe import NofM
+from service.contract.states import Stage
 from worker.engine.activations.store import give_back_memory
 from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines

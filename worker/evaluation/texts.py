@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from service.contract import dataset_of
-from service.contract.datasets import evaluated_windows
+from service.contract.datasets import dataset_of, evaluated_windows
 from service.contract.spec import EvaluationSpec
 from worker.inputs.datasets import Texts
 from worker.inputs.tokenization import evaluation_windows, load_tokenizer, token_stream, vocabulary_size

@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-from service.contract import DATASETS, FailureCode, TextFacts, is_upload
-from service.contract.datasets import WHOLE
+from service.contract.datasets import DATASETS, WHOLE, is_upload
+from service.contract.failures import FailureCode
+from service.contract.provenance import TextFacts
 from worker.failures import JobFailure, is_disk_full
 from worker.inputs.provenance import text_facts
 from worker.inputs.uploaded_datasets import Uploads

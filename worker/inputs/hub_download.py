@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.models.hub.files import is_wanted
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token

@@ -10,7 +10,9 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 from pydantic import ValidationError
 
-from service.contract import MANIFEST_NAME, FailureCode, Manifest, ManifestFile, ModelSpec, artifact_prefix
+from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.models.hub.files import is_wanted
 from service.settings import Settings
 from worker.failures import ModelError

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.kit.quantities import gib
 from service.logging import get_logger
 from worker.failures import JobFailure

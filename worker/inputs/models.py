@@ -12,7 +12,8 @@ from typing import Any
 
 from obstore.store import ObjectStore
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.settings import Settings
 from worker.engine.checkpoint.reader import INDEX, Checkpoint
 from worker.engine.errors import ModelUnsafe

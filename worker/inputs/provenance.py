@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from service.contract import DeviceClass, EngineFacts, JobSpec, Provenance, SourceFacts, TaskFacts, TextFacts
+from service.contract.devices import DeviceClass
+from service.contract.provenance import EngineFacts, Provenance, SourceFacts, TaskFacts, TextFacts
+from service.contract.spec import JobSpec
 from worker.devices import device_class, processor_name
 from worker.inputs.models import Model
 from worker.inputs.tokenization import DOCUMENT_SEPARATOR

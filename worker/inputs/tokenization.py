@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from worker.failures import JobFailure
 
 DOCUMENT_SEPARATOR = "\n\n"

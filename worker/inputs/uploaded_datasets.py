@@ -16,7 +16,8 @@ from typing import Final
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from service.contract import FailureCode, upload_prefix
+from service.contract.datasets import upload_prefix
+from service.contract.failures import FailureCode
 from service.logging import get_logger
 from worker.failures import JobFailure
 from worker.store_transfer import paths_below, stored_chunks

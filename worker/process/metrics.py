@@ -8,7 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
-from service.contract import AttemptOutcome, FailureCode, Stage
+from service.contract.failures import FailureCode
+from service.contract.states import AttemptOutcome, Stage
 
 _IMPORTER: Final = os.getpid()
 

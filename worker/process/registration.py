@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 from sqlalchemy.orm import Session
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import TRANSIENT, Database
 from service.logging import get_logger
 from service.ops import liveness

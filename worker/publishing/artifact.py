@@ -16,20 +16,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import (
-    MANIFEST_NAME,
-    PROVENANCE_NAME,
-    REPORT_NAME,
-    SUMS_NAME,
-    Format,
-    JobSpec,
-    Manifest,
-    ManifestFile,
-    Provenance,
-    SignatureFacts,
-    WeightSizes,
-    artifact_prefix,
-)
+from service.contract.artifacts import MANIFEST_NAME, REPORT_NAME, SUMS_NAME, Manifest, ManifestFile, artifact_prefix
+from service.contract.formats import Format, WeightSizes
+from service.contract.provenance import PROVENANCE_NAME, Provenance
+from service.contract.signatures import SignatureFacts
+from service.contract.spec import JobSpec
 from service.kit.files import fsync, sha256_of
 from service.logging import get_logger
 from service.settings import Settings

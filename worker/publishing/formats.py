@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from service.contract import JobSpec, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.spec import JobSpec
 from service.packing import MASK_SUFFIX, PACKED_SUFFIX, Origin, make_mask, pack, packed_bytes
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.inputs.models import Model

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.contract import JobSpec, Provenance, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.provenance import Provenance
+from service.contract.spec import JobSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.quality import Quality
 from worker.inputs.models import Model

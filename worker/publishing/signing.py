@@ -8,7 +8,9 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from service.contract import MANIFEST_NAME, SIGNATURE_NAME, FailureCode, SignatureFacts
+from service.contract.artifacts import MANIFEST_NAME
+from service.contract.failures import FailureCode
+from service.contract.signatures import SIGNATURE_NAME, SignatureFacts
 from service.logging import get_logger
 from worker.failures import JobFailure
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from obstore.store import ObjectStore
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.settings import Settings
 from worker.inputs.datasets import Texts
 from worker.process.peak_memory import PeakMemory

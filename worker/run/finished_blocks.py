@@ -20,7 +20,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
-from service.contract import blocks_prefix
+from service.contract.artifacts import blocks_prefix
 from service.logging import get_logger
 from service.storage.open_uploads import OpenUploads
 from service.storage.removal import remove_below

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import ClassVar, Final
 
-from service.contract import AttemptOutcome, WorkerDirective
+from service.contract.states import AttemptOutcome, WorkerDirective
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim

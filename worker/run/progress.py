@@ -12,7 +12,7 @@ from opentelemetry.trace import Span
 from sqlalchemy.orm import Session
 
 from service import tracing
-from service.contract import Stage
+from service.contract.states import Stage
 from service.contract.work import Work
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository

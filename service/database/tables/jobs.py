@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.contract import ANY_DEVICE, JobState
+from service.contract.devices import ANY_DEVICE
+from service.contract.states import JobState
 from service.database.engine import Base
 
 _STATES = ", ".join(f"'{state}'" for state in JobState)

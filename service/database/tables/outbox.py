@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Identity, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.contract import QUEUE
+from service.contract.devices import QUEUE
 from service.database.engine import Base
 
 

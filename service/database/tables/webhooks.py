@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ForeignKey, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.contract import DeliveryState
+from service.contract.webhooks import DeliveryState
 from service.database.engine import Base
 
 

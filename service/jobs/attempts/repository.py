@@ -14,7 +14,8 @@ from sqlalchemy import ARRAY, Row, Text, cast, delete, exists, func, select, upd
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from service.contract import DeviceClass, EventType, JobState, Stage, WorkerDirective, devices_served_by, sources_of
+from service.contract.devices import DeviceClass, devices_served_by
+from service.contract.states import EventType, JobState, Stage, WorkerDirective, sources_of
 from service.contract.work import Work
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt

@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from service.contract import AttemptOutcome, EventType, Failure, FailureCode, JobState, sources_of
+from service.contract.failures import Failure, FailureCode
+from service.contract.states import AttemptOutcome, EventType, JobState, sources_of
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from service.contract import TERMINAL_STATES, JobState
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.database.tables.events import JobEvent
 from service.jobs import repository as jobs

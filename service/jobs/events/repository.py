@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from service.contract import EventType
+from service.contract.states import EventType
 from service.database.engine import insert_row
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract import EventType
+from service.contract.states import EventType
 from service.database.tables.events import JobEvent
 
 

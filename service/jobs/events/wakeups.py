@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from service.contract import EVENTS_CHANNEL
+from service.contract.messages import EVENTS_CHANNEL
 from service.database.engine import database_dsn
 from service.errors import Unavailable
 from service.logging import get_logger

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from service import tracing
-from service.contract import PRUNE_TASK, QUEUES
+from service.contract.devices import QUEUES
+from service.contract.messages import PRUNE_TASK
 from service.database.engine import in_seconds, table_of
 from service.database.tables.outbox import OutboxMessage
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Double, cast, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.contract import Stage
+from service.contract.states import Stage
 from service.contract.work import Work, kind_of
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

@@ -5,7 +5,7 @@ Messages of the hub's client are never passed on, because they contain URLs and 
 
 from dataclasses import dataclass
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from service.contract import HubUploadSpec
+from service.contract.hub import HubUploadSpec
 from service.models.hub.tokens import UnknownToken, hub_token
 from service.settings import Settings
 

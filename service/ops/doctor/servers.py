@@ -7,7 +7,7 @@ from uuid import uuid4
 import obstore
 import redis
 
-from service.contract import QUEUES
+from service.contract.devices import QUEUES
 from service.database import schema
 from service.database.engine import Database
 from service.ops.doctor import repository

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from service.contract import DeviceClass, devices_served_by
+from service.contract.devices import DeviceClass, devices_served_by
 from service.database.engine import Database
 from service.kit.quantities import size
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final
 
 from service.broker import Queue
-from service.contract import QUEUE
+from service.contract.devices import QUEUE
 from service.database import schema
 from service.logging import get_logger
 from service.settings import Settings

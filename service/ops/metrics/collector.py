@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.logging import get_logger
 from service.ops.metrics import repository

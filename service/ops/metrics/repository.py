@@ -9,7 +9,9 @@ from typing import Final
 from sqlalchemy import ColumnElement, Numeric, func, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.contract import QUEUES, DeliveryState, JobState, sources_of
+from service.contract.devices import QUEUES
+from service.contract.states import JobState, sources_of
+from service.contract.webhooks import DeliveryState
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database, Session
 from service.database.tables.keys import ApiKey
 from service.errors import Conflict, InvalidInput, NotFound

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import in_seconds
 from service.database.tables.keys import ApiKey
 from service.database.tables.quotas import TenantQuota

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.tables.keys import ApiKey
 from service.kit.datetimes import Moment
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from service.contract import EventKind, TriggerSource
+from service.contract.triggers import EventKind, TriggerSource
 from service.errors import InvalidInput
 from service.kit import strict_json
 from service.triggers.events import cloudevents, huggingface, mlflow, plain

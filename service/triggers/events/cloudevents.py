@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
-from service.contract import EventKind
+from service.contract.triggers import EventKind
 from service.errors import UnsupportedMediaType
 from service.triggers.events.event import Event, Message, wrong
 

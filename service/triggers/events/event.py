@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from service.contract import EventKind
+from service.contract.triggers import EventKind
 from service.errors import InvalidInput
 from service.kit.json_pointer import pointer
 

@@ -5,7 +5,7 @@ Payloads have no id. The event id is built from fields that are equal in repeate
 
 from typing import Any, Final
 
-from service.contract import EventKind
+from service.contract.triggers import EventKind
 from service.triggers.events.event import Event, Message, wrong
 from service.triggers.events.plain import digest
 

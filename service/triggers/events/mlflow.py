@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from service.contract import EventKind
+from service.contract.triggers import EventKind
 from service.triggers.events.event import Event, Message, wrong
 from service.triggers.events.plain import digest
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from service.contract import EventKind
+from service.contract.triggers import EventKind
 from service.triggers.events.event import Event, Message, wrong
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import text, update
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
 from service.database.tables.keys import ApiKey

@@ -7,7 +7,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import pytest
 
-from service.contract import JobState, Manifest, ManifestFile, Scope, artifact_prefix
+from service.contract.artifacts import Manifest, ManifestFile, artifact_prefix
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, insert_job, key_for, serving

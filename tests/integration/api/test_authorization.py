@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.database.tables.keys import ApiKey
 from service.errors import NotFound

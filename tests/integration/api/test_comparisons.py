@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from service.client import Client, NotFound
-from service.contract import JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Layer
 from tests.support.api_server import BODY, client, insert_job, key_for, problem

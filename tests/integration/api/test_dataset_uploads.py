@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.settings import Settings
 from service.web import streamed_body as streams

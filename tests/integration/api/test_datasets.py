@@ -7,7 +7,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.contract import DATASETS, JobSpec, Scope
+from service.contract.datasets import DATASETS
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
 from service.database.engine import Database
 from service.datasets import repository
 from service.jobs import operations as jobs

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from service.contract import DeviceClass, Stage
+from service.contract.devices import DeviceClass
+from service.contract.states import Stage
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.database.tables.timings import RunSpeed

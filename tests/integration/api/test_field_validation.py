@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.kit.json_pointer import pointer
 from service.settings import Settings

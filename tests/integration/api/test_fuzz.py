@@ -16,7 +16,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving

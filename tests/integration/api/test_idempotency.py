@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.database.tables.idempotency import KeyedAnswer
 from service.database.tables.jobs import Job

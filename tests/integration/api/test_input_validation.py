@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.logging import configure_logging
 from service.settings import Settings

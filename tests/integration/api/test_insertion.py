@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from sqlalchemy import event, text
 
-from service.contract import JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.jobs import insertion
 from service.settings import Settings

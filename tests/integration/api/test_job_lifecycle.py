@@ -8,7 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from service.contract import TERMINAL_STATES, DeviceClass, JobState, Scope
+from service.contract.devices import DeviceClass
+from service.contract.scopes import Scope
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.database.tables.outbox import OutboxMessage

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.contract import TERMINAL_STATES, JobState
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.jobs.sorting import JobOrder
 from tests.support.api_server import insert_job, problem

@@ -13,7 +13,9 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select
 
-from service.contract import TERMINAL_STATES, JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, Layer

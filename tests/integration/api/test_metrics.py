@@ -10,7 +10,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.contract import DeviceClass, JobState
+from service.contract.devices import DeviceClass
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.jobs.attempts import repository as attempts
 from service.logging import configure_logging

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving

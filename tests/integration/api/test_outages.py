@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database import schema
 from service.database.engine import Database
 from service.embedded import postgres

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.jobs.attempts.repository import claim_next

@@ -13,7 +13,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.jobs import repository as jobs

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from service.client import Client, DownloadRefused
-from service.contract import JobState, Manifest, Scope, artifact_prefix
+from service.contract.artifacts import Manifest, artifact_prefix
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore

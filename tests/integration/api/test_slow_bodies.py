@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings

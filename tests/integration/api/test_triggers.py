@@ -13,7 +13,7 @@ from cloudevents.core.v1.event import CloudEvent
 from sqlalchemy import text
 from standardwebhooks import Webhook as StandardWebhook
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.settings import Settings
 from service.triggers import repository

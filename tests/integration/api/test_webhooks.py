@@ -7,7 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

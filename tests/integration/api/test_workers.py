@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import update
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.database.tables.workers import Worker
 from service.jobs.attempts import repository as attempts

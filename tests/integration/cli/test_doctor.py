@@ -11,7 +11,7 @@ import pytest
 import redis
 from sqlalchemy import func, text, update
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.database.tables.outbox import OutboxMessage
 from service.database.tables.webhooks import Delivery, Webhook

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from service.client import AsyncClient, Event, NotFound
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

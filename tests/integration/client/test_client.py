@@ -18,7 +18,8 @@ from service.client import (
     QuotaExceeded,
     Unauthenticated,
 )
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.jobs.sorting import JobOrder
 from tests.support.api_server import insert_job

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 from sqlalchemy import insert
 
-from service.contract import JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
 from service.database.tables.keys import ApiKey

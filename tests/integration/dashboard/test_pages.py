@@ -10,7 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.dashboard import assets
 from service.database.engine import Database
 from service.embedded.processes import free_port

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import select, text, update
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
 from service.database.tables.sessions import BrowserSession

@@ -10,7 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
-from service.contract import DeliveryState, FiringOutcome, JobState, Scope, WebhookEvent
+from service.contract.scopes import Scope
+from service.contract.states import JobState
+from service.contract.triggers import FiringOutcome
+from service.contract.webhooks import DeliveryState, WebhookEvent
 from service.database.engine import Database
 from service.database.tables.triggers import Firing
 from service.database.tables.webhooks import Delivery, DeliveryAttempt

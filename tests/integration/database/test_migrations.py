@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import UUID, Column, DateTime, Engine, MetaData, Table, create_engine, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database import schema
 from service.database.engine import database_dsn
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from service.contract import TERMINAL_STATES, TRANSITIONS, JobState
+from service.contract.states import TERMINAL_STATES, TRANSITIONS, JobState
 from service.database import schema
 from service.database.engine import Database
 from service.database.tables.jobs import Job

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from obstore.store import from_url
 
-from service.contract import Scope, upload_prefix
+from service.contract.datasets import upload_prefix
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.settings import Settings

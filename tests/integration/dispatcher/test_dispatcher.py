@@ -10,7 +10,8 @@ import redis
 from sqlalchemy import func, select, update
 
 from service.broker import Queue, QueueUnavailable
-from service.contract import ANY_DEVICE, QUEUE, DeviceClass, JobState, WorkerDirective
+from service.contract.devices import ANY_DEVICE, QUEUE, DeviceClass
+from service.contract.states import JobState, WorkerDirective
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, expire_leases

@@ -7,7 +7,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, update
 
-from service.contract import DeviceClass, Failure, FailureCode, JobState, artifact_prefix, blocks_prefix
+from service.contract.artifacts import artifact_prefix, blocks_prefix
+from service.contract.devices import DeviceClass
+from service.contract.failures import Failure, FailureCode
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.idempotency import KeyedAnswer

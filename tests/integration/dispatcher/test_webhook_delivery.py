@@ -15,7 +15,8 @@ from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from service.contract import EventType, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.embedded.processes import free_port

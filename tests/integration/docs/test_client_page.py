@@ -9,7 +9,7 @@ from pathlib import Path
 from service import client as package
 from service.client import Client
 from service.client.methods import Iteration, Method
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import key_for, serving

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from service.contract import JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving

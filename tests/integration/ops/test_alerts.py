@@ -10,7 +10,7 @@ import pytest
 import yaml
 from promql_parser import parse
 
-from service.contract import DeviceClass
+from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.dispatcher import metrics as dispatcher
 from service.workers import repository as workers

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 from standardwebhooks import Webhook as Verifier
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings

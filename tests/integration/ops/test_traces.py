@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from service.contract import JobState, Scope, Stage
+from service.contract.scopes import Scope
+from service.contract.states import JobState, Stage
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings

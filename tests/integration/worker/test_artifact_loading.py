@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support import checkpoints

@@ -12,7 +12,9 @@ from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.contract import TRANSITIONS, DeviceClass, Failure, FailureCode, JobState, Stage, WorkerDirective
+from service.contract.devices import DeviceClass
+from service.contract.failures import Failure, FailureCode
+from service.contract.states import TRANSITIONS, JobState, Stage, WorkerDirective
 from service.database.engine import Database
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer

@@ -11,7 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from service.contract import JobSpec, JobState, Manifest, Provenance
+from service.contract.artifacts import Manifest
+from service.contract.provenance import Provenance
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.packing import WrongBase, apply_mask, unpack, verify
 from service.settings import Settings

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.contract import JobSpec, JobState, Scope
+from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from service.contract import EventType, JobState
+from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.contract import JobState, Manifest
+from service.contract.artifacts import Manifest
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.packing import unpack
 from service.packing.signatures import key_sha256

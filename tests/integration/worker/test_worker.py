@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 from sqlalchemy import select, update
 
 from service.client.measured import Metrics
-from service.contract import JobState, Manifest, Scope
+from service.contract.artifacts import Manifest
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job, Layer
 from service.jobs.attempts import transitions as transitions

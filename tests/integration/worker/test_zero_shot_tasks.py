@@ -12,7 +12,9 @@ import torch
 from lm_eval.tasks import TaskManager
 from sqlalchemy import update
 
-from service.contract import PROVENANCE_NAME, JobState, Provenance, Scope
+from service.contract.provenance import PROVENANCE_NAME, Provenance
+from service.contract.scopes import Scope
+from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings

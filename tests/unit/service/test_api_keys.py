@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.contract import Scope
+from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.tenants.keys.operations import find_key
 from service.web.authentication import Caller

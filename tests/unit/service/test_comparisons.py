@@ -7,7 +7,7 @@ import pytest
 
 from service.comparisons.differences import differences
 from service.comparisons.measures import Measure, Quantity, measures
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.dashboard.comparing import line_of
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from service import demo
 from service.client import Job
-from service.contract import JobSpec, JobState, Manifest
+from service.contract.artifacts import Manifest
+from service.contract.spec import JobSpec
+from service.contract.states import JobState
 from service.embedded.record import API_KEY_FILE
 
 Follow = Callable[["_Client", str], Job]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract import JobState
+from service.contract.states import JobState
 from service.database.tables.jobs import Job
 from service.errors import InvalidInput
 from service.jobs.sorting import JobOrder, Place

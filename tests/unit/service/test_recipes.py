@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 import pytest
 
-from service.contract import JobSpec
 from service.contract.recipe import SUMMARIES, RecipeSpec
+from service.contract.spec import JobSpec
 from service.recipes.operations import describe
 from service.recipes.schemas import ChoiceView
 

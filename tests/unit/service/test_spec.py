@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.contract import DATASETS, PRESETS, JobSpec, JobState
-from service.contract.datasets import Use, canonical, default_split
+from service.contract.datasets import DATASETS, Use, canonical, default_split
 from service.contract.parts import FieldError
-from service.contract.states import TRANSITIONS, sources_of
+from service.contract.presets import PRESETS
+from service.contract.spec import JobSpec
+from service.contract.states import TRANSITIONS, JobState, sources_of
 from tests.support.job_examples import MODEL, filled
 
 DEFAULTS = {

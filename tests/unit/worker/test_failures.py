@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from worker.engine import Recipe
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe, NumericalFailure
 from worker.failures import JobFailure, ModelError, as_failure

@@ -12,7 +12,7 @@ import datasets
 from datasets.exceptions import DatasetsError
 from lm_eval.tasks import TaskManager
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from worker.evaluation.tasks import harness
 from worker.failures import JobFailure, is_disk_full
 

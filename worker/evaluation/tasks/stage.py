@@ -11,7 +11,8 @@ from typing import Any, Final
 import psutil
 import torch
 
-from service.contract import FailureCode, TaskFacts
+from service.contract.failures import FailureCode
+from service.contract.provenance import TaskFacts
 from service.contract.spec import EvaluationSpec
 from service.kit.quantities import gib
 from service.logging import get_logger

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 
-from service.contract import FailureCode, TaskFacts
+from service.contract.failures import FailureCode
+from service.contract.provenance import TaskFacts
 from worker.evaluation.tasks import harness
 from worker.failures import JobFailure
 

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from service.contract import SIGNATURE_NAME, HubUploadSpec
+from service.contract.hub import HubUploadSpec
+from service.contract.signatures import SIGNATURE_NAME
 from service.logging import get_logger
 from service.models.hub.uploads import UploadRefused, upload_token
 from service.packing import MASK_SUFFIX, PACKED_SUFFIX

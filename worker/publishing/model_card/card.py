@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from textwrap import dedent
 
-from service.contract import JobSpec, WeightSizes
+from service.contract.formats import WeightSizes
 from service.contract.parts import Part
 from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
+from service.contract.spec import JobSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.quality import Measured, Quality
 from worker.inputs.models import Model

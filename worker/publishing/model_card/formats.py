@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from service.contract import Format, WeightSizes
+from service.contract.formats import Format, WeightSizes
 
 _WHAT: Final[dict[Format, str]] = {
     "dense": "dense (`.safetensors`, zeros included)",

@@ -12,7 +12,9 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from service.contract import JobSpec, Stage, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.spec import JobSpec
+from service.contract.states import Stage
 from service.kit.quantities import duration, size
 from worker.publishing.model_card.card import pattern_name
 from worker.publishing.outcome import Outcome

@@ -15,7 +15,8 @@ from service.cli.jobs import submit
 from service.cli.output import CommandFailed
 from service.cli.watching import EXIT_STATUS
 from service.client import Event, Job
-from service.contract import TERMINAL_STATES, JobSpec
+from service.contract.spec import JobSpec
+from service.contract.states import TERMINAL_STATES
 from service.recipes.operations import describe
 from tests.support.command_line import dsnot
 from tests.support.job_examples import made_job

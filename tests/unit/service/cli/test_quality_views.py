@@ -7,7 +7,7 @@ import pytest
 
 from service.cli import job_views, watching
 from service.client import Event
-from service.contract import EventType
+from service.contract.states import EventType
 
 
 def test_intervals_and_agreement_are_shown_if_measured(capsys: pytest.CaptureFixture[str]) -> None:

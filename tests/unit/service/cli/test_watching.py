@@ -10,7 +10,7 @@ from rich.console import Console
 
 from service.cli import watching
 from service.client import Client, Event, Job
-from service.contract import EventType
+from service.contract.states import EventType
 
 BLOCKS = [
     {"stage": "pruning", "progress": {"done": done, "total": 3, "unit": "blocks", "eta_seconds": None}} for done in (1, 2, 3)

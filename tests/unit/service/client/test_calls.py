@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.client import ApiError, Client, NotConfigured, Unreachable
-from service.contract import JobState
+from service.contract.states import JobState
 from tests.support.client_kinds import KINDS, client_on
 
 _JOB = {

@@ -13,7 +13,7 @@ import pytest
 
 from service.client import ApiError, Client, DownloadRefused
 from service.client.methods import Iteration, Method
-from service.contract import Manifest, ManifestFile
+from service.contract.artifacts import Manifest, ManifestFile
 from tests.support.client_kinds import KINDS, client_on
 
 SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers", "keys"}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.client import Client, DownloadRefused
-from service.contract import Manifest, ManifestFile
+from service.contract.artifacts import Manifest, ManifestFile
 from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
 _JOB = "11111111-2222-3333-4444-555555555555"

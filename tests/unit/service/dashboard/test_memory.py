@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.contract import EventType
+from service.contract.states import EventType
 from service.dashboard.memory import by_block
 from service.database.tables.events import JobEvent
 

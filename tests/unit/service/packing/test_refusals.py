@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.contract import Manifest, ManifestFile
+from service.contract.artifacts import Manifest, ManifestFile
 from service.packing import (
     Altered,
     Missing,

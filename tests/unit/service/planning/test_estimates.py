@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract import Stage
+from service.contract.states import Stage
 from service.contract.work import Work
 from service.jobs.timings.repository import Taken
 from service.planning.estimates import Estimator, Running, estimator, seconds_left, starts_in

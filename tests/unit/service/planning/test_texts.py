@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.planning.texts import evaluated_tokens, text_tokens
 
 UPLOAD = "ds-0123456789abcdef"

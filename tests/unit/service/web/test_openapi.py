@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from service.datasets.documents import Format
 from service.datasets.intake import Intake
 from service.datasets.schemas import DatasetView

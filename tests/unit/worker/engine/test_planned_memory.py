@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from service.contract import DeviceClass, JobSpec
+from service.contract.devices import DeviceClass
 from service.contract.recipe import RecipeSpec
-from service.contract.spec import EvaluationSpec
+from service.contract.spec import EvaluationSpec, JobSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from service.contract.spec import EvaluationSpec
 from tests.support import checkpoints
 from worker.engine import Perplexity

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from lm_eval.tasks import TaskManager
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from service.contract.spec import EvaluationSpec
 from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks

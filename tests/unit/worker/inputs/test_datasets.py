@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from worker.failures import JobFailure
 from worker.inputs import datasets as texts
 from worker.inputs.datasets import read_text

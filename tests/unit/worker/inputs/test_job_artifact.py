@@ -9,7 +9,9 @@ import obstore
 import pytest
 from obstore.store import LocalStore
 
-from service.contract import FailureCode, Manifest, ManifestFile, ModelSpec
+from service.contract.artifacts import Manifest, ManifestFile
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from tests.support import checkpoints
 from worker.failures import JobFailure, ModelError
 from worker.inputs.job_artifact import fetch

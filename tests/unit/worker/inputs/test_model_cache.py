@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from worker.failures import JobFailure
 from worker.inputs import model_cache
 from worker.inputs.model_cache import in_use, reserve

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.contract import FailureCode, ModelSpec
+from service.contract.failures import FailureCode
+from service.contract.spec import ModelSpec
 from service.models.hub.files import is_wanted
 from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
@@ -168,7 +169,7 @@ def test_other_files_are_not_downloaded(name: str) -> None:
 _CLIENT = """
 import json, shutil, sys
 from pathlib import Path
-from service.contract import ModelSpec
+from service.contract.spec import ModelSpec
 from tests.support import checkpoints
 from worker.failures import JobFailure, as_failure
 from worker.inputs.model_cache import in_use

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.contract import FailureCode
+from service.contract.failures import FailureCode
 from tests.support import checkpoints
 from worker.failures import JobFailure
 from worker.inputs.datasets import read_text

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore
 
-from service.contract import FailureCode, upload_id, upload_prefix
+from service.contract.datasets import upload_id, upload_prefix
+from service.contract.failures import FailureCode
 from worker.failures import JobFailure
 from worker.inputs import uploaded_datasets as uploads
 from worker.inputs.datasets import Texts, shared_text

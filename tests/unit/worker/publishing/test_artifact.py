@@ -14,7 +14,11 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from service.contract import PROVENANCE_NAME, FailureCode, JobSpec, Manifest, Provenance, SourceFacts, WeightSizes
+from service.contract.artifacts import Manifest
+from service.contract.failures import FailureCode
+from service.contract.formats import WeightSizes
+from service.contract.provenance import PROVENANCE_NAME, Provenance, SourceFacts
+from service.contract.spec import JobSpec
 from tests.support import checkpoints
 from worker import store_transfer as transfers
 from worker.engine import MatrixReport, SparsityReport

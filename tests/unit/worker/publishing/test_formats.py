@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from service.contract import Format, JobSpec, WeightSizes
 from service.contract.disk import formats_bytes
+from service.contract.formats import Format, WeightSizes
+from service.contract.spec import JobSpec
 from service.packing import KeptWeightChanged, apply_mask, unpack
 from tests.support import checkpoints
 from worker.inputs.models import Model

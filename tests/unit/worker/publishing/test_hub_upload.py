@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from service.contract import JobSpec
+from service.contract.spec import JobSpec
 from tests.support import checkpoints
 from tests.support.upload_hub import UploadingHub
 from tests.support.waiting import CEILING_SECONDS, eventually

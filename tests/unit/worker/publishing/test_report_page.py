@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from service.contract import JobSpec, TaskFacts, WeightSizes
+from service.contract.formats import WeightSizes
+from service.contract.provenance import TaskFacts
+from service.contract.spec import JobSpec
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.quality import Quality
 from worker.inputs.models import Model

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from service.contract import SIGNATURE_NAME, FailureCode
+from service.contract.failures import FailureCode
+from service.contract.signatures import SIGNATURE_NAME
 from service.packing.signatures import (
     BrokenSignature,
     ForeignKey,

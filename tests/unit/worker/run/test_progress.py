@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from service.contract import Stage
+from service.contract.states import Stage
 from service.database.engine import Database
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim
