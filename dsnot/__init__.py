@@ -14,7 +14,7 @@ from service.contract.artifacts import Manifest, ManifestFile
 from service.contract.devices import DeviceClass
 from service.contract.failures import Failure, FailureCode
 from service.contract.formats import Format
-from service.contract.presets import Preset
+from service.contract.recipe.presets import Preset
 from service.contract.scopes import Scope
 from service.contract.spec import JobSpec, ModelSpec
 from service.contract.states import EventType, JobState, Stage

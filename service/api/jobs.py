@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from service.api.job_parameters import LABEL_PARAMETER, IfMatch, IfNoneMatch, JobCursor, SortedBy, WantedJobs, is_known
+from service.contract.matrices import LayerView
 from service.contract.spec import JobSpec
 from service.database.engine import TRANSIENT
 from service.database.tables.jobs import Job
@@ -19,7 +20,7 @@ from service.idempotency.stored_response import REPLAYED, Answer
 from service.jobs import lifecycle, operations
 from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
-from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage, LayerView
+from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage
 from service.jobs.sorting import JobOrder
 from service.planning import eta as outlook
 from service.planning import operations as plans
@@ -206,7 +207,7 @@ def list_layers(
 ) -> LayerPage:
     """List the pruning results per matrix, as far as available."""
     page = operations.layers(database, job_id, tenant=caller.tenant, after=cursor, limit=limit)
-    return LayerPage(items=[LayerView.of(layer) for layer in page.items], next_cursor=page.next_cursor)
+    return LayerPage(items=[LayerView.model_validate(layer) for layer in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}/metrics", response_model=dict[str, Any], responses=problem_responses(NotFound))

@@ -9,15 +9,17 @@ import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table
 from service.client import Job
+from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState, Stage
 from service.kit.quantities import size
-
-_USUAL = {"allocation": "uniform", "objective": "layerwise"}
 
 
 def print_jobs(jobs: Iterable[Job]) -> None:
     """Print a table of jobs."""
-    rows = [(job.id, job.model, pattern(job), how_far(job), local_time(job.created_at), _took(job)) for job in jobs]
+    rows = [
+        (job.id, job.model, pattern_name(job.spec["recipe"]), how_far(job), local_time(job.created_at), _took(job))
+        for job in jobs
+    ]
     if rows:
         print_table(("job", "model", "sparsity", "state", "created", "took>"), rows)
     else:
@@ -33,7 +35,7 @@ def print_job(job: Job) -> None:
             ("state", how_far(job)),
             ("model", f"{job.model} ({job.spec['model']['source']})"),
             ("revision", job.spec["model"].get("revision") or ""),
-            ("sparsity", pattern(job)),
+            ("sparsity", pattern_name(job.spec["recipe"])),
             ("recipe", recipe(job)),
             (
                 "calibration",
@@ -199,22 +201,10 @@ def uploads_to(job: Job) -> str:
     return f"{asked['repo']}, branch {asked['branch']}, {seen}, with the token {asked['token']}"
 
 
-def pattern(job: Job) -> str:
-    """Return `50 %` or `2:4`."""
-    asked = job.spec["recipe"]["pattern"]
-    return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
-
-
 def recipe(job: Job) -> str:
-    """Return `wanda, then swaps, propagated (preset balanced)`, or `admm` if that chooses the mask itself."""
+    """Return `wanda, then swaps, propagated (preset balanced)`."""
     asked = job.spec["recipe"]
-    update = asked["update"]
-    steps = [asked["refinement"]["method"], update["method"]]
-    if update.get("mask") != "joint":
-        steps.insert(0, asked["criterion"])
-    special = [value for name, usual in _USUAL.items() if (value := asked.get(name, usual)) != usual]
-    preset = f" (preset {asked['preset']})" if asked.get("preset") else ""
-    return ", ".join([", then ".join(step for step in steps if step != "none"), *special]) + preset
+    return recipe_name(asked) + (f" (preset {asked['preset']})" if asked.get("preset") else "")
 
 
 def how_far(job: Job) -> str:

@@ -9,6 +9,8 @@ from service.cli.comparing import compare
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.planning import planning
 from service.cli.reporting import report
+from service.contract.recipe import choices
+from service.contract.recipe.presets import PRESETS
 
 app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
@@ -17,11 +19,13 @@ Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE
 
 Preset = Annotated[
     str | None,
-    typer.Option(metavar="fast|balanced|best|dsnot-paper|dsnot-reference", help="A named recipe; other options override it."),
+    typer.Option(metavar="|".join(PRESETS), help="A named recipe; other options override it."),
 ]
-Criterion = Annotated[str | None, typer.Option(metavar="magnitude|wanda|ria|obs", help="Saliency of a weight.")]
-Allocation = Annotated[str | None, typer.Option(metavar="uniform|owl|arithmetic", help="Sparsity of each block.")]
-Objective = Annotated[str | None, typer.Option(metavar="layerwise|propagated", help="Target that every matrix is fitted to.")]
+Criterion = Annotated[str | None, typer.Option(metavar="|".join(choices.Criterion), help="Saliency of a weight.")]
+Allocation = Annotated[str | None, typer.Option(metavar="|".join(choices.Allocation), help="Sparsity of each block.")]
+Objective = Annotated[
+    str | None, typer.Option(metavar="|".join(choices.Objective), help="Target that every matrix is fitted to.")
+]
 Refinement = Annotated[str | None, typer.Option(metavar="none|dsnot|swaps", help="How the mask is improved.")]
 Update = Annotated[
     str | None, typer.Option(metavar="none|obs|least_squares|admm", help="How the kept weights change; settings go into --spec.")

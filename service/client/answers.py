@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.failures import Failure
+from service.contract.matrices import LayerView
 from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
 
 
@@ -119,18 +120,10 @@ class ModelInfo(Answer):
     warnings: list[str] = []
 
 
-class Layer(Answer):
-    """Pruning result of one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
+class Layer(LayerView):
+    """Pruning result of one matrix."""
 
-    name: str
-    sparsity: float
-    error_start: float
-    error_mask: float | None = None
-    error: float
-    swaps: int
-    stops: dict[str, int] | None = None
-    tokens: int | None = None
-    seconds: float
+    model_config = ConfigDict(extra="allow")
 
 
 class Queue(Answer):

@@ -3,25 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.client.answers import Answer
 from service.client.call import Call, as_one, path_to
 from service.client.measured import Metrics
 from service.contract.formats import WeightSizes
+from service.contract.matrices import BlockView
 from service.contract.states import JobState
 
 
-class Block(Answer):
-    """Pruning result of one block. Errors are relative, and means over its matrices."""
+class Block(BlockView):
+    """Pruning result of one block."""
 
-    block: int
-    matrices: int
-    sparsity: float
-    error_start: float
-    error_mask: float | None = None
-    error: float
-    swaps: int
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class ComparedJob(Answer):

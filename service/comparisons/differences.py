@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from service.contract.json_pointer import pointer
 from service.contract.spec import JobSpec
-from service.kit.json_pointer import pointer
 
 
 @dataclass(frozen=True)

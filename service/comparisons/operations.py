@@ -7,7 +7,7 @@ from uuid import UUID
 from service.comparisons import repository
 from service.comparisons.differences import Difference, differences
 from service.comparisons.measures import Measure, measures
-from service.comparisons.repository import BlockMeasures
+from service.contract.matrices import BlockView
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.jobs.operations import JobNotFound
@@ -18,7 +18,7 @@ class Comparison:
     """Jobs side by side; sequences with one value per job are in the order of `jobs`."""
 
     jobs: Sequence[Job]
-    blocks: Sequence[Sequence[BlockMeasures]]
+    blocks: Sequence[Sequence[BlockView]]
     differences: Sequence[Difference]
     measures: Sequence[Measure]
     warnings: Sequence[str]

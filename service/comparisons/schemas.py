@@ -9,27 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.comparisons.differences import Difference
 from service.comparisons.measures import Better, Measure, Number
 from service.comparisons.operations import Comparison
-from service.comparisons.repository import BlockMeasures
 from service.contract.formats import WeightSizes
+from service.contract.matrices import BlockView
 from service.contract.states import JobState
 from service.database.tables.jobs import Job
 
 _A: Final = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
 _B: Final = "5f0c3a52-9d7e-4f0b-8a55-5d8f7c1b2e90"
-
-
-class BlockView(BaseModel):
-    """Pruning result of one block. Errors are relative, ‖(W − W')X‖² / ‖WX‖², and means over the block's matrices."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    block: int
-    matrices: int
-    sparsity: float = Field(description="zeros / weights, 0 to 1")
-    error_start: float = Field(description="error of the warm start")
-    error_mask: float | None = Field(None, description="error of the final mask, before kept weights are updated")
-    error: float = Field(description="error of the result")
-    swaps: int
 
 
 class ComparedJobView(BaseModel):
@@ -49,7 +35,7 @@ class ComparedJobView(BaseModel):
     blocks: list[BlockView] = Field(description="blocks pruned so far, in model order")
 
     @classmethod
-    def of(cls, job: Job, blocks: Sequence[BlockMeasures]) -> Self:
+    def of(cls, job: Job, blocks: Sequence[BlockView]) -> Self:
         """Return the summary of a job and its blocks."""
         metrics = job.metrics or {}
         seconds = metrics.get("seconds")
@@ -65,7 +51,7 @@ class ComparedJobView(BaseModel):
             bytes=metrics.get("bytes"),
             weight_bytes=metrics.get("weight_bytes"),
             seconds=round(sum(seconds.values()), 3) if seconds else None,
-            blocks=[BlockView.model_validate(each) for each in blocks],
+            blocks=list(blocks),
         )
 
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from service.contract.recipe import NofM
 from service.contract.spec import JobSpec
 
 _BITS: Final = 1 / 8
@@ -16,7 +15,6 @@ def written_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
 
 def formats_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
     """Return the maximum bytes of packed files and masks; `prunable` of `weights` bytes can be pruned."""
-    pattern, formats = spec.recipe.pattern, spec.output.formats
-    zeros = 1 - pattern.n / pattern.m if isinstance(pattern, NofM) else pattern.sparsity
+    zeros, formats = spec.recipe.pattern.pruned_share, spec.output.formats
     packed = weights - prunable * max(0.0, zeros - _BITS)
     return round((packed if "packed" in formats else 0) + (prunable * _BITS if "mask" in formats else 0))

@@ -13,7 +13,7 @@ from service.contract.datasets import canonical, default_split, is_upload, refer
 from service.contract.formats import Format
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
-from service.contract.recipe import RecipeSpec
+from service.contract.recipe.recipe import Recipe
 from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -156,7 +156,7 @@ class JobSpec(Part):
     """The body of `POST /v1/jobs`."""
 
     model: ModelSpec
-    recipe: RecipeSpec = RecipeSpec()
+    recipe: Recipe = Recipe()
     calibration: CalibrationSpec = CalibrationSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     output: OutputSpec = OutputSpec()

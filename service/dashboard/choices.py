@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from service.contract.presets import PRESETS
-from service.contract.recipe import RecipeSpec
+from service.contract.recipe.presets import PRESETS
+from service.contract.recipe.recipe import Recipe
 from service.contract.spec import JobSpec
 from service.recipes import operations as recipes
 from service.recipes.schemas import ChoiceView
@@ -140,5 +140,5 @@ def _fits(body: Mapping[str, Any]) -> bool:
 @cache
 def filled_presets() -> Mapping[str, Any]:
     """Return the recipe of each preset with all defaults; the empty name is the recipe without a preset."""
-    named = {name: RecipeSpec.model_validate({"preset": name}) for name in PRESETS}
-    return {name: spec.model_dump(mode="json") for name, spec in {"": RecipeSpec(), **named}.items()}
+    named = {name: Recipe.model_validate({"preset": name}) for name in PRESETS}
+    return {name: spec.model_dump(mode="json") for name, spec in {"": Recipe(), **named}.items()}

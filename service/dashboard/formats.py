@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
+from service.contract.recipe.names import pattern_name, recipe_name
 from service.kit import quantities
 
 _CODE: Final = re.compile("`([^`]+)`")
@@ -52,23 +53,13 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 def pattern(spec: Mapping[str, Any]) -> str:
     """Return the pattern of a stored spec, `50 %` or `2:4`; a dash if another version of the service stored none."""
-    asked = (spec.get("recipe") or {}).get("pattern")
-    if not asked:
-        return "–"
-    return f"{asked['n']}:{asked['m']}" if asked["type"] == "n:m" else f"{asked['sparsity'] * 100:g} %"
+    asked = spec.get("recipe") or {}
+    return pattern_name(asked) if asked.get("pattern") else "–"
 
 
 def recipe(spec: Mapping[str, Any]) -> str:
     """Return the recipe of a stored spec, such as `wanda, then swaps, propagated`, or `admm` if it selects the mask itself."""
-    asked = spec.get("recipe")
-    if not asked:
-        return "–"
-    steps = [asked["refinement"]["method"], asked["update"]["method"]]
-    if asked["update"].get("mask") != "joint":
-        steps.insert(0, asked["criterion"])
-    usual = {"allocation": "uniform", "objective": "layerwise"}
-    special = [asked[name] for name, value in usual.items() if asked.get(name, value) != value]
-    return ", ".join([", then ".join(step for step in steps if step != "none"), *special])
+    return recipe_name(spec["recipe"]) if spec.get("recipe") else "–"
 
 
 def words(name: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from service.contract.recipe import NofM
 from service.contract.spec import JobSpec
 from service.errors import InvalidInput
 from service.models.config import max_sequence_length, texts, widths
@@ -73,10 +72,10 @@ def _lengths(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _groups(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
-    pattern = spec.recipe.pattern
-    if not isinstance(pattern, NofM):
+    group = spec.recipe.pattern.group
+    if group is None:
         return
     for name, width in widths(config).items():
-        if width % pattern.m:
-            detail = f"groups of {pattern.m} do not divide the model's {name}, which is {width}"
+        if width % group:
+            detail = f"groups of {group} do not divide the model's {name}, which is {width}"
             yield {"pointer": "/recipe/pattern/m", "detail": detail}

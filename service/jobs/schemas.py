@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.failures import Failure
+from service.contract.matrices import LayerView
 from service.contract.spec import JobSpec
 from service.contract.states import AttemptOutcome, JobState, Stage
 from service.database.tables.attempts import Attempt
-from service.database.tables.jobs import Job, Layer
+from service.database.tables.jobs import Job
 
 SPEC_EXAMPLES: Final[dict[str, Any]] = {
     "smallest": {
@@ -179,45 +180,6 @@ class AttemptPage(BaseModel):
     def of(cls, attempts: list[Attempt]) -> Self:
         """Return the page of these attempts."""
         return cls(items=[AttemptView.model_validate(attempt) for attempt in attempts])
-
-
-class LayerView(BaseModel):
-    """Pruning result of one matrix."""
-
-    position: int
-    name: str = Field(examples=["model.layers.0.self_attn.q_proj"])
-    block: int
-    shape: tuple[int, int] = Field(description="outputs, inputs")
-    sparsity: float
-    error_start: float = Field(description="relative error of the warm start: ‖(W − W')X‖² / ‖WX‖²")
-    error_mask: float | None = Field(None, description="error of the final mask, before kept weights are updated")
-    error: float = Field(description="error of the result")
-    swaps: int
-    stops: dict[str, int] | None = Field(
-        None,
-        description="number of rows by the reason why their refinement stopped",
-        examples=[{"threshold": 3, "no_pair": 0, "sign_change": 61}],
-    )
-    tokens: int | None = Field(None, description="tokens behind the input statistics")
-    seconds: float
-
-    @classmethod
-    def of(cls, layer: Layer) -> Self:
-        """Return the view of a matrix."""
-        return cls(
-            position=layer.position,
-            name=layer.name,
-            block=layer.block,
-            shape=(layer.rows, layer.columns),
-            sparsity=layer.sparsity,
-            error_start=layer.error_start,
-            error_mask=layer.error_mask,
-            error=layer.error,
-            swaps=layer.swaps,
-            stops=layer.stops,
-            tokens=layer.tokens,
-            seconds=layer.seconds,
-        )
 
 
 class LayerPage(BaseModel):

@@ -4,8 +4,8 @@ import json
 from math import isfinite
 from typing import Any, Final, NoReturn
 
+from service.contract.json_pointer import pointer
 from service.errors import InvalidInput, MalformedBody
-from service.kit.json_pointer import pointer
 
 _MAX_DEPTH: Final = 32
 

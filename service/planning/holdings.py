@@ -11,15 +11,10 @@ from functools import cached_property
 from typing import Final
 
 from service.contract.devices import DeviceClass
-from service.contract.recipe import (
-    AdmmUpdate,
-    DsnotRefinement,
-    LeastSquaresUpdate,
-    NofM,
-    ObsUpdate,
-    RecipeSpec,
-    SwapsRefinement,
-)
+from service.contract.recipe.choices import Criterion, Objective
+from service.contract.recipe.recipe import Recipe
+from service.contract.recipe.refinement import DsnotRefinement, SwapsRefinement
+from service.contract.recipe.update import AdmmUpdate, LeastSquaresUpdate, ObsUpdate
 from service.models.outline import MatrixOutline, ModelOutline
 
 _GRAM_BYTES: Final = 4 << 30
@@ -32,20 +27,12 @@ _TO_RESIDUAL: Final = re.compile(r"(^|[._])(o_proj|out_proj|down_proj|dense|c_pr
 """Names of matrices whose output is added to the residual stream."""
 
 
-def fits_tokens(recipe: RecipeSpec) -> bool:
-    """Check whether the recipe uses Gram matrices, which need at least as many tokens as inputs; same rule as the engine's."""
-    refinement = recipe.refinement
-    checks_rows = isinstance(refinement, DsnotRefinement) and refinement.accept == "if_better"
-    is_weighed = recipe.update.method != "none" or recipe.objective == "propagated"
-    return checks_rows or is_weighed or isinstance(refinement, SwapsRefinement) or recipe.criterion == "obs"
-
-
 @dataclass(frozen=True)
 class Holdings:
     """Memory terms of the largest block of a model under a recipe, in bytes."""
 
     model: ModelOutline
-    recipe: RecipeSpec
+    recipe: Recipe
     device: DeviceClass
 
     @property
@@ -68,7 +55,7 @@ class Holdings:
     @property
     def results(self) -> int:
         """Results of all matrices until written: a mask, 1 byte per weight, and under an update new weights in float32."""
-        return self._weights * (5 if self._is_updated else 1)
+        return self._weights * (5 if self.recipe.changes_kept_weights else 1)
 
     @property
     def changed(self) -> int:
@@ -79,17 +66,17 @@ class Holdings:
     def spread(self) -> int:
         """Temporaries for applying mask and new weights of the largest matrix to its tensor."""
         stored = self.model.bytes_per_parameter
-        return self._largest.weights * (3 + (8 + stored if self._is_updated else 0))
+        return self._largest.weights * (3 + (8 + stored if self.recipe.changes_kept_weights else 0))
 
     @property
     def statistics(self) -> int:
         """Statistics of all inputs of one pass: Gram matrices in float32, or sampled tokens."""
-        if not fits_tokens(self.recipe):
+        if not self.recipe.needs_gram:
             copies = sum(matrix.columns * matrix.copies for matrix in self._leaders(experts=True))
             return 4 * _EXAMPLES * (copies + sum(matrix.columns for matrix in self._leaders(experts=False)))
         plain = [4 * matrix.columns**2 for matrix in self._leaders(experts=False)]
         of_experts = sum(4 * matrix.columns**2 * matrix.copies for matrix in self._leaders(experts=True))
-        if self.recipe.objective == "propagated":
+        if self.recipe.objective is Objective.PROPAGATED:
             return max(self._imitation, min(of_experts, _GRAM_BYTES))
         return sum(plain) + min(of_experts, _GRAM_BYTES)
 
@@ -113,9 +100,9 @@ class Holdings:
         """
         weights, square = matrix.rows * matrix.columns, matrix.columns**2
         update, refinement = self.recipe.update, self.recipe.refinement
-        is_wanted = self.recipe.objective == "propagated"
+        is_wanted = self.recipe.objective is Objective.PROPAGATED
         weight, wanted = (0 if self.number == 4 else 4), (4 if is_wanted else 0)
-        selecting = (weight + 22 + (8 if isinstance(self.recipe.pattern, NofM) else 0)) * weights
+        selecting = (weight + 22 + (8 if self.recipe.pattern.group else 0)) * weights
         needs = [selecting]
         if isinstance(refinement, DsnotRefinement):
             needs.append((weight + 28) * weights)
@@ -124,7 +111,7 @@ class Holdings:
             needs.append((weight + wanted + 10) * weights + 36 * min(weights, _SLAB) + 8 * square)
         if isinstance(update, AdmmUpdate):
             needs.append((weight + 44) * weights + 8 * square)
-        if isinstance(update, ObsUpdate) or self.recipe.criterion == "obs":
+        if isinstance(update, ObsUpdate) or self.recipe.criterion is Criterion.OBS:
             needs.append((weight + 14) * weights + 48 * square)
         if isinstance(update, LeastSquaresUpdate):
             needs.append((weight + wanted + 58) * weights + 8 * square)
@@ -137,7 +124,7 @@ class Holdings:
         matrices, the sums (float32), and the inputs of summed products, which replace inputs that are no longer needed.
         """
         hidden = self.width * self.number
-        if self.recipe.objective != "propagated":
+        if self.recipe.objective is not Objective.PROPAGATED:
             return hidden
         inputs = [matrix.columns for matrix in self._leaders(experts=False) if not _is_summed(matrix)]
         kept = [matrix.columns for matrix in self._plain if _is_summed(matrix)]
@@ -162,10 +149,6 @@ class Holdings:
     @property
     def _largest(self) -> MatrixOutline:
         return max(self.model.largest_matrices, key=lambda matrix: matrix.weights)
-
-    @property
-    def _is_updated(self) -> bool:
-        return self.recipe.update.method != "none"
 
     def _leaders(self, *, experts: bool) -> Iterable[MatrixOutline]:
         """Yield one matrix per distinct input; matrices of one module with the same input width share theirs."""

@@ -7,7 +7,6 @@ from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
 from service.models.operations import Inspection
-from service.planning.holdings import fits_tokens
 from service.planning.texts import related
 
 
@@ -31,7 +30,7 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
 def _too_few_tokens(spec: JobSpec, widest: int) -> Iterator[str]:
     calibration = spec.calibration
     tokens = calibration.num_samples * calibration.sequence_length
-    if fits_tokens(spec.recipe) and tokens < widest:
+    if spec.recipe.needs_gram and tokens < widest:
         enough = ceil(widest / calibration.sequence_length)
         yield (
             f"Calibration has {tokens} tokens, fewer than the {widest} inputs of the model's widest matrix: the recipe would "

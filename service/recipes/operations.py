@@ -7,8 +7,11 @@ from pydantic import BaseModel
 
 from service.contract.datasets import DATASETS
 from service.contract.formats import FORMATS
-from service.contract.presets import PRESETS
-from service.contract.recipe import SUMMARIES, RecipeSpec
+from service.contract.recipe.choices import Allocation, Choice, Criterion, Objective
+from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.presets import PRESETS
+from service.contract.recipe.refinement import Refinement
+from service.contract.recipe.update import Update
 from service.contract.spec import JobSpec
 from service.recipes.schemas import ChoiceView, DatasetChoiceView, RecipesView
 
@@ -17,27 +20,26 @@ def describe() -> RecipesView:
     """Return every option of a job's body."""
     return RecipesView(
         presets=list(PRESETS.values()),
-        criteria=_values("criterion"),
-        allocations=_values("allocation"),
-        objectives=_values("objective"),
-        patterns=_kinds("pattern", "type"),
-        refinements=_kinds("refinement", "method"),
-        updates=_kinds("update", "method"),
+        criteria=_values(Criterion),
+        allocations=_values(Allocation),
+        objectives=_values(Objective),
+        patterns=_kinds(Pattern, "type"),
+        refinements=_kinds(Refinement, "method"),
+        updates=_kinds(Update, "method"),
         formats=[ChoiceView(name=name, summary=summary, options={}) for name, summary in FORMATS.items()],
         datasets=[DatasetChoiceView(**asdict(dataset)) for dataset in DATASETS.values()],
         defaults=_defaults(),
     )
 
 
-def _values(field: str) -> list[ChoiceView]:
-    """Return the values of a field that is a plain choice."""
-    names = get_args(RecipeSpec.model_fields[field].annotation)
-    return [ChoiceView(name=name, summary=SUMMARIES[field][name], options={}) for name in names]
+def _values(choice: type[Choice]) -> list[ChoiceView]:
+    """Return the values of a plain choice."""
+    return [ChoiceView(name=value, summary=value.summary, options={}) for value in choice]
 
 
-def _kinds(field: str, tag: str) -> list[ChoiceView]:
-    """Return the kinds of a field that is a union of objects, discriminated by `tag`."""
-    return [_kind(part, tag) for part in get_args(RecipeSpec.model_fields[field].annotation)]
+def _kinds(union: Any, tag: str) -> list[ChoiceView]:
+    """Return the kinds of an annotated union of objects, discriminated by `tag`."""
+    return [_kind(part, tag) for part in get_args(get_args(union)[0])]
 
 
 def _kind(part: type[BaseModel], tag: str) -> ChoiceView:

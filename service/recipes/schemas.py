@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service.contract.presets import Preset
+from service.contract.recipe.presets import Preset
 
 
 class ChoiceView(BaseModel):

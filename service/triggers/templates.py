@@ -10,12 +10,12 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from service.contract.json_pointer import pointer
 from service.contract.spec import JobSpec
 from service.contract.triggers import TRIGGER_LABEL
+from service.contract.validation_errors import errors_of
 from service.errors import InvalidInput
 from service.kit import strict_json
-from service.kit.json_pointer import pointer
-from service.kit.validation_errors import errors_of
 from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
 
 _PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from service.contract.validation_errors import field_errors
 from service.database.engine import TRANSIENT
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
-from service.kit.validation_errors import field_errors
 from service.logging import get_logger
 from service.web.headers import RETRY_AFTER
 

@@ -10,7 +10,7 @@ import pytest
 import service.main  # noqa: F401  # defines every problem
 from docs.generate import api, cli, recipes, settings
 from docs.generate.__main__ import PAGES
-from service.contract.presets import PRESETS
+from service.contract.recipe.presets import PRESETS
 from service.contract.states import TRANSITIONS
 from service.dashboard import help_site
 from service.errors import Problem

@@ -18,7 +18,7 @@ from service.contract.provenance import Provenance
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
-from worker.engine import Outline, Recipe, SparsityReport, outline, sparsify
+from worker.engine import Outline, SparsityReport, outline, sparsify
 from worker.engine.activations.store import give_back_memory
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
@@ -44,10 +44,10 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         worker.run.lease.Interruption: the run has to stop.
         Exception: any failure; `worker.failures.as_failure` converts it for the user.
     """
-    model, plan, recipe = _resolve(run)
+    model, plan = _resolve(run)
     tokens, tasks, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
-    report = _prune(run, model, recipe, tokens, pruned)
+    report = _prune(run, model, tokens, pruned)
     warned = [*report.warnings, *warnings]
     known: dict[str, Any] = {
         "sparsity": report.sparsity,
@@ -76,7 +76,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     }
 
 
-def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
+def _resolve(run: Run) -> tuple[Model, Outline]:
     run.reporter.start_stage(Stage.RESOLVING)
     if run.settings.signing_key:
         key_facts(run.settings.signing_key)  # fails now if the key could not sign hours later
@@ -84,10 +84,9 @@ def _resolve(run: Run) -> tuple[Model, Outline, Recipe]:
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
     plan = outline(model.path)
-    recipe = Recipe.from_dict(run.spec.recipe.model_dump(mode="json"))
-    recipe.check(plan)
+    plan.check_groups(run.spec.recipe.pattern)
     _check_disk(run, model, plan)
-    return model, plan, recipe
+    return model, plan
 
 
 def _check_disk(run: Run, model: Model, plan: Outline) -> None:
@@ -147,13 +146,13 @@ def _check_length(use: str, length: int, plan: Outline) -> None:
         raise JobFailure(FailureCode.INVALID_REQUEST, detail)
 
 
-def _prune(run: Run, model: Model, recipe: Recipe, tokens: Tensor, pruned: Path) -> SparsityReport:
+def _prune(run: Run, model: Model, tokens: Tensor, pruned: Path) -> SparsityReport:
     run.reporter.start_stage(Stage.PRUNING)
     journal = run.blocks.journal(run.reporter.tick)
     return sparsify(
         model.path,
         pruned,
-        recipe,
+        run.spec.recipe,
         tokens,
         device=run.settings.device,
         observer=run.reporter,

@@ -3,6 +3,8 @@
 `sparsify` prunes a checkpoint as a `Recipe` says, `perplexity` and `evaluate` measure one, and `outline` describes one.
 """
 
+from service.contract.matrices import MatrixReport
+from service.contract.recipe.recipe import Recipe
 from worker.engine.evaluation.agreement import Agreement
 from worker.engine.evaluation.evaluate import Evaluation, evaluate, final_states, perplexity
 from worker.engine.evaluation.final_states import FinalStates
@@ -12,8 +14,7 @@ from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.swaps import refine_by_swaps
 from worker.engine.model.structure import Outline, outline
 from worker.engine.output.journal import Journal
-from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport, Observer, SparsityReport
+from worker.engine.report import Observer, SparsityReport
 from worker.engine.sparsify import sparsify
 
 __all__ = [

@@ -9,21 +9,7 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any, Protocol
 
-
-@dataclass(frozen=True)
-class MatrixReport:
-    """Metrics of one pruned matrix."""
-
-    name: str  # of its tensor in the checkpoint
-    shape: tuple[int, int]  # (out, in)
-    sparsity: float  # zeros / weights, as counted in the file
-    error_start: float  # ‖(W − W′)X‖² / ‖WX‖² with the first mask
-    error_mask: float  # the same with the final mask
-    error: float  # the same with the final mask and the new weights, where there are any
-    swaps: int  # weights pruned in the final mask and not in the first
-    stops: dict[str, int]  # rows per reason why the refinement stopped
-    tokens: int  # on which its input statistics were measured
-    seconds: float  # for its mask and weights
+from service.contract.matrices import MatrixReport
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,7 @@ class SparsityReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report, JSON-ready."""
-        return asdict(self)
+        return {**asdict(self), "matrices": [matrix.model_dump() for matrix in self.matrices]}
 
 
 class Observer(Protocol):

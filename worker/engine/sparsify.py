@@ -17,6 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from service.contract.matrices import MatrixReport
+from service.contract.recipe.choices import Objective
+from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record
 from worker.engine.activations.dense_reference import DenseReference
@@ -29,11 +33,8 @@ from worker.engine.model.structure import Architecture, describe, load_structure
 from worker.engine.output.journal import Finished, Journal, opened, run_key
 from worker.engine.output.writer import Change, Changed, Output
 from worker.engine.pruning.block import BlockPruning
-from worker.engine.pruning.matrix import needs_gram
-from worker.engine.pruning.sparsity_allocation import divide
-from worker.engine.recipe.choices import Objective
-from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport, NullObserver, Observer, Part, SparsityReport, Stopwatch
+from worker.engine.pruning.sparsity_allocation import allocate
+from worker.engine.report import NullObserver, Observer, Part, SparsityReport, Stopwatch
 from worker.engine.warnings import collect_warnings
 
 
@@ -101,7 +102,7 @@ class _Run:
         source, destination, scratch = places
         self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
         self._arch: Architecture = load_structure(source)
-        recipe.check(describe(self._arch))
+        describe(self._arch).check_groups(recipe.pattern)
         check_tokens(self._arch, tokens, at_least=1)
         self._output = Output(self._arch.checkpoint, destination)
         with self._watch.time(Part.IO):
@@ -111,15 +112,15 @@ class _Run:
         self._key = run_key(source=self._source, recipe=recipe, tokens=tokens, device=device, tokens_per_batch=tokens_per_batch)
         with self._watch.time(Part.FORWARD):
             self._stream = record(self._arch, tokens, device, observer.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
-        self._shares = divide(self._arch, self._stream, tokens, recipe, self._watch, observer.tick)
+        self._patterns: Sequence[Pattern] = allocate(self._arch, self._stream, tokens, recipe, self._watch, observer.tick)
         self._dense_stream = self._stream.copy() if recipe.objective is Objective.PROPAGATED else None
 
     def report(self) -> SparsityReport:
         """Prune all blocks and return the report."""
         reports, samples = list(self._blocks()), self._stream.samples
         report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
-        fits_tokens = needs_gram(self._recipe)
-        warnings = collect_warnings(report.matrices, coverage=report.coverage, samples=samples, fits_tokens=fits_tokens)
+        needs_gram = self._recipe.needs_gram
+        warnings = collect_warnings(report.matrices, coverage=report.coverage, samples=samples, needs_gram=needs_gram)
         return replace(report, warnings=tuple(warnings), source=self._source)
 
     def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
@@ -149,13 +150,15 @@ class _Run:
         dense = self._remember(index)
         with self._watch.time(Part.IO), loaded_block(self._arch, block, self._stream.device, self._written) as layer:
             pruning = BlockPruning(
-                block, index, self._recipe, self._shares[index], self._stream, self._arch.checkpoint, detour, self._watch, tick
+                block, index, self._recipe, self._patterns[index], self._stream, self._arch.checkpoint, detour, self._watch, tick
             )
             results = pruning.run(layer, dense)
         with self._watch.time(Part.IO):
             changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
             changed = Changed.by(self._arch.checkpoint, changes)
-            reports = tuple(result.report(matrix.name, changed.zeros[matrix.name]) for matrix, result in results.items())
+            reports = tuple(
+                result.report.model_copy(update={"sparsity": changed.zeros[matrix.name]}) for matrix, result in results.items()
+            )
             finished = Finished(changed.tensors, reports)
             if self._journal:
                 self._journal.keep(index, finished, self._key)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from math import ceil
 
-from worker.engine.report import MatrixReport
+from service.contract.matrices import MatrixReport
 
 FULL_COVERAGE = 0.95
 
 
-def collect_warnings(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, fits_tokens: bool) -> list[str]:
-    """Return the warnings of a run on `samples` calibration samples; `fits_tokens`: Gram matrices were used."""
-    found = [low_coverage(coverage), too_few_tokens(matrices, samples) if fits_tokens else None]
+def collect_warnings(matrices: Sequence[MatrixReport], *, coverage: float, samples: int, needs_gram: bool) -> list[str]:
+    """Return the warnings of a run on `samples` calibration samples; `needs_gram`: Gram matrices were used."""
+    found = [low_coverage(coverage), too_few_tokens(matrices, samples) if needs_gram else None]
     return [caution for caution in found if caution]
 
 

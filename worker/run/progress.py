@@ -12,11 +12,12 @@ from opentelemetry.trace import Span
 from sqlalchemy.orm import Session
 
 from service import tracing
+from service.contract.matrices import MatrixReport
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.database.engine import TRANSIENT, Database
 from service.jobs.attempts import repository
-from service.jobs.attempts.repository import Claim, MatrixMeasures, StaleFence
+from service.jobs.attempts.repository import Claim, StaleFence
 from service.logging import get_logger
 from worker.process.metrics import BLOCKS, STAGE_SECONDS, STALE_WRITES, WRITES_RETRIED
 from worker.process.peak_memory import PeakMemory
@@ -87,7 +88,7 @@ class Reporter:
             self._matrices = 0
             self._write_progress(0, total, "blocks")
 
-    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixMeasures], *, resumed: bool = False) -> None:
+    def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
         """Report a finished block with the measures of its matrices; `resumed`: an earlier attempt has pruned it."""
         if resumed:  # does not count for the rate of this attempt
             self._count_from(index + 1, "blocks", time.monotonic())
@@ -202,7 +203,7 @@ class EvaluationProgress:
         self,
         index: int,  # noqa: ARG002
         total: int,
-        matrices: Sequence[MatrixMeasures],  # noqa: ARG002
+        matrices: Sequence[MatrixReport],  # noqa: ARG002
         *,
         resumed: bool = False,  # noqa: ARG002
     ) -> None:

@@ -134,3 +134,8 @@ class Layer(Base):
     stops: Mapped[dict[str, Any] | None]
     tokens: Mapped[int | None]
     seconds: Mapped[float]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs, inputs."""
+        return self.rows, self.columns

@@ -7,7 +7,7 @@ Locks are taken in one order, the job's row before its attempt's, which prevents
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Text, cast, delete, exists, func, select, update
@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from service.contract.devices import DeviceClass, devices_served_by
+from service.contract.matrices import MatrixReport
 from service.contract.states import EventType, JobState, Stage, WorkerDirective, sources_of
 from service.contract.work import Work
 from service.database.engine import in_seconds
@@ -51,50 +52,6 @@ class Claim:
     """Id of the request that created the job."""
     traceparent: str | None = None
     """Trace context of that request."""
-
-
-class MatrixMeasures(Protocol):
-    """The engine's report of one matrix. Errors are relative: ‖(W − W')X‖² / ‖WX‖²."""
-
-    @property
-    def name(self) -> str:
-        """Module path of the matrix."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Outputs, inputs."""
-
-    @property
-    def sparsity(self) -> float:
-        """Zeros / weights."""
-
-    @property
-    def error_start(self) -> float:
-        """Error of the warm start."""
-
-    @property
-    def error_mask(self) -> float:
-        """Error of the final mask, before kept weights are updated."""
-
-    @property
-    def error(self) -> float:
-        """Error of the result."""
-
-    @property
-    def swaps(self) -> int:
-        """Number of swaps of the refinement."""
-
-    @property
-    def stops(self) -> dict[str, int]:
-        """Number of rows by the reason why their refinement stopped."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens behind the input statistics."""
-
-    @property
-    def seconds(self) -> float:
-        """Time of pruning the matrix."""
 
 
 def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seconds: float) -> Claim | None:
@@ -209,7 +166,7 @@ def block_pruned(
     *,
     block: int,
     position: int,
-    matrices: Sequence[MatrixMeasures],
+    matrices: Sequence[MatrixReport],
     report: dict[str, Any],
     resumed: bool,
     memory: Mapping[str, int | None] | None = None,
@@ -230,23 +187,15 @@ def block_pruned(
     events.append(session, job_id, EventType.BLOCK_PRUNED, summary | peak)
 
 
-def _layer(job_id: UUID, position: int, block: int, matrix: MatrixMeasures) -> Layer:
+def _layer(job_id: UUID, position: int, block: int, matrix: MatrixReport) -> Layer:
     rows, columns = matrix.shape
     return Layer(
         job_id=job_id,
         position=position,
-        name=matrix.name,
         block=block,
         rows=rows,
         columns=columns,
-        sparsity=matrix.sparsity,
-        error_start=matrix.error_start,
-        error_mask=matrix.error_mask,
-        error=matrix.error,
-        swaps=matrix.swaps,
-        stops=matrix.stops,
-        tokens=matrix.tokens,
-        seconds=matrix.seconds,
+        **matrix.model_dump(exclude={"shape"}),
     )
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from service.contract.json_pointer import pointer
 from service.contract.triggers import EventKind
 from service.errors import InvalidInput
-from service.kit.json_pointer import pointer
 
 _LONGEST_ID: Final = 512
 """Limit of the database index."""

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from service.contract.json_pointer import pointer
 from service.contract.scopes import Scope
 from service.database.engine import Database
-from service.kit.json_pointer import pointer
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.openapi_document import belongings, body_of, document_of

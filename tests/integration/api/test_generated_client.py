@@ -66,7 +66,7 @@ def test_the_generated_client_creates_a_job_and_reads_it(api: httpx.Client, gene
     models = part("models")
     recipes = part("api.recipes.list_recipes").sync(client=client)
     assert "dsnot-paper" in [preset.name for preset in recipes.presets]
-    spec = models.JobSpec(model=models.ModelSpec(id=BODY["model"]["id"]), recipe=models.RecipeSpec.from_dict({"preset": "best"}))
+    spec = models.JobSpec(model=models.ModelSpec(id=BODY["model"]["id"]), recipe=models.Recipe.from_dict({"preset": "best"}))
     made = part("api.jobs.create_job").sync(client=client, body=spec)
     assert isinstance(made, models.JobView)
     found = part("api.jobs.get_job").sync(made.id, client=client)

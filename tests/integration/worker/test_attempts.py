@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,24 +22,14 @@ from service.jobs.attempts import repository
 from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
+from tests.support.matrix_reports import matrix_report
 from tests.support.waiting import CEILING_SECONDS
 
 RETRYABLE = Failure(code=FailureCode.INTERNAL, detail="a test", retryable=True)
 FINAL = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
 
 
-@dataclass(frozen=True)
-class Matrix:
-    name: str = "model.layers.0.mlp.up_proj.weight"
-    shape: tuple[int, int] = (8, 4)
-    sparsity: float = 0.5
-    error_start: float = 0.2
-    error_mask: float = 0.15
-    error: float = 0.1
-    swaps: int = 3
-    stops: dict[str, int] = field(default_factory=lambda: {"max_swaps": 8})
-    tokens: int = 64
-    seconds: float = 0.01
+MATRIX = matrix_report("model.layers.0.mlp.up_proj.weight", (8, 4), stops={"max_swaps": 8}, swaps=3, tokens=64)
 
 
 def claim(database: Database, *, lease_seconds: float = 60, device: DeviceClass = DeviceClass.CPU) -> Claim | None:
@@ -135,7 +124,7 @@ STALE_WRITES: dict[str, Callable[..., Any]] = {
     "stage": partial(repository.stage_started, stage=Stage.PRUNING),
     "progress": partial(repository.progress, report={"done": 1, "total": 2, "unit": "blocks"}),
     "revision": partial(repository.model_resolved, revision="abc"),
-    "block": partial(repository.block_pruned, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False),
+    "block": partial(repository.block_pruned, block=0, position=0, matrices=[MATRIX], report={"total": 2}, resumed=False),
     "metrics": partial(repository.evaluated, metrics={"dense": {}}, which="dense"),
     "succeed": partial(transitions.succeed, metrics={}, artifact_prefix="jobs/x/1"),
     "fail": partial(transitions.fail, failure=RETRYABLE, retry_seconds=0),
@@ -155,7 +144,7 @@ def test_a_stale_fence_writes_nothing(database: Database, name: str, now: str) -
     if now != "queued":
         newer = claimed(database)
         write(
-            database, repository.block_pruned, newer, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False
+            database, repository.block_pruned, newer, block=0, position=0, matrices=[MATRIX], report={"total": 2}, resumed=False
         )
         if now == "failed":
             write(database, transitions.fail, newer, FINAL, retry_seconds=0)
@@ -169,7 +158,7 @@ def test_a_new_attempt_starts_without_earlier_results(database: Database) -> Non
     job_id = insert_job(database)
     first = claimed(database)
     write(database, repository.stage_started, first, Stage.PRUNING)
-    write(database, repository.block_pruned, first, block=0, position=0, matrices=[Matrix()], report={"total": 2}, resumed=False)
+    write(database, repository.block_pruned, first, block=0, position=0, matrices=[MATRIX], report={"total": 2}, resumed=False)
     take_away(database, first)
     second = claimed(database)
     job = job_row(database, job_id)
@@ -184,7 +173,7 @@ def test_a_block_is_written_once_even_if_reported_twice(database: Database) -> N
     found = claimed(database)
     report = {"done": 1, "total": 2, "unit": "blocks", "eta_seconds": 1.0}
     for _ in range(2):
-        matrices = [Matrix("a"), Matrix("b")]
+        matrices = [MATRIX.model_copy(update={"name": name}) for name in ("a", "b")]
         write(database, repository.block_pruned, found, block=0, position=0, matrices=matrices, report=report, resumed=False)
     with database.begin() as session:
         layers = session.scalars(select(Layer).order_by(Layer.position)).all()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.contract.datasets import DATASETS, Use, canonical, default_split
 from service.contract.parts import FieldError
-from service.contract.presets import PRESETS
+from service.contract.recipe.presets import PRESETS
 from service.contract.spec import JobSpec
 from service.contract.states import TRANSITIONS, JobState, sources_of
 from tests.support.job_examples import MODEL, filled

@@ -9,7 +9,6 @@ Symbols: s      the recipe's sparsity, 0 ≤ s < 1
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 from torch import Tensor
 
@@ -17,14 +16,6 @@ OUTLIER = 5.0  # M: a weight is an outlier if its saliency exceeds M times the m
 SPREAD = 0.08  # λ: the sparsities of two blocks differ by at most 2λ
 SLOPES = (0.0, 0.05, 0.1, 0.15, 0.2)  # candidates for δ of the last block
 _MOST = 0.99  # maximum sparsity of a block
-
-
-class Allocation(StrEnum):
-    """Rule that allocates sparsity to the blocks."""
-
-    UNIFORM = "uniform"
-    OWL = "owl"
-    ARITHMETIC = "arithmetic"
 
 
 def uniform(sparsity: float, sizes: Sequence[int]) -> tuple[float, ...]:

@@ -64,7 +64,7 @@ def grow_and_prune(
     stop_on_sign_change: bool = True,
     pattern: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Return the refined mask, (out, in) bool; the arguments are those of `walk`."""
+    """Return the refined mask, (out, in) bool; the arguments are those of `walk`, with `pattern` (n, m) for groups of m."""
     return walk(
         weight,
         pruned,
@@ -75,7 +75,7 @@ def grow_and_prune(
         threshold=threshold,
         variance_power=variance_power,
         stop_on_sign_change=stop_on_sign_change,
-        pattern=pattern,
+        group=pattern and pattern[1],
     ).pruned
 
 
@@ -90,7 +90,7 @@ def walk(
     threshold: float,
     variance_power: float,
     stop_on_sign_change: bool,
-    pattern: tuple[int, int] | None,
+    group: int | None,
 ) -> Walked:
     """Make at most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
 
@@ -106,8 +106,8 @@ def walk(
         max_cycles: maximum number of swaps per row.
         threshold: in the unit of `weight · mean`.
         variance_power: p ≥ 0; 0 ignores the variance.
-        stop_on_sign_change: the sign rule; always on under a pattern.
-        pattern: None, or (n, m).
+        stop_on_sign_change: the sign rule; always on within groups.
+        group: both weights of a swap are in the same group of this many consecutive inputs; None: anywhere in the row.
     """
     contribution = weight * mean  # D
     error = (contribution * pruned).sum(dim=1)  # Δ, (out,)
@@ -118,11 +118,11 @@ def walk(
 
     def swaps_under(sign: Tensor) -> _Swaps:
         helps = contribution * sign[:, None]  # σ·D
-        if pattern is None:
+        if group is None:
             return _pairs_anywhere(contribution, helps, pruned, score, saliency, length)
-        return _pairs_within_groups(contribution, helps, pruned, score, saliency, length, group=pattern[1])
+        return _pairs_within_groups(contribution, helps, pruned, score, saliency, length, group=group)
 
-    if stop_on_sign_change or pattern is not None:
+    if stop_on_sign_change or group is not None:
         swaps = [swaps_under(error.sign())]
         used, stops = _walk_keeping_sign(error, swaps[0], threshold)
     else:

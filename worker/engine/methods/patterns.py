@@ -11,6 +11,8 @@ Ties are broken by the lowest index, so a mask depends on the saliencies alone.
 import torch
 from torch import Tensor
 
+from service.contract.recipe.pattern import Pattern, Unstructured
+
 
 def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None) -> Tensor:
     """Return the mask that prunes the least salient weights.
@@ -36,13 +38,13 @@ def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: t
     return _least_of_each_row(saliency, int(saliency.shape[1] * sparsity))
 
 
-def select_part(
-    saliency: Tensor, share: float, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None
-) -> Tensor:
-    """Return the least salient `share`, 0 to 1, of the weights that `select_pruned` prunes in every row."""
-    if sparsity is not None and pattern is None:
-        return _least_of_each_row(saliency, int(int(saliency.shape[1] * sparsity) * share))
-    pruned = select_pruned(saliency, sparsity=sparsity, pattern=pattern)
+def select(saliency: Tensor, pattern: Pattern, share: float = 1.0) -> Tensor:
+    """Return the mask under the pattern, or of the least salient `share`, 0 to 1, of the weights that it prunes in every row."""
+    if isinstance(pattern, Unstructured):
+        return _least_of_each_row(saliency, int(int(saliency.shape[1] * pattern.sparsity) * share))
+    pruned = _least_of_each_group(saliency, pattern.n, pattern.m)
+    if share == 1:
+        return pruned
     count = int(pruned[:1].sum())  # the same in every row
     return _least_of_each_row(saliency.masked_fill(~pruned, torch.inf), int(count * share))
 

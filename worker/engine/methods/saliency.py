@@ -9,41 +9,40 @@ Symbols: x_j  input j of the layer, a random variable over the calibration token
 """
 
 from collections.abc import Callable
-from enum import StrEnum
 
 from torch import Tensor
 
+from service.contract.recipe.choices import Criterion
 
-class Criterion(StrEnum):
-    """Saliency that selects the first mask."""
-
-    MAGNITUDE = "magnitude"
-    WANDA = "wanda"
-    RIA = "ria"
-    OBS = "obs"
+Saliency = Callable[[Tensor, Tensor], Tensor]
+SALIENCIES: dict[Criterion, Saliency] = {}
+"""Criteria computed from the weights and the norms of the inputs alone, without the Gram matrix."""
 
 
+def _computes(criterion: Criterion) -> Callable[[Saliency], Saliency]:
+    def register(function: Saliency) -> Saliency:
+        SALIENCIES[criterion] = function
+        return function
+
+    return register
+
+
+@_computes(Criterion.MAGNITUDE)
 def magnitude(weight: Tensor, norm: Tensor) -> Tensor:  # noqa: ARG001 — all criteria have one signature
     """Return |W|, (out, in); the inputs are ignored."""
     return weight.abs()
 
 
+@_computes(Criterion.WANDA)
 def wanda(weight: Tensor, norm: Tensor) -> Tensor:
     """Return |W| · ‖X_j‖₂, (out, in), from `norm` (in,) = √E[x_j²]."""
     return weight.abs() * norm
 
 
+@_computes(Criterion.RIA)
 def ria(weight: Tensor, norm: Tensor) -> Tensor:
     """Return (|W| / Σ of its row + |W| / Σ of its column) · ‖X_j‖₂^½, (out, in); prunes no row or column entirely."""
     size = weight.abs()
     rows, columns = size.sum(dim=1, keepdim=True), size.sum(dim=0)
     tiny = 1e-30  # used only for rows and columns that are all zero
     return (size / rows.clamp(min=tiny) + size / columns.clamp(min=tiny)) * norm.sqrt()
-
-
-SALIENCIES: dict[Criterion, Callable[[Tensor, Tensor], Tensor]] = {
-    Criterion.MAGNITUDE: magnitude,
-    Criterion.WANDA: wanda,
-    Criterion.RIA: ria,
-}
-"""Criteria computed from the weights and the norms of the inputs alone, without the Gram matrix."""

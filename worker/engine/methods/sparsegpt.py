@@ -14,9 +14,10 @@ The paper's W²/[H⁻¹]²_jj is W²/U_jj²: in its algorithm and its code, H⁻
 import torch
 from torch import Tensor
 
+from service.contract.recipe.pattern import Pattern
 from worker.engine.linear import product
 from worker.engine.methods.hessian import inverse_factor
-from worker.engine.methods.patterns import select_pruned
+from worker.engine.methods.patterns import select
 
 BLOCK = 128  # columns, as in the released code
 
@@ -33,8 +34,7 @@ def update_by_obs(
     weight: Tensor,
     gram: Tensor,
     *,
-    sparsity: float | None = None,
-    pattern: tuple[int, int] | None = None,
+    pattern: Pattern | None = None,
     pruned: Tensor | None = None,
     block: int = BLOCK,
     damping: float = 0.01,
@@ -42,35 +42,34 @@ def update_by_obs(
     """Return the weights after SparseGPT's sweep, zero where pruned, and the mask.
 
     The mask is given, or selected during the sweep from the updated weights:
-    * `sparsity`: as in the released code, one threshold per block of columns over all rows, so the sparsity of rows
+    * unstructured: as in the released code, one threshold per block of columns over all rows, so the sparsity of rows
       differs; together the blocks prune exactly ⌊sparsity · out · in⌋ weights.
-    * `pattern` (n, m): the m − n least salient of every group, selected when the sweep reaches the group.
+    * a pattern with groups: the least salient of every group, selected when the sweep reaches the group.
 
     Weights on inputs that are always zero are pruned first.
 
     Args:
         weight: (out, in) float32.
         gram: Σ x xᵀ or any positive multiple of it, (in, in) float32.
-        sparsity: share of the weights to prune.
-        pattern: (n, m).
-        pruned: (out, in) bool, True = pruned. Give exactly one of these three.
+        pattern: which weights to prune.
+        pruned: (out, in) bool, True = pruned. Give exactly one of these two.
         block: columns per block; rounded down to whole groups.
         damping: share of the mean diagonal that is added to the diagonal of G.
 
     Returns:
         The new weights (out, in) float32 and the mask (out, in) bool.
     """
-    if sum(choice is not None for choice in (sparsity, pattern, pruned)) != 1:
-        raise ValueError("Give exactly one of sparsity, pattern and pruned.")
+    if (pattern is None) == (pruned is None):
+        raise ValueError("Give exactly one of pattern and pruned.")
     factor, live = inverse_factor(gram, damping), gram.diagonal() > 0
     new, mask = weight.clone(), torch.zeros_like(weight, dtype=torch.bool) if pruned is None else pruned.clone()
-    group = pattern[1] if pattern else 1
+    group = (pattern and pattern.group) or 1
     for columns in torch.split(torch.arange(weight.shape[1]), max(group, block // group * group)):
         first, last = int(columns[0]), int(columns[-1]) + 1
         here = slice(first, last)
         scale = torch.where(live, factor.diagonal(), torch.inf)[here]
-        if sparsity is not None:
-            quota = int(sparsity * len(weight) * last) - int(mask.sum())
+        if pattern is not None and pattern.group is None:
+            quota = int(pattern.pruned_share * len(weight) * last) - int(mask.sum())
             mask[:, here] = _least(obs_saliency(new[:, here], scale), quota)
         new[:, here], mask[:, here], errors = _sweep(new[:, here], mask[:, here], factor[here, here], scale, pattern)
         new[:, last:] -= product(errors, factor[here, last:].T.contiguous())
@@ -85,7 +84,7 @@ def _least(saliency: Tensor, count: int) -> Tensor:
 
 
 def _sweep(
-    weight: Tensor, pruned: Tensor, factor: Tensor, scale: Tensor, pattern: tuple[int, int] | None
+    weight: Tensor, pruned: Tensor, factor: Tensor, scale: Tensor, pattern: Pattern | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sweep one block, column by column; return its new weights, its mask and the errors E for the columns after it.
 
@@ -94,9 +93,9 @@ def _sweep(
     columns, mask = weight.T.contiguous(), pruned.T.contiguous()
     errors = torch.zeros_like(columns)
     for j in range(len(columns)):
-        if pattern and j % pattern[1] == 0:
-            group = slice(j, j + pattern[1])
-            mask[group] = select_pruned(obs_saliency(columns[group].T, scale[group]), pattern=pattern).T
+        if pattern and pattern.group and j % pattern.group == 0:
+            group = slice(j, j + pattern.group)
+            mask[group] = select(obs_saliency(columns[group].T, scale[group]), pattern).T
         errors[j] = columns[j] * mask[j] / factor[j, j]
         columns[j:].addr_(factor[j, j:], errors[j], alpha=-1)
     return columns.masked_fill_(mask, 0.0).T, mask.T, errors.T.contiguous()

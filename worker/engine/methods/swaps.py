@@ -59,12 +59,19 @@ class _Rule:
 
 
 def refine_by_swaps(
+    weight: Tensor, pruned: Tensor, *, gram: Tensor, max_swaps: int, pattern: tuple[int, int] | None = None
+) -> Tensor:
+    """Return the refined mask, (out, in) bool; the arguments are those of `swap`, with `pattern` (n, m) for groups of m."""
+    return swap(weight, pruned, gram=gram, max_swaps=max_swaps, group=pattern and pattern[1])
+
+
+def swap(
     weight: Tensor,
     pruned: Tensor,
     *,
     gram: Tensor,
     max_swaps: int,
-    pattern: tuple[int, int] | None = None,
+    group: int | None = None,
     wanted: Tensor | None = None,
 ) -> Tensor:
     """Return the mask after at most `max_swaps` swaps in each row; rows and groups keep their number of pruned weights.
@@ -77,7 +84,7 @@ def refine_by_swaps(
         pruned: (out, in) bool, True = pruned. Nothing is changed in place.
         gram: Σ x xᵀ or any positive multiple of it, (in, in) float32.
         max_swaps: maximum number of swaps per row.
-        pattern: None, or (n, m): both weights of a swap are in the same group of m consecutive inputs.
+        group: both weights of a swap are in the same group of this many consecutive inputs; None: anywhere in the row.
         wanted: B = Σ y xᵀ, (out, in) float32 on the scale of G, y the target outputs; None stands for W G.
 
     Returns:
@@ -85,7 +92,7 @@ def refine_by_swaps(
     """
     if max_swaps == 0:
         return pruned.clone()
-    rule = _Rule(correlations(gram), pattern and pattern[1], torch.arange(len(gram), dtype=torch.int32, device=gram.device))
+    rule = _Rule(correlations(gram), group, torch.arange(len(gram), dtype=torch.int32, device=gram.device))
     size = gram.diagonal().clamp(min=0).sqrt()
     inverse = torch.where(size > 0, 1 / size, 0.0)
     excess = None if wanted is None else product(weight, gram).sub_(wanted)

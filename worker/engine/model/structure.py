@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from service.contract.recipe.pattern import Pattern
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
 from worker.engine.errors import ArchitectureUnsupported
@@ -37,6 +38,14 @@ class Outline:
     vocab_size: int
     dtype: str  # "float32", "bfloat16", ...
     matrices: tuple[tuple[str, tuple[int, int]], ...]  # name, (out, in)
+
+    def check_groups(self, pattern: Pattern) -> None:
+        """Raise ValueError naming the first matrix whose number of inputs the pattern's groups do not divide."""
+        for name, (_, width) in self.matrices:
+            if pattern.group and width % pattern.group:
+                raise ValueError(
+                    f"The pattern {pattern} does not fit {name}: {pattern.group} does not divide its {width} inputs."
+                )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport
+from service.contract import recipe as recipes
+from service.contract.matrices import MatrixReport
+from service.contract.recipe.recipe import Recipe
 
 _HEADER = "dsnot"
 _PARTIAL = ".part"
@@ -74,7 +75,7 @@ class Journal:
         self._writer.shutdown()
 
     def _write(self, block: int, finished: Finished, key: str) -> None:
-        header = {"key": key, "reports": [asdict(report) for report in finished.reports]}
+        header = {"key": key, "reports": [report.model_dump() for report in finished.reports]}
         content = save(finished.tensors, {_HEADER: json.dumps(header)})
         path = self.folder / f"{block:04d}-{hashlib.sha256(content).hexdigest()}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +138,7 @@ def _read(path: Path, key: str) -> Finished | None:
         header: dict[str, Any] = json.loads(_metadata(content)[_HEADER])
         if header["key"] != key:
             return None
-        reports = tuple(MatrixReport(**report | {"shape": tuple(report["shape"])}) for report in header["reports"])
+        reports = tuple(map(MatrixReport.model_validate, header["reports"]))
         return Finished(load(content), reports)
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
@@ -150,10 +151,11 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _own_code() -> str:
-    """Return a hash of the engine's source: every module of `worker.engine`, at any depth."""
-    digest, engine = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(engine.rglob("*.py")):
-        digest.update(path.relative_to(engine).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    """Return a hash of the source of the engine and of its recipes: every module, at any depth."""
+    digest = hashlib.sha256()
+    for root in (Path(__file__).parents[1], Path(next(iter(recipes.__path__))).parent):
+        for path in sorted(root.rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.dense_reference import DenseReference, Stage
 from worker.engine.activations.dense_targets import ALPHA_MASK_ONLY, ALPHA_UPDATE, StageTargets
@@ -18,9 +20,8 @@ from worker.engine.activations.statistics import InputStatistics
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
-from worker.engine.pruning.matrix import Pruned, needs_gram, prune
+from worker.engine.pruning.matrix import Pruned, prune
 from worker.engine.pruning.task import Task
-from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Part, Stopwatch
 
 GRAM_BYTES = 4 << 30  # of experts' Gram matrices accumulated in one forward pass
@@ -33,7 +34,7 @@ class BlockPruning:
     block: Block
     index: int
     recipe: Recipe
-    sparsity: float
+    pattern: Pattern  # of this block
     stream: Stream  # of the pruned model, at the input of the block
     source: Checkpoint
     detour: PartialForward  # caches the inputs of pruned matrices, for later passes through the block
@@ -63,7 +64,7 @@ class BlockPruning:
 
     def _together(self, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
         """Group the matrices by forward pass: all in one, except that experts' Gram matrices are limited to GRAM_BYTES."""
-        if not needs_gram(self.recipe):
+        if not self.recipe.needs_gram:
             return [list(matrices)]
         runs, room = [[matrix for matrix in matrices if matrix.experts is None]], GRAM_BYTES
         experts: dict[tuple[str, int | None], list[Matrix]] = {}
@@ -80,7 +81,7 @@ class BlockPruning:
         return [run for run in runs if run]
 
     def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseReference) -> dict[Matrix, Pruned]:
-        pull = ALPHA_MASK_ONLY if self.recipe.update is None else ALPHA_UPDATE
+        pull = ALPHA_UPDATE if self.recipe.changes_kept_weights else ALPHA_MASK_ONLY
         run = StageTargets(self.block, self.index, stage, self.stream, dense, self.detour, pull)
         run.run(self.watch, self.tick)
         results: dict[Matrix, Pruned] = {}
@@ -102,14 +103,14 @@ class BlockPruning:
             self.index,
             self.stream,
             matrices=matrices,
-            with_gram=needs_gram(self.recipe),
+            with_gram=self.recipe.needs_gram,
             watch=self.watch,
             tick=self.tick,
         )
 
     def _prune(self, layer: nn.Module, matrix: Matrix, inputs: InputStatistics, wanted: Tensor | None) -> Pruned:
         weight = matrix.read(layer).float()
-        result = prune(Task(matrix.name, weight, inputs, self.recipe, self.sparsity, self.stream.length, wanted), self.watch)
+        result = prune(Task(matrix.name, weight, inputs, self.recipe, self.pattern, self.stream.length, wanted), self.watch)
         self.tick()
         return result
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from service.contract.recipe.choices import Criterion
+from service.contract.recipe.refinement import DsnotRefinement, SwapsRefinement
 from worker.engine.methods.dsnot import Stop, walk
 from worker.engine.methods.hessian import inverse_factor
 from worker.engine.methods.layer_error import keep_improvements, row_energies
-from worker.engine.methods.saliency import SALIENCIES, Criterion, wanda
+from worker.engine.methods.saliency import SALIENCIES, wanda
 from worker.engine.methods.sparsegpt import obs_saliency
-from worker.engine.methods.swaps import refine_by_swaps
+from worker.engine.methods.swaps import swap
 from worker.engine.pruning.task import Task
-from worker.engine.recipe.choices import Accept, Dsnot, Swaps, Targets, Variance
 
 _OBS_DAMPING = 0.01  # as in SparseGPT
 
@@ -39,49 +40,49 @@ def saliency_of(task: Task) -> Tensor:
 def refine(task: Task, first: Tensor, saliency: Tensor) -> Refined:
     """Return the first mask refined as the recipe says; unchanged where the recipe does not refine this matrix."""
     refinement = task.recipe.refinement
-    if isinstance(refinement, Swaps):
+    if isinstance(refinement, SwapsRefinement):
         return _by_swaps(task, first, refinement)
-    if isinstance(refinement, Dsnot) and _is_target(task.name, refinement):
+    if isinstance(refinement, DsnotRefinement) and _is_target(task.name, refinement):
         return _by_dsnot(task, first, saliency, refinement)
     return Refined(first, {})
 
 
-def _is_target(name: str, refinement: Dsnot) -> bool:
-    return refinement.targets is Targets.ALL or "attn" in name or "attention" in name
+def _is_target(name: str, refinement: DsnotRefinement) -> bool:
+    return refinement.targets == "all" or "attn" in name or "attention" in name
 
 
-def _by_swaps(task: Task, first: Tensor, refinement: Swaps) -> Refined:
-    pruned = refine_by_swaps(
+def _by_swaps(task: Task, first: Tensor, refinement: SwapsRefinement) -> Refined:
+    pruned = swap(
         task.weight,
         first,
         gram=task.gram,
         max_swaps=refinement.max_swaps,
-        pattern=task.n_of_m,
+        group=task.pattern.group,
         wanted=task.propagated,
     )
     spent = int(((pruned & ~first).sum(dim=1) >= refinement.max_swaps).sum())
     return Refined(pruned, {"max_swaps": spent, "no_better_swap": len(first) - spent})
 
 
-def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: Dsnot) -> Refined:
+def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: DsnotRefinement) -> Refined:
     """Refine by DSnoT: it prunes by Wanda's saliency, within n:m groups by the saliency that selected the mask."""
     inputs, weight = task.inputs, task.weight
-    pooled = refinement.variance is Variance.POOLED
+    pooled = refinement.variance == "pooled"
     walked = walk(
         weight,
         first,
         mean=inputs.mean.float(),
         variance=(inputs.variance if pooled else inputs.within_variance).float(),
-        saliency=saliency if task.n_of_m else wanda(weight, inputs.norm.float()),
+        saliency=saliency if task.pattern.group else wanda(weight, inputs.norm.float()),
         max_cycles=refinement.max_cycles,
         threshold=refinement.update_threshold / task.sample_length,  # the paper sums over the tokens of a sample
         variance_power=refinement.variance_power,
         stop_on_sign_change=refinement.stop_on_sign_change,
-        pattern=task.n_of_m,
+        group=task.pattern.group,
     )
     counts = torch.bincount(walked.stops, minlength=len(Stop)).tolist()
     stops = {stop.name.lower(): count for stop, count in zip(Stop, counts, strict=True) if count}
-    if refinement.accept is Accept.ALWAYS:
+    if refinement.accept == "always":
         return Refined(walked.pruned, stops)
     before, after = (row_energies(weight * mask, gram=task.gram) for mask in (first, walked.pruned))
     kept, _ = keep_improvements(first, walked.pruned, before, after)

@@ -8,56 +8,25 @@ Symbols: the first mask comes from a saliency and a pattern, the final mask from
 from dataclasses import dataclass
 from time import perf_counter
 
+import torch
 from torch import Tensor
 
+from service.contract.matrices import MatrixReport
 from worker.engine.errors import NumericalFailure
 from worker.engine.methods.layer_error import row_energies
-from worker.engine.methods.saliency import Criterion
 from worker.engine.pruning.mask import refine, saliency_of
 from worker.engine.pruning.task import Task
 from worker.engine.pruning.update import update
-from worker.engine.recipe.choices import Accept, Dsnot, Objective, Swaps
-from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport, Part, Stopwatch
+from worker.engine.report import Part, Stopwatch
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """Final mask of a matrix, (out, in) bool, its new weights if the recipe updates them, and its metrics."""
+    """Final mask of a matrix, (out, in) bool, its new weights if the recipe updates them, and its report."""
 
     pruned: Tensor
     weight: Tensor | None
-    error_start: float
-    error_mask: float
-    error: float
-    swaps: int
-    stops: dict[str, int]
-    tokens: int
-    seconds: float
-
-    def report(self, name: str, sparsity: float) -> MatrixReport:
-        """Return the matrix's entry in the report; `sparsity` is counted in the written checkpoint."""
-        out, width = self.pruned.shape
-        return MatrixReport(
-            name=name,
-            shape=(out, width),
-            sparsity=sparsity,
-            error_start=self.error_start,
-            error_mask=self.error_mask,
-            error=self.error,
-            swaps=self.swaps,
-            stops=self.stops,
-            tokens=self.tokens,
-            seconds=self.seconds,
-        )
-
-
-def needs_gram(recipe: Recipe) -> bool:
-    """Return whether the result depends on the Gram matrix; if not, the reported errors are computed on examples."""
-    checks_rows = isinstance(recipe.refinement, Dsnot) and recipe.refinement.accept is Accept.IF_BETTER
-    refines_on_it = checks_rows or isinstance(recipe.refinement, Swaps)
-    is_weighed = recipe.update is not None or recipe.objective is Objective.PROPAGATED
-    return is_weighed or refines_on_it or recipe.criterion is Criterion.OBS
+    report: MatrixReport
 
 
 def prune(task: Task, watch: Stopwatch) -> Pruned:
@@ -80,9 +49,10 @@ def prune(task: Task, watch: Stopwatch) -> Pruned:
         whole, lost_first = _energy(task, weight), _energy(task, weight * first)
         lost_mask = lost_first if pruned is first else _energy(task, weight * pruned)
         lost = lost_mask if updated is None else _energy(task, weight - updated)
-    return Pruned(
-        pruned=pruned,
-        weight=updated,
+    report = MatrixReport(
+        name=task.name,
+        shape=(weight.shape[0], weight.shape[1]),
+        sparsity=float(pruned.mean(dtype=torch.float64)),
         error_start=_ratio(lost_first, whole),
         error_mask=_ratio(lost_mask, whole),
         error=_ratio(lost, whole),
@@ -91,6 +61,7 @@ def prune(task: Task, watch: Stopwatch) -> Pruned:
         tokens=task.inputs.tokens,
         seconds=perf_counter() - started,
     )
+    return Pruned(pruned, updated, report)
 
 
 def _energy(task: Task, matrix: Tensor) -> float:

@@ -11,27 +11,36 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from service.contract.recipe.choices import Allocation
+from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.measuring import measure
 from worker.engine.evaluation.head import loaded_head
 from worker.engine.evaluation.perplexity import window_losses
-from worker.engine.methods.allocation import SLOPES, Allocation, arithmetic, outlier_ratio, owl, uniform
+from worker.engine.methods.allocation import SLOPES, arithmetic, outlier_ratio, owl, uniform
 from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.saliency import wanda
 from worker.engine.model.loading import loaded_block
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Architecture
-from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Part, Stopwatch
 
 _TRIAL_BATCHES = 4
 """Number of batches per slope; few suffice, because losses differ far more between slopes than between samples."""
 
 
-def divide(
+def allocate(
+    arch: Architecture, stream: Stream, tokens: Tensor, recipe: Recipe, watch: Stopwatch, tick: Callable[[], None]
+) -> list[Pattern]:
+    """Return the pattern of every block; the stream, at the input of the first block, is not advanced."""
+    return [recipe.pattern.at_sparsity(share) for share in _shares(arch, stream, tokens, recipe, watch, tick)]
+
+
+def _shares(
     arch: Architecture, stream: Stream, tokens: Tensor, recipe: Recipe, watch: Stopwatch, tick: Callable[[], None]
 ) -> tuple[float, ...]:
-    """Return the sparsity of every block; the stream, at the input of the first block, is not advanced."""
+    """Return the sparsity of every block."""
     sparsity = recipe.pattern.pruned_share
     sizes = [sum(math.prod(matrix.shape) for matrix in block.matrices) for block in arch.blocks]
     if recipe.allocation is Allocation.UNIFORM:

@@ -5,10 +5,11 @@ from functools import cached_property
 
 from torch import Tensor
 
+from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.linear import product
-from worker.engine.methods.patterns import select_part
-from worker.engine.recipe.recipe import Recipe
+from worker.engine.methods.patterns import select
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,9 @@ class Task:
     weight: Tensor  # W, float32
     inputs: InputStatistics
     recipe: Recipe
-    sparsity: float  # used if the pattern is unstructured
+    pattern: Pattern  # the recipe's, with the sparsity that is allocated to the block
     sample_length: int  # tokens per calibration sample
     propagated: Tensor | None = None  # B if the objective is `propagated`; None stands for W G
-
-    @property
-    def n_of_m(self) -> tuple[int, int] | None:
-        """The n:m pattern (n, m), or None if unstructured."""
-        return self.recipe.pattern.n_of_m
 
     @property
     def gram(self) -> Tensor:
@@ -41,5 +37,4 @@ class Task:
 
     def select(self, saliency: Tensor, share: float = 1.0) -> Tensor:
         """Return the mask of the least salient weights under the pattern, or of the given share, 0 to 1, of them."""
-        sparsity = None if self.n_of_m else self.sparsity
-        return select_part(saliency, share, sparsity=sparsity, pattern=self.n_of_m)
+        return select(saliency, self.pattern, share)

@@ -5,36 +5,36 @@ Axes:    W and masks (out, in).
 
 from torch import Tensor
 
+from service.contract.recipe.choices import Criterion
+from service.contract.recipe.refinement import NoRefinement
+from service.contract.recipe.update import AdmmUpdate, LeastSquaresUpdate, ObsUpdate
 from worker.engine.methods.admm import admm
 from worker.engine.methods.least_squares import least_squares
-from worker.engine.methods.saliency import Criterion
 from worker.engine.methods.sparsegpt import update_by_obs
 from worker.engine.pruning.task import Task
-from worker.engine.recipe.choices import Admm, LeastSquares, MaskChoice, Obs
 
 
 def update(task: Task, pruned: Tensor) -> tuple[Tensor | None, Tensor]:
     """Return the new weights (out, in), None if the recipe has no update, and their mask."""
     method = task.recipe.update
-    if isinstance(method, Obs):
+    if isinstance(method, ObsUpdate):
         return _by_obs(task, pruned, method)
-    if isinstance(method, LeastSquares):
+    if isinstance(method, LeastSquaresUpdate):
         return least_squares(task.weight, pruned, gram=task.gram, wanted=task.propagated, damping=method.damping), pruned
-    if isinstance(method, Admm):
+    if isinstance(method, AdmmUpdate):
         return _by_admm(task, pruned, method)
     return None, pruned
 
 
-def _by_obs(task: Task, pruned: Tensor, method: Obs) -> tuple[Tensor, Tensor]:
+def _by_obs(task: Task, pruned: Tensor, method: ObsUpdate) -> tuple[Tensor, Tensor]:
     """Update by OBS; with the obs criterion and no refinement, the mask is selected during the sweep, as in SparseGPT."""
-    is_given = task.recipe.criterion is not Criterion.OBS or task.recipe.refinement is not None
+    is_given = task.recipe.criterion is not Criterion.OBS or not isinstance(task.recipe.refinement, NoRefinement)
     if is_given:
         return update_by_obs(task.weight, task.gram, pruned=pruned, damping=method.damping)
-    sparsity = None if task.n_of_m else task.sparsity
-    return update_by_obs(task.weight, task.gram, sparsity=sparsity, pattern=task.n_of_m, damping=method.damping)
+    return update_by_obs(task.weight, task.gram, pattern=task.pattern, damping=method.damping)
 
 
-def _by_admm(task: Task, pruned: Tensor, method: Admm) -> tuple[Tensor, Tensor]:
+def _by_admm(task: Task, pruned: Tensor, method: AdmmUpdate) -> tuple[Tensor, Tensor]:
     """Update by ADMM under the refined mask, or jointly with the mask."""
 
     def given(_saliency: Tensor, _share: float) -> Tensor:
@@ -44,7 +44,7 @@ def _by_admm(task: Task, pruned: Tensor, method: Admm) -> tuple[Tensor, Tensor]:
         task.weight,
         gram=task.gram,
         wanted=task.wanted,
-        select=task.select if method.mask is MaskChoice.JOINT else given,
+        select=task.select if method.mask == "joint" else given,
         iterations=method.iterations,
         damping=method.damping,
     )

@@ -18,7 +18,7 @@ from service.logging import get_logger
 from service.models.hub.uploads import UploadRefused, upload_token
 from service.packing import MASK_SUFFIX, PACKED_SUFFIX
 from worker.publishing.hub.commit import Upload
-from worker.publishing.model_card.card import methods, pattern_name
+from worker.publishing.model_card.card import methods
 from worker.run.context import Run
 
 log = get_logger(__name__)
@@ -82,7 +82,7 @@ def _upload(run: Run, asked: HubUploadSpec, folder: Path) -> dict[str, Any]:
 def _message(run: Run) -> str:
     """Return the commit message: `organisation/model, 60 % sparse by wanda, dsnot (dsnot job 0b8f…)`."""
     return (
-        f"{run.spec.model.id}, {pattern_name(run.spec)} sparse by {', '.join(methods(run.spec.recipe))} (dsnot job {run.job_id})"
+        f"{run.spec.model.id}, {run.spec.recipe.pattern} sparse by {', '.join(methods(run.spec.recipe))} (dsnot job {run.job_id})"
     )
 
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 from service.contract.formats import WeightSizes
 from service.contract.parts import Part
-from service.contract.recipe import AdmmUpdate, NofM, RecipeSpec
+from service.contract.recipe.recipe import Recipe
 from service.contract.spec import JobSpec
 from worker.engine.report import SparsityReport
 from worker.evaluation.quality import Measured, Quality
@@ -63,7 +63,7 @@ def render_card(
     has_source_card: bool,
 ) -> str:
     """Return the whole text of README.md."""
-    title = f"# {plain(model.id)}, {pattern_name(spec)} sparse"
+    title = f"# {plain(model.id)}, {spec.recipe.pattern} sparse"
     revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
     origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
     if has_source_card:
@@ -81,19 +81,13 @@ def render_card(
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def pattern_name(spec: JobSpec) -> str:
-    """Return the pattern as text: `2:4` or `60 %`."""
-    pattern = spec.recipe.pattern
-    return f"{pattern.n}:{pattern.m}" if isinstance(pattern, NofM) else f"{pattern.sparsity * 100:g} %"
-
-
 def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
     """Return the YAML front matter that the Hub reads; unknown fields are left out."""
     from huggingface_hub import ModelCardData
 
     measured = eval_results(quality.pruned.to_metrics()) if quality.pruned else []
     data = ModelCardData(
-        model_name=_UNUSUAL.sub("_", f"{model.id} {pattern_name(spec)} sparse") if measured else None,
+        model_name=_UNUSUAL.sub("_", f"{model.id} {spec.recipe.pattern} sparse") if measured else None,
         eval_results=measured or None,
         base_model=model.base_model if model.base_model and _HUB_ID.fullmatch(model.base_model) else None,
         library_name="transformers",
@@ -104,23 +98,19 @@ def _front_matter(spec: JobSpec, model: Model, quality: Quality) -> str:
     return f"---\n{data.to_yaml()}\n---"
 
 
-def methods(recipe: RecipeSpec) -> list[str]:
+def methods(recipe: Recipe) -> list[str]:
     """Return the methods that chose the mask and changed the weights, in this order."""
-    chosen: list[str] = [] if _has_joint_mask(recipe) else [recipe.criterion]
+    chosen = [] if recipe.has_joint_mask else [recipe.criterion.value]
     chosen += [part.method for part in (recipe.refinement, recipe.update) if part.method != "none"]
     return list(dict.fromkeys(chosen))  # obs is a criterion and an update
-
-
-def _has_joint_mask(recipe: RecipeSpec) -> bool:
-    return isinstance(recipe.update, AdmmUpdate) and recipe.update.mask == "joint"
 
 
 def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
     recipe, calibration = spec.recipe, spec.calibration
     return {
         **({"Preset": recipe.preset} if recipe.preset else {}),
-        "Pattern": f"{pattern_name(spec)} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
-        "Criterion": f"none: {recipe.update.method} finds the mask" if _has_joint_mask(recipe) else recipe.criterion,
+        "Pattern": f"{recipe.pattern} ({recipe.pattern.type}), {recipe.allocation} over the blocks",
+        "Criterion": f"none: {recipe.update.method} finds the mask" if recipe.has_joint_mask else recipe.criterion,
         "Objective": f"{recipe.objective}: {_OBJECTIVES[recipe.objective]}",
         "Refinement": _with_settings(recipe.refinement),
         "Weight update": _with_settings(recipe.update, none="none: kept weights have their original values"),

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.engine.report import MatrixReport, Summary
+from service.contract.matrices import MatrixReport
+from worker.engine.report import Summary
 
 _BLOCK = re.compile(r"^(?P<stem>.*?)\.(?P<block>\d+)\.(?P<rest>.+)$")
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")

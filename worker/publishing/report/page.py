@@ -16,7 +16,6 @@ from service.contract.formats import WeightSizes
 from service.contract.spec import JobSpec
 from service.contract.states import Stage
 from service.kit.quantities import duration, size
-from worker.publishing.model_card.card import pattern_name
 from worker.publishing.outcome import Outcome
 from worker.publishing.report import chart
 from worker.publishing.report.blocks import Blocks, blocks_of, finite
@@ -33,7 +32,7 @@ def render(outcome: Outcome, recipe: Mapping[str, Any]) -> str:
         spec=outcome.spec,
         report=outcome.report,
         provenance=outcome.provenance,
-        pattern=pattern_name(outcome.spec),
+        pattern=str(outcome.spec.recipe.pattern),
         quality=quality_of(outcome.quality.to_metrics()),
         blocks=blocks,
         errors=_error_chart(blocks),

@@ -1,7 +1,9 @@
 import pytest
 
+from service.contract.matrices import MatrixReport
+from tests.support.matrix_reports import matrix_report
 from worker.engine import report
-from worker.engine.report import MatrixReport, Part, SparsityReport, Stopwatch
+from worker.engine.report import Part, SparsityReport, Stopwatch
 
 
 def test_nested_parts_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +20,7 @@ def test_nested_parts_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def matrix(name: str, shape: tuple[int, int], sparsity: float, *, error: float = 0.2, tokens: int = 1000) -> MatrixReport:
-    return MatrixReport(name, shape, sparsity, 0.3, 0.25, error, 1, {"max_swaps": 2}, tokens, 0.5)
+    return matrix_report(name, shape, sparsity=sparsity, error=error, tokens=tokens)
 
 
 def test_the_total_is_weighted_by_matrix_size() -> None:

@@ -1,7 +1,6 @@
 """Runs that are interrupted and go on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def interrupted(source: Path, folder: Path, at: int, recipe: dict[str, Any] = BA
 
 
 def without_seconds(report: SparsityReport) -> Any:
-    return [replace(matrix, seconds=0) for matrix in report.matrices], report.sparsity, report.warnings
+    return [matrix.model_dump(exclude={"seconds"}) for matrix in report.matrices], report.sparsity, report.warnings
 
 
 def bits(folder: Path) -> dict[str, bytes]:

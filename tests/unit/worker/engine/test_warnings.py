@@ -1,11 +1,12 @@
 import pytest
 
-from worker.engine.report import MatrixReport
+from service.contract.matrices import MatrixReport
+from tests.support.matrix_reports import matrix_report
 from worker.engine.warnings import collect_warnings, low_coverage, too_few_tokens
 
 
 def matrix(name: str, tokens: int) -> MatrixReport:
-    return MatrixReport(name, (4, 100), 0.5, 0.3, 0.25, 0.2, 1, {}, tokens, 0.5)
+    return matrix_report(name, (4, 100), tokens=tokens)
 
 
 def test_the_warning_states_the_sufficient_number_of_samples() -> None:
@@ -22,5 +23,5 @@ def test_low_coverage_is_reported(coverage: float, is_told: bool) -> None:
 
 
 def test_tokens_do_not_matter_if_nothing_is_fitted_to_them() -> None:
-    assert collect_warnings([matrix("a", 3)], coverage=1.0, samples=1, fits_tokens=False) == []
-    assert len(collect_warnings([matrix("a", 3)], coverage=0.5, samples=1, fits_tokens=True)) == 2
+    assert collect_warnings([matrix("a", 3)], coverage=1.0, samples=1, needs_gram=False) == []
+    assert len(collect_warnings([matrix("a", 3)], coverage=0.5, samples=1, needs_gram=True)) == 2

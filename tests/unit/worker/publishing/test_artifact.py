@@ -20,8 +20,9 @@ from service.contract.formats import WeightSizes
 from service.contract.provenance import PROVENANCE_NAME, Provenance, SourceFacts
 from service.contract.spec import JobSpec
 from tests.support import checkpoints
+from tests.support.matrix_reports import matrix_report
 from worker import store_transfer as transfers
-from worker.engine import MatrixReport, SparsityReport
+from worker.engine import SparsityReport
 from worker.evaluation.perplexity import PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed.stage import ModelSpeed, Speed
@@ -38,9 +39,7 @@ from worker.publishing.outcome import Outcome
 SPEC = JobSpec.model_validate(
     {"model": {"source": "local", "id": "tiny_model"}, "calibration": {"dataset": "c4-sample"}, "labels": {"team": "secret"}}
 )
-MATRIX = MatrixReport(
-    "a.weight", (4, 8), 0.5, error_start=0.2, error_mask=0.1, error=float("nan"), swaps=3, stops={}, tokens=64, seconds=0.1
-)
+MATRIX = matrix_report("a.weight", (4, 8), error=float("nan"))
 REPORT = replace(SparsityReport.of([[MATRIX]], block_parameters=33, seconds={"masks": 0.1}), warnings=("64 tokens are few.",))
 SIZES = WeightSizes(dense=2000, packed=1100, zstd=1200)
 JOB, FENCE = "0198b6f2-0000-7000-8000-000000000001", 1

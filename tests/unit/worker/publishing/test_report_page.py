@@ -13,6 +13,7 @@ import pytest
 from service.contract.formats import WeightSizes
 from service.contract.provenance import TaskFacts
 from service.contract.spec import JobSpec
+from tests.support.matrix_reports import matrix_report
 from worker.engine import MatrixReport, SparsityReport
 from worker.evaluation.quality import Quality
 from worker.inputs.models import Model
@@ -40,9 +41,9 @@ def perplexity(value: float, **more: Any) -> dict[str, Any]:
     return {"dataset": "wiki-sample:test", "sequence_length": 64, "windows": 3, "tokens": 189, "perplexity": value} | more
 
 
-def matrix(block: int, kind: str, error: float = 0.05) -> MatrixReport:
+def matrix(block: int, kind: str, error: float = 0.05, sparsity: float = 0.5) -> MatrixReport:
     name = f"model.layers.{block}.{kind}.weight"
-    return MatrixReport(name, (4, 8), 0.5, 0.2, 0.1, error, swaps=3, stops={}, tokens=64, seconds=0.1)
+    return matrix_report(name, (4, 8), error_start=0.2, error_mask=0.1, error=error, sparsity=sparsity)
 
 
 def outcome(found: Mapping[str, Any] | None = None, *, model_id: str = "tiny", **changes: Any) -> Outcome:
@@ -196,8 +197,8 @@ def test_equal_jobs_give_equal_bytes_except_durations() -> None:
 
 
 def test_the_cells_are_the_sparsity_of_the_blocks_matrices() -> None:
-    experts = [replace(matrix(2, f"mlp.experts.{n}.up_proj"), sparsity=share) for n, share in enumerate((0.25, 0.75))]
-    blocks = blocks_of([matrix(0, KINDS[0]), *experts, replace(matrix(11, KINDS[0]), sparsity=0.7)])
+    experts = [matrix(2, f"mlp.experts.{n}.up_proj", sparsity=share) for n, share in enumerate((0.25, 0.75))]
+    blocks = blocks_of([matrix(0, KINDS[0]), *experts, matrix(11, KINDS[0], sparsity=0.7)])
     assert [(row.label, row.by_kind) for row in blocks.rows] == [
         ("0", {"self_attn.q_proj": 0.5}),
         ("2", {"mlp.experts.*.up_proj": 0.5}),

@@ -6,18 +6,21 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from torch import Tensor
 
+from service.contract.recipe.pattern import NofM, Unstructured
 from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, layers
 from worker.engine.methods.admm import admm
-from worker.engine.methods.patterns import select_part, select_pruned
+from worker.engine.methods.patterns import select, select_pruned
 from worker.engine.methods.saliency import wanda
 
 
 def joint(case: Layer, pattern: tuple[int, int] | None, *, sparsity: float = 0.5, iterations: int = 20) -> tuple[Tensor, Tensor]:
-    def select(saliency: Tensor, share: float) -> Tensor:
-        return select_part(saliency, share, sparsity=None if pattern else sparsity, pattern=pattern)
+    chosen = NofM(type="n:m", n=pattern[0], m=pattern[1]) if pattern else Unstructured(sparsity=sparsity)
+
+    def part(saliency: Tensor, share: float) -> Tensor:
+        return select(saliency, chosen, share)
 
     dense = case.weight @ case.gram
-    return admm(case.weight, gram=case.gram, wanted=dense, select=select, iterations=iterations, damping=0.1)
+    return admm(case.weight, gram=case.gram, wanted=dense, select=part, iterations=iterations, damping=0.1)
 
 
 def given(case: Layer, pruned: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.contract.recipe.pattern import NofM, Pattern, Unstructured
 from tests.support.engine import oracles
-from worker.engine.methods.patterns import select_part, select_pruned
+from worker.engine.methods.patterns import select, select_pruned
 
 SALIENCIES = st.integers(1, 5).flatmap(
     lambda rows: st.lists(
@@ -30,15 +31,21 @@ def test_n_of_m_matches_a_sort_of_each_group(saliency: list[list[int]], pattern:
     np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), pattern=pattern))
 
 
-CHOICES = st.sampled_from([{"sparsity": 0.29}, {"sparsity": 0.5}, {"pattern": (2, 4)}, {"pattern": (1, 4)}, {"pattern": (5, 12)}])
+PATTERNS = st.sampled_from(
+    [Unstructured(sparsity=0.29), Unstructured(), *(NofM(type="n:m", n=n, m=m) for n, m in ((2, 4), (1, 4), (5, 12)))]
+)
 
 
-@given(SALIENCIES, CHOICES, st.sampled_from([0.0, 0.3, 0.5, 0.99, 1.0]))
-def test_a_part_is_the_least_salient_of_the_final_mask(
-    saliency: list[list[int]], choice: dict[str, object], share: float
-) -> None:
+def expected(saliency: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    if isinstance(pattern, Unstructured):
+        return select_pruned(saliency, sparsity=pattern.sparsity)
+    return select_pruned(saliency, pattern=(pattern.n, pattern.m))
+
+
+@given(SALIENCIES, PATTERNS, st.sampled_from([0.0, 0.3, 0.5, 0.99, 1.0]))
+def test_a_part_is_the_least_salient_of_the_final_mask(saliency: list[list[int]], pattern: Pattern, share: float) -> None:
     values = torch.tensor(saliency, dtype=torch.float32)
-    part, whole = select_part(values, share, **choice), select_pruned(values, **choice)  # type: ignore[arg-type]
+    part, whole = select(values, pattern, share), expected(values, pattern)
     assert not (part & ~whole).any()
     assert (part.sum(dim=1) == (whole.sum(dim=1) * share).int()).all()
     for row, now, in_the_end in zip(values, part, whole, strict=True):
@@ -46,13 +53,13 @@ def test_a_part_is_the_least_salient_of_the_final_mask(
             assert row[now].max() <= row[in_the_end & ~now].min()
 
 
-@given(SALIENCIES, CHOICES)
-def test_parts_grow_monotonically_into_the_whole(saliency: list[list[int]], choice: dict[str, object]) -> None:
+@given(SALIENCIES, PATTERNS)
+def test_parts_grow_monotonically_into_the_whole(saliency: list[list[int]], pattern: Pattern) -> None:
     values = torch.tensor(saliency, dtype=torch.float32)
-    parts = [select_part(values, share, **choice) for share in (0.0, 0.2, 0.6, 0.9, 1.0)]  # type: ignore[arg-type]
+    parts = [select(values, pattern, share) for share in (0.0, 0.2, 0.6, 0.9, 1.0)]
     assert not parts[0].any()
     assert all(not (less & ~more).any() for less, more in pairwise(parts))
-    assert torch.equal(parts[-1], select_pruned(values, **choice))  # type: ignore[arg-type]
+    assert torch.equal(parts[-1], expected(values, pattern))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from worker.engine.methods.saliency import SALIENCIES, Criterion
+from service.contract.recipe.choices import Criterion
+from worker.engine.methods.saliency import SALIENCIES
 
 WEIGHT = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 NORM = torch.rand(6, generator=torch.Generator().manual_seed(1))

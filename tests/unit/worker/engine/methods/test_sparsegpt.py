@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from service.contract.recipe.pattern import NofM, Unstructured
 from tests.support.engine.gram_layers import Layer, errors, layer, layers
 from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.sparsegpt import obs_saliency, update_by_obs
@@ -60,7 +61,7 @@ def test_saliency_is_the_error_after_compensation_to_the_right() -> None:
 @pytest.mark.parametrize("sparsity", [0.0, 0.37, 0.5, 0.9])
 def test_rows_share_one_threshold_and_the_count_is_exact(sparsity: float) -> None:
     case = layer(4, rows=10, width=24)
-    new, mask = update_by_obs(case.weight, case.gram, sparsity=sparsity, block=8, damping=DAMPING)
+    new, mask = update_by_obs(case.weight, case.gram, pattern=Unstructured(sparsity=sparsity), block=8, damping=DAMPING)
     assert int(mask.sum()) == int(sparsity * mask.numel())
     assert torch.equal(new == 0, mask)
     if sparsity == 0.5:
@@ -69,7 +70,7 @@ def test_rows_share_one_threshold_and_the_count_is_exact(sparsity: float) -> Non
 
 def test_a_single_block_prunes_the_smallest_initial_saliency() -> None:
     case = layer(5, rows=10, width=24)
-    _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, block=128, damping=DAMPING)
+    _, mask = update_by_obs(case.weight, case.gram, pattern=Unstructured(), block=128, damping=DAMPING)
     factor = torch.linalg.cholesky(torch.linalg.inv(hessian(case)), upper=True)
     saliency = obs_saliency(case.weight.double(), factor.diagonal())
     assert saliency[mask].max() < saliency[~mask].min()
@@ -78,7 +79,7 @@ def test_a_single_block_prunes_the_smallest_initial_saliency() -> None:
 @pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 4)])
 def test_groups_are_selected_during_the_sweep(pattern: tuple[int, int]) -> None:
     case, (n, m) = layer(6, rows=12, width=24), pattern
-    new, mask = update_by_obs(case.weight, case.gram, pattern=pattern, damping=DAMPING)
+    new, mask = update_by_obs(case.weight, case.gram, pattern=NofM(type="n:m", n=n, m=m), damping=DAMPING)
     assert ((~mask).reshape(-1, m).sum(dim=1) == n).all()
     assert (new[mask] == 0).all()
     beforehand, _ = update_by_obs(
@@ -89,7 +90,7 @@ def test_groups_are_selected_during_the_sweep(pattern: tuple[int, int]) -> None:
 
 def test_always_zero_inputs_are_pruned_first() -> None:
     case = layer(7, dead=4)
-    _, mask = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=DAMPING)
+    _, mask = update_by_obs(case.weight, case.gram, pattern=Unstructured(), damping=DAMPING)
     assert mask[:, ~case.live].all()
 
 
@@ -98,8 +99,8 @@ def test_results_are_finite_with_the_requested_counts(
     case: Layer, choice: float | tuple[int, int], block: int, damping: float
 ) -> None:
     weight, gram = case.weight.clone(), case.gram.clone()
-    wish = {"pattern": choice} if isinstance(choice, tuple) else {"sparsity": choice}
-    new, mask = update_by_obs(case.weight, case.gram, block=block, damping=damping, **wish)
+    pattern = NofM(type="n:m", n=choice[0], m=4) if isinstance(choice, tuple) else Unstructured(sparsity=choice)
+    new, mask = update_by_obs(case.weight, case.gram, pattern=pattern, block=block, damping=damping)
     assert new.isfinite().all()
     assert (new[mask] == 0).all()
     if isinstance(choice, tuple):
@@ -113,7 +114,7 @@ def test_results_are_finite_with_the_requested_counts(
 @pytest.mark.parametrize("tokens", [1, 6])
 def test_a_singular_gram_gives_finite_results(tokens: int) -> None:
     case = layer(8, tokens=tokens)
-    new, _ = update_by_obs(case.weight, case.gram, sparsity=0.5, damping=0.0)
+    new, _ = update_by_obs(case.weight, case.gram, pattern=Unstructured(), damping=0.0)
     assert new.isfinite().all()
 
 
@@ -122,4 +123,4 @@ def test_exactly_one_mask_option_is_required() -> None:
     with pytest.raises(ValueError, match="exactly one"):
         update_by_obs(case.weight, case.gram)
     with pytest.raises(ValueError, match="exactly one"):
-        update_by_obs(case.weight, case.gram, sparsity=0.5, pattern=(2, 4))
+        update_by_obs(case.weight, case.gram, pattern=Unstructured(), pruned=torch.zeros_like(case.weight, dtype=torch.bool))

@@ -14,7 +14,7 @@ from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, lay
 from worker.engine.methods import swaps
 from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.saliency import wanda
-from worker.engine.methods.swaps import ROUNDING, refine_by_swaps
+from worker.engine.methods.swaps import ROUNDING, refine_by_swaps, swap
 
 MANY = 10_000
 
@@ -28,7 +28,7 @@ def refined(
     case: Layer, first: Tensor, *, most: int = MANY, pattern: tuple[int, int] | None = None, wanted: bool = False
 ) -> Tensor:
     given_wish = case.wanted if wanted else None
-    return refine_by_swaps(case.weight, first, gram=case.gram, max_swaps=most, pattern=pattern, wanted=given_wish)
+    return swap(case.weight, first, gram=case.gram, max_swaps=most, group=pattern and pattern[1], wanted=given_wish)
 
 
 def gains(case: Layer, pruned: Tensor, row: int, *, wanted: bool, group: int) -> list[float]:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from service.contract.recipe.pattern import NofM
 from tests.support.engine import families, tiny_decoders
 from worker.engine import outline
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
@@ -113,3 +114,10 @@ def test_block_tensors_exclude_embeddings_and_head(tmp_path: Path, family: str) 
     ends = ("embed_tokens", "lm_head", "wte", "wpe", "ln_f", "model.norm", "final_layernorm")
     assert all(any(end in tensor for end in ends) for tensor in set(arch.checkpoint.tensors) - found)
     assert not any(end in tensor for end in ends[:4] for tensor in found)
+
+
+def test_groups_that_do_not_divide_a_matrix_name_it(checkpoint: Checkpoints) -> None:
+    described = outline(checkpoint("llama"))
+    described.check_groups(NofM(type="n:m", n=2, m=32))
+    with pytest.raises(ValueError, match=r"model\.layers\.0\.mlp\.down_proj\.weight: 64 does not divide its 96"):
+        described.check_groups(NofM(type="n:m", n=2, m=64))

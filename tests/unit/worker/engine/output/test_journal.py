@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from service.contract.recipe.recipe import Recipe
+from tests.support.matrix_reports import matrix_report
 from worker.engine.output.journal import Finished, Journal, opened, run_key
-from worker.engine.recipe.recipe import Recipe
-from worker.engine.report import MatrixReport
 
-REPORT = MatrixReport("a.weight", (2, 3), 1 / 3, math.nan, 0.1 + 0.2, math.inf, 7, {"max_swaps": 2}, 64, 0.5)
+REPORT = matrix_report("a.weight", (2, 3), sparsity=1 / 3, error_start=math.nan, error_mask=0.1 + 0.2, error=math.inf)
 
 
 def finished(seed: int = 0) -> Finished:

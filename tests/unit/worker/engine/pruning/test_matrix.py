@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from service.contract.recipe.recipe import Recipe
 from tests.support.size import sized
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
-from worker.engine.pruning.matrix import Pruned, needs_gram, prune
+from worker.engine.pruning.matrix import Pruned, prune
 from worker.engine.pruning.task import Task
-from worker.engine.recipe.recipe import Recipe
 from worker.engine.report import Stopwatch
 
 IF_BETTER = {"refinement": {"accept": "if_better", "update_threshold": 0}}
@@ -32,10 +32,10 @@ def layer_and_inputs(seed: int) -> tuple[nn.Linear, Tensor]:
 def pruned_by(recipe: dict[str, Any], layer: nn.Linear, x: Tensor, path: str = "self_attn.q_proj") -> Pruned:
     parsed = Recipe.from_dict(recipe)
     statistics = InputStatistics(
-        32, device=x.device, with_gram=needs_gram(parsed), examples_per_sample=0 if needs_gram(parsed) else 20
+        32, device=x.device, with_gram=parsed.needs_gram, examples_per_sample=0 if parsed.needs_gram else 20
     )
     statistics.add(x)
-    return prune(Task(path, layer.weight, statistics, parsed, 0.5, 20), Stopwatch())
+    return prune(Task(path, layer.weight, statistics, parsed, parsed.pattern, 20), Stopwatch())
 
 
 def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def test_always_accepts_rows_that_if_better_rejects() -> None:
         weight = layer.weight.clone()
         always = pruned_by(ALWAYS, layer, x)
         layer.weight.data = weight
-        refused += pruned_by(IF_BETTER, layer, x).swaps < always.swaps
+        refused += pruned_by(IF_BETTER, layer, x).report.swaps < always.report.swaps
     assert refused == 5
 
 
@@ -73,9 +73,9 @@ def test_reported_errors_and_swaps_match_the_mask(seed: int, recipe: dict[str, A
     layer.weight.data = weight.clone()
     result = pruned_by(recipe, layer, x)
     whole = true_errors(weight, torch.ones_like(weight), x).sum()
-    assert result.error == pytest.approx(float(true_errors(weight, result.pruned, x).sum() / whole), rel=1e-3)
-    assert result.error_start == pytest.approx(first.error, rel=1e-3)
-    assert result.swaps == int((result.pruned != first.pruned).sum()) / 2
+    assert result.report.error == pytest.approx(float(true_errors(weight, result.pruned, x).sum() / whole), rel=1e-3)
+    assert result.report.error_start == pytest.approx(first.report.error, rel=1e-3)
+    assert result.report.swaps == int((result.pruned != first.pruned).sum()) / 2
     assert torch.equal(layer.weight, weight)
 
 
@@ -84,7 +84,7 @@ def test_refinement_changes_its_targets_only() -> None:
     swaps = []
     for path in ("self_attn.q_proj", "attention.dense", "self_attention.query_key_value", "mlp.up_proj", "fc1"):
         layer, x = layer_and_inputs(0)
-        swaps.append(pruned_by(recipe, layer, x, path).swaps > 0)
+        swaps.append(pruned_by(recipe, layer, x, path).report.swaps > 0)
     assert swaps == [True, True, True, False, False]
 
 
@@ -94,14 +94,14 @@ def test_the_threshold_is_per_sample_in_the_recipe() -> None:
     statistics = InputStatistics(32, device=x.device, with_gram=False, examples_per_sample=20)
     statistics.add(x)
     none = Recipe.from_dict({"refinement": {"method": "none"}})
-    start = prune(Task("q", layer.weight, statistics, none, 0.5, 20), Stopwatch()).pruned
+    start = prune(Task("q", layer.weight, statistics, none, none.pattern, 20), Stopwatch()).pruned
     largest = float((weight * start * statistics.mean.float()).sum(dim=1).abs().max())  # per token
     for factor, moved in [(0.99, True), (1.01, False)]:
         layer.weight.data = weight.clone()
         recipe = Recipe.from_dict(
             {"refinement": {"update_threshold": largest * 20 * factor, "accept": "always", "stop_on_sign_change": False}}
         )
-        assert (prune(Task("q", layer.weight, statistics, recipe, 0.5, 20), Stopwatch()).swaps > 0) == moved
+        assert (prune(Task("q", layer.weight, statistics, recipe, recipe.pattern, 20), Stopwatch()).report.swaps > 0) == moved
 
 
 def test_a_nonfinite_weight_is_reported() -> None:

@@ -1,21 +1,22 @@
 """Presets: named recipes that fill in the fields which a job's recipe leaves out.
 
-They are data here because the service applies them without importing the engine; a test compares them with the engine's own.
-Fields that a preset leaves out have the defaults of `service.contract.recipe`.
+Fields that a preset leaves out, too, have the defaults of their choices.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from service.contract.parts import Part
 
+PresetName = Literal["fast", "balanced", "best", "dsnot-paper", "dsnot-reference"]
+
 
 class Preset(Part):
     """A named recipe, as `GET /v1/recipes` describes it."""
 
-    name: str
+    name: PresetName
     summary: str = Field(description="what it does")
     cost: str = Field(description="relative to Wanda")
     when: str = Field(description="when to use it")

@@ -6,16 +6,37 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from service.contract.json_pointer import pointer, within
 from service.contract.parts import FieldError
-from service.kit.json_pointer import pointer, within
 
 _MAX_ERRORS: Final = 50
+_OBJECT: Final = "must be an object"
 _PLAINER: Final = {
+    "bool_type": "must be true or false",
+    "dict_type": _OBJECT,
+    "enum": "must be {expected}",
     "extra_forbidden": "unknown field; check its spelling or omit it",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
     "missing": "is required",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be a string",
+    "too_long": "give at most {max_length}",
     "too_short": "give at least {min_length}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "is required",
 }
-"""Replacements for pydantic's messages that do not say what to do, by error type."""
+"""Messages that say what is valid, by pydantic's type of error."""
 
 
 def errors_of(error: ValidationError, body: object) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.kit.json_pointer import pointer, within
+from service.contract.json_pointer import pointer, within
 
 
 def resolve(document: Any, given_pointer: str) -> Any:

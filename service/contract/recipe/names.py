@@ -1,0 +1,22 @@
+"""Names of a stored recipe's pattern and methods as text, for lists, pages and commands."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+_USUAL: Final = {"allocation": "uniform", "objective": "layerwise"}
+
+
+def pattern_name(recipe: Mapping[str, Any]) -> str:
+    """Return `50 %` or `2:4`."""
+    pattern = recipe["pattern"]
+    return f"{pattern['n']}:{pattern['m']}" if pattern["type"] == "n:m" else f"{pattern['sparsity'] * 100:g} %"
+
+
+def recipe_name(recipe: Mapping[str, Any]) -> str:
+    """Return `wanda, then swaps, propagated`, or `admm` if that selects the mask itself."""
+    update = recipe["update"]
+    steps = [recipe["refinement"]["method"], update["method"]]
+    if update.get("mask") != "joint":
+        steps.insert(0, recipe["criterion"])
+    special = [value for name, usual in _USUAL.items() if (value := recipe.get(name, usual)) != usual]
+    return ", ".join([", then ".join(step for step in steps if step != "none"), *special])

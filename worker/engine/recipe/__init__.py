@@ -1,1 +1,0 @@
-"""Pruning recipes: parsing, presets, defaults and validation of a job's pruning settings."""
