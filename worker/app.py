@@ -25,6 +25,9 @@ log = get_logger(__name__)
 _SECONDS_TO_STOP: Final = 12.0
 """Shutdown deadline after SIGTERM. The running attempt is released within a few seconds; the process exits at the deadline."""
 
+_SECONDS_TO_REPLACE: Final = 0.1
+"""Interval at which the parent looks whether its child has ended."""
+
 
 def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
     """Return the Celery application of a worker process and of its child."""
@@ -81,7 +84,12 @@ class ConsumeWhenReady(bootsteps.StartStopStep):  # type: ignore[misc]
         task_received.connect(self._note_use, weak=False)
 
     def start(self, consumer: Any) -> None:
-        """Make consumption wait for a fresh child; called once per connection to the broker."""
+        """Make consumption wait for a fresh child, and replace ended ones at once; called once per connection to the broker.
+
+        Celery looks for an ended child when its pipe closes, which is a moment before the child can be waited for; if it was too
+        early, it looks again after 5 s.
+        """
+        consumer.hub.call_repeatedly(_SECONDS_TO_REPLACE, self._pool._pool.maintain_pool)
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
         qos.can_consume = lambda: self._has_fresh_child() and may_consume()
