@@ -2,14 +2,16 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.support.waiting import CEILING_SECONDS
+from tests.support import fork_server
 
 
-def dsnot(*arguments: str, home: Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")}
-    command = [sys.executable, "-m", "service.cli", *arguments]
-    values = kept | {"DSNOT_HOME": str(home), "COLUMNS": "200"} | environment
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=CEILING_SECONDS)
+    return kept | {"DSNOT_HOME": str(home), "COLUMNS": "200", "DSNOT_DEVICE": "cpu"} | more
+
+
+def dsnot(home: Path, *arguments: str, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
+    """One command, to its end."""
+    return fork_server.run(["service.cli", *arguments], environment(home, **more), stdin)

@@ -1,7 +1,6 @@
 """`dsnot` as a user runs it: in a process of its own, on a home of its own."""
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -13,19 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.command_line import environment
 from tests.support.waiting import CEILING_SECONDS
-
-
-def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DSNOT_")}
-    return kept | {"DSNOT_HOME": str(home), "COLUMNS": "200", "DSNOT_DEVICE": "cpu"} | more
-
-
-def dsnot(home: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    """One command, to its end."""
-    command = [sys.executable, "-m", "service.cli", *arguments]
-    values = environment(home, **more)
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, env=values, check=False, timeout=CEILING_SECONDS)
 
 
 @dataclass(frozen=True)

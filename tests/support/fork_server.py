@@ -1,7 +1,6 @@
-"""Fork server: starts Python programs from a process that has already imported torch, transformers and other large packages.
+"""Fork server: starts Python programs from a process that has already imported torch, transformers and our own modules.
 
-Each program imports our own modules itself, as when Python starts it. The argument of this module is the file descriptor of
-the request socket.
+The argument of this module is the file descriptor of the request socket.
 """
 
 import contextlib
@@ -15,10 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
+
+from tests.support.waiting import CEILING_SECONDS
 
 IMPORTED: Final = (
     "torch._dynamo",
@@ -38,6 +40,15 @@ IMPORTED: Final = (
     "huggingface_hub",
     "opentelemetry.sdk.trace",
     "structlog.dev",
+    "httpx",
+    "pydantic_settings",
+    "typer",
+    "service.cli.__main__",
+    "service.client",
+    "service.dispatcher.loop",
+    "service.main",
+    "worker.app",
+    "worker.attempt.pipeline",
 )
 _READ_AT_IMPORT: Final = (
     "PYTHON",
@@ -96,16 +107,42 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments: tuple[str, ...], environment: Mapping[str, str], output: IO[bytes]) -> "Forked | subprocess.Popen[bytes]":
-    """Start `python -m ARGUMENTS`: forked, or by Python itself if the environment differs in what packages read at import."""
-    if _read_at_import(environment) != _read_at_import(_ENVIRONMENT):
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = json.dumps({"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())})
-    socket.send_fds(_server(), [request.encode()], [theirs.fileno(), output.fileno()])
-    theirs.close()
-    return Forked(ours)
+def start(
+    arguments: Sequence[str], environment: Mapping[str, str], output: IO[bytes], errors: IO[bytes] | None = None, given: str = ""
+) -> "Forked | subprocess.Popen[bytes]":
+    """Start `python -m ARGUMENTS`: forked, or by Python itself if the environment differs in what packages read at import.
+
+    `errors`: standard error, by default to `output` as well; `given`: the text on standard input.
+    """
+    errors = errors or output
+    with tempfile.TemporaryFile() as source:
+        source.write(given.encode())
+        source.seek(0)
+        if _read_at_import(environment) != _read_at_import(_ENVIRONMENT):
+            command = [sys.executable, "-m", *arguments]
+            return subprocess.Popen(command, env=environment, stdin=source, stdout=output, stderr=errors)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = json.dumps({"arguments": arguments, "environment": dict(environment), "folder": str(Path.cwd())})
+        files = [theirs.fileno(), source.fileno(), output.fileno(), errors.fileno()]
+        socket.send_fds(_server(), [request.encode()], files)
+        theirs.close()
+        return Forked(ours)
+
+
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], given: str = "", timeout: float = CEILING_SECONDS
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m ARGUMENTS` to its end, started as by `start`."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = start(arguments, environment, output, errors, given)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        for file in (output, errors):
+            file.seek(0)
+        return subprocess.CompletedProcess(list(arguments), status, output.read().decode(), errors.read().decode())
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
@@ -138,16 +175,17 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
                     connection.send(str(os.waitstatus_to_exitcode(status)).encode())
                 connection.close()
                 continue
-            request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 2)
+            request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 4)
             if not request:
                 return None
-            connection, output = socket.socket(fileno=files[0]), files[1]
+            connection, streams = socket.socket(fileno=files[0]), files[1:]
             if (pid := os.fork()) == 0:
-                os.dup2(output, 1)
-                os.dup2(output, 2)
+                for number, stream in enumerate(streams):
+                    os.dup2(stream, number)
                 os.closerange(3, 256)
                 return json.loads(request)  # type: ignore[no-any-return]
-            os.close(output)
+            for stream in streams:
+                os.close(stream)
             connection.send(str(pid).encode())
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
 
@@ -157,6 +195,7 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str) -> N
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = arguments
+    sys.modules.pop(f"{arguments[0]}.__main__", None)  # Python runs it anew
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,8 +15,8 @@ from service.contract.spec import JobSpec
 from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Layer
+from tests.support import fork_server
 from tests.support.api_server import BODY, client, insert_job, key_for, problem
-from tests.support.waiting import CEILING_SECONDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -163,8 +162,7 @@ def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: D
     values = {"DSNOT_URL": str(api.base_url), "DSNOT_API_KEY": key_for(database, Scope.JOBS_READ), "PYTHONPATH": str(ROOT)}
 
     def dsnot(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "service.cli", "jobs", "compare", *arguments]
-        return subprocess.run(command, env=values, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
+        return fork_server.run(["service.cli", "jobs", "compare", *arguments], values)
 
     a, b = map(str, pair)
     shown = {line.split("  ")[0].strip(): line for line in dsnot(a, b).stdout.splitlines()}

@@ -19,7 +19,7 @@ from service.database.engine import Database
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 from tests.support.api_server import client, insert_job, key_for, serving
-from tests.support.embedded_stack import dsnot
+from tests.support.command_line import dsnot
 from tests.support.http_fault_proxy import Fault, FaultProxy, Request, in_front_of
 from tests.support.swift import S3
 from tests.support.threads import worker_thread

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.embedded_stack import Up, dsnot, up
+from tests.support.command_line import dsnot
+from tests.support.embedded_stack import Up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
 
@@ -73,7 +74,7 @@ def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sparsity", "1.0"], "/recipe/pattern/sparsity: Input should be less than 1"),
+        (["--sparsity", "1.0"], "/recipe/pattern/sparsity: must be less than 1"),
         (["--pattern", "4:4"], "/recipe/pattern"),
         (["--criterion", "luck"], "/recipe/criterion"),
         (["--dataset", "nowhere"], "/calibration/dataset"),

@@ -1,8 +1,6 @@
 """The doctor, on real servers that are well, and on each of its patients."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,10 +19,10 @@ from service.ops.doctor.operations import examine
 from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
+from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job
 from tests.support.servers import at
-from tests.support.waiting import CEILING_SECONDS
 
 WORKER = Identity("host:1", "host", DeviceClass.CPU, "a processor", None, 1, {"dsnot": "0.1.0"})
 
@@ -130,15 +128,15 @@ def test_a_check_that_hangs_or_raises_does_not_stop_the_others() -> None:
 
 
 def test_the_command_sets_its_exit_status(well: Settings, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "service.cli", "doctor", "--json"]
+    command = ["service.cli", "doctor", "--json"]
     well = well.model_copy(update={"lease_seconds": 60.0})  # a busy machine takes seconds to start the command
-    done = subprocess.run(command, env=environment(well), capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
+    done = fork_server.run(command, environment(well))
     assert done.returncode == 0, done.stdout + done.stderr
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 11
     broken = environment(well) | {"DSNOT_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    assert subprocess.run(command, env=broken, capture_output=True, check=False, timeout=CEILING_SECONDS).returncode == 1
+    assert fork_server.run(command, broken).returncode == 1
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
-    said = subprocess.run(command, env=missing, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
+    said = fork_server.run(command, missing)
     assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
 
 

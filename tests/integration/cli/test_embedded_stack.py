@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,7 +11,8 @@ import pytest
 
 from service.client import Client
 from service.embedded.lock import in_use
-from tests.support.embedded_stack import Up, dsnot, start_up, up
+from tests.support.command_line import dsnot
+from tests.support.embedded_stack import Up, start_up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS, eventually
@@ -24,12 +24,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("stack-home")
     save_model(home / "models" / "tiny")
     return home
-
-
-@pytest.fixture
-def stack(home: Path) -> Iterator[Up]:
-    with up(home) as running:
-        yield running
 
 
 def _client(stack: Up) -> Client:
@@ -46,19 +40,25 @@ def _jobs(stack: Up) -> list[str]:
         return [job.id for job in client.list_jobs()]
 
 
-def test_a_stack_is_private_exclusive_and_keeps_its_data(home: Path) -> None:
-    with up(home) as stack:
-        assert_complete_and_private(stack)
-        assert_second_is_refused(stack)
-        job, key = _job(stack), (home / "api-key").read_text()
-        assert_stopped(stack, signal.SIGTERM)
-    with up(home) as again:
-        assert job in _jobs(again)
+def test_a_stack_is_private_and_exclusive_and_its_data_outlives_it(home: Path) -> None:
+    with up(home) as killed:
+        assert_complete_and_private(killed)
+        assert_second_is_refused(killed)
+        job, key = _job(killed), (home / "api-key").read_text()
+        status, _ = killed.end(signal.SIGKILL)
+        assert status == -signal.SIGKILL
+    with up(home) as stopped:
+        assert killed.living() == []
+        assert job in _jobs(stopped)
         assert (home / "api-key").read_text() == key
-        assert_stopped(again, signal.SIGINT)
+        assert_ends(stopped, signal.SIGTERM)
+    with up(home, "--workers", "2", "--port", str(assert_port_in_use_is_refused(home))) as interrupted:
+        assert job in _jobs(interrupted)
+        assert_both_workers_idle(interrupted)
+        assert_ends(interrupted, signal.SIGINT)
 
 
-def assert_stopped(stack: Up, how: signal.Signals) -> None:
+def assert_ends(stack: Up, how: signal.Signals) -> None:
     status, errors = stack.end(how)
     assert status == 0, errors
     assert stack.living() == []
@@ -88,26 +88,34 @@ def assert_second_is_refused(stack: Up) -> None:
     assert (stack.home / "stack.json").exists()
 
 
+def assert_port_in_use_is_refused(home: Path) -> int:
+    """The port, free again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        refused = dsnot(home, "up", "--port", str(port))
+        assert refused.returncode == 1
+        assert f"port {port} is in use" in refused.stderr
+    return port
+
+
+def assert_both_workers_idle(stack: Up) -> None:
+    ours = {stack.pids[name] for name in ("worker", "worker-2")}
+    with _client(stack) as client:
+        eventually(lambda: ours <= {int(each.id.rpartition(":")[2]) for each in client.workers() if each.state == "idle"})
+
+
 @pytest.mark.parametrize("name", ["postgres", "service", "worker"])
-def test_a_crashed_process_is_reported_and_stops_the_rest(stack: Up, name: str) -> None:
-    os.kill(stack.pids[name], signal.SIGKILL)
-    status, errors = stack.wait()
+def test_a_crashed_process_is_reported_and_stops_the_rest(home: Path, name: str) -> None:
+    (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
+    with up(home) as stack:
+        assert isinstance(_jobs(stack), list), "a key that the database does not know is replaced"
+        os.kill(stack.pids[name], signal.SIGKILL)
+        status, errors = stack.wait()
     assert status == 1
     assert f"{name} was killed by SIGKILL; its log {stack.home}/logs/{name}.log ends:" in errors
     assert "Traceback" not in errors.split("ends:")[0]
     assert stack.living() == []
     assert not in_use(stack.home)
-
-
-def test_a_killed_stack_does_not_harm_the_next(home: Path) -> None:
-    with up(home) as stack:
-        job = _job(stack)
-        status, _ = stack.end(signal.SIGKILL)
-        assert status == -signal.SIGKILL
-    with up(home) as again:
-        assert stack.living() == []
-        assert job in _jobs(again)
-    eventually(lambda: not in_use(home))
 
 
 def test_a_starting_stack_can_be_stopped(home: Path) -> None:
@@ -119,35 +127,8 @@ def test_a_starting_stack_can_be_stopped(home: Path) -> None:
     assert not in_use(home)
 
 
-def test_a_requested_port_in_use_is_named_a_default_one_avoided(home: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        refused = dsnot(home, "up", "--port", str(port))
-        assert refused.returncode == 1
-        assert f"port {port} is in use" in refused.stderr
-    with up(home, "--port", str(port)) as stack:
-        assert stack.url == f"http://127.0.0.1:{port}"
-
-
 def test_a_home_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = dsnot(tmp_path, "up", "--home", str(tmp_path / "file" / "home"))
     assert done.returncode == 1
     assert "cannot be used: Not a directory" in done.stderr
-
-
-def test_a_key_unknown_to_the_database_is_replaced(home: Path) -> None:
-    (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
-    with up(home) as stack:
-        assert isinstance(_jobs(stack), list)
-
-
-def test_two_workers_share_a_home_and_stop_together(home: Path) -> None:
-    with up(home, "--workers", "2") as stack:
-        assert {"worker", "worker-2"} <= set(stack.pids)
-        with Client(stack.url, (home / "api-key").read_text().strip()) as client:
-            ours = {stack.pids[name] for name in ("worker", "worker-2")}
-            eventually(lambda: ours <= {int(each.id.rpartition(":")[2]) for each in client.workers() if each.state == "idle"})
-        status, errors = stack.end(signal.SIGTERM)
-        assert status == 0, errors
-        assert stack.living() == []

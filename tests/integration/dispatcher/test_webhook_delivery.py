@@ -1,8 +1,7 @@
 """What a receiver gets, whatever it does."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from service.dispatcher.garbage_collection import GarbageCollector
 from service.embedded.processes import free_port
 from service.jobs.events import repository as events
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.api_server import client, insert_job, key_for, serving, set_job
 from tests.support.processes import dispatching
 from tests.support.threads import dispatcher_threads
-from tests.support.waiting import CEILING_SECONDS, eventually
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Sink, receiving
 from tests.support.webhooks import create, deliveries
 
@@ -227,8 +227,9 @@ def test_the_command_creates_tests_shows_and_deletes_a_webhook(
     local: Settings, database: Database, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dsnot(*arguments: str) -> str:
-        command = [str(Path(sys.executable).parent / "dsnot"), "webhooks", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=CEILING_SECONDS).stdout
+        done = fork_server.run(["service.cli", "webhooks", *arguments], os.environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     with serving(local) as url:
         monkeypatch.setenv("DSNOT_URL", url)

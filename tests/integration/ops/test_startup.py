@@ -13,6 +13,7 @@ from service.database.engine import Database
 from service.database.schema import Revisions
 from service.embedded.processes import free_port
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.servers import Postgres, stopping
 from tests.support.tcp_proxy import Wire
@@ -27,8 +28,7 @@ PROGRAMS = {
 
 def start(program: str, values: dict[str, str]) -> tuple[int, list[str]]:
     """Return the exit status and the lines on standard error."""
-    command = [sys.executable, "-m", *PROGRAMS[program]]
-    done = subprocess.run(command, env=values, capture_output=True, text=True, check=False, timeout=CEILING_SECONDS)
+    done = fork_server.run(PROGRAMS[program], values)
     return done.returncode, done.stderr.strip().splitlines()
 
 

@@ -25,7 +25,7 @@ def artifact(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", ["unpack", "apply-mask"])
 def test_unpacking_restores_the_dense_files(artifact: Path, tmp_path: Path, command: str) -> None:
     base = ["--base", str(tmp_path / "base")] if command == "apply-mask" else []
-    done = dsnot("artifacts", command, str(artifact), "--to", str(tmp_path / "made"), *base, home=tmp_path)
+    done = dsnot(tmp_path, "artifacts", command, str(artifact), "--to", str(tmp_path / "made"), *base)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'made'}\n"
     assert "from_pretrained" in done.stderr
@@ -36,18 +36,18 @@ def test_an_error_is_one_sentence_and_exit_status_1(artifact: Path, tmp_path: Pa
     path = artifact / "model.packed"
     path.write_bytes(path.read_bytes()[:-1])
     for command in (["unpack", str(artifact)], ["unpack", str(tmp_path / "base")], ["verify", str(tmp_path / "nowhere")]):
-        done = dsnot("artifacts", *command, home=tmp_path)
+        done = dsnot(tmp_path, "artifacts", *command)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
         assert done.stderr.startswith("dsnot: ")
 
 
 def test_verification_reports_every_fault(artifact: Path, tmp_path: Path) -> None:
-    sound = dsnot("artifacts", "verify", str(artifact), home=tmp_path)
+    sound = dsnot(tmp_path, "artifacts", "verify", str(artifact))
     assert (sound.returncode, sound.stderr) == (0, "2 files, all as they were published\n")
     for name in ("model.packed", "model.mask"):
         path = artifact / name
         path.write_bytes(path.read_bytes()[: 100 if name == "model.mask" else -1] + b"x")
-    done = dsnot("artifacts", "verify", str(artifact), "--json", home=tmp_path)
+    done = dsnot(tmp_path, "artifacts", "verify", str(artifact), "--json")
     assert done.returncode == 1
     faults = json.loads(done.stdout)["faults"]
     assert [(fault["path"], fault["type"]) for fault in faults] == [("model.mask", "truncated"), ("model.packed", "altered")]

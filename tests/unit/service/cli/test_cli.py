@@ -51,7 +51,7 @@ def test_help_is_printed_without_slow_imports(path: list[str], tmp_path: Path) -
 
 @pytest.mark.parametrize("command", [["jobs", "list"], ["jobs", "show", "1"], ["keys", "list"], ["artifacts", "download", "1"]])
 def test_without_a_service_one_sentence_states_the_remedy(command: list[str], tmp_path: Path) -> None:
-    done = dsnot(*command, home=tmp_path)
+    done = dsnot(tmp_path, *command)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -59,7 +59,7 @@ def test_without_a_service_one_sentence_states_the_remedy(command: list[str], tm
 
 
 def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    done = dsnot("jobs", "list", home=tmp_path, DSNOT_URL="http://127.0.0.1:1", DSNOT_API_KEY="dsnot_a_b")
+    done = dsnot(tmp_path, "jobs", "list", DSNOT_URL="http://127.0.0.1:1", DSNOT_API_KEY="dsnot_a_b")
     assert done.returncode == 1
     assert "http://127.0.0.1:1 does not answer" in done.stderr
     assert "Traceback" not in done.stderr
@@ -76,7 +76,7 @@ def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_has_status_2_and_sends_nothing(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = dsnot(*arguments, home=tmp_path)
+    done = dsnot(tmp_path, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""
@@ -266,7 +266,7 @@ def test_options_for_tasks_go_into_the_evaluation() -> None:
 
 
 def test_a_model_needs_a_plain_name(tmp_path: Path) -> None:
-    done = dsnot("models", "import", str(tmp_path), "--name", "../outside", home=tmp_path)
+    done = dsnot(tmp_path, "models", "import", str(tmp_path), "--name", "../outside")
     assert done.returncode == 2
     assert "'../outside' cannot be a model's name" in done.stderr
 
