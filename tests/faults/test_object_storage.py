@@ -39,7 +39,7 @@ def proxy(s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faul
 @pytest.fixture
 def job(s3_settings: Settings, database: Database) -> UUID:
     """Its artifact has one file of several parts."""
-    save_model(s3_settings.model_root / "wide", layers=1, width=768)
+    save_model(s3_settings.model_root / "wide", layers=1, width=512)
     return insert_job(database, model={"source": "local", "id": "wide"}, max_attempts=1)
 
 
@@ -61,7 +61,7 @@ def assert_right_bytes(s3: S3, bucket: str, database: Database, job_id: UUID, se
     prefix = f"below/here/{job_row(database, job_id).artifact_prefix}"
     client = s3.client()
     manifest = Manifest.model_validate_json(client.get_object(Bucket=bucket, Key=f"{prefix}/manifest.json")["Body"].read())
-    assert max(file.bytes for file in manifest.files) > 16 << 20
+    assert max(file.bytes for file in manifest.files) > 5 << 20
     for file in manifest.files:
         content = client.get_object(Bucket=bucket, Key=f"{prefix}/{file.path}")["Body"].read()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
@@ -141,7 +141,7 @@ def test_ambiguous_writes_end_in_correct_bytes_or_typed_failures(
 def test_a_permanent_error_is_typed_and_a_retry_cleans_up(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, fault: Fault
 ) -> None:
-    save_model(s3_settings.model_root / "wide", layers=1, width=768)
+    save_model(s3_settings.model_root / "wide", layers=1, width=512)
     job = insert_job(database, model={"source": "local", "id": "wide"})
     parts = while_publishing(database, job, fault, 1)
     proxy.plan = lambda request: parts(request) if "uploadId" in request.path or request.method == "DELETE" else None
@@ -161,7 +161,7 @@ def test_a_permanent_error_is_typed_and_a_retry_cleans_up(
 def test_uploads_of_a_killed_worker_are_aborted(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, tmp_path: Path, follower: str
 ) -> None:
-    save_model(s3_settings.model_root / "wide", layers=1, width=768)
+    save_model(s3_settings.model_root / "wide", layers=1, width=512)
     proxy.plan = lambda request: Fault.HANG if "partNumber=2" in request.path else None
     settings = s3_settings.model_copy(update={"store_timeout_seconds": 60.0, "upload_sweep_seconds": 0.5, "sweep_seconds": 0.5})
     attempts = 2 if follower == "the next attempt" else 1

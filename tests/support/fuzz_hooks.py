@@ -22,7 +22,13 @@ _HUB: Final = "meta-llama/Llama-3.1-8B"
 _MODEL: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95}){0,3}"
 _BESIDE: Final = {"revision": r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", "token": r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"}
 """What a model's id may be accompanied by, where it is well formed: it would not fit another id."""
-_USUAL: Final = {"/artifacts": "succeeded", "/retry": "failed", "/resume": "paused", "/pause": "queued"}
+_USUAL: Final = {
+    "DELETE /v1/jobs": "succeeded",
+    "/artifacts": "succeeded",
+    "/retry": "failed",
+    "/resume": "paused",
+    "/pause": "queued",
+}
 """The state of a job of which an operation can be asked."""
 _UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
 _ARTIFACTS: Final = ("/artifacts", "/artifacts/{path}")
