@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check docs bench peers fuzz soak screenshots lock
+.PHONY: help setup demo test lint client check docs bench peers fuzz soak screenshots lock
 MAKEFLAGS += --no-print-directory
 # without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
@@ -76,6 +76,9 @@ lint: $(READY) ## check format, style, types and import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+client: $(READY) ## generate the blocking client in service/client/blocking from the asyncio client in service/client/aio
+	@$(BIN)/python generate_client.py
 
 check: lint test docs ## lint, test, and build the documentation
 

@@ -1,8 +1,9 @@
 """Typed Python client for the whole HTTP API. It imports the contract and httpx only."""
 
 from service.client.access import AuditEntry, Key, Quota
+from service.client.aio.client import AsyncClient
 from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
-from service.client.api import AsyncClient, Client
+from service.client.blocking.client import Client
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
 from service.client.errors import (

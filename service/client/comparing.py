@@ -1,12 +1,10 @@
-"""Call for the comparison of jobs."""
+"""Response models of the comparison of jobs."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from service.client.answers import Answer
-from service.client.call import Call, as_one, path_to
 from service.client.measured import Metrics
 from service.contract.formats import WeightSizes
 from service.contract.matrices import BlockView
@@ -67,8 +65,3 @@ class Comparison(Answer):
     differences: list[Difference]
     measures: list[Measure]
     warnings: list[str] = Field(default=[])
-
-
-def compare_jobs(job_ids: Sequence[str]) -> Call[Comparison]:
-    """Compare two to six jobs: settings that differ, measurements, and which job is best."""
-    return Call("GET", path_to("jobs", "compare"), as_one(Comparison.model_validate), query={"ids": list(job_ids)})

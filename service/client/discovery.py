@@ -9,8 +9,16 @@ from service.embedded.record import API_KEY_FILE, StackRecord
 from service.settings import HomeSettings
 
 
-def address() -> tuple[str, str]:
-    """Return the service's URL and an API key: `DSNOT_URL` and `DSNOT_API_KEY`, or those of the stack on this home.
+def address(url: str | None, key: str | None) -> tuple[str, str]:
+    """Return the service's URL and an API key: those given, else the environment's, else those of the stack on this home."""
+    if url is None or key is None:
+        default_url, default_key = _default_address()
+        url, key = url or default_url, key or default_key
+    return url.rstrip("/"), key
+
+
+def _default_address() -> tuple[str, str]:
+    """Return `DSNOT_URL` and `DSNOT_API_KEY`, or URL and key of the stack on this home.
 
     The home's key is sent to the home's own stack only, never to another address.
     """

@@ -1,22 +1,9 @@
-"""Live stream of a job's events (Server-Sent Events); reconnects after lost connections and restarts of the service."""
+"""Events of a job, and the parser of their stream (Server-Sent Events)."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-import httpx
-
-from service.client.asking import open_body
-from service.client.call import Call, nothing, path_to
-from service.client.errors import ApiError, Unreachable
-from service.client.flow import Give, Pause, Stream, Take, Terms
-from service.client.patience import RetryBudget, Trouble
-
-_END: Final = "end"
-_SECONDS_AWAY: Final = 60.0
-"""Seconds that the service may be unavailable before a stream fails."""
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,33 +23,6 @@ class Message:
     event: str
     data: str
     id: str | None
-
-
-def follow(terms: Terms, job_id: str, after: int = 0) -> Stream[Event]:
-    """Yield every event above number `after`, live, each once and in order, until the job has ended.
-
-    Reconnects after a lost connection.
-    """
-    patience = RetryBudget(_SECONDS_AWAY)
-    while True:
-        try:
-            body = yield from open_body(_stream_of(job_id, after))
-            messages = Messages()
-            while (piece := (yield Take(body))) is not None:
-                for message in messages.feed(piece):
-                    patience.restart()
-                    if message.event == _END:
-                        return
-                    event = event_of(json.loads(message.data))
-                    if event.seq > after:
-                        after = event.seq
-                        yield Give(event)
-            trouble: Trouble = Unreachable(terms.url, "the stream ended early")
-        except httpx.TransportError as error:
-            trouble = Unreachable(terms.url, error)
-        except ApiError as error:
-            trouble = error
-        yield Pause(patience.pause_after(trouble))
 
 
 def event_of(document: dict[str, Any]) -> Event:
@@ -101,8 +61,3 @@ class Messages:
 
     def _clear(self) -> None:
         self._event, self._data = "message", list[str]()
-
-
-def _stream_of(job_id: str, after: int) -> Call[Any]:
-    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
-    return Call("GET", path_to("jobs", job_id, "events"), nothing, headers=headers)

@@ -1,15 +1,24 @@
 """Retry policy: exponential backoff within a time budget."""
 
 import time
+from enum import Enum, auto
 from typing import Final
 
 import httpx
 
-from service.client.call import Repeat
 from service.client.errors import ApiError, IdempotencyInFlight, StoreRefused, Unreachable
 
 Trouble = ApiError | StoreRefused | Unreachable
 _LONGEST_PAUSE: Final = 10.0
+
+
+class Repeat(Enum):
+    """Condition under which a request may be repeated after its response was lost or was an error."""
+
+    ALWAYS = auto()
+    """Always: the request is idempotent, by its nature or by an idempotency key."""
+    UNDONE = auto()
+    """Only if the service has answered that it did not start."""
 
 
 class RetryBudget:

@@ -1,6 +1,7 @@
 """Both clients behind one face, so that whatever is said of the one in a test is said of the other."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,13 @@ from service.client import AsyncClient, Client
 
 Answer = Callable[[httpx.Request], httpx.Response]
 KINDS = ["blocking", "asynchronous"]
+GROUPS = ("webhooks", "datasets", "triggers", "keys")
+
+
+def calls_of(calls: Any) -> set[str]:
+    """Names of the methods that call the service."""
+    names = {name for name, _ in inspect.getmembers(type(calls), inspect.isfunction) if not name.startswith("_")}
+    return names - {"close", "aclose"}
 
 
 def client_on(kind: str, answer: Answer, *, url: str = "http://service", patience: float = 2) -> Client:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from service import client as package
 from service.client import Client
-from service.client.methods import Iteration, Method
 from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import key_for, serving
+from tests.support.client_kinds import GROUPS, calls_of
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
 
@@ -40,11 +40,8 @@ def test_the_examples_of_the_page_work(settings: Settings, database: Database, t
 
 
 def test_the_page_names_every_call_and_every_error() -> None:
-    calls = [
-        Client,
-        *(type(getattr(Client("http://a", "b"), name)) for name in ("webhooks", "datasets", "triggers", "keys")),
-    ]
-    named = {name for each in calls for name in dir(each) if isinstance(getattr(each, name), Method | Iteration)}
+    client = Client("http://a", "b")
+    named = {name for each in (client, *(getattr(client, group) for group in GROUPS)) for name in calls_of(each)}
     errors = {
         name for name in package.__all__ if isinstance(found := getattr(package, name), type) and issubclass(found, Exception)
     }

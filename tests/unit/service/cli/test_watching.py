@@ -1,7 +1,7 @@
 """The live view of a job: a line per stage in a file, one moving line on a terminal."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ class _Client(Client):
     def __init__(self) -> None:
         self._step = 0
 
-    def events(self, *_: object, **__: object) -> Iterator[Event]:
+    def events(self, *_: object, **__: object) -> Generator[Event]:
         for step in range(len(VIEWS)):
             self._step = step
             event, data = EVENTS.get(step, (EventType.BLOCK_PRUNED, {}))

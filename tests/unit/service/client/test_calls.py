@@ -143,6 +143,13 @@ def test_pages_are_joined_and_filters_repeated_with_each(client_of: Callable[...
     ]
 
 
+def test_an_empty_object_is_sent_as_json(client_of: Callable[..., Made]) -> None:
+    client, seen = client_of(httpx.Response(422, json=_PROBLEM))
+    with pytest.raises(ApiError):
+        client.triggers.fire("1", {})
+    assert (seen[0].content, seen[0].headers["Content-Type"]) == (b"{}", "application/json")
+
+
 def test_an_id_cannot_change_the_address(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(404, json={"detail": "no"}))
     with pytest.raises(ApiError):

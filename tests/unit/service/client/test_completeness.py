@@ -12,9 +12,8 @@ import httpx
 import pytest
 
 from service.client import ApiError, Client, DownloadRefused
-from service.client.methods import Iteration, Method
 from service.contract.artifacts import Manifest, ManifestFile
-from tests.support.client_kinds import KINDS, client_on
+from tests.support.client_kinds import GROUPS, KINDS, calls_of, client_on
 
 SUBJECTS = {"jobs", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers", "keys"}
 """All that callers ask for; the rest is the platform's."""
@@ -25,10 +24,9 @@ MANIFEST = Manifest(job_id=ID, fence=1, files=[ManifestFile(path="config.json", 
 
 def methods(calls: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every call of a client, those of `client.webhooks` and the like included."""
-    for attribute, found in inspect.getmembers(type(calls)):
-        if isinstance(found, Method | Iteration):
-            yield name + attribute, getattr(calls, attribute)
-    for attribute in ("webhooks", "datasets", "triggers", "keys") if not name else ():
+    for attribute in sorted(calls_of(calls)):
+        yield name + attribute, getattr(calls, attribute)
+    for attribute in GROUPS if not name else ():
         yield from methods(getattr(calls, attribute), f"{attribute}.")
 
 

@@ -1,5 +1,6 @@
 """The event stream: each event once, in order, however often the connection breaks."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.client import ApiError, Client
+from service.client import ApiError, AsyncClient, Client
 from service.client.events import Message, Messages
 from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
@@ -64,6 +65,40 @@ def test_streaming_starts_after_the_given_id(client_of: ClientOf) -> None:
     service = Service()
     assert [event.seq for event in client_of(service).events("1", after=3)] == [4, 5]
     assert service.resumed_after == ["3"]
+
+
+class _Open(Broken):
+    """The body of an answer that notes when it is closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_an_iterator_closes_its_response(kind: str) -> None:
+    body = _Open(_frame(1).encode(), httpx.ReadError("nothing more is to be read"))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+
+    async def read_one() -> None:
+        events = AsyncClient("http://service", "key", transport=transport).events("1")
+        assert (await anext(events)).seq == 1
+        assert not body.closed
+        await events.aclose()
+        assert body.closed  # in the loop, before the garbage collector
+
+    if kind == "asynchronous":
+        asyncio.run(read_one())
+        return
+    events = Client("http://service", "key", transport=transport).events("1")
+    assert next(events).seq == 1
+    assert not body.closed
+    events.close()
+    assert body.closed
 
 
 def test_an_error_is_not_retried(client_of: ClientOf) -> None:

@@ -1,0 +1,56 @@
+"""Calls for API keys, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+
+from service.client.access import AuditEntry, Key, Quota
+from service.client.aio.http import AsyncCalls
+from service.client.patience import Repeat
+from service.client.request import drop_none, path_to
+
+
+class AsyncKeyCalls(AsyncCalls):
+    """API keys of the tenant; they need the scope admin."""
+
+    async def create(self, name: str, scopes: Sequence[str], *, expires_at: datetime | None = None) -> Key:
+        """Create a key of the same tenant. Its full `key` is returned only once."""
+        body = {"name": name, "scopes": list(scopes)} | drop_none(expires_at=expires_at.isoformat() if expires_at else None)
+        return await self._http.fetch(Key.model_validate, "POST", path_to("keys"), body=body, repeat=Repeat.UNDONE)
+
+    def list(self) -> AsyncGenerator[Key]:
+        """List the keys, newest first, including invalid ones; pages are fetched as needed."""
+        return self._http.items(Key.model_validate, path_to("keys"))
+
+    async def get(self, key_id: str) -> Key:
+        """Return one key."""
+        return await self._http.fetch(Key.model_validate, "GET", path_to("keys", key_id))
+
+    async def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> Key:
+        """Create a new secret, returned in `key`; the old one stays valid for `overlap_seconds`."""
+        path, body = path_to("keys", key_id, "rotate"), {"overlap_seconds": overlap_seconds}
+        return await self._http.fetch(Key.model_validate, "POST", path, body=body, repeat=Repeat.UNDONE)
+
+    async def revoke(self, key_id: str) -> Key:
+        """Revoke the key, from the next request on."""
+        return await self._http.fetch(Key.model_validate, "POST", path_to("keys", key_id, "revoke"))
+
+
+class AsyncAccessCalls(AsyncCalls):
+    """Audit log and quota."""
+
+    def audit(
+        self,
+        *,
+        key_id: str | None = None,
+        action: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> AsyncGenerator[AuditEntry]:
+        """List the tenant's audit log, newest first; pages are fetched as needed."""
+        times = drop_none(created_after=created_after, created_before=created_before)
+        query = drop_none(key_id=key_id, action=action) | {name: moment.isoformat() for name, moment in times.items()}
+        return self._http.items(AuditEntry.model_validate, path_to("audit"), query)
+
+    async def quota(self) -> Quota:
+        """Return the tenant's limits and their usage."""
+        return await self._http.fetch(Quota.model_validate, "GET", path_to("quota"))

@@ -1,0 +1,59 @@
+"""Asyncio client: every call of the HTTP API as a method.
+
+client = AsyncClient()                               # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
+job = await client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
+job = await client.wait(job.id)
+await client.download(job.id, Path("pruned"))
+"""
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from service.client import discovery
+from service.client.aio.access import AsyncAccessCalls, AsyncKeyCalls
+from service.client.aio.catalogue import AsyncCatalogueCalls
+from service.client.aio.datasets import AsyncDatasetCalls
+from service.client.aio.download import AsyncArtifactCalls
+from service.client.aio.events import AsyncEventCalls
+from service.client.aio.http import AsyncHttp
+from service.client.aio.jobs import AsyncJobCalls
+from service.client.aio.triggers import AsyncTriggerCalls
+from service.client.aio.webhooks import AsyncWebhookCalls
+
+
+class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncArtifactCalls, AsyncCatalogueCalls, AsyncAccessCalls):
+    """Asyncio client of the service. Each call raises ApiError, or its subclass for the problem's type, or Unreachable."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        patience: float = 10.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`patience`: seconds for which calls are retried while the service is unavailable or limits the rate."""
+        url, key = discovery.address(url, key)
+        http = AsyncHttp(url, key, patience, transport)
+        super().__init__(http)
+        self.webhooks = AsyncWebhookCalls(http)
+        self.datasets = AsyncDatasetCalls(http)
+        self.triggers = AsyncTriggerCalls(http)
+        self.keys = AsyncKeyCalls(http)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the service."""
+        return self._http.url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()

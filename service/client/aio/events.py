@@ -1,0 +1,53 @@
+"""Calls for a job's events: live (Server-Sent Events), and those so far."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import httpx
+
+from service.client.aio.http import AsyncCalls
+from service.client.errors import ApiError, Unreachable
+from service.client.events import Event, Messages, event_of
+from service.client.patience import RetryBudget, Trouble
+from service.client.request import path_to
+
+_END: Final = "end"
+_SECONDS_UNAVAILABLE: Final = 60.0
+"""Seconds that the service may be unavailable before a stream fails."""
+
+
+class AsyncEventCalls(AsyncCalls):
+    """Events of a job."""
+
+    async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[Event]:
+        """Yield every event above number `after`, live, each once and in order, until the job has ended.
+
+        Reconnects after a lost connection.
+        """
+        patience = RetryBudget(_SECONDS_UNAVAILABLE)
+        while True:
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
+            try:
+                async with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
+                    messages = Messages()
+                    async for piece in response.aiter_bytes():
+                        for message in messages.feed(piece):
+                            patience.restart()
+                            if message.event == _END:
+                                return
+                            event = event_of(json.loads(message.data))
+                            if event.seq > after:
+                                after = event.seq
+                                yield event
+                trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
+            except httpx.TransportError as error:
+                trouble = Unreachable(self._http.url, error)
+            except ApiError as error:
+                trouble = error
+            await asyncio.sleep(patience.pause_after(trouble))
+
+    def list_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
+        """List the events above number `after` that have happened so far."""
+        return self._http.items(event_of, path_to("jobs", job_id, "events"), {"after": after})

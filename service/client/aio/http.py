@@ -1,0 +1,118 @@
+"""Requests to the service: retries, problems as exceptions, pagination, streamed bodies."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from service.client.errors import StoreRefused, Unreachable, problem_in
+from service.client.patience import Repeat, RetryBudget, Trouble
+from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of
+
+T = TypeVar("T")
+
+
+class AsyncHttp:
+    """Connections to the service, with its URL and the API key."""
+
+    def __init__(self, url: str, key: str, patience: float, transport: httpx.AsyncBaseTransport | None) -> None:
+        self.url = url
+        self.patience = patience
+        """Seconds for which to retry."""
+        self._client = httpx.AsyncClient(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        file: Path | None = None,
+        repeat: Repeat = Repeat.ALWAYS,
+        timeout: float | None = None,
+    ) -> httpx.Response:
+        """Send a request, with retries, and return its response.
+
+        `body` is sent as JSON; `file` is streamed instead. `timeout`: seconds for the response, None for the default.
+        """
+        patience = RetryBudget(self.patience)
+        while True:
+            try:
+                response = await self._client.request(
+                    method,
+                    path,
+                    params=query or None,
+                    headers={**(headers or {}), **({"Content-Length": str(file.stat().st_size)} if file else {})},
+                    json=body,
+                    content=_pieces_of(file) if file else None,
+                    timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
+                )
+                if response.is_success:
+                    return response
+                trouble: Trouble = problem_in(response)
+            except httpx.TransportError as error:
+                trouble = Unreachable(self.url, error)
+            await asyncio.sleep(patience.pause_after(trouble, repeat))
+
+    async def fetch(
+        self,
+        read: Callable[[Any], T],
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        file: Path | None = None,
+        repeat: Repeat = Repeat.ALWAYS,
+    ) -> T:
+        """Send a request, with retries, and return what `read` makes of the JSON response."""
+        response = await self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
+        return read(response.json())
+
+    async def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> AsyncGenerator[T]:
+        """Yield the items of a list; fetch pages as needed."""
+        query = dict(query or {})
+        while True:
+            response = await self.send("GET", path, query=query)
+            page = response.json()
+            for item in page["items"]:
+                yield read(item)
+            if page.get("next_cursor") is None:
+                return
+            query["cursor"] = page["next_cursor"]
+
+    @asynccontextmanager
+    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[httpx.Response]:
+        """Open a response with an unread body; no retries. Follows redirects, without the API key.
+
+        Raises:
+            StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
+        """
+        async with self._client.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
+            if not response.is_success:
+                await response.aread()
+                raise StoreRefused(response.status_code) if response.history else problem_in(response)
+            yield response
+
+
+class AsyncCalls:
+    """Base class of the groups of calls."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+
+async def _pieces_of(file: Path) -> AsyncGenerator[bytes]:
+    with await asyncio.to_thread(file.open, "rb") as content:
+        while piece := await asyncio.to_thread(content.read, PIECE_BYTES):
+            yield piece

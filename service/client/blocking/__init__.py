@@ -1,0 +1,1 @@
+"""Blocking client, generated from the asyncio client by `make client`."""

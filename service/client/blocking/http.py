@@ -1,0 +1,119 @@
+# generated from aio/ by `make client`; do not edit
+"""Requests to the service: retries, problems as exceptions, pagination, streamed bodies."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from service.client.errors import StoreRefused, Unreachable, problem_in
+from service.client.patience import Repeat, RetryBudget, Trouble
+from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of
+
+T = TypeVar("T")
+
+
+class Http:
+    """Connections to the service, with its URL and the API key."""
+
+    def __init__(self, url: str, key: str, patience: float, transport: httpx.BaseTransport | None) -> None:
+        self.url = url
+        self.patience = patience
+        """Seconds for which to retry."""
+        self._client = httpx.Client(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        file: Path | None = None,
+        repeat: Repeat = Repeat.ALWAYS,
+        timeout: float | None = None,
+    ) -> httpx.Response:
+        """Send a request, with retries, and return its response.
+
+        `body` is sent as JSON; `file` is streamed instead. `timeout`: seconds for the response, None for the default.
+        """
+        patience = RetryBudget(self.patience)
+        while True:
+            try:
+                response = self._client.request(
+                    method,
+                    path,
+                    params=query or None,
+                    headers={**(headers or {}), **({"Content-Length": str(file.stat().st_size)} if file else {})},
+                    json=body,
+                    content=_pieces_of(file) if file else None,
+                    timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout,
+                )
+                if response.is_success:
+                    return response
+                trouble: Trouble = problem_in(response)
+            except httpx.TransportError as error:
+                trouble = Unreachable(self.url, error)
+            time.sleep(patience.pause_after(trouble, repeat))
+
+    def fetch(
+        self,
+        read: Callable[[Any], T],
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        file: Path | None = None,
+        repeat: Repeat = Repeat.ALWAYS,
+    ) -> T:
+        """Send a request, with retries, and return what `read` makes of the JSON response."""
+        response = self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
+        return read(response.json())
+
+    def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> Generator[T]:
+        """Yield the items of a list; fetch pages as needed."""
+        query = dict(query or {})
+        while True:
+            response = self.send("GET", path, query=query)
+            page = response.json()
+            for item in page["items"]:
+                yield read(item)
+            if page.get("next_cursor") is None:
+                return
+            query["cursor"] = page["next_cursor"]
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
+        """Open a response with an unread body; no retries. Follows redirects, without the API key.
+
+        Raises:
+            StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
+        """
+        with self._client.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
+            if not response.is_success:
+                response.read()
+                raise StoreRefused(response.status_code) if response.history else problem_in(response)
+            yield response
+
+
+class Calls:
+    """Base class of the groups of calls."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+
+def _pieces_of(file: Path) -> Generator[bytes]:
+    with file.open("rb") as content:
+        while piece := content.read(PIECE_BYTES):
+            yield piece
