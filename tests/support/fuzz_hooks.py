@@ -25,6 +25,13 @@ _BESIDE: Final = {"revision": r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", "token": r"[
 _USUAL: Final = {
     "DELETE /v1/jobs": "succeeded",
     "/artifacts": "succeeded",
+    "/cancel": "running",
+    "/pause": "queued",
+    "/resume": "paused",
+    "/retry": "failed",
+}
+    "DELETE /v1/jobs": "succeeded",
+    "/artifacts": "succeeded",
     "/retry": "failed",
     "/resume": "paused",
     "/pause": "queued",

@@ -24,7 +24,7 @@ from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record
 from worker.engine.activations.dense_reference import DenseReference
-from worker.engine.activations.partial_forward import PartialForward, straight
+from worker.engine.activations.partial_forward import PartialForward, full_forward
 from worker.engine.activations.store import give_back_memory
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.device_memory import retry_with_half_batch_on_oom
@@ -132,25 +132,33 @@ class _Run:
                 self._arch.checkpoint.expect(self._arch.tensors_of(following))
             with self._watch.time(Part.IO):
                 known = self._journal.find(index, self._key) if self._journal else None
-            detour = PartialForward(self._arch.blocks[index], self._stream.shelf)
-            finished = known or self._prune(index, detour)
+            partial_forward = PartialForward(self._arch.blocks[index], self._stream.store)
+            finished = known or self._prune(index, partial_forward)
             if known and self._dense_stream:
                 self._advance(self._dense_stream, index, None)
             self._output.write(finished.tensors)
             if index + 1 < total:
-                self._advance(self._stream, index, self._written, detour)
-            detour.forget()
+                self._advance(self._stream, index, self._written, partial_forward)
+            partial_forward.clear()
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
             del finished, known  # free the block's weights before the next one is pruned
             give_back_memory(self._arch.blocks[index].module)
 
-    def _prune(self, index: int, detour: PartialForward) -> Finished:
+    def _prune(self, index: int, partial_forward: PartialForward) -> Finished:
         block, tick = self._arch.blocks[index], self._observer.tick
-        dense = self._remember(index)
+        dense = self._record_dense(index)
         with self._watch.time(Part.IO), loaded_block(self._arch, block, self._stream.device, self._written) as layer:
             pruning = BlockPruning(
-                block, index, self._recipe, self._patterns[index], self._stream, self._arch.checkpoint, detour, self._watch, tick
+                block,
+                index,
+                self._recipe,
+                self._patterns[index],
+                self._stream,
+                self._arch.checkpoint,
+                partial_forward,
+                self._watch,
+                tick,
             )
             results = pruning.run(layer, dense)
         with self._watch.time(Part.IO):
@@ -164,7 +172,7 @@ class _Run:
                 self._journal.keep(index, finished, self._key)
         return finished
 
-    def _remember(self, index: int) -> DenseReference | None:
+    def _record_dense(self, index: int) -> DenseReference | None:
         """Send the dense stream, if there is one, through the dense block and return the recorded run."""
         stream, block = self._dense_stream, self._arch.blocks[index]
         if stream is None:
@@ -172,15 +180,17 @@ class _Run:
         with self._watch.time(Part.IO), loaded_block(self._arch, block, stream.device):
             return DenseReference(block, index, stream, self._watch, self._observer.tick)
 
-    def _advance(self, stream: Stream, index: int, weights: Checkpoint | None, detour: PartialForward | None = None) -> None:
-        """Send a stream through the block with these weights, by default the source's, using `detour`'s cache if possible."""
+    def _advance(
+        self, stream: Stream, index: int, weights: Checkpoint | None, partial_forward: PartialForward | None = None
+    ) -> None:
+        """Send a stream through the block with these weights, by default the source's, partially if possible."""
         block = self._arch.blocks[index]
         loaded = loaded_block(self._arch, block, stream.device, weights)
         with self._watch.time(Part.IO), loaded as layer, self._watch.time(Part.FORWARD):
 
-            def look(way: AbstractContextManager[None]) -> list[Tensor]:
-                with way:
+            def run_first_batch(context: AbstractContextManager[None]) -> list[Tensor]:
+                with context:
                     return [stream.run(layer, index, batch=0)]
 
-            way = detour.tried(stream, index, look) if detour else straight
-            stream.advance(layer, index, block.name, self._observer.tick, way)
+            context = partial_forward.checked_context(stream, index, run_first_batch) if partial_forward else full_forward
+            stream.advance(layer, index, block.name, self._observer.tick, context)

@@ -16,7 +16,7 @@ class Layer:
     weight: Tensor
     x: Tensor
     gram: Tensor
-    wanted: Tensor
+    target_products: Tensor
 
     @property
     def live(self) -> Tensor:
@@ -45,10 +45,10 @@ layers = st.builds(
 )
 
 
-def errors(case: Layer, new: Tensor, *, wanted: bool = False) -> Tensor:
+def errors(case: Layer, new: Tensor, *, target_products: bool = False) -> Tensor:
     """w G wᵀ − 2 w bᵀ + w₀ G w₀ᵀ of every row of new weights, (out,) float64: the true error, up to a constant of the row."""
     gram, weight = case.gram.double(), case.weight.double()
-    target = case.wanted.double() if wanted else weight @ gram
+    target = case.target_products.double() if target_products else weight @ gram
     w = new.double()
     return ((w @ gram) * w - 2 * w * target + (weight @ gram) * weight).sum(dim=1)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from worker.engine.activations.store import ActivationStore
 from worker.engine.errors import NumericalFailure
 
-Way = Callable[[int], AbstractContextManager[None]]  # context manager to run a batch in, by batch number
+ForwardContext = Callable[[int], AbstractContextManager[None]]  # context manager to run a batch in, by batch number
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Carried:
 
 
 @dataclass
-class Call:
+class LayerArguments:
     """Arguments of a layer other than the hidden states."""
 
     args: tuple[Any, ...]
@@ -38,13 +38,13 @@ class Stream:
     """Propagation state of all batches: their current hidden states and the recorded arguments of each layer."""
 
     states: list[Tensor]  # one per batch, owned by this stream
-    calls: list[list[Call]]  # [batch][layer]
+    calls: list[list[LayerArguments]]  # [batch][layer]
     device: torch.device
     length: int  # tokens per sample
     sizes: list[int]  # samples of each batch
     forms: list["Form"]  # output structure of each layer
     carried: list[tuple[Any, ...]]  # one per batch: full output of the last layer; empty if no layer uses it
-    shelf: ActivationStore
+    store: ActivationStore
 
     @property
     def samples(self) -> int:
@@ -58,11 +58,16 @@ class Stream:
         return hidden
 
     def advance(
-        self, layer: nn.Module, index: int, name: str, tick: Callable[[], None], way: "Way" = lambda _: nullcontext()
+        self,
+        layer: nn.Module,
+        index: int,
+        name: str,
+        tick: Callable[[], None],
+        context: "ForwardContext" = lambda _: nullcontext(),
     ) -> None:
-        """Run every batch through block `index`, each inside its `way`. NumericalFailure if an output is not finite."""
+        """Run every batch through block `index`, each inside its `context`. NumericalFailure if an output is not finite."""
         for batch in range(len(self.states)):
-            with way(batch):
+            with context(batch):
                 self.step(layer, index, name, batch)
             tick()
 
@@ -72,14 +77,14 @@ class Stream:
         hidden = output[0] if isinstance(output, tuple | list) else output
         if not hidden.isfinite().all():
             raise NumericalFailure(f"{name} gives NaN or infinite activations.")
-        self.states[batch] = self.shelf.replace(self.states[batch], hidden)
+        self.states[batch] = self.store.replace(self.states[batch], hidden)
         if self.carried:
             self.carried[batch] = tuple(output)
 
     def copy(self, batches: int | None = None) -> "Stream":
         """Return an independent copy of the first `batches` batches, by default of all."""
         taken = slice(batches)
-        states = [self.shelf.put(state) for state in self.states[taken]]
+        states = [self.store.put(state) for state in self.states[taken]]
         calls, sizes, carried = self.calls[taken], self.sizes[taken], self.carried[taken]
         return replace(self, states=states, calls=calls, sizes=sizes, carried=carried)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.engine import device_memory
-from worker.engine.activations.batches import Call, Carried, Form, Stream
+from worker.engine.activations.batches import Carried, Form, LayerArguments, Stream
 from worker.engine.activations.store import ActivationStore
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.model.loading import loaded_block, loaded_non_block_weights
@@ -88,8 +88,8 @@ def record(
     """
     budget = device_memory.TOKENS_PER_BATCH if tokens_per_batch is None else tokens_per_batch
     batches = torch.split(tokens, samples_per_batch(arch, tokens.shape[1], budget))
-    shelf = ActivationStore(scratch=scratch, pinned=device.type == "cuda")
-    recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], shelf))
+    store = ActivationStore(scratch=scratch, pinned=device.type == "cuda")
+    recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], store))
     decoder = arch.model.base_model
     with loaded_non_block_weights(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
         for batch in batches:
@@ -153,12 +153,12 @@ class _Recorder:
 
     def _note(self, index: int, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if index == 0:
-            self._stream.states.append(self._stream.shelf.put(hidden))
+            self._stream.states.append(self._stream.store.put(hidden))
         if len(self._stream.calls) == 1:
             self._stream.forms.append(self._form(index, hidden, args, kwargs))
         carried = [value for value in (*args, *kwargs.values()) if isinstance(value, Carried)]
         self._refuse_unless(all(value.layer == index - 1 for value in carried), index)
-        self._stream.calls[-1].append(Call(self._pool.share(args), self._pool.share(kwargs)))
+        self._stream.calls[-1].append(LayerArguments(self._pool.share(args), self._pool.share(kwargs)))
 
     def _refuse_unless(self, is_simple: bool, index: int) -> None:
         """Raise ArchitectureUnsupported unless `is_simple`: other results of earlier layers would be stale when replayed."""

@@ -89,7 +89,7 @@ class DenseReference:
         self.stages: list[Stage] = []
         self._matrices = {matrix.name: matrix for matrix in block.matrices}
         self._leaders: dict[str, str] = {}
-        self._shelf = stream.shelf
+        self._store = stream.store
         self._needless: set[str] = set()  # leaders whose inputs are not stored
         self._passing: dict[Key, tuple[str, Tensor]] = {}  # kept alive, so that memory places stay unique
         views = {place(matrix.read(block.module)): matrix.name for matrix in block.matrices}
@@ -114,14 +114,14 @@ class DenseReference:
         """Release the activations stored for a stage."""
         for matrix in stage.matrices:
             for remembered in (self.inputs, self.sums):
-                self._shelf.take_back(kept for batch in remembered.pop(matrix.name, ()) for kept in batch)
+                self._store.release(kept for batch in remembered.pop(matrix.name, ()) for kept in batch)
 
     def _forget_inputs_of_sums(self) -> None:
         """Release inputs for which sums are stored for all matrices that share them."""
         needed = {leader for name, leader in self._leaders.items() if name not in self.sums}
         self._needless = set(self.inputs) - needed
         for leader in self._needless:
-            self._shelf.take_back(kept for batch in self.inputs.pop(leader) for kept in batch)
+            self._store.release(kept for batch in self.inputs.pop(leader) for kept in batch)
 
     def _place_unseen(self, block: Block, matrix: Matrix) -> None:
         """Put an expert that got no tokens into the experts' stage; raise for any other matrix."""
@@ -135,7 +135,7 @@ class DenseReference:
             self._leaders[name] = leader
             self._place(self._matrices[name], leader)
         if self._leaders[name] == name and name not in self._needless and self._matrices[name].experts is None:
-            of_batch(self.inputs[name], self._batch).append(self._shelf.put(x))
+            of_batch(self.inputs[name], self._batch).append(self._store.put(x))
 
     def _place(self, matrix: Matrix, leader: str) -> None:
         """Add a matrix to its stage, or to a new one."""
@@ -147,7 +147,7 @@ class DenseReference:
         self.stages.append(Stage({leader: [matrix]}))
 
     def _add(self, name: str, _x: Tensor, total: Tensor) -> None:
-        of_batch(self.sums[name], self._batch).append(self._shelf.put(total))
+        of_batch(self.sums[name], self._batch).append(self._store.put(total))
 
 
 def of_batch(batches: list[list[Tensor]], batch: int) -> list[Tensor]:

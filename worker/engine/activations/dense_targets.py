@@ -45,12 +45,19 @@ class StageTargets:
     """Statistics of a stage's inputs in the pruned model, and their deviation from the dense one's."""
 
     def __init__(
-        self, block: Block, index: int, stage: Stage, stream: Stream, dense: DenseReference, detour: PartialForward, pull: float
+        self,
+        block: Block,
+        index: int,
+        stage: Stage,
+        stream: Stream,
+        dense: DenseReference,
+        partial_forward: PartialForward,
+        pull: float,
     ) -> None:
         """Take a loaded block whose earlier stages are pruned, without running it. `pull` is α."""
         self.inputs: dict[str, InputStatistics] = {}
         self._block, self._index, self._stage, self._stream = block, index, stage, stream
-        self._dense, self._detour, self._pull = dense, detour, pull
+        self._dense, self._partial_forward, self._pull = dense, partial_forward, pull
         self._mixed: dict[str, Tensor] = {}  # Kᵀ, by leader
         self._offsets: dict[str, Tensor] = {}  # α Σ (s − s̃) x̃ᵀ, by matrix
         self._incomparable: set[str] = set()  # leaders and matrices whose tokens differ from the dense model's
@@ -62,13 +69,13 @@ class StageTargets:
         """Run every batch up to this stage."""
         self._watch = watch
         with watch.time(Part.FORWARD):
-            way = self._detour.tried(self._stream, self._index, self._look)
+            context = self._partial_forward.checked_context(self._stream, self._index, self._first_batch)
         for batch in range(len(self._stream.states)):
-            self._pass(batch, way(batch), self._see, self._add)
+            self._pass(batch, context(batch), self._see, self._add)
             tick()
         self._dense.forget(self._stage)
 
-    def wanted(self, matrix: Matrix, weight: Tensor) -> Tensor | None:
+    def target_products(self, matrix: Matrix, weight: Tensor) -> Tensor | None:
         """Return B (out, in) for the dense weights (out, in) of a matrix; None if its tokens are not comparable: use W G."""
         leader = self._leaders[matrix.name]
         if matrix.name in self._incomparable or leader in self._incomparable:
@@ -82,7 +89,7 @@ class StageTargets:
     def _pass(
         self,
         batch: int,
-        way: AbstractContextManager[None],
+        context: AbstractContextManager[None],
         see: Callable[[str, Tensor, Key], None],
         add: Callable[[str, Tensor, Tensor], None],
     ) -> None:
@@ -94,14 +101,14 @@ class StageTargets:
         } | {("sum", name): len(of_batch(dense.sums[name], batch)) for name in self._leaders if dense.is_summed(name)}
         self._passed = dict.fromkeys(self._open, 0)
         try:
-            with self._watch.time(Part.FORWARD), watched(self._views, self._leaders, see, add), way:
+            with self._watch.time(Part.FORWARD), watched(self._views, self._leaders, see, add), context:
                 self._stream.run(self._block.module, self._index, batch)
         except _AllSeen:
             pass
         finally:
             self._turned = (None, [])
 
-    def _look(self, way: AbstractContextManager[None]) -> list[Tensor]:
+    def _first_batch(self, context: AbstractContextManager[None]) -> list[Tensor]:
         """Return all activations of the first batch that the stage needs."""
         found: list[Tensor] = []
 
@@ -116,7 +123,7 @@ class StageTargets:
             self._count("sum", name)
             self._end_if_complete()
 
-        self._pass(0, way, see, add)
+        self._pass(0, context, see, add)
         return found
 
     def _see(self, name: str, x: Tensor, _key: Key) -> None:
@@ -124,7 +131,7 @@ class StageTargets:
             return
         for matrix in self._stage.groups[name]:
             if self._dense.is_summed(matrix.name):
-                self._detour.keep(matrix.name, self._batch, x)
+                self._partial_forward.cache_inputs(matrix.name, self._batch, x)
         with self._watch.time(Part.STATISTICS):
             self._add_input(name, x)
         self._end_if_complete()

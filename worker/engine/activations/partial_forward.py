@@ -1,7 +1,7 @@
 """Partial forward passes of a block, which reuse cached inputs of matrices that are pruned already.
 
-As the matrices of a block are pruned stage by stage, the block is run up to every stage. A product is settled when its
-matrix is pruned; its inputs were seen when its stage was measured. Where a settled product is added to something, as to
+As the matrices of a block are pruned stage by stage, the block is run up to every stage. A product is final when its
+matrix is pruned; its inputs were seen when its stage was measured. Where a final product is added to something, as to
 the residual stream, its inputs are cached: later runs compute it from these and skip everything that only leads to them.
 
 Skipped values are tensors on PyTorch's meta device, which propagate through the rest of the block. A block that needs
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from worker.engine.activations.batches import Stream, Way
+from worker.engine.activations.batches import ForwardContext, Stream
 from worker.engine.activations.matmul_tracing import Place, operands, place
 from worker.engine.activations.store import ActivationStore
 from worker.engine.linear import product
@@ -27,60 +27,62 @@ from worker.engine.model.structure import Block
 
 
 class PartialForward:
-    """Cache of the settled products' inputs of one block, and the partial forward passes that use it."""
+    """Cache of the final products' inputs of one block, and the partial forward passes that use it."""
 
-    def __init__(self, block: Block, shelf: ActivationStore) -> None:
-        """Begin with nothing settled; cached inputs are stored on `shelf`."""
+    def __init__(self, block: Block, store: ActivationStore) -> None:
+        """Begin with no matrix pruned; cached inputs are kept in `store`."""
         self._block = block
-        self._shelf = shelf
-        self._kept: dict[str, list[list[Tensor]]] = {}  # inputs by matrix name, [batch][call]
-        self._settled: list[Matrix] = []
-        self._needless: list[Matrix] = []
-        self._earlier: list[Matrix] = []  # of settled stages; needless after the next stage with cached inputs
+        self._store = store
+        self._cached: dict[str, list[list[Tensor]]] = {}  # inputs by matrix name, [batch][call]
+        self._pruned: list[Matrix] = []
+        self._skippable: list[Matrix] = []
+        self._unneeded: list[Matrix] = []  # of pruned stages; skippable after the next stage with cached inputs
 
-    def keep(self, matrix: str, batch: int, x: Tensor) -> None:
+    def cache_inputs(self, matrix: str, batch: int, x: Tensor) -> None:
         """Cache the inputs of a product that is added to something."""
-        batches = self._kept.setdefault(matrix, [])
+        batches = self._cached.setdefault(matrix, [])
         batches += [[] for _ in range(batch + 1 - len(batches))]
-        batches[batch].append(self._shelf.put(x))
+        batches[batch].append(self._store.put(x))
 
-    def forget(self) -> None:
-        """Release all cached inputs and the settled matrices."""
-        self._shelf.take_back(x for batches in self._kept.values() for batch in batches for x in batch)
-        self._kept.clear()
-        self._settled.clear()
+    def clear(self) -> None:
+        """Release all cached inputs and forget which matrices are pruned."""
+        self._store.release(x for batches in self._cached.values() for batch in batches for x in batch)
+        self._cached.clear()
+        self._pruned.clear()
 
-    def settle(self, matrices: Sequence[Matrix]) -> None:
-        """Mark the matrices of a pruned stage as settled; stages must be settled in their order."""
-        kept = [matrix for matrix in matrices if matrix.name in self._kept]
-        if kept:
-            self._needless += self._earlier
-            self._earlier = []
-        self._settled += kept
-        self._earlier += [matrix for matrix in matrices if matrix.name not in self._kept]
+    def mark_pruned(self, matrices: Sequence[Matrix]) -> None:
+        """Mark the matrices of a stage as pruned; stages must be marked in their order."""
+        cached = [matrix for matrix in matrices if matrix.name in self._cached]
+        if cached:
+            self._skippable += self._unneeded
+            self._unneeded = []
+        self._pruned += cached
+        self._unneeded += [matrix for matrix in matrices if matrix.name not in self._cached]
 
-    def tried(self, stream: Stream, index: int, run: Callable[[AbstractContextManager[None]], Sequence[Tensor]]) -> Way:
-        """Return `way` if `run` gives bit-identical tensors for the first batch with it and in full, else `straight`."""
-        if not self._settled or stream.carried:
-            return straight
+    def checked_context(
+        self, stream: Stream, index: int, run: Callable[[AbstractContextManager[None]], Sequence[Tensor]]
+    ) -> ForwardContext:
+        """Return `context` if `run` gives bit-identical tensors for the first batch with it and in full, else `full_forward`."""
+        if not self._pruned or stream.carried:
+            return full_forward
         try:
-            around = run(self.way(0))
+            around = run(self.context(0))
             is_clean = not _lacks_numbers((stream.calls[0][index].args, stream.calls[0][index].kwargs))
         except Exception:  # any error that a family's code may raise on meta tensors
             around, is_clean = [], False
         expected = run(nullcontext())
-        return self.way if is_clean and _are_equal(around, expected) else straight
+        return self.context if is_clean and _are_equal(around, expected) else full_forward
 
     @contextmanager
-    def way(self, batch: int) -> Iterator[None]:
+    def context(self, batch: int) -> Iterator[None]:
         """Run the loaded block partially inside the context, on batch `batch`."""
         module = self._block.module
-        known = {place(matrix.read(module)): iter(self._kept[matrix.name][batch]) for matrix in self._settled}
-        with _Around(known, {place(matrix.read(module)) for matrix in self._needless}):
+        known = {place(matrix.read(module)): iter(self._cached[matrix.name][batch]) for matrix in self._pruned}
+        with _Around(known, {place(matrix.read(module)) for matrix in self._skippable}):
             yield
 
 
-def straight(_batch: int) -> AbstractContextManager[None]:
+def full_forward(_batch: int) -> AbstractContextManager[None]:
     """Return the context of a full forward pass."""
     return nullcontext()
 
@@ -95,7 +97,7 @@ class _Around(TorchFunctionMode):
     def __init__(self, known: dict[Place, Iterator[Tensor]], needless: set[Place]) -> None:
         super().__init__()
         self._known = known
-        self._needless = needless
+        self._skippable = needless
         self._storages = {key[0] for key in (*known, *needless)}
 
     def __torch_function__(
@@ -106,7 +108,7 @@ class _Around(TorchFunctionMode):
         found = operands(func, args, kwargs, self._storages)
         if found is not None and found.is_result and found.weight.ndim == 2:
             where = place(found.weight)
-            if where in self._needless:
+            if where in self._skippable:
                 shape = (*found.x.shape[:-1], len(found.weight))
                 return torch.empty(shape, dtype=found.x.dtype, device="meta")
             if where in self._known:

@@ -47,10 +47,10 @@ class ActivationStore:
         """Store and return a copy of x, in the buffer of `kept` if shape and dtype match."""
         if kept.shape == x.shape and kept.dtype == x.dtype:
             return kept.copy_(x)
-        self.take_back([kept])
+        self.release([kept])
         return self.put(x)
 
-    def take_back(self, kept: Iterable[Tensor]) -> None:
+    def release(self, kept: Iterable[Tensor]) -> None:
         """Release tensors; their buffers will be overwritten."""
         for tensor in kept:
             self._waiting[tuple(tensor.shape), tensor.dtype].append(tensor)

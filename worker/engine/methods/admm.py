@@ -26,7 +26,7 @@ def admm(
     weight: Tensor,
     *,
     gram: Tensor,
-    wanted: Tensor,
+    target_products: Tensor,
     select: Callable[[Tensor, float], Tensor],
     iterations: int,
     damping: float,
@@ -36,7 +36,7 @@ def admm(
     Args:
         weight: the dense W, float32.
         gram: G, float32.
-        wanted: B; W G if the targets are the dense outputs on the same inputs.
+        target_products: B; W G if the targets are the dense outputs on the same inputs.
         select: returns a mask from a saliency (out, in), |W·d|, and the share, 0 to 1, of the final number of pruned
             weights. For a given mask, pass a `select` that returns it.
         iterations: at least 1.
@@ -49,7 +49,7 @@ def admm(
     scaled.diagonal().add_(damping + _PENALTY)
     inverted = torch.cholesky_inverse(torch.linalg.cholesky(scaled))  # positive definite: ρ = 1 is added to the diagonal
     del scaled
-    pull = product(wanted / size + damping * start, inverted)
+    pull = product(target_products / size + damping * start, inverted)
     growing = max(1, round(iterations * _GROWING))
     free, dual, pruned = start, torch.zeros_like(start), torch.zeros_like(start, dtype=torch.bool)
     for step in range(1, iterations + 1):

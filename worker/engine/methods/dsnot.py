@@ -44,7 +44,7 @@ class Stop(IntEnum):
 
 
 @dataclass(frozen=True)
-class Walked:
+class DsnotResult:
     """The mask (out, in) after all swaps, and the `Stop` of every row, (out,) int64."""
 
     pruned: Tensor
@@ -64,8 +64,8 @@ def grow_and_prune(
     stop_on_sign_change: bool = True,
     pattern: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Return the refined mask, (out, in) bool; the arguments are those of `walk`, with `pattern` (n, m) for groups of m."""
-    return walk(
+    """Return the refined mask, (out, in) bool; as `refine_by_dsnot`, with `pattern` (n, m) for groups of m."""
+    return refine_by_dsnot(
         weight,
         pruned,
         mean=mean,
@@ -79,7 +79,7 @@ def grow_and_prune(
     ).pruned
 
 
-def walk(
+def refine_by_dsnot(
     weight: Tensor,
     pruned: Tensor,
     *,
@@ -91,7 +91,7 @@ def walk(
     variance_power: float,
     stop_on_sign_change: bool,
     group: int | None,
-) -> Walked:
+) -> DsnotResult:
     """Make at most `max_cycles` swaps in each row; rows and groups keep their number of pruned weights.
 
     A row stops when |Δ| ≤ threshold, when no legal pair is left, after `max_cycles` swaps or, with `stop_on_sign_change`,
@@ -114,7 +114,7 @@ def walk(
     score = contribution.abs() / variance.pow(variance_power)
     length = min(max_cycles, weight.shape[1])
     if length == 0:
-        return Walked(pruned.clone(), torch.full_like(error, Stop.MAX_CYCLES, dtype=torch.int64))
+        return DsnotResult(pruned.clone(), torch.full_like(error, Stop.MAX_CYCLES, dtype=torch.int64))
 
     def swaps_under(sign: Tensor) -> _Swaps:
         helps = contribution * sign[:, None]  # σ·D
@@ -128,7 +128,7 @@ def walk(
     else:
         swaps = [swaps_under(torch.ones_like(error)), swaps_under(-torch.ones_like(error))]
         used, stops = _walk_both_signs(error, swaps, threshold)
-    return Walked(_apply(pruned, swaps, used), stops)
+    return DsnotResult(_apply(pruned, swaps, used), stops)
 
 
 def _pairs_anywhere(contribution: Tensor, helps: Tensor, pruned: Tensor, score: Tensor, saliency: Tensor, length: int) -> _Swaps:

@@ -22,18 +22,20 @@ CHUNK = 1 << 23  # bytes of systems factorised at a time
 LEAST_DAMPING = 2.0**-18  # share of the mean diagonal below which float32 sums are rounding errors
 
 
-def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tensor | None = None, damping: float = 0.0) -> Tensor:
+def least_squares(
+    weight: Tensor, pruned: Tensor, *, gram: Tensor, target_products: Tensor | None = None, damping: float = 0.0
+) -> Tensor:
     """Return the optimal weights for a mask, (out, in) float32, zero where pruned; each row solves its own system.
 
     Args:
         weight: (out, in) float32.
         pruned: (out, in) bool, True = pruned.
         gram: G, (in, in) float32.
-        wanted: B, (out, in) float32 on the scale of G; None stands for W G.
+        target_products: B, (out, in) float32 on the scale of G; None stands for W G.
         damping: share of the mean diagonal of G that penalises changes of the weights; raised to `LEAST_DAMPING`.
     """
     gram = gram.double()
-    start, owed = _start(weight, pruned, gram, wanted)
+    start, owed = _start(weight, pruned, gram, target_products)
     change = torch.zeros_like(start)
     size = 8 * int((~pruned).sum(dim=1).max()) ** 2  # bytes of a system, in float64
     for rows in torch.split(torch.arange(len(weight), device=weight.device), max(1, CHUNK // max(1, size))):
@@ -41,10 +43,10 @@ def least_squares(weight: Tensor, pruned: Tensor, *, gram: Tensor, wanted: Tenso
     return _never_worse(start, change, owed, gram)
 
 
-def _start(weight: Tensor, pruned: Tensor, gram: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
+def _start(weight: Tensor, pruned: Tensor, gram: Tensor, target_products: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the masked weights w_S and the right-hand side (B − w_S G)_S, both (out, in) float64."""
     start = (weight * ~pruned).double()
-    owed = (weight * pruned).double() @ gram if wanted is None else wanted.double() - start @ gram
+    owed = (weight * pruned).double() @ gram if target_products is None else target_products.double() - start @ gram
     return start, owed * ~pruned
 
 

@@ -72,7 +72,7 @@ def swap(
     gram: Tensor,
     max_swaps: int,
     group: int | None = None,
-    wanted: Tensor | None = None,
+    target_products: Tensor | None = None,
 ) -> Tensor:
     """Return the mask after at most `max_swaps` swaps in each row; rows and groups keep their number of pruned weights.
 
@@ -85,7 +85,7 @@ def swap(
         gram: Σ x xᵀ or any positive multiple of it, (in, in) float32.
         max_swaps: maximum number of swaps per row.
         group: both weights of a swap are in the same group of this many consecutive inputs; None: anywhere in the row.
-        wanted: B = Σ y xᵀ, (out, in) float32 on the scale of G, y the target outputs; None stands for W G.
+        target_products: B = Σ y xᵀ, (out, in) float32 on the scale of G, y the target outputs; None stands for W G.
 
     Returns:
         The new mask, (out, in) bool.
@@ -95,7 +95,7 @@ def swap(
     rule = _Rule(correlations(gram), group, torch.arange(len(gram), dtype=torch.int32, device=gram.device))
     size = gram.diagonal().clamp(min=0).sqrt()
     inverse = torch.where(size > 0, 1 / size, 0.0)
-    excess = None if wanted is None else product(weight, gram).sub_(wanted)
+    excess = None if target_products is None else product(weight, gram).sub_(target_products)
     refined = torch.empty_like(pruned)
     for some in torch.split(torch.arange(len(weight), device=weight.device), max(1, SLAB // weight.shape[1])):
         bias = None if excess is None else excess[some] * inverse

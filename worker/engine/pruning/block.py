@@ -21,7 +21,7 @@ from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.pruning.matrix import Pruned, prune
-from worker.engine.pruning.task import Task
+from worker.engine.pruning.task import PruningTask
 from worker.engine.report import Part, Stopwatch
 
 GRAM_BYTES = 4 << 30  # of experts' Gram matrices accumulated in one forward pass
@@ -37,7 +37,7 @@ class BlockPruning:
     pattern: Pattern  # of this block
     stream: Stream  # of the pruned model, at the input of the block
     source: Checkpoint
-    detour: PartialForward  # caches the inputs of pruned matrices, for later passes through the block
+    partial_forward: PartialForward  # caches the inputs of pruned matrices, for later passes through the block
     watch: Stopwatch
     tick: Callable[[], None]
 
@@ -82,7 +82,7 @@ class BlockPruning:
 
     def _propagated(self, layer: nn.Module, stage: Stage, dense: DenseReference) -> dict[Matrix, Pruned]:
         pull = ALPHA_UPDATE if self.recipe.changes_kept_weights else ALPHA_MASK_ONLY
-        run = StageTargets(self.block, self.index, stage, self.stream, dense, self.detour, pull)
+        run = StageTargets(self.block, self.index, stage, self.stream, dense, self.partial_forward, pull)
         run.run(self.watch, self.tick)
         results: dict[Matrix, Pruned] = {}
         for leader, group in stage.groups.items():
@@ -91,10 +91,10 @@ class BlockPruning:
             for matrix in group:
                 check_finite(matrix, run.inputs[leader])
                 with self.watch.time(Part.STATISTICS):
-                    wanted = run.wanted(matrix, matrix.read(layer).float())
-                results[matrix] = self._prune(layer, matrix, run.inputs[leader], wanted)
+                    target_products = run.target_products(matrix, matrix.read(layer).float())
+                results[matrix] = self._prune(layer, matrix, run.inputs[leader], target_products)
                 self._write(layer, matrix, results[matrix])
-        self.detour.settle(stage.matrices)
+        self.partial_forward.mark_pruned(stage.matrices)
         return results
 
     def _measure(self, matrices: Sequence[Matrix]) -> dict[str, InputStatistics]:
@@ -108,9 +108,11 @@ class BlockPruning:
             tick=self.tick,
         )
 
-    def _prune(self, layer: nn.Module, matrix: Matrix, inputs: InputStatistics, wanted: Tensor | None) -> Pruned:
+    def _prune(self, layer: nn.Module, matrix: Matrix, inputs: InputStatistics, target_products: Tensor | None) -> Pruned:
         weight = matrix.read(layer).float()
-        result = prune(Task(matrix.name, weight, inputs, self.recipe, self.pattern, self.stream.length, wanted), self.watch)
+        result = prune(
+            PruningTask(matrix.name, weight, inputs, self.recipe, self.pattern, self.stream.length, target_products), self.watch
+        )
         self.tick()
         return result
 

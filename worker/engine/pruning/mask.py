@@ -10,13 +10,13 @@ from torch import Tensor
 
 from service.contract.recipe.choices import Criterion
 from service.contract.recipe.refinement import DsnotRefinement, SwapsRefinement
-from worker.engine.methods.dsnot import Stop, walk
+from worker.engine.methods.dsnot import Stop, refine_by_dsnot
 from worker.engine.methods.hessian import inverse_factor
 from worker.engine.methods.layer_error import keep_improvements, row_energies
 from worker.engine.methods.saliency import SALIENCIES, wanda
 from worker.engine.methods.sparsegpt import obs_saliency
 from worker.engine.methods.swaps import swap
-from worker.engine.pruning.task import Task
+from worker.engine.pruning.task import PruningTask
 
 _OBS_DAMPING = 0.01  # as in SparseGPT
 
@@ -29,7 +29,7 @@ class Refined:
     stops: dict[str, int]
 
 
-def saliency_of(task: Task) -> Tensor:
+def saliency_of(task: PruningTask) -> Tensor:
     """Return the saliency by the recipe's criterion, (out, in)."""
     criterion = task.recipe.criterion
     if criterion is Criterion.OBS:
@@ -37,7 +37,7 @@ def saliency_of(task: Task) -> Tensor:
     return SALIENCIES[criterion](task.weight, task.inputs.norm.float())
 
 
-def refine(task: Task, first: Tensor, saliency: Tensor) -> Refined:
+def refine(task: PruningTask, first: Tensor, saliency: Tensor) -> Refined:
     """Return the first mask refined as the recipe says; unchanged where the recipe does not refine this matrix."""
     refinement = task.recipe.refinement
     if isinstance(refinement, SwapsRefinement):
@@ -51,24 +51,24 @@ def _is_target(name: str, refinement: DsnotRefinement) -> bool:
     return refinement.targets == "all" or "attn" in name or "attention" in name
 
 
-def _by_swaps(task: Task, first: Tensor, refinement: SwapsRefinement) -> Refined:
+def _by_swaps(task: PruningTask, first: Tensor, refinement: SwapsRefinement) -> Refined:
     pruned = swap(
         task.weight,
         first,
         gram=task.gram,
         max_swaps=refinement.max_swaps,
         group=task.pattern.group,
-        wanted=task.propagated,
+        target_products=task.propagated,
     )
     spent = int(((pruned & ~first).sum(dim=1) >= refinement.max_swaps).sum())
     return Refined(pruned, {"max_swaps": spent, "no_better_swap": len(first) - spent})
 
 
-def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: DsnotRefinement) -> Refined:
+def _by_dsnot(task: PruningTask, first: Tensor, saliency: Tensor, refinement: DsnotRefinement) -> Refined:
     """Refine by DSnoT: it prunes by Wanda's saliency, within n:m groups by the saliency that selected the mask."""
     inputs, weight = task.inputs, task.weight
     pooled = refinement.variance == "pooled"
-    walked = walk(
+    result = refine_by_dsnot(
         weight,
         first,
         mean=inputs.mean.float(),
@@ -80,10 +80,10 @@ def _by_dsnot(task: Task, first: Tensor, saliency: Tensor, refinement: DsnotRefi
         stop_on_sign_change=refinement.stop_on_sign_change,
         group=task.pattern.group,
     )
-    counts = torch.bincount(walked.stops, minlength=len(Stop)).tolist()
+    counts = torch.bincount(result.stops, minlength=len(Stop)).tolist()
     stops = {stop.name.lower(): count for stop, count in zip(Stop, counts, strict=True) if count}
     if refinement.accept == "always":
-        return Refined(walked.pruned, stops)
-    before, after = (row_energies(weight * mask, gram=task.gram) for mask in (first, walked.pruned))
-    kept, _ = keep_improvements(first, walked.pruned, before, after)
+        return Refined(result.pruned, stops)
+    before, after = (row_energies(weight * mask, gram=task.gram) for mask in (first, result.pruned))
+    kept, _ = keep_improvements(first, result.pruned, before, after)
     return Refined(kept, stops)

@@ -15,7 +15,7 @@ from service.contract.matrices import MatrixReport
 from worker.engine.errors import NumericalFailure
 from worker.engine.methods.layer_error import row_energies
 from worker.engine.pruning.mask import refine, saliency_of
-from worker.engine.pruning.task import Task
+from worker.engine.pruning.task import PruningTask
 from worker.engine.pruning.update import update
 from worker.engine.report import Part, Stopwatch
 
@@ -29,7 +29,7 @@ class Pruned:
     report: MatrixReport
 
 
-def prune(task: Task, watch: Stopwatch) -> Pruned:
+def prune(task: PruningTask, watch: Stopwatch) -> Pruned:
     """Compute the mask of a matrix and, if the recipe has an update, its new weights. Nothing is changed in place.
 
     Raises:
@@ -64,7 +64,7 @@ def prune(task: Task, watch: Stopwatch) -> Pruned:
     return Pruned(pruned, updated, report)
 
 
-def _energy(task: Task, matrix: Tensor) -> float:
+def _energy(task: PruningTask, matrix: Tensor) -> float:
     """Return ‖M X‖² over the calibration tokens, or over examples of them."""
     inputs = task.inputs
     return float(row_energies(matrix, gram=inputs.gram, examples=inputs.examples).sum())

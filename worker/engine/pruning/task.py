@@ -13,7 +13,7 @@ from worker.engine.methods.patterns import select
 
 
 @dataclass(frozen=True)
-class Task:
+class PruningTask:
     """One matrix to prune. Axes: W (out, in); G = Σ x xᵀ (in, in); B = Σ y xᵀ (out, in), y the target outputs."""
 
     name: str
@@ -31,7 +31,7 @@ class Task:
         return self.inputs.gram
 
     @cached_property
-    def wanted(self) -> Tensor:
+    def target_products(self) -> Tensor:
         """B; W G unless the objective is propagated."""
         return product(self.weight, self.gram) if self.propagated is None else self.propagated
 

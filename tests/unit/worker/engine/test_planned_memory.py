@@ -78,16 +78,16 @@ def test_activations_match_the_activation_store(
     folder, tokens, shelves = checkpoint(family), families.tokens().repeat(sized(1, 16), 1), list[ActivationStore]()
     start = ActivationStore.__init__
 
-    def noted(shelf: ActivationStore, **options: Any) -> None:
-        start(shelf, **options)
-        shelves.append(shelf)
+    def noted(store: ActivationStore, **options: Any) -> None:
+        start(store, **options)
+        shelves.append(store)
 
     monkeypatch.setattr(ActivationStore, "__init__", noted)
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", families.LENGTH)
     sparsify(folder, tmp_path / "pruned", Recipe.from_dict({"preset": preset}), tokens)
     told = holdings(folder, {"preset": preset}).of_tokens()
-    [shelf] = shelves
-    first_batch = shelf.in_memory - told * tokens.numel()
+    [store] = shelves
+    first_batch = store.in_memory - told * tokens.numel()
     assert 0 <= first_batch <= 2 * families.LENGTH * told
 
 

@@ -1,4 +1,4 @@
-"""A run by detours against the same run that computes everything."""
+"""Partial forward passes against full ones."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from tests.support.engine import families, tiny_decoders
 from worker.engine import Recipe, sparsify
-from worker.engine.activations.batches import Stream, Way
+from worker.engine.activations.batches import ForwardContext, Stream
 from worker.engine.activations.capture import record
 from worker.engine.activations.dense_reference import DenseReference
-from worker.engine.activations.partial_forward import PartialForward, straight
+from worker.engine.activations.partial_forward import PartialForward, full_forward
 from worker.engine.model.loading import loaded_block
 from worker.engine.model.structure import load_structure
 from worker.engine.report import Stopwatch
@@ -29,17 +29,17 @@ TAKEN = ["llama", "gpt2", "opt", "phi3", "qwen3", "mixtral", "gpt_oss", "deepsee
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For every run that could be by a detour, whether it was."""
+    """For every pass that could be partial, whether it was."""
     taken: list[bool] = []
-    tried = PartialForward.tried
+    checked_context = PartialForward.checked_context
 
-    def note(self: PartialForward, stream: Stream, index: int, run: Any) -> Way:
-        way = tried(self, stream, index, run)
-        if self._settled:
-            taken.append(way is not straight)
+    def note(self: PartialForward, stream: Stream, index: int, run: Any) -> ForwardContext:
+        way = checked_context(self, stream, index, run)
+        if self._pruned:
+            taken.append(way is not full_forward)
         return way
 
-    monkeypatch.setattr(PartialForward, "tried", note)
+    monkeypatch.setattr(PartialForward, "checked_context", note)
     return taken
 
 
@@ -57,8 +57,8 @@ def test_a_partial_forward_changes_no_bit(
     if model_type in TAKEN:
         assert ways
         assert all(ways)
-    monkeypatch.setattr(PartialForward, "tried", lambda *_: straight)
-    assert found == prune(tmp_path / "source", tmp_path / "straight")
+    monkeypatch.setattr(PartialForward, "checked_context", lambda *_: full_forward)
+    assert found == prune(tmp_path / "source", tmp_path / "full")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -69,16 +69,16 @@ def test_a_partial_forward_changes_no_bit_in_lower_precision(
     found = prune(source, tmp_path / "around", "balanced")
     assert ways
     assert all(ways)
-    monkeypatch.setattr(PartialForward, "tried", lambda *_: straight)
-    assert found == prune(source, tmp_path / "straight", "balanced")
+    monkeypatch.setattr(PartialForward, "checked_context", lambda *_: full_forward)
+    assert found == prune(source, tmp_path / "full", "balanced")
 
 
 def test_inputs_of_frozen_products_only_are_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After attention is settled, neither q, k, v nor attention itself; after all is, only what is added to the stream."""
+    """After attention is pruned, neither q, k, v nor attention itself; after all is, only what is added to the stream."""
     arch = load_structure(families.save("llama", tmp_path))
     stream = record(arch, TOKENS, torch.device("cpu"), lambda: None)
     block, made = arch.blocks[0], list[tuple[int, ...]]()
-    detour = PartialForward(block, stream.shelf)
+    partial_forward = PartialForward(block, stream.store)
     with loaded_block(arch, block, torch.device("cpu")) as layer:
         dense = DenseReference(block, 0, stream.copy(), Stopwatch(), lambda: None)
         kept: dict[str, Tensor] = {}
@@ -89,15 +89,15 @@ def test_inputs_of_frozen_products_only_are_not_computed(tmp_path: Path, monkeyp
         for stage in dense.stages:
             for matrix in stage.matrices:
                 if dense.is_summed(matrix.name):
-                    detour.keep(matrix.name, 0, kept[matrix.parameter.removesuffix(".weight")])
-            detour.settle(stage.matrices)
+                    partial_forward.cache_inputs(matrix.name, 0, kept[matrix.parameter.removesuffix(".weight")])
+            partial_forward.mark_pruned(stage.matrices)
 
         def note(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             made.append(tuple(weight.shape))
             return functional.linear(x, weight, bias)
 
         monkeypatch.setattr("worker.engine.activations.partial_forward.product", note)
-        with detour.way(0), torch.no_grad():
+        with partial_forward.context(0), torch.no_grad():
             found = stream.run(layer, 0, 0)
     assert made == [(64, 64), (64, 96)]
     torch.testing.assert_close(found, expected)
@@ -107,13 +107,15 @@ def test_a_block_that_overwrites_values_runs_the_full_forward(tmp_path: Path) ->
     """Its sum is made in place, so that what is left out would be missing in it without a word."""
     arch = load_structure(families.save("llama", tmp_path))
     stream, block = record(arch, TOKENS, torch.device("cpu"), lambda: None), arch.blocks[0]
-    detour, asked = PartialForward(block, stream.shelf), list[bool]()
+    partial_forward, asked = PartialForward(block, stream.store), list[bool]()
     with loaded_block(arch, block, torch.device("cpu")) as layer:
         first, second = (layer.get_parameter(f"self_attn.{name}_proj.weight") for name in "qo")
-        settled = [[matrix for matrix in block.matrices if matrix.parameter == f"self_attn.{name}_proj.weight"] for name in "qo"]
-        detour.settle(settled[0])
-        detour.keep(settled[1][0].name, 0, torch.randn(3, 24, 64))
-        detour.settle(settled[1])
+        pruned_stages = [
+            [matrix for matrix in block.matrices if matrix.parameter == f"self_attn.{name}_proj.weight"] for name in "qo"
+        ]
+        partial_forward.mark_pruned(pruned_stages[0])
+        partial_forward.cache_inputs(pruned_stages[1][0].name, 0, torch.randn(3, 24, 64))
+        partial_forward.mark_pruned(pruned_stages[1])
 
         def run(way: AbstractContextManager[None]) -> list[Tensor]:
             with way:
@@ -122,5 +124,5 @@ def test_a_block_that_overwrites_values_runs_the_full_forward(tmp_path: Path) ->
                 asked.append(True)
                 return [functional.linear(total, second)]
 
-        assert detour.tried(stream, 0, run) is straight
+        assert partial_forward.checked_context(stream, 0, run) is full_forward
     assert len(asked) == 1

@@ -69,12 +69,12 @@ def inputs_of(model: Any, names: list[str]) -> dict[str, Tensor]:
 
 def solved(weight: Tensor, x: Tensor, dense_x: Tensor, lack: Tensor | None) -> Tensor:
     """The best weights (out, in) under the mask of the largest half, for the outputs that the objective asks for."""
-    wanted = ALPHA_UPDATE * dense_x @ weight.T + (1 - ALPHA_UPDATE) * x @ weight.T
+    target_products = ALPHA_UPDATE * dense_x @ weight.T + (1 - ALPHA_UPDATE) * x @ weight.T
     if lack is not None:
-        wanted = wanted + ALPHA_UPDATE * lack
+        target_products = target_products + ALPHA_UPDATE * lack
     best = torch.zeros_like(weight)
     for row, kept in enumerate(weight.abs() > weight.abs().median(dim=1, keepdim=True).values):
-        best[row, kept] = torch.from_numpy(np.linalg.lstsq(x[:, kept].numpy(), wanted[:, row].numpy(), rcond=None)[0])
+        best[row, kept] = torch.from_numpy(np.linalg.lstsq(x[:, kept].numpy(), target_products[:, row].numpy(), rcond=None)[0])
     return best
 
 
@@ -163,7 +163,7 @@ def test_activations_of_a_block_are_released_at_once(checkpoint: Checkpoints) ->
         with loaded_block(arch, arch.blocks[0], device):
             dense = DenseReference(arch.blocks[0], 0, stream.copy(), Stopwatch(), lambda: None)
             run = StageTargets(
-                arch.blocks[0], 0, dense.stages[0], stream, dense, PartialForward(arch.blocks[0], stream.shelf), 0.5
+                arch.blocks[0], 0, dense.stages[0], stream, dense, PartialForward(arch.blocks[0], stream.store), 0.5
             )
             run.run(Stopwatch(), lambda: None)
         assert not set(dense.stages[0].groups) & set(dense.inputs)

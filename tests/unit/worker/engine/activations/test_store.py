@@ -13,8 +13,8 @@ from worker.engine.activations.store import ActivationStore, free_memory
 @pytest.mark.parametrize("room", [0, 10**9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64], ids=str)
 def test_stored_tensors_are_copies(tmp_path: Path, dtype: torch.dtype, room: int) -> None:
-    shelf, x = ActivationStore(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
-    kept = shelf.put(x)
+    store, x = ActivationStore(room=room, scratch=tmp_path), torch.randn(3, 5, 7).mul(100).to(dtype).transpose(0, 2)
+    kept = store.put(x)
     before = x.clone()
     x.zero_()
     assert kept.dtype == dtype
@@ -22,40 +22,40 @@ def test_stored_tensors_are_copies(tmp_path: Path, dtype: torch.dtype, room: int
 
 
 def test_memory_is_reused_by_tensors_of_equal_size_only() -> None:
-    shelf = ActivationStore(room=10**9)
-    first = shelf.put(torch.ones(8, 4))
+    store = ActivationStore(room=10**9)
+    first = store.put(torch.ones(8, 4))
     place = first.data_ptr()
-    shelf.take_back([first])
-    other = shelf.put(torch.zeros(4, 8))
-    again = shelf.put(torch.zeros(8, 4))
+    store.release([first])
+    other = store.put(torch.zeros(4, 8))
+    again = store.put(torch.zeros(8, 4))
     assert (again.data_ptr(), other.data_ptr() == place) == (place, False)
-    assert shelf.in_memory == 2 * 8 * 4 * 4
+    assert store.in_memory == 2 * 8 * 4 * 4
 
 
 def test_a_tensor_of_equal_size_replaces_another() -> None:
-    shelf = ActivationStore(room=10**9)
-    kept = shelf.put(torch.ones(3))
-    assert shelf.replace(kept, torch.zeros(3)).data_ptr() == kept.data_ptr()
+    store = ActivationStore(room=10**9)
+    kept = store.put(torch.ones(3))
+    assert store.replace(kept, torch.zeros(3)).data_ptr() == kept.data_ptr()
     assert torch.equal(kept, torch.zeros(3))
-    assert torch.equal(shelf.replace(kept, torch.ones(2)), torch.ones(2))
+    assert torch.equal(store.replace(kept, torch.ones(2)), torch.ones(2))
 
 
 def test_over_the_memory_limit_unnamed_files_are_used(tmp_path: Path) -> None:
-    shelf = ActivationStore(room=100, scratch=tmp_path)
-    kept = [shelf.put(torch.full((16,), float(i))) for i in range(4)]
-    assert (shelf.in_memory, shelf.in_files) == (64, 192)
+    store = ActivationStore(room=100, scratch=tmp_path)
+    kept = [store.put(torch.full((16,), float(i))) for i in range(4)]
+    assert (store.in_memory, store.in_files) == (64, 192)
     assert [float(x[-1]) for x in kept] == [0, 1, 2, 3]
     assert list(tmp_path.iterdir()) == []
     mapped = Path("/proc/self/maps").read_text().count(str(tmp_path))
     assert mapped == 3
-    del kept, shelf
+    del kept, store
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_without_a_folder_everything_stays_in_memory() -> None:
-    shelf = ActivationStore(room=0)
-    shelf.put(torch.ones(16))
-    assert (shelf.in_memory, shelf.in_files) == (64, 0)
+    store = ActivationStore(room=0)
+    store.put(torch.ones(16))
+    assert (store.in_memory, store.in_files) == (64, 0)
 
 
 def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

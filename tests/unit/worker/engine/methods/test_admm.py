@@ -20,12 +20,14 @@ def joint(case: Layer, pattern: tuple[int, int] | None, *, sparsity: float = 0.5
         return select(saliency, chosen, share)
 
     dense = case.weight @ case.gram
-    return admm(case.weight, gram=case.gram, wanted=dense, select=part, iterations=iterations, damping=0.1)
+    return admm(case.weight, gram=case.gram, target_products=dense, select=part, iterations=iterations, damping=0.1)
 
 
 def given(case: Layer, pruned: Tensor) -> Tensor:
     dense = case.weight @ case.gram
-    new, _ = admm(case.weight, gram=case.gram, wanted=dense, select=lambda _s, _share: pruned, iterations=20, damping=0.1)
+    new, _ = admm(
+        case.weight, gram=case.gram, target_products=dense, select=lambda _s, _share: pruned, iterations=20, damping=0.1
+    )
     return new
 
 
@@ -33,13 +35,20 @@ def given(case: Layer, pruned: Tensor) -> Tensor:
 def test_a_given_mask_converges_to_the_damped_optimum(own: bool) -> None:
     case = layer(0)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
-    wanted = case.weight @ case.gram if own else case.wanted
-    new, mask = admm(case.weight, gram=case.gram, wanted=wanted, select=lambda _s, _share: pruned, iterations=2000, damping=0.1)
+    target_products = case.weight @ case.gram if own else case.target_products
+    new, mask = admm(
+        case.weight,
+        gram=case.gram,
+        target_products=target_products,
+        select=lambda _s, _share: pruned,
+        iterations=2000,
+        damping=0.1,
+    )
     assert torch.equal(mask, pruned)
     assert (new[pruned] == 0).all()
     held = 0.1 * case.gram.diagonal().double()  # the damping, in the scale in which the diagonal is 1
     system = case.gram.double() + held.diag()
-    right = wanted.double() + case.weight.double() * held
+    right = target_products.double() + case.weight.double() * held
     for row, kept in enumerate(~pruned):
         expected = torch.linalg.solve(system[kept][:, kept], right[row, kept])
         torch.testing.assert_close(new[row, kept].double(), expected, rtol=1e-3, atol=1e-3)

@@ -11,13 +11,17 @@ from worker.engine.methods.least_squares import least_squares
 from worker.engine.methods.patterns import select_pruned
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_every_row_solves_the_full_least_squares_problem(wanted: bool) -> None:
+@pytest.mark.parametrize("target_products", [False, True])
+def test_every_row_solves_the_full_least_squares_problem(target_products: bool) -> None:
     case = layer(0)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
-    new = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted if wanted else None)
+    new = least_squares(case.weight, pruned, gram=case.gram, target_products=case.target_products if target_products else None)
     x = case.x.double().numpy()
-    targets = np.linalg.solve(case.gram.double().numpy(), case.wanted.double().numpy().T) if wanted else case.weight.double().T
+    targets = (
+        np.linalg.solve(case.gram.double().numpy(), case.target_products.double().numpy().T)
+        if target_products
+        else case.weight.double().T
+    )
     outputs = x @ np.asarray(targets)  # the same B as that of the outputs themselves
     for row, kept in enumerate((~pruned).numpy()):
         expected = np.linalg.lstsq(x[:, kept], outputs[:, row], rcond=None)[0]
@@ -26,10 +30,14 @@ def test_every_row_solves_the_full_least_squares_problem(wanted: bool) -> None:
 
 
 @given(layers, st.sampled_from([0.0, 0.4, 0.95]), st.sampled_from([0.0, 0.01]), st.booleans())
-def test_no_row_gets_worse(case: Layer, sparsity: float, damping: float, wanted: bool) -> None:
+def test_no_row_gets_worse(case: Layer, sparsity: float, damping: float, target_products: bool) -> None:
     pruned = select_pruned(case.weight.abs(), sparsity=sparsity)
-    new = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted if wanted else None, damping=damping)
-    rise = errors(case, new, wanted=wanted) - errors(case, case.weight * ~pruned, wanted=wanted)
+    new = least_squares(
+        case.weight, pruned, gram=case.gram, target_products=case.target_products if target_products else None, damping=damping
+    )
+    rise = errors(case, new, target_products=target_products) - errors(
+        case, case.weight * ~pruned, target_products=target_products
+    )
     assert (rise <= 1e-6 * sizes(case)).all()
     assert (new[pruned] == 0).all()
     assert new.isfinite().all()
@@ -59,12 +67,14 @@ def test_damping_keeps_the_weights_near_their_values() -> None:
     assert moved[0] > moved[1] > moved[2] > 0
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_the_gradient_of_the_kept_weights_is_zero(wanted: bool) -> None:
+@pytest.mark.parametrize("target_products", [False, True])
+def test_the_gradient_of_the_kept_weights_is_zero(target_products: bool) -> None:
     case = layer(4)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
-    new = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted if wanted else None).double()
-    target = case.wanted.double() if wanted else case.weight.double() @ case.gram.double()
+    new = least_squares(
+        case.weight, pruned, gram=case.gram, target_products=case.target_products if target_products else None
+    ).double()
+    target = case.target_products.double() if target_products else case.weight.double() @ case.gram.double()
     slope = (new @ case.gram.double() - target) * ~pruned
     assert (slope.norm(dim=1) < 1e-4 * target.norm(dim=1)).all()
 
@@ -85,10 +95,10 @@ def test_with_undetermined_inputs_weights_stay_near(tokens: int, width: int) -> 
 def test_a_nonfinite_row_keeps_its_masked_weights() -> None:
     case = layer(7)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
-    wanted = case.wanted.clone()
-    wanted[2] = torch.nan
-    new = least_squares(case.weight, pruned, gram=case.gram, wanted=wanted)
-    expected = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted)
+    target_products = case.target_products.clone()
+    target_products[2] = torch.nan
+    new = least_squares(case.weight, pruned, gram=case.gram, target_products=target_products)
+    expected = least_squares(case.weight, pruned, gram=case.gram, target_products=case.target_products)
     expected[2] = (case.weight * ~pruned)[2]
     torch.testing.assert_close(new, expected)
 
@@ -97,15 +107,17 @@ def test_the_scale_of_the_gram_matrix_does_not_matter() -> None:
     case = layer(5)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
     for scale in (1e-8, 1e8):
-        new = least_squares(case.weight, pruned, gram=case.gram * scale, wanted=case.wanted * scale, damping=0.01)
-        expected = least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted, damping=0.01)
+        new = least_squares(
+            case.weight, pruned, gram=case.gram * scale, target_products=case.target_products * scale, damping=0.01
+        )
+        expected = least_squares(case.weight, pruned, gram=case.gram, target_products=case.target_products, damping=0.01)
         torch.testing.assert_close(new, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_is_changed_in_place() -> None:
     case = layer(6)
     pruned = select_pruned(case.weight.abs(), sparsity=0.5)
-    tensors = [case.weight, case.gram, case.wanted, pruned]
+    tensors = [case.weight, case.gram, case.target_products, pruned]
     copies = [tensor.clone() for tensor in tensors]
-    least_squares(case.weight, pruned, gram=case.gram, wanted=case.wanted)
+    least_squares(case.weight, pruned, gram=case.gram, target_products=case.target_products)
     assert all(torch.equal(*pair) for pair in zip(tensors, copies, strict=True))

@@ -25,49 +25,53 @@ def wanda_mask(case: Layer, pattern: tuple[int, int] | None, sparsity: float = 0
 
 
 def refined(
-    case: Layer, first: Tensor, *, most: int = MANY, pattern: tuple[int, int] | None = None, wanted: bool = False
+    case: Layer, first: Tensor, *, most: int = MANY, pattern: tuple[int, int] | None = None, target_products: bool = False
 ) -> Tensor:
-    given_wish = case.wanted if wanted else None
-    return swap(case.weight, first, gram=case.gram, max_swaps=most, group=pattern and pattern[1], wanted=given_wish)
+    given_wish = case.target_products if target_products else None
+    return swap(case.weight, first, gram=case.gram, max_swaps=most, group=pattern and pattern[1], target_products=given_wish)
 
 
-def gains(case: Layer, pruned: Tensor, row: int, *, wanted: bool, group: int) -> list[float]:
+def gains(case: Layer, pruned: Tensor, row: int, *, target_products: bool, group: int) -> list[float]:
     """What each legal swap of a row would take off its error, in float64."""
-    now = float(errors(case, case.weight * ~pruned, wanted=wanted)[row])
+    now = float(errors(case, case.weight * ~pruned, target_products=target_products)[row])
     found = []
     for u in (~pruned[row]).nonzero()[:, 0].tolist():
         for v in pruned[row].nonzero()[:, 0].tolist():
             if u // group == v // group:
                 other = pruned.clone()
                 other[row, u], other[row, v] = True, False
-                found.append(now - float(errors(case, case.weight * ~other, wanted=wanted)[row]))
+                found.append(now - float(errors(case, case.weight * ~other, target_products=target_products)[row]))
     return found
 
 
 @given(layers, st.sampled_from(PATTERNS), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.sampled_from([1, 3, MANY]), st.booleans())
 def test_no_row_gets_worse_and_counts_are_kept(
-    case: Layer, pattern: tuple[int, int] | None, sparsity: float, most: int, wanted: bool
+    case: Layer, pattern: tuple[int, int] | None, sparsity: float, most: int, target_products: bool
 ) -> None:
     first = wanda_mask(case, pattern, sparsity)
     before = first.clone()
-    final = refined(case, first, most=most, pattern=pattern, wanted=wanted)
+    final = refined(case, first, most=most, pattern=pattern, target_products=target_products)
     group = pattern[1] if pattern else case.weight.shape[1]
     assert torch.equal(first, before)
     assert torch.equal(final.reshape(-1, group).sum(dim=1), first.reshape(-1, group).sum(dim=1))
     assert ((final & ~first).sum(dim=1) <= most).all()
-    rise = errors(case, case.weight * ~final, wanted=wanted) - errors(case, case.weight * ~first, wanted=wanted)
+    rise = errors(case, case.weight * ~final, target_products=target_products) - errors(
+        case, case.weight * ~first, target_products=target_products
+    )
     assert (rise <= 1e-9 * sizes(case)).all()
     assert (rise[(final != first).any(dim=1)] < 0).all()  # a row moves only where it gains
 
 
 @given(layers, st.sampled_from(PATTERNS), st.sampled_from([0.1, 0.5, 0.9]), st.booleans())
-def test_no_improving_swap_is_left(case: Layer, pattern: tuple[int, int] | None, sparsity: float, wanted: bool) -> None:
+def test_no_improving_swap_is_left(case: Layer, pattern: tuple[int, int] | None, sparsity: float, target_products: bool) -> None:
     first = wanda_mask(case, pattern, sparsity)
-    final = refined(case, first, pattern=pattern, wanted=wanted)
+    final = refined(case, first, pattern=pattern, target_products=target_products)
     part = ((case.weight * first).double() * case.gram.double().diagonal().sqrt()).abs()
     rounding = part.sum(dim=1) * part.amax(dim=1) * ROUNDING + 1e-9 * sizes(case)
     for row in range(len(final)):
-        best = max(gains(case, final, row, wanted=wanted, group=pattern[1] if pattern else final.shape[1]), default=0.0)
+        best = max(
+            gains(case, final, row, target_products=target_products, group=pattern[1] if pattern else final.shape[1]), default=0.0
+        )
         assert best <= 4 * float(rounding[row])
 
 
@@ -78,17 +82,19 @@ def every_mask(pattern: tuple[int, int] | None) -> Tensor:
     return torch.tensor([list(chain(*groups)) for groups in iterations(group, repeat=8 // m)])
 
 
-@pytest.mark.parametrize("wanted", [False, True])
+@pytest.mark.parametrize("target_products", [False, True])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_results_are_compared_with_the_search_of_all_masks(pattern: tuple[int, int] | None, wanted: bool) -> None:
+def test_results_are_compared_with_the_search_of_all_masks(pattern: tuple[int, int] | None, target_products: bool) -> None:
     """Single swaps end in a local optimum; on small layers it is mostly the best mask there is, and never below it."""
     optimal, moved, start_gap, end_gap = [], 0, 0.0, 0.0
     for seed in range(20):
         case = layer(seed, rows=3, width=8)
         first = wanda_mask(case, pattern)
-        final = refined(case, first, pattern=pattern, wanted=wanted)
-        every = torch.stack([errors(case, case.weight * ~mask, wanted=wanted) for mask in every_mask(pattern)])
-        start, end = (errors(case, case.weight * ~mask, wanted=wanted) - every.amin(dim=0) for mask in (first, final))
+        final = refined(case, first, pattern=pattern, target_products=target_products)
+        every = torch.stack([errors(case, case.weight * ~mask, target_products=target_products) for mask in every_mask(pattern)])
+        start, end = (
+            errors(case, case.weight * ~mask, target_products=target_products) - every.amin(dim=0) for mask in (first, final)
+        )
         assert (end >= -1e-9 * sizes(case)).all()
         optimal += (end <= 1e-5 * sizes(case)).tolist()
         moved += int((final != first).any())
@@ -112,40 +118,44 @@ def test_masks_are_deterministic_and_independent_of_other_rows(pattern: tuple[in
     assert together == pytest.approx(apart, rel=0.02)
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_scaling_the_statistics_does_not_change_the_mask(wanted: bool) -> None:
+@pytest.mark.parametrize("target_products", [False, True])
+def test_scaling_the_statistics_does_not_change_the_mask(target_products: bool) -> None:
     case = layer(4, rows=20, width=32)
     first = wanda_mask(case, None)
-    many = replace(case, gram=case.gram * 1024, wanted=case.wanted * 1024)
-    assert torch.equal(refined(many, first, wanted=wanted), refined(case, first, wanted=wanted))
+    many = replace(case, gram=case.gram * 1024, target_products=case.target_products * 1024)
+    assert torch.equal(
+        refined(many, first, target_products=target_products), refined(case, first, target_products=target_products)
+    )
 
 
 def test_the_layers_own_outputs_need_not_be_given() -> None:
     case = layer(7, rows=20, width=32)
-    first, own = wanda_mask(case, None), replace(case, wanted=case.weight @ case.gram)
-    given_own, left_out = (errors(case, case.weight * ~refined(own, first, wanted=wanted)) for wanted in (True, False))
+    first, own = wanda_mask(case, None), replace(case, target_products=case.weight @ case.gram)
+    given_own, left_out = (
+        errors(case, case.weight * ~refined(own, first, target_products=target_products)) for target_products in (True, False)
+    )
     assert float(given_own.sum()) == pytest.approx(float(left_out.sum()), rel=1e-2)
-    assert not torch.equal(refined(case, first, wanted=True), refined(case, first))
+    assert not torch.equal(refined(case, first, target_products=True), refined(case, first))
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
 def test_nothing_is_changed_in_place(pattern: tuple[int, int] | None) -> None:
     case = layer(8)
     first = wanda_mask(case, pattern)
-    tensors = [case.weight, case.gram, case.wanted, first]
+    tensors = [case.weight, case.gram, case.target_products, first]
     copies = [tensor.clone() for tensor in tensors]
-    assert not torch.equal(refined(case, first, pattern=pattern, wanted=True), first)
+    assert not torch.equal(refined(case, first, pattern=pattern, target_products=True), first)
     assert all(torch.equal(*pair) for pair in zip(tensors, copies, strict=True))
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_a_row_that_got_worse_is_reverted(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("target_products", [False, True])
+def test_a_row_that_got_worse_is_reverted(target_products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     case = layer(9, rows=40)
     first = select_pruned(torch.rand(40, 16, generator=torch.Generator().manual_seed(9)), sparsity=0.5)
     moved = first.roll(1, dims=1)
     monkeypatch.setattr(swaps, "_refine", lambda rows, _rule: rows.gone.copy_(rows.gone.roll(1, dims=1)))
-    final = refined(case, first, wanted=wanted)
-    before, after = (errors(case, case.weight * ~mask, wanted=wanted) for mask in (first, moved))
+    final = refined(case, first, target_products=target_products)
+    before, after = (errors(case, case.weight * ~mask, target_products=target_products) for mask in (first, moved))
     assert 0 < int((after < before).sum()) < 40
     assert torch.equal(final, torch.where((after < before)[:, None], moved, first))
 

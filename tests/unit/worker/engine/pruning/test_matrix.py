@@ -11,7 +11,7 @@ from tests.support.size import sized
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.errors import NumericalFailure
 from worker.engine.pruning.matrix import Pruned, prune
-from worker.engine.pruning.task import Task
+from worker.engine.pruning.task import PruningTask
 from worker.engine.report import Stopwatch
 
 IF_BETTER = {"refinement": {"accept": "if_better", "update_threshold": 0}}
@@ -35,7 +35,7 @@ def pruned_by(recipe: dict[str, Any], layer: nn.Linear, x: Tensor, path: str = "
         32, device=x.device, with_gram=parsed.needs_gram, examples_per_sample=0 if parsed.needs_gram else 20
     )
     statistics.add(x)
-    return prune(Task(path, layer.weight, statistics, parsed, parsed.pattern, 20), Stopwatch())
+    return prune(PruningTask(path, layer.weight, statistics, parsed, parsed.pattern, 20), Stopwatch())
 
 
 def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
@@ -94,14 +94,16 @@ def test_the_threshold_is_per_sample_in_the_recipe() -> None:
     statistics = InputStatistics(32, device=x.device, with_gram=False, examples_per_sample=20)
     statistics.add(x)
     none = Recipe.from_dict({"refinement": {"method": "none"}})
-    start = prune(Task("q", layer.weight, statistics, none, none.pattern, 20), Stopwatch()).pruned
+    start = prune(PruningTask("q", layer.weight, statistics, none, none.pattern, 20), Stopwatch()).pruned
     largest = float((weight * start * statistics.mean.float()).sum(dim=1).abs().max())  # per token
     for factor, moved in [(0.99, True), (1.01, False)]:
         layer.weight.data = weight.clone()
         recipe = Recipe.from_dict(
             {"refinement": {"update_threshold": largest * 20 * factor, "accept": "always", "stop_on_sign_change": False}}
         )
-        assert (prune(Task("q", layer.weight, statistics, recipe, recipe.pattern, 20), Stopwatch()).report.swaps > 0) == moved
+        assert (
+            prune(PruningTask("q", layer.weight, statistics, recipe, recipe.pattern, 20), Stopwatch()).report.swaps > 0
+        ) == moved
 
 
 def test_a_nonfinite_weight_is_reported() -> None:
