@@ -1,8 +1,8 @@
 """Import of a model below the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
 
-SOURCE is a GGUF file of the llama architecture, whose weights are dequantised to float32 (`--fastest`: to the type in which
-this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied. The import is
-atomic, and importing the same source twice changes nothing.
+SOURCE is a GGUF file of an architecture that transformers can load, whose weights are dequantised to float32 (`--fastest`: to
+the type in which this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied. The
+import is atomic, and importing the same source twice changes nothing.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _finalize(folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: progress on standard output; on error, one sentence on standard error and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m worker.gguf_import", description="Import a model under the model root.")
-    parser.add_argument("source", type=Path, help="a GGUF file (llama architecture) or a folder with a safetensors checkpoint")
+    parser.add_argument("source", type=Path, help="a GGUF file or a folder with a safetensors checkpoint")
     parser.add_argument("destination", type=Path, help="the folder to create, below the model root")
     parser.add_argument("--fastest", action="store_true", help="dequantise GGUF to the type in which this processor is fastest")
     given = parser.parse_args(arguments)

@@ -62,7 +62,8 @@ def import_(
 ) -> None:
     """Import a model into the model root ($DSNOT_MODEL_ROOT, else this home's), for jobs with `--source local`.
 
-    A GGUF file is converted to a plain safetensors checkpoint. Importing the same source twice changes nothing.
+    A GGUF file of an architecture that transformers can load is converted to a plain safetensors checkpoint. Importing the same
+    source twice changes nothing.
     """
     model_id = name or _default_name(source)
     destination = local_place(model_id)

@@ -1,43 +1,46 @@
-"""Conversion of a GGUF file of the llama architecture to a safetensors checkpoint.
+"""Conversion of a GGUF file to a safetensors checkpoint with transformers' own loader.
 
-GGUF has its own tensor names, quantises most tensors block by block, and permutes the rows of the query and key projections
-for RoPE: llama.cpp rotates adjacent pairs (x_0, x_1), transformers the halves (x_0, x_{d/2}) of a head. An unknown tensor or
-setting is an error, because dropping it would give a model that answers slightly differently from the source.
-
-transformers reads the configuration and the tokenizer. Its own GGUF loader for weights needs the package accelerate and
-returns a model that it refuses to save.
-
-Symbols:   d   head dimension
+The loader skips tensors and settings that it does not know, and initialises at random the parameters that the file lacks. Here
+each is an error, because the model would answer differently from its source.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor
 
-_OUTER = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_IN_BLOCK = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-_NOT_UNDERSTOOD = ("llama.rope.scaling.", "llama.expert_", "llama.attention.sliding_window", "adapter.")
+_FIXED_BY_SHAPES = ("context_length", "feed_forward_length", "head_count_kv", "key_length", "value_length", "vocab_size")
+"""Endings of settings that are unused, or that the shapes of the parameters confirm."""
+
+_CONFIG_NAMES = {"freq_base": "rope_theta", "layer_norm_epsilon": "norm_eps"}
 
 
 class ImportRefused(ValueError):
     """An unsuitable source or destination of an import; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The header of a GGUF file."""
+
+    path: Path
+    metadata: Mapping[str, Any]
+    tensors: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def architecture(self) -> str:
+        return str(self.metadata["general.architecture"])
 
 
 def fastest_dtype() -> torch.dtype:
@@ -46,115 +49,178 @@ def fastest_dtype() -> torch.dtype:
     return torch.bfloat16 if known.get("amx_bf16") or known.get("avx512_bf16") else torch.float32
 
 
-def convert(source: Path, folder: Path, say: Callable[[str], None], dtype: torch.dtype = torch.float32) -> None:
+def convert(path: Path, folder: Path, say: Callable[[str], None], dtype: torch.dtype = torch.float32) -> None:
     """Write config, weights of type `dtype`, generation settings, tokenizer and a model card into an existing folder.
 
     Raises:
         ImportRefused: not a GGUF file, or one with unsupported content.
     """
-    from transformers import GenerationConfig, LlamaForCausalLM
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import GenerationConfig
 
-    disable_progress_bar()
-    reader = _open(source)
-    say("reading its configuration and tokenizer")
-    config = _config(source, reader, dtype)
-    tokenizer = _tokenizer(source, config)
-    name = str(dtype).removeprefix("torch.")
-    say(f"dequantising {len(reader.tensors)} tensors to {name}")
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    tensors = _tensors(reader, config.num_attention_heads, config.num_key_value_heads)
-    _fill(model, {key: value.to(dtype) for key, value in tensors})
+    source = _open(path)
+    type_name = str(dtype).removeprefix("torch.")
+    with _loading(source) as place:
+        say("reading its configuration and tokenizer")
+        config, tokenizer = _config_and_tokenizer(source, place)
+        say(f"dequantising {len(source.tensors)} tensors to {type_name}")
+        model = _model(source, place, config, dtype)
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     say("writing safetensors")
     model.save_pretrained(folder, max_shard_size="5GB")
     tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(_card(source.name, _text(reader, "general.license"), name), encoding="utf-8")
+    (folder / "README.md").write_text(_card(source, type_name), encoding="utf-8")
 
 
-def _open(source: Path) -> Any:
-    from gguf import GGUFReader
+def _open(path: Path) -> _Source:
+    """Read the header and check architecture and tokenizer."""
+    from transformers.integrations.gguf import read_gguf_metadata
 
     try:
-        reader = GGUFReader(source)
+        source = _Source(path, *read_gguf_metadata(str(path)))
     except Exception as error:  # the reader trusts its file, so a broken one can raise anything
-        raise ImportRefused(f"{source.name} is not a GGUF file, or is damaged") from error
-    architecture = _text(reader, "general.architecture")
-    if architecture != "llama":
-        raise ImportRefused(f"{source.name} has the architecture {architecture!r}; only llama is supported")
-    for name in reader.fields:
-        if name.startswith(_NOT_UNDERSTOOD):
-            raise ImportRefused(f"{source.name} has the setting {name}, which the conversion does not support")
-    return reader
+        raise ImportRefused(f"{path.name} is not a GGUF file, or is truncated; download it again") from error
+    known = _architectures()
+    if _plain(source.architecture) not in map(_plain, known):
+        raise ImportRefused(f"{path.name} has the architecture {source.architecture!r}; supported are {', '.join(known)}")
+    if "tokenizer.ggml.model" not in source.metadata:
+        raise ImportRefused(f"{path.name} contains no tokenizer; take a GGUF file with one, or a safetensors checkpoint")
+    return source
 
 
-def _config(source: Path, reader: Any, dtype: torch.dtype) -> Any:
-    from transformers import AutoConfig
+def _architectures() -> list[str]:
+    """Return the architectures of transformers' GGUF loader that are causal language models and have a name in GGUF."""
+    from gguf import MODEL_ARCH_NAMES
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+    from transformers.integrations.gguf import GGUF_CONFIG_ARCHS
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name)
-    vars(config).pop("_model_name_or_path", None)  # holds a title, where readers of the config expect a path
-    config.dtype = dtype
-    config.tie_word_embeddings = all(tensor.name != "output.weight" for tensor in reader.tensors)
-    return config
-
-
-def _tokenizer(source: Path, config: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    tokenizer.model_max_length = config.max_position_embeddings
-    return tokenizer
+    named = set(map(_plain, MODEL_ARCH_NAMES.values()))
+    by_tables = {name for name in GGUF_CONFIG_MAPPING if name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and _plain(name) in named}
+    return sorted(by_tables | set(GGUF_CONFIG_ARCHS))
 
 
-def _text(reader: Any, name: str) -> str | None:
-    field = reader.get_field(name)
-    value = field.contents() if field else None
-    return value if isinstance(value, str) else None
+def _plain(architecture: str) -> str:
+    """Return the name without separators: GGUF's `qwen2moe` and `minimax-m2` are transformers' `qwen2_moe` and `minimax_m2`."""
+    return architecture.replace("_", "").replace("-", "")
 
 
-def _tensors(reader: Any, heads: int, key_heads: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield names and values in the layout of transformers."""
-    from gguf import dequantize
+@contextmanager
+def _loading(source: _Source) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of `from_pretrained`: a folder with the file alone, because JSON files next to it would be read too."""
+    from transformers.utils import logging
 
-    for tensor in reader.tensors:
-        name = _translate(tensor.name)
-        value = torch.tensor(dequantize(tensor.data, tensor.tensor_type), dtype=torch.float32)
-        if ".q_proj." in name or ".k_proj." in name:
-            value = halves_from_pairs(value, heads if ".q_proj." in name else key_heads)
-        yield name, value
-
-
-def _translate(name: str) -> str:
-    if name in _OUTER:
-        return _OUTER[name]
-    match name.split("."):
-        case ["blk", index, part, kind] if part in _IN_BLOCK:
-            return f"model.layers.{index}.{_IN_BLOCK[part]}.{kind}"
-    raise ImportRefused(f"the file has the tensor {name}, which the conversion does not support")
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    with TemporaryDirectory() as folder, redirect_stderr(StringIO()):  # the loader has a progress bar of its own
+        (Path(folder) / "model.gguf").symlink_to(source.path.resolve())
+        yield {
+            "pretrained_model_name_or_path": folder,
+            "gguf_file": "model.gguf",
+            "trust_remote_code": False,
+            "local_files_only": True,
+        }
 
 
-def halves_from_pairs(rows: Tensor, heads: int) -> Tensor:
-    """Reorder the rows of each head from (x_0, x_1, x_2, …) to (x_0, x_2, …, x_1, x_3, …); rows: (heads·d, …)."""
-    return rows.view(heads, -1, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)
+def _config_and_tokenizer(source: _Source, place: Mapping[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoTokenizer
 
-
-def _fill(model: Any, state: dict[str, Tensor]) -> None:
-    """Assign the weights to the model on the meta device; a tied head shares the embedding."""
-    if model.config.tie_word_embeddings:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
     try:
-        model.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise ImportRefused("the file's tensors do not match its configuration") from error
-    model.tie_weights()
+        config = AutoConfig.from_pretrained(**place)
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+    except Exception as error:  # the loader trusts its file, too
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ImportRefused(f"{source.name} is truncated or not supported; download it again ({reason})") from error
+    vars(config).pop("_model_name_or_path", None)  # holds a title, where readers of the config expect a path
+    tokenizer.model_max_length = config.max_position_embeddings
+    _check_settings(source, config)
+    return config, tokenizer
 
 
-def _card(name: str, license_name: str | None, dtype: str) -> str:
+def _check_settings(source: _Source, config: Any) -> None:
+    """Refuse a setting of the architecture that the loader does not read and that differs from the config's value."""
+    read = _settings_read(source)
+    if read is None:
+        return
+    values = config.to_dict()
+    values |= values.get("rope_parameters") or {}
+    for name, value in source.metadata.items():
+        setting = name.removeprefix(f"{source.architecture}.")
+        if setting == name or setting in read or setting.endswith(_FIXED_BY_SHAPES) or value in (0, "none"):
+            continue
+        short = setting.rpartition(".")[2]
+        if not _equal(value, values.get(short, values.get(_CONFIG_NAMES.get(short, short)))):
+            raise ImportRefused(f"{source.name} has the setting {name}, which the conversion does not support")
+
+
+def _settings_read(source: _Source) -> Mapping[str, Any] | None:
+    """Return the loader's table of settings; None for the architectures that it reads by functions, not by tables."""
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+    from transformers.integrations.gguf import GGUF_CONFIG_ARCHS
+
+    if source.architecture in GGUF_CONFIG_ARCHS:
+        return None
+    tables: dict[str, dict[str, Any]] = {_plain(name): table for name, table in GGUF_CONFIG_MAPPING.items()}
+    return tables[_plain(source.architecture)]
+
+
+def _equal(value: Any, other: Any) -> bool:
+    if isinstance(value, float) and isinstance(other, int | float):
+        return math.isclose(value, other, rel_tol=1e-6)  # GGUF holds float32
+    return bool(value == other)
+
+
+def _model(source: _Source, place: Mapping[str, Any], config: Any, dtype: torch.dtype) -> Any:
+    """Return the model with dequantised weights."""
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    with _one_name_map():
+        model, info = AutoModelForCausalLM.from_pretrained(
+            **place,
+            config=config,
+            dtype=dtype,
+            quantization_config=GgufConfig(dequantize=True),  # else it looks for a kernel and refuses to be saved
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        skipped = sorted(info["unexpected_keys"]) or _skipped(source, model)
+    if skipped:
+        raise ImportRefused(f"{source.name} has the tensor {skipped[0]}, which the conversion does not support")
+    odd = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
+    if odd:
+        raise ImportRefused(f"the tensors of {source.name} do not match its configuration at {odd[0]}; download it again")
+    return model
+
+
+@contextmanager
+def _one_name_map() -> Iterator[None]:
+    """Cache gguf's map of tensor names, which transformers builds for every module (397 for 30 layers), until the end."""
+    import gguf
+
+    original = gguf.get_tensor_name_map
+    gguf.get_tensor_name_map = cache(original)
+    try:
+        yield
+    finally:
+        gguf.get_tensor_name_map = original
+
+
+def _skipped(source: _Source, model: Any) -> list[str]:
+    """Return the tensors for which transformers' loader by tables has no parameter."""
+    from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
+
+    if _settings_read(source) is None:
+        return []
+    known = get_gguf_hf_weights_map(model, TENSOR_PROCESSORS.get(source.architecture, TensorProcessor)())
+    return [name for name in source.tensors if name not in known and name.removesuffix(".weight") not in known]
+
+
+def _card(source: _Source, dtype: str) -> str:
     from huggingface_hub import ModelCardData
 
+    stated = source.metadata.get("general.license")
+    license_name = stated if isinstance(stated, str) else None
     data = ModelCardData(license=license_name, library_name="transformers", pipeline_tag="text-generation")
     text = f"Converted from a GGUF file; quantised weights are dequantised to {dtype}, which restores no precision."
-    return f"---\n{data.to_yaml()}\n---\n\n# {Path(name).stem}\n\n{text}\n"
+    return f"---\n{data.to_yaml()}\n---\n\n# {source.path.stem}\n\n{text}\n"

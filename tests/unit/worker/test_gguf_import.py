@@ -1,112 +1,70 @@
-"""Importing models: a small GGUF file written with llama.cpp's own library, and folders."""
+"""Importing models: small GGUF files written with llama.cpp's own library, and folders."""
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
 from tests.support import checkpoints
+from tests.support.gguf_files import stored, write
 from worker.gguf_import import main
-from worker.inputs.gguf import halves_from_pairs
-
-Edit = Callable[[gguf.GGUFWriter], None]
-_BLOCK = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
-def _pairs_from_halves(rows: torch.Tensor, heads: int) -> torch.Tensor:
-    """llama.cpp's own `permute` (convert_hf_to_gguf.py), from the Hub's order to GGUF's."""
-    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
-
-
-def _write(path: Path, *, tied: bool = True, architecture: str = "llama", edit: Edit = lambda _: None) -> LlamaForCausalLM:
-    """Write the file; returns the model whose weights it holds. Matrices are stored as Q8_0, norms as float32."""
-    model = checkpoints.build(tie_word_embeddings=tied)
-    config = model.config
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_license("mit")
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(checkpoints.VOCABULARY)
-    writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL])
-    writer.add_token_merges(["q z"])
-    writer.add_bos_token_id(checkpoints.BOS)
-    writer.add_eos_token_id(checkpoints.EOS)
-    writer.add_add_bos_token(False)
-    writer.add_chat_template("{{ messages[0]['content'] }}</s>")
-    for name, tensor in _named(model):
-        values = tensor.detach().numpy().astype(np.float32)
-        if values.ndim == 1:
-            writer.add_tensor(name, values)
-        else:
-            writer.add_tensor(
-                name, gguf.quantize(values, gguf.GGMLQuantizationType.Q8_0), raw_dtype=gguf.GGMLQuantizationType.Q8_0
-            )
-    edit(writer)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def _gemma3() -> PreTrainedModel:
+    """Five layers of sliding and one of full attention, norms unlike their initial value, heads wider than hidden / heads."""
+    shape = checkpoints.config().to_dict()
+    names = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+    )
+    config = Gemma3TextConfig(**{name: shape[name] for name in names}, num_hidden_layers=6, head_dim=16, sliding_window=8)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Gemma3ForCausalLM(config).eval()
+        for name, parameter in model.named_parameters():
+            if name.endswith("norm.weight"):
+                torch.nn.init.normal_(parameter, std=0.2)
     return model
 
 
-def _named(model: LlamaForCausalLM) -> list[tuple[str, torch.Tensor]]:
-    state = model.state_dict()
-    named = [("token_embd.weight", state["model.embed_tokens.weight"]), ("output_norm.weight", state["model.norm.weight"])]
-    if not model.config.tie_word_embeddings:
-        named.append(("output.weight", state["lm_head.weight"]))
-    heads = {"attn_q": model.config.num_attention_heads, "attn_k": model.config.num_key_value_heads}
-    for index in range(model.config.num_hidden_layers):
-        for short, long in _BLOCK.items():
-            value = state[f"model.layers.{index}.{long}.weight"]
-            value = _pairs_from_halves(value, heads[short]) if short in heads else value
-            named.append((f"blk.{index}.{short}.weight", value))
-    return named
+def _models() -> Iterator[Any]:
+    yield pytest.param("llama", lambda: checkpoints.build(tie_word_embeddings=True), id="llama-tied")
+    yield pytest.param("llama", lambda: checkpoints.build(tie_word_embeddings=False), id="llama-untied")
+    yield pytest.param("gemma3", _gemma3, id="gemma3")
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_converted_model_matches_the_original_in_transformers(tied: bool, tmp_path: Path) -> None:
-    original = _write(tmp_path / "tiny.gguf", tied=tied)
+@pytest.mark.parametrize(("architecture", "build"), _models())
+def test_a_converted_model_matches_the_original(architecture: str, build: Callable[[], PreTrainedModel], tmp_path: Path) -> None:
+    original = write(tmp_path / "tiny.gguf", build(), architecture=architecture)
+    tied = original.config.tie_word_embeddings
 
     assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny")]) == 0
 
     converted = AutoModelForCausalLM.from_pretrained(tmp_path / "root" / "tiny").eval()
-    assert converted.dtype == torch.float32
+    assert (converted.dtype, type(converted)) == (torch.float32, type(original))
     assert converted.config.tie_word_embeddings is tied
+    assert not hasattr(converted.config, "quantization_config")
     assert ("lm_head.weight" in load_file(tmp_path / "root" / "tiny" / "model.safetensors")) is not tied
+    expected = {name: stored(tensor, architecture) for name, tensor in original.state_dict().items()}
+    state = converted.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+    original.load_state_dict(expected)
     tokens = torch.arange(20)[None]
     with torch.no_grad():
-        assert torch.allclose(converted(tokens).logits, original(tokens).logits, atol=0.01)  # Q8_0 rounds
-    oracle = load_gguf_checkpoint(str(tmp_path / "tiny.gguf"), return_tensors=True, model_to_load=original)["tensors"]
-    state = converted.state_dict()
-    assert set(oracle) == set(state) - ({"lm_head.weight"} if tied else set())
-    assert all(torch.equal(state[name], tensor) for name, tensor in oracle.items())
+        assert torch.allclose(converted(tokens).logits, original(tokens).logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +74,7 @@ def test_fastest_selects_bfloat16_if_the_processor_supports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    _write(tmp_path / "tiny.gguf")
+    write(tmp_path / "tiny.gguf")
     assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "exact")]) == 0
     assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "fast"), "--fastest"]) == 0
 
@@ -127,7 +85,7 @@ def test_fastest_selects_bfloat16_if_the_processor_supports_it(
 
 
 def test_tokenizer_template_and_special_token_ids_are_imported(tmp_path: Path) -> None:
-    _write(tmp_path / "tiny.gguf")
+    write(tmp_path / "tiny.gguf")
     main([str(tmp_path / "tiny.gguf"), str(tmp_path / "tiny")])
 
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tiny")
@@ -140,10 +98,28 @@ def test_tokenizer_template_and_special_token_ids_are_imported(tmp_path: Path) -
     assert "license: mit" in (tmp_path / "tiny" / "README.md").read_text()
 
 
-def test_rows_of_attention_heads_are_restored_to_their_order() -> None:
-    rows = torch.randn(3 * 8, 5)
+def test_files_next_to_a_gguf_file_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    write(tmp_path / "alone" / "tiny.gguf")
+    shutil.copytree(tmp_path / "alone", tmp_path / "source")
+    foreign = {"auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]}, "bos_token": "qz", "tokenizer_class": "BertTokenizer"}
+    for name in (
+        "config.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "generation_config.json",
+        "added_tokens.json",
+    ):
+        (tmp_path / "source" / name).write_text(json.dumps(foreign))
+    (tmp_path / "source" / "chat_template.jinja").write_text("foreign")
 
-    assert torch.equal(halves_from_pairs(_pairs_from_halves(rows, 3), 3), rows)
+    for name in ("alone", "source"):
+        assert main([str(tmp_path / name / "tiny.gguf"), str(tmp_path / "root" / name)]) == 0
+
+    alone, source = (
+        {name: content for name, (content, _) in _snapshot(tmp_path / "root" / folder).items()} for folder in ("alone", "source")
+    )
+    assert alone == source
 
 
 def test_a_second_import_requires_the_same_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,12 +171,25 @@ def _rope_factors(writer: gguf.GGUFWriter) -> None:
     writer.add_tensor("rope_freqs.weight", np.ones(4, np.float32))
 
 
-def _missing_layer(writer: gguf.GGUFWriter) -> None:
+def _extra_layer(writer: gguf.GGUFWriter) -> None:
     writer.add_tensor("blk.7.ffn_up.weight", np.ones((64, 32), np.float32))
+
+
+def _missing_tensor(writer: gguf.GGUFWriter) -> None:
+    del writer.tensors[0]["output_norm.weight"]
+
+
+def _wider_layers(writer: gguf.GGUFWriter) -> None:
+    writer.kv_data[0]["llama.feed_forward_length"].value = 96
 
 
 def _not_gguf(source: Path) -> None:
     source.write_bytes(b"GGUF and then nothing of the kind")
+
+
+def _truncated(source: Path, share: float) -> None:
+    write(source)
+    source.write_bytes(source.read_bytes()[: int(source.stat().st_size * share)])
 
 
 def _pickled(source: Path) -> None:
@@ -211,15 +200,36 @@ def _pickled(source: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda source: _write(source, architecture="qwen2"), "only llama"),
-        (lambda source: _write(source, edit=_rope_scaling), "rope.scaling"),
-        (lambda source: _write(source, edit=_rope_factors), "rope_freqs.weight"),
-        (lambda source: _write(source, edit=_missing_layer), "do not match its configuration"),
+        (
+            lambda source: write(source, architecture="rwkv7"),
+            "architecture 'rwkv7'; supported are bloom, falcon, gemma2, gemma3",
+        ),
+        (lambda source: write(source, edit=_rope_scaling), "rope.scaling"),
+        (lambda source: write(source, edit=_rope_factors), "rope_freqs.weight"),
+        (lambda source: write(source, edit=_extra_layer), "blk.7.ffn_up.weight"),
+        (lambda source: write(source, edit=_missing_tensor), "do not match its configuration at model.norm.weight"),
+        (lambda source: write(source, edit=_wider_layers), "do not match its configuration"),
+        (lambda source: write(source, vocabulary=False), "contains no tokenizer"),
         (_not_gguf, "not a GGUF file"),
+        (lambda source: _truncated(source, 0.1), "truncated"),
+        (lambda source: _truncated(source, 0.9), "truncated"),
         (_pickled, "safetensors"),
         (lambda _: None, "does not exist"),
     ],
-    ids=["architecture", "rope-scaling", "rope-factors", "odd-tensor", "no-gguf", "no-safetensors", "nothing"],
+    ids=[
+        "architecture",
+        "rope-scaling",
+        "rope-factors",
+        "extra-layer",
+        "missing-tensor",
+        "other-shape",
+        "no-tokenizer",
+        "no-gguf",
+        "truncated-header",
+        "truncated-tensors",
+        "no-safetensors",
+        "nothing",
+    ],
 )
 def test_lossy_or_unsafe_files_are_refused_and_leave_nothing(
     make: Callable[[Path], object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
