@@ -7,7 +7,10 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from service.api.trigger_authentication import PROOFS, RawBody, Sender
 from service.contract.triggers import FiringOutcome
+from service.database.tables.triggers import Trigger
 from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.hooks import operations as hooks
+from service.hooks.schemas import Rotation
 from service.jobs.operations import QuotaExceeded
 from service.jobs.schemas import JobView
 from service.triggers import operations
@@ -32,7 +35,6 @@ from service.web.idempotency_key import OptionalKey
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import TRUE_OR_FALSE, PageCursor, PageLimit
 from service.web.request_body import BodyTooLarge
-from service.webhooks.schemas import Rotation
 
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
@@ -107,7 +109,7 @@ def list_triggers(
 @router.get("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound))
 def get_trigger(trigger_id: UUID, caller: JobReader, database: TheDatabase) -> TriggerView:
     """Return one trigger."""
-    return TriggerView.model_validate(operations.get(database, trigger_id, tenant=caller.tenant))
+    return TriggerView.model_validate(hooks.get(database, Trigger, trigger_id, tenant=caller.tenant))
 
 
 @router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
@@ -119,7 +121,7 @@ def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, d
 @router.delete("/{trigger_id}", status_code=204, responses=problem_responses(NotFound))
 def delete_trigger(trigger_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
     """Delete a trigger and its event log. Its jobs are kept."""
-    operations.delete(database, trigger_id, tenant=caller.tenant)
+    hooks.delete(database, Trigger, trigger_id, tenant=caller.tenant)
 
 
 @router.post(
@@ -134,8 +136,8 @@ def rotate_trigger_secret(
 ) -> TriggerWithSecret:
     """Rotate the trigger's secret. The old secret stays valid for a while, as a transition period for senders."""
     overlap = (wanted or Rotation()).overlap_seconds
-    made = operations.rotate(database, settings, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
-    return TriggerWithSecret.with_secret(*made)
+    rotated = hooks.rotate(database, settings, Trigger, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
+    return TriggerWithSecret.with_secret(*rotated)
 
 
 @router.post(
