@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from service.api.trigger_authentication import PROOFS, RawBody, Sender
 from service.contract.triggers import FiringOutcome
 from service.database.tables.triggers import Trigger
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.errors import Conflict, NotFound
 from service.hooks import operations as hooks
 from service.hooks.schemas import Rotation
 from service.jobs.operations import QuotaExceeded
@@ -34,11 +34,10 @@ from service.web.headers import LOCATION
 from service.web.idempotency_key import OptionalKey
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import TRUE_OR_FALSE, PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge
+from service.web.request_body import BODY_PROBLEMS
 
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
-_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 _CLOUDEVENT: Final[dict[str, Any]] = {
     "title": "CloudEvent",
     "type": "object",
@@ -83,7 +82,7 @@ _EVENT: Final[dict[str, Any]] = {
     "",
     status_code=201,
     response_model=TriggerWithSecret,
-    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_trigger(
     wanted: NewTrigger, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
@@ -112,7 +111,7 @@ def get_trigger(trigger_id: UUID, caller: JobReader, database: TheDatabase) -> T
     return TriggerView.model_validate(hooks.get(database, Trigger, trigger_id, tenant=caller.tenant))
 
 
-@router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+@router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *BODY_PROBLEMS))
 def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, database: TheDatabase) -> TriggerView:
     """Change template, filter or other fields of a trigger, or disable it. Jobs that it has started are not affected."""
     return TriggerView.model_validate(operations.change(database, trigger_id, wanted, tenant=caller.tenant))
@@ -125,7 +124,7 @@ def delete_trigger(trigger_id: UUID, caller: JobWriter, database: TheDatabase) -
 
 
 @router.post(
-    "/{trigger_id}/rotate-secret", response_model=TriggerWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+    "/{trigger_id}/rotate-secret", response_model=TriggerWithSecret, responses=problem_responses(NotFound, *BODY_PROBLEMS)
 )
 def rotate_trigger_secret(
     trigger_id: UUID,
@@ -153,7 +152,7 @@ def rotate_trigger_secret(
             "headers": LOCATION,
         },
         201: {"headers": LOCATION, "description": "The event has started a job"},
-        **problem_responses(NotFound, Conflict, QuotaExceeded, *_BODY_PROBLEMS),
+        **problem_responses(NotFound, Conflict, QuotaExceeded, *BODY_PROBLEMS),
     },
 )
 def fire_trigger(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from service.contract.webhooks import DeliveryState, WebhookEvent
 from service.database.tables.webhooks import Webhook
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.errors import Conflict, NotFound
 from service.hooks import operations as hooks
 from service.hooks.schemas import Rotation
 from service.web.authentication import JobReader, JobWriter
@@ -15,7 +15,7 @@ from service.web.dependencies import TheDatabase, TheSettings
 from service.web.headers import LOCATION
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge
+from service.web.request_body import BODY_PROBLEMS
 from service.webhooks import operations
 from service.webhooks.schemas import (
     DeliveryDetail,
@@ -30,8 +30,6 @@ from service.webhooks.schemas import (
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
-
 _Type = WebhookEvent | Literal["webhook.test"]
 
 
@@ -39,7 +37,7 @@ _Type = WebhookEvent | Literal["webhook.test"]
     "",
     status_code=201,
     response_model=WebhookWithSecret,
-    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_webhook(
     wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
@@ -62,7 +60,7 @@ def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> W
     return WebhookView.model_validate(hooks.get(database, Webhook, webhook_id, tenant=caller.tenant))
 
 
-@router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+@router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *BODY_PROBLEMS))
 def change_webhook(
     webhook_id: UUID, wanted: WebhookChange, caller: JobWriter, settings: TheSettings, database: TheDatabase
 ) -> WebhookView:
@@ -77,7 +75,7 @@ def delete_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -
 
 
 @router.post(
-    "/{webhook_id}/rotate-secret", response_model=WebhookWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+    "/{webhook_id}/rotate-secret", response_model=WebhookWithSecret, responses=problem_responses(NotFound, *BODY_PROBLEMS)
 )
 def rotate_secret(
     webhook_id: UUID,
