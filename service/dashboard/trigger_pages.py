@@ -14,6 +14,7 @@ from service.database.tables.triggers import Trigger
 from service.hooks import operations as hooks
 from service.triggers import operations
 from service.web.dependencies import TheDatabase
+from service.web.query_parameters import PageCursor
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -25,7 +26,7 @@ def show_triggers(
     request: Request,
     reader: Reader,
     database: TheDatabase,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show the trigger list."""
     found = operations.list_newest(database, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
@@ -61,7 +62,7 @@ def show_trigger(
     reader: Reader,
     database: TheDatabase,
     outcome: Annotated[str, Query(max_length=64)] = "",
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show a trigger and its event log."""
     wanted = next((each for each in FiringOutcome if each == outcome), None)

@@ -12,6 +12,7 @@ from service.dashboard.rendering import page
 from service.database.tables.webhooks import Webhook
 from service.hooks import operations as hooks
 from service.web.dependencies import TheDatabase
+from service.web.query_parameters import PageCursor
 from service.webhooks import operations
 from service.webhooks.schemas import DeliveryDetail, DeliveryView
 
@@ -49,7 +50,7 @@ def show_webhook(
     database: TheDatabase,
     state: Annotated[str, Query(max_length=64)] = "",
     type: Annotated[str, Query(max_length=64)] = "",  # noqa: A002
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show a webhook and its delivery log."""
     types = [*WebhookEvent, TEST_EVENT]
