@@ -13,13 +13,13 @@ from service.datasets.documents import MAX_LINE_BYTES, Format
 from service.datasets.intake import Intake
 from service.datasets.operations import DatasetQuotaExceeded, Upload
 from service.datasets.schemas import DatasetPage, DatasetView
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.errors import Conflict, NotFound, UnsupportedMediaType
 from service.storage.artifact_store import StoreUnavailable
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheSettings, TheStore, TheUploads
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge, media_type_of
+from service.web.request_body import BODY_PROBLEMS, media_type_of
 from service.web.streamed_body import RequestTimeout, pieces
 
 _PATH: Final = "/v1/datasets"
@@ -51,9 +51,7 @@ _LOCATION: Final = {"headers": {"Location": {"schema": {"type": "string"}}}}
 _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": DatasetView, "description": "A data set with the same documents already exists: that data set", **_LOCATION},
     201: _LOCATION,
-    **problem_responses(
-        DatasetQuotaExceeded, MalformedBody, BodyTooLarge, UnsupportedMediaType, RequestTimeout, StoreUnavailable
-    ),
+    **problem_responses(DatasetQuotaExceeded, *BODY_PROBLEMS, RequestTimeout, StoreUnavailable),
 }
 
 Name = Annotated[

@@ -14,7 +14,7 @@ from service.contract.matrices import LayerView
 from service.contract.spec import JobSpec
 from service.database.engine import TRANSIENT
 from service.database.tables.jobs import Job
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.errors import Conflict, NotFound
 from service.idempotency.operations import InFlight
 from service.idempotency.stored_response import REPLAYED, Answer
 from service.jobs import lifecycle, operations
@@ -32,14 +32,14 @@ from service.web.idempotency_key import OptionalKeyedRequest
 from service.web.prefer_wait import VARY, WAITED, ToWait, Waiting
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageLimit
-from service.web.request_body import BodyTooLarge
+from service.web.request_body import BODY_PROBLEMS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "the job's version, for `If-Match`"}}
 _CREATED = {"headers": _ETAG | LOCATION}
 _CREATED_ONCE = {"headers": _CREATED["headers"] | REPLAYED | WAITED}
-_CREATE_PROBLEMS = problem_responses(MalformedBody, BodyTooLarge, UnsupportedMediaType, QuotaExceeded, InFlight)
+_CREATE_PROBLEMS = problem_responses(*BODY_PROBLEMS, QuotaExceeded, InFlight)
 
 
 @router.post(

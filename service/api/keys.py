@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Response
 
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.errors import Conflict, NotFound
 from service.tenants.keys import operations
 from service.tenants.keys.schemas import KeyId, KeyPage, KeyRotation, KeyView, KeyWithSecret, NewKey
 from service.web.authentication import Admin
@@ -12,11 +12,10 @@ from service.web.dependencies import TheDatabase
 from service.web.headers import LOCATION
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge
+from service.web.request_body import BODY_PROBLEMS
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
-_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 _Id = Annotated[KeyId, Path(description="middle part of `dsnot_<id>_<secret>`")]
 
 
@@ -24,7 +23,7 @@ _Id = Annotated[KeyId, Path(description="middle part of `dsnot_<id>_<secret>`")]
     "",
     status_code=201,
     response_model=KeyWithSecret,
-    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_key(wanted: NewKey, caller: Admin, database: TheDatabase, response: Response) -> KeyWithSecret:
     """Create a key of the caller's tenant. Its plaintext is returned only once."""
@@ -55,7 +54,7 @@ def get_key(key_id: _Id, caller: Admin, database: TheDatabase) -> KeyView:
     return KeyView.model_validate(operations.get_key(database, key_id, tenant=caller.tenant))
 
 
-@router.post("/{key_id}/rotate", response_model=KeyWithSecret, responses=problem_responses(NotFound, Conflict, *_BODY_PROBLEMS))
+@router.post("/{key_id}/rotate", response_model=KeyWithSecret, responses=problem_responses(NotFound, Conflict, *BODY_PROBLEMS))
 def rotate_key(
     key_id: _Id,
     caller: Admin,

@@ -7,7 +7,10 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from service.api.trigger_authentication import PROOFS, RawBody, Sender
 from service.contract.triggers import FiringOutcome
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.database.tables.triggers import Trigger
+from service.errors import Conflict, NotFound
+from service.hooks import operations as hooks
+from service.hooks.schemas import Rotation
 from service.jobs.operations import QuotaExceeded
 from service.jobs.schemas import JobView
 from service.triggers import operations
@@ -31,12 +34,10 @@ from service.web.headers import LOCATION
 from service.web.idempotency_key import OptionalKey
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import TRUE_OR_FALSE, PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge
-from service.webhooks.schemas import Rotation
+from service.web.request_body import BODY_PROBLEMS
 
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
-_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
 _CLOUDEVENT: Final[dict[str, Any]] = {
     "title": "CloudEvent",
     "type": "object",
@@ -81,7 +82,7 @@ _EVENT: Final[dict[str, Any]] = {
     "",
     status_code=201,
     response_model=TriggerWithSecret,
-    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_trigger(
     wanted: NewTrigger, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
@@ -107,10 +108,10 @@ def list_triggers(
 @router.get("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound))
 def get_trigger(trigger_id: UUID, caller: JobReader, database: TheDatabase) -> TriggerView:
     """Return one trigger."""
-    return TriggerView.model_validate(operations.get(database, trigger_id, tenant=caller.tenant))
+    return TriggerView.model_validate(hooks.get(database, Trigger, trigger_id, tenant=caller.tenant))
 
 
-@router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+@router.patch("/{trigger_id}", response_model=TriggerView, responses=problem_responses(NotFound, *BODY_PROBLEMS))
 def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, database: TheDatabase) -> TriggerView:
     """Change template, filter or other fields of a trigger, or disable it. Jobs that it has started are not affected."""
     return TriggerView.model_validate(operations.change(database, trigger_id, wanted, tenant=caller.tenant))
@@ -119,11 +120,11 @@ def change_trigger(trigger_id: UUID, wanted: TriggerChange, caller: JobWriter, d
 @router.delete("/{trigger_id}", status_code=204, responses=problem_responses(NotFound))
 def delete_trigger(trigger_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
     """Delete a trigger and its event log. Its jobs are kept."""
-    operations.delete(database, trigger_id, tenant=caller.tenant)
+    hooks.delete(database, Trigger, trigger_id, tenant=caller.tenant)
 
 
 @router.post(
-    "/{trigger_id}/rotate-secret", response_model=TriggerWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+    "/{trigger_id}/rotate-secret", response_model=TriggerWithSecret, responses=problem_responses(NotFound, *BODY_PROBLEMS)
 )
 def rotate_trigger_secret(
     trigger_id: UUID,
@@ -134,8 +135,8 @@ def rotate_trigger_secret(
 ) -> TriggerWithSecret:
     """Rotate the trigger's secret. The old secret stays valid for a while, as a transition period for senders."""
     overlap = (wanted or Rotation()).overlap_seconds
-    made = operations.rotate(database, settings, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
-    return TriggerWithSecret.with_secret(*made)
+    rotated = hooks.rotate(database, settings, Trigger, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
+    return TriggerWithSecret.with_secret(*rotated)
 
 
 @router.post(
@@ -151,7 +152,7 @@ def rotate_trigger_secret(
             "headers": LOCATION,
         },
         201: {"headers": LOCATION, "description": "The event has started a job"},
-        **problem_responses(NotFound, Conflict, QuotaExceeded, *_BODY_PROBLEMS),
+        **problem_responses(NotFound, Conflict, QuotaExceeded, *BODY_PROBLEMS),
     },
 )
 def fire_trigger(

@@ -6,20 +6,22 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Response
 
 from service.contract.webhooks import DeliveryState, WebhookEvent
-from service.errors import Conflict, MalformedBody, NotFound, UnsupportedMediaType
+from service.database.tables.webhooks import Webhook
+from service.errors import Conflict, NotFound
+from service.hooks import operations as hooks
+from service.hooks.schemas import Rotation
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheSettings
 from service.web.headers import LOCATION
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import PageCursor, PageLimit
-from service.web.request_body import BodyTooLarge
+from service.web.request_body import BODY_PROBLEMS
 from service.webhooks import operations
 from service.webhooks.schemas import (
     DeliveryDetail,
     DeliveryPage,
     DeliveryView,
     NewWebhook,
-    Rotation,
     WebhookChange,
     WebhookPage,
     WebhookView,
@@ -28,8 +30,6 @@ from service.webhooks.schemas import (
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-_BODY_PROBLEMS = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
-
 _Type = WebhookEvent | Literal["webhook.test"]
 
 
@@ -37,7 +37,7 @@ _Type = WebhookEvent | Literal["webhook.test"]
     "",
     status_code=201,
     response_model=WebhookWithSecret,
-    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *_BODY_PROBLEMS)},
+    responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_webhook(
     wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
@@ -51,31 +51,31 @@ def create_webhook(
 @router.get("", response_model=WebhookPage)
 def list_webhooks(caller: JobReader, database: TheDatabase) -> WebhookPage:
     """List the tenant's webhooks."""
-    return WebhookPage(items=[WebhookView.of(each) for each in operations.list_all(database, tenant=caller.tenant)])
+    return WebhookPage(items=[WebhookView.model_validate(each) for each in operations.list_all(database, tenant=caller.tenant)])
 
 
 @router.get("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound))
 def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> WebhookView:
     """Return one webhook."""
-    return WebhookView.of(operations.get(database, webhook_id, tenant=caller.tenant))
+    return WebhookView.model_validate(hooks.get(database, Webhook, webhook_id, tenant=caller.tenant))
 
 
-@router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *_BODY_PROBLEMS))
+@router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *BODY_PROBLEMS))
 def change_webhook(
     webhook_id: UUID, wanted: WebhookChange, caller: JobWriter, settings: TheSettings, database: TheDatabase
 ) -> WebhookView:
     """Change URL or events of a webhook, or disable it. Disabling discards pending messages."""
-    return WebhookView.of(operations.change(database, settings, webhook_id, wanted, tenant=caller.tenant))
+    return WebhookView.model_validate(operations.change(database, settings, webhook_id, wanted, tenant=caller.tenant))
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(NotFound))
 def delete_webhook(webhook_id: UUID, caller: JobWriter, database: TheDatabase) -> None:
     """Delete a webhook and its delivery log."""
-    operations.delete(database, webhook_id, tenant=caller.tenant)
+    hooks.delete(database, Webhook, webhook_id, tenant=caller.tenant)
 
 
 @router.post(
-    "/{webhook_id}/rotate-secret", response_model=WebhookWithSecret, responses=problem_responses(NotFound, *_BODY_PROBLEMS)
+    "/{webhook_id}/rotate-secret", response_model=WebhookWithSecret, responses=problem_responses(NotFound, *BODY_PROBLEMS)
 )
 def rotate_secret(
     webhook_id: UUID,
@@ -86,9 +86,8 @@ def rotate_secret(
 ) -> WebhookWithSecret:
     """Rotate the webhook's secret. Messages are also signed with the old one for a while, so that the receiver can switch."""
     overlap = (wanted or Rotation()).overlap_seconds
-    return WebhookWithSecret.with_secret(
-        *operations.rotate(database, settings, webhook_id, overlap_seconds=overlap, tenant=caller.tenant)
-    )
+    rotated = hooks.rotate(database, settings, Webhook, webhook_id, overlap_seconds=overlap, tenant=caller.tenant)
+    return WebhookWithSecret.with_secret(*rotated)
 
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=DeliveryView, responses=problem_responses(NotFound, Conflict))

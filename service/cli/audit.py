@@ -1,10 +1,13 @@
 """`dsnot audit`: audit log of a tenant."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, local_time, note, print_json, print_table
+from service.cli.output import AsJson, local_time, print_records
+
+if TYPE_CHECKING:
+    from service.client import AuditEntry
 
 
 def audit(
@@ -20,21 +23,10 @@ def audit(
 
     with Client() as client:
         found = list(islice(client.audit(key_id=key, action=action), limit))
-    if as_json:
-        for entry in found:
-            print_json(entry.model_dump(mode="json"))
-        return
-    rows = [
-        (
-            local_time(entry.created_at),
-            entry.key_id or "command",
-            entry.action,
-            entry.created or entry.path,
-            " ".join(str(each) for each in (entry.status, entry.problem) if each),
-        )
-        for entry in found
-    ]
-    if rows:
-        print_table(("time", "key", "action", "on", "answer"), rows)
-    else:
-        note("the audit log has no entries")
+    columns = ("time", "key", "action", "on", "answer")
+    print_records(found, columns, _row, as_json=as_json, nothing="the audit log has no entries")
+
+
+def _row(entry: "AuditEntry") -> tuple[str, ...]:
+    outcome = " ".join(str(each) for each in (entry.status, entry.problem) if each)
+    return (local_time(entry.created_at), entry.key_id or "command", entry.action, entry.created or entry.path, outcome)

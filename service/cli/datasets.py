@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, local_time, note, print_json, print_table
+from service.cli.output import AsJson, local_time, note, print_json, print_records
 
 if TYPE_CHECKING:
     from service.client.datasets import Dataset
@@ -43,11 +43,7 @@ def list_(as_json: AsJson = False) -> None:
 
     with Client() as client:
         found = list(client.datasets.list())
-    if as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json"))
-        return
-    print_table(("id", "name", "splits", "documents>", "bytes>", "created", "jobs>"), [_row(each) for each in found])
+    print_records(found, ("id", "name", "splits", "documents>", "bytes>", "created", "jobs>"), _row, as_json=as_json)
 
 
 @app.command()

@@ -1,13 +1,20 @@
 """Output of all commands: results on standard output, everything else on standard error, `--json` for programs."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from service.kit import quantities
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from service.client import Trigger, Webhook
+
+Record = TypeVar("Record", bound="BaseModel")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on standard output, for programs.")]
 
@@ -40,6 +47,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def print_records(
+    found: Sequence[Record], columns: Sequence[str], row: Callable[[Record], Sequence[str]], *, as_json: bool, nothing: str = ""
+) -> None:
+    """Print a table of records, or `nothing` instead of an empty one; with `as_json` a line for each, without its secret."""
+    if as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json", exclude={"secret"}))
+    elif nothing and not found:
+        note(nothing)
+    else:
+        print_table(columns, [row(each) for each in found])
+
+
+def print_secret(noun: str, made: "Webhook | Trigger", *, as_json: bool) -> None:
+    """Print the new secret of a webhook or trigger, or with `as_json` all of it."""
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        typer.echo(made.secret or "")
+        note(f"{noun} {made.id}; the secret cannot be shown again")
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

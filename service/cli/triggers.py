@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.job_body import read_spec
-from service.cli.output import AsJson, local_time, note, print_json, print_table
+from service.cli.output import AsJson, local_time, note, print_json, print_records, print_secret
 
 if TYPE_CHECKING:
-    from service.client.triggers import Firing, Trigger
+    from service.client.triggers import Firing
 
 app = typer.Typer(help="Manage triggers, which start jobs on events.", no_args_is_help=True)
 
@@ -29,7 +29,8 @@ def create(
     from service.client import Client
 
     with Client() as client:
-        _show_secret(client.triggers.create(name, read_spec(template), filter=event_filter, source=source), as_json)
+        made = client.triggers.create(name, read_spec(template), filter=event_filter, source=source)
+    print_secret("trigger", made, as_json=as_json)
 
 
 @app.command("list")
@@ -39,12 +40,12 @@ def list_(as_json: AsJson = False) -> None:
 
     with Client() as client:
         found = list(client.triggers.list())
-    if as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json", exclude={"secret"}))
-        return
-    rows = [(each.id, each.name, each.source, "on" if each.enabled else "off", each.filter or "") for each in found]
-    print_table(("id", "name", "source", "state", "filter"), rows)
+    print_records(
+        found,
+        ("id", "name", "source", "state", "filter"),
+        lambda each: (each.id, each.name, each.source, "on" if each.enabled else "off", each.filter or ""),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -67,7 +68,7 @@ def rotate(
     from service.client import Client
 
     with Client() as client:
-        _show_secret(client.triggers.rotate_secret(trigger, overlap_seconds=overlap), as_json)
+        print_secret("trigger", client.triggers.rotate_secret(trigger, overlap_seconds=overlap), as_json=as_json)
 
 
 @app.command()
@@ -110,25 +111,10 @@ def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")]
         _show([client.triggers.replay(trigger, firing)], as_json)
 
 
-def _show_secret(made: "Trigger", as_json: bool) -> None:
-    if as_json:
-        print_json(made.model_dump(mode="json"))
-        return
-    typer.echo(made.secret or "")
-    note(f"trigger {made.id}; the secret cannot be shown again")
-
-
 def _show(found: "list[Firing]", as_json: bool) -> None:
-    if as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json"))
-        return
-    rows = [
-        (each.id, each.outcome, each.kind, each.event_id, each.job_id or "", local_time(each.created_at), _why(each))
-        for each in found
-    ]
-    print_table(("id", "outcome", "kind", "event", "job", "came", "problem"), rows)
+    print_records(found, ("id", "outcome", "kind", "event", "job", "came", "problem"), _row, as_json=as_json)
 
 
-def _why(each: "Firing") -> str:
-    return str(each.problem.get("detail", "")) if each.problem else ""
+def _row(each: "Firing") -> tuple[str, ...]:
+    why = str(each.problem.get("detail", "")) if each.problem else ""
+    return (each.id, each.outcome, each.kind, each.event_id, each.job_id or "", local_time(each.created_at), why)

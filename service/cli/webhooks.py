@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, local_time, note, print_json, print_table
+from service.cli.output import AsJson, local_time, note, print_records, print_secret
 
 if TYPE_CHECKING:
-    from service.client.webhooks import Delivery, Webhook
+    from service.client.webhooks import Delivery
 
 app = typer.Typer(help="Manage webhooks, which receive events of jobs.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def create(
     from service.client import Client
 
     with Client() as client:
-        _show_secret(client.webhooks.create(url, events=event or (), description=description), as_json)
+        print_secret("webhook", client.webhooks.create(url, events=event or (), description=description), as_json=as_json)
 
 
 @app.command("list")
@@ -39,12 +39,12 @@ def list_(as_json: AsJson = False) -> None:
 
     with Client() as client:
         found = client.webhooks.list()
-    if as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json", exclude={"secret"}))
-        return
-    rows = [(each.id, each.url, " ".join(each.events), each.disabled_because or "on", each.description) for each in found]
-    print_table(("id", "url", "events", "state", "description"), rows)
+    print_records(
+        found,
+        ("id", "url", "events", "state", "description"),
+        lambda each: (each.id, each.url, " ".join(each.events), each.disabled_because or "on", each.description),
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -67,7 +67,7 @@ def rotate(
     from service.client import Client
 
     with Client() as client:
-        _show_secret(client.webhooks.rotate_secret(webhook, overlap_seconds=overlap), as_json)
+        print_secret("webhook", client.webhooks.rotate_secret(webhook, overlap_seconds=overlap), as_json=as_json)
 
 
 @app.command("test")
@@ -116,20 +116,8 @@ def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
         _show([client.webhooks.replay(webhook, delivery)], as_json)
 
 
-def _show_secret(made: "Webhook", as_json: bool) -> None:
-    if as_json:
-        print_json(made.model_dump(mode="json"))
-        return
-    typer.echo(made.secret)
-    note(f"webhook {made.id}; the secret cannot be shown again")
-
-
 def _show(found: "list[Delivery]", as_json: bool) -> None:
-    if as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json"))
-        return
-    print_table(("id", "type", "job", "state", "created", "attempts>", "last"), [_row(each) for each in found])
+    print_records(found, ("id", "type", "job", "state", "created", "attempts>", "last"), _row, as_json=as_json)
 
 
 def _row(each: "Delivery") -> tuple[str, ...]:

@@ -1,7 +1,12 @@
 """`dsnot workers`: the workers and their current jobs."""
 
-from service.cli.output import AsJson, note, print_json, print_table
+from typing import TYPE_CHECKING
+
+from service.cli.output import AsJson, print_records
 from service.kit.quantities import size
+
+if TYPE_CHECKING:
+    from service.client import Worker
 
 
 def workers(as_json: AsJson = False) -> None:
@@ -10,22 +15,10 @@ def workers(as_json: AsJson = False) -> None:
 
     with Client(patience=2) as client:
         found = client.workers()
-    if as_json:
-        for worker in found:
-            print_json(worker.model_dump(mode="json"))
-        return
-    rows = [
-        (
-            worker.id,
-            worker.state,
-            worker.device_name,
-            size(worker.used_memory_bytes),
-            size(worker.free_disk_bytes),
-            worker.job_id or "",
-        )
-        for worker in found
-    ]
-    if rows:
-        print_table(("worker", "state", "device", "memory>", "free disk>", "job"), rows)
-    else:
-        note("no workers; start one with `dsnot up` or `python -m worker`")
+    columns = ("worker", "state", "device", "memory>", "free disk>", "job")
+    print_records(found, columns, _row, as_json=as_json, nothing="no workers; start one with `dsnot up` or `python -m worker`")
+
+
+def _row(each: "Worker") -> tuple[str, ...]:
+    memory, disk = size(each.used_memory_bytes), size(each.free_disk_bytes)
+    return (each.id, each.state, each.device_name, memory, disk, each.job_id or "")

@@ -1,9 +1,9 @@
 """Audit log page, for administrators."""
 
 import re
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import iter_route_contexts
 
@@ -14,6 +14,7 @@ from service.dashboard.exporting import audit_csv_of
 from service.dashboard.rendering import page
 from service.tenants.keys import operations as keys
 from service.web.dependencies import TheDatabase
+from service.web.query_parameters import PageCursor
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -32,7 +33,7 @@ def show_audit(
     reader: Administrator,
     database: TheDatabase,
     asked: Asked,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show the audit log, filtered and paginated."""
     found, names = operations.entries(database, asked.wanted, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)

@@ -19,6 +19,7 @@ from service.tenants.keys import operations as keys
 from service.tenants.keys.schemas import KeyId
 from service.tenants.quotas.schemas import QuotaView
 from service.web.dependencies import TheDatabase, TheSettings
+from service.web.query_parameters import PageCursor
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -78,7 +79,7 @@ def show_keys(
     settings: TheSettings,
     database: TheDatabase,
     only: Annotated[KeyId | None, Query(alias="id")] = None,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show all keys, or one, and the quotas."""
     found, now = _found(database, only, cursor, tenant=reader.tenant), operations.now(database)

@@ -1,8 +1,8 @@
 """Pages of workers and data sets."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from service.dashboard import operations
 from service.dashboard.access import Reader
@@ -10,6 +10,7 @@ from service.dashboard.rendering import page
 from service.datasets import operations as datasets
 from service.datasets.schemas import DatasetView
 from service.web.dependencies import TheDatabase, TheSettings
+from service.web.query_parameters import PageCursor
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -29,7 +30,7 @@ def show_datasets(
     reader: Reader,
     settings: TheSettings,
     database: TheDatabase,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show built-in data sets and the tenant's uploads."""
     found = datasets.list_all(database, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant)

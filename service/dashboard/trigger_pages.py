@@ -11,8 +11,10 @@ from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.dashboard.sample_events import SAMPLES, TEMPLATES
 from service.database.tables.triggers import Trigger
+from service.hooks import operations as hooks
 from service.triggers import operations
 from service.web.dependencies import TheDatabase
+from service.web.query_parameters import PageCursor
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -24,7 +26,7 @@ def show_triggers(
     request: Request,
     reader: Reader,
     database: TheDatabase,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show the trigger list."""
     found = operations.list_newest(database, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
@@ -44,7 +46,7 @@ def show_new_trigger(request: Request, reader: Reader) -> Response:
 def show_trigger_form(request: Request, trigger_id: UUID, reader: Reader, database: TheDatabase) -> Response:
     """Show the form to edit a trigger."""
     check_may_write(reader, "changing triggers")
-    return _form(request, operations.get(database, trigger_id, tenant=reader.tenant))
+    return _form(request, hooks.get(database, Trigger, trigger_id, tenant=reader.tenant))
 
 
 def _form(request: Request, trigger: Trigger | None) -> Response:
@@ -60,11 +62,11 @@ def show_trigger(
     reader: Reader,
     database: TheDatabase,
     outcome: Annotated[str, Query(max_length=64)] = "",
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show a trigger and its event log."""
     wanted = next((each for each in FiringOutcome if each == outcome), None)
-    trigger = operations.get(database, trigger_id, tenant=reader.tenant)
+    trigger = hooks.get(database, Trigger, trigger_id, tenant=reader.tenant)
     found = operations.log(database, trigger_id, outcome=wanted, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant)
     return page(
         request,
@@ -83,7 +85,7 @@ def show_trigger(
 @router.get("/triggers/{trigger_id}/firings/{firing_id}")
 def show_firing(request: Request, trigger_id: UUID, firing_id: UUID, reader: Reader, database: TheDatabase) -> Response:
     """Show one event and its outcome."""
-    trigger = operations.get(database, trigger_id, tenant=reader.tenant)
+    trigger = hooks.get(database, Trigger, trigger_id, tenant=reader.tenant)
     firing = operations.get_firing(database, trigger_id, firing_id, tenant=reader.tenant)
     event = _written(firing.event) if firing.event is not None else None
     return page(request, "firing.html", trigger=trigger, firing=firing, event=event)

@@ -9,7 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
+from service.database.tables.webhooks import Webhook
+from service.hooks import operations as hooks
 from service.web.dependencies import TheDatabase
+from service.web.query_parameters import PageCursor
 from service.webhooks import operations
 from service.webhooks.schemas import DeliveryDetail, DeliveryView
 
@@ -35,7 +38,7 @@ def show_new_webhook(request: Request, reader: Reader) -> Response:
 def show_webhook_form(request: Request, webhook_id: UUID, reader: Reader, database: TheDatabase) -> Response:
     """Show the form to edit a webhook."""
     check_may_write(reader, "changing webhooks")
-    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    webhook = hooks.get(database, Webhook, webhook_id, tenant=reader.tenant)
     return page(request, "webhook_form.html", webhook=webhook, chosen=webhook.events, events=list(WebhookEvent))
 
 
@@ -47,13 +50,13 @@ def show_webhook(
     database: TheDatabase,
     state: Annotated[str, Query(max_length=64)] = "",
     type: Annotated[str, Query(max_length=64)] = "",  # noqa: A002
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
+    cursor: PageCursor = None,
 ) -> Response:
     """Show a webhook and its delivery log."""
     types = [*WebhookEvent, TEST_EVENT]
     wanted = next((each for each in DeliveryState if each == state), None)
     kind = next((each for each in types if each == type), None)
-    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    webhook = hooks.get(database, Webhook, webhook_id, tenant=reader.tenant)
     found = operations.log(
         database, webhook_id, state=wanted, kind=kind, cursor=cursor or None, limit=_PAGE, tenant=reader.tenant
     )
@@ -74,7 +77,7 @@ def show_webhook(
 @router.get("/webhooks/{webhook_id}/deliveries/{delivery_id}")
 def show_delivery(request: Request, webhook_id: UUID, delivery_id: UUID, reader: Reader, database: TheDatabase) -> Response:
     """Show one delivery with its attempts and message."""
-    webhook = operations.get(database, webhook_id, tenant=reader.tenant)
+    webhook = hooks.get(database, Webhook, webhook_id, tenant=reader.tenant)
     found = operations.get_delivery(database, webhook_id, delivery_id, tenant=reader.tenant)
     delivery = DeliveryDetail.of_delivery(found.deliveries[0], found.attempts)
     message = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False) if delivery.body else None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from select import POLLIN, poll
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "table_of"]
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "save", "table_of"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Errors of a database that is unreachable, restarting, or read-only after a failover."""
@@ -42,6 +42,9 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB}  # noqa: RUF012
+
+
+Row = TypeVar("Row", bound=Base)
 
 
 def database_dsn(database_url: str) -> URL:
@@ -69,6 +72,14 @@ def table_of(entity: type["Base"]) -> Table:
     table = entity.__table__
     assert isinstance(table, Table)
     return table
+
+
+def save(session: Session, row: Row) -> Row:
+    """Write a new or changed object and return it with the values that the database has computed."""
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    return row
 
 
 def insert_row(session: Session, entity: type["Base"], **values: Any) -> None:

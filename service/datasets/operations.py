@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from service.contract.datasets import DATASETS, Dataset, is_upload, upload_prefix
 from service.contract.spec import JobSpec
-from service.database.engine import Database, Session
+from service.database.engine import Database, Session, save
 from service.database.tables.datasets import UploadedDataset
 from service.datasets import repository
 from service.datasets.intake import Contents, Intake
@@ -79,7 +79,7 @@ def keep(
         if known is not None:  # a concurrent upload was first; this one's file is garbage-collected
             return known
         values = {"id": contents.id, "name": name or contents.id, "tenant": tenant, "path": path}
-        made = repository.add(session, UploadedDataset(**values, **vars(contents)))
+        made = save(session, UploadedDataset(**values, **vars(contents)))
     log.info("dataset_uploaded", dataset=made.id, bytes=made.bytes)
     return Upload(made, is_new=True)
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from service.database import keyset
 from service.database.tables.datasets import JobDataset, UploadedDataset
 from service.database.tables.jobs import Job
 from service.kit.pagination import Cursor
@@ -14,14 +15,6 @@ from service.kit.pagination import Cursor
 _BATCH: Final = 100
 _BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
 _LIVES: Final = UploadedDataset.deleted_at.is_(None)
-
-
-def add(session: Session, made: UploadedDataset) -> UploadedDataset:
-    """Insert an upload and return it with the database's defaults."""
-    session.add(made)
-    session.flush()
-    session.refresh(made)
-    return made
 
 
 def get(session: Session, dataset_id: str, *, tenant: str, lock: bool = False) -> UploadedDataset | None:
@@ -33,11 +26,8 @@ def get(session: Session, dataset_id: str, *, tenant: str, lock: bool = False) -
 def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[UploadedDataset]:
     """Return up to `limit` of the tenant's uploads, newest first, older than the cursor."""
     statement = select(UploadedDataset).where(UploadedDataset.tenant == tenant, _LIVES)
-    if before is not None:
-        place = tuple_(UploadedDataset.created_at, UploadedDataset.upload_id)
-        statement = statement.where(place < (before.created_at, before.id))
-    ordered = statement.order_by(UploadedDataset.created_at.desc(), UploadedDataset.upload_id.desc())
-    return session.scalars(ordered.limit(limit)).all()
+    place = UploadedDataset.created_at, UploadedDataset.upload_id
+    return keyset.newest(session, statement, *place, before=before, limit=limit)
 
 
 def lock_tenant(session: Session, tenant: str) -> None:

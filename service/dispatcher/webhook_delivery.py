@@ -18,13 +18,14 @@ from service.database.tables.jobs import Job
 from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.listener import EventListener
 from service.dispatcher.metrics import WEBHOOK_ATTEMPTS
+from service.hooks.repository import valid_secret_numbers
+from service.hooks.signing import secret_of, signatures
 from service.logging import get_logger
 from service.settings import Settings
 from service.webhooks import repository
 from service.webhooks.messages import CONTENT_TYPE, body_of
 from service.webhooks.posting import GONE, Outcome, post
 from service.webhooks.repository import Due
-from service.webhooks.signing import secret_of, signatures
 
 log = get_logger(__name__)
 
@@ -122,11 +123,9 @@ class WebhookSender:
             job = session.get(Job, delivery.job_id) if delivery.job_id else None
             event = session.get(JobEvent, (delivery.job_id, delivery.seq)) if delivery.job_id else None
             delivery.body = body_of(delivery, job, event)
-        numbers = [webhook.secret_number]
-        if repository.old_secret_holds(session, webhook):
-            numbers.append(webhook.secret_number - 1)
-        master = self._settings.secret_key.get_secret_value()
-        return _Message(webhook.url, delivery.body.encode(), [secret_of(master, webhook.id, number) for number in numbers])
+        master, numbers = self._settings.secret_key.get_secret_value(), valid_secret_numbers(session, webhook)
+        secrets = [secret_of(master, webhook.noun, webhook.id, number) for number in numbers]
+        return _Message(webhook.url, delivery.body.encode(), secrets)
 
     def _write_down(self, session: Session, due: Due, outcome: Outcome) -> None:
         decides = repository.note(session, due, seconds=outcome.seconds, status=outcome.status, error=outcome.error)

@@ -14,6 +14,7 @@ from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.database.tables.triggers import Firing, Trigger
 from service.errors import Conflict, InvalidInput, Problem, Unavailable
+from service.hooks import operations as hooks
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
 from service.jobs.admission import admit
@@ -56,13 +57,12 @@ class Firer:
         """Start the job of an event.
 
         Raises:
-            TriggerNotFound; Conflict: the trigger is disabled.
+            HookNotFound; Conflict: the trigger is disabled.
             InvalidInput, UnsupportedMediaType, MalformedBody: the message is not an event.
             Problem: the job was refused, as in job creation; also logged.
         """
-        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
-        if not trigger.enabled:
-            raise Conflict("the trigger is disabled; enable it first")
+        trigger = hooks.get(self._database, Trigger, trigger_id, tenant=self._tenant)
+        hooks.check_enabled(trigger)
         event = read(message, TriggerSource(trigger.source))
         if self._holder(trigger, event) is not None:
             return self._duplicate(trigger, event)
@@ -77,7 +77,7 @@ class Firer:
 
     def plan(self, trigger_id: UUID, message: Message) -> Plan:
         """Return what `fire` would do, also for a disabled trigger, without writing anything. Raise what `fire` raises."""
-        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
+        trigger = hooks.get(self._database, Trigger, trigger_id, tenant=self._tenant)
         event = read(message, TriggerSource(trigger.source))
         evaluator = Evaluator(event.document())
         matched, holder = _matches(trigger, evaluator), self._holder(trigger, event)
@@ -91,9 +91,8 @@ class Firer:
             NotFound; Conflict: the firing is a duplicate without an event, or the trigger is disabled.
             Problem: as for `fire`.
         """
-        trigger = operations.get(self._database, trigger_id, tenant=self._tenant)
-        if not trigger.enabled:
-            raise Conflict("the trigger is disabled; enable it first")
+        trigger = hooks.get(self._database, Trigger, trigger_id, tenant=self._tenant)
+        hooks.check_enabled(trigger)
         old = operations.get_firing(self._database, trigger_id, firing_id, tenant=self._tenant)
         if old.event is None:
             raise Conflict(f"the firing is a duplicate; replay the firing {old.refers_to}")
@@ -108,7 +107,7 @@ class Firer:
         return admit(self._models, self._settings, templates.fill(trigger.template, evaluator, trigger.id), tenant=self._tenant)
 
     def _start(self, trigger: Trigger, event: Event, spec: JobSpec, *, replayed: UUID | None = None) -> Fired:
-        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+        with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):
             firing = repository.hold(session, trigger.id, event, refers_to=replayed)
             if firing is None and replayed is not None:
                 firing = repository.note(session, trigger.id, event, FiringOutcome.FIRED, refers_to=replayed)
@@ -124,7 +123,7 @@ class Firer:
             return repository.holder(session, trigger.id, event)
 
     def _duplicate(self, trigger: Trigger, event: Event) -> Fired:
-        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+        with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):
             first = repository.holder(session, trigger.id, event)
             if first is None:
                 raise Unavailable("the event's log entry has just expired; send the event again")
@@ -136,13 +135,13 @@ class Firer:
         return job_rows.get(session, firing.job_id, tenant=self._tenant) if firing.job_id else None
 
     def _note(self, trigger: Trigger, event: Event, outcome: FiringOutcome, **values: Any) -> Firing:
-        with operations.held(self._database, trigger.id, self._tenant) as (session, _):
+        with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):
             return repository.note(session, trigger.id, event, outcome, **values)
 
     def _note_problem(self, trigger: Trigger, event: Event, problem: Problem, *, refers_to: UUID | None = None) -> None:
         outcome = FiringOutcome.FAILED if problem.status >= 500 else FiringOutcome.REFUSED
         log.info("trigger_refused", trigger_id=str(trigger.id), outcome=outcome, problem=problem.type)
-        if not isinstance(problem, operations.TriggerNotFound):  # else trigger and log were deleted concurrently
+        if not isinstance(problem, hooks.HookNotFound):  # else trigger and log were deleted concurrently
             self._note(trigger, event, outcome, problem=problem.body(), refers_to=refers_to)
 
 

@@ -6,20 +6,14 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Final
-from uuid import UUID
 
-from service.webhooks import signing
+from service.hooks import signing
 
 _TOLERANCE_SECONDS: Final = 300
 _SECRET: Final = "x-webhook-secret"  # noqa: S105  # the header's name
 _MLFLOW: Final = ("x-mlflow-delivery-id", "x-mlflow-timestamp", "x-mlflow-signature")
 _STANDARD: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
-
-
-def secret_of(master: str, trigger_id: UUID, number: int) -> str:
-    """Return the trigger's secret after `number` - 1 rotations; derived, never stored."""
-    return signing.secret_of(master, trigger_id, number, kind="trigger")
 
 
 def is_given(headers: Mapping[str, str]) -> bool:

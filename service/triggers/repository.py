@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, true, tuple_
+from sqlalchemy import delete, func, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract.triggers import FiringOutcome
-from service.database.engine import in_seconds
+from service.database import keyset
+from service.database.engine import in_seconds, save
 from service.database.tables.triggers import Firing, Trigger
 from service.kit.pagination import Cursor
 from service.triggers.events import Event
@@ -29,37 +30,15 @@ class Standing:
     """Number of refused or failed events."""
 
 
-def add(session: Session, trigger: Trigger) -> Trigger:
-    """Insert a trigger and return it with its defaults."""
-    session.add(trigger)
-    session.flush()
-    session.refresh(trigger)
-    return trigger
-
-
-def count(session: Session, tenant: str) -> int:
-    """Return the tenant's number of triggers."""
-    return session.execute(select(func.count()).where(Trigger.tenant == tenant)).scalar_one()
-
-
 def find(session: Session, trigger_id: UUID) -> Trigger | None:
     """Return a trigger of any tenant."""
     return session.get(Trigger, trigger_id)
 
 
-def get(session: Session, trigger_id: UUID, *, tenant: str, lock: bool = False) -> Trigger | None:
-    """Return the tenant's trigger, locked against deletion until the transaction ends; with `lock`, against any change."""
-    statement = select(Trigger).where(Trigger.id == trigger_id, Trigger.tenant == tenant)
-    held = statement.with_for_update() if lock else statement.with_for_update(read=True, key_share=True)
-    return session.scalars(held).one_or_none()
-
-
 def newest(session: Session, *, tenant: str, before: Cursor | None, limit: int) -> Sequence[Trigger]:
     """Return the tenant's triggers, newest first."""
     statement = select(Trigger).where(Trigger.tenant == tenant)
-    if before is not None:
-        statement = statement.where(tuple_(Trigger.created_at, Trigger.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(Trigger.created_at.desc(), Trigger.id.desc()).limit(limit)).all()
+    return keyset.newest(session, statement, Trigger.created_at, Trigger.id, before=before, limit=limit)
 
 
 def standings(session: Session, trigger_ids: Collection[UUID]) -> dict[UUID, Standing]:
@@ -85,34 +64,13 @@ def standings(session: Session, trigger_ids: Collection[UUID]) -> dict[UUID, Sta
     return {trigger_id: Standing(firing, *counts.get(trigger_id, ())) for trigger_id, firing in rows}
 
 
-def remove(session: Session, trigger: Trigger) -> None:
-    """Delete the trigger and its event log."""
-    session.delete(trigger)
-
-
-def rotate(session: Session, trigger: Trigger, *, overlap_seconds: float) -> None:
-    """Increment the secret's number and keep the old secret valid for `overlap_seconds`."""
-    trigger.secret_number += 1
-    trigger.old_secret_until = in_seconds(overlap_seconds)
-    session.flush()
-    session.refresh(trigger)
-
-
-def old_secret_holds(session: Session, trigger: Trigger) -> bool:
-    """Return whether the old secret is still valid, by the database's clock."""
-    return bool(session.execute(select(func.coalesce(trigger.old_secret_until, func.now()) > func.now())).scalar_one())
-
-
 def note(
     session: Session, trigger_id: UUID, event: Event, outcome: FiringOutcome, *, with_event: bool = True, **values: Any
 ) -> Firing:
     """Log an event that starts no job or, for a replay, does not hold the event."""
     kept = event.document() if with_event else None
     made = Firing(trigger_id=trigger_id, kind=event.kind, event_id=event.id, outcome=outcome, event=kept, **values)
-    session.add(made)
-    session.flush()
-    session.refresh(made)
-    return made
+    return save(session, made)
 
 
 def hold(session: Session, trigger_id: UUID, event: Event, *, refers_to: UUID | None = None) -> Firing | None:
@@ -153,9 +111,7 @@ def firings(
     statement = select(Firing).where(Firing.trigger_id == trigger_id).options(defer(Firing.event))
     if outcome is not None:
         statement = statement.where(Firing.outcome == outcome)
-    if before is not None:
-        statement = statement.where(tuple_(Firing.created_at, Firing.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(Firing.created_at.desc(), Firing.id.desc()).limit(limit)).all()
+    return keyset.newest(session, statement, Firing.created_at, Firing.id, before=before, limit=limit)
 
 
 def forget(session: Session, *, keep_seconds: float) -> None:

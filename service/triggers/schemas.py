@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from service.contract.triggers import EventKind, FiringOutcome, TriggerSource
 from service.database.tables.triggers import Firing, Trigger
+from service.hooks.schemas import Description
 from service.jobs.schemas import JobView
 from service.triggers.expressions import MAX_LENGTH
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Filter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 _TEMPLATE: Final = (
     "a job's body; its strings may contain placeholders `${{ data.repo.name }}`, JMESPath expressions over `event` (kind, id, "
@@ -39,7 +39,7 @@ class NewTrigger(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     name: _Name
-    description: _Description = ""
+    description: Description = ""
     template: dict[str, Any] = Field(description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource = Field(TriggerSource.ANY, description=_SOURCE)
@@ -52,7 +52,7 @@ class TriggerChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}, {"filter": None}]})
 
     name: _Name | None = None
-    description: _Description | None = None
+    description: Description | None = None
     template: dict[str, Any] | None = Field(None, description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource | None = Field(None, description=_SOURCE)

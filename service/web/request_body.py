@@ -4,11 +4,12 @@ Routes with large bodies or bodies other than JSON read them as streams: `servic
 """
 
 from collections.abc import Collection
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Problem, UnsupportedMediaType
+from service.errors import MalformedBody, Problem, UnsupportedMediaType
 from service.kit.strict_json import check, parse
 from service.web.problem_responses import render
 
@@ -17,6 +18,10 @@ class BodyTooLarge(Problem):
     """Problem 413: the body exceeds the size limit."""
 
     status, type, title = 413, "body-too-large", "Content too large"
+
+
+BODY_PROBLEMS: Final = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
+"""Problems of every route with a body."""
 
 
 class _Disconnected(Exception):

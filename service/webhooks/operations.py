@@ -1,21 +1,20 @@
-"""Operations on webhooks."""
+"""Operations on webhooks, besides those in `service.hooks.operations`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from service.contract.webhooks import TEST_EVENT, DeliveryState
-from service.database.engine import Database, Session
+from service.database.engine import Database, Session, save
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
-from service.errors import Conflict, InvalidInput, NotFound, Unavailable
+from service.errors import Conflict, InvalidInput, NotFound
+from service.hooks import operations as hooks
+from service.hooks.signing import secret_of
 from service.kit.pagination import Cursor, page_of
 from service.settings import Settings
 from service.tenants.quotas import operations as quotas
 from service.webhooks import repository
 from service.webhooks.repository import Standing
 from service.webhooks.schemas import DeliveryView, NewWebhook, WebhookChange
-from service.webhooks.signing import secret_of
 from service.webhooks.targets import TargetRefused, check_url
 
 
@@ -36,16 +35,13 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
         Conflict: the quota of webhooks is reached.
         Unavailable: the service has no master secret to derive secrets from.
     """
-    master = _master(settings)
+    master = hooks.master_secret(settings)
     _check(wanted.url, settings)
     events = [str(event) for event in dict.fromkeys(wanted.events)]
+    made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
     with database.begin() as session:
-        most = quotas.limits_in(session, settings, tenant).max_webhooks
-        if repository.count(session, tenant) >= most:
-            raise Conflict(f"the limit of {most} webhooks is reached; delete one")
-        made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
-        repository.add(session, made)
-    return made, secret_of(master, made.id, made.secret_number)
+        hooks.add(session, made, most=quotas.limits_in(session, settings, tenant).max_webhooks)
+    return made, secret_of(master, made.noun, made.id, made.secret_number)
 
 
 def list_all(database: Database, *, tenant: str) -> list[Webhook]:
@@ -61,17 +57,11 @@ def list_with_standing(database: Database, *, tenant: str) -> list[tuple[Webhook
         return [(each, found[each.id]) for each in repository.of_tenant(session, tenant) if each.id in found]
 
 
-def get(database: Database, webhook_id: UUID, *, tenant: str) -> Webhook:
-    """Return a webhook. Raise NotFound."""
-    with _held(database, webhook_id, tenant) as (_, webhook):
-        return webhook
-
-
 def change(database: Database, settings: Settings, webhook_id: UUID, wanted: WebhookChange, *, tenant: str) -> Webhook:
-    """Change a webhook. Raise NotFound, InvalidInput."""
+    """Change a webhook. Raise HookNotFound, InvalidInput."""
     if wanted.url is not None:
         _check(wanted.url, settings)
-    with _held(database, webhook_id, tenant) as (session, webhook):
+    with hooks.held(database, Webhook, webhook_id, tenant, lock=True) as (session, webhook):
         webhook.url = wanted.url or webhook.url
         webhook.description = webhook.description if wanted.description is None else wanted.description
         if wanted.events is not None:
@@ -80,32 +70,14 @@ def change(database: Database, settings: Settings, webhook_id: UUID, wanted: Web
             repository.disable(session, webhook_id, "switched off")
         elif wanted.enabled:
             webhook.disabled_at = webhook.disabled_because = None
-        session.flush()
-        session.refresh(webhook)
-        return webhook
-
-
-def delete(database: Database, webhook_id: UUID, *, tenant: str) -> None:
-    """Delete a webhook and its delivery log. Raise NotFound."""
-    with _held(database, webhook_id, tenant) as (session, webhook):
-        repository.remove(session, webhook)
-
-
-def rotate(
-    database: Database, settings: Settings, webhook_id: UUID, *, overlap_seconds: float, tenant: str
-) -> tuple[Webhook, str]:
-    """Rotate the secret; messages are signed with both for a while. Raise NotFound, Unavailable."""
-    master = _master(settings)
-    with _held(database, webhook_id, tenant) as (session, webhook):
-        repository.rotate(session, webhook, overlap_seconds=overlap_seconds)
-        return webhook, secret_of(master, webhook.id, webhook.secret_number)
+        return save(session, webhook)
 
 
 def test(database: Database, webhook_id: UUID, *, tenant: str) -> Delivery:
-    """Queue a test message. Raise NotFound; Conflict if the webhook is disabled."""
-    with _held(database, webhook_id, tenant) as (session, webhook):
-        _must_be_enabled(webhook)
-        return repository.add_delivery(session, webhook_id, TEST_EVENT)
+    """Queue a test message. Raise HookNotFound; Conflict if the webhook is disabled."""
+    with hooks.held(database, Webhook, webhook_id, tenant, lock=True) as (session, webhook):
+        hooks.check_enabled(webhook)
+        return save(session, Delivery(webhook_id=webhook_id, type=TEST_EVENT))
 
 
 def log(
@@ -118,9 +90,9 @@ def log(
     limit: int,
     tenant: str,
 ) -> Log:
-    """Return a page of deliveries, newest first. Raise NotFound; InvalidInput for an invalid cursor."""
+    """Return a page of deliveries, newest first. Raise HookNotFound; InvalidInput for an invalid cursor."""
     before = Cursor.decode(cursor) if cursor else None
-    with _held(database, webhook_id, tenant) as (session, _):
+    with hooks.held(database, Webhook, webhook_id, tenant) as (session, _):
         found = repository.deliveries(session, webhook_id, state=state, kind=kind, before=before, limit=limit + 1)
         page = page_of(found, limit)
         attempts = list(repository.attempts(session, [each.id for each in page.items]))
@@ -129,7 +101,7 @@ def log(
 
 def get_delivery(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: str) -> Log:
     """Return one delivery with its attempts. Raise NotFound."""
-    with _held(database, webhook_id, tenant) as (session, _):
+    with hooks.held(database, Webhook, webhook_id, tenant) as (session, _):
         found = _delivery(session, webhook_id, delivery_id)
         return Log([found], list(repository.attempts(session, [found.id])))
 
@@ -149,23 +121,13 @@ def replay(database: Database, webhook_id: UUID, delivery_id: UUID, *, tenant: s
         NotFound: the webhook or the delivery does not exist.
         Conflict: the delivery is pending, or the webhook is disabled.
     """
-    with _held(database, webhook_id, tenant) as (session, webhook):
+    with hooks.held(database, Webhook, webhook_id, tenant, lock=True) as (session, webhook):
         _delivery(session, webhook_id, delivery_id)
-        _must_be_enabled(webhook)
+        hooks.check_enabled(webhook)
         again = repository.replay(session, webhook_id, delivery_id)
         if again is None:
             raise Conflict("the delivery is still pending; wait until it has ended")
         return Log([again], list(repository.attempts(session, [again.id])))
-
-
-@contextmanager
-def _held(database: Database, webhook_id: UUID, tenant: str) -> Iterator[tuple[Session, Webhook]]:
-    """Yield a transaction and the webhook, locked until the transaction ends. Raise NotFound."""
-    with database.begin() as session:
-        webhook = repository.get(session, webhook_id, tenant=tenant, lock=True)
-        if webhook is None:
-            raise NotFound(f"there is no webhook {webhook_id}")
-        yield session, webhook
 
 
 def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery:
@@ -175,19 +137,8 @@ def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery
     return found
 
 
-def _must_be_enabled(webhook: Webhook) -> None:
-    if webhook.disabled_at is not None:
-        raise Conflict("the webhook is disabled; enable it first")
-
-
 def _check(url: str, settings: Settings) -> None:
     try:
         check_url(url, may_be_local=settings.webhooks_may_be_local)
     except TargetRefused as error:
         raise InvalidInput(f"/url: {error}", errors=[{"pointer": "/url", "detail": str(error)}]) from error
-
-
-def _master(settings: Settings) -> str:
-    if settings.secret_key is None:
-        raise Unavailable("the service has no DSNOT_SECRET_KEY for secrets; ask the operator to set it", retry_after=300)
-    return settings.secret_key.get_secret_value()

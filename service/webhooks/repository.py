@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, true, tuple_, update
+from sqlalchemy import delete, func, select, true, update
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract.webhooks import DeliveryState
+from service.database import keyset
 from service.database.engine import in_seconds
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.kit.pagination import Cursor
@@ -35,20 +36,6 @@ class Standing:
     last: Delivery | None
     pending: int = 0
     failed: int = 0
-
-
-def add(session: Session, webhook: Webhook) -> Webhook:
-    """Insert a webhook and return it with its defaults."""
-    session.add(webhook)
-    session.flush()
-    session.refresh(webhook)
-    return webhook
-
-
-def get(session: Session, webhook_id: UUID, *, tenant: str, lock: bool = False) -> Webhook | None:
-    """Return the tenant's webhook; with `lock`, locked against changes."""
-    statement = select(Webhook).where(Webhook.id == webhook_id, Webhook.tenant == tenant)
-    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
 
 def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
@@ -78,44 +65,12 @@ def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
     return {webhook_id: Standing(delivery, *counts.get(webhook_id, ())) for webhook_id, delivery in rows}
 
 
-def count(session: Session, tenant: str) -> int:
-    """Return the tenant's number of webhooks."""
-    return session.execute(select(func.count()).select_from(Webhook).where(Webhook.tenant == tenant)).scalar_one()
-
-
-def remove(session: Session, webhook: Webhook) -> None:
-    """Delete the webhook and its delivery log."""
-    session.delete(webhook)
-
-
-def rotate(session: Session, webhook: Webhook, *, overlap_seconds: float) -> None:
-    """Increment the secret's number and keep the old secret valid for `overlap_seconds`."""
-    webhook.secret_number += 1
-    webhook.old_secret_until = in_seconds(overlap_seconds)
-    session.flush()
-    session.refresh(webhook)
-
-
-def old_secret_holds(session: Session, webhook: Webhook) -> bool:
-    """Return whether the old secret is still valid, by the database's clock."""
-    return bool(session.execute(select(func.coalesce(webhook.old_secret_until, func.now()) > func.now())).scalar_one())
-
-
 def disable(session: Session, webhook_id: UUID, because: str) -> None:
     """Disable the webhook and fail its pending deliveries."""
     wanted = update(Webhook).where(Webhook.id == webhook_id, Webhook.disabled_at.is_(None))
     session.execute(wanted.values(disabled_at=func.now(), disabled_because=because))
     pending = update(Delivery).where(Delivery.webhook_id == webhook_id, Delivery.state == DeliveryState.PENDING)
     session.execute(pending.values(state=DeliveryState.FAILED, finished_at=func.now()))
-
-
-def add_delivery(session: Session, webhook_id: UUID, kind: str) -> Delivery:
-    """Insert a delivery without a job."""
-    made = Delivery(webhook_id=webhook_id, type=kind)
-    session.add(made)
-    session.flush()
-    session.refresh(made)
-    return made
 
 
 def deliveries(
@@ -127,9 +82,7 @@ def deliveries(
         statement = statement.where(Delivery.state == state)
     if kind is not None:
         statement = statement.where(Delivery.type == kind)
-    if before is not None:
-        statement = statement.where(tuple_(Delivery.created_at, Delivery.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(limit)).all()
+    return keyset.newest(session, statement, Delivery.created_at, Delivery.id, before=before, limit=limit)
 
 
 def of_job(session: Session, job_id: UUID, *, tenant: str, limit: int) -> Sequence[tuple[Webhook, Delivery]]:

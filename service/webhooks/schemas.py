@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from service.contract.webhooks import ENDS, DeliveryState, WebhookEvent
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
+from service.hooks.schemas import Description
 
 _Url = Annotated[
     str,
@@ -16,7 +17,6 @@ _Url = Annotated[
     Field(json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[^\s\\]+$"}),
 ]
 """URL; the pattern is only for the OpenAPI document, `service.webhooks.targets` validates."""
-_Description = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Events = Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))]
 _URL_TEXT = "https address that answers 2xx within 15 s; redirects are not followed"
 
@@ -31,7 +31,7 @@ class NewWebhook(BaseModel):
 
     url: _Url = Field(description=_URL_TEXT)
     events: _Events = Field(list(ENDS), description="subscribed events; by default the ends of jobs")
-    description: _Description = ""
+    description: Description = ""
 
 
 class WebhookChange(BaseModel):
@@ -41,22 +41,14 @@ class WebhookChange(BaseModel):
 
     url: _Url | None = Field(None, description=_URL_TEXT)
     events: _Events | None = None
-    description: _Description | None = None
+    description: Description | None = None
     enabled: StrictBool | None = Field(None, description="false: send nothing; true: send events from now on")
-
-
-class Rotation(BaseModel):
-    """Options of a secret rotation."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
-
-    overlap_seconds: StrictInt = Field(
-        86_400, ge=0, le=604_800, description="seconds during which the old secret stays valid as well"
-    )
 
 
 class WebhookView(BaseModel):
     """Webhook."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     url: str
@@ -68,11 +60,6 @@ class WebhookView(BaseModel):
     old_secret_until: datetime | None = Field(description="until when messages are also signed with the previous secret")
     created_at: datetime
 
-    @classmethod
-    def of(cls, webhook: Webhook) -> Self:
-        """Return the view of a webhook."""
-        return cls.model_validate(_fields(webhook))
-
 
 class WebhookWithSecret(WebhookView):
     """Webhook with its signing secret, which is returned only once."""
@@ -82,12 +69,7 @@ class WebhookWithSecret(WebhookView):
     @classmethod
     def with_secret(cls, webhook: Webhook, secret: str) -> Self:
         """Return the view of a webhook with its secret."""
-        return cls.model_validate(_fields(webhook) | {"secret": secret})
-
-
-def _fields(webhook: Webhook) -> dict[str, object]:
-    names = ("id", "url", "events", "description", "disabled_at", "disabled_because", "old_secret_until", "created_at")
-    return {name: getattr(webhook, name) for name in names} | {"enabled": webhook.disabled_at is None}
+        return cls.model_validate({**WebhookView.model_validate(webhook).model_dump(), "secret": secret})
 
 
 class WebhookPage(BaseModel):

@@ -1,4 +1,4 @@
-"""Triggers and their log of firings. Secrets are not stored: they are derived (`service.triggers.proofs`)."""
+"""Triggers and their log of firings."""
 
 from datetime import datetime
 from typing import Any
@@ -9,26 +9,20 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.database.engine import Base
+from service.database.tables.hooks import Hook
 
 
-class Trigger(Base):
+class Trigger(Hook):
     """Job template of a tenant that events instantiate."""
 
     __tablename__ = "triggers"
+    noun = "trigger"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    tenant: Mapped[str]
     name: Mapped[str]
-    description: Mapped[str]
     template: Mapped[dict[str, Any]]
     filter: Mapped[str | None]
     source: Mapped[str]
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
-    secret_number: Mapped[int] = mapped_column(server_default=text("1"))
-    """Version of the secret, from which it is derived; incremented by every rotation."""
-    old_secret_until: Mapped[datetime | None]
-    """Time until which the previous secret is accepted as well."""
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (Index("ix_triggers_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),)
 

@@ -1,7 +1,6 @@
 """Webhook subscriptions, their deliveries and delivery attempts.
 
-A database trigger inserts the deliveries in the transaction that inserts the event. Secrets are not stored: they are derived
-(`service.webhooks.signing`).
+A database trigger inserts the deliveries in the transaction that inserts the event.
 """
 
 from datetime import datetime
@@ -12,27 +11,26 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.contract.webhooks import DeliveryState
 from service.database.engine import Base
+from service.database.tables.hooks import Hook
 
 
-class Webhook(Base):
+class Webhook(Hook):
     """Subscription of a URL to a tenant's job events."""
 
     __tablename__ = "webhooks"
+    noun = "webhook"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
-    tenant: Mapped[str]
     url: Mapped[str]
-    description: Mapped[str]
     events: Mapped[list[str]] = mapped_column(ARRAY(String))
-    secret_number: Mapped[int] = mapped_column(server_default=text("1"))
-    """Version of the secret, from which it is derived; incremented by every rotation."""
-    old_secret_until: Mapped[datetime | None]
-    """Time until which messages are signed with the previous secret as well."""
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     disabled_at: Mapped[datetime | None]
     disabled_because: Mapped[str | None]
 
     __table_args__ = (Index("ix_webhooks_tenant", "tenant", "created_at", "id"),)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether events are sent."""
+        return self.disabled_at is None
 
 
 class Delivery(Base):

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
+from service.database import keyset
 from service.database.engine import in_seconds, insert_row, table_of
 from service.database.tables.audit import AuditEntry
 from service.kit.pagination import Cursor
@@ -64,9 +65,7 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
         statement = statement.where(AuditEntry.created_at > wanted.created_after)
     if wanted.created_before is not None:
         statement = statement.where(AuditEntry.created_at < wanted.created_before)
-    if before is not None:
-        statement = statement.where(tuple_(AuditEntry.created_at, AuditEntry.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(AuditEntry.created_at.desc(), AuditEntry.id.desc()).limit(limit)).all()
+    return keyset.newest(session, statement, AuditEntry.created_at, AuditEntry.id, before=before, limit=limit)
 
 
 def forget(session: Session, *, keep_seconds: float) -> int:

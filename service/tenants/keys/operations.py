@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.contract.scopes import Scope
-from service.database.engine import Database, Session
+from service.database.engine import Database, Session, save
 from service.database.tables.keys import ApiKey
 from service.errors import Conflict, InvalidInput, NotFound
 from service.kit.pagination import Cursor, Page, page_of
@@ -46,7 +46,7 @@ def create_key(
         repository.lock_tenant(session, tenant)
         if repository.count_working(session, tenant) >= _MOST:
             raise Conflict(f"the tenant has {_MOST} valid keys already; revoke one")
-        return repository.add(session, made), secrets.plaintext_of(key_id, secret)
+        return save(session, made), secrets.plaintext_of(key_id, secret)
 
 
 def check_end(expires_at: datetime | None) -> None:

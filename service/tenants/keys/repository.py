@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.contract.scopes import Scope
-from service.database.engine import in_seconds
+from service.database import keyset
+from service.database.engine import in_seconds, save
 from service.database.tables.keys import ApiKey
 from service.database.tables.quotas import TenantQuota
 from service.kit.pagination import Cursor
@@ -30,14 +31,6 @@ _VALID: Final = (  # built once, because every request runs it
     .join(TenantQuota, TenantQuota.tenant == ApiKey.tenant, isouter=True)
     .where(ApiKey.id == bindparam("key_id"), _works())
 )
-
-
-def add(session: Session, key: ApiKey) -> ApiKey:
-    """Insert a key and return it with the database's defaults."""
-    session.add(key)
-    session.flush()
-    session.refresh(key)
-    return key
 
 
 @dataclass(frozen=True)
@@ -94,21 +87,17 @@ def works(session: Session, key: ApiKey) -> bool:
 def revoke(session: Session, key: ApiKey) -> None:
     """Revoke the key; an earlier revocation keeps its time."""
     key.revoked_at = func.coalesce(ApiKey.revoked_at, func.now())
-    session.flush()
-    session.refresh(key)
+    save(session, key)
 
 
 def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_seconds: float) -> None:
     """Replace the secret; the old one stays valid for `overlap_seconds`."""
     key.old_secret_sha256, key.old_secret_until = key.secret_sha256, in_seconds(overlap_seconds)
     key.secret_sha256 = secret_sha256
-    session.flush()
-    session.refresh(key)
+    save(session, key)
 
 
 def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: int | None) -> Sequence[ApiKey]:
     """Return the tenant's keys, newest first, including revoked and expired ones."""
     statement = select(ApiKey).where(ApiKey.tenant == tenant)
-    if before is not None:
-        statement = statement.where(tuple_(ApiKey.created_at, ApiKey.id) < (before.created_at, before.id))
-    return session.scalars(statement.order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit)).all()
+    return keyset.newest(session, statement, ApiKey.created_at, ApiKey.id, before=before, limit=limit)

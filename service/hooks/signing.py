@@ -1,4 +1,4 @@
-"""Derivation of secrets, and message signatures of Standard Webhooks 1.0 (symmetric, `v1`)."""
+"""Derivation of secrets, and signatures of Standard Webhooks 1.0 (symmetric, `v1`)."""
 
 import base64
 import hashlib
@@ -8,12 +8,12 @@ from uuid import UUID
 PREFIX = "whsec_"
 
 
-def secret_of(master: str, owner_id: UUID, number: int, *, kind: str = "webhook") -> str:
-    """Return the secret of a webhook, or of another `kind` of object, after `number` - 1 rotations.
+def secret_of(master: str, noun: str, hook_id: UUID, number: int) -> str:
+    """Return the secret of a webhook or trigger after `number` - 1 rotations.
 
     Derived from the service's master secret and never stored.
     """
-    return PREFIX + base64.b64encode(_hmac(master.encode(), f"{kind} {owner_id} {number}".encode())).decode()
+    return PREFIX + base64.b64encode(_hmac(master.encode(), f"{noun} {hook_id} {number}".encode())).decode()
 
 
 def signatures(secrets: list[str], message_id: UUID, timestamp: int, body: bytes) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from service.webhooks.signing import secret_of, signatures
+from service.hooks.signing import secret_of, signatures
 
 HOOK, MESSAGE = UUID(int=1), UUID(int=2)
 MASTER = "the service's own secret"
@@ -22,26 +22,32 @@ def headers(*secrets: str, body: bytes = b'{"a":"\xc3\xa4"}') -> dict[str, str]:
 
 
 def test_a_signature_conforms_to_standard_webhooks() -> None:
-    secret = secret_of(MASTER, HOOK, 1)
+    secret = secret_of(MASTER, "webhook", HOOK, 1)
     assert secret.startswith("whsec_")
     assert Webhook(secret).verify(b'{"a":"\xc3\xa4"}', headers(secret)) == {"a": "ä"}
 
 
 def test_another_body_or_secret_does_not_verify() -> None:
-    secret = secret_of(MASTER, HOOK, 1)
+    secret = secret_of(MASTER, "webhook", HOOK, 1)
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(b'{"a":"b"}', headers(secret))
     with pytest.raises(WebhookVerificationError):
-        Webhook(secret_of(MASTER, HOOK, 2)).verify(b'{"a":"\xc3\xa4"}', headers(secret))
+        Webhook(secret_of(MASTER, "webhook", HOOK, 2)).verify(b'{"a":"\xc3\xa4"}', headers(secret))
 
 
 def test_during_the_overlap_either_secret_verifies() -> None:
-    old, new = secret_of(MASTER, HOOK, 1), secret_of(MASTER, HOOK, 2)
+    old, new = secret_of(MASTER, "webhook", HOOK, 1), secret_of(MASTER, "webhook", HOOK, 2)
     for secret in (old, new):
         assert Webhook(secret).verify(b'{"a":"\xc3\xa4"}', headers(new, old))
 
 
-def test_secrets_are_derived_from_webhook_rotation_and_service() -> None:
-    made = {secret_of(MASTER, HOOK, 1), secret_of(MASTER, HOOK, 2), secret_of(MASTER, MESSAGE, 1), secret_of("another", HOOK, 1)}
-    assert len(made) == 4
-    assert secret_of(MASTER, HOOK, 1) in made
+def test_secrets_are_derived_from_kind_id_rotation_and_service() -> None:
+    made = {
+        secret_of(MASTER, "webhook", HOOK, 1),
+        secret_of(MASTER, "webhook", HOOK, 2),
+        secret_of(MASTER, "webhook", MESSAGE, 1),
+        secret_of(MASTER, "trigger", HOOK, 1),
+        secret_of("another", "webhook", HOOK, 1),
+    }
+    assert len(made) == 5
+    assert secret_of(MASTER, "webhook", HOOK, 1) in made
