@@ -30,12 +30,6 @@ _USUAL: Final = {
     "/resume": "paused",
     "/retry": "failed",
 }
-    "DELETE /v1/jobs": "succeeded",
-    "/artifacts": "succeeded",
-    "/retry": "failed",
-    "/resume": "paused",
-    "/pause": "queued",
-}
 """The state of a job of which an operation can be asked."""
 _UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
 _ARTIFACTS: Final = ("/artifacts", "/artifacts/{path}")

@@ -19,15 +19,31 @@ CONFIGURATION = Path(__file__).parents[3] / "docs" / "reference" / "openapi-pyth
 PACKAGE = "generated_dsnot_client"
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("generated")
+
+
 @pytest.fixture
-def generated(api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The package, made from the running service's document without a single warning."""
+def generated(api: httpx.Client, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package, made once from the running service's document without a single warning."""
+    folder = place / PACKAGE
+    if not folder.exists():
+        generate(api, folder)
+    monkeypatch.syspath_prepend(place)
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
+
+
+def generate(api: httpx.Client, folder: Path) -> None:
+    document = folder.with_suffix(".json")
+    document.write_bytes(api.get("/openapi.json").content)
     scripts = Path(sys.executable).parent
-    folder = tmp_path / PACKAGE
     done = subprocess.run(
         [
             *(scripts / "openapi-python-client", "generate", "--fail-on-warning", "--meta", "none"),
-            *("--url", str(api.base_url.join("/openapi.json"))),
+            *("--path", document),
             *("--config", CONFIGURATION, "--output-path", folder),
         ],
         env=os.environ | {"PATH": f"{scripts}:{os.environ['PATH']}"},
@@ -40,10 +56,6 @@ def generated(api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert done.returncode == 0, said
     assert "warning" not in said.lower(), said
     assert "skipping" not in said.lower(), said
-    monkeypatch.syspath_prepend(tmp_path)
-    yield folder
-    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
-        del sys.modules[name]
 
 
 def part(name: str) -> ModuleType:
