@@ -3,6 +3,7 @@
 The argument of this module is the file descriptor of the request socket.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -15,10 +16,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 from tests.support.waiting import CEILING_SECONDS
 
@@ -190,13 +192,30 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
 
 
-def _become(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+def _become(arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
+    """Run the program, and end without taking hundreds of megabytes of modules apart."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = arguments
     sys.modules.pop(f"{arguments[0]}.__main__", None)  # Python runs it anew
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    status: object = None
+    try:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    if not isinstance(status, int | None):
+        sys.stderr.write(f"{status}\n")
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status or 0)
 
 
 if __name__ == "__main__":
