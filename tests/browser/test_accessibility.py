@@ -6,14 +6,13 @@ from playwright.sync_api import Browser, expect
 from service.contract.states import JobState
 from service.database.engine import Database
 from tests.browser.conftest import Opening
-from tests.support.accessibility import reach, violations
+from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE, finished_job
 from tests.support.settling import settle
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_pages_are_accessible_and_never_wider_than_the_screen(
     opened: Opening, url: str, database: Database, size: str, scheme: str
 ) -> None:

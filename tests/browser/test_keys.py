@@ -10,7 +10,7 @@ from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.tenants.keys.operations import create_key
 from tests.browser.conftest import Opening
-from tests.support.accessibility import reach, violations
+from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.api_server import client
 from tests.support.dashboard_jobs import HOSTILE
 
@@ -174,8 +174,7 @@ def test_a_key_is_created_with_the_keyboard_alone(chromium: Browser, url: str, k
     context.close()
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_every_part_of_the_page_is_accessible(opened: Opening, database: Database, size: str, scheme: str) -> None:
     create_key(database, tenant="acme", name=HOSTILE * 2, scopes=list(Scope))
     page = opened("/keys", size=size, scheme=scheme, excused=REFUSED)

@@ -7,7 +7,7 @@ from playwright.sync_api import Route, expect
 from service.database.engine import Database
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.support.accessibility import reach, violations
+from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE, finished_job
 from tests.support.tiny_model import save_model
@@ -101,8 +101,7 @@ def test_models_used_by_the_tenants_jobs_are_listed(opened: Opening, database: D
     expect(page.locator("#inspect .error:visible")).to_contain_text("must be a plain name")
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_a_models_description_is_accessible(
     opened: Opening, url: str, database: Database, settings: Settings, size: str, scheme: str
 ) -> None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.support.accessibility import reach, violations
+from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.dashboard_jobs import HOSTILE
 from tests.support.settling import settle
 from tests.support.trigger_events import PLAIN
@@ -222,8 +222,7 @@ def test_a_trigger_is_created_and_fired_with_the_keyboard_alone(opened: Opening,
     assert [job["spec"]["model"]["id"] for job in jobs(api)] == ["facebook/opt-125m"]
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_trigger_pages_are_accessible_and_execute_no_markup(
     opened: Opening, url: str, api: httpx.Client, size: str, scheme: str
 ) -> None:

@@ -15,7 +15,7 @@ from service.database.engine import Database
 from service.jobs.events import repository as events
 from service.settings import Settings
 from tests.browser.conftest import Opening
-from tests.support.accessibility import reach, violations
+from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.api_server import insert_job
 from tests.support.dashboard_jobs import HOSTILE
 from tests.support.settling import settle
@@ -237,8 +237,7 @@ def test_a_webhook_is_created_and_tested_with_the_keyboard_alone(opened: Opening
     assert made["events"][0] == "job.created"
 
 
-@pytest.mark.parametrize("size", ["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 @pytest.mark.usefixtures("dispatcher")
 def test_webhook_pages_are_accessible_and_execute_no_markup(
     opened: Opening, url: str, api: httpx.Client, database: Database, sink: Sink, size: str, scheme: str

@@ -3,6 +3,13 @@
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.support.size import sized
+
+LOOKS = sized(
+    [("light", "desk"), ("dark", "phone")], [(scheme, size) for scheme in ("light", "dark") for size in ("desk", "phone")]
+)
+"""Colour scheme and size of the screen."""
+
 
 def violations(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]

@@ -3,11 +3,11 @@
 import os
 from typing import Final, TypeVar
 
-Count = TypeVar("Count", int, float)
+T = TypeVar("T")
 
 IS_FULL: Final = {"": False, "default": False, "full": True}[os.environ.get("SIZE", "")]
 
 
-def sized(default: Count, full: Count) -> Count:
-    """Return the number for the size given by the environment variable `SIZE` (`default` or `full`)."""
+def sized(default: T, full: T) -> T:
+    """Return the value for the size given by the environment variable `SIZE` (`default` or `full`)."""
     return full if IS_FULL else default
