@@ -71,7 +71,7 @@ def _problem(future: "Future[None]", seconds: float) -> str | None:
     try:
         future.result(max(seconds, 0))
     except TimeoutError:
-        return "no answer within 8 s"
+        return f"no answer within {_SECONDS:.0f} s"
     except NotUsable as error:
         return str(error)
     except Exception as error:
