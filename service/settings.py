@@ -134,8 +134,6 @@ class Settings(BaseSettings):
     upload_sweep_seconds: float = Field(600.0, gt=0)
     """Interval at which a dispatcher looks for abandoned multipart uploads."""
 
-    host: str = "127.0.0.1"
-    port: int = 8321
     log_level: str = "INFO"
     """Python log level."""
     log_format: str = Field("json", pattern="^(json|text)$")

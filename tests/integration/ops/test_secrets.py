@@ -109,11 +109,12 @@ def stage(s3_settings: Settings, s3: S3, database: Database, tmp_path: Path, mon
 @contextmanager
 def served(settings: Settings, key: str, folder: Path) -> Iterator[httpx.Client]:
     """A client of a service in a process of its own, whose log goes into the folder."""
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(settings.port)]
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
     with (folder / "service.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment(settings), stdout=log, stderr=log)
     try:
-        with client(f"http://127.0.0.1:{settings.port}", key) as api:
+        with client(f"http://127.0.0.1:{port}", key) as api:
             wait_for(api)
             yield api
     finally:
