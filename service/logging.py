@@ -11,7 +11,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service import tracing
 
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
-_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(://[^:/@\s]*:)[^@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{8,}")
+_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}")
+_USER: Final = re.compile(r"://[^:/@\s]*:")
 
 
 def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
@@ -75,5 +76,14 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redacted(text: str) -> str:
-    """Return the text with API keys, hub tokens and passwords of URLs redacted."""
-    return _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2] or found[3]}[redacted]", text)
+    """Return the text with API keys, hub tokens and passwords of URLs redacted, in time proportional to its length."""
+    *before_at, last = text.split("@")
+    without_passwords = "@".join([*map(_without_password, before_at), last])
+    return _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2]}[redacted]", without_passwords)
+
+
+def _without_password(text: str) -> str:
+    """Return the text in front of an @ without the password that it ends with."""
+    word = text.rsplit(maxsplit=1)[-1] if text and not text[-1].isspace() else ""
+    user = _USER.search(word)
+    return text if user is None or user.end() == len(word) else text[: len(text) - len(word) + user.end()] + "[redacted]"

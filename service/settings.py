@@ -133,6 +133,8 @@ class Settings(BaseSettings):
     """Period for which a worker retries such a request."""
     upload_sweep_seconds: float = Field(600.0, gt=0)
     """Interval at which a dispatcher looks for abandoned multipart uploads."""
+    keep_orphans_seconds: float = Field(7 * 86400.0, ge=0)
+    """Grace period from the time when a dispatcher first sees a data set file that the database does not know to its deletion."""
 
     log_level: str = "INFO"
     """Python log level."""

@@ -14,6 +14,7 @@ import service.database.tables.audit
 import service.database.tables.datasets
 import service.database.tables.events
 import service.database.tables.idempotency
+import service.database.tables.installation
 import service.database.tables.jobs
 import service.database.tables.keys
 import service.database.tables.outbox

@@ -1,10 +1,14 @@
-"""Garbage collection of data set files: of deleted data sets, and of uploads that failed before their row was committed."""
+"""Garbage collection of data set files: of deleted data sets, and of uploads that failed before their row was committed.
+
+A file without a row may also belong to another database, or be newer than a restored one, so it is quarantined first.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.database.engine import Database
 from service.datasets import repository
+from service.dispatcher import quarantine
 from service.dispatcher.metrics import FILES_REMOVED, UPLOADS_ABORTED
 from service.logging import get_logger
 from service.storage.artifact_store import ArtifactStore
@@ -30,20 +34,24 @@ def sweep_deleted(database: Database, store: ArtifactStore) -> int:
     return len(found)
 
 
-def remove_orphans(database: Database, store: ArtifactStore, uploads: OpenUploads) -> int:
-    """Remove files and multipart uploads left by failed uploads; return the number of files."""
+def remove_orphans(database: Database, store: ArtifactStore, uploads: OpenUploads, *, keep_seconds: float) -> int:
+    """Remove incomplete uploads, and files that no row has named for `keep_seconds`; return the number of files."""
     before = datetime.now(UTC) - _GRACE
     for upload in [each for each in uploads.below(_PREFIX) if each.began < before]:
         uploads.abort(upload)
         UPLOADS_ABORTED.inc()
-    count = store.remove_dead_parts(_PREFIX, before=before)
+    removed, recorded = store.remove_dead_parts(_PREFIX, before=before), 0
     for paths in store.files_below(_PREFIX, before=before):
         with database.begin() as session:
             named = repository.named(session, paths)
-        for path in set(paths) - named:
+            recorded += quarantine.record(session, orphaned=set(paths) - named, named=named)
+            expired = quarantine.expired(session, set(paths) - named, keep_seconds=keep_seconds)
+        for path in expired:
             store.delete(path)
-            count += 1
-    FILES_REMOVED.labels("dataset").inc(count)
-    if count:
-        log.info("orphaned_datasets_removed", files=count)
-    return count
+            removed += 1
+    with database.begin() as session:
+        quarantine.forget_expired(session, keep_seconds=keep_seconds)
+    FILES_REMOVED.labels("dataset").inc(removed)
+    if removed or recorded:
+        log.info("orphaned_datasets_removed", files=removed, newly_quarantined=recorded)
+    return removed

@@ -14,9 +14,10 @@ from service.contract.artifacts import artifact_prefix, blocks_prefix, job_prefi
 from service.database.engine import TRANSIENT, Database
 from service.dispatcher.abandoned_uploads import abort_abandoned
 from service.dispatcher.datasets import remove_orphans, sweep_deleted
-from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS
+from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, STORE_MISMATCH
 from service.idempotency import repository as idempotency
 from service.logging import get_logger
+from service.ops import installation
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore, StoreUnavailable
 from service.storage.open_uploads import OpenUploads
@@ -41,6 +42,7 @@ class GarbageCollector:
         self._store = ArtifactStore(settings.artifact_url)
         self._uploads = OpenUploads(open_at(settings.artifact_url))
         self._next_look_at_uploads = time.monotonic() + settings.upload_sweep_seconds
+        self._mismatch: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Collect every `sweep_seconds` until `stop` is set; outages of database and store postpone a round."""
@@ -57,13 +59,14 @@ class GarbageCollector:
         self._database.close()
 
     def sweep(self) -> None:
-        """Apply every retention rule once."""
-        self._expire_artifacts()
-        self._repeat(self._sweep_attempts)
-        self._repeat(self._sweep_blocks)
-        self._repeat(self._sweep_deleted)
-        self._repeat(lambda: sweep_deleted(self._database, self._store))
-        self._look_at_uploads()
+        """Apply every retention rule once; delete nothing from a store that belongs to another database."""
+        if self._owns_store():
+            self._expire_artifacts()
+            self._repeat(self._sweep_attempts)
+            self._repeat(self._sweep_blocks)
+            self._repeat(self._sweep_deleted)
+            self._repeat(lambda: sweep_deleted(self._database, self._store))
+            self._look_at_uploads()
         with self._database.begin() as session:
             workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
             webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
@@ -71,6 +74,15 @@ class GarbageCollector:
             idempotency.forget(session)
             sessions.forget(session)
             audit.forget(session, keep_seconds=self._settings.keep_audit_seconds)
+
+    def _owns_store(self) -> bool:
+        installation.copy_to(self._store, self._database)
+        mismatch = installation.mismatch(self._database, self._store)
+        if mismatch and mismatch != self._mismatch:
+            log.warning("nothing_deleted_from_store", because=mismatch, remedy=installation.REMEDY)
+        self._mismatch = mismatch
+        STORE_MISMATCH.set(mismatch is not None)
+        return mismatch is None
 
     def _expire_artifacts(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes
@@ -109,7 +121,8 @@ class GarbageCollector:
         if time.monotonic() >= self._next_look_at_uploads:
             self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
             abort_abandoned(self._database, self._uploads)
-            remove_orphans(self._database, self._store, self._uploads)
+            keep_seconds = self._settings.keep_orphans_seconds
+            remove_orphans(self._database, self._store, self._uploads, keep_seconds=keep_seconds)
 
     def _sweep_deleted(self) -> int:
         with self._database.begin() as session:

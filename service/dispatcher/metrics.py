@@ -32,6 +32,11 @@ WEBHOOK_ATTEMPTS: Final = Counter(
 GC_ROUNDS: Final = Counter(
     "dsnot_gc_rounds", "Garbage collection rounds: done, or postponed by an error.", ["outcome"], registry=REGISTRY
 )
+STORE_MISMATCH: Final = Gauge(
+    "dsnot_store_mismatch",
+    "1 if the artifact store belongs to another database, so that nothing is deleted from it, else 0.",
+    registry=REGISTRY,
+)
 
 for _metric, _labels in (
     (RULES_APPLIED, ("lease_expired", "job_expired", "run_deadline_exceeded")),

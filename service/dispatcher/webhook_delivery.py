@@ -1,12 +1,14 @@
 """Webhook delivery, at least once, with retries for about a day.
 
-Receivers may be slow or unreachable, so delivery has its own threads. Several dispatchers may deliver concurrently. A crash
-between sending and recording causes a second delivery under the same id.
+Receivers may be slow or unreachable, so delivery has its own threads, of which one tenant and one endpoint get a share. Several
+dispatchers may deliver concurrently. A crash between sending and recording causes a second delivery under the same id.
 """
 
 import random
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -16,6 +18,7 @@ from service.database.engine import TRANSIENT, Database, Session
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.webhooks import Delivery, Webhook
+from service.dispatcher.circuit_breaker import CircuitBreakers, endpoint_of
 from service.dispatcher.listener import EventListener
 from service.dispatcher.metrics import WEBHOOK_ATTEMPTS
 from service.hooks.repository import valid_secret_numbers
@@ -25,11 +28,19 @@ from service.settings import Settings
 from service.webhooks import repository
 from service.webhooks.messages import CONTENT_TYPE, body_of
 from service.webhooks.posting import GONE, Outcome, post
-from service.webhooks.repository import Due
+from service.webhooks.repository import Candidate, Due
 
 log = get_logger(__name__)
 
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 16
+_SHARE: Final = 4
+"""Maximum number of threads of one tenant, and of one endpoint."""
+_HOLD_SECONDS: Final = 5.0
+"""Period in which a thread begins further messages to its webhook; then others have their turn."""
+_CONNECTIONS: Final = 9
+_CANDIDATES: Final = 1000
+_SLOW: Final = 0.5
+"""Part of the timeout from which on a failure counts as slow."""
 _LEASE_SECONDS: Final = 60.0
 _JITTER: Final = 0.1
 
@@ -41,16 +52,24 @@ class _Message:
     secrets: list[str]
 
 
+@dataclass(frozen=True)
+class _Sending:
+    thread: threading.Thread
+    tenant: str
+    endpoint: str
+
+
 class WebhookSender:
     """Sender of due webhook messages; at most one message at a time per webhook."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         url = settings.database_url.get_secret_value()
-        self._database = Database(url, pool_size=_AT_ONCE + 1)
+        self._database = Database(url, pool_size=_CONNECTIONS)
         self._wakeup = EventListener(url)
-        self._busy: dict[UUID, threading.Thread] = {}
+        self._busy: dict[UUID, _Sending] = {}
         """Thread that is sending to each webhook."""
+        self._breakers = CircuitBreakers()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set, waiting out database outages. Messages in flight at the stop are sent again later."""
@@ -68,24 +87,45 @@ class WebhookSender:
         self._wakeup.close()
 
     def _begin_due(self, stop: threading.Event) -> None:
-        self._busy = {webhook: thread for webhook, thread in self._busy.items() if thread.is_alive()}
-        free = _AT_ONCE - len(self._busy)
-        if not free:
+        self._busy = {webhook: each for webhook, each in self._busy.items() if each.thread.is_alive()}
+        if len(self._busy) == _AT_ONCE:
             return
         with self._database.begin() as session:
-            due = repository.take_due(session, lease_seconds=_LEASE_SECONDS, limit=free, busy=list(self._busy))
-        for each in due:
-            thread = threading.Thread(target=self._work_off, args=(each, stop), name="webhook", daemon=True)
-            self._busy[each.webhook_id] = thread
+            candidates = repository.candidates(session, busy=list(self._busy), limit=_CANDIDATES)
+            for each in candidates:
+                if pause := self._breakers.pause(endpoint_of(each.url)):
+                    repository.postpone_all(session, each.webhook_id, seconds=pause)
+            chosen = {each.id: each for each in self._choose(candidates)}
+            due = repository.take(session, list(chosen), lease_seconds=_LEASE_SECONDS)
+        for taken in due:
+            thread = threading.Thread(target=self._work_off, args=(taken, stop), name="webhook", daemon=True)
+            candidate = chosen[taken.id]
+            self._busy[taken.webhook_id] = _Sending(thread, candidate.tenant, endpoint_of(candidate.url))
             thread.start()
 
+    def _choose(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return candidates for the free threads; no tenant and no endpoint exceeds its share, none that pauses is among them."""
+        tenants = Counter(each.tenant for each in self._busy.values())
+        endpoints = Counter(each.endpoint for each in self._busy.values())
+        chosen: list[Candidate] = []
+        for each in candidates:
+            endpoint = endpoint_of(each.url)
+            if len(self._busy) + len(chosen) == _AT_ONCE:
+                break
+            if tenants[each.tenant] < _SHARE and endpoints[endpoint] < _SHARE and not self._breakers.pause(endpoint):
+                tenants[each.tenant] += 1
+                endpoints[endpoint] += 1
+                chosen.append(each)
+        return chosen
+
     def _work_off(self, first: Due, stop: threading.Event) -> None:
-        """Send this message and further due ones of the same webhook, until one fails."""
+        """Send this message and further due ones of the same webhook, until one fails or others have their turn."""
         due: Due | None = first
+        until = time.monotonic() + _HOLD_SECONDS
         try:
-            while due is not None and self.deliver(due) and not stop.is_set():
+            while due is not None and self.deliver(due) and time.monotonic() < until and not stop.is_set():
                 with self._database.begin() as session:
-                    due = next(iter(repository.take_due(session, lease_seconds=_LEASE_SECONDS, webhook=due.webhook_id)), None)
+                    due = repository.take_next(session, due.webhook_id, lease_seconds=_LEASE_SECONDS)
         except TRANSIENT as error:
             log.debug("delivery_postponed", error=type(error).__name__)
         except Exception:
@@ -107,6 +147,8 @@ class WebhookSender:
         }
         may_be_local, seconds = self._settings.webhooks_may_be_local, self._settings.webhook_seconds
         outcome = post(message.url, message.body, headers, seconds=seconds, may_be_local=may_be_local)
+        failed_slowly = outcome.error is not None and outcome.seconds >= _SLOW * seconds
+        self._breakers.record(endpoint_of(message.url), failed_slowly=failed_slowly)
         with self._database.begin() as session:
             self._write_down(session, due, outcome)
         return outcome.error is None

@@ -35,9 +35,10 @@ _BUFFER: Final = re.compile(
 )
 """Tensors that checkpoints contain and models load as buffers, not parameters."""
 _NO_MATRIX: Final = re.compile(
-    r"(^|\.)(gate|router|shared_expert_gate)\.|(norm|embed|conv|relative_attention_bias)[^.]*\.weight$|(^|\.)\w*adapter_list\."
-    r"|_(bias|scale|scales|blocks)$|\.bias$"
+    r"(^|\.)(gate|router|shared_expert_gate)\.|(^|\.)\w*adapter_list\.|_(bias|scale|scales|blocks)$|\.bias$"
 )
+_NO_MATRIX_OWNER: Final = re.compile("norm|embed|conv|relative_attention_bias")
+"""In the name of the module whose `weight` is not a pruned matrix."""
 _PLACE: Final = re.compile(r"(^|\.)\d+(?=\.)")
 """An index within a name, such as an expert's."""
 _EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_linear\.weight$")
@@ -164,9 +165,11 @@ def _blocks(tensors: Mapping[str, TensorHeader], known: Mapping[str, int]) -> di
 
 
 def _is_matrix(name: str, tensor: TensorHeader) -> bool:
-    if _NO_MATRIX.search(name) or len(tensor.shape) not in (2, 3):
+    path, _, kind = name.rpartition(".")
+    owner = path.rpartition(".")[2]
+    if _NO_MATRIX.search(name) or len(tensor.shape) not in (2, 3) or (kind == "weight" and _NO_MATRIX_OWNER.search(owner)):
         return False
-    return bool(_EXPERTS.search(name)) or (name.endswith(".weight") and len(tensor.shape) == 2)
+    return bool(_EXPERTS.search(name)) or (kind == "weight" and bool(path) and len(tensor.shape) == 2)
 
 
 def _matrix(name: str, tensor: TensorHeader) -> MatrixOutline:

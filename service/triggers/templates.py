@@ -3,7 +3,6 @@
 A string that consists of one placeholder becomes the value, of any type; within a longer string the value is inserted as text.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
@@ -18,8 +17,8 @@ from service.errors import InvalidInput
 from service.kit import strict_json
 from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
 
-_PLACEHOLDER: Final = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
-_OPENING: Final = "${{"
+_OPENING, _CLOSING = "${{", "}}"
+_UNTERMINATED: Final = "has an unterminated placeholder; end it with }}, and write } } for two braces inside an expression"
 _MAX_PLACEHOLDERS: Final = 64
 
 Location = tuple[object, ...]
@@ -64,23 +63,47 @@ def labelled(body: dict[str, Any], trigger_id: UUID) -> dict[str, Any]:
 
 
 def _flaws(template: dict[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Yield location and detail of each invalid placeholder."""
+    """Yield location and detail of each invalid placeholder, up to the first text that is unterminated or exceeds the limit."""
     count = 0
     for where, text in _texts(template):
-        if _OPENING in _PLACEHOLDER.sub("", text):
-            yield where, "has an unterminated placeholder; end it with }}, and write } } for two braces inside an expression"
+        try:
+            for _, expression in _pieces(text):
+                if expression is None:
+                    continue
+                count += 1
+                if count > _MAX_PLACEHOLDERS:
+                    yield (), f"has more than {_MAX_PLACEHOLDERS} placeholders; use fewer"
+                    return
+                yield from ((where, detail) for detail in _mistakes(expression))
+        except _Unterminated:
+            yield where, _UNTERMINATED
             return
-        for found in _PLACEHOLDER.finditer(text):
-            count += 1
-            try:
-                parse(found[1].strip())
-            except BadExpression as error:
-                yield where, f"{_shown(found[1])} {error}"
-    if count > _MAX_PLACEHOLDERS:
-        yield (), f"has more than {_MAX_PLACEHOLDERS} placeholders"
     for where, name in _names(template):
         if _OPENING in name:
             yield where, "placeholders are not allowed in names"
+
+
+def _mistakes(expression: str) -> Iterator[str]:
+    try:
+        parse(expression.strip())
+    except BadExpression as error:
+        yield f"{_shown(expression)} {error}"
+
+
+class _Unterminated(ValueError):
+    """Placeholder without an end."""
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str | None]]:
+    """Yield literal text and the expression after it, None at the end; in one pass. Raise _Unterminated."""
+    at = 0
+    while (begin := text.find(_OPENING, at)) >= 0:
+        end = text.find(_CLOSING, begin + len(_OPENING))
+        if end < 0:
+            raise _Unterminated
+        yield text[at:begin], text[begin + len(_OPENING) : end]
+        at = end + len(_CLOSING)
+    yield text[at:], None
 
 
 def _filled(value: Any, evaluator: Evaluator, where: Location) -> Any:
@@ -90,10 +113,14 @@ def _filled(value: Any, evaluator: Evaluator, where: Location) -> Any:
         return [_filled(member, evaluator, (*where, position)) for position, member in enumerate(value)]
     if not isinstance(value, str) or _OPENING not in value:
         return value
-    whole = _PLACEHOLDER.fullmatch(value)
-    if whole and _OPENING not in whole[1]:
-        return _value(whole[1], evaluator, where)
-    return _PLACEHOLDER.sub(lambda found: _as_text(found[1], evaluator, where), value)
+    try:
+        pieces = list(_pieces(value))
+    except _Unterminated:
+        raise _refused(where, _UNTERMINATED) from None
+    match pieces:
+        case [("", str(expression)), ("", None)]:
+            return _value(expression, evaluator, where)
+    return "".join(text if each is None else text + _as_text(each, evaluator, where) for text, each in pieces)
 
 
 def _value(text: str, evaluator: Evaluator, where: Location) -> Any:

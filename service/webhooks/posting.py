@@ -7,11 +7,15 @@ from typing import Final
 
 import httpcore
 
+from service.logging import get_logger
 from service.webhooks.targets import GuardedNetwork, TargetRefused, check_url
 
 _READ_BYTES: Final = 4096
 _MAX_WAIT_SECONDS: Final = 86_400.0
+_MAX_DIGITS: Final = 15
 GONE: Final = 410
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Outcome:
 
 
 def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_be_local: bool) -> Outcome:
-    """Send the message and return the outcome; failures of the receiver are never raised."""
+    """Send the message and return the outcome; nothing is ever raised, so that every attempt is logged."""
     began = time.monotonic()
     try:
         check_url(url, may_be_local=may_be_local)
@@ -38,6 +42,9 @@ def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_
         return Outcome(time.monotonic() - began, error=f"no complete answer within {seconds:g} s")
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
         return Outcome(time.monotonic() - began, error=f"no answer ({type(error).__name__})")
+    except Exception as error:
+        log.exception("webhook_attempt_failed")
+        return Outcome(time.monotonic() - began, error=f"the attempt failed in this service ({type(error).__name__})")
     return Outcome(time.monotonic() - began, status, _complaint(status), wait)
 
 
@@ -64,12 +71,12 @@ def _complaint(status: int) -> str | None:
 
 
 def _wait(retry_after: str) -> float | None:
-    """Return the seconds of a `Retry-After` value, a number or a date; None if it is malformed."""
+    """Return the seconds of a `Retry-After` value, a number or a date, at most a day; None if it is malformed."""
+    value = retry_after.strip()
+    if value.isascii() and value.isdigit():
+        return _MAX_WAIT_SECONDS if len(value) > _MAX_DIGITS else min(float(value), _MAX_WAIT_SECONDS)
     try:
-        seconds = float(int(retry_after))
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
-            return None
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
     return min(max(seconds, 0.0), _MAX_WAIT_SECONDS)

@@ -15,6 +15,7 @@ from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.kit.pagination import Cursor
 
 RECENT_SECONDS: Final = 7 * 86_400.0
+_DUE: Final = (Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now())
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,16 @@ class Due:
     """Number of the attempt, from 1."""
     tried: int
     """Number of attempts since creation or the last replay, including this one."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Due delivery that may be leased."""
+
+    id: UUID
+    webhook_id: UUID
+    tenant: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -118,19 +129,24 @@ def delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery 
     return session.scalars(select(Delivery).where(Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)).one_or_none()
 
 
-def take_due(
-    session: Session, *, lease_seconds: float, limit: int = 1, busy: Collection[UUID] = (), webhook: UUID | None = None
-) -> list[Due]:
-    """Lease due deliveries: the oldest of each webhook that is not `busy`, or of one webhook."""
+def candidates(session: Session, *, busy: Collection[UUID], limit: int) -> list[Candidate]:
+    """Return the oldest due delivery of each webhook that is not `busy`; tenants take turns, the longest due first."""
     oldest = (
-        select(Delivery.id)
+        select(Delivery.id, Delivery.webhook_id, Delivery.next_attempt_at, Webhook.tenant, Webhook.url)
+        .join(Webhook, Webhook.id == Delivery.webhook_id)
         .distinct(Delivery.webhook_id)
-        .where(Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= func.now())
-        .where(Delivery.webhook_id.not_in(busy) if webhook is None else Delivery.webhook_id == webhook)
+        .where(*_DUE, Delivery.webhook_id.not_in(busy))
         .order_by(Delivery.webhook_id, Delivery.created_at, Delivery.id)
-        .limit(limit)
+        .subquery()
     )
-    locked = select(Delivery.id).where(Delivery.id.in_(oldest), Delivery.next_attempt_at <= func.now())
+    turn = func.row_number().over(partition_by=oldest.c.tenant, order_by=oldest.c.next_attempt_at)
+    columns = oldest.c.id, oldest.c.webhook_id, oldest.c.tenant, oldest.c.url
+    return [Candidate(*row) for row in session.execute(select(*columns).order_by(turn, oldest.c.next_attempt_at).limit(limit))]
+
+
+def take(session: Session, delivery_ids: Collection[UUID], *, lease_seconds: float) -> list[Due]:
+    """Lease those of the deliveries that are still due."""
+    locked = select(Delivery.id).where(Delivery.id.in_(delivery_ids), *_DUE)
     taken = (
         update(Delivery)
         .where(Delivery.id.in_(locked.with_for_update(skip_locked=True)))
@@ -138,6 +154,18 @@ def take_due(
         .returning(Delivery.id, Delivery.webhook_id, Delivery.attempts, Delivery.attempts - Delivery.tries_left_from)
     )
     return [Due(*row) for row in session.execute(taken, execution_options={"synchronize_session": False})]
+
+
+def take_next(session: Session, webhook_id: UUID, *, lease_seconds: float) -> Due | None:
+    """Lease the oldest due delivery of a webhook."""
+    oldest = select(Delivery.id).where(Delivery.webhook_id == webhook_id, *_DUE).order_by(Delivery.created_at, Delivery.id)
+    return next(iter(take(session, session.scalars(oldest.limit(1)).all(), lease_seconds=lease_seconds)), None)
+
+
+def postpone_all(session: Session, webhook_id: UUID, *, seconds: float) -> None:
+    """Postpone all due deliveries of a webhook, without counting an attempt."""
+    due = update(Delivery).where(Delivery.webhook_id == webhook_id, *_DUE)
+    session.execute(due.values(next_attempt_at=in_seconds(seconds)), execution_options={"synchronize_session": False})
 
 
 def note(session: Session, due: Due, *, seconds: float, status: int | None, error: str | None) -> bool:

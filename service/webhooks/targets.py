@@ -16,6 +16,8 @@ import httpcore
 
 _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64: the last four bytes are an IPv4 address
 _LONGEST: Final = 2048
+_MAX_ADDRESSES: Final = 4
+"""Number of addresses of a host that are tried, each for an equal part of the remaining time."""
 
 Address = IPv4Address | IPv6Address
 
@@ -88,19 +90,30 @@ class GuardedNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Open a connection. Raise TargetRefused, httpcore.ConnectError, httpcore.ConnectTimeout."""
-        seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
-        stream = self._network.connect_tcp(self._resolved(host, port), port, seconds, local_address, socket_options)
-        return _Limited(stream, self._deadline)
+        """Open a connection to the first address that accepts one. Raise TargetRefused, ConnectError, ConnectTimeout."""
+        addresses = self._resolved(host, port)
+        refused: Exception | None = None
+        for number, address in enumerate(addresses):
+            left = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+            seconds = left / (len(addresses) - number)
+            try:
+                stream = self._network.connect_tcp(address, port, seconds, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refused = error
+            else:
+                return _Limited(stream, self._deadline)
+        assert refused is not None
+        raise refused
 
-    def _resolved(self, host: str, port: int) -> str:
+    def _resolved(self, host: str, port: int) -> list[str]:
+        """Return the first addresses of the host, all of which are public."""
         try:
             found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except OSError as error:
             raise httpcore.ConnectError("the host name cannot be resolved") from error
         if not found or not (self._may_be_local or all(is_public(ipaddress.ip_address(each)) for each in found)):
             raise TargetRefused("the host name resolves to an address that is not public")
-        return found[0]
+        return list(dict.fromkeys(found))[:_MAX_ADDRESSES]
 
 
 class _Limited(httpcore.NetworkStream):

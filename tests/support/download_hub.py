@@ -104,7 +104,7 @@ class TinyHub:
         if model_id not in self.repositories:  # the client asks for more than models
             return Answer(404, {}, b"{}")
         repository = self.repositories[model_id]
-        if repository.token not in (None, asked.token):
+        if repository.token not in (None, asked.token) and rest.startswith("resolve/"):  # names and sizes are public
             return Answer(401, {"X-Error-Code": "GatedRepo"}, b"{}")
         return self._of_repository(model_id, repository, rest, asked)
 

@@ -68,7 +68,7 @@ def assert_one_artifact_and_nothing_else(settings: Settings, database: Database,
     store = Path(settings.artifact_url.removeprefix("file://"))
     folders = {store / str(job_row(database, job_id).artifact_prefix) for job_id in job_ids}
     assert len(folders) == len(job_ids)
-    eventually(lambda: {path.parent for path in store.rglob("*") if path.is_file()} == folders)
+    eventually(lambda: {path.parent for path in (store / "jobs").rglob("*") if path.is_file()} == folders)
     assert {path.parent for path in store.rglob("manifest.json")} == folders
     assert [path for path in settings.cache_dir.rglob("*") if path.is_file()] == []
 

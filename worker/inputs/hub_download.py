@@ -32,6 +32,8 @@ class Snapshot:
 def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
     """Resolve the revision (default: the main branch) to a commit and download it; cached files are kept.
 
+    The hub is asked with the job's token whether it may read the weights, even if they are cached: tenants share the cache.
+
     The hub's address comes from the environment (`HF_ENDPOINT`), and so does the token (`HF_TOKEN`) if the job names none.
 
     Raises:
@@ -57,14 +59,17 @@ def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
 
 
 def _snapshot(model: ModelSpec, token: str | None, settings: Settings) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 
     cache = root(settings.cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
     info = HfApi(token=token).model_info(model.id, revision=model.revision, timeout=30)
     names = [sibling.rfilename for sibling in info.siblings or [] if is_wanted(sibling.rfilename)]
-    if not any(name.endswith(".safetensors") for name in names):
+    weights = next((name for name in names if name.endswith(".safetensors")), None)
+    if weights is None:
         raise ModelError(FailureCode.MODEL_UNSAFE, f"{model.id} has no safetensors weights; other formats can run code.")
+    # names are public even of a gated model, and the cache answers without a request: the right to read is asked of the hub
+    get_hf_file_metadata(hf_hub_url(model.id, weights, revision=info.sha), token=token, timeout=30)
     wanted: dict[str, Any] = {"revision": info.sha, "cache_dir": cache, "allow_patterns": names, "token": token}
     _reserve_disk(snapshot_download(model.id, **wanted, dry_run=True), settings)
     return Path(snapshot_download(model.id, **wanted))

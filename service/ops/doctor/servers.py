@@ -10,6 +10,7 @@ import redis
 from service.contract.devices import QUEUES
 from service.database import schema
 from service.database.engine import Database
+from service.ops import installation
 from service.ops.doctor import repository
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
 from service.settings import Settings
@@ -31,6 +32,7 @@ def checks(settings: Settings, database: Database) -> list[Check]:
             lambda: _store(settings),
             "correct DSNOT_ARTIFACT_URL, or the store's credentials and endpoint variables",
         ),
+        Check("installation", lambda: _installation(settings, database), "see the checks of database and artifact store"),
     ]
 
 
@@ -98,3 +100,13 @@ def _store(settings: Settings) -> Finding:
         ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint).sign("GET", key, 60)
         return ok("artifact store", f"{place}: written, read, removed, signed")
     return ok("artifact store", f"{place}: written, read, removed")
+
+
+def _installation(settings: Settings, database: Database) -> Finding:
+    """Compare the ids of database and store: a dispatcher deletes nothing from the store of another database."""
+    store = ArtifactStore(settings.artifact_url)
+    if installation.in_store(store) is None:
+        return ok("installation", "the artifact store has no id yet; a dispatcher writes it")
+    if found := installation.mismatch(database, store):
+        return fail("installation", f"{found}; nothing is deleted from the store", installation.REMEDY)
+    return ok("installation", "the artifact store belongs to this database")

@@ -132,7 +132,7 @@ def test_the_command_sets_its_exit_status(well: Settings, tmp_path: Path) -> Non
     well = well.model_copy(update={"lease_seconds": 60.0})  # a busy machine takes seconds to start the command
     done = fork_server.run(command, environment(well))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 11
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 12
     broken = environment(well) | {"DSNOT_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
     assert fork_server.run(command, broken).returncode == 1
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}

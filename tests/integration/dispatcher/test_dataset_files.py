@@ -5,18 +5,29 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from obstore.store import from_url
+from sqlalchemy import delete, select, update
+from structlog.testing import capture_logs
 
 from service.contract.datasets import upload_prefix
 from service.contract.scopes import Scope
 from service.database.engine import Database
+from service.database.tables.datasets import UploadedDataset
+from service.database.tables.installation import Installation, OrphanedFile
 from service.dispatcher.garbage_collection import GarbageCollector
+from service.dispatcher.metrics import REGISTRY
+from service.ops import installation
+from service.ops.doctor.findings import Verdict
+from service.ops.doctor.operations import examine
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
 from tests.support.api_server import client, key_for, serving
 from tests.support.dataset_uploads import TEXT, rows, upload
 from tests.support.swift import S3
@@ -38,12 +49,24 @@ def store_of(settings: Settings) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != installation.PATH)
 
 
-def sweep(settings: Settings) -> None:
+def sweep(settings: Settings, **changes: Any) -> None:
     """With a look at uploads, which otherwise comes more rarely."""
-    GarbageCollector(settings.model_copy(update={"upload_sweep_seconds": 0.0})).sweep()
+    GarbageCollector(settings.model_copy(update={"upload_sweep_seconds": 0.0, **changes})).sweep()
+
+
+def empty(database: Database) -> None:
+    """Make the database a newly migrated one: no rows, and an id of its own."""
+    with database.begin() as session:
+        session.execute(delete(UploadedDataset))
+        session.execute(update(Installation).values(id=uuid4()))
+
+
+def make_quarantine_older(database: Database, seconds: float) -> None:
+    with database.begin() as session:
+        session.execute(update(OrphanedFile).values(first_seen_at=OrphanedFile.first_seen_at - timedelta(seconds=seconds)))
 
 
 def put(path: Path, *, age: float) -> Path:
@@ -71,16 +94,71 @@ def test_a_text_uploaded_again_before_the_sweep_is_kept(api: httpx.Client, setti
     assert Uploads(from_url(settings.artifact_url), "acme", settings.cache_dir).documents(first) == ["one"]
 
 
-def test_unreferenced_files_are_deleted_after_the_upload_timeout(api: httpx.Client, settings: Settings) -> None:
+def test_unreferenced_files_are_deleted_after_the_upload_timeout_and_the_grace_period(
+    api: httpx.Client, settings: Settings, database: Database
+) -> None:
     kept = put_in(api, ["one"])
     (named,) = files(store_of(settings))
     os.utime(named, (time.time() - HOURS, time.time() - HOURS))
     place = store_of(settings) / upload_prefix("acme", kept)
-    old = [put(place / "f00-1.jsonl", age=HOURS), put(place / "f00-2.jsonl#1", age=HOURS)]
+    orphan, part = put(place / "f00-1.jsonl", age=HOURS), put(place / "f00-2.jsonl#1", age=HOURS)
     young = [put(place / "f00-3.jsonl", age=60), put(place / "f00-4.jsonl#1", age=60)]
     sweep(settings)
+    assert files(store_of(settings)) == sorted([named, orphan, *young])
+    assert not part.exists()
+    make_quarantine_older(database, settings.keep_orphans_seconds)
+    sweep(settings)
     assert files(store_of(settings)) == sorted([named, *young])
-    assert not any(path.exists() for path in old)
+
+
+def test_an_empty_database_deletes_nothing_of_the_store(api: httpx.Client, settings: Settings, database: Database) -> None:
+    made = put_in(api, ["one"])
+    put(store_of(settings) / upload_prefix("acme", made) / "f00-1.jsonl#1", age=HOURS)
+    sweep(settings)
+    (named,) = files(store_of(settings))
+    put(named, age=HOURS)
+    part = put(named.parent / "f00-2.jsonl#1", age=HOURS)
+    empty(database)
+    with capture_logs() as lines:
+        collector = GarbageCollector(settings.model_copy(update={"upload_sweep_seconds": 0.0, "keep_orphans_seconds": 0.0}))
+        collector.sweep()
+        collector.sweep()
+    assert files(store_of(settings)) == sorted([named, part])
+    assert [line["remedy"] for line in lines if line["event"] == "nothing_deleted_from_store"] == [installation.REMEDY]
+    assert REGISTRY.get_sample_value("dsnot_store_mismatch") == 1
+    finding = next(each for each in examine(settings) if each.check == "installation")
+    assert (finding.verdict, finding.remedy) == (Verdict.FAIL, installation.REMEDY)
+
+
+def test_a_database_adopts_a_store_whose_id_was_deleted(settings: Settings, database: Database) -> None:
+    sweep(settings)
+    empty(database)
+    sweep(settings)
+    (store_of(settings) / installation.PATH).unlink()
+    sweep(settings)
+    assert installation.mismatch(database, ArtifactStore(settings.artifact_url)) is None
+    assert REGISTRY.get_sample_value("dsnot_store_mismatch") == 0
+
+
+def test_an_older_database_quarantines_newer_files_and_releases_them_when_restored(
+    api: httpx.Client, settings: Settings, database: Database
+) -> None:
+    put_in(api, ["one"])
+    (named,) = files(store_of(settings))
+    os.utime(named, (time.time() - HOURS, time.time() - HOURS))
+    (row,) = rows(database)
+    with database.begin() as session:
+        session.execute(delete(UploadedDataset))
+    sweep(settings)
+    make_quarantine_older(database, settings.keep_orphans_seconds - 60)
+    with database.begin() as session:
+        session.merge(row)
+    sweep(settings)
+    make_quarantine_older(database, settings.keep_orphans_seconds)
+    sweep(settings)
+    assert files(store_of(settings)) == [named]
+    with database.begin() as session:
+        assert session.scalars(select(OrphanedFile)).all() == []
 
 
 @contextmanager
@@ -103,7 +181,7 @@ def test_an_upload_to_a_bucket_is_multipart_and_reads_back(
         s3.client().put_object(Bucket=bucket, Key=stray, Body=b"young")
         api.delete(f"/v1/datasets/{made}")
         sweep(s3_settings)
-    assert s3.keys(bucket) == [stray]
+    assert s3.keys(bucket) == [stray, f"below/here/{installation.PATH}"]
     assert s3.open_uploads(bucket) == []
 
 

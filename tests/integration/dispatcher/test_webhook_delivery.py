@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -146,6 +148,48 @@ def test_a_slow_receiver_does_not_delay_others(api: httpx.Client, database: Data
         eventually(lambda: len(deliveries(api, other, state="delivered", limit=100)) == 12)
         found = eventually(lambda: [each for each in deliveries(api, hanging) if each["attempts"]])
         assert found[-1]["attempts"][0]["error"] == "no complete answer within 1 s"
+
+
+def test_one_tenants_hanging_receivers_get_a_share_of_the_threads(
+    api: httpx.Client, local: Settings, database: Database, sink: Sink
+) -> None:
+    with receiving() as slow, ExitStack() as others, serving(local) as url:
+        slow.free.clear()
+        elsewhere = [others.enter_context(receiving()) for _ in range(4)]
+        for receiver in elsewhere:
+            receiver.free.clear()
+        for number in range(20):
+            create(api, url=f"{[slow, *elsewhere][number % 5].url}/{number}")
+        tell(database)
+        with client(url, key_for(database, Scope.ADMIN, tenant="other")) as stranger:
+            made = create(stranger, url=sink.url)
+            stranger.post(f"/v1/webhooks/{made['id']}/test")
+            with dispatcher_threads(local.model_copy(update={"webhook_seconds": 600.0})):
+                assert settled(stranger, made)["state"] == "delivered"
+                assert sum(len(each.got) for each in [slow, *elsewhere]) <= 4
+                slow.free.set()
+                for receiver in elsewhere:
+                    receiver.free.set()
+
+
+def test_an_endpoint_that_times_out_three_times_waits_without_losing_attempts(
+    api: httpx.Client, local: Settings, database: Database, sink: Sink
+) -> None:
+    sink.free.clear()
+    made = create(api, url=sink.url)
+    tell(database)
+    with dispatcher_threads(local.model_copy(update={"webhook_seconds": 0.2})):
+        eventually(lambda: len(deliveries(api, made)[0]["attempts"]) == 3)
+        tell(database)
+
+        def waiting() -> list[dict[str, Any]]:
+            limit = datetime.now(UTC) + timedelta(seconds=15)
+            found = [each for each in deliveries(api, made) if each["next_attempt_at"]]
+            return [each for each in found if datetime.fromisoformat(each["next_attempt_at"]) > limit]
+
+        eventually(lambda: len(waiting()) == 2)
+        assert sorted(len(each["attempts"]) for each in waiting()) == [0, 3]
+    sink.free.set()
 
 
 @pytest.mark.usefixtures("dispatcher")

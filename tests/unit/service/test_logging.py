@@ -67,3 +67,9 @@ def test_a_log_line_is_always_one_json_object(written: io.StringIO) -> None:
     (line,) = written.getvalue().splitlines()
     fields = json.loads(line)
     assert (fields["event"], fields["value"], fields["number"], fields["level"]) == ("two\nlines", '"quoted"', 3, "info")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["/" + "://:" * 20_000, "://:" * 20_000 + "@", "dsnot_" * 20_000, "hf_" * 20_000])
+def test_redaction_reads_a_long_text_once(text: str) -> None:
+    assert redact(None, "", {"path": text})["path"]

@@ -61,3 +61,28 @@ def test_any_expression_gives_json_or_is_refused(text: str) -> None:
         Evaluator(DOCUMENT).value(parse(text))
     except BadExpression as error:
         assert str(error)  # noqa: PT017
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["${{" * 21_000, "${{ " * 20_000 + "}", "${{ data.n }}" * 40 + "${{" * 20_000])
+def test_unterminated_placeholders_are_refused_after_one_pass(text: str) -> None:
+    with pytest.raises(InvalidInput, match="unterminated placeholder"):
+        templates.check({"model": {"id": "a/b"}, "labels": {"about": text}}, TRIGGER)
+
+
+@pytest.mark.timeout(20)
+def test_filling_in_a_long_text_takes_one_pass() -> None:
+    with pytest.raises(InvalidInput, match="unterminated placeholder"):
+        templates.fill({"model": {"id": "a/b"}, "labels": {"about": "${{" * 21_000}}, Evaluator(DOCUMENT), TRIGGER)
+
+
+def test_no_more_expressions_are_parsed_than_a_template_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(templates, "parse", parsed.append)
+    with pytest.raises(InvalidInput, match="more than 64 placeholders"):
+        templates.check({"model": {"id": "a/b"}, "labels": {"about": "${{ data.n }}" * 5000}}, TRIGGER)
+    assert len(parsed) <= 64
+
+
+def test_text_after_a_placeholder_is_never_part_of_its_expression() -> None:
+    assert filled(labels={"about": "${{ data.n }} }}"})["labels"]["about"] == "16 }}"

@@ -13,7 +13,7 @@ from datasets.exceptions import DatasetsError
 from lm_eval.tasks import TaskManager
 
 from service.contract.failures import FailureCode
-from worker.evaluation.tasks import harness
+from worker.evaluation.tasks import generated_text, harness
 from worker.failures import JobFailure, is_disk_full
 
 TaskDict = Mapping[str, Any]
@@ -55,7 +55,7 @@ class Catalogue:
         except Exception as error:  # any error of libraries, YAML files and the code in them
             raise _failure(name, error, is_own=self._is_own(name)) from error
         for task in found["tasks"].values():
-            _check(task)
+            _check(task, is_own=self._is_own(name))
             _show(task, few_shot)
         return found
 
@@ -95,13 +95,13 @@ def _show(task: Any, few_shot: int | None) -> None:
         task.set_config("num_fewshot", 0)
 
 
-def _check(task: Any) -> None:
-    """Raise JobFailure (`task-unsupported`) for a task that could only fail later."""
-    for reason in _reasons(task):
+def _check(task: Any, *, is_own: bool) -> None:
+    """Raise JobFailure (`task-unsupported`) for a task that must not run or could only fail later."""
+    for reason in _reasons(task, is_own=is_own):
         raise JobFailure(FailureCode.TASK_UNSUPPORTED, f"The task {task.task_name} {reason}; leave it out of evaluation.tasks.")
 
 
-def _reasons(task: Any) -> Iterator[str]:
+def _reasons(task: Any, *, is_own: bool) -> Iterator[str]:
     if getattr(task, "UNSAFE_CODE", False):
         yield "runs code that a model has written, which is never done here"
     if getattr(task, "MULTIMODAL", False):
@@ -110,6 +110,8 @@ def _reasons(task: Any) -> Iterator[str]:
     if task.get_config("process_results") is None and None in metrics.values():  # the harness only logs missing metrics
         lacking = ", ".join(str(metric) for metric, function in metrics.items() if function is None)
         yield f"has a metric ({lacking}) whose code would have to be fetched from the hub, which is never done here"
+    if not (is_own or generated_text.is_scored_safely(task)):
+        yield "scores text that the model has written with code of its own, which could run that text"
 
 
 def _failure(name: str, error: Exception, *, is_own: bool) -> Exception:

@@ -11,6 +11,7 @@ from typing import Any
 import httpcore
 import pytest
 
+from service.webhooks import posting
 from service.webhooks.posting import post
 from service.webhooks.targets import TargetRefused, check_url, is_public
 from tests.support.waiting import CEILING_SECONDS
@@ -136,6 +137,55 @@ def test_a_name_is_resolved_once_and_that_address_connected_to(connected: list[s
     resolve_to(monkeypatch, ["1.1.1.1"], ["127.0.0.1"])  # a name that changes its mind
     assert send().error == "no answer (ConnectError)"
     assert connected == ["1.1.1.1"]
+
+
+def test_every_checked_address_is_tried_until_one_accepts(connected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, ["1.1.1.1", "1.1.1.1", "8.8.8.8", "9.9.9.9", "1.0.0.1", "8.8.4.4"])
+    assert send().error == "no answer (ConnectError)"
+    assert connected == ["1.1.1.1", "8.8.8.8", "9.9.9.9", "1.0.0.1"]
+
+
+def test_a_silent_first_address_leaves_time_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def connect_tcp(_network: Any, _host: str, _port: int, timeout: float, *_: Any) -> None:
+        limits.append(timeout)
+        raise httpcore.ConnectTimeout("silent")
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
+    resolve_to(monkeypatch, ["1.1.1.1", "8.8.8.8"])
+    assert send(seconds=5).error == "no complete answer within 5 s"
+    assert limits[0] <= 2.5 < limits[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        ("9999999999999", 86_400),
+        ("9" * 400, 86_400),
+        ("9" * 5000, 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999999999999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 2030 23:59:59 +99999999999999", None),
+        ("-5", None),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_at_most_a_day_and_never_an_error(value: str, seconds: float | None) -> None:
+    answer = f"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: {value}\r\n\r\n".encode()
+    with answering(answer) as url:
+        outcome = send(url, may_be_local=True)
+    assert (outcome.status, outcome.wait_seconds) == (503, seconds)
+
+
+def test_any_exception_is_the_outcome_of_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(*_: Any) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(posting, "_exchange", overflow)
+    assert send().error == "the attempt failed in this service (OverflowError)"
 
 
 def test_development_targets_are_checked_again_before_sending(connected: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Zero-shot tasks of a checkpoint, held against lm-evaluation-harness run by hand on the same files."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks
 from tests.support.tiny_model import save_model
 from worker.evaluation.task_results import TaskResult, results_of
-from worker.evaluation.tasks import harness
+from worker.evaluation.tasks import catalogue, generated_text, harness
+from worker.evaluation.tasks.catalogue import Catalogue
 from worker.evaluation.tasks.stage import Progress, Tasks, open_tasks, run_tasks
 from worker.failures import JobFailure
 
@@ -254,6 +256,81 @@ def test_a_task_that_downloads_code_is_refused(model: Path, folder: Path) -> Non
     assert failure.code is FailureCode.TASK_UNSUPPORTED
     assert "would fetch code from the hub" in failure.detail
     assert evaluate.load is before
+
+
+SCORER = """
+from lm_eval.api.filter import Filter
+
+def function(*arguments, **named):
+    return {"acc": 0.0}
+
+class Own(Filter):
+    def apply(self, answers, documents):
+        return answers
+"""
+GENERATES = {"output_type": "generate_until", "doc_to_choice": None, "doc_to_target": "gold"}
+EXACT = {"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}
+TAKEN = {"function": "take_first"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "is_safe"),
+    [
+        ({}, "", True),
+        ({}, "process_results: !function scorer.function", True),
+        (GENERATES | {"metric_list": [EXACT]}, "", True),
+        (
+            GENERATES
+            | {
+                "metric_list": [EXACT],
+                "filter_list": [{"name": "n", "filter": [{"function": "regex", "regex_pattern": "a"}, TAKEN]}],
+            },
+            "",
+            True,
+        ),
+        (GENERATES | {"metric_list": [EXACT]}, "process_results: !function scorer.function", False),
+        (GENERATES, "metric_list: [{metric: !function scorer.function, aggregation: mean, higher_is_better: true}]", False),
+        (
+            GENERATES,
+            "metric_list: [{metric: exact_match, aggregation: !function scorer.function, higher_is_better: true}]",
+            False,
+        ),
+        (GENERATES | {"metric_list": [EXACT]}, "filter_list: [{name: n, filter: [{function: !function scorer.Own}]}]", False),
+        (
+            GENERATES | {"metric_list": [EXACT]},
+            "filter_list: [{name: n, filter: [{function: custom, filter_fn: !function scorer.function}]}]",
+            False,
+        ),
+    ],
+)
+def test_unreviewed_code_never_reads_generated_text_of_harness_tasks(
+    folder: Path, tmp_path: Path, changes: dict[str, Any], code: str, is_safe: bool
+) -> None:
+    (folder / "scorer.py").write_text(SCORER)
+    made_up_tasks.add(folder, "odd", **changes)
+    text = (folder / "odd.yaml").read_text()
+    if code.startswith("metric_list"):
+        text = yaml.safe_dump({name: value for name, value in yaml.safe_load(text).items() if name != "metric_list"})
+    (folder / "odd.yaml").write_text(f"{text}{code}\n")
+    (task,) = Catalogue(["odd"], folder, tmp_path / "cache").load("odd", None)["tasks"].values()
+    assert generated_text.is_scored_safely(task) is is_safe
+    reasons = list(catalogue._reasons(task, is_own=False))
+    assert any("scores text that the model has written with code of its own" in reason for reason in reasons) is not is_safe
+    assert list(catalogue._reasons(task, is_own=True)) == [], "an operator's task runs the operator's code"
+
+
+def test_reviewed_code_of_the_harness_evaluates_no_text() -> None:
+    evaluating = {"eval", "exec", "compile", "parse_latex", "parse_expr", "sympify", "system", "Popen", "loads", "load"}
+    for place in generated_text.REVIEWED:
+        assert place.is_dir()
+        for file in place.rglob("*.py") if place.parent.name == "tasks" else place.glob("*.py"):
+            if place.name == "api" and file.stem not in ("metrics", "filter"):
+                continue
+            calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+            names = {call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls}
+            if file.stem == "metrics":
+                names -= {"load"}  # of `evaluate`, which is refused
+            assert not names & evaluating or names & evaluating == {"compile"}, file  # of regular expressions
 
 
 def test_a_group_has_its_own_figures_and_those_of_its_tasks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,3 +292,28 @@ def test_a_pinned_commit_is_unchanged_when_the_branch_moves(answers: dict[str, A
     assert answers[f"org/moving@{TinyHub.commit}"][0] == TinyHub.commit
     assert not (Path(answers[f"org/moving@{TinyHub.commit}"][3]) / "README.md").exists()
     assert answers["org/moving@main"][0] == "f" * 40
+
+
+def test_a_cached_gated_model_is_read_only_with_a_token_that_may_read_it(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = checkpoints.settings(tmp_path, hub_tokens_dir=tmp_path / "tokens")
+    (tmp_path / "tokens" / "acme").mkdir(parents=True)
+    (tmp_path / "tokens" / "acme" / "research").write_text("hf_planted")
+    with TinyHub() as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+        template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        hub.add("org/closed", made, {}, token="hf_planted")
+        ours = ModelSpec(source="hub", id="org/closed", revision=hub.commit, token="research")
+        assert resolve(ours, settings, tenant="acme").path.is_dir()
+        downloads = len(hub.fetched)
+        with pytest.raises(ModelError) as caught:
+            resolve(ours.model_copy(update={"token": None}), settings, tenant="other")
+        assert caught.value.code == FailureCode.MODEL_ACCESS_DENIED
+        assert resolve(ours, settings, tenant="acme").path.is_dir()
+        hub.refuse("org/closed", 500, None)
+        with pytest.raises(ModelError) as caught:
+            resolve(ours, settings, tenant="acme")
+        assert caught.value.code == FailureCode.INTERNAL
+        assert len(hub.fetched) == downloads, "the cache answers whoever may read"  # style: allow
