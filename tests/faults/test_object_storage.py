@@ -65,7 +65,8 @@ def assert_right_bytes(s3: S3, bucket: str, database: Database, job_id: UUID, se
     for file in manifest.files:
         content = client.get_object(Bucket=bucket, Key=f"{prefix}/{file.path}")["Body"].read()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
-    assert sorted(s3.keys(bucket)) == sorted([f"{prefix}/{file.path}" for file in manifest.files] + [f"{prefix}/manifest.json"])
+    expected = [f"{prefix}/{file.path}" for file in manifest.files] + [f"{prefix}/manifest.json"]
+    assert sorted(s3.keys(bucket, "below/here/jobs/")) == sorted(expected)
 
 
 PASSING = [(Fault.ERROR, 3), (Fault.BUSY, 3), (Fault.SLOW, 1), (Fault.CUT_REQUEST, 3), (Fault.TRUNCATE, 5), (Fault.HANG, 9)]
