@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service import tracing
 
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
-_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}")
+_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}|(whsec_)[A-Za-z0-9+/=]{8,}")
 _USER: Final = re.compile(r"://[^:/@\s]*:")
 
 
@@ -76,10 +76,10 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redacted(text: str) -> str:
-    """Return the text with API keys, hub tokens and passwords of URLs redacted, in time proportional to its length."""
+    """Return the text with API keys, hub tokens, webhook secrets and passwords of URLs redacted, in linear time."""
     *before_at, last = text.split("@")
     without_passwords = "@".join([*map(_without_password, before_at), last])
-    return _SECRET_TEXT.sub(lambda found: f"{found[1] or found[2]}[redacted]", without_passwords)
+    return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}[redacted]", without_passwords)
 
 
 def _without_password(text: str) -> str:

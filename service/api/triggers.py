@@ -89,6 +89,7 @@ def create_trigger(
 ) -> TriggerWithSecret:
     """Create a trigger: a job template that events start."""
     trigger, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
+    response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/triggers/{trigger.id}"
     return TriggerWithSecret.with_secret(trigger, secret)
 
@@ -131,9 +132,11 @@ def rotate_trigger_secret(
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
+    response: Response,
     wanted: Annotated[Rotation | None, Body()] = None,
 ) -> TriggerWithSecret:
     """Rotate the trigger's secret. The old secret stays valid for a while, as a transition period for senders."""
+    response.headers["Cache-Control"] = "no-store"
     overlap = (wanted or Rotation()).overlap_seconds
     rotated = hooks.rotate(database, settings, Trigger, trigger_id, overlap_seconds=overlap, tenant=caller.tenant)
     return TriggerWithSecret.with_secret(*rotated)

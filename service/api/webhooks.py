@@ -44,6 +44,7 @@ def create_webhook(
 ) -> WebhookWithSecret:
     """Create a webhook subscription. Messages are CloudEvents, signed as in Standard Webhooks."""
     webhook, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
+    response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     return WebhookWithSecret.with_secret(webhook, secret)
 
@@ -82,9 +83,11 @@ def rotate_secret(
     caller: JobWriter,
     settings: TheSettings,
     database: TheDatabase,
+    response: Response,
     wanted: Annotated[Rotation | None, Body()] = None,
 ) -> WebhookWithSecret:
     """Rotate the webhook's secret. Messages are also signed with the old one for a while, so that the receiver can switch."""
+    response.headers["Cache-Control"] = "no-store"
     overlap = (wanted or Rotation()).overlap_seconds
     rotated = hooks.rotate(database, settings, Webhook, webhook_id, overlap_seconds=overlap, tenant=caller.tenant)
     return WebhookWithSecret.with_secret(*rotated)

@@ -37,6 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(soft_wrap=False)
     if not console.is_terminal:
@@ -45,7 +46,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 
@@ -76,12 +77,19 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     shown = [(name, value) for name, value in fields if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        typer.echo(f"{name:<{width}}  {value}")
+        typer.echo(f"{name:<{width}}  {printable(value)}")
+
+
+def printable(text: str) -> str:
+    """Return the text without characters that control a terminal, such as ESC in a name that someone has chosen."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def note(message: str) -> None:
     """Print a message that is not a result, on standard error."""
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
 
 
 def local_time(moment: datetime | None) -> str:

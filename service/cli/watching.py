@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.cli.job_views import print_outcome, ratio, task_rows
-from service.cli.output import counted, duration, note, print_json
+from service.cli.output import counted, duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.states import EventType, JobState
 
@@ -134,7 +134,7 @@ class _Bar:
 
     def happened(self, event: Event) -> None:
         if (text := news(event)) and event.type != EventType.STAGE_STARTED:  # the moving line names the stage
-            self._progress.console.print(text, highlight=False)
+            self._progress.console.print(printable(text), highlight=False, markup=False)
 
     def show(self, job: Job) -> None:
         progress = job.progress

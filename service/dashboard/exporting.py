@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -25,7 +26,11 @@ _COLUMNS: Final = (
 _ENTRY_COLUMNS: Final = (
     "id", "created_at", "key_id", "key_name", "action", "path", "created", "status", "problem", "request_id", "address",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = re.compile(
+    "(?:^|(?<=[;\t\r\n]))(?=[ '\"]{0,8}[=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\t\r])"
+)
+"""Beginnings of formulas, also behind separators of other locales, which split a value into cells."""
 
 
 def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str) -> Iterator[str]:
@@ -83,7 +88,7 @@ def _lines(rows: list[_Row]) -> str:
 
 def _harmless(value: Any) -> Any:
     """Return the value with text escaped that spreadsheets would evaluate as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return _FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> _Row:

@@ -15,6 +15,13 @@ from urllib.parse import urlsplit
 import httpcore
 
 _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64: the last four bytes are an IPv4 address
+_NOT_PUBLIC: Final = (  # which the standard library takes for global addresses
+    ipaddress.IPv6Network("fec0::/10"),  # site-local, deprecated
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments; a cloud's metadata service at 192.0.0.192
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's host
+)
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)
+"""Third quarter of an ISATAP address; the last is an IPv4 address."""
 _LONGEST: Final = 2048
 _MAX_ADDRESSES: Final = 4
 """Number of addresses of a host that are tried, each for an equal part of the remaining time."""
@@ -65,12 +72,14 @@ def is_public(address: Address) -> bool:
     """Return whether an address, and the IPv4 address embedded in it, is public."""
     if isinstance(address, IPv6Address):
         wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if address in _TRANSLATED:
+        if address in _TRANSLATED or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
             wrapped = IPv4Address(int(address) & 0xFFFFFFFF)
         if wrapped:
             return is_public(wrapped)
         if address.scope_id:
             return False
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

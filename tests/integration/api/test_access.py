@@ -50,6 +50,23 @@ def audit(api: httpx.Client, **wanted: str) -> list[dict[str, Any]]:
 # keys
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/keys", NEW),
+        ("/v1/webhooks", {"url": "https://example.com/"}),
+        ("/v1/triggers", {"name": "t", "template": {"model": {"id": "a/b"}}}),
+    ],
+)
+def test_answers_with_a_secret_are_never_stored_by_caches(api: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    made = api.post(path, json=body)
+    rotated = api.post(f"{path}/{made.json()['id']}/{'rotate' if path == '/v1/keys' else 'rotate-secret'}")
+    assert [(each.status_code, each.headers.get("cache-control")) for each in (made, rotated)] == [
+        (201, "no-store"),
+        (200, "no-store"),
+    ]
+
+
 def test_a_new_key_authorizes_its_scopes(api: httpx.Client) -> None:
     response = api.post("/v1/keys", json=NEW)
     made = response.json()

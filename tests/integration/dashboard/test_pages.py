@@ -123,6 +123,22 @@ def test_csv_values_are_never_read_as_formulas(visitor: httpx.Client, database: 
     assert row["labels"] == 'a=b,\n"c'
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a; @SUM(1)", "a;' @SUM(1)"),
+        ("\N{FULLWIDTH EQUALS SIGN}1+1", "'\N{FULLWIDTH EQUALS SIGN}1+1"),
+        ("b\n-2+3", "b\n'-2+3"),
+        ("a;b=c, d-e+f", "a;b=c, d-e+f"),
+    ],
+)
+def test_csv_values_begin_no_formula_in_any_locale(visitor: httpx.Client, database: Database, text: str, shown: str) -> None:
+    insert_job(database, model=text)
+    (row,) = csv.DictReader(io.StringIO(visitor.get("/jobs.csv").text, newline=""))
+    assert row["model"] == shown
+
+
 def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, database: Database) -> None:
     job_id = finished_job(database)
     words = " ".join(Parsed(visitor.get(f"/jobs/{job_id}").text).text.split())

@@ -38,6 +38,7 @@ def test_fields_that_are_secret_by_name_are_blanked(field: str) -> None:
         (f"at {PASSWORD}", "hunter2"),
         ("redis://:p4ss@host:6379/0", "p4ss"),
         ("hf_abcdefghijklmnop", "ijklmnop"),
+        ("secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw= given", "UPD8ILPZ"),
     ],
 )
 def test_secrets_inside_text_are_blanked_and_the_rest_stays(text: str, secret: str) -> None:
