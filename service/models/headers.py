@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from service.kit.safetensors_headers import LENGTH_BYTES, InvalidHeader, header_length, parse_header
+from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
 from service.models.refusals import ModelUnsafe
@@ -90,6 +90,8 @@ def _header(files: Files, shard: str) -> dict[str, TensorHeader]:
         entries = parse_header(head[LENGTH_BYTES:end])
     except InvalidHeader as error:
         raise ModelUnsafe(f"{shard} is not a safetensors file: {error}") from None
+    if unknown := next((name for name, entry in entries.items() if entry.dtype not in BITS), None):
+        raise ModelUnsafe(f"{shard} has the unknown data type {entries[unknown].dtype[:20]!r} for the tensor {unknown}")
     return {name: TensorHeader(entry.dtype, entry.shape) for name, entry in entries.items()}
 
 

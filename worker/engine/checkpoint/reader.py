@@ -33,7 +33,15 @@ DTYPES = {
     "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
-}
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "C64": torch.complex64,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+} | dict.fromkeys(("F6_E2M3", "F6_E3M2", "F4"), torch.bits8)
+_PACKED_BITS = {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}  # bits per element of types that are only copied, as bytes
 _HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
 
 
@@ -169,6 +177,6 @@ def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLoc
         sound = all(type(number) is int and number >= 0 for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError):
         sound = False
-    if not sound or end - start != math.prod(shape) * dtype.itemsize:
+    if not sound or 8 * (end - start) != math.prod(shape) * _PACKED_BITS.get(entry["dtype"], 8 * dtype.itemsize):
         raise ModelUnsafe(f"{shard} has an invalid header entry for the tensor {name}.")
     return TensorLocation(shard, dtype, shape, data_start + start, data_start + end)

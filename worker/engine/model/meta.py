@@ -37,7 +37,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
-    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point]
+    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point and place.dtype.itemsize > 1]
     dtype = config.dtype or (floats[0] if floats else torch.float32)
     try:
         with torch.device("meta"):
