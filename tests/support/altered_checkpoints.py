@@ -47,7 +47,7 @@ def write_index(folder: Path, shards: Mapping[str, Mapping[str, Stored]]) -> Non
     for shard, tensors in shards.items():
         write_shard(folder / shard, tensors)
     weight_map = {name: shard for shard, tensors in shards.items() for name in tensors}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
 def edit_config(folder: Path, **changes: Any) -> None:

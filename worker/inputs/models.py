@@ -15,7 +15,7 @@ from obstore.store import ObjectStore
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
-from worker.engine.checkpoint.reader import INDEX, Checkpoint
+from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ModelUnsafe
 from worker.failures import ModelError
 from worker.inputs import hub_download as hub
@@ -123,9 +123,8 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
     It covers config and index, and of each shard the name, size, modification time and header.
     """
     digest = hashlib.sha256()
-    for name in ("config.json", INDEX):
-        path = checkpoint.folder / name
-        digest.update(repr((name, path.read_bytes() if path.is_file() else None)).encode())
+    for name in ("config.json", checkpoint.index):
+        digest.update(repr((name, checkpoint.path(name).read_bytes() if name else None)).encode())
     for shard in checkpoint.shards:
         status = checkpoint.path(shard).stat()
         digest.update(repr((shard, status.st_size, status.st_mtime_ns)).encode())

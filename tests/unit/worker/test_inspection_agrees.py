@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 
 from service.models.outline import ModelOutline
-from tests.support.altered_checkpoints import read_shard, said_by_service, said_by_worker, write_shard
+from tests.support.altered_checkpoints import (
+    Stored,
+    edit_config,
+    read_shard,
+    said_by_service,
+    said_by_worker,
+    write_index,
+    write_shard,
+)
 from tests.support.engine import families
 from worker import engine
 from worker.engine import Recipe, sparsify
+from worker.inputs.whole_models import load_whole
 
 SINGLE = "model.safetensors"
 
@@ -74,3 +83,95 @@ def test_a_further_tensor_of_any_number_type_is_copied_byte_for_byte(
 def test_an_unknown_number_type_or_a_wrong_size_is_refused_by_name(folder: Path, dtype: str, size: int) -> None:
     write_shard(folder / SINGLE, {**read_shard(folder / SINGLE), "extra": (dtype, [2], bytes(size))})
     refused(folder, SINGLE, "extra")
+
+
+INDEX = "model.safetensors.index.json"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+QUERY = "model.layers.1.self_attn.q_proj.weight"
+
+
+def split(folder: Path) -> tuple[dict[str, Stored], dict[str, Stored]]:
+    """Remove the single file and return its tensors as two halves, the first with `QUERY`."""
+    tensors = read_shard(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    first = set(sorted(tensors)[::2]) | {QUERY}
+    return {name: tensors[name] for name in first}, {name: tensors[name] for name in tensors if name not in first}
+
+
+def test_an_equal_copy_in_another_shard_is_accepted_and_pruned_as_well(folder: Path) -> None:
+    first, second = split(folder)
+    write_index(folder, {SHARDS[0]: first, SHARDS[1]: {**second, QUERY: first[QUERY]}})
+    accepted(folder)
+    target = pruned(folder)
+    one, other = (read_shard(target / shard)[QUERY] for shard in SHARDS)
+    assert one == other != first[QUERY]
+
+
+@pytest.mark.parametrize("changed", ["bytes", "shape", "dtype"])
+def test_copies_that_differ_are_refused_with_both_files(folder: Path, changed: str) -> None:
+    first, second = split(folder)
+    dtype, shape, content = first[QUERY]
+    other = {
+        "bytes": (dtype, shape, content[::-1]),
+        "shape": (dtype, [1, *shape], content),
+        "dtype": ("I32", shape, content),
+    }[changed]
+    write_index(folder, {SHARDS[0]: first, SHARDS[1]: {**second, QUERY: other}})
+    refused(folder, QUERY, *SHARDS)
+
+
+def test_a_single_numbered_shard_without_an_index_is_pruned_into_a_loadable_model(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "model-00001-of-00001.safetensors")
+    accepted(folder)
+    assert load_whole(pruned(folder)).config.model_type == "llama"
+    assert load_whole(folder).config.model_type == "llama"
+
+
+def test_shards_in_a_subfolder_are_refused_by_name(folder: Path) -> None:
+    tensors = read_shard(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    write_index(folder, {"weights/part.safetensors": tensors})
+    refused(folder, "weights/part.safetensors", "subfolder", INDEX)
+
+
+def test_a_missing_shard_is_refused_by_name(folder: Path) -> None:
+    first, second = split(folder)
+    write_index(folder, dict(zip(SHARDS, (first, second), strict=True)))
+    (folder / SHARDS[1]).unlink()
+    refused(folder, SHARDS[1])
+
+
+@pytest.mark.parametrize("names_single_too", [False, True])
+def test_a_single_file_besides_an_index_of_shards_is_refused_with_both_names(folder: Path, names_single_too: bool) -> None:
+    stale = read_shard(folder / SINGLE)
+    first, second = split(folder)
+    write_index(folder, {SHARDS[0]: first, SINGLE if names_single_too else SHARDS[1]: second})
+    if not names_single_too:
+        write_shard(folder / SINGLE, stale)
+    refused(folder, f"{SINGLE} and", INDEX, "transformers loads")
+
+
+def test_an_index_of_the_single_file_is_accepted(folder: Path) -> None:
+    write_index(folder, {SINGLE: read_shard(folder / SINGLE)})
+    accepted(folder)
+
+
+@pytest.mark.parametrize("named", ["index", "file"])
+def test_weights_that_the_config_names_are_the_ones_pruned(folder: Path, named: str) -> None:
+    tensors = read_shard(folder / SINGLE)
+    stale = {name: (dtype, shape, bytes(len(content))) for name, (dtype, shape, content) in tensors.items()}
+    write_index(folder, {"own.safetensors": tensors})
+    (folder / INDEX).rename(folder / "own.safetensors.index.json")
+    write_shard(folder / SINGLE, stale)
+    edit_config(folder, transformers_weights="own.safetensors" + (".index.json" if named == "index" else ""))
+    accepted(folder)
+    target = pruned(folder)
+    state = load_whole(target).state_dict()
+    assert 0 < state[QUERY].count_nonzero() < state[QUERY].numel()
+    assert not (target / SINGLE).exists()
+
+
+@pytest.mark.parametrize("named", ["../own.safetensors", "pytorch_model.bin", 7, "absent.safetensors"])
+def test_named_weights_that_are_no_safetensors_of_the_folder_are_refused(folder: Path, named: object) -> None:
+    edit_config(folder, transformers_weights=named)
+    refused(folder, str(named))
