@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
-from service.models.refusals import ModelUnsafe
+from service.models.refusals import ModelUnsafe, ModelUnsupported
+from service.models.unsupported import reason_against_attention
 
 CONFIG: Final = "config.json"
 _INDEX: Final = "model.safetensors.index.json"
@@ -52,6 +53,7 @@ def read_config(files: Files) -> dict[str, Any]:
 
     Raises:
         ModelUnsafe: the config is missing, invalid or needs custom code, or there are no safetensors files.
+        ModelUnsupported: the config describes no causal language model.
     """
     if CONFIG not in files.sizes:
         raise ModelUnsafe("the model has no config.json")
@@ -61,6 +63,8 @@ def read_config(files: Files) -> dict[str, Any]:
         raise ModelUnsafe(str(error)) from None
     if needs_custom_code(config):
         raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
+    if reason := reason_against_attention(config):
+        raise ModelUnsupported(reason)
     if not any(name.endswith((".safetensors", _INDEX)) for name in files.sizes):
         raise ModelUnsafe("the model has no safetensors files; other formats are not supported")
     return config

@@ -175,3 +175,17 @@ def test_weights_that_the_config_names_are_the_ones_pruned(folder: Path, named: 
 def test_named_weights_that_are_no_safetensors_of_the_folder_are_refused(folder: Path, named: object) -> None:
     edit_config(folder, transformers_weights=named)
     refused(folder, str(named))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"model_type": "bert"}, "is_decoder"),
+        ({"model_type": "xlm-roberta", "is_decoder": False}, "is_decoder"),
+        ({"is_causal": False}, "is_causal"),
+        ({"text_config": {"use_bidirectional_attention": "all"}}, "use_bidirectional_attention"),
+    ],
+)
+def test_a_model_whose_tokens_see_later_ones_is_refused(folder: Path, changes: dict[str, object], word: str) -> None:
+    edit_config(folder, **changes)
+    refused(folder, word, "causal language model")

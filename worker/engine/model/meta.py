@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
+from worker.engine.model.causality import reason_against_attention
 
 _OWN_ATTENTION = {None, "eager", "sdpa"}
 
@@ -21,6 +22,8 @@ def read_config(checkpoint: Checkpoint) -> Any:
             raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
         if key == "quantization_config" and value:
             raise ArchitectureUnsupported("The checkpoint is quantised; prune the unquantised original.")
+    if reason := reason_against_attention(checkpoint.config):
+        raise ArchitectureUnsupported(reason)
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
