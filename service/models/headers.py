@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
+from service.models.quantisation import reason_against_quantised
 from service.models.refusals import ModelUnsafe, ModelUnsupported
 from service.models.unsupported import reason_against_attention
 
@@ -63,7 +64,7 @@ def read_config(files: Files) -> dict[str, Any]:
         raise ModelUnsafe(str(error)) from None
     if needs_custom_code(config):
         raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
-    if reason := reason_against_attention(config):
+    if reason := reason_against_attention(config) or reason_against_quantised(config, files.sizes, ()):
         raise ModelUnsupported(reason)
     if not any(name.endswith((".safetensors", _INDEX)) for name in files.sizes):
         raise ModelUnsafe("the model has no safetensors files; other formats are not supported")
@@ -86,6 +87,8 @@ def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
         if first is not place and not _are_equal(files, first, place):
             raise ModelUnsafe(f"the tensor {place.name} is in {first.shard} and differs in {place.shard}; remove one of the two")
     tensors = {name: TensorHeader(place.entry.dtype, place.entry.shape) for name, place in places.items()}
+    if reason := reason_against_quantised(config, (), ((name, each.dtype, each.shape) for name, each in tensors.items())):
+        raise ModelUnsupported(reason)
     return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision)
 
 

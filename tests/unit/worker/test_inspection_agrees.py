@@ -189,3 +189,33 @@ def test_named_weights_that_are_no_safetensors_of_the_folder_are_refused(folder:
 def test_a_model_whose_tokens_see_later_ones_is_refused(folder: Path, changes: dict[str, object], word: str) -> None:
     edit_config(folder, **changes)
     refused(folder, word, "causal language model")
+
+
+@pytest.mark.parametrize("name", ["quantize_config.json", "quant_config.json", "hf_quant_config.json"])
+def test_a_file_of_a_quantiser_marks_a_quantised_model(folder: Path, name: str) -> None:
+    (folder / name).write_text("{}")
+    refused(folder, "quantised", name, "bfloat16")
+
+
+@pytest.mark.parametrize("key", ["quantization_config", "quantization", "compression_config"])
+def test_a_key_of_the_config_marks_a_quantised_model(folder: Path, key: str) -> None:
+    for changes in ({key: {"bits": 4}}, {key: None, "text_config": {key: {"bits": 4}}}):
+        edit_config(folder, **changes)
+        refused(folder, "quantised", key, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "size"),
+    [
+        (QUERY, "F8_E4M3", 4096),
+        (QUERY, "I8", 4096),
+        (QUERY, "U32", 16384),
+        ("model.layers.0.mlp.up_proj.qweight", "I32", 16384),
+        ("model.layers.0.mlp.up_proj.weight_scale_inv", "F32", 16384),
+        ("model.layers.0.mlp.up_proj.SCB", "F32", 16384),
+        ("model.layers.0.mlp.experts.up_proj_blocks", "U8", 4096),
+    ],
+)
+def test_tensors_of_a_quantiser_mark_a_quantised_model(folder: Path, name: str, dtype: str, size: int) -> None:
+    write_shard(folder / SINGLE, {**read_shard(folder / SINGLE), name: (dtype, [64, 64], bytes(size))})
+    refused(folder, "quantised", name, dtype, "bfloat16")

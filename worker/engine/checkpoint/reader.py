@@ -52,6 +52,7 @@ class TensorLocation:
 
     shard: str
     dtype: torch.dtype
+    stored_as: str  # in the words of safetensors: F32, BF16, …
     shape: tuple[int, ...]
     start: int
     end: int
@@ -210,4 +211,4 @@ def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLoc
         sound = False
     if not sound or 8 * (end - start) != math.prod(shape) * _PACKED_BITS.get(entry["dtype"], 8 * dtype.itemsize):
         raise ModelUnsafe(f"{shard} has an invalid header entry for the tensor {name}.")
-    return TensorLocation(shard, dtype, shape, data_start + start, data_start + end)
+    return TensorLocation(shard, dtype, entry["dtype"], shape, data_start + start, data_start + end)

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 from worker.engine.model.causality import reason_against_attention
+from worker.engine.model.quantisation import reason_against_quantised
 
 _OWN_ATTENTION = {None, "eager", "sdpa"}
 
@@ -20,9 +21,10 @@ def read_config(checkpoint: Checkpoint) -> Any:
             raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
         if key.endswith("_implementation") and "/" in str(value):
             raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
-        if key == "quantization_config" and value:
-            raise ArchitectureUnsupported("The checkpoint is quantised; prune the unquantised original.")
-    if reason := reason_against_attention(checkpoint.config):
+    files = [path.name for path in checkpoint.folder.iterdir()]
+    tensors = [(name, place.stored_as, place.shape) for name, place in checkpoint.tensors.items()]
+    reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
+    if reason:
         raise ArchitectureUnsupported(reason)
     model_type = checkpoint.config.get("model_type")
     try:
