@@ -21,6 +21,18 @@ from worker.failures import ModelError
 from worker.inputs import hub_download as hub
 from worker.inputs import job_artifact as earlier_job
 
+_CONFIGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+)
+"""Configs in which transformers looks for an auto_map."""
+_OPTIONAL = "generation_config.json"
+"""Config that transformers ignores if it is invalid."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -73,11 +85,11 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
     _check_links(folder, inside.resolve())
     if not (folder / "config.json").is_file():
         raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
-    for path in sorted(folder.glob("*config.json")):
-        if _mentions(_read_json(path), "auto_map"):
+    for name in _CONFIGS:
+        if (folder / name).is_file() and _mentions(_read_json(folder / name), "auto_map"):
             raise ModelError(
                 FailureCode.MODEL_UNSAFE,
-                f"{path.name} has an auto_map: the model brings its own code, which is never run here.",
+                f"{name} has an auto_map: the model brings its own code, which is never run here.",
             )
     try:
         return Checkpoint(folder)
@@ -107,6 +119,8 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
+        if path.name == _OPTIONAL:
+            return None
         raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is not valid JSON.") from None
 
 

@@ -219,3 +219,18 @@ def test_a_key_of_the_config_marks_a_quantised_model(folder: Path, key: str) -> 
 def test_tensors_of_a_quantiser_mark_a_quantised_model(folder: Path, name: str, dtype: str, size: int) -> None:
     write_shard(folder / SINGLE, {**read_shard(folder / SINGLE), name: (dtype, [64, 64], bytes(size))})
     refused(folder, "quantised", name, dtype, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("._config.json", b"\0\5\x16\7"),
+        ("deepspeed_config.json", b'{"stage": 3} // offload'),
+        ("ds_config.json", b'{"auto_map": {}}'),
+        ("generation_config.json", b"{broken"),
+    ],
+)
+def test_files_that_steer_no_loading_do_not_hinder_it(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    accepted(folder)
+    assert load_whole(pruned(folder)).config.model_type == "llama"
