@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from worker.inputs.tokenization import load_tokenizer
+from worker.inputs.whole_models import load_whole
 
 TOKENS: Final = 30
 
@@ -19,9 +19,7 @@ TOKENS: Final = 30
 def continuation(folder: Path, prompt: str) -> str:
     """Return the greedy continuation of `TOKENS` tokens as text, without the prompt; shorter if the model ends its text."""
     tokenizer = load_tokenizer(folder)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
-    )
+    model = load_whole(folder)
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     with torch.inference_mode():
         generated = model.generate(

@@ -17,7 +17,14 @@ WIDTHS: Final = {
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
     **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
 }
-"""Bytes per element. Data types that are not listed are handled as bytes."""
+"""Bytes per element of the data types that packed files store by element; all others are handled as bytes."""
+BITS: Final = {name: 8 * width for name, width in WIDTHS.items()} | {
+    "C64": 64,
+    **dict.fromkeys(("F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
+"""Bits per element of all data types of the format."""
 
 
 class InvalidHeader(ValueError):
@@ -61,7 +68,7 @@ def _entry(name: str, entry: Any) -> TensorEntry:
         raise InvalidHeader(f"its header has an invalid entry {name}") from None
     if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
         raise InvalidHeader(f"its header gives {name} an invalid data type, shape or position")
-    if end < start or (dtype in WIDTHS and end - start != _elements(shape) * WIDTHS[dtype]):
+    if end < start or (dtype in BITS and 8 * (end - start) != _elements(shape) * BITS[dtype]):
         raise InvalidHeader(f"its header gives {name} a size that does not match its shape")
     return TensorEntry(dtype, shape, start, end)
 

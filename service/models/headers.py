@@ -3,21 +3,39 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from service.kit.safetensors_headers import LENGTH_BYTES, InvalidHeader, header_length, parse_header
+from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
-from service.models.refusals import ModelUnsafe
+from service.models.quantisation import reason_against_quantised
+from service.models.refusals import ModelUnsafe, ModelUnsupported
+from service.models.unsupported import reason_against_attention
 
 CONFIG: Final = "config.json"
 _INDEX: Final = "model.safetensors.index.json"
 _SINGLE: Final = "model.safetensors"
+_NUMBERED: Final = "model-00001-of-00001.safetensors"
 _MAX_INDEX_BYTES: Final = 32 << 20
 _MAX_HEADER_BYTES: Final = 32 << 20
 _FIRST: Final = 64 << 10
 """Bytes of a shard's first read: most headers fit."""
 _AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Tensor in a shard, from byte `start` on."""
+
+    shard: str
+    name: str
+    entry: TensorEntry
+    start: int
+
+    @property
+    def size(self) -> int:
+        return self.entry.end - self.entry.start
 
 
 class Files(Protocol):
@@ -36,6 +54,7 @@ def read_config(files: Files) -> dict[str, Any]:
 
     Raises:
         ModelUnsafe: the config is missing, invalid or needs custom code, or there are no safetensors files.
+        ModelUnsupported: the config describes no causal language model.
     """
     if CONFIG not in files.sizes:
         raise ModelUnsafe("the model has no config.json")
@@ -45,7 +64,9 @@ def read_config(files: Files) -> dict[str, Any]:
         raise ModelUnsafe(str(error)) from None
     if needs_custom_code(config):
         raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
-    if not any(name.endswith(".safetensors") for name in files.sizes):
+    if reason := reason_against_attention(config) or reason_against_quantised(config, files.sizes, ()):
+        raise ModelUnsupported(reason)
+    if not any(name.endswith((".safetensors", _INDEX)) for name in files.sizes):
         raise ModelUnsafe("the model has no safetensors files; other formats are not supported")
     return config
 
@@ -57,31 +78,66 @@ def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
         ModelUnsafe: as `read_config`; an index or a header is invalid.
     """
     config = read_config(files)
-    shards = _shards(files)
+    shards = _shards(files, config)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
         headers = list(pool.map(lambda shard: _header(files, shard), shards))
-    tensors: dict[str, TensorHeader] = {}
-    for header in headers:
-        tensors |= header
-    if len(tensors) < sum(map(len, headers)):
-        raise ModelUnsafe("a tensor is in more than one file of the checkpoint")
+    places: dict[str, _Place] = {}
+    for place in (place for header in headers for place in header):
+        first = places.setdefault(place.name, place)
+        if first is not place and not _are_equal(files, first, place):
+            raise ModelUnsafe(f"the tensor {place.name} is in {first.shard} and differs in {place.shard}; remove one of the two")
+    tensors = {name: TensorHeader(place.entry.dtype, place.entry.shape) for name, place in places.items()}
+    if reason := reason_against_quantised(config, (), ((name, each.dtype, each.shape) for name, each in tensors.items())):
+        raise ModelUnsupported(reason)
     return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision)
 
 
-def _shards(files: Files) -> list[str]:
-    if _INDEX not in files.sizes:
-        if _SINGLE not in files.sizes:
-            raise ModelUnsafe(f"the model has neither {_SINGLE} nor {_INDEX}")
-        return [_SINGLE]
-    index = _json_object(files.read(_INDEX, 0, _MAX_INDEX_BYTES), _INDEX)
-    weight_map = index.get("weight_map")
-    shards = list(dict.fromkeys(weight_map.values())) if isinstance(weight_map, dict) else []
-    if not shards or not all(isinstance(shard, str) and shard in files.sizes for shard in shards):
-        raise ModelUnsafe(f"{_INDEX} lists no files, or files that the model does not have")
-    return shards
+def _are_equal(files: Files, one: _Place, other: _Place) -> bool:
+    """Compare data type, shape and first bytes of two copies of a tensor; the worker compares all bytes."""
+    if (one.entry.dtype, one.entry.shape) != (other.entry.dtype, other.entry.shape):
+        return False
+    heads = [files.read(place.shard, place.start, place.start + min(place.size, _FIRST)) for place in (one, other)]
+    return heads[0] == heads[1]
 
 
-def _header(files: Files, shard: str) -> dict[str, TensorHeader]:
+def _shards(files: Files, config: dict[str, Any]) -> list[str]:
+    """Return the files that transformers loads."""
+    named = config.get("transformers_weights")
+    if named is not None:
+        if not isinstance(named, str) or not named.endswith((".safetensors", ".safetensors.index.json")) or "/" in named:
+            raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {named!r}")
+        if named not in files.sizes:
+            raise ModelUnsafe(f"the model has no {named}")
+        return _shards_of(files, named) if named.endswith(".json") else [named]
+    if _INDEX in files.sizes:
+        shards = _shards_of(files, _INDEX)
+        if shards != [_SINGLE] and _SINGLE in files.sizes:
+            raise ModelUnsafe(
+                f"the model has {_SINGLE} and other weights by {_INDEX}; transformers loads the first: remove one of the two"
+            )
+        return shards
+    for name in (_SINGLE, _NUMBERED):
+        if name in files.sizes:
+            return [name]
+    raise ModelUnsafe(f"the model has neither {_SINGLE} nor {_INDEX}")
+
+
+def _shards_of(files: Files, index: str) -> list[str]:
+    weight_map = _json_object(files.read(index, 0, _MAX_INDEX_BYTES), index).get("weight_map")
+    shards = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not shards:
+        raise ModelUnsafe(f"{index} has no weight_map")
+    for shard in shards:
+        if not isinstance(shard, str) or not shard.endswith(".safetensors"):
+            raise ModelUnsafe(f"{index} names a file that is not a safetensors file: {shard!r}")
+        if "/" in shard:
+            raise ModelUnsafe(f"{index} names {shard!r} in a subfolder; move the shards to config.json and correct the index")
+        if shard not in files.sizes:
+            raise ModelUnsafe(f"the model has no {shard}, which {index} names")
+    return list(dict.fromkeys(shards))
+
+
+def _header(files: Files, shard: str) -> list[_Place]:
     head = files.read(shard, 0, _FIRST)
     try:
         end = LENGTH_BYTES + header_length(head, files.sizes[shard], limit=_MAX_HEADER_BYTES)
@@ -90,7 +146,9 @@ def _header(files: Files, shard: str) -> dict[str, TensorHeader]:
         entries = parse_header(head[LENGTH_BYTES:end])
     except InvalidHeader as error:
         raise ModelUnsafe(f"{shard} is not a safetensors file: {error}") from None
-    return {name: TensorHeader(entry.dtype, entry.shape) for name, entry in entries.items()}
+    if unknown := next((name for name, entry in entries.items() if entry.dtype not in BITS), None):
+        raise ModelUnsafe(f"{shard} has the unknown data type {entries[unknown].dtype[:20]!r} for the tensor {unknown}")
+    return [_Place(shard, name, entry, end + entry.start) for name, entry in entries.items()]
 
 
 def _json_object(content: bytes, name: str) -> dict[str, Any]:

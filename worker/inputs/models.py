@@ -15,11 +15,23 @@ from obstore.store import ObjectStore
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
-from worker.engine.checkpoint.reader import INDEX, Checkpoint
+from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ModelUnsafe
 from worker.failures import ModelError
 from worker.inputs import hub_download as hub
 from worker.inputs import job_artifact as earlier_job
+
+_CONFIGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+)
+"""Configs in which transformers looks for an auto_map."""
+_OPTIONAL = "generation_config.json"
+"""Config that transformers ignores if it is invalid."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,11 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
     _check_links(folder, inside.resolve())
     if not (folder / "config.json").is_file():
         raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
-    for path in sorted(folder.glob("*config.json")):
-        if _mentions(_read_json(path), "auto_map"):
+    for name in _CONFIGS:
+        if (folder / name).is_file() and _mentions(_read_json(folder / name), "auto_map"):
             raise ModelError(
                 FailureCode.MODEL_UNSAFE,
-                f"{path.name} has an auto_map: the model brings its own code, which is never run here.",
+                f"{name} has an auto_map: the model brings its own code, which is never run here.",
             )
     try:
         return Checkpoint(folder)
@@ -107,6 +119,8 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
+        if path.name == _OPTIONAL:
+            return None
         raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is not valid JSON.") from None
 
 
@@ -123,9 +137,8 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
     It covers config and index, and of each shard the name, size, modification time and header.
     """
     digest = hashlib.sha256()
-    for name in ("config.json", INDEX):
-        path = checkpoint.folder / name
-        digest.update(repr((name, path.read_bytes() if path.is_file() else None)).encode())
+    for name in ("config.json", checkpoint.index):
+        digest.update(repr((name, checkpoint.path(name).read_bytes() if name else None)).encode())
     for shard in checkpoint.shards:
         status = checkpoint.path(shard).stat()
         digest.update(repr((shard, status.st_size, status.st_mtime_ns)).encode())

@@ -1,5 +1,7 @@
 """What the engine's vectorised functions must give, written one row and one step at a time from the design's rules."""
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,9 @@ def select_pruned(saliency: Array, *, sparsity: float | None = None, pattern: tu
     pruned = np.zeros(saliency.shape, dtype=bool)
     for r, row in enumerate(saliency):
         width = len(row)
-        group, count = (width, int(width * (sparsity or 0))) if pattern is None else (pattern[1], pattern[1] - pattern[0])
+        group, count = (
+            (width, int(width * Fraction(str(sparsity or 0)))) if pattern is None else (pattern[1], pattern[1] - pattern[0])
+        )
         for start in range(0, width, group):
             order = sorted(range(start, start + group), key=lambda j: (row[j], j))
             for j in order[:count]:

@@ -12,6 +12,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
 
+from worker.engine.model.causality import ENCODERS
+
 VOCABULARY = 96
 _WIDTH = 64
 
@@ -127,6 +129,8 @@ _OWN: dict[str, dict[str, Any]] = {
 def tiny_config(model_type: str, **more: Any) -> Any:
     """The config of a tiny model, with some fields given."""
     kind, own = CONFIG_MAPPING[model_type], _OWN.get(model_type, {}) | more
+    if model_type in ENCODERS:
+        own = {"is_decoder": True} | own
     try:
         sizes = _shrunk(kind())
     except StrictDataclassClassValidationError:  # a config that has no valid defaults: the table gives what is needed

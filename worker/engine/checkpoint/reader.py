@@ -20,6 +20,7 @@ from worker.engine.errors import ModelUnsafe
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+NUMBERED = "model-00001-of-00001.safetensors"
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -33,7 +34,15 @@ DTYPES = {
     "I8": torch.int8,
     "U8": torch.uint8,
     "BOOL": torch.bool,
-}
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "C64": torch.complex64,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+} | dict.fromkeys(("F6_E2M3", "F6_E3M2", "F4"), torch.bits8)
+_PACKED_BITS = {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}  # bits per element of types that are only copied, as bytes
 _HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
 
 
@@ -43,6 +52,7 @@ class TensorLocation:
 
     shard: str
     dtype: torch.dtype
+    stored_as: str  # in the words of safetensors: F32, BF16, …
     shape: tuple[int, ...]
     start: int
     end: int
@@ -57,13 +67,15 @@ class Checkpoint:
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no model folder {folder.name!r}.")
         self.config: dict[str, Any] = _read_json_object(self.path("config.json"))
-        self.shards = self._list_shards()
+        self.index, self.shards = self._list_shards()
         self.tensors: dict[str, TensorLocation] = {}
+        self.copies: dict[str, list[TensorLocation]] = {}
+        """Equal copies of a tensor in further shards."""
         for shard in self.shards:
             for name, place in _read_header(self.path(shard)).items():
-                if name in self.tensors:
-                    raise ModelUnsafe(f"The tensor {name} is in more than one file of the checkpoint.")
-                self.tensors[name] = place
+                if (first := self.tensors.setdefault(name, place)) is not place:
+                    self._check_equal(name, first, place)
+                    self.copies.setdefault(name, []).append(place)
 
     def path(self, name: str) -> Path:
         """Return the path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
@@ -77,6 +89,9 @@ class Checkpoint:
     def read(self, name: str) -> Tensor:
         """Read a tensor in its stored dtype into host memory."""
         place = self.tensors[name]
+        return self._read_bytes(name, place).view(place.dtype).reshape(place.shape)
+
+    def _read_bytes(self, name: str, place: TensorLocation) -> Tensor:
         raw = torch.empty(place.end - place.start, dtype=torch.uint8)
         with self.path(place.shard).open("rb", buffering=0) as file:
             file.seek(place.start)
@@ -86,7 +101,12 @@ class Checkpoint:
                 if not count:
                     raise ModelUnsafe(f"{place.shard} ends before the tensor {name} does.")
                 view = view[count:]
-        return raw.view(place.dtype).reshape(place.shape)
+        return raw
+
+    def _check_equal(self, name: str, one: TensorLocation, other: TensorLocation) -> None:
+        is_alike = (one.dtype, one.shape) == (other.dtype, other.shape)
+        if not is_alike or not torch.equal(self._read_bytes(name, one), self._read_bytes(name, other)):
+            raise ModelUnsafe(f"The tensor {name} is in {one.shard} and differs in {other.shard}; remove one of the two.")
 
     def expect(self, names: Iterable[str]) -> None:
         """Start asynchronous read-ahead, by the operating system, of tensors that will be read soon."""
@@ -98,20 +118,38 @@ class Checkpoint:
             finally:
                 os.close(descriptor)
 
-    def _list_shards(self) -> tuple[str, ...]:
+    def _list_shards(self) -> tuple[str | None, tuple[str, ...]]:
+        """Return the name of the index, if there is one, and of the files that transformers loads."""
+        named = self.config.get("transformers_weights")
+        if named is not None:
+            if not _is_plain(named) or not named.endswith((".safetensors", ".safetensors.index.json")):
+                raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {named!r}.")
+            return (named, self._shards_of(named)) if named.endswith(".json") else (None, (named,))
         if (self.folder / INDEX).is_file():
-            weight_map = _read_json_object(self.path(INDEX)).get("weight_map")
-            if not isinstance(weight_map, dict) or not weight_map:
-                raise ModelUnsafe(f"{INDEX} has no weight_map.")
-            shards = tuple(dict.fromkeys(weight_map.values()))
-        elif (self.folder / SINGLE).is_file():
-            shards = (SINGLE,)
-        else:
-            raise ModelUnsafe("The model has no safetensors weights; other formats can run code and are not read.")
+            shards = self._shards_of(INDEX)
+            if shards != (SINGLE,) and (self.folder / SINGLE).is_file():
+                raise ModelUnsafe(
+                    f"The model has {SINGLE} and other weights by {INDEX}; transformers loads the first. Remove one of the two."
+                )
+            return INDEX, shards
+        for name in (SINGLE, NUMBERED):
+            if (self.folder / name).is_file():
+                return None, (name,)
+        raise ModelUnsafe("The model has no safetensors weights; other formats can run code and are not read.")
+
+    def _shards_of(self, index: str) -> tuple[str, ...]:
+        weight_map = _read_json_object(self.path(index)).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ModelUnsafe(f"{index} has no weight_map.")
+        shards = list(weight_map.values())
         for shard in shards:
-            if not isinstance(shard, str) or not _is_plain(shard) or not shard.endswith(".safetensors"):
-                raise ModelUnsafe(f"{INDEX} names a file that is not a plain safetensors name: {shard!r}.")
-        return shards
+            if isinstance(shard, str) and "/" in shard:
+                raise ModelUnsafe(
+                    f"{index} names {shard!r} in a subfolder; move the shards to config.json and correct the index."
+                )
+            if not _is_plain(shard) or not shard.endswith(".safetensors"):
+                raise ModelUnsafe(f"{index} names a file that is not a plain safetensors name: {shard!r}.")
+        return tuple(dict.fromkeys(shards))
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -122,8 +160,10 @@ def is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(home)
 
 
-def _is_plain(name: str) -> bool:
-    return bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
+def _is_plain(name: Any) -> bool:
+    return (
+        isinstance(name, str) and bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
+    )
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
@@ -169,6 +209,6 @@ def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLoc
         sound = all(type(number) is int and number >= 0 for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError):
         sound = False
-    if not sound or end - start != math.prod(shape) * dtype.itemsize:
+    if not sound or 8 * (end - start) != math.prod(shape) * _PACKED_BITS.get(entry["dtype"], 8 * dtype.itemsize):
         raise ModelUnsafe(f"{shard} has an invalid header entry for the tensor {name}.")
-    return TensorLocation(shard, dtype, shape, data_start + start, data_start + end)
+    return TensorLocation(shard, dtype, entry["dtype"], shape, data_start + start, data_start + end)

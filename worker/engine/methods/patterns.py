@@ -8,10 +8,23 @@ Symbols: s     sparsity; in every row the ⌊s · in⌋ least salient weights ar
 Ties are broken by the lowest index, so a mask depends on the saliencies alone.
 """
 
+from collections.abc import Callable
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
 from service.contract.recipe.pattern import Pattern, Unstructured
+
+
+def count_of(sparsity: float, total: int) -> int:
+    """Return ⌊s · total⌋ with s as the decimal number that is given: 0.29 of 100 is 29, in floating point 28."""
+    return int(Fraction(str(sparsity)) * total)
+
+
+def released_count_of(sparsity: float, total: int) -> int:
+    """Return the count as the released DSnoT code computes it, in floating point."""
+    return int(total * sparsity)
 
 
 def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: tuple[int, int] | None = None) -> Tensor:
@@ -35,18 +48,21 @@ def select_pruned(saliency: Tensor, *, sparsity: float | None = None, pattern: t
     assert sparsity is not None
     if not 0 <= sparsity < 1:
         raise ValueError(f"Sparsity must be at least 0 and below 1, not {sparsity}.")
-    return _least_of_each_row(saliency, int(saliency.shape[1] * sparsity))
+    return _least_of_each_row(saliency, count_of(sparsity, saliency.shape[1]))
 
 
-def select(saliency: Tensor, pattern: Pattern, share: float = 1.0) -> Tensor:
-    """Return the mask under the pattern, or of the least salient `share`, 0 to 1, of the weights that it prunes in every row."""
+def select(saliency: Tensor, pattern: Pattern, share: float = 1.0, *, count: Callable[[float, int], int] = count_of) -> Tensor:
+    """Return the mask under the pattern, or of the least salient `share`, 0 to 1, of the weights that it prunes in every row.
+
+    `count` rounds the number of weights that a sparsity prunes in a row.
+    """
     if isinstance(pattern, Unstructured):
-        return _least_of_each_row(saliency, int(int(saliency.shape[1] * pattern.sparsity) * share))
+        return _least_of_each_row(saliency, int(count(pattern.sparsity, saliency.shape[1]) * share))
     pruned = _least_of_each_group(saliency, pattern.n, pattern.m)
     if share == 1:
         return pruned
-    count = int(pruned[:1].sum())  # the same in every row
-    return _least_of_each_row(saliency.masked_fill(~pruned, torch.inf), int(count * share))
+    in_row = int(pruned[:1].sum())  # the same in every row
+    return _least_of_each_row(saliency.masked_fill(~pruned, torch.inf), int(in_row * share))
 
 
 def _least_of_each_row(saliency: Tensor, count: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from service.contract.recipe.pattern import Pattern
 from worker.engine.linear import product
 from worker.engine.methods.hessian import inverse_factor
-from worker.engine.methods.patterns import select
+from worker.engine.methods.patterns import count_of, select
 
 BLOCK = 128  # columns, as in the released code
 
@@ -69,7 +69,7 @@ def update_by_obs(
         here = slice(first, last)
         scale = torch.where(live, factor.diagonal(), torch.inf)[here]
         if pattern is not None and pattern.group is None:
-            quota = int(pattern.pruned_share * len(weight) * last) - int(mask.sum())
+            quota = count_of(pattern.pruned_share, len(weight) * last) - int(mask.sum())
             mask[:, here] = _least(obs_saliency(new[:, here], scale), quota)
         new[:, here], mask[:, here], errors = _sweep(new[:, here], mask[:, here], factor[here, here], scale, pattern)
         new[:, last:] -= product(errors, factor[here, last:].T.contiguous())

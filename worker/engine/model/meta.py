@@ -8,6 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
+from worker.engine.model.causality import reason_against_attention
+from worker.engine.model.quantisation import reason_against_quantised
 
 _OWN_ATTENTION = {None, "eager", "sdpa"}
 
@@ -19,8 +21,11 @@ def read_config(checkpoint: Checkpoint) -> Any:
             raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
         if key.endswith("_implementation") and "/" in str(value):
             raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
-        if key == "quantization_config" and value:
-            raise ArchitectureUnsupported("The checkpoint is quantised; prune the unquantised original.")
+    files = [path.name for path in checkpoint.folder.iterdir()]
+    tensors = [(name, place.stored_as, place.shape) for name, place in checkpoint.tensors.items()]
+    reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
+    if reason:
+        raise ArchitectureUnsupported(reason)
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
@@ -37,7 +42,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
-    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point]
+    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point and place.dtype.itemsize > 1]
     dtype = config.dtype or (floats[0] if floats else torch.float32)
     try:
         with torch.device("meta"):

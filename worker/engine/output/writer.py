@@ -6,6 +6,7 @@ masks and new weights are mapped back to the checkpoint; its tensors themselves 
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worker.engine.checkpoint.reader import INDEX, Checkpoint, is_inside
+from worker.engine.checkpoint.reader import INDEX, NUMBERED, Checkpoint, is_inside
 from worker.engine.checkpoint.weight_mapping import WeightMapping
 from worker.engine.errors import NumericalFailure
 from worker.engine.model.matrices import Matrix
@@ -46,7 +47,7 @@ class Output:
     def copy_source(self, tick: Callable[[], None]) -> str:
         """Copy the weights and their companion files and return their SHA-256; `tick` is called for every chunk."""
         source, digest = self._checkpoint.folder, hashlib.sha256()
-        index = [INDEX] if (source / INDEX).is_file() else []
+        index = [self._checkpoint.index] if self._checkpoint.index else []
         for name in (*self._checkpoint.shards, *index, *_companions(source)):
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,16 @@ class Output:
                     digest.update(chunk)
                     writer.write(chunk)
                     tick()
+        if self._checkpoint.shards == (NUMBERED,) and not index:
+            self._write_index()
         return digest.hexdigest()
+
+    def _write_index(self) -> None:
+        """Write the index that transformers needs to find a numbered shard."""
+        size = sum(place.end - place.start for place in self._checkpoint.tensors.values())
+        weight_map = dict.fromkeys(sorted(self._checkpoint.tensors), NUMBERED)
+        content = json.dumps({"metadata": {"total_size": size}, "weight_map": weight_map}, indent=2)
+        (self._folder / INDEX).write_text(content + "\n", encoding="utf-8")
 
     @property
     def written(self) -> Checkpoint:
@@ -67,10 +77,10 @@ class Output:
     def write(self, tensors: Mapping[str, Tensor]) -> None:
         """Overwrite the source's tensors, by name."""
         for name, tensor in tensors.items():
-            place = self._checkpoint.tensors[name]
-            with (self._folder / place.shard).open("r+b") as file:
-                file.seek(place.start)
-                file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            for place in (self._checkpoint.tensors[name], *self._checkpoint.copies.get(name, ())):
+                with (self._folder / place.shard).open("r+b") as file:
+                    file.seek(place.start)
+                    file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 @dataclass(frozen=True)

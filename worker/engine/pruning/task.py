@@ -9,7 +9,9 @@ from service.contract.recipe.pattern import Pattern
 from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.linear import product
-from worker.engine.methods.patterns import select
+from worker.engine.methods.patterns import count_of, released_count_of, select
+
+_OF_RELEASED_CODE = {"dsnot-paper", "dsnot-reference"}  # presets that reproduce the released code's number of zeros
 
 
 @dataclass(frozen=True)
@@ -37,4 +39,5 @@ class PruningTask:
 
     def select(self, saliency: Tensor, share: float = 1.0) -> Tensor:
         """Return the mask of the least salient weights under the pattern, or of the given share, 0 to 1, of them."""
-        return select(saliency, self.pattern, share)
+        count = released_count_of if self.recipe.preset in _OF_RELEASED_CODE else count_of
+        return select(saliency, self.pattern, share, count=count)

@@ -25,6 +25,7 @@ from worker.engine.model.loading import choose_device, compute_dtype
 from worker.engine.model.structure import outline
 from worker.evaluation.speed.sparse_kernels import NoSparseKernels, check_device, stored_bytes, with_sparse_kernels
 from worker.evaluation.speed.timing import Throughput, timed
+from worker.inputs.whole_models import load_whole
 from worker.process.peak_memory import PeakMemory
 
 PROMPT: Final = 512
@@ -151,8 +152,6 @@ def _check_room(path: Path, target: torch.device) -> None:
 
 @contextmanager
 def _loaded(path: Path, target: torch.device) -> Iterator[Any]:
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(path, dtype="auto", trust_remote_code=False, local_files_only=True)
+    model = load_whole(path)
     with torch.inference_mode():
         yield model.to(target, compute_dtype(model, target)).eval()

@@ -19,6 +19,8 @@ from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from worker.inputs.whole_models import load_whole
+
 VERSION: Final[str] = lm_eval.__version__
 BATCH_SIZE: Final = 8
 """Batch size; fixed, because the rounding of a product depends on it."""
@@ -56,10 +58,7 @@ class _Answers(CacheHook):  # type: ignore[misc]
 
 def load(folder: Path, device: str, watcher: Watcher) -> WatchedModel:
     """Load the checkpoint whole onto the device, in the dtype of its file."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", device_map={"": device}, trust_remote_code=False, local_files_only=True, use_safetensors=True
-    )
-    return WatchedModel(model, folder, watcher)
+    return WatchedModel(load_whole(folder, device_map={"": device}), folder, watcher)
 
 
 def without_weights(folder: Path, watcher: Watcher) -> WatchedModel:

@@ -100,13 +100,15 @@ def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path, weight_map: d
         Checkpoint(folder)
 
 
-def test_the_same_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+def test_a_tensor_that_differs_in_another_shard_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, {"a": entry(0, 8)}, b"\0" * 8)
     for name in ("x.safetensors", "y.safetensors"):
         shutil.copy(folder / "model.safetensors", folder / name)
+    (folder / "model.safetensors").unlink()
+    (folder / "y.safetensors").write_bytes((folder / "y.safetensors").read_bytes()[:-1] + b"1")
     index = {"weight_map": {"a": "x.safetensors", "b": "y.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelUnsafe, match="more than one"):
+    with pytest.raises(ModelUnsafe, match="differs in y"):
         Checkpoint(folder)
 
 

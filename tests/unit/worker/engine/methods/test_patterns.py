@@ -25,6 +25,15 @@ def test_unstructured_matches_a_sort_of_each_row(saliency: list[list[int]], spar
     np.testing.assert_array_equal(pruned.numpy(), oracles.select_pruned(np.array(saliency, float), sparsity=sparsity))
 
 
+@pytest.mark.parametrize(
+    ("sparsity", "width", "count"), [(0.29, 100, 29), (0.7, 2880, 2016), (0.57, 300, 171), (0.15, 10, 1), (1e-05, 100_000, 1)]
+)
+def test_each_row_loses_the_floor_of_the_decimal_sparsity_times_its_width(sparsity: float, width: int, count: int) -> None:
+    saliency = torch.rand(2, width)
+    for pruned in (select_pruned(saliency, sparsity=sparsity), select(saliency, Unstructured(sparsity=sparsity))):
+        assert pruned.sum(dim=1).tolist() == [count, count]
+
+
 @given(SALIENCIES, st.sampled_from([(2, 4), (4, 8), (1, 4), (3, 4), (1, 2), (5, 12)]))
 def test_n_of_m_matches_a_sort_of_each_group(saliency: list[list[int]], pattern: tuple[int, int]) -> None:
     pruned = select_pruned(torch.tensor(saliency, dtype=torch.float32), pattern=pattern)

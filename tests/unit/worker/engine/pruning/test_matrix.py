@@ -38,6 +38,15 @@ def pruned_by(recipe: dict[str, Any], layer: nn.Linear, x: Tensor, path: str = "
     return prune(PruningTask(path, layer.weight, statistics, parsed, parsed.pattern, 20), Stopwatch())
 
 
+@pytest.mark.parametrize(("preset", "count"), [("dsnot-paper", 28), ("dsnot-reference", 28), ("fast", 29)])
+def test_the_presets_of_dsnot_round_the_count_as_the_released_code_does(preset: str, count: int) -> None:
+    statistics = InputStatistics(100, device=torch.device("cpu"), with_gram=True, examples_per_sample=0)
+    statistics.add(torch.randn(2, 10, 100))
+    recipe = Recipe.from_dict({"preset": preset, "pattern": {"sparsity": 0.29}})
+    task = PruningTask("q_proj", torch.randn(3, 100), statistics, recipe, recipe.pattern, 10)
+    assert prune(task, Stopwatch()).pruned.sum(dim=1).tolist() == [count] * 3
+
+
 def true_errors(weight: Tensor, pruned: Tensor, x: Tensor) -> Tensor:
     return ((weight * pruned).double() @ x.flatten(0, 1).double().T).square().sum(dim=1)
 

@@ -1,0 +1,236 @@
+"""Unusual checkpoint folders: service and worker accept and refuse the same, for the same reason."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service.models.outline import ModelOutline
+from tests.support.altered_checkpoints import (
+    Stored,
+    edit_config,
+    read_shard,
+    said_by_service,
+    said_by_worker,
+    write_index,
+    write_shard,
+)
+from tests.support.engine import families
+from worker import engine
+from worker.engine import Recipe, sparsify
+from worker.inputs.whole_models import load_whole
+
+SINGLE = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return families.save("llama", tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A plain llama."""
+    return Path(shutil.copytree(made, tmp_path / "model"))
+
+
+def accepted(folder: Path) -> None:
+    """Check that service and worker describe the same model."""
+    told, built = said_by_service(folder), said_by_worker(folder)
+    assert isinstance(told, ModelOutline), told
+    assert isinstance(built, engine.Outline), built
+    assert (told.parameters, told.prunable_parameters, told.dtype) == (built.parameters, built.prunable_parameters, built.dtype)
+
+
+def refused(folder: Path, *words: str) -> None:
+    """Check that service and worker refuse the model, both with these words."""
+    for reason in (said_by_service(folder), said_by_worker(folder)):
+        assert isinstance(reason, str)
+        assert all(word in reason for word in words), reason
+        assert len(reason) < 400
+
+
+def pruned(folder: Path) -> Path:
+    target = folder.with_name("pruned")
+    sparsify(folder, target, Recipe.from_dict({"criterion": "magnitude", "refinement": {"method": "none"}}), families.tokens())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "size"),
+    [
+        ("U16", [3], 6),
+        ("U32", [3], 12),
+        ("U64", [3], 24),
+        ("C64", [3], 24),
+        ("F8_E8M0", [3], 3),
+        ("F8_E4M3FNUZ", [3], 3),
+        ("F6_E2M3", [4], 3),
+        ("F6_E3M2", [4], 3),
+        ("F4", [4, 2], 4),
+    ],
+)
+def test_a_further_tensor_of_any_number_type_is_copied_byte_for_byte(
+    folder: Path, dtype: str, shape: list[int], size: int
+) -> None:
+    extra = (dtype, shape, bytes(range(1, size + 1)))
+    write_shard(folder / SINGLE, {"extra": extra, **read_shard(folder / SINGLE)})
+    accepted(folder)
+    assert read_shard(pruned(folder) / SINGLE)["extra"] == extra
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("F31", 8), ("U32", 12), ("F4", 8), ("F4", 4)])
+def test_an_unknown_number_type_or_a_wrong_size_is_refused_by_name(folder: Path, dtype: str, size: int) -> None:
+    write_shard(folder / SINGLE, {**read_shard(folder / SINGLE), "extra": (dtype, [2], bytes(size))})
+    refused(folder, SINGLE, "extra")
+
+
+INDEX = "model.safetensors.index.json"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+QUERY = "model.layers.1.self_attn.q_proj.weight"
+
+
+def split(folder: Path) -> tuple[dict[str, Stored], dict[str, Stored]]:
+    """Remove the single file and return its tensors as two halves, the first with `QUERY`."""
+    tensors = read_shard(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    first = set(sorted(tensors)[::2]) | {QUERY}
+    return {name: tensors[name] for name in first}, {name: tensors[name] for name in tensors if name not in first}
+
+
+def test_an_equal_copy_in_another_shard_is_accepted_and_pruned_as_well(folder: Path) -> None:
+    first, second = split(folder)
+    write_index(folder, {SHARDS[0]: first, SHARDS[1]: {**second, QUERY: first[QUERY]}})
+    accepted(folder)
+    target = pruned(folder)
+    one, other = (read_shard(target / shard)[QUERY] for shard in SHARDS)
+    assert one == other != first[QUERY]
+
+
+@pytest.mark.parametrize("changed", ["bytes", "shape", "dtype"])
+def test_copies_that_differ_are_refused_with_both_files(folder: Path, changed: str) -> None:
+    first, second = split(folder)
+    dtype, shape, content = first[QUERY]
+    other = {
+        "bytes": (dtype, shape, content[::-1]),
+        "shape": (dtype, [1, *shape], content),
+        "dtype": ("I32", shape, content),
+    }[changed]
+    write_index(folder, {SHARDS[0]: first, SHARDS[1]: {**second, QUERY: other}})
+    refused(folder, QUERY, *SHARDS)
+
+
+def test_a_single_numbered_shard_without_an_index_is_pruned_into_a_loadable_model(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "model-00001-of-00001.safetensors")
+    accepted(folder)
+    assert load_whole(pruned(folder)).config.model_type == "llama"
+    assert load_whole(folder).config.model_type == "llama"
+
+
+def test_shards_in_a_subfolder_are_refused_by_name(folder: Path) -> None:
+    tensors = read_shard(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    write_index(folder, {"weights/part.safetensors": tensors})
+    refused(folder, "weights/part.safetensors", "subfolder", INDEX)
+
+
+def test_a_missing_shard_is_refused_by_name(folder: Path) -> None:
+    first, second = split(folder)
+    write_index(folder, dict(zip(SHARDS, (first, second), strict=True)))
+    (folder / SHARDS[1]).unlink()
+    refused(folder, SHARDS[1])
+
+
+@pytest.mark.parametrize("names_single_too", [False, True])
+def test_a_single_file_besides_an_index_of_shards_is_refused_with_both_names(folder: Path, names_single_too: bool) -> None:
+    stale = read_shard(folder / SINGLE)
+    first, second = split(folder)
+    write_index(folder, {SHARDS[0]: first, SINGLE if names_single_too else SHARDS[1]: second})
+    if not names_single_too:
+        write_shard(folder / SINGLE, stale)
+    refused(folder, f"{SINGLE} and", INDEX, "transformers loads")
+
+
+def test_an_index_of_the_single_file_is_accepted(folder: Path) -> None:
+    write_index(folder, {SINGLE: read_shard(folder / SINGLE)})
+    accepted(folder)
+
+
+@pytest.mark.parametrize("named", ["index", "file"])
+def test_weights_that_the_config_names_are_the_ones_pruned(folder: Path, named: str) -> None:
+    tensors = read_shard(folder / SINGLE)
+    stale = {name: (dtype, shape, bytes(len(content))) for name, (dtype, shape, content) in tensors.items()}
+    write_index(folder, {"own.safetensors": tensors})
+    (folder / INDEX).rename(folder / "own.safetensors.index.json")
+    write_shard(folder / SINGLE, stale)
+    edit_config(folder, transformers_weights="own.safetensors" + (".index.json" if named == "index" else ""))
+    accepted(folder)
+    target = pruned(folder)
+    state = load_whole(target).state_dict()
+    assert 0 < state[QUERY].count_nonzero() < state[QUERY].numel()
+    assert not (target / SINGLE).exists()
+
+
+@pytest.mark.parametrize("named", ["../own.safetensors", "pytorch_model.bin", 7, "absent.safetensors"])
+def test_named_weights_that_are_no_safetensors_of_the_folder_are_refused(folder: Path, named: object) -> None:
+    edit_config(folder, transformers_weights=named)
+    refused(folder, str(named))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"model_type": "bert"}, "is_decoder"),
+        ({"model_type": "xlm-roberta", "is_decoder": False}, "is_decoder"),
+        ({"is_causal": False}, "is_causal"),
+        ({"text_config": {"use_bidirectional_attention": "all"}}, "use_bidirectional_attention"),
+    ],
+)
+def test_a_model_whose_tokens_see_later_ones_is_refused(folder: Path, changes: dict[str, object], word: str) -> None:
+    edit_config(folder, **changes)
+    refused(folder, word, "causal language model")
+
+
+@pytest.mark.parametrize("name", ["quantize_config.json", "quant_config.json", "hf_quant_config.json"])
+def test_a_file_of_a_quantiser_marks_a_quantised_model(folder: Path, name: str) -> None:
+    (folder / name).write_text("{}")
+    refused(folder, "quantised", name, "bfloat16")
+
+
+@pytest.mark.parametrize("key", ["quantization_config", "quantization", "compression_config"])
+def test_a_key_of_the_config_marks_a_quantised_model(folder: Path, key: str) -> None:
+    for changes in ({key: {"bits": 4}}, {key: None, "text_config": {key: {"bits": 4}}}):
+        edit_config(folder, **changes)
+        refused(folder, "quantised", key, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "size"),
+    [
+        (QUERY, "F8_E4M3", 4096),
+        (QUERY, "I8", 4096),
+        (QUERY, "U32", 16384),
+        ("model.layers.0.mlp.up_proj.qweight", "I32", 16384),
+        ("model.layers.0.mlp.up_proj.weight_scale_inv", "F32", 16384),
+        ("model.layers.0.mlp.up_proj.SCB", "F32", 16384),
+        ("model.layers.0.mlp.experts.up_proj_blocks", "U8", 4096),
+    ],
+)
+def test_tensors_of_a_quantiser_mark_a_quantised_model(folder: Path, name: str, dtype: str, size: int) -> None:
+    write_shard(folder / SINGLE, {**read_shard(folder / SINGLE), name: (dtype, [64, 64], bytes(size))})
+    refused(folder, "quantised", name, dtype, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("._config.json", b"\0\5\x16\7"),
+        ("deepspeed_config.json", b'{"stage": 3} // offload'),
+        ("ds_config.json", b'{"auto_map": {}}'),
+        ("generation_config.json", b"{broken"),
+    ],
+)
+def test_files_that_steer_no_loading_do_not_hinder_it(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    accepted(folder)
+    assert load_whole(pruned(folder)).config.model_type == "llama"
