@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from service.contract.checkpoints import UNSUPPORTED
 from service.contract.spec import JobSpec
 from service.errors import InvalidInput
 from service.models.config import max_sequence_length, texts, widths
@@ -14,7 +15,6 @@ from service.models.headers import read_config
 from service.models.hub.uploads import UploadRefused, upload_token
 from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
-from service.models.unsupported import UNSUPPORTED
 from service.settings import Settings
 
 

@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from service.contract.checkpoints import reason_against_attention, reason_against_quantised
 from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
-from service.models.quantisation import reason_against_quantised
 from service.models.refusals import ModelUnsafe, ModelUnsupported
-from service.models.unsupported import reason_against_attention
 
 CONFIG: Final = "config.json"
 _INDEX: Final = "model.safetensors.index.json"

@@ -12,7 +12,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
 
-from worker.engine.model.causality import ENCODERS
+from service.contract.checkpoints import ENCODERS
 
 VOCABULARY = 96
 _WIDTH = 64

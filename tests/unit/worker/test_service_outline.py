@@ -4,16 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from service.models import unsupported
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
-from service.models.unsupported import UNSUPPORTED, reason_against
+from service.models.unsupported import reason_against
 from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import REFUSED, SUPPORTED
 from worker import engine
-from worker.engine.model.causality import ENCODERS
-from worker.engine.model.decoder_layers import EXCEPTIONS
 
 NEARLY = {
     "afmoe": "a bias of its router is a parameter, which in other families is a buffer",
@@ -50,11 +47,6 @@ def test_the_outline_matches_the_engine(tmp_path: Path, model_type: str) -> None
     assert not any(step.isdigit() for kind in told.matrix_kinds for step in kind.name.split("."))
     assert told.max_sequence_length in (built.max_sequence_length, None)
     assert reason_against(told) is None
-
-
-def test_service_and_engine_refuse_models_for_the_same_reason() -> None:
-    assert UNSUPPORTED == EXCEPTIONS
-    assert unsupported.ENCODERS == ENCODERS
 
 
 def test_few_families_are_not_described_completely() -> None:

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from service.contract.checkpoints import reason_against_attention, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
-from worker.engine.model.causality import reason_against_attention
-from worker.engine.model.quantisation import reason_against_quantised
 
 _OWN_ATTENTION = {None, "eager", "sdpa"}
 

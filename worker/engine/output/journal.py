@@ -153,7 +153,7 @@ def _metadata(content: bytes) -> dict[str, str]:
 def _own_code() -> str:
     """Return a hash of the source of the engine and of its recipes: every module, at any depth."""
     digest = hashlib.sha256()
-    for root in (Path(__file__).parents[1], Path(next(iter(recipes.__path__))).parent):
+    for root in (Path(__file__).parents[1], Path(next(iter(recipes.__path__)))):
         for path in sorted(root.rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

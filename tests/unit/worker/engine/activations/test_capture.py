@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from service.contract.checkpoints import UNSUPPORTED
 from tests.support.engine import families, tiny_decoders
 from worker.engine import perplexity
 from worker.engine.activations.batches import Carried, Stream
 from worker.engine.activations.capture import record, replaced_layers
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.model.decoder_layers import EXCEPTIONS
 from worker.engine.model.loading import loaded_block
 from worker.engine.model.structure import load_structure
 
@@ -110,7 +110,7 @@ def test_layers_that_need_more_than_the_last_output_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str, kind: str, config: dict[str, Any]
 ) -> None:
     """Of these two it is known; a family of which it is not known must not be replayed wrongly."""
-    monkeypatch.delitem(EXCEPTIONS, kind)
+    monkeypatch.delitem(UNSUPPORTED, kind)
     tiny_decoders.save(model_type, tmp_path, **config)
     with pytest.raises(ArchitectureUnsupported, match="Layer takes more from earlier layers"):
         recorded(tmp_path)

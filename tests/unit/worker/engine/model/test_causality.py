@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+from service.contract.checkpoints import ENCODERS, reason_against_attention
 from tests.support.engine.decoder_types import SUPPORTED
 from tests.support.engine.tiny_decoders import VOCABULARY, tiny_config
-from worker.engine.model.causality import ENCODERS, reason_against_attention
 
 
 def sees_later_tokens(model_type: str, **config: bool) -> bool:

@@ -1,0 +1,71 @@
+"""Rules by which service and engine refuse a checkpoint: families, encoders and quantised weights. Standard library only."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+UNSUPPORTED: Final[dict[str, str]] = {
+    "BltForCausalLM": "sends bytes through several stacks of layers of different lengths, and not through one.",
+    "Gemma4AssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",
+    "Gemma4UnifiedAssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",
+    "HrmTextForCausalLM": "runs two stacks of layers in turns, each several times: no block comes before another.",
+    "Inkling2ForCausalLM": "collects the states of earlier layers and hands them to later ones.",
+    "ReformerModelWithLMHead": "has reversible layers, which hand on two streams of hidden states.",
+    "XLMWithLMHeadModel": "keeps attentions, feed-forwards and norms in lists of their own and has no layers.",
+    "XLNetLMHeadModel": "keeps its attention weights with three axes (width, heads, width of a head) and has two streams.",
+}
+"""Architectures that cannot be run block by block, each with the reason."""
+ENCODERS: Final = frozenset(
+    {
+        "bert",
+        "bert-generation",
+        "big_bird",
+        "camembert",
+        "data2vec-text",
+        "electra",
+        "ernie",
+        "megatron-bert",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roc_bert",
+        "roformer",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+"""Model types that are encoders unless the config has `is_decoder: true`."""
+_TEXT: Final = ("text_config", "llm_config", "language_config")
+_KEYS: Final = ("quantization_config", "quantization", "compression_config")
+_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+_NAMES: Final = re.compile(r"\.(qweight|weight_packed|weight_scale(_inv)?|SCB|weight\.absmax)$|_proj_(blocks|scales)$")
+_WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
+_PLAIN: Final = ("F64", "F32", "F16", "BF16")
+
+
+def reason_against_attention(config: Mapping[str, Any]) -> str | None:
+    """Return why a config describes no causal language model; None if no reason is known."""
+    kind = config.get("model_type")
+    if isinstance(kind, str) and kind in ENCODERS and config.get("is_decoder") is not True:
+        return f"A {kind} without is_decoder in config.json is an encoder, not a causal language model; take a decoder model."
+    for part in (config, *(config[name] for name in _TEXT if isinstance(config.get(name), dict))):
+        for key, value in (("is_causal", False), ("use_bidirectional_attention", True), ("use_bidirectional_attention", "all")):
+            if part.get(key) == value and type(part.get(key)) is type(value):
+                return f"config.json has {key}: tokens see later ones, so it is no causal language model; take a causal model."
+    return None
+
+
+def reason_against_quantised(
+    config: Mapping[str, Any], files: Iterable[str], tensors: Iterable[tuple[str, str, tuple[int, ...]]]
+) -> str | None:
+    """Return why a checkpoint counts as quantised, given name, data type and shape of its tensors; None if it does not."""
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]  # also of a text_config
+    signs = [f"config.json has {key}" for key in _KEYS for part in parts if part.get(key)]
+    signs += [f"{name} is there" for name in _FILES if name in files]
+    for name, dtype, shape in tensors:
+        if _NAMES.search(name) or (_WEIGHT.search(name) and len(shape) > 1 and dtype not in _PLAIN):
+            signs.append(f"{name} is stored as {dtype}")
+    if not signs:
+        return None
+    return f"The checkpoint is quantised ({signs[0]}); take the original in bfloat16, float16 or float32."
