@@ -67,4 +67,5 @@ def _detail(entry: dict[str, Any]) -> str:
     if isinstance(context.get("error"), ValueError):
         return str(context["error"])
     plainer = _PLAINER.get(entry["type"])
-    return plainer.format_map(context) if plainer else str(entry["msg"])
+    numbers = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in context.items()}
+    return plainer.format_map(numbers) if plainer else str(entry["msg"])

@@ -198,7 +198,7 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str) -> N
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = arguments
-    sys.modules.pop(f"{arguments[0]}.__main__", None)  # Python runs it anew
+    sys.modules.pop(f"{arguments[0]}.__main__", None)  # so that the program runs it again
     status: object = None
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
+from service.contract.recipe.pattern import Pattern
+
+_PATTERN: Final[TypeAdapter[Pattern]] = TypeAdapter(Pattern)
 _USUAL: Final = {"allocation": "uniform", "objective": "layerwise"}
 
 
 def pattern_name(recipe: Mapping[str, Any]) -> str:
     """Return `50 %` or `2:4`."""
-    pattern = recipe["pattern"]
-    return f"{pattern['n']}:{pattern['m']}" if pattern["type"] == "n:m" else f"{pattern['sparsity'] * 100:g} %"
+    return str(_PATTERN.validate_python(recipe["pattern"]))
 
 
 def recipe_name(recipe: Mapping[str, Any]) -> str:

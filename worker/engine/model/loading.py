@@ -48,9 +48,9 @@ def loaded_block(
 @contextmanager
 def loaded_non_block_weights(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     """Load all weights of `module` (the model, or its part below the head) except the blocks'; on exit move it to meta."""
-    target_products = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
+    own_parts = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
     try:
-        parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in target_products]
+        parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in own_parts]
         _fill(arch, parts, _Reader(arch, arch.checkpoint, device))
         with fast_linears(module), torch.no_grad():
             yield module

@@ -69,12 +69,12 @@ def inputs_of(model: Any, names: list[str]) -> dict[str, Tensor]:
 
 def solved(weight: Tensor, x: Tensor, dense_x: Tensor, lack: Tensor | None) -> Tensor:
     """The best weights (out, in) under the mask of the largest half, for the outputs that the objective asks for."""
-    target_products = ALPHA_UPDATE * dense_x @ weight.T + (1 - ALPHA_UPDATE) * x @ weight.T
+    targets = ALPHA_UPDATE * dense_x @ weight.T + (1 - ALPHA_UPDATE) * x @ weight.T
     if lack is not None:
-        target_products = target_products + ALPHA_UPDATE * lack
+        targets = targets + ALPHA_UPDATE * lack
     best = torch.zeros_like(weight)
     for row, kept in enumerate(weight.abs() > weight.abs().median(dim=1, keepdim=True).values):
-        best[row, kept] = torch.from_numpy(np.linalg.lstsq(x[:, kept].numpy(), target_products[:, row].numpy(), rcond=None)[0])
+        best[row, kept] = torch.from_numpy(np.linalg.lstsq(x[:, kept].numpy(), targets[:, row].numpy(), rcond=None)[0])
     return best
 
 
