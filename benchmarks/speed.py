@@ -25,9 +25,9 @@ from benchmarks._cell import calibration_windows, token_ids
 from benchmarks._machine import about
 from benchmarks._masks import zeros
 from benchmarks._passes import Row, line, markdown
+from service.contract.engine_sizes import TOKENS_PER_BATCH
 from worker.engine import Recipe, sparsify
 from worker.engine.activations.capture import record, samples_per_batch
-from worker.engine.device_memory import TOKENS_PER_BATCH
 from worker.engine.model.loading import choose_device, compute_dtype, loaded_block
 from worker.engine.model.structure import load_structure
 

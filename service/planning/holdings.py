@@ -11,18 +11,13 @@ from functools import cached_property
 from typing import Final
 
 from service.contract.devices import DeviceClass
+from service.contract.engine_sizes import EXAMPLES_ALLOCATED, GRAM_BYTES, SWAPPED_WEIGHTS
 from service.contract.recipe.choices import Criterion, Objective
 from service.contract.recipe.recipe import Recipe
 from service.contract.recipe.refinement import DsnotRefinement, SwapsRefinement
 from service.contract.recipe.update import AdmmUpdate, LeastSquaresUpdate, ObsUpdate
 from service.models.outline import MatrixOutline, ModelOutline
 
-_GRAM_BYTES: Final = 4 << 30
-"""Limit for the experts' Gram matrices that the engine accumulates in one pass."""
-_EXAMPLES: Final = 1280
-"""Tokens sampled per input where no Gram matrix is accumulated."""
-_SLAB: Final = 1 << 23
-"""Weights whose state the swap refinement holds at a time."""
 _TO_RESIDUAL: Final = re.compile(r"(^|[._])(o_proj|out_proj|down_proj|dense|c_proj|wo|w2|fc2|fc_out|dense_4h_to_h)\.weight$")
 """Names of matrices whose output is added to the residual stream."""
 
@@ -73,12 +68,12 @@ class Holdings:
         """Statistics of all inputs of one pass: Gram matrices in float32, or sampled tokens."""
         if not self.recipe.needs_gram:
             copies = sum(matrix.columns * matrix.copies for matrix in self._leaders(experts=True))
-            return 4 * _EXAMPLES * (copies + sum(matrix.columns for matrix in self._leaders(experts=False)))
+            return 4 * EXAMPLES_ALLOCATED * (copies + sum(matrix.columns for matrix in self._leaders(experts=False)))
         plain = [4 * matrix.columns**2 for matrix in self._leaders(experts=False)]
         of_experts = sum(4 * matrix.columns**2 * matrix.copies for matrix in self._leaders(experts=True))
         if self.recipe.objective is Objective.PROPAGATED:
-            return max(self._imitation, min(of_experts, _GRAM_BYTES))
-        return sum(plain) + min(of_experts, _GRAM_BYTES)
+            return max(self._imitation, min(of_experts, GRAM_BYTES))
+        return sum(plain) + min(of_experts, GRAM_BYTES)
 
     @property
     def _imitation(self) -> int:
@@ -108,7 +103,7 @@ class Holdings:
             needs.append((weight + 28) * weights)
         if isinstance(refinement, SwapsRefinement):
             needs.append((weight + wanted + 38) * weights + 4 * square)
-            needs.append((weight + wanted + 10) * weights + 36 * min(weights, _SLAB) + 8 * square)
+            needs.append((weight + wanted + 10) * weights + 36 * min(weights, SWAPPED_WEIGHTS) + 8 * square)
         if isinstance(update, AdmmUpdate):
             needs.append((weight + 44) * weights + 8 * square)
         if isinstance(update, ObsUpdate) or self.recipe.criterion is Criterion.OBS:

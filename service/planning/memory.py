@@ -26,6 +26,7 @@ from enum import StrEnum
 from typing import Final
 
 from service.contract.devices import DeviceClass
+from service.contract.engine_sizes import COMPARED_LOGITS, LOSS_LOGITS, PROMPT_TOKENS, TOKENS_PER_BATCH
 from service.contract.spec import JobSpec
 from service.models.outline import ModelOutline
 from service.planning.holdings import Holdings
@@ -34,16 +35,8 @@ IDLE_PROCESS: Final = 355 << 20
 """Resident bytes of an idle worker's child that has imported torch."""
 LIBRARIES: Final = 130 << 20
 """Further resident bytes once a model was built and run: the model's code, kernels, the allocator's own memory."""
-TOKENS_PER_BATCH: Final = 2048
-"""Maximum tokens of a batch of whole samples, as in the engine; a batch has at least one sample."""
-PROMPT: Final = 512
-"""Prompt length of the speed measurement in tokens."""
-_LOGITS: Final = 1 << 24
-"""Logits that the engine computes at a time."""
 _LOSS_BYTES: Final = 12
 """Bytes per logit for computing a loss, in any dtype: the logit, in float32, its logarithm, allocator overhead; measured."""
-_COMPARED_LOGITS: Final = 1 << 21
-"""Logits per model that the engine compares at a time."""
 _COMPARED_BYTES: Final = 40
 """Bytes per pair of compared logits in addition to the logits: both logarithms in float64, a temporary, allocator overhead."""
 _QUESTIONS: Final = 8 * 256
@@ -119,7 +112,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     kept = {} if least else _kept(holdings, spec, texts)
     computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
     if spec.evaluation.speed and not least:
-        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number, "batch": holdings.of_batch(PROMPT, 0)}
+        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number, "batch": holdings.of_batch(PROMPT_TOKENS, 0)}
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:
@@ -169,9 +162,9 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
 
 def _logits(spec: JobSpec, of_window: int, number: int) -> int:
     """Return the bytes for computing losses from, or comparing, the `of_window` logits of a window of `number` bytes each."""
-    losses = min(_LOGITS, of_window) * _LOSS_BYTES
+    losses = min(LOSS_LOGITS, of_window) * _LOSS_BYTES
     is_compared = spec.evaluation.baseline and spec.evaluation.agreement_windows
-    return max(losses, min(_COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
+    return max(losses, min(COMPARED_LOGITS, of_window) * (2 * number + _COMPARED_BYTES) if is_compared else 0)
 
 
 def _written(holdings: Holdings) -> _Phases:

@@ -6,9 +6,8 @@ from typing import TypeVar
 
 import torch
 
+from service.contract.engine_sizes import TOKENS_PER_BATCH as TOKENS_PER_BATCH  # exported: callers read it here
 from worker.engine.errors import DeviceMemoryExhausted
-
-TOKENS_PER_BATCH = 2048  # whole samples up to this many tokens go through a block together, at least one
 
 Result = TypeVar("Result")
 _REQUEST = re.compile(r"Tried to allocate ([\d.]+) (\w)iB")

@@ -20,6 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
+from service.contract.engine_sizes import EXAMPLES
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.experts import forced_expert
 from worker.engine.activations.matmul_tracing import Place, Products, place
@@ -30,7 +31,6 @@ from worker.engine.model.structure import Block
 from worker.engine.report import Part, Stopwatch
 
 MIN_TOKENS = 64
-_EXAMPLES = 1024  # tokens on which errors are estimated where no Gram matrix is summed
 
 
 def measure(
@@ -154,7 +154,7 @@ class _Meter:
         self.measured[name] = self._passing[key][1]
 
     def _new_statistics(self, x: Tensor) -> InputStatistics:
-        examples = 0 if self._with_gram else -(-_EXAMPLES // self._stream.samples)
+        examples = 0 if self._with_gram else -(-EXAMPLES // self._stream.samples)
         return InputStatistics(x.shape[-1], device=x.device, with_gram=self._with_gram, examples_per_sample=examples)
 
     def _add(self, statistics: InputStatistics, x: Tensor) -> None:

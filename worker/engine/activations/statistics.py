@@ -14,11 +14,11 @@ means do not cancel small variances and the result does not depend on the batchi
 import torch
 from torch import Tensor
 
+from service.contract.engine_sizes import EXAMPLES_ALLOCATED
 from worker.engine.linear import product
 
 _STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are mirrored
 _NARROWEST = 128  # columns; narrower products are not faster
-_ROOM = 1280  # examples allocated at first: the usual number, with a margin for rounding up
 
 
 class InputStatistics:
@@ -66,7 +66,7 @@ class InputStatistics:
         """Copy rows into one buffer; separate tensors would fragment the heap, whose memory could then not be returned."""
         end = self._kept + len(x)
         if end > len(self._examples):
-            room = torch.empty(max(_ROOM, 2 * end), x.shape[1], device=x.device)
+            room = torch.empty(max(EXAMPLES_ALLOCATED, 2 * end), x.shape[1], device=x.device)
             room[: self._kept] = self._examples[: self._kept]
             self._examples = room
         self._examples[self._kept : end] = x

@@ -16,12 +16,12 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from service.contract.engine_sizes import COMPARED_LOGITS
 from worker.engine.activations.batches import Stream
 from worker.engine.errors import NumericalFailure
 from worker.engine.evaluation.final_states import FinalStates
 from worker.engine.evaluation.head import Head
 
-_LOGITS = 1 << 21  # logits at a time, per model
 _TAIL = 0.99
 
 
@@ -48,8 +48,8 @@ def agreement(head: Head, dense: FinalStates, stream: Stream, windows: Tensor, m
     length = windows.shape[1]
     kl = torch.empty(dense.count * (length - 1), dtype=torch.float64)
     is_same = torch.empty(len(kl), dtype=torch.bool)
-    of_dense = head.predictions(dense.states, torch.split(windows[: sum(dense.sizes)], dense.sizes), _LOGITS)
-    of_pruned = head.predictions(stream.states, torch.split(windows, stream.sizes), _LOGITS)
+    of_dense = head.predictions(dense.states, torch.split(windows[: sum(dense.sizes)], dense.sizes), COMPARED_LOGITS)
+    of_pruned = head.predictions(stream.states, torch.split(windows, stream.sizes), COMPARED_LOGITS)
     done = 0
     while done < len(kl):
         before, after = next(of_dense), next(of_pruned)

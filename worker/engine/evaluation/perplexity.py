@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from service.contract.engine_sizes import LOSS_LOGITS
 from worker.engine.activations.batches import Stream
 from worker.engine.errors import NumericalFailure
 from worker.engine.evaluation.head import Head, are_of_windows
-
-_LOGITS = 1 << 24  # logits at a time
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def window_losses(head: Head, stream: Stream, windows: Tensor, measured: Callabl
 
 def _window_loss(head: Head, states: Tensor, tokens: Tensor) -> float:
     """Return the mean loss of a window, computed in chunks of tokens: states (L, ...), tokens (L,)."""
-    chunk = max(1, _LOGITS // head.vocabulary)
+    chunk = max(1, LOSS_LOGITS // head.vocabulary)
     total = 0.0
     for start in range(0, len(tokens) - 1, chunk):
         targets = tokens[start + 1 : start + chunk + 1]

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from service.contract.engine_sizes import SWAPPED_WEIGHTS
 from worker.engine.linear import product
 from worker.engine.methods.swap_gains import CHUNK, FAR, Correlations, best_anywhere, best_within_groups, correlations
 
@@ -33,7 +34,6 @@ ROUNDING = 2.0**-21  # gains below this share of the row's Σ|z| · max|z| over 
 PATIENCE = 4  # consecutive u without an improvement after which the greedy stage leaves a row
 FEW = 4  # the greedy stage ends when at most 1/FEW of the rows are still in it
 LISTED = 16  # number of u that the exact stage tries per computation of D
-SLAB = 1 << 23  # elements whose state is kept at a time
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def swap(
     inverse = torch.where(size > 0, 1 / size, 0.0)
     excess = None if target_products is None else product(weight, gram).sub_(target_products)
     refined = torch.empty_like(pruned)
-    for some in torch.split(torch.arange(len(weight), device=weight.device), max(1, SLAB // weight.shape[1])):
+    for some in torch.split(torch.arange(len(weight), device=weight.device), max(1, SWAPPED_WEIGHTS // weight.shape[1])):
         bias = None if excess is None else excess[some] * inverse
         slab = _start(weight[some] * size, pruned[some], bias, rule, max_swaps)
         _refine(slab, rule)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from service.contract.engine_sizes import GRAM_BYTES
 from service.contract.recipe.pattern import Pattern
 from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
@@ -23,8 +24,6 @@ from worker.engine.model.structure import Block
 from worker.engine.pruning.matrix import Pruned, prune
 from worker.engine.pruning.task import PruningTask
 from worker.engine.report import Part, Stopwatch
-
-GRAM_BYTES = 4 << 30  # of experts' Gram matrices accumulated in one forward pass
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from service.contract.engine_sizes import PROMPT_TOKENS
 from service.kit.quantities import gib
 from worker.devices import processor_name
 from worker.engine.activations.store import free_memory, give_back_memory
@@ -28,7 +29,6 @@ from worker.evaluation.speed.timing import Throughput, timed
 from worker.inputs.whole_models import load_whole
 from worker.process.peak_memory import PeakMemory
 
-PROMPT: Final = 512
 _NEW: Final = 32
 _LOADING: Final = 2.5
 """Upper bound of the memory for loading, as a multiple of the weights' bytes: float16 becomes float32, and files are mapped."""
@@ -133,9 +133,9 @@ def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[]
 
 def speed_lengths(path: Path) -> tuple[int, int]:
     """Return the prompt's tokens and the generated tokens, fewer for a model with a short context."""
-    longest = outline(path).max_sequence_length or PROMPT + _NEW
+    longest = outline(path).max_sequence_length or PROMPT_TOKENS + _NEW
     new = min(_NEW, max(1, longest // 4))
-    return max(1, min(PROMPT, longest - new)), new
+    return max(1, min(PROMPT_TOKENS, longest - new)), new
 
 
 def _check_room(path: Path, target: torch.device) -> None:

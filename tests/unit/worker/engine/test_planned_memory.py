@@ -9,26 +9,23 @@ import pytest
 import torch
 
 from service.contract.devices import DeviceClass
+from service.contract.engine_sizes import LOSS_LOGITS
 from service.contract.recipe.recipe import Recipe
 from service.contract.spec import EvaluationSpec, JobSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
 from service.planning.holdings import Holdings
-from service.planning.memory import _COMPARED_LOGITS as COMPARED_LOGITS
-from service.planning.memory import PROMPT, TOKENS_PER_BATCH, Phase, TextTokens, peak
+from service.planning.memory import Phase, TextTokens, peak
 from tests.support.engine import families
 from tests.support.size import sized
-from worker.engine import device_memory, evaluate, sparsify
+from worker.engine import evaluate, sparsify
 from worker.engine.activations.capture import record
 from worker.engine.activations.measuring import measure
 from worker.engine.activations.store import ActivationStore
-from worker.engine.evaluation.agreement import _LOGITS as COMPARED_BY_ENGINE
-from worker.engine.evaluation.perplexity import _LOGITS as LOGITS_OF_ENGINE
 from worker.engine.model.loading import loaded_block
 from worker.engine.model.structure import load_structure
 from worker.engine.report import Stopwatch
-from worker.evaluation.speed import stage as speed
 
 CPU = torch.device("cpu")
 
@@ -126,12 +123,8 @@ def test_comparing_small_windows_takes_more_memory_than_losses() -> None:
     assert peak(llama(32_000), alone, DeviceClass.CPU, TextTokens(0, 10**6)).host.terms["logits"] == tokens * 32_000 * 12
 
 
-def test_the_engine_uses_the_planned_batches_and_chunks() -> None:
-    assert device_memory.TOKENS_PER_BATCH == TOKENS_PER_BATCH
-    assert speed.PROMPT == PROMPT
-    logits = peak_of(vocab_size=32_000, sequence_length=4096)
-    assert logits == LOGITS_OF_ENGINE * (2 + 4 + 4 + 2)
-    assert COMPARED_LOGITS == COMPARED_BY_ENGINE
+def test_losses_of_large_windows_are_computed_in_pieces() -> None:
+    assert peak_of(vocab_size=32_000, sequence_length=4096) == LOSS_LOGITS * (2 + 4 + 4 + 2)
 
 
 def peak_of(*, vocab_size: int, sequence_length: int) -> int:

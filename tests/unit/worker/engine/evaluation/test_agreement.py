@@ -65,7 +65,7 @@ def assert_agrees(found: Agreement, kl: Tensor, same: Tensor) -> None:
 def test_agreement_matches_both_whole_models(
     checkpoint: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
-    monkeypatch.setattr(import_module("worker.engine.evaluation.agreement"), "_LOGITS", logits_at_a_time)
+    monkeypatch.setattr(import_module("worker.engine.evaluation.agreement"), "COMPARED_LOGITS", logits_at_a_time)
     source = checkpoint(family)
     target = pruned(source, tmp_path / "target")
     kl, same = by_transformers(source, target, WINDOWS[:COUNT])

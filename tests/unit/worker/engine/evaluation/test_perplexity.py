@@ -32,7 +32,7 @@ def by_transformers(folder: Path, windows: torch.Tensor) -> float:
 def test_perplexity_matches_the_whole_model(
     checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch, family: str, logits_at_a_time: int
 ) -> None:
-    monkeypatch.setattr(import_module("worker.engine.evaluation.perplexity"), "_LOGITS", logits_at_a_time)
+    monkeypatch.setattr(import_module("worker.engine.evaluation.perplexity"), "LOSS_LOGITS", logits_at_a_time)
     windows = families.tokens(samples=3)
     measured = perplexity(checkpoint(family), windows, device="cpu")
     assert measured.value == pytest.approx(by_transformers(checkpoint(family), windows), rel=1e-5)
