@@ -13,6 +13,7 @@ from celery import Celery, bootsteps
 from celery.signals import task_received, worker_shutting_down
 
 from service.contract.devices import QUEUE, DeviceClass, queues_of
+from service.kit.signals import in_thread
 from service.logging import get_logger
 from service.settings import Settings
 from worker import devices
@@ -120,11 +121,12 @@ def run(settings: Settings) -> int:
 
     registration = WorkerRegistration(settings, device_class, device)
 
-    def stop(**_: Any) -> None:
+    def stop() -> None:
         registration.leave()
         _stop_within_seconds(worker)
 
-    worker_shutting_down.connect(stop, weak=False)
+    at_signal = in_thread(stop)
+    worker_shutting_down.connect(lambda **_: at_signal(signal.SIGTERM, None), weak=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery handles it
     with metrics_of(settings, registration.identity):
         if _start_method(device_class) == "fork":
@@ -138,7 +140,7 @@ def run(settings: Settings) -> int:
 def _stop_within_seconds(worker: Any) -> None:
     """Send SIGTERM to the child, so that it releases its job, and limit the time that Celery's warm shutdown waits for it.
 
-    Runs in a signal handler. A child that does not stop dies with this process, and its job is retried after the lease expires.
+    A child that does not stop dies with this process, and its job is retried after the lease expires.
     """
     log.info("worker_stopping")
     timer = threading.Timer(_SECONDS_TO_STOP, os._exit, args=(0,))

@@ -10,6 +10,7 @@ from celery.signals import setup_logging, worker_process_init
 
 from service import tracing
 from service.contract.messages import PRUNE_TASK
+from service.kit.signals import in_thread
 from service.logging import configure_logging, get_logger
 from service.settings import get_settings
 from worker.preloading import import_for_jobs
@@ -27,7 +28,7 @@ def prune(task: Any, job_id: str) -> None:
     from worker.process.registration import worker_id
 
     stop = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    previous = signal.signal(signal.SIGTERM, in_thread(stop.set))
     try:
         message = (task.request.headers or {}).get("traceparent")
         if not work(get_settings(), stop, worker_id(os.getppid()), message):

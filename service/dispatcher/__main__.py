@@ -6,6 +6,7 @@ import threading
 
 from service.dispatcher.loop import Dispatcher
 from service.dispatcher.metrics import REGISTRY
+from service.kit.signals import in_thread
 from service.ops.metrics.exposing import PortNotUsable, exposed
 from service.ops.startup import prepared
 
@@ -15,7 +16,7 @@ def main() -> None:
     settings = prepared("dispatcher")
     stop = threading.Event()
     for wish in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wish, lambda *_: stop.set())
+        signal.signal(wish, in_thread(stop.set))
     try:
         with exposed(settings, REGISTRY):
             Dispatcher(settings).run(stop)

@@ -34,5 +34,5 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     """Knows some short words; all others are unknown to it. Quick enough to read a whole data set in a test."""
     vocabulary = {word: number for number, word in enumerate(_WORDS.split())}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
