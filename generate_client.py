@@ -21,7 +21,7 @@ _REPLACEMENTS: Final = (
     (r"\bAsync(?=[A-Z])", ""),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
-    (r"\ba(close|read|iter_bytes)\b", r"\1"),
+    (r"\ba(close|read|iter_bytes|iter_sse)\b", r"\1"),
     (r"\bservice\.client\.aio\b", "service.client.blocking"),
 )
 

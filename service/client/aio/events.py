@@ -1,15 +1,15 @@
 """Calls for a job's events: live (Server-Sent Events), and those so far."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from typing import Final
 
 import httpx
+from httpx_sse import EventSource
 
 from service.client.aio.http import AsyncCalls
 from service.client.errors import ApiError, Unreachable
-from service.client.events import Event, Messages, event_of
+from service.client.events import Event, event_of
 from service.client.patience import RetryBudget, Trouble
 from service.client.request import path_to
 
@@ -31,16 +31,14 @@ class AsyncEventCalls(AsyncCalls):
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
             try:
                 async with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
-                    messages = Messages()
-                    async for piece in response.aiter_bytes():
-                        for message in messages.feed(piece):
-                            patience.restart()
-                            if message.event == _END:
-                                return
-                            event = event_of(json.loads(message.data))
-                            if event.seq > after:
-                                after = event.seq
-                                yield event
+                    async for message in EventSource(response).aiter_sse():
+                        patience.restart()
+                        if message.event == _END:
+                            return
+                        event = event_of(message.json())
+                        if event.seq > after:
+                            after = event.seq
+                            yield event
                 trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
             except httpx.TransportError as error:
                 trouble = Unreachable(self._http.url, error)

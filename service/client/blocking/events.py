@@ -1,16 +1,16 @@
 # generated from aio/ by `make client`; do not edit
 """Calls for a job's events: live (Server-Sent Events), and those so far."""
 
-import json
 import time
 from collections.abc import Generator
 from typing import Final
 
 import httpx
+from httpx_sse import EventSource
 
 from service.client.blocking.http import Calls
 from service.client.errors import ApiError, Unreachable
-from service.client.events import Event, Messages, event_of
+from service.client.events import Event, event_of
 from service.client.patience import RetryBudget, Trouble
 from service.client.request import path_to
 
@@ -32,16 +32,14 @@ class EventCalls(Calls):
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
             try:
                 with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
-                    messages = Messages()
-                    for piece in response.iter_bytes():
-                        for message in messages.feed(piece):
-                            patience.restart()
-                            if message.event == _END:
-                                return
-                            event = event_of(json.loads(message.data))
-                            if event.seq > after:
-                                after = event.seq
-                                yield event
+                    for message in EventSource(response).iter_sse():
+                        patience.restart()
+                        if message.event == _END:
+                            return
+                        event = event_of(message.json())
+                        if event.seq > after:
+                            after = event.seq
+                            yield event
                 trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
             except httpx.TransportError as error:
                 trouble = Unreachable(self._http.url, error)

@@ -7,11 +7,8 @@ from functools import partial
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.client import ApiError, AsyncClient, Client
-from service.client.events import Message, Messages
 from tests.support.client_kinds import KINDS, Answer, Broken, client_on
 
 ClientOf = Callable[[Answer], Client]
@@ -27,6 +24,9 @@ def _frame(seq: int) -> str:
 _END = 'event: end\ndata: {"state": "succeeded"}\n\n'
 
 
+_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
+
+
 class Service:
     """Streams the events after `Last-Event-ID`; breaks off where it is told to."""
 
@@ -40,8 +40,10 @@ class Service:
         frames = [_frame(seq) for seq in range(int(last or 0) + 1, len(_TYPES) + 1)] + [_END]
         text = ": ping\n\n" + "".join(frames)
         if self._breaks:
-            return httpx.Response(200, stream=Broken(text[: self._breaks.pop(0)].encode(), httpx.RemoteProtocolError("gone")))
-        return httpx.Response(200, text=text)
+            return httpx.Response(
+                200, headers=_STREAM, stream=Broken(text[: self._breaks.pop(0)].encode(), httpx.RemoteProtocolError("gone"))
+            )
+        return httpx.Response(200, text=text, headers=_STREAM)
 
 
 @pytest.fixture(params=KINDS)
@@ -82,7 +84,7 @@ class _Open(Broken):
 @pytest.mark.parametrize("kind", KINDS)
 def test_closing_an_iterator_closes_its_response(kind: str) -> None:
     body = _Open(_frame(1).encode(), httpx.ReadError("nothing more is to be read"))
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=_STREAM, stream=body))
 
     async def read_one() -> None:
         events = AsyncClient("http://service", "key", transport=transport).events("1")
@@ -105,16 +107,3 @@ def test_an_error_is_not_retried(client_of: ClientOf) -> None:
     client = client_of(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
     with pytest.raises(ApiError, match="no such job"):
         list(client.events("1"))
-
-
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["C"]), min_size=1), min_size=1),
-    st.integers(1, 20),
-    st.sampled_from(["\n", "\r\n"]),
-)
-def test_framed_events_parse_however_they_are_chunked(texts: list[str], size: int, newline: str) -> None:
-    lines = [line for number, text in enumerate(texts) for line in (f"id: {number}", "event: e", f"data: {text}", ": x", "")]
-    sent = "".join(line + newline for line in lines).encode()
-    messages = Messages()
-    found = [each for start in range(0, len(sent), size) for each in messages.feed(sent[start : start + size])]
-    assert found == [Message("e", text, str(number)) for number, text in enumerate(texts)]
