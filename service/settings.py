@@ -19,7 +19,7 @@ PLACEHOLDER: Final = "change-me"
 class Settings(BaseSettings):
     """Settings of service, dispatcher and worker."""
 
-    model_config = SettingsConfigDict(env_prefix="DSNOT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     database_url: SecretStr
     """`postgresql://…`"""
@@ -199,7 +199,7 @@ def get_settings() -> Settings:
 class HomeSettings(BaseSettings):
     """Setting of the embedded stack."""
 
-    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore", use_attribute_docstrings=True)
 
     home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))
     """Data directory of the embedded stack (`dsnot up`)."""
@@ -208,6 +208,6 @@ class HomeSettings(BaseSettings):
 class LivenessSettings(BaseSettings):
     """Setting of the health check `service.ops.liveness`."""
 
-    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore", use_attribute_docstrings=True)
 
     alive_file: Path | None = None

@@ -1,9 +1,5 @@
 """Settings page, from the pydantic settings and the docstrings below their fields."""
 
-import ast
-import inspect
-import textwrap
-from itertools import pairwise
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -35,8 +31,8 @@ def page() -> str:
 
 
 def _rows(settings: type[Any]) -> list[tuple[str, str, str]]:
-    meanings = _docstrings(settings)
-    return [(f"`DSNOT_{name.upper()}`", _default(field), meanings.get(name, "")) for name, field in settings.model_fields.items()]
+    fields = settings.model_fields.items()
+    return [(f"`DSNOT_{name.upper()}`", _default(field), field.description or "") for name, field in fields]
 
 
 def _default(field: FieldInfo) -> str:
@@ -45,15 +41,3 @@ def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "the user's data directory; `/var/lib/dsnot` for root"
     return "unset" if field.default is None else f"`{field.default}`"
-
-
-def _docstrings(settings: type[Any]) -> dict[str, str]:
-    """Return the string below each field, which pydantic does not keep."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
-    assert isinstance(body, ast.ClassDef)
-    return {
-        field.target.id: str(text.value.value)
-        for field, text in pairwise(body.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
