@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from service.contract.scopes import Scope
 from service.database.engine import Database
 from tests.support.api_server import key_for
+from tests.support.browsing import COOKIE, browser, sign_in
 from tests.support.settling import COUNT_FETCHES
 
 CHROMIUM = Path(os.environ.get("DSNOT_CHROMIUM", "/usr/bin/chromium"))
@@ -24,7 +25,9 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium, or name another in DSNOT_CHROMIUM")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root may not have the sandbox
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )  # a GPU would be emulated
         yield browser
         browser.close()
 
@@ -35,6 +38,13 @@ def key(database: Database) -> str:
 
 
 Opening = Callable[..., Page]
+
+
+def session_of(url: str, key: str) -> str:
+    """The cookie of a sign-in without a browser, which would load three pages where a test needs one."""
+    with browser(url) as person:
+        assert sign_in(person, key).is_redirect
+        return person.cookies[COOKIE]
 
 
 @pytest.fixture
@@ -54,10 +64,7 @@ def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
             "console", lambda said: complaints.append(said.text) if said.type == "error" and excused not in said.text else None
         )
         page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-        page.goto(f"{at}/sign-in")
-        page.get_by_label("API key").fill(key)
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"{at}/")
+        context.add_cookies([{"name": COOKIE, "value": session_of(at, key), "url": at}])
         page.goto(f"{at}{path}")
         return page
 
