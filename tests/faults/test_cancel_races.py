@@ -20,7 +20,7 @@ from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
-from tests.support.long_jobs import ENDLESS, insert_long_job, save_slow_model, wait_until_it_succeeds
+from tests.support.long_jobs import insert_endless_job, save_slow_model, wait_until_it_succeeds
 from tests.support.size import sized
 from tests.support.threads import dispatcher_threads, worker_thread
 from tests.support.waiting import CEILING_SECONDS, eventually
@@ -147,9 +147,9 @@ def test_a_job_is_cancelled_in_every_state_and_its_worker_lives(
     save_slow_model(settings)
     with dispatcher_threads(settings), worker_thread(settings):
         if stage == "queued":
-            job_id = insert_long_job(database, ENDLESS, device="gpu")
+            job_id = insert_endless_job(settings, database, device="gpu")
         else:
-            job_id = insert_long_job(database, ENDLESS)
+            job_id = insert_endless_job(settings, database)
             wanted = "pruning" if stage in ("pausing", "paused") else stage
             eventually(lambda: job_row(database, job_id).stage in (wanted, "pruning"))
         if stage in ("pausing", "paused"):

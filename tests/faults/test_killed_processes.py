@@ -21,7 +21,6 @@ from service.database.tables.jobs import Job
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import (
-    ENDLESS,
     assert_at_most_one_block_was_lost_each_time,
     assert_gone,
     assert_one_artifact_and_nothing_else,
@@ -29,6 +28,7 @@ from tests.support.long_jobs import (
     busy_one,
     end_job,
     expire_lease,
+    insert_endless_job,
     insert_long_job,
     save_slow_model,
     wait_until_it_prunes,
@@ -83,7 +83,7 @@ def test_a_worker_replaces_its_killed_child_and_finishes_the_job(cluster: Settin
 
 def test_sigterm_releases_the_job_without_counting_the_attempt(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path, "first") as first, working(cluster, tmp_path, "second") as second:
-        job_id = insert_long_job(database, ENDLESS)
+        job_id = insert_endless_job(cluster, database)
         wait_until_it_prunes(database, job_id)
         busy = busy_one(database, job_id, first, second)
         family = busy.family()
@@ -103,7 +103,7 @@ def test_sigterm_releases_the_job_without_counting_the_attempt(cluster: Settings
 
 def test_a_job_is_cancelled_during_pruning_and_its_worker_lives(cluster: Settings, database: Database, tmp_path: Path) -> None:
     with working(cluster, tmp_path):
-        job_id = insert_long_job(database, ENDLESS)
+        job_id = insert_endless_job(cluster, database)
         wait_until_it_prunes(database, job_id)
         with database.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(state=JobState.CANCELLING))

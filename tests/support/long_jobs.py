@@ -22,8 +22,6 @@ from tests.support.waiting import CEILING_SECONDS, eventually
 LEASE_SECONDS = 6.0
 """For the tests whose subject is that a lease runs out by the clock."""
 LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
-ENDLESS = {"dataset": "c4-sample", "num_samples": 512, "sequence_length": 256}
-"""For jobs that are cancelled: no machine gets through them while a worker stops."""
 
 
 def save_slow_model(settings: Settings) -> None:
@@ -32,6 +30,12 @@ def save_slow_model(settings: Settings) -> None:
 
 def insert_long_job(database: Database, calibration: dict[str, object] = LONG, **fields: Any) -> UUID:
     return insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration, **fields)
+
+
+def insert_endless_job(settings: Settings, database: Database, **fields: Any) -> UUID:
+    """For jobs that are cancelled: no machine gets through them while a worker stops, and the first block takes no time."""
+    save_model(settings.model_root / "endless", layers=100, width=64)
+    return insert_job(database, model={"source": "local", "id": "endless"}, calibration=LONG, **fields)
 
 
 def wait_until_it_prunes(database: Database, job_id: UUID, attempt: int = 1) -> None:
