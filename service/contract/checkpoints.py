@@ -1,9 +1,21 @@
-"""Rules by which service and engine refuse a checkpoint: families, encoders and quantised weights. Standard library only."""
+"""Rules by which service and engine refuse a checkpoint: sizes, families, encoders, quantised weights. Standard library only."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+MAX_SHARDS: Final = 1000
+MAX_TENSORS: Final = 300_000
+"""Maximum number of tensors of all shards; the largest mixture of experts known has 138,000."""
+MAX_HEADER_BYTES: Final = 64 << 20
+"""Maximum size of the headers of all shards together."""
+MAX_INDEX_BYTES: Final = 64 << 20
+MAX_NAME: Final = 1000
+"""Maximum length of a tensor's name in characters."""
+MAX_AXES: Final = 64
+"""Maximum number of axes of a tensor, as in torch."""
+MAX_COPIES: Final = 100
+"""Maximum number of tensors that are in several shards."""
 UNSUPPORTED: Final[dict[str, str]] = {
     "BltForCausalLM": "sends bytes through several stacks of layers of different lengths, and not through one.",
     "Gemma4AssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",

@@ -28,6 +28,8 @@ COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REST_SECONDS: Final = 30.0
 """Pause after a failed request, during which the hub is not called."""
 _THREADS: Final = 8
+_TOTAL_SECONDS: Final = 60.0
+"""Time limit of all requests for the files of one model."""
 
 
 class Hub:
@@ -63,7 +65,7 @@ class Hub:
             raise ModelAccessDenied(str(error), "token") from None
         info = self._ask(model, seconds, lambda: _info(model, token, seconds))
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
-        return Repository(self, model, token, str(info.sha), sizes, _license(info), seconds)
+        return Repository(self, model, token, str(info.sha), sizes, _license(info), seconds, time.monotonic() + _TOTAL_SECONDS)
 
     def range(self, repository: "Repository", name: str, start: int, end: int) -> bytes:
         """Read bytes `start` to `end` of a file. Raises as `repository`."""
@@ -108,12 +110,16 @@ class Repository:
     sizes: Mapping[str, int]
     license: str | None
     seconds: float
+    deadline: float
+    """Time of the monotonic clock after which nothing more is read."""
 
     def __repr__(self) -> str:
         return f"Repository({self.model.id}@{self.commit})"  # no token in any log
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes `start` to `end` of a file. Raises as `Hub.repository`."""
+        if time.monotonic() > self.deadline:
+            raise HubUnavailable(f"the model's headers could not be read within {_TOTAL_SECONDS:.0f} s; try again later")
         return self.hub.range(self, name, start, end)
 
 

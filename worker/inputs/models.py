@@ -4,7 +4,6 @@ No part of a model is used before `check_checkpoint`: only JSON and safetensors 
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 from obstore.store import ObjectStore
 
+from service.contract import bounded_json
+from service.contract.checkpoints import MAX_INDEX_BYTES
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
@@ -86,7 +87,7 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
     for name in _CONFIGS:
-        if (folder / name).is_file() and _mentions(_read_json(folder / name), "auto_map"):
+        if (folder / name).is_file() and any(key == "auto_map" for key, _ in bounded_json.walk(_read_json(folder / name))):
             raise ModelError(
                 FailureCode.MODEL_UNSAFE,
                 f"{name} has an auto_map: the model brings its own code, which is never run here.",
@@ -116,19 +117,14 @@ def _check_links(folder: Path, inside: Path) -> None:
 
 
 def _read_json(path: Path) -> Any:
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is larger than {MAX_INDEX_BYTES >> 20} MiB.")
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return bounded_json.loads(path.read_bytes())
+    except bounded_json.InvalidJson as error:
         if path.name == _OPTIONAL:
             return None
-        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is not valid JSON.") from None
-
-
-def _mentions(value: Any, key: str) -> bool:
-    """Return whether `key` occurs as a key at any depth of `value`, which the parser has limited."""
-    if isinstance(value, dict):
-        return key in value or any(_mentions(item, key) for item in value.values())
-    return isinstance(value, list) and any(_mentions(item, key) for item in value)
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} {error}.") from None
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

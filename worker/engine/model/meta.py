@@ -1,11 +1,11 @@
 """Meta-device models (shapes without data) of untrusted checkpoints: the config is checked and custom code never run."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from service.contract.bounded_json import walk
 from service.contract.checkpoints import reason_against_attention, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
@@ -15,7 +15,7 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 
 def read_config(checkpoint: Checkpoint) -> Any:
     """Return the transformers config of a checkpoint; raises the errors of `outline`."""
-    for key, value in _walk(checkpoint.config):
+    for key, value in walk(checkpoint.config):
         if key == "auto_map":
             raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
         if key.endswith("_implementation") and "/" in str(value):
@@ -59,19 +59,8 @@ def text_config(config: Any) -> Any:
 
 def _check_size(checkpoint: Checkpoint, config: Any) -> None:
     """Refuse, before building, a config with more layers than tensors: an untrusted one may have a billion."""
-    for key, value in _walk(checkpoint.config):
+    for key, value in walk(checkpoint.config):
         if key.endswith(("layers", "n_layer")) and isinstance(value, int) and value > max(4096, len(checkpoint.tensors)):
             raise ArchitectureUnsupported(
                 f"The number of layers of a {config.model_type!r} does not fit its tensors ({key}: {value})."
             )
-
-
-def _walk(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of nested JSON objects."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield key, value
-            yield from _walk(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _walk(value)
