@@ -56,6 +56,13 @@ _WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
 _PLAIN: Final = ("F64", "F32", "F16", "BF16")
 
 
+def reason_against_name(name: str) -> str | None:
+    """Return why an artifact cannot contain a file of this name; None if it can."""
+    if name.isprintable() and "\\" not in name:
+        return None
+    return f"The file name {name[:100]!r} has a backslash or a character that cannot be printed; rename the file."
+
+
 def reason_against_attention(config: Mapping[str, Any]) -> str | None:
     """Return why a config describes no causal language model; None if no reason is known."""
     kind = config.get("model_type")

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,32 @@ def test_an_invalid_card_is_ignored(card: str, folder: Path, tmp_path: Path) -> 
     assert _resolve(tmp_path).license is None
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("key", ["<<", "x"])
+def test_aliases_of_a_card_are_not_expanded(key: str, folder: Path, tmp_path: Path) -> None:
+    levels = [f"a{n}: &a{n} {{{key}: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)]
+    (folder / "README.md").write_text("\n".join(["---", "license: mit", "a0: &a0 {b: c}", *levels, "---", ""]))
+
+    assert _resolve(tmp_path).license == "mit"
+
+
+@pytest.mark.parametrize("name", ["back\\slash.json", "wide\u3000blank.txt", "inner/line\nbreak.json"])
+def test_a_file_name_that_no_artifact_can_have_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+
+    refusal = _refusal(tmp_path)
+
+    assert refusal.code is FailureCode.MODEL_UNSAFE
+    assert repr(name) in refusal.detail
+
+
+def test_a_pipe_is_refused_instead_of_read(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "merges.txt")
+
+    assert "merges.txt" in _refusal(tmp_path).detail
+
+
 def test_the_fingerprint_is_stable_and_changes_with_the_files(folder: Path, tmp_path: Path) -> None:
     weights, seen = folder / "model.safetensors", [_resolve(tmp_path).revision]
     assert _resolve(tmp_path).revision == seen[0]
@@ -97,6 +124,7 @@ def test_a_link_out_of_the_model_root_is_not_followed(folder: Path, tmp_path: Pa
     [
         ("config.json", {"auto_map": {"AutoModel": "x.Y"}}),
         ("config.json", {"text_config": {"inner": [{"auto_map": {}}]}}),
+        ("tokenizer_config.json", reduce(lambda inner, _: {"inner": inner}, range(900), {"auto_map": 1})),
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["x.Y", None]}}),
         ("generation_config.json", {"auto_map": {}}),
     ],
@@ -160,6 +188,7 @@ def test_files_of_a_checkpoint_are_downloaded(name: str) -> None:
         ".x.json",
         "../a.json",
         "*.json",
+        "wide\u3000blank.json",
     ],
 )
 def test_other_files_are_not_downloaded(name: str) -> None:
