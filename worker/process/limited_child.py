@@ -21,10 +21,8 @@ import torch
 
 from service.contract.failures import Failure, FailureCode
 from service.kit.quantities import gib
-from service.logging import get_logger
 from worker.failures import JobFailure, as_failure
 
-log = get_logger(__name__)
 Result = TypeVar("Result")
 
 _FORK: Final = multiprocessing.get_context("fork")
@@ -68,8 +66,11 @@ def run_limited(act: Callable[[], Result], subject: str, code: FailureCode, limi
         receiving.close()
     if trouble is None:
         return result  # type: ignore[no-any-return]
-    log.warning("limited_child_failed", code=trouble.failure.code, trace=trouble.trace)
-    raise _refusal(trouble, subject, code, limits)
+    raise _refusal(trouble, subject, code, limits) from _ChildTrace(trouble.trace)
+
+
+class _ChildTrace(Exception):
+    """Traceback of a child, as the cause of its failure for the log."""
 
 
 @dataclass(frozen=True)
