@@ -83,7 +83,7 @@ class Hub:
             raise self._away(model, "no answer in time") from None
         except Exception as error:  # of the client, of its HTTP library, or OSError
             refusal = refusal_of(error, model.id, model.revision)
-            if refusal.code is FailureCode.INTERNAL:
+            if refusal.code is FailureCode.HUB_UNAVAILABLE:
                 raise self._away(model, type(error).__name__) from None
             raise BY_CODE[refusal.code](refusal.detail, refusal.field) from None
 

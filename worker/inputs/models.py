@@ -65,8 +65,8 @@ def resolve(
     """Find the model, fetch it from the hub or, for an earlier job's artifact, from `store`, and check it.
 
     Raises:
-        ModelError: it does not exist, may not be read, or is unsafe; or (code `internal`, a retry can help) the hub
-            cannot be reached.
+        ModelError: it does not exist, may not be read, or is unsafe; or (code `hub-unavailable`, a retry can help) the
+            hub cannot be reached.
     """
     if model.source == "hub":
         snapshot = hub.fetch(model, settings, tenant=tenant)

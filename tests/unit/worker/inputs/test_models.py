@@ -294,9 +294,9 @@ def test_a_hub_model_is_pinned_and_has_no_code_or_pickles(answers: dict[str, Any
         ("org/other", "model-access-denied", False),
         ("org/pickled", "model-unsafe", False),
         ("org/coded", "model-unsafe", False),
-        ("org/broken", "internal", True),
-        ("org/limited", "internal", True),
-        ("org/severed", "internal", True),
+        ("org/broken", "hub-unavailable", True),
+        ("org/limited", "hub-unavailable", True),
+        ("org/severed", "hub-unavailable", True),
     ],
 )
 def test_errors_of_the_hub_have_their_failure_codes(model_id: str, code: str, retryable: bool, answers: dict[str, Any]) -> None:
@@ -344,5 +344,5 @@ def test_a_cached_gated_model_is_read_only_with_a_token_that_may_read_it(
         hub.refuse("org/closed", 500, None)
         with pytest.raises(ModelError) as caught:
             resolve(ours, settings, tenant="acme")
-        assert caught.value.code == FailureCode.INTERNAL
+        assert caught.value.code == FailureCode.HUB_UNAVAILABLE
         assert len(hub.fetched) == downloads, "the cache answers whoever may read"  # style: allow
