@@ -1,7 +1,6 @@
 """Client of the Hugging Face Hub for the service: short timeouts, and a circuit breaker after a failure."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
+from service.errors import Later
 from service.logging import get_logger
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token
 from service.models.refusals import BY_CODE, HubUnavailable, ModelAccessDenied, ModelNotAllowed
 from service.settings import Settings
+from service.tenants.shares import Pool
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -27,7 +28,7 @@ Answer = TypeVar("Answer")
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REST_SECONDS: Final = 30.0
 """Pause after a failed request, during which the hub is not called."""
-_THREADS: Final = 8
+_THREADS: Final = 32
 _TOTAL_SECONDS: Final = 60.0
 """Time limit of all requests for the files of one model."""
 
@@ -38,7 +39,7 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hub")
-        self._idle = threading.BoundedSemaphore(_THREADS)
+        self._slots = Pool("requests to the hub", _THREADS)
         self._away_until = 0.0
 
     def close(self) -> None:
@@ -63,20 +64,26 @@ class Hub:
             token = hub_token(self._settings, tenant, model.token)
         except UnknownToken as error:
             raise ModelAccessDenied(str(error), "token") from None
-        info = self._ask(model, seconds, lambda: _info(model, token, seconds))
+        info = self._ask(model, tenant, seconds, lambda: _info(model, token, seconds))
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
-        return Repository(self, model, token, str(info.sha), sizes, _license(info), seconds, time.monotonic() + _TOTAL_SECONDS)
+        return Repository(
+            self, model, tenant, token, str(info.sha), sizes, _license(info), seconds, time.monotonic() + _TOTAL_SECONDS
+        )
 
     def range(self, repository: "Repository", name: str, start: int, end: int) -> bytes:
         """Read bytes `start` to `end` of a file. Raises as `repository`."""
-        return self._ask(repository.model, repository.seconds, lambda: _range(repository, name, start, end))
+        return self._ask(repository.model, repository.tenant, repository.seconds, lambda: _range(repository, name, start, end))
 
-    def _ask(self, model: ModelSpec, seconds: float, question: Callable[[], Answer]) -> Answer:
+    def _ask(self, model: ModelSpec, tenant: str, seconds: float, question: Callable[[], Answer]) -> Answer:
         if not self._settings.hub_from_service:
             raise HubUnavailable("this service does not contact the hub; only its workers do")
-        if time.monotonic() < self._away_until or not self._idle.acquire(blocking=False):
+        if time.monotonic() < self._away_until:
             raise HubUnavailable("the model hub did not answer recently; try again shortly", retry_after=int(_REST_SECONDS))
-        asked: Future[Answer] = self._threads.submit(self._asked, question)
+        try:
+            self._slots.acquire(tenant, seconds=seconds)
+        except Later as busy:
+            raise HubUnavailable(busy.detail, retry_after=busy.retry_after) from None
+        asked: Future[Answer] = self._threads.submit(self._asked, tenant, question)
         try:
             return asked.result(seconds)
         except FutureTimeout:
@@ -87,11 +94,11 @@ class Hub:
                 raise self._away(model, type(error).__name__) from None
             raise BY_CODE[refusal.code](refusal.detail, refusal.field) from None
 
-    def _asked(self, question: Callable[[], Answer]) -> Answer:
+    def _asked(self, tenant: str, question: Callable[[], Answer]) -> Answer:
         try:
             return question()
         finally:
-            self._idle.release()
+            self._slots.release(tenant)
 
     def _away(self, model: ModelSpec, reason: str) -> HubUnavailable:
         self._away_until = time.monotonic() + _REST_SECONDS
@@ -105,6 +112,7 @@ class Repository:
 
     hub: Hub
     model: ModelSpec
+    tenant: str
     token: str | None
     commit: str
     sizes: Mapping[str, int]

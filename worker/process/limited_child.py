@@ -86,6 +86,7 @@ class _Trouble:
 def _report(sending: Connection, act: Callable[[], Any], limits: Limits, parent: int) -> None:
     """Confine this process, and send the result of `act` or its exception."""
     _confine(limits, parent)
+    answer: tuple[Any, _Trouble | None]
     try:
         answer = act(), None
     except BaseException as error:  # the panics of Rust libraries are no Exception

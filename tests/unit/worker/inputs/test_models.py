@@ -20,6 +20,9 @@ from worker.failures import ModelError
 from worker.inputs.models import Model, resolve
 
 
+_CODE: dict[str, Any] = {"auto_map": {}}
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.save(tmp_path_factory.mktemp("made"))
@@ -124,7 +127,7 @@ def test_a_link_out_of_the_model_root_is_not_followed(folder: Path, tmp_path: Pa
     [
         ("config.json", {"auto_map": {"AutoModel": "x.Y"}}),
         ("config.json", {"text_config": {"inner": [{"auto_map": {}}]}}),
-        ("tokenizer_config.json", reduce(lambda inner, _: {"inner": inner}, range(900), {"auto_map": 1})),
+        ("tokenizer_config.json", reduce(lambda inner, _: {"inner": inner}, range(900), _CODE)),
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["x.Y", None]}}),
         ("generation_config.json", {"auto_map": {}}),
     ],

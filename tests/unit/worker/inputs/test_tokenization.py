@@ -126,4 +126,4 @@ def test_a_tokenized_text_says_whether_it_begins_with_bos(tmp_path: Path) -> Non
 
     text = tokenize(tmp_path, ["abc", "de"], separator=" ")
 
-    assert (text.stream[0], len(text.stream), text.begins_with_bos) == (checkpoints.BOS, 7, True)
+    assert (int(text.stream[0]), len(text.stream), text.begins_with_bos) == (checkpoints.BOS, 7, True)
