@@ -19,7 +19,6 @@ from tests.support.download_hub import TinyHub
 from worker.failures import ModelError
 from worker.inputs.models import Model, resolve
 
-
 _CODE: dict[str, Any] = {"auto_map": {}}
 
 
