@@ -13,6 +13,7 @@ from service.contract.checkpoints import (
     MAX_SHARDS,
     MAX_TENSORS,
     reason_against_attention,
+    reason_against_name,
     reason_against_quantised,
 )
 from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
@@ -166,6 +167,8 @@ def _shards_of(files: Files, index: str) -> list[str]:
         if "/" in shard:
             detail = f"{index} names {_short(shard)} in a subfolder; move the shards to config.json and correct the index"
             raise ModelUnsafe(detail)
+        if reason := reason_against_name(shard):
+            raise ModelUnsafe(reason)
         if shard not in files.sizes:
             raise ModelUnsafe(f"the model has no {shard[:100]}, which {index} names")
     distinct = list(dict.fromkeys(shards))

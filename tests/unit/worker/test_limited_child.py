@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 import torch
 
 from service.contract.failures import FailureCode
 from tests.support import checkpoints
+from tests.support.waiting import eventually
 from worker.engine import outline
 from worker.engine.errors import ArchitectureUnsupported
 from worker.failures import JobFailure
@@ -91,3 +94,18 @@ def test_a_crash_is_the_model_s_and_a_kill_the_host_s() -> None:
     crash, kill = failure_of(os.abort), failure_of(lambda: os.kill(os.getpid(), signal.SIGKILL))
     assert (crash.code, "SIGABRT" in crash.detail) == (REFUSED, True)
     assert kill.code is FailureCode.OUT_OF_HOST_MEMORY
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        os.write(writing, str(os.getpid()).encode())
+        signal.pause()
+
+    parent = multiprocessing.get_context("fork").Process(target=run_limited, args=(wait, "The file", REFUSED))
+    parent.start()
+    child = psutil.Process(int(os.read(reading, 20)))
+    parent.kill()
+    parent.join()
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
