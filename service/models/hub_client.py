@@ -1,4 +1,4 @@
-"""Client of the Hugging Face Hub for the service: short timeouts, and a circuit breaker after a failure."""
+"""Client of the Hugging Face Hub for the service: short timeouts, and a circuit breaker per tenant after a failure."""
 
 import re
 import time
@@ -40,7 +40,7 @@ class Hub:
         self._settings = settings
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="hub")
         self._slots = Pool("requests to the hub", _THREADS)
-        self._away_until = 0.0
+        self._away_until: dict[str, float] = {}  # by tenant: one's models may fail while the hub answers others
 
     def close(self) -> None:
         """Shut down the thread pool without waiting."""
@@ -77,7 +77,7 @@ class Hub:
     def _ask(self, model: ModelSpec, tenant: str, seconds: float, question: Callable[[], Answer]) -> Answer:
         if not self._settings.hub_from_service:
             raise HubUnavailable("this service does not contact the hub; only its workers do")
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._away_until.get(tenant, 0.0):
             raise HubUnavailable("the model hub did not answer recently; try again shortly", retry_after=int(_REST_SECONDS))
         try:
             self._slots.acquire(tenant, seconds=seconds)
@@ -87,11 +87,11 @@ class Hub:
         try:
             return asked.result(seconds)
         except FutureTimeout:
-            raise self._away(model, "no answer in time") from None
+            raise self._away(model, tenant, "no answer in time") from None
         except Exception as error:  # of the client, of its HTTP library, or OSError
             refusal = refusal_of(error, model.id, model.revision)
             if refusal.code is FailureCode.HUB_UNAVAILABLE:
-                raise self._away(model, type(error).__name__) from None
+                raise self._away(model, tenant, type(error).__name__) from None
             raise BY_CODE[refusal.code](refusal.detail, refusal.field) from None
 
     def _asked(self, tenant: str, question: Callable[[], Answer]) -> Answer:
@@ -100,8 +100,8 @@ class Hub:
         finally:
             self._slots.release(tenant)
 
-    def _away(self, model: ModelSpec, reason: str) -> HubUnavailable:
-        self._away_until = time.monotonic() + _REST_SECONDS
+    def _away(self, model: ModelSpec, tenant: str, reason: str) -> HubUnavailable:
+        self._away_until[tenant] = time.monotonic() + _REST_SECONDS
         log.warning("hub_unavailable", model=model.id, reason=reason)
         return HubUnavailable("the model hub cannot be reached now; try again shortly", retry_after=int(_REST_SECONDS))
 
