@@ -59,6 +59,7 @@ from service.ops.metrics.collector import DatabaseCollector
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 from service.tenants.rates.limiter import RateLimited, RateLimiter
+from service.tenants.shares import Pool
 from service.web import problem_responses as problems
 from service.web.audit_middleware import AuditTrail
 from service.web.authentication import Forbidden, Unauthenticated, identify
@@ -69,7 +70,6 @@ from service.web.rate_limit_headers import RateHeaders
 from service.web.request_body import BodyGuard
 from service.web.request_log import RequestLog
 from service.web.request_metrics import RequestMetrics
-from service.web.streamed_body import ConcurrencyLimit
 
 _ANSWER_SECONDS: Final = 1.5
 """Timeout of a database answer; a caller gets its 503 within 5 s."""
@@ -158,7 +158,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value())
         wakeups = Wakeups(url, settings.max_event_streams)
         readiness = readiness_of(settings, store, queue)
-        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), ConcurrencyLimit(settings.max_uploads)
+        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Pool("uploads", settings.max_uploads)
         rates = RateLimiter(settings.broker_url.get_secret_value())
         app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)

@@ -94,9 +94,9 @@ class Settings(BaseSettings):
     """Maximum number of webhooks per tenant."""
 
     reads_per_minute: int = Field(6000, ge=0)
-    """Rate limit of reads per API key; 0: unlimited."""
+    """Rate limit of reads per tenant, and of its triggers' senders; 0: unlimited."""
     writes_per_minute: int = Field(1200, ge=0)
-    """Rate limit of other requests per API key; 0: unlimited."""
+    """Rate limit of other requests per tenant, and of its triggers' senders; 0: unlimited."""
     session_seconds: float = Field(12 * 3600.0, ge=60)
     """Lifetime of a dashboard session."""
     keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
@@ -109,11 +109,11 @@ class Settings(BaseSettings):
     max_datasets_bytes: int = Field(10 * 1024**3, ge=1)
     """Maximum size of all data sets of a tenant."""
     max_uploads: int = Field(8, ge=1)
-    """Maximum number of concurrent uploads per service process; each uses space in the temporary folder."""
+    """Maximum number of concurrent uploads per service process; a tenant may have as many as are free."""
     max_queued_jobs: int = Field(1000, ge=1)
     """Maximum number of queued jobs per tenant."""
     max_event_streams: int = Field(1000, ge=1)
-    """Maximum number of concurrent event streams per service process."""
+    """Maximum number of concurrent event streams per service process; a tenant may have as many as are free."""
     presign_seconds: int = Field(300, ge=1)
     """Validity of a presigned download URL."""
 

@@ -13,6 +13,7 @@ _ENGINE_CODES = {
 }
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OURS = {"service", "worker"}
+_MAX_DETAIL = 2000  # characters
 
 
 class JobFailure(Exception):
@@ -38,7 +39,7 @@ def as_failure(error: BaseException) -> Failure:
     arguments into theirs, so that of an unexpected exception only the class is shown; the log has the rest.
     """
     code, detail = _explain(error)
-    return Failure(code=code, detail=detail, retryable=code.retryable)
+    return Failure(code=code, detail=detail[:_MAX_DETAIL], retryable=code.retryable)
 
 
 def _explain(error: BaseException) -> tuple[FailureCode, str]:

@@ -15,6 +15,7 @@ from service.datasets.operations import DatasetQuotaExceeded, Upload
 from service.datasets.schemas import DatasetPage, DatasetView
 from service.errors import Conflict, NotFound, UnsupportedMediaType
 from service.storage.artifact_store import StoreUnavailable
+from service.tenants.shares import ShareExceeded
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheSettings, TheStore, TheUploads
 from service.web.problem_responses import problem_responses
@@ -51,7 +52,7 @@ _LOCATION: Final = {"headers": {"Location": {"schema": {"type": "string"}}}}
 _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": DatasetView, "description": "A data set with the same documents already exists: that data set", **_LOCATION},
     201: _LOCATION,
-    **problem_responses(DatasetQuotaExceeded, *BODY_PROBLEMS, RequestTimeout, StoreUnavailable),
+    **problem_responses(DatasetQuotaExceeded, ShareExceeded, *BODY_PROBLEMS, RequestTimeout, StoreUnavailable),
 }
 
 Name = Annotated[
@@ -84,7 +85,7 @@ async def upload_dataset(
     `ds-…:all`.
     """
     form = _format_of(request)
-    with uploads.acquire(), Intake(form) as intake:
+    with uploads.hold(caller.tenant), Intake(form) as intake:
         async for piece in pieces(request, settings.max_dataset_bytes):
             await run_in_threadpool(intake.take, piece)
         kept = await run_in_threadpool(operations.keep, database, settings, store, intake, name=name, tenant=caller.tenant)

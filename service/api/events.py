@@ -13,6 +13,7 @@ from service.api.event_stream import follow
 from service.errors import NotFound, Unavailable
 from service.jobs.events.operations import events_after
 from service.jobs.events.schemas import EventPage, EventView
+from service.tenants.shares import ShareExceeded
 from service.web.authentication import JobReader
 from service.web.dependencies import TheDatabase, TheWakeups
 from service.web.problem_responses import problem_responses
@@ -25,7 +26,7 @@ _LARGEST: Final = 2**31 - 1
 _EXAMPLE: Final = 'event: stage_started\ndata: {"seq": 2, …}\nid: 2\n\nevent: end\ndata: {"state": "succeeded"}\n\n'
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {_EVENT_STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
-    **problem_responses(NotFound, Unavailable),
+    **problem_responses(NotFound, Unavailable, ShareExceeded),
 }
 
 Accept = Annotated[str, Header(description="`text/event-stream` requests the live stream")]
@@ -34,13 +35,13 @@ LastEventId = Annotated[_Number | None, Header(description="resumes a stream aft
 
 
 async def _subscription(
-    job_id: UUID, _caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
+    job_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
 ) -> AsyncIterator[asyncio.Event | None]:
     """Yield a subscription for the lifetime of a stream response; None for a JSON page."""
     if not _wants_stream(accept):
         yield None
         return
-    with wakeups.subscribe(job_id) as woken:
+    with wakeups.subscribe(job_id, tenant=caller.tenant) as woken:
         yield woken
 
 

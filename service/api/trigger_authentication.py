@@ -57,7 +57,7 @@ def _authenticate_sender(
         raise Unauthenticated("the trigger's secret or signature is invalid, or the signature is older than five minutes")
     caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
     request.state.caller = caller
-    count(request, rates, caller.key_id, tenant_limits(database, settings, tenant))
+    count(request, rates, f"triggers of {tenant}", tenant_limits(database, settings, tenant))
     return caller
 
 

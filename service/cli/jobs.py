@@ -112,6 +112,8 @@ def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) 
         raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
         job = client.create_job(body, idempotency_key=key)
+        for warning in job.warnings:
+            note(f"warning: {warning}")
         if follow:
             note(f"job {job.id} is queued")
             watch_to_end(client, job.id, as_json)

@@ -48,6 +48,7 @@ class Job(Answer):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     metrics: dict[str, Any] | None = None
+    warnings: list[str] = []
     error: Failure | None = None
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""

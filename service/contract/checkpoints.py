@@ -1,9 +1,21 @@
-"""Rules by which service and engine refuse a checkpoint: families, encoders and quantised weights. Standard library only."""
+"""Rules by which service and engine refuse a checkpoint: sizes, families, encoders, quantised weights. Standard library only."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+MAX_SHARDS: Final = 1000
+MAX_TENSORS: Final = 300_000
+"""Maximum number of tensors of all shards; the largest mixture of experts known has 138,000."""
+MAX_HEADER_BYTES: Final = 64 << 20
+"""Maximum size of the headers of all shards together."""
+MAX_INDEX_BYTES: Final = 64 << 20
+MAX_NAME: Final = 1000
+"""Maximum length of a tensor's name in characters."""
+MAX_AXES: Final = 64
+"""Maximum number of axes of a tensor, as in torch."""
+MAX_COPIES: Final = 100
+"""Maximum number of tensors that are in several shards."""
 UNSUPPORTED: Final[dict[str, str]] = {
     "BltForCausalLM": "sends bytes through several stacks of layers of different lengths, and not through one.",
     "Gemma4AssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",
@@ -42,6 +54,13 @@ _FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.j
 _NAMES: Final = re.compile(r"\.(qweight|weight_packed|weight_scale(_inv)?|SCB|weight\.absmax)$|_proj_(blocks|scales)$")
 _WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
 _PLAIN: Final = ("F64", "F32", "F16", "BF16")
+
+
+def reason_against_name(name: str) -> str | None:
+    """Return why an artifact cannot contain a file of this name; None if it can."""
+    if name.isprintable() and "\\" not in name:
+        return None
+    return f"The file name {name[:100]!r} has a backslash or a character that cannot be printed; rename the file."
 
 
 def reason_against_attention(config: Mapping[str, Any]) -> str | None:

@@ -22,6 +22,7 @@ class FailureCode(StrEnum):
     MODEL_NOT_FOUND = "model-not-found", "The model or the requested revision does not exist.", False
     MODEL_ACCESS_DENIED = "model-access-denied", "The model exists, but this service may not read it.", False
     MODEL_UNSAFE = "model-unsafe", "The checkpoint needs code or formats that are never executed here.", False
+    HUB_UNAVAILABLE = "hub-unavailable", "The model hub could not be reached.", True
     ARCHITECTURE_UNSUPPORTED = "architecture-unsupported", "The engine cannot prune this architecture.", False
     DATASET_UNAVAILABLE = "dataset-unavailable", "A data set could not be read.", True
     TASK_NOT_FOUND = "task-not-found", "The worker's evaluation harness has no task of this name.", False

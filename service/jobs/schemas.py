@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.contract.failures import Failure
 from service.contract.matrices import LayerView
 from service.contract.spec import JobSpec
-from service.contract.states import AttemptOutcome, JobState, Stage
+from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 
@@ -83,6 +83,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "updated_at": "2026-01-31T12:00:40Z",
     "timings": {},
     "metrics": None,
+    "warnings": [],
     "error": None,
     "eta": {"starts_at": "2026-01-31T12:00:02Z", "ends_at": "2026-01-31T12:03:00Z", "basis_jobs": 4},
     "links": Links.of(_EXAMPLE_ID).model_dump(),
@@ -118,6 +119,7 @@ class JobView(BaseModel):
     updated_at: datetime
     timings: dict[str, float] = Field(description="seconds per stage, once the job has succeeded")
     metrics: dict[str, Any] | None = Field(description="metrics measured so far")
+    warnings: list[str] = Field(description="what could not be checked when the job was created", examples=[[]])
     error: Failure | None = Field(description="why it failed")
     queue_position: int | None = Field(
         None, description="position while queued, 1 is claimed next; null in lists. Not covered by the `ETag`"
@@ -144,10 +146,18 @@ class JobView(BaseModel):
             updated_at=job.updated_at,
             timings=(job.metrics or {}).get("seconds", {}),
             metrics=job.metrics,
+            warnings=_warnings(job),
             error=Failure.model_validate(job.error) if job.error else None,
             artifact_removed_at=job.artifact_removed_at,
             links=Links.of(job.id),
         )
+
+
+def _warnings(job: Job) -> list[str]:
+    model = job.spec["model"]
+    if model.get("source") != "hub" or model.get("revision") is not None or job.state in TERMINAL_STATES:
+        return []
+    return ["The hub gave no answer when the job was created: a worker will check the model and pin its revision."]
 
 
 class JobPage(BaseModel):

@@ -3,14 +3,17 @@
 A safetensors file is 8 bytes of length (little endian), a JSON header of that length, and the tensors.
 """
 
-import json
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
+from service.contract import bounded_json
+from service.contract.checkpoints import MAX_AXES, MAX_NAME
+
 LENGTH_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 100_000_000
 """The limit of the format's reference implementation."""
+_MAX_NUMBER: Final = 2**63 - 1
 WIDTHS: Final = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -41,10 +44,10 @@ class TensorEntry:
     end: int
 
 
-def header_length(first: bytes, file_bytes: int, *, limit: int = MAX_HEADER_BYTES) -> int:
+def header_length(first: bytes, file_bytes: int) -> int:
     """Return the length of the JSON header in bytes, given the first 8 bytes of the file. Raises InvalidHeader."""
     length = int.from_bytes(first[:LENGTH_BYTES], "little")
-    if not 2 <= length <= min(file_bytes - LENGTH_BYTES, limit):
+    if not 2 <= length <= min(file_bytes - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise InvalidHeader("its header length is invalid or larger than the file")
     return length
 
@@ -52,9 +55,9 @@ def header_length(first: bytes, file_bytes: int, *, limit: int = MAX_HEADER_BYTE
 def parse_header(content: bytes) -> dict[str, TensorEntry]:
     """Return the tensors of a JSON header by name. Raises InvalidHeader."""
     try:
-        header = json.loads(content)
-    except (ValueError, RecursionError):
-        raise InvalidHeader("its header is not JSON") from None
+        header = bounded_json.loads(content)
+    except bounded_json.InvalidJson as error:
+        raise InvalidHeader(f"its header {error}") from None
     if not isinstance(header, dict):
         raise InvalidHeader("its header is not a JSON object")
     header.pop("__metadata__", None)
@@ -62,20 +65,15 @@ def parse_header(content: bytes) -> dict[str, TensorEntry]:
 
 
 def _entry(name: str, entry: Any) -> TensorEntry:
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidHeader(f"its header has a name that is not printable or longer than {MAX_NAME} characters: {name[:80]!r}")
     try:
-        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (ValueError, TypeError, KeyError):
         raise InvalidHeader(f"its header has an invalid entry {name}") from None
-    if not isinstance(dtype, str) or not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
+    is_sound = isinstance(dtype, str) and isinstance(shape, list) and len(shape) <= MAX_AXES
+    if not is_sound or not all(type(number) is int and 0 <= number <= _MAX_NUMBER for number in (*shape, start, end)):
         raise InvalidHeader(f"its header gives {name} an invalid data type, shape or position")
-    if end < start or (dtype in BITS and 8 * (end - start) != _elements(shape) * BITS[dtype]):
+    if end < start or (dtype in BITS and 8 * (end - start) != prod(shape) * BITS[dtype]):
         raise InvalidHeader(f"its header gives {name} a size that does not match its shape")
-    return TensorEntry(dtype, shape, start, end)
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    """Return the number of elements, or a bound that is larger than any file: huge products would take minutes."""
-    if 0 in shape:
-        return 0
-    at_least_bits = sum(axis.bit_length() - 1 for axis in shape)
-    return prod(shape) if at_least_bits < 64 else 1 << 64
+    return TensorEntry(dtype, tuple(shape), start, end)

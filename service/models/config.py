@@ -1,7 +1,8 @@
 """Defensive parsing of a model's config.json: sizes, and whether the model needs custom code."""
 
-import json
 from typing import Any, Final
+
+from service.contract import bounded_json
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 _LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_sequence_length")
@@ -18,9 +19,9 @@ def parse_config(content: bytes) -> dict[str, Any]:
     if len(content) > MAX_CONFIG_BYTES:
         raise UnreadableConfig("config.json is larger than 1 MiB")
     try:
-        config = json.loads(content)
-    except (ValueError, RecursionError):
-        raise UnreadableConfig("config.json is not JSON") from None
+        config = bounded_json.loads(content)
+    except bounded_json.InvalidJson as error:
+        raise UnreadableConfig(f"config.json {error}") from None
     if not isinstance(config, dict):
         raise UnreadableConfig("config.json is not a JSON object")
     return config
@@ -28,16 +29,7 @@ def parse_config(content: bytes) -> dict[str, Any]:
 
 def needs_custom_code(config: dict[str, Any]) -> bool:
     """Check whether the config has an `auto_map`, that is custom model classes, at any depth."""
-    waiting: list[Any] = [config]
-    while waiting:  # a loop instead of recursion, because the nesting depth is unlimited
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if "auto_map" in value:
-                return True
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-    return False
+    return any(key == "auto_map" for key, _ in bounded_json.walk(config))
 
 
 def max_sequence_length(config: dict[str, Any]) -> int | None:
@@ -54,7 +46,7 @@ def sizes_of(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:
     """Return the positive integers under these keys; in a multimodal config, those of the text model."""
     text: dict[str, Any] = next((config[name] for name in _INNER if isinstance(config.get(name), dict)), {})
     known = {name: text.get(name, config.get(name)) for name in names}
-    return {name: size for name, size in known.items() if isinstance(size, int) and not isinstance(size, bool) and size > 0}
+    return {name: size for name, size in known.items() if type(size) is int and 0 < size < 1 << 63}
 
 
 def texts(value: Any) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from service.contract.checkpoints import reason_against_name
 from service.contract.spec import ModelSpec
 from service.models.refusals import ModelNotFound, ModelUnsafe
 from service.settings import Settings
@@ -25,10 +26,15 @@ class FolderFiles:
     def sizes(self) -> Mapping[str, int]:
         """File name → size in bytes. Raises ModelUnsafe."""
         try:
-            found = {path.name: path.stat().st_size for path in self._folder.iterdir() if self._is_file(path)}
-        except OSError:
+            entries = list(self._folder.iterdir())
+            for path in entries:
+                if reason := reason_against_name(path.name):
+                    raise ModelUnsafe(reason)
+                if path.exists() and not path.is_file() and not path.is_dir():
+                    raise ModelUnsafe(f"{path.name} is neither a file nor a folder; remove it")
+            return {path.name: path.stat().st_size for path in entries if self._is_file(path)}
+        except (OSError, RuntimeError):
             raise ModelUnsafe("the model's folder cannot be read") from None
-        return found
 
     def _is_file(self, path: Path) -> bool:
         try:

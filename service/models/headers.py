@@ -1,12 +1,21 @@
 """Reading of a checkpoint's config and safetensors headers, local or remote; weights are never read."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from service.contract.checkpoints import reason_against_attention, reason_against_quantised
+from service.contract import bounded_json
+from service.contract.checkpoints import (
+    MAX_COPIES,
+    MAX_HEADER_BYTES,
+    MAX_INDEX_BYTES,
+    MAX_SHARDS,
+    MAX_TENSORS,
+    reason_against_attention,
+    reason_against_name,
+    reason_against_quantised,
+)
 from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
@@ -16,8 +25,6 @@ CONFIG: Final = "config.json"
 _INDEX: Final = "model.safetensors.index.json"
 _SINGLE: Final = "model.safetensors"
 _NUMBERED: Final = "model-00001-of-00001.safetensors"
-_MAX_INDEX_BYTES: Final = 32 << 20
-_MAX_HEADER_BYTES: Final = 32 << 20
 _FIRST: Final = 64 << 10
 """Bytes of a shard's first read: most headers fit."""
 _AT_ONCE: Final = 8
@@ -78,17 +85,45 @@ def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
     """
     config = read_config(files)
     shards = _shards(files, config)
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
-        headers = list(pool.map(lambda shard: _header(files, shard), shards))
-    places: dict[str, _Place] = {}
-    for place in (place for header in headers for place in header):
-        first = places.setdefault(place.name, place)
-        if first is not place and not _are_equal(files, first, place):
-            raise ModelUnsafe(f"the tensor {place.name} is in {first.shard} and differs in {place.shard}; remove one of the two")
+    places = _places(files, shards)
     tensors = {name: TensorHeader(place.entry.dtype, place.entry.shape) for name, place in places.items()}
     if reason := reason_against_quantised(config, (), ((name, each.dtype, each.shape) for name, each in tensors.items())):
         raise ModelUnsupported(reason)
     return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision)
+
+
+def _places(files: Files, shards: list[str]) -> dict[str, _Place]:
+    """Return the tensors of all shards by name; of equal copies the first."""
+    places: dict[str, _Place] = {}
+    copies = 0
+    for shard, content in _contents(files, shards):
+        for place in _parsed(shard, content):
+            first = places.setdefault(place.name, place)
+            if first is place:
+                continue
+            copies += 1
+            if copies > MAX_COPIES:
+                raise ModelUnsafe(f"more than {MAX_COPIES} tensors are in several shards; remove the copies")
+            if not _are_equal(files, first, place):
+                detail = f"the tensor {place.name} is in {first.shard} and differs in {place.shard}; remove one of the two"
+                raise ModelUnsafe(detail)
+        if len(places) > MAX_TENSORS:
+            raise ModelUnsafe(f"the model has more than {MAX_TENSORS:,} tensors")
+    return places
+
+
+def _contents(files: Files, shards: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and header of each shard. The sizes of all headers are known before any is read whole."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="headers") as pool:
+        heads = list(pool.map(lambda shard: files.read(shard, 0, _FIRST), shards))
+        ends = [_end(shard, head, files.sizes[shard]) for shard, head in zip(shards, heads, strict=True)]
+        if sum(ends) > MAX_HEADER_BYTES:
+            raise ModelUnsafe(f"the headers of its safetensors files are larger than {MAX_HEADER_BYTES >> 20} MiB together")
+
+        def whole(shard: str, head: bytes, end: int) -> bytes:
+            return head[:end] if len(head) >= end else head + files.read(shard, len(head), end)
+
+        yield from zip(shards, pool.map(whole, shards, heads, ends), strict=True)
 
 
 def _are_equal(files: Files, one: _Place, other: _Place) -> bool:
@@ -104,9 +139,9 @@ def _shards(files: Files, config: dict[str, Any]) -> list[str]:
     named = config.get("transformers_weights")
     if named is not None:
         if not isinstance(named, str) or not named.endswith((".safetensors", ".safetensors.index.json")) or "/" in named:
-            raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {named!r}")
+            raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {_short(named)}")
         if named not in files.sizes:
-            raise ModelUnsafe(f"the model has no {named}")
+            raise ModelUnsafe(f"the model has no {named[:100]}")
         return _shards_of(files, named) if named.endswith(".json") else [named]
     if _INDEX in files.sizes:
         shards = _shards_of(files, _INDEX)
@@ -122,39 +157,53 @@ def _shards(files: Files, config: dict[str, Any]) -> list[str]:
 
 
 def _shards_of(files: Files, index: str) -> list[str]:
-    weight_map = _json_object(files.read(index, 0, _MAX_INDEX_BYTES), index).get("weight_map")
+    weight_map = _json_object(files.read(index, 0, MAX_INDEX_BYTES), index).get("weight_map")
     shards = list(weight_map.values()) if isinstance(weight_map, dict) else []
     if not shards:
         raise ModelUnsafe(f"{index} has no weight_map")
     for shard in shards:
         if not isinstance(shard, str) or not shard.endswith(".safetensors"):
-            raise ModelUnsafe(f"{index} names a file that is not a safetensors file: {shard!r}")
+            raise ModelUnsafe(f"{index} names a file that is not a safetensors file: {_short(shard)}")
         if "/" in shard:
-            raise ModelUnsafe(f"{index} names {shard!r} in a subfolder; move the shards to config.json and correct the index")
+            detail = f"{index} names {_short(shard)} in a subfolder; move the shards to config.json and correct the index"
+            raise ModelUnsafe(detail)
+        if reason := reason_against_name(shard):
+            raise ModelUnsafe(reason)
         if shard not in files.sizes:
-            raise ModelUnsafe(f"the model has no {shard}, which {index} names")
-    return list(dict.fromkeys(shards))
+            raise ModelUnsafe(f"the model has no {shard[:100]}, which {index} names")
+    distinct = list(dict.fromkeys(shards))
+    if len(distinct) > MAX_SHARDS:
+        raise ModelUnsafe(f"{index} names more than {MAX_SHARDS} files; save the model with larger shards")
+    return distinct
 
 
-def _header(files: Files, shard: str) -> list[_Place]:
-    head = files.read(shard, 0, _FIRST)
+def _short(value: Any) -> str:
+    return repr(value)[:100]
+
+
+def _end(shard: str, head: bytes, file_bytes: int) -> int:
+    """Return the position at which the header ends."""
     try:
-        end = LENGTH_BYTES + header_length(head, files.sizes[shard], limit=_MAX_HEADER_BYTES)
-        if len(head) < end:
-            head += files.read(shard, len(head), end)
-        entries = parse_header(head[LENGTH_BYTES:end])
+        return LENGTH_BYTES + header_length(head, file_bytes)
+    except InvalidHeader as error:
+        raise ModelUnsafe(f"{shard} is not a safetensors file: {error}") from None
+
+
+def _parsed(shard: str, content: bytes) -> list[_Place]:
+    try:
+        entries = parse_header(content[LENGTH_BYTES:])
     except InvalidHeader as error:
         raise ModelUnsafe(f"{shard} is not a safetensors file: {error}") from None
     if unknown := next((name for name, entry in entries.items() if entry.dtype not in BITS), None):
         raise ModelUnsafe(f"{shard} has the unknown data type {entries[unknown].dtype[:20]!r} for the tensor {unknown}")
-    return [_Place(shard, name, entry, end + entry.start) for name, entry in entries.items()]
+    return [_Place(shard, name, entry, len(content) + entry.start) for name, entry in entries.items()]
 
 
 def _json_object(content: bytes, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ModelUnsafe(f"{name} is not valid JSON") from None
+        value = bounded_json.loads(content)
+    except bounded_json.InvalidJson as error:
+        raise ModelUnsafe(f"{name} {error}") from None
     if not isinstance(value, dict):
         raise ModelUnsafe(f"{name} is not a JSON object")
     return value

@@ -30,12 +30,13 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
 
     Raises:
         ModelRefused: the model does not exist, may not be read, or is unsafe to read.
-        HubUnavailable, StoreUnavailable: the model cannot be read at the moment.
+        HubUnavailable, StoreUnavailable, PoolFull, ShareExceeded: the model cannot be read at the moment.
     """
     if model.source == "local" and not models.has_folders:
         raise ModelNotFound("local models are on the workers only, where this service cannot read them")
-    found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
-    described = outline(found.headers())
+    with models.lookups.hold(tenant):
+        found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
+        described = outline(found.headers())
     return Inspection(found.model, described, found.license, reason_against(described), warnings_of(described))
 
 

@@ -48,7 +48,7 @@ class ModelNotAllowed(ModelRefused):
 class HubUnavailable(Unavailable):
     """Hub that is unreachable or timed out; jobs are accepted nevertheless."""
 
-    type, title = "hub-unavailable", "Model hub unavailable"
+    type, title = FailureCode.HUB_UNAVAILABLE, "Model hub unavailable"
 
 
 BY_CODE: Final[dict[FailureCode, type[ModelRefused]]] = {

@@ -1,7 +1,9 @@
 """One interface to the three model sources (hub, model root, earlier job): metadata and pinned revision."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from service.contract.spec import ModelSpec
@@ -14,7 +16,9 @@ from service.models.hub_client import COMMIT, Hub, Repository
 from service.models.refusals import HubUnavailable
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
+from service.tenants.shares import Pool, PoolFull, ShareExceeded
 
+_LOOKUPS: Final = 16
 FindJob = Callable[[UUID, str], Job | None]
 """Lookup of a job by id and tenant."""
 
@@ -38,6 +42,8 @@ class ModelSources:
     def __init__(self, settings: Settings, store: ArtifactStore, find_job: FindJob) -> None:
         self._settings, self._store, self._find_job = settings, store, find_job
         self._hub = Hub(settings)
+        self.lookups = Pool("look-ups of models", _LOOKUPS)
+        """Requests that look up a model; each holds a thread of the service for seconds."""
 
     def close(self) -> None:
         """Close the hub client."""
@@ -68,7 +74,8 @@ class ModelSources:
     def pin(self, model: ModelSpec, *, tenant: str) -> tuple[ModelSpec, Files | None]:
         """Pin the revision for a job creation, which neither waits long for the hub nor fails because of it.
 
-        A full commit id needs no request. If the hub times out, the worker pins the revision. In both cases the files are None.
+        A full commit id needs no request. If the hub times out, or the tenant's look-ups are at its share, the worker pins the
+        revision. In all these cases the files are None.
         """
         if model.source == "local" and not self.has_folders:
             return model, None
@@ -77,8 +84,9 @@ class ModelSources:
             if COMMIT.fullmatch(model.revision or ""):
                 return model, None
         try:
-            found = self.find(model, tenant=tenant, seconds=self._settings.hub_seconds)
-        except HubUnavailable:
+            with self.lookups.hold(tenant) if model.source == "hub" else nullcontext():
+                found = self.find(model, tenant=tenant, seconds=self._settings.hub_seconds)
+        except (HubUnavailable, PoolFull, ShareExceeded):
             return model, None
         return found.model, found.files
 

@@ -5,6 +5,7 @@ Symbols: n     weights of a matrix, rows × columns          c   columns of a ma
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,9 +122,9 @@ class Holdings:
         hidden = self.width * self.number
         if self.recipe.objective is not Objective.PROPAGATED:
             return hidden
-        inputs = [matrix.columns for matrix in self._leaders(experts=False) if not _is_summed(matrix)]
-        kept = [matrix.columns for matrix in self._plain if _is_summed(matrix)]
-        by_width = [max(inputs.count(width), kept.count(width)) * width for width in {*inputs, *kept}]
+        inputs = Counter(matrix.columns for matrix in self._leaders(experts=False) if not _is_summed(matrix))
+        kept = Counter(matrix.columns for matrix in self._plain if _is_summed(matrix))
+        by_width = [count * width for width, count in (inputs | kept).items()]  # of each width the larger count
         sums = [matrix.rows for matrix in self._plain if _is_summed(matrix)]
         return 2 * hidden + sum(by_width) * self.number + 4 * sum(sums)
 

@@ -63,7 +63,7 @@ def identify(request: Request, settings: TheSettings, database: TheDatabase, rat
     Raises:
         Unauthenticated: the key is not valid, or the session has ended.
         CrossSite: a mutating request with a cookie does not come from a page of this service.
-        RateLimited: the key has exceeded its requests per minute.
+        RateLimited: the tenant has exceeded its requests per minute.
     """
     plaintext, token = key_in(request), cookies.token_in(request)
     if plaintext is not None:
@@ -80,7 +80,7 @@ def admit(session: Session, request: Request, settings: Settings, rates: RateLim
     """Set the request's caller, count the request and, if it is mutating, open its audit entry. Raise RateLimited."""
     caller = Caller(valid.key.tenant, valid.key.id, frozenset(valid.key.scopes))
     request.state.caller = caller
-    count(request, rates, caller.key_id, limits_of(settings, valid.quota))
+    count(request, rates, caller.tenant, limits_of(settings, valid.quota))
     if not valid.was_used_lately:
         repository.note_use(session, caller.key_id)
     if request.method not in _SAFE:
@@ -120,7 +120,7 @@ def count(request: Request, rates: RateLimiter, holder: str, limits: Limits) -> 
     standing, is_within = rates.count(kind, holder, limit=limit)
     request.state.standing = standing
     if not is_within:
-        detail = f"the limit is {limit} {kind} per minute and key; retry in {standing.reset_seconds} s"
+        detail = f"the limit is {limit} {kind} per minute and tenant; retry in {standing.reset_seconds} s"
         raise RateLimited(detail, retry_after=standing.reset_seconds)
 
 

@@ -12,7 +12,7 @@ from service.ops.health.operations import Readiness
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 from service.tenants.rates.limiter import RateLimiter
-from service.web.streamed_body import ConcurrencyLimit
+from service.tenants.shares import Pool
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Resources:
     wakeups: Wakeups
     readiness: Readiness
     models: ModelSources
-    uploads: ConcurrencyLimit
+    uploads: Pool
     rates: RateLimiter
 
 
@@ -51,7 +51,7 @@ async def _wakeups(resources: Annotated[Resources, Depends(_resources)]) -> Wake
     return resources.wakeups
 
 
-async def _uploads(resources: Annotated[Resources, Depends(_resources)]) -> ConcurrencyLimit:
+async def _uploads(resources: Annotated[Resources, Depends(_resources)]) -> Pool:
     return resources.uploads
 
 
@@ -74,5 +74,5 @@ TheStore = Annotated[ArtifactStore, Depends(_store)]
 TheWakeups = Annotated[Wakeups, Depends(_wakeups)]
 TheReadiness = Annotated[Readiness, Depends(_readiness)]
 TheModels = Annotated[ModelSources, Depends(_models)]
-TheUploads = Annotated[ConcurrencyLimit, Depends(_uploads)]
+TheUploads = Annotated[Pool, Depends(_uploads)]
 TheRates = Annotated[RateLimiter, Depends(_rates)]

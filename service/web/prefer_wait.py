@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from service.contract.states import TERMINAL_STATES
 from service.database.engine import TRANSIENT
 from service.database.tables.jobs import Job
-from service.errors import Unavailable
+from service.errors import Later
 from service.jobs import operations
 from service.jobs.events.wakeups import happens
 from service.web.dependencies import Resources, TheResources
@@ -82,9 +82,9 @@ class Waiting:
             return Waited(job, VARY)
         began = time.monotonic()
         try:
-            with self.resources.wakeups.subscribe(job_id) as woken:
+            with self.resources.wakeups.subscribe(job_id, tenant=tenant) as woken:
                 return await self._watch(job, woken, began + self.seconds)
-        except Unavailable:  # a preference, not a demand
+        except Later:  # a preference, not a demand
             return Waited(job, VARY)
         finally:
             self.request.state.waited_seconds = time.monotonic() - began

@@ -1,14 +1,13 @@
 """Streamed request bodies, read in pieces so that they need not fit in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Final
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.errors import MalformedBody, Problem, Unavailable, UnsupportedMediaType
+from service.errors import MalformedBody, Problem, UnsupportedMediaType
 from service.web.request_body import declared_bytes, too_large
 
 _SILENCE_SECONDS: Final = 30.0
@@ -20,24 +19,6 @@ class RequestTimeout(Problem):
     """Problem 408: the body stalled."""
 
     status, type, title = 408, "request-timeout", "Request timeout"
-
-
-class ConcurrencyLimit:
-    """Maximum number of concurrent uploads, because each takes space on the disk. Not thread-safe."""
-
-    def __init__(self, maximum: int) -> None:
-        self._free = maximum
-
-    @contextmanager
-    def acquire(self) -> Iterator[None]:
-        """Hold one of the slots. Raise Unavailable if all are in use."""
-        if not self._free:
-            raise Unavailable("too many uploads are in progress; retry later")
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
 
 
 async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:

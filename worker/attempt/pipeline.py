@@ -29,6 +29,7 @@ from worker.inputs.datasets import shared_text
 from worker.inputs.models import Model, resolve
 from worker.inputs.provenance import provenance_of
 from worker.inputs.tokenization import calibration_windows, tokens_of
+from worker.process.limited_child import run_limited
 from worker.publishing.artifact import Weights, describe, publish
 from worker.publishing.formats import write_formats
 from worker.publishing.hub.upload import upload_to_hub, warnings_of
@@ -83,7 +84,7 @@ def _resolve(run: Run) -> tuple[Model, Outline]:
     model = resolve(run.spec.model, run.settings, tenant=run.tenant, store=run.store, tick=run.reporter.tick)
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
-    plan = outline(model.path)
+    plan = run_limited(partial(outline, model.path), "The model's config", FailureCode.ARCHITECTURE_UNSUPPORTED)
     plan.check_groups(run.spec.recipe.pattern)
     _check_disk(run, model, plan)
     return model, plan

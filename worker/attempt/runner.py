@@ -106,7 +106,9 @@ class _Attempt:
                 self._interrupted(ClaimLost(str(error)))
             except Interruption as reason:
                 self._interrupted(reason)
-            except Exception as error:
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # the panics of Rust libraries are no Exception
                 self._failed(error)
             finally:
                 self._reporter.close()
@@ -170,7 +172,7 @@ class _Attempt:
             self._end(partial(transitions.release, job_id=self._job_id, fence=self._fence))
         self._sweep()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
             return self._interrupted(self._lease.reason)
         failure = as_failure(error)

@@ -9,7 +9,7 @@ from torch import Tensor
 from service.contract.datasets import dataset_of, evaluated_windows
 from service.contract.spec import EvaluationSpec
 from worker.inputs.datasets import Texts
-from worker.inputs.tokenization import evaluation_windows, load_tokenizer, token_stream, vocabulary_size
+from worker.inputs.tokenization import evaluation_windows, tokenize
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,11 @@ def windows_of(model: Path, reference: str, documents: Sequence[str], spec: Eval
     """
     known = dataset_of(reference.partition(":")[0])
     assert known is not None
-    tokenizer = load_tokenizer(model)
-    stream = token_stream(tokenizer, documents, vocab_size=vocabulary_size(model), separator=known.separator)
+    text = tokenize(model, documents, separator=known.separator)
+    stream = text.stream
     limit = evaluated_windows(reference, len(stream) // spec.sequence_length, spec.max_windows)
     windows = evaluation_windows(stream, spec.sequence_length, limit)
-    starts_with = int(stream[0])
-    has_bos = tokenizer.bos_token_id is not None and starts_with == tokenizer.bos_token_id
-    return EvaluationText(reference, windows, len(stream) - windows.numel(), has_bos)
+    return EvaluationText(reference, windows, len(stream) - windows.numel(), text.begins_with_bos)
 
 
 def read_all(model: Path, spec: EvaluationSpec, texts: Texts) -> list[EvaluationText]:

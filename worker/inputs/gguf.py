@@ -8,13 +8,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+
+from service.contract.failures import FailureCode
+from worker.failures import JobFailure
+from worker.process.limited_child import Limits, run_limited
 
 _FIXED_BY_SHAPES = ("context_length", "feed_forward_length", "head_count_kv", "key_length", "value_length", "vocab_size")
 """Endings of settings that are unused, or that the shapes of the parameters confirm."""
@@ -78,9 +82,11 @@ def _open(path: Path) -> _Source:
     from transformers.integrations.gguf import read_gguf_metadata
 
     try:
-        source = _Source(path, *read_gguf_metadata(str(path)))
-    except Exception as error:  # the reader trusts its file, so a broken one can raise anything
+        limits = Limits(memory=Limits.memory + path.stat().st_size)  # the reader maps the file
+        header = run_limited(partial(read_gguf_metadata, str(path)), path.name, FailureCode.MODEL_UNSAFE, limits)
+    except (JobFailure, OSError) as error:
         raise ImportRefused(f"{path.name} is not a GGUF file, or is truncated; download it again") from error
+    source = _Source(path, *header)
     known = _architectures()
     if _plain(source.architecture) not in map(_plain, known):
         raise ImportRefused(f"{path.name} has the architecture {source.architecture!r}; supported are {', '.join(known)}")

@@ -37,7 +37,7 @@ def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
     The hub's address comes from the environment (`HF_ENDPOINT`), and so does the token (`HF_TOKEN`) if the job names none.
 
     Raises:
-        ModelError: not found, not allowed, without safetensors; or (code `internal`) the hub cannot be reached.
+        ModelError: not found, not allowed, without safetensors; or (code `hub-unavailable`) the hub cannot be reached.
         JobFailure: `disk-full`, before anything is downloaded.
     """
     if settings.hub_allow and not any(fnmatchcase(model.id, pattern) for pattern in settings.hub_allow):

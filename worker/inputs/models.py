@@ -4,14 +4,17 @@ No part of a model is used before `check_checkpoint`: only JSON and safetensors 
 """
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from obstore.store import ObjectStore
 
+from service.contract import bounded_json
+from service.contract.checkpoints import MAX_INDEX_BYTES, reason_against_name
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
@@ -32,6 +35,9 @@ _CONFIGS = (
 """Configs in which transformers looks for an auto_map."""
 _OPTIONAL = "generation_config.json"
 """Config that transformers ignores if it is invalid."""
+_FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\n---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+"""YAML at the head of a model card, as the hub reads it."""
+_MAX_FRONT_MATTER = 64 << 10  # bytes
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ def resolve(
     """Find the model, fetch it from the hub or, for an earlier job's artifact, from `store`, and check it.
 
     Raises:
-        ModelError: it does not exist, may not be read, or is unsafe; or (code `internal`, a retry can help) the hub
-            cannot be reached.
+        ModelError: it does not exist, may not be read, or is unsafe; or (code `hub-unavailable`, a retry can help) the
+            hub cannot be reached.
     """
     if model.source == "hub":
         snapshot = hub.fetch(model, settings, tenant=tenant)
@@ -80,13 +86,14 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
     """Check a folder before anything in it is used; links may lead to `inside` and nowhere else.
 
     Raises:
-        ModelError: not a checkpoint, a link that leads out, model-specific code, or weights that are not safetensors.
+        ModelError: not a checkpoint, a link that leads out, a name that no artifact can have, a device or pipe, model-specific
+            code, or weights that are not safetensors.
     """
-    _check_links(folder, inside.resolve())
+    _check_files(folder, inside.resolve())
     if not (folder / "config.json").is_file():
         raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
     for name in _CONFIGS:
-        if (folder / name).is_file() and _mentions(_read_json(folder / name), "auto_map"):
+        if (folder / name).is_file() and any(key == "auto_map" for key, _ in bounded_json.walk(_read_json(folder / name))):
             raise ModelError(
                 FailureCode.MODEL_UNSAFE,
                 f"{name} has an auto_map: the model brings its own code, which is never run here.",
@@ -108,27 +115,26 @@ def _local_folder(model_id: str, settings: Settings) -> Path:
         raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"The local model {model_id} is not below the model root.") from None
 
 
-def _check_links(folder: Path, inside: Path) -> None:
+def _check_files(folder: Path, inside: Path) -> None:
     for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            name = path.relative_to(folder).as_posix()
             raise ModelError(FailureCode.MODEL_UNSAFE, f"{name!r} is a link that leads out of the model's folder.")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ModelError(FailureCode.MODEL_UNSAFE, f"{name!r} is neither a file nor a folder; remove it.")
+        if reason := reason_against_name(name):
+            raise ModelError(FailureCode.MODEL_UNSAFE, reason)
 
 
 def _read_json(path: Path) -> Any:
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is larger than {MAX_INDEX_BYTES >> 20} MiB.")
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return bounded_json.loads(path.read_bytes())
+    except bounded_json.InvalidJson as error:
         if path.name == _OPTIONAL:
             return None
-        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is not valid JSON.") from None
-
-
-def _mentions(value: Any, key: str) -> bool:
-    """Return whether `key` occurs as a key at any depth of `value`, which the parser has limited."""
-    if isinstance(value, dict):
-        return key in value or any(_mentions(item, key) for item in value.values())
-    return isinstance(value, list) and any(_mentions(item, key) for item in value)
+        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} {error}.") from None
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
@@ -147,13 +153,16 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def _card_field(folder: Path, field: str) -> str | None:
-    """Return a field of the source's model card (README.md) if it is one plain string, else None."""
-    from huggingface_hub.repocard import metadata_load
+    """Return a field of the source's model card (README.md) if it is one plain string, else None.
 
+    The YAML is only parsed into nodes: constructing values would expand aliases and merge keys, which can take any time.
+    """
     card = folder / "README.md"
     try:
-        metadata = metadata_load(card) if card.is_file() else None
-    except Exception:  # a card may hold anything; a broken one counts as missing
+        front = _FRONT_MATTER.match(card.read_bytes()[:_MAX_FRONT_MATTER].decode(errors="ignore")) if card.is_file() else None
+        root = yaml.compose(front[1], Loader=yaml.SafeLoader) if front else None
+    except (OSError, yaml.YAMLError, RecursionError, ValueError):  # a broken card counts as missing
         return None
-    value = metadata.get(field) if isinstance(metadata, dict) else None
-    return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None
+    entries = root.value if isinstance(root, yaml.MappingNode) else []
+    values = [value.value for key, value in entries if key.value == field and value.tag == "tag:yaml.org,2002:str"]
+    return next((value for value in values if 0 < len(value) <= 128 and value.isprintable()), None)

@@ -3,21 +3,39 @@
 A data set's documents are joined by two newlines, as is usual for WikiText-2, except that C4 is joined by spaces for
 evaluation, as is usual there. The whole text is tokenised once with the tokenizer's defaults: if it adds a
 beginning-of-sequence token, that is once, at the very start, and no window gets one of its own.
+
+A tokenizer is untrusted: it is loaded and run in a child with limits.
 """
 
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from service.contract.failures import FailureCode
 from worker.failures import JobFailure
+from worker.process.limited_child import Limits, run_limited
 
 DOCUMENT_SEPARATOR = "\n\n"
+_SUBJECT: Final = "The model's tokenizer"
+_BYTES_PER_CHARACTER: Final = 400
+"""Memory for a character of text; a byte-level tokenizer of 49,152 entries took 170 bytes."""
+_SECONDS_PER_MILLION: Final = 60
+"""Processor time for a million characters; a fast tokenizer took 1.4 s."""
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """Text as one stream of ids, int64 (tokens,)."""
+
+    stream: Tensor
+    begins_with_bos: bool
+    """Whether the tokenizer adds a beginning-of-sequence token at the very start."""
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -30,6 +48,8 @@ def load_tokenizer(path: Path) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # transformers raises what its many tokenizers raise
         detail = f"The model's tokenizer cannot be read from its own files without running code ({type(error).__name__})."
         raise JobFailure(FailureCode.MODEL_UNSAFE, detail) from error
@@ -59,13 +79,29 @@ def token_stream(
     return stream
 
 
-def tokens_of(path: Path, documents: Sequence[str]) -> Tensor:
-    """Return the documents as tokens of the model at `path`, int64 (tokens,).
+def tokenize(path: Path, documents: Sequence[str], *, separator: str = DOCUMENT_SEPARATOR) -> TokenizedText:
+    """Return the documents as tokens of the model at `path`.
 
     Raises:
-        JobFailure: as `load_tokenizer` and `token_stream`.
+        JobFailure: as `load_tokenizer` and `token_stream`, or `model-unsafe`: the tokenizer crashes or exceeds the limits.
     """
-    return token_stream(load_tokenizer(path), documents, vocab_size=vocabulary_size(path))
+
+    def run() -> tuple[Any, int | None]:
+        tokenizer = load_tokenizer(path)
+        stream = token_stream(tokenizer, documents, vocab_size=vocabulary_size(path), separator=separator)
+        return stream.numpy(), tokenizer.bos_token_id
+
+    length = sum(map(len, documents))
+    limits = Limits(
+        memory=Limits.memory + _BYTES_PER_CHARACTER * length, seconds=Limits.seconds + _SECONDS_PER_MILLION * length // 10**6
+    )
+    ids, bos = run_limited(run, _SUBJECT, FailureCode.MODEL_UNSAFE, limits)
+    return TokenizedText(torch.from_numpy(ids), len(ids) > 0 and int(ids[0]) == bos)
+
+
+def tokens_of(path: Path, documents: Sequence[str]) -> Tensor:
+    """Return the documents as tokens of the model at `path`, int64 (tokens,). Raises as `tokenize`."""
+    return tokenize(path, documents).stream
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:

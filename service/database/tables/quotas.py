@@ -17,6 +17,6 @@ class TenantQuota(Base):
     max_triggers: Mapped[int | None]
     max_webhooks: Mapped[int | None]
     reads_per_minute: Mapped[int | None]
-    """Rate limit per API key."""
+    """Rate limit of all API keys together."""
     writes_per_minute: Mapped[int | None]
-    """Rate limit per API key."""
+    """Rate limit of all API keys together."""

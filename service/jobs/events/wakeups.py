@@ -14,6 +14,7 @@ from service.contract.messages import EVENTS_CHANNEL
 from service.database.engine import database_dsn
 from service.errors import Unavailable
 from service.logging import get_logger
+from service.tenants.shares import Pool
 
 log = get_logger(__name__)
 _RECONNECT_SECONDS: Final = 1.0
@@ -29,33 +30,32 @@ class Wakeups:
 
     def __init__(self, database_url: str, max_streams: int) -> None:
         self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._max_streams = max_streams
+        self._streams = Pool("event streams", max_streams)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._streams = 0
         self.closing = False
         """Set at shutdown: streams have to end."""
         self.turn = asyncio.Semaphore(_AT_ONCE)
         """Limits the woken requests that query at the same time, so that threads and connections remain for other requests."""
 
     @contextmanager
-    def subscribe(self, job_id: UUID) -> Iterator[asyncio.Event]:
+    def subscribe(self, job_id: UUID, *, tenant: str) -> Iterator[asyncio.Event]:
         """Yield an event that is set whenever the job may have new events.
 
         Raises:
-            Unavailable: this process serves its maximum number of streams.
+            Unavailable: this process serves its maximum number of streams, or stops.
+            ShareExceeded: the tenant has its share of them.
         """
-        if self.closing or self._streams >= self._max_streams:
-            raise Unavailable("too many event streams are open; try again shortly, or read the events as JSON", retry_after=5)
+        if self.closing:
+            raise Unavailable("the service process is stopping; try again shortly", retry_after=5)
         woken, job = asyncio.Event(), str(job_id)
-        self._streams += 1
-        self._waiting[job].add(woken)
-        try:
-            yield woken
-        finally:
-            self._streams -= 1
-            self._waiting[job].discard(woken)
-            if not self._waiting[job]:
-                del self._waiting[job]
+        with self._streams.hold(tenant):
+            self._waiting[job].add(woken)
+            try:
+                yield woken
+            finally:
+                self._waiting[job].discard(woken)
+                if not self._waiting[job]:
+                    del self._waiting[job]
 
     def close(self) -> None:
         """End all streams."""

@@ -13,7 +13,7 @@ _OTHER_LAYOUTS: Final = "consolidated"
 def is_wanted(name: str) -> bool:
     """Check whether a file belongs to the checkpoint: weights, config, tokenizer, templates, licence, card."""
     path = PurePosixPath(name)
-    if any(sign in name for sign in "*?[\\") or any(part.startswith(".") for part in path.parts):
+    if not name.isprintable() or any(sign in name for sign in "*?[\\") or any(part.startswith(".") for part in path.parts):
         return False
     if len(path.parts) != 1:
         return len(path.parts) == 2 and path.parts[0] == _TEMPLATES and path.suffix == ".jinja"

@@ -10,7 +10,7 @@ from service.contract.failures import FailureCode
 
 @dataclass(frozen=True)
 class Refusal:
-    """Reason why a hub model is unavailable. The code `internal` stands for a transient error."""
+    """Reason why a hub model is unavailable. The code `hub-unavailable` stands for a transient error."""
 
     code: FailureCode
     detail: str
@@ -33,4 +33,4 @@ def refusal_of(error: Exception, model_id: str, revision: str | None) -> Refusal
         detail = f"The hub has no model {model_id}, or it is private and the token used cannot see it."
         return Refusal(FailureCode.MODEL_NOT_FOUND, detail)
     trouble = f"HTTP status {status}" if status else type(error).__name__
-    return Refusal(FailureCode.INTERNAL, f"The model hub could not be reached for {model_id} ({trouble}).")
+    return Refusal(FailureCode.HUB_UNAVAILABLE, f"The model hub could not be reached for {model_id} ({trouble}).")

@@ -18,9 +18,9 @@ class Limits:
     max_triggers: int
     max_webhooks: int
     reads_per_minute: int
-    """Per API key; 0: no limit."""
+    """Of all API keys together; 0: no limit."""
     writes_per_minute: int
-    """Per API key; 0: no limit."""
+    """Of all API keys together; 0: no limit."""
 
 
 LIMITS = tuple(field.name for field in fields(Limits))

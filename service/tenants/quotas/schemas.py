@@ -36,8 +36,8 @@ class QuotaView(BaseModel):
     triggers: Share
     webhooks: Share
     artifacts_bytes: Share = Field(description="beyond the limit the oldest artifacts are removed")
-    reads_per_minute: int | None = Field(description="per API key; null: no limit")
-    writes_per_minute: int | None = Field(description="per API key; null: no limit")
+    reads_per_minute: int | None = Field(description="of all API keys together; null: no limit")
+    writes_per_minute: int | None = Field(description="of all API keys together; null: no limit")
 
     @classmethod
     def of(cls, limits: Limits, use: Use, *, max_artifacts_bytes: int | None) -> Self:

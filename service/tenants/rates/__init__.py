@@ -1,1 +1,1 @@
-"""Rate limits per API key."""
+"""Rate limits per tenant."""

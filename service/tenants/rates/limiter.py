@@ -1,4 +1,4 @@
-"""Rate limiting per API key and minute: requests are counted in Valkey, shared by all service processes.
+"""Rate limiting per tenant and minute: requests are counted in Valkey, shared by all service processes.
 
 While Valkey does not answer, each process counts in its own memory, so that callers are neither unlimited nor refused.
 """
@@ -37,14 +37,14 @@ class Kind(StrEnum):
 
 
 class RateLimited(Later):
-    """Rate limit of the API key exceeded."""
+    """Rate limit of the tenant exceeded."""
 
     status, type, title, retry_after = 429, "rate-limited", "Too many requests", 1
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Rate limit state of one key after a request."""
+    """Rate limit state of one tenant after a request."""
 
     kind: Kind
     limit: int

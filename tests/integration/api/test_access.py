@@ -323,7 +323,7 @@ def limited(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPa
         yield opened
 
 
-def test_a_key_over_its_rate_limit_gets_retry_after(limited: httpx.Client) -> None:
+def test_a_tenant_over_its_rate_limit_gets_retry_after(limited: httpx.Client) -> None:
     answers = [limited.get("/v1/quota") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
@@ -341,10 +341,12 @@ def test_rate_limited_requests_are_neither_performed_nor_audited(limited: httpx.
     assert len(audit(limited)) == 3
 
 
-def test_rate_limits_count_per_key_across_processes(limited: httpx.Client, settings: Settings, database: Database) -> None:
-    for _ in range(5):
-        limited.get("/v1/quota")
-    other = key_for(database, Scope.ADMIN)
+def test_rate_limits_count_per_tenant_across_keys_and_processes(
+    limited: httpx.Client, settings: Settings, database: Database
+) -> None:
+    for key in (key_for(database, Scope.ADMIN) for _ in range(5)):
+        assert limited.get("/v1/quota", headers=bearer(key)).status_code == 200
+    other = key_for(database, Scope.ADMIN, tenant="other")
     assert limited.get("/v1/quota", headers=bearer(other)).status_code == 200
     assert limited.get("/v1/quota").status_code == 429
     changes = {"reads_per_minute": 5, "writes_per_minute": 3}
@@ -360,7 +362,7 @@ def test_a_tenant_may_have_its_own_rate_limit(limited: httpx.Client, database: D
     assert limited.get("/v1/quota").json()["writes_per_minute"] == 1
 
 
-def test_a_sender_with_a_triggers_secret_counts_as_that_trigger(limited: httpx.Client) -> None:
+def test_senders_with_secrets_of_triggers_count_apart_from_keys(limited: httpx.Client) -> None:
     trigger = limited.post("/v1/triggers", json={"name": "nightly", "template": BODY}).json()
     secret = {"X-Webhook-Secret": trigger["secret"], "Authorization": ""}
     path = f"/v1/triggers/{trigger['id']}/fire"

@@ -108,13 +108,16 @@ def test_a_client_that_disconnects_leaves_nothing(api: httpx.Client, settings: S
     assert len(rows(database)) == len(stored(settings)) == 1
 
 
-def test_concurrent_uploads_are_limited(settings: Settings, database: Database) -> None:
-    with serving(settings.model_copy(update={"max_uploads": 1})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
-        with connection(api, "Content-Length: 8", "Expect: 100-continue") as opened:
-            assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
+def test_a_tenant_s_slow_uploads_leave_room_for_others(settings: Settings, database: Database) -> None:
+    slow = ("Content-Length: 8", "Expect: 100-continue")
+    with serving(settings.model_copy(update={"max_uploads": 3})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        with connection(api, *slow) as first, connection(api, *slow) as second:
+            assert [opened.recv(100)[:13] for opened in (first, second)] == [b"HTTP/1.1 100 "] * 2
             answer = api.post("/v1/datasets", content=b"a", headers=TEXT)
-            assert problem(answer)[:2] == (503, "unavailable")
+            assert problem(answer)[:2] == (429, "share-exceeded")
             assert answer.headers["retry-after"]
+            with client(url, key_for(database, Scope.ADMIN, tenant="other")) as stranger:
+                upload(stranger, "a")
         eventually(lambda: api.post("/v1/datasets", content=b"a", headers=TEXT).status_code == 201)
 
 

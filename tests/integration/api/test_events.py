@@ -190,17 +190,21 @@ def test_an_idle_stream_sends_comments(api: httpx.Client, database: Database, mo
         assert [next(lines)[:1], next(lines), next(lines)[:1]] == [":", "", ":"]
 
 
-def test_open_streams_are_limited_and_closing_one_frees_a_slot(settings: Settings, database: Database) -> None:
+def test_a_tenant_s_streams_are_limited_and_closing_one_frees_a_slot(settings: Settings, database: Database) -> None:
     job_id = insert_job(database)
     append(database, job_id)
     path = f"/v1/jobs/{job_id}/events"
-    with serving(settings.model_copy(update={"max_event_streams": 2})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+    with serving(settings.model_copy(update={"max_event_streams": 3})) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         with api.stream("GET", path, headers=STREAM) as one, api.stream("GET", path, headers=STREAM) as two:
             assert (one.status_code, two.status_code) == (200, 200)
             refused = api.get(path, headers=STREAM)
-            assert (refused.status_code, refused.json()["type"]) == (503, "urn:dsnot:problem:unavailable")
+            assert (refused.status_code, refused.json()["type"]) == (429, "urn:dsnot:problem:share-exceeded")
             assert int(refused.headers["retry-after"]) > 0
             assert api.get(path).status_code == 200, "pages are not streams"
+            other = {"Authorization": f"Bearer {key_for(database, Scope.ADMIN, tenant='other')}"}
+            theirs = insert_job(database, tenant="other")
+            with api.stream("GET", f"/v1/jobs/{theirs}/events", headers=STREAM | other) as third:
+                assert third.status_code == 200, "one tenant leaves slots to others"
             assert api.get(f"/v1/jobs/{UUID(int=0)}/events", headers={"Authorization": "", **STREAM}).status_code == 401
         eventually(lambda: opened(api, path) == 200)
 

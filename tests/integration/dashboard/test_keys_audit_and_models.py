@@ -77,8 +77,8 @@ def test_quotas_are_shown_with_their_usage(settings: Settings, database: Databas
         insert_job(database)
         words = words_of(visitor.get("/keys"))
     assert "Queued jobs 1 7" in words
-    assert "Reads per minute and key no limit" in words
-    assert "Other requests per minute and key 99" in words
+    assert "Reads per minute no limit" in words
+    assert "Other requests per minute 99" in words
 
 
 def test_an_entry_has_actor_action_and_object_link(visitor: httpx.Client, database: Database) -> None:

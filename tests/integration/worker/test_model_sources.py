@@ -157,6 +157,7 @@ def test_jobs_are_accepted_during_a_hub_outage(
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     answers = [asking.post("/v1/jobs", json=of_hub("tiny")) for _ in range(3)]
     assert [(answer.status_code, answer.json()["spec"]["model"]["revision"]) for answer in answers] == [(201, None)] * 3
+    assert ["no answer" in " ".join(answer.json()["warnings"]) for answer in answers] == [True] * 3
     assert len(hub.asked) <= 1
     refused = inspect(asking, id="org/tiny")
     assert problem(refused)[:2] == (503, "hub-unavailable")

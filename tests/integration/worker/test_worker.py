@@ -29,6 +29,7 @@ from tests.support.processes import dispatching, working
 from tests.support.threads import attempt_thread
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
+from worker.attempt import runner
 from worker.attempt.runner import work
 from worker.run.finished_blocks import Blocks
 
@@ -218,6 +219,31 @@ def test_an_incompatible_job_fails_at_once_and_leaves_nothing(
     assert job.error["code"] == code, job.error
     assert "block_pruned" not in event_types(database, job_id)
     assert left_behind(settings) == []
+
+
+def test_a_tokenizer_that_panics_fails_the_job_at_once(settings: Settings, database: Database, model: Path) -> None:
+    path = model / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": {"type": "FixedLength", "length": 0}}))
+    job_id = insert_job(database)
+    run_once(settings)
+    job = job_row(database, job_id)
+    assert (job.state, (job.error or {}).get("code")) == (JobState.FAILED, "model-unsafe")
+
+
+def test_an_exception_of_any_kind_ends_the_attempt(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """Like those of Rust libraries, no Exception."""
+
+    def panic(_: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr(runner, "prune_and_publish", panic)
+    job_id = insert_job(database)
+    run_once(settings)
+    (attempt,) = attempts_of(database, job_id)
+    assert (job_row(database, job_id).state, attempt.outcome) == (JobState.QUEUED, "failed")
 
 
 def test_a_store_that_refuses_is_retried_later(settings: Settings, database: Database, model: Path) -> None:

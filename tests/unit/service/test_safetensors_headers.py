@@ -1,7 +1,6 @@
 """Headers of safetensors files from anywhere: what no file can have is refused, quickly."""
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -33,15 +32,14 @@ def test_a_length_outside_of_the_file_is_refused(length: int) -> None:
 
 
 def test_a_length_above_the_limit_is_refused() -> None:
-    first = (50).to_bytes(8, "little")
-    assert header_length(first, 100, limit=50) == 50
+    assert header_length((10**8).to_bytes(8, "little"), 2**40) == 10**8
     with pytest.raises(InvalidHeader, match="header length"):
-        header_length(first, 100, limit=49)
+        header_length((10**8 + 1).to_bytes(8, "little"), 2**40)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 100_000])
 def test_what_is_no_json_object_is_refused(content: bytes) -> None:
-    with pytest.raises(InvalidHeader, match="is not"):
+    with pytest.raises(InvalidHeader, match=r"is (not|nested)"):
         parse_header(content)
 
 
@@ -53,6 +51,10 @@ def test_what_is_no_json_object_is_refused(content: bytes) -> None:
         {},
         entry(dtype=["F32"]),
         entry(shape=None),
+        entry(shape="2"),
+        entry(shape=[2**63]),
+        entry(shape=[2] + [1] * 64),
+        entry(data_offsets=[2**63, 2**63 + 8]),
         entry(shape=[2.0]),
         entry(shape=[-2]),
         entry(shape=[True, 2]),
@@ -72,9 +74,24 @@ def test_a_data_type_of_unknown_width_may_have_any_size() -> None:
     assert parsed({"a": entry(dtype="F4", data_offsets=[0, 1])}) == {"a": TensorEntry("F4", (2,), 0, 1)}
 
 
-@pytest.mark.parametrize("shape", [[10**4000] * 1000, [3] * 500_000, [10**4000] * 1000 + [0]])
-def test_a_shape_with_a_huge_product_takes_no_time(shape: list[int]) -> None:
-    began = time.monotonic()
+def test_axes_of_64_bits_are_multiplied() -> None:
     with pytest.raises(InvalidHeader, match="does not match its shape"):
-        parsed({"a": entry(shape=shape)})
-    assert time.monotonic() - began < 5
+        parsed({"a": entry(shape=[2**62] * 64)})
+    assert parsed({"a": entry(shape=[2**62] * 63 + [0], data_offsets=[0, 0])})["a"].start == 0
+
+
+def test_integers_of_many_digits_are_refused_before_they_are_multiplied() -> None:
+    with pytest.raises(InvalidHeader, match="more than 64 digits"):
+        parsed({"a": entry(shape=[10**64])})
+
+
+def test_more_values_than_any_checkpoint_has_are_refused() -> None:
+    with pytest.raises(InvalidHeader, match="2,000,000 values"):
+        parse_header(b'{"a": [' + b"[]," * 1_000_000 + b"[]]}")
+
+
+@pytest.mark.parametrize("name", ["x" * 1001, "a\nb", "\x1b[31m"])
+def test_names_that_no_tensor_has_are_refused(name: str) -> None:
+    with pytest.raises(InvalidHeader, match="not printable or longer") as caught:
+        parsed({name: entry()})
+    assert len(str(caught.value)) < 200

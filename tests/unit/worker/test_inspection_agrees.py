@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.models import headers
 from service.models.outline import ModelOutline
 from tests.support.altered_checkpoints import (
     Stored,
@@ -18,6 +19,7 @@ from tests.support.altered_checkpoints import (
 from tests.support.engine import families
 from worker import engine
 from worker.engine import Recipe, sparsify
+from worker.engine.checkpoint import reader
 from worker.inputs.whole_models import load_whole
 
 SINGLE = "model.safetensors"
@@ -132,6 +134,41 @@ def test_shards_in_a_subfolder_are_refused_by_name(folder: Path) -> None:
     (folder / SINGLE).unlink()
     write_index(folder, {"weights/part.safetensors": tensors})
     refused(folder, "weights/part.safetensors", "subfolder", INDEX)
+
+
+def test_axes_of_many_digits_are_refused(folder: Path) -> None:
+    tensors = read_shard(folder / SINGLE)
+    write_shard(folder / SINGLE, tensors | {"more": ("F32", [10**4000] * 10, b"")})
+    refused(folder, "digits", SINGLE)
+
+
+def test_more_shards_than_any_model_has_are_refused(folder: Path) -> None:
+    (folder / SINGLE).unlink()
+    shards = {f"{number}.safetensors": {f"model.{number}": ("F32", [0], b"")} for number in range(1001)}
+    write_index(folder, shards)
+    refused(folder, "more than 1000 files", INDEX)
+
+
+def test_many_copies_of_tensors_are_refused(folder: Path) -> None:
+    tensors: dict[str, Stored] = read_shard(folder / SINGLE)
+    copies: dict[str, Stored] = {f"model.{number}": ("F32", [1], b"same") for number in range(101)}
+    (folder / SINGLE).unlink()
+    write_index(folder, {SHARDS[0]: tensors | copies, SHARDS[1]: copies})
+    refused(folder, "than 100 tensors are in several shards")
+
+
+def test_headers_are_limited_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_index(folder, dict(zip(SHARDS, split(folder), strict=True)))
+    sizes = [int.from_bytes((folder / shard).read_bytes()[:8], "little") + 8 for shard in SHARDS]
+
+    def limit_to(size: int) -> None:
+        for module in (headers, reader):
+            monkeypatch.setattr(module, "MAX_HEADER_BYTES", size)
+
+    limit_to(sum(sizes))
+    accepted(folder)
+    limit_to(max(sizes))
+    refused(folder, "headers", "together")
 
 
 def test_a_missing_shard_is_refused_by_name(folder: Path) -> None:

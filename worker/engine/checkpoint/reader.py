@@ -5,7 +5,6 @@ the offsets the header gives. Tensors are read, not memory-mapped, so that memor
 Headers are validated before use: the file is untrusted.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -16,6 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from service.contract import bounded_json
+from service.contract.checkpoints import (
+    MAX_AXES,
+    MAX_COPIES,
+    MAX_HEADER_BYTES,
+    MAX_INDEX_BYTES,
+    MAX_NAME,
+    MAX_SHARDS,
+    MAX_TENSORS,
+)
 from worker.engine.errors import ModelUnsafe
 
 INDEX = "model.safetensors.index.json"
@@ -43,7 +52,6 @@ DTYPES = {
     "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
 } | dict.fromkeys(("F6_E2M3", "F6_E3M2", "F4"), torch.bits8)
 _PACKED_BITS = {"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4}  # bits per element of types that are only copied, as bytes
-_HEADER_LIMIT = 100_000_000  # bytes; the limit of the format's own reader
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,19 @@ class Checkpoint:
         self.tensors: dict[str, TensorLocation] = {}
         self.copies: dict[str, list[TensorLocation]] = {}
         """Equal copies of a tensor in further shards."""
+        self._read_headers()
+
+    def _read_headers(self) -> None:
+        header_bytes = 0
         for shard in self.shards:
-            for name, place in _read_header(self.path(shard)).items():
+            places, size = _read_header(self.path(shard), MAX_HEADER_BYTES - header_bytes)
+            header_bytes += size
+            for name, place in places.items():
                 if (first := self.tensors.setdefault(name, place)) is not place:
                     self._check_equal(name, first, place)
                     self.copies.setdefault(name, []).append(place)
+            if len(self.tensors) > MAX_TENSORS:
+                raise ModelUnsafe(f"The model has more than {MAX_TENSORS:,} tensors.")
 
     def path(self, name: str) -> Path:
         """Return the path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
@@ -104,6 +120,8 @@ class Checkpoint:
         return raw
 
     def _check_equal(self, name: str, one: TensorLocation, other: TensorLocation) -> None:
+        if sum(map(len, self.copies.values())) >= MAX_COPIES:
+            raise ModelUnsafe(f"More than {MAX_COPIES} tensors are in several shards; remove the copies.")
         is_alike = (one.dtype, one.shape) == (other.dtype, other.shape)
         if not is_alike or not torch.equal(self._read_bytes(name, one), self._read_bytes(name, other)):
             raise ModelUnsafe(f"The tensor {name} is in {one.shard} and differs in {other.shard}; remove one of the two.")
@@ -123,7 +141,7 @@ class Checkpoint:
         named = self.config.get("transformers_weights")
         if named is not None:
             if not _is_plain(named) or not named.endswith((".safetensors", ".safetensors.index.json")):
-                raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {named!r}.")
+                raise ModelUnsafe(f"config.json has transformers_weights that are no safetensors of its folder: {_short(named)}.")
             return (named, self._shards_of(named)) if named.endswith(".json") else (None, (named,))
         if (self.folder / INDEX).is_file():
             shards = self._shards_of(INDEX)
@@ -145,11 +163,14 @@ class Checkpoint:
         for shard in shards:
             if isinstance(shard, str) and "/" in shard:
                 raise ModelUnsafe(
-                    f"{index} names {shard!r} in a subfolder; move the shards to config.json and correct the index."
+                    f"{index} names {_short(shard)} in a subfolder; move the shards to config.json and correct the index."
                 )
             if not _is_plain(shard) or not shard.endswith(".safetensors"):
-                raise ModelUnsafe(f"{index} names a file that is not a plain safetensors name: {shard!r}.")
-        return tuple(dict.fromkeys(shards))
+                raise ModelUnsafe(f"{index} names a file that is not a plain safetensors name: {_short(shard)}.")
+        distinct = tuple(dict.fromkeys(shards))
+        if len(distinct) > MAX_SHARDS:
+            raise ModelUnsafe(f"{index} names more than {MAX_SHARDS} files; save the model with larger shards.")
+        return distinct
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -161,31 +182,41 @@ def is_inside(path: Path, folder: Path) -> bool:
 
 
 def _is_plain(name: Any) -> bool:
-    return (
-        isinstance(name, str) and bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
-    )
+    is_text = isinstance(name, str) and 0 < len(name) <= MAX_NAME
+    return is_text and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:100]
 
 
 def _read_json_object(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise ModelUnsafe(f"{path.name} is larger than {MAX_INDEX_BYTES >> 20} MiB.")
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise ModelUnsafe(f"{path.name} is not valid JSON.") from None
+        value = bounded_json.loads(path.read_bytes())
+    except bounded_json.InvalidJson as error:
+        raise ModelUnsafe(f"{path.name} {error}.") from None
     if not isinstance(value, dict):
         raise ModelUnsafe(f"{path.name} must hold a JSON object.")
     return value
 
 
-def _read_header(path: Path) -> dict[str, TensorLocation]:
+def _read_header(path: Path, max_bytes: int) -> tuple[dict[str, TensorLocation], int]:
+    """Return the tensors of a shard and the size of its header."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _HEADER_LIMIT):
+        if size < 8 or length > size - 8:
             raise ModelUnsafe(f"{path.name} is not a safetensors file: its header does not fit in it.")
+        if length > max_bytes:
+            raise ModelUnsafe(
+                f"The headers of the model's safetensors files are larger than {MAX_HEADER_BYTES >> 20} MiB together."
+            )
         try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError):
-            raise ModelUnsafe(f"{path.name} has a header that is not JSON.") from None
+            header = bounded_json.loads(file.read(length))
+        except bounded_json.InvalidJson as error:
+            raise ModelUnsafe(f"{path.name} is not a safetensors file: its header {error}.") from None
     if not isinstance(header, dict):
         raise ModelUnsafe(f"{path.name} has a header that is not a JSON object.")
     header.pop("__metadata__", None)
@@ -197,18 +228,21 @@ def _read_header(path: Path) -> dict[str, TensorLocation]:
         end = place.end
     if end != size:
         raise ModelUnsafe(f"{path.name} is {size} bytes long, but its header describes {end}.")
-    return places
+    return places, length
 
 
 def _read_place(shard: str, name: str, entry: Any, data_start: int) -> TensorLocation:
     if not _is_plain(name):
-        raise ModelUnsafe(f"{shard} has a tensor whose name is not a plain name: {name!r}.")
+        raise ModelUnsafe(
+            f"{shard} has a tensor whose name is not a plain name of at most {MAX_NAME} characters: {_short(name)}."
+        )
     try:
-        dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+        dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
         start, end = entry["data_offsets"]
-        sound = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+        sound = isinstance(shape, list) and len(shape) <= MAX_AXES
+        sound = sound and all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, start, end))
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound or 8 * (end - start) != math.prod(shape) * _PACKED_BITS.get(entry["dtype"], 8 * dtype.itemsize):
         raise ModelUnsafe(f"{shard} has an invalid header entry for the tensor {name}.")
-    return TensorLocation(shard, dtype, entry["dtype"], shape, data_start + start, data_start + end)
+    return TensorLocation(shard, dtype, entry["dtype"], tuple(shape), data_start + start, data_start + end)

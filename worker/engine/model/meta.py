@@ -1,11 +1,12 @@
 """Meta-device models (shapes without data) of untrusted checkpoints: the config is checked and custom code never run."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+import transformers
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
+from service.contract.bounded_json import walk
 from service.contract.checkpoints import reason_against_attention, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
@@ -15,11 +16,11 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 
 def read_config(checkpoint: Checkpoint) -> Any:
     """Return the transformers config of a checkpoint; raises the errors of `outline`."""
-    for key, value in _walk(checkpoint.config):
+    for key, value in walk(checkpoint.config):
         if key == "auto_map":
             raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
         if key.endswith("_implementation") and "/" in str(value):
-            raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
+            raise ModelUnsafe(f"The config refers to remote code ({key[:100]}: {str(value)[:100]!r}), which is never run.")
     files = [path.name for path in checkpoint.folder.iterdir()]
     tensors = [(name, place.stored_as, place.shape) for name, place in checkpoint.tensors.items()]
     reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
@@ -28,8 +29,10 @@ def read_config(checkpoint: Checkpoint) -> Any:
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # any error that the library may raise on an untrusted config
-        raise ArchitectureUnsupported(f"transformers cannot read the config (model_type {model_type!r}): {error}") from error
+        raise ArchitectureUnsupported(_reason_against(model_type, error)) from error
     if config._attn_implementation not in _OWN_ATTENTION:
         config._attn_implementation = None  # the library's default for this machine
     config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
@@ -46,10 +49,23 @@ def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    except MemoryError:
+        raise
     except Exception as error:
         kind = type(config).__name__
-        raise ArchitectureUnsupported(f"{kind} is not the config of a causal language model: {error}") from error
+        if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+            reason = f"transformers cannot build the model that config.json describes ({kind}: {type(error).__name__})"
+        else:
+            reason = f"{kind} is not the config of a causal language model that transformers {transformers.__version__} knows"
+        raise ArchitectureUnsupported(f"{reason}; take another model.") from error
     return model.eval().requires_grad_(False)
+
+
+def _reason_against(model_type: Any, error: Exception) -> str:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        known = f"transformers {transformers.__version__} does not know the model_type {str(model_type)[:100]!r} of config.json"
+        return f"{known}; take another model."
+    return f"transformers cannot read config.json (model_type {model_type!r}: {type(error).__name__}); correct the file."
 
 
 def text_config(config: Any) -> Any:
@@ -59,19 +75,8 @@ def text_config(config: Any) -> Any:
 
 def _check_size(checkpoint: Checkpoint, config: Any) -> None:
     """Refuse, before building, a config with more layers than tensors: an untrusted one may have a billion."""
-    for key, value in _walk(checkpoint.config):
+    for key, value in walk(checkpoint.config):
         if key.endswith(("layers", "n_layer")) and isinstance(value, int) and value > max(4096, len(checkpoint.tensors)):
             raise ArchitectureUnsupported(
-                f"The number of layers of a {config.model_type!r} does not fit its tensors ({key}: {value})."
+                f"The number of layers of a {config.model_type!r} does not fit its tensors ({key[:100]}: {value})."
             )
-
-
-def _walk(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of nested JSON objects."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield key, value
-            yield from _walk(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _walk(value)

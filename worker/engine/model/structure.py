@@ -103,6 +103,7 @@ def describe(arch: Architecture) -> Outline:
     matrices = tuple(arch.matrix_shapes())
     prunable = sum(out * width for _, (out, width) in matrices)
     text = text_config(arch.config)
+    longest = getattr(text, "max_position_embeddings", None)
     return Outline(
         model_type=arch.config.model_type,
         architecture=type(arch.model).__name__,
@@ -111,7 +112,7 @@ def describe(arch: Architecture) -> Outline:
         prunable_parameters=prunable,
         coverage=prunable / arch.block_parameters,
         blocks=len(arch.blocks),
-        max_sequence_length=getattr(text, "max_position_embeddings", None),
+        max_sequence_length=longest if type(longest) is int else None,
         vocab_size=text.vocab_size,
         dtype=str(arch.model.dtype).removeprefix("torch."),
         matrices=matrices,

@@ -1,10 +1,12 @@
 """Local models are listed as far as jobs can name them, and nothing that lies elsewhere."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from service.models.folder import local_models
+from service.models.folder import FolderFiles, local_models
+from service.models.refusals import ModelUnsafe
 from service.settings import Settings
 
 
@@ -53,3 +55,18 @@ def test_the_list_is_bounded(root: Path) -> None:
 
 def test_without_a_model_root_there_are_no_models(tmp_path: Path) -> None:
     assert local_models(settings_with(tmp_path / "nowhere"), limit=10) == []
+
+
+@pytest.mark.parametrize("name", ["back\\slash.json", "wide\u3000blank.txt"])
+def test_a_file_name_that_no_artifact_can_have_is_refused(root: Path, name: str) -> None:
+    make(root / "model")
+    (root / "model" / name).touch()
+    with pytest.raises(ModelUnsafe, match="rename the file"):
+        _ = FolderFiles(root / "model").sizes
+
+
+def test_a_pipe_is_refused_instead_of_read(root: Path) -> None:
+    make(root / "model")
+    os.mkfifo(root / "model" / "merges.txt")
+    with pytest.raises(ModelUnsafe, match=r"merges\.txt"):
+        _ = FolderFiles(root / "model").sizes

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
 from worker.failures import ModelError
 from worker.inputs.models import Model, resolve
+
+_CODE: dict[str, Any] = {"auto_map": {}}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,32 @@ def test_an_invalid_card_is_ignored(card: str, folder: Path, tmp_path: Path) -> 
     assert _resolve(tmp_path).license is None
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("key", ["<<", "x"])
+def test_aliases_of_a_card_are_not_expanded(key: str, folder: Path, tmp_path: Path) -> None:
+    levels = [f"a{n}: &a{n} {{{key}: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)]
+    (folder / "README.md").write_text("\n".join(["---", "license: mit", "a0: &a0 {b: c}", *levels, "---", ""]))
+
+    assert _resolve(tmp_path).license == "mit"
+
+
+@pytest.mark.parametrize("name", ["back\\slash.json", "wide\u3000blank.txt", "inner/line\nbreak.json"])
+def test_a_file_name_that_no_artifact_can_have_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+
+    refusal = _refusal(tmp_path)
+
+    assert refusal.code is FailureCode.MODEL_UNSAFE
+    assert repr(name) in refusal.detail
+
+
+def test_a_pipe_is_refused_instead_of_read(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "merges.txt")
+
+    assert "merges.txt" in _refusal(tmp_path).detail
+
+
 def test_the_fingerprint_is_stable_and_changes_with_the_files(folder: Path, tmp_path: Path) -> None:
     weights, seen = folder / "model.safetensors", [_resolve(tmp_path).revision]
     assert _resolve(tmp_path).revision == seen[0]
@@ -97,6 +126,7 @@ def test_a_link_out_of_the_model_root_is_not_followed(folder: Path, tmp_path: Pa
     [
         ("config.json", {"auto_map": {"AutoModel": "x.Y"}}),
         ("config.json", {"text_config": {"inner": [{"auto_map": {}}]}}),
+        ("tokenizer_config.json", reduce(lambda inner, _: {"inner": inner}, range(900), _CODE)),
         ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["x.Y", None]}}),
         ("generation_config.json", {"auto_map": {}}),
     ],
@@ -160,6 +190,7 @@ def test_files_of_a_checkpoint_are_downloaded(name: str) -> None:
         ".x.json",
         "../a.json",
         "*.json",
+        "wide\u3000blank.json",
     ],
 )
 def test_other_files_are_not_downloaded(name: str) -> None:
@@ -265,9 +296,9 @@ def test_a_hub_model_is_pinned_and_has_no_code_or_pickles(answers: dict[str, Any
         ("org/other", "model-access-denied", False),
         ("org/pickled", "model-unsafe", False),
         ("org/coded", "model-unsafe", False),
-        ("org/broken", "internal", True),
-        ("org/limited", "internal", True),
-        ("org/severed", "internal", True),
+        ("org/broken", "hub-unavailable", True),
+        ("org/limited", "hub-unavailable", True),
+        ("org/severed", "hub-unavailable", True),
     ],
 )
 def test_errors_of_the_hub_have_their_failure_codes(model_id: str, code: str, retryable: bool, answers: dict[str, Any]) -> None:
@@ -315,5 +346,5 @@ def test_a_cached_gated_model_is_read_only_with_a_token_that_may_read_it(
         hub.refuse("org/closed", 500, None)
         with pytest.raises(ModelError) as caught:
             resolve(ours, settings, tenant="acme")
-        assert caught.value.code == FailureCode.INTERNAL
+        assert caught.value.code == FailureCode.HUB_UNAVAILABLE
         assert len(hub.fetched) == downloads, "the cache answers whoever may read"  # style: allow

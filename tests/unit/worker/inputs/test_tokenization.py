@@ -1,5 +1,6 @@
 """Windows of tokens, held against plain Python on a stream that is known."""
 
+import json
 import random
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from worker.inputs.tokenization import (
     evaluation_windows,
     load_tokenizer,
     token_stream,
+    tokenize,
     tokens_of,
     vocabulary_size,
 )
@@ -104,3 +106,24 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
 
     assert caught.value.code is FailureCode.MODEL_UNSAFE
     assert str(tmp_path) not in caught.value.detail
+
+
+def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path) -> None:
+    folder = checkpoints.save(tmp_path / "model")
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": {"type": "FixedLength", "length": 0}}))
+
+    with pytest.raises(JobFailure) as caught:
+        tokens_of(folder, ["abc"])
+
+    assert caught.value.code is FailureCode.MODEL_UNSAFE
+    assert "tokenizer" in caught.value.detail
+
+
+def test_a_tokenized_text_says_whether_it_begins_with_bos(tmp_path: Path) -> None:
+    checkpoints.tokenizer(adds_bos=True).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+
+    text = tokenize(tmp_path, ["abc", "de"], separator=" ")
+
+    assert (int(text.stream[0]), len(text.stream), text.begins_with_bos) == (checkpoints.BOS, 7, True)

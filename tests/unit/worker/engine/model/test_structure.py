@@ -87,6 +87,27 @@ def test_an_unsupported_architecture_is_named(checkpoint: Checkpoints, tmp_path:
             outline(source)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "no-such-model"},
+        {"model_type": None},
+        {"model_type": ["llama"]},
+        {"hidden_act": "no-such-function"},
+        {"num_attention_heads": "many"},
+        {"model_type": "vit"},
+    ],
+)
+def test_a_config_that_transformers_refuses_is_reported_without_its_words(
+    checkpoint: Checkpoints, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    with pytest.raises(ArchitectureUnsupported) as caught:
+        outline(changed(checkpoint("llama"), tmp_path / "model", **config))
+    assert str(tmp_path) not in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).endswith((" take another model.", " correct the file."))
+
+
 def test_a_tensor_whose_shape_differs_from_the_config_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
     with pytest.raises(ModelUnsafe, match="shape"):
         outline(changed(checkpoint("llama"), tmp_path / "m", intermediate_size=128))
