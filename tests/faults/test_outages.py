@@ -38,6 +38,7 @@ TINY = {
     "evaluation": {"perplexity": [], "sequence_length": 16},
 }
 RESTARTS = sized(2, 12)
+SECONDS_BETWEEN_RESTARTS = sized((1, 5), (5, 20))
 JOBS = sized(8, 50)
 SENT_MEANWHILE = sized(2, 10)
 OUTAGE_SECONDS = sized(10.0, 30.0)
@@ -136,7 +137,7 @@ def test_no_accepted_job_is_lost_while_the_database_restarts(
         load = Load(api.url, key_for(database, Scope.ADMIN))
         for _ in range(RESTARTS):
             accepted = len(load.accepted)
-            time.sleep(choices.uniform(5, 20))
+            time.sleep(choices.uniform(*SECONDS_BETWEEN_RESTARTS))
             eventually(lambda: len(load.accepted) > accepted)  # noqa: B023
             own_database.restart()
         load.stop()
