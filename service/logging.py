@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -12,11 +13,20 @@ from service import tracing
 
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}|(whsec_)[A-Za-z0-9+/=]{8,}")
+_SHORTEST_SECRET: Final = 6
+"""Length from which a secret is redacted by its text; a shorter one would redact parts of other words."""
+_secrets: tuple[str, ...] = ()
 _USER: Final = re.compile(r"://[^:/@\s]*:")
 
 
-def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
-    """Route events of this code and of libraries through one processor chain to standard error."""
+def configure_logging(level: str = "INFO", log_format: str = "json", secrets: Iterable[str] = ()) -> None:
+    """Route events of this code and of libraries through one processor chain to standard error.
+
+    Args:
+        secrets: texts to redact wherever they occur, in addition to what looks like a secret.
+    """
+    global _secrets
+    _secrets = tuple(sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_trace,
@@ -77,6 +87,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def redacted(text: str) -> str:
     """Return the text with API keys, hub tokens, webhook secrets and passwords of URLs redacted, in linear time."""
+    for secret in _secrets:
+        text = text.replace(secret, "[redacted]")
     *before_at, last = text.split("@")
     without_passwords = "@".join([*map(_without_password, before_at), last])
     return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}[redacted]", without_passwords)
