@@ -48,7 +48,8 @@ def configure_logging(level: str = "INFO", log_format: str = "json", secrets: It
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer, _hide_in_line],
         )
     )
     root = logging.getLogger()
@@ -87,11 +88,20 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def redacted(text: str) -> str:
     """Return the text with API keys, hub tokens, webhook secrets and passwords of URLs redacted, in linear time."""
-    for secret in _secrets:
-        text = text.replace(secret, "[redacted]")
-    *before_at, last = text.split("@")
+    *before_at, last = _hidden(text).split("@")
     without_passwords = "@".join([*map(_without_password, before_at), last])
     return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}[redacted]", without_passwords)
+
+
+def _hidden(text: str) -> str:
+    for secret in _secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
+
+
+def _hide_in_line(_logger: WrappedLogger, _method: str, line: str) -> str:
+    """Redact the known secrets in a finished line: values other than text become text only when it is rendered."""
+    return _hidden(line)
 
 
 def _without_password(text: str) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from sqlalchemy.exc import InternalError
 from structlog.testing import capture_logs
 
 from service.cli.databases import the_database
@@ -168,6 +169,19 @@ def test_a_server_that_has_become_read_only_is_not_ready(own_url: str, settings:
             with pytest.raises(NotUsable, match="read-only"):
                 _check_database(own)
         assert api.post("/v1/jobs", json=BODY).status_code == 201
+
+
+def test_connections_are_replaced_when_the_server_has_become_read_only(own_url: str) -> None:
+    database = Database(own_url, pool_size=1)
+    process = "SELECT pg_backend_pid()"
+    with database.begin() as session:
+        first = session.connection().exec_driver_sql(process).scalar_one()
+    with _read_only(own_url):
+        with pytest.raises(InternalError):
+            key_for(database, Scope.ADMIN)
+        with database.begin() as session:
+            assert session.connection().exec_driver_sql(process).scalar_one() != first
+    database.close()
 
 
 @contextmanager
