@@ -4,7 +4,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -225,8 +225,9 @@ class Settings(DatabaseSettings):
 
     def secrets(self) -> list[str]:
         """Return what no log may contain, for the redactor."""
-        urls = [url.get_secret_value() for url in (self.database_url, self.database_direct_url, self.broker_url) if url]
-        written = [urlsplit(url).password or "" for url in urls]
+        urls = [urlsplit(url.get_secret_value()) for url in (self.database_url, self.database_direct_url, self.broker_url) if url]
+        written = [url.password or "" for url in urls]
+        written += [value for url in urls for name, value in parse_qsl(url.query) if name.endswith("password")]
         key = self.secret_key.get_secret_value() if self.secret_key else ""
         return [key, *written, *map(unquote, written)]
 

@@ -72,7 +72,7 @@ def test_known_secrets_are_blanked_wherever_a_library_writes_them(written: io.St
     settings = Settings.model_validate(
         {
             "database_url": "postgresql://u:s5%2Fdatabase@127.0.0.1:1/d",
-            "database_direct_url": "postgresql://u:s5direct@127.0.0.1:1/d",
+            "database_direct_url": "postgresql://u@127.0.0.1:1/d?password=s5direct",
             "broker_url": "redis://:s5%23broker@127.0.0.1:1/0",
             "secret_key": "s5" * 20,
             "artifact_url": "file:///x",
