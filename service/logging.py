@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -99,7 +99,7 @@ def _hidden(text: str) -> str:
     return text
 
 
-def _hide_in_line(_logger: WrappedLogger, _method: str, line: str) -> str:
+def _hide_in_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
     """Redact the known secrets in a finished line: values other than text become text only when it is rendered."""
     return _hidden(line)
 
