@@ -57,19 +57,27 @@ $(SWIFT_READY): $(READY)
 	@$(call install,.venv-swift,--no-deps --requirement tests/support/swift-requirements.txt)
 	@touch $@
 
+# $(call debian,PACKAGES): install packages of Debian if root can, for tests that are skipped without them
+debian = [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { echo "setup: $(1), for the tests"; \
+  export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends $(1) >/dev/null; } || true
+
 # The dashboard's tests drive Debian's Chromium; no browser is downloaded from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
 
+# The tests of connection poolers start PgBouncer themselves, so the service of Debian's package is stopped.
+PGBOUNCER := $(or $(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
+
 # JOBS is the number of parallel processes: by default two per core, limited by memory.
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
-	@if [ '$@' = /usr/bin/chromium ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "setup: Chromium, for the tests of the dashboard"; export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null || true; \
-	fi
+	@if [ '$@' = /usr/bin/chromium ]; then $(call debian,chromium fonts-dejavu-core); fi
 	@[ -x '$@' ] || echo "Without Chromium at $@ the tests of the dashboard are skipped; on Debian: apt-get install chromium, or name another with DSNOT_CHROMIUM=/path" >&2
+
+$(PGBOUNCER):
+	@$(call debian,pgbouncer); systemctl disable --now --quiet pgbouncer 2>/dev/null || true
+	@[ -x '$@' ] || echo "Without PgBouncer the tests of connection poolers are skipped; on Debian: apt-get install pgbouncer" >&2
 
 lint: $(READY) ## check format, style, types and import rules
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

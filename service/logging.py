@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -12,11 +13,20 @@ from service import tracing
 
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
 _SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}|(whsec_)[A-Za-z0-9+/=]{8,}")
+_SHORTEST_SECRET: Final = 6
+"""Length from which a secret is redacted by its text; a shorter one would redact parts of other words."""
+_secrets: tuple[str, ...] = ()
 _USER: Final = re.compile(r"://[^:/@\s]*:")
 
 
-def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
-    """Route events of this code and of libraries through one processor chain to standard error."""
+def configure_logging(level: str = "INFO", log_format: str = "json", secrets: Iterable[str] = ()) -> None:
+    """Route events of this code and of libraries through one processor chain to standard error.
+
+    Args:
+        secrets: texts to redact wherever they occur, in addition to what looks like a secret.
+    """
+    global _secrets
+    _secrets = tuple(sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_trace,
@@ -38,7 +48,8 @@ def configure_logging(level: str = "INFO", log_format: str = "json") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer, _hide_in_line],
         )
     )
     root = logging.getLogger()
@@ -77,9 +88,20 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def redacted(text: str) -> str:
     """Return the text with API keys, hub tokens, webhook secrets and passwords of URLs redacted, in linear time."""
-    *before_at, last = text.split("@")
+    *before_at, last = _hidden(text).split("@")
     without_passwords = "@".join([*map(_without_password, before_at), last])
     return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}[redacted]", without_passwords)
+
+
+def _hidden(text: str) -> str:
+    for secret in _secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
+
+
+def _hide_in_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    """Redact the known secrets in a finished line: values other than text become text only when it is rendered."""
+    return _hidden(line)
 
 
 def _without_password(text: str) -> str:

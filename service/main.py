@@ -44,7 +44,7 @@ import service.dashboard.trigger_pages
 import service.dashboard.webhook_pages
 from service import tracing
 from service.api.job_parameters import only_known_parameters
-from service.broker import Queue
+from service.broker.queue import Queue
 from service.dashboard import help_site, problem_pages
 from service.dashboard.rendering import compile_templates
 from service.dashboard.signing_in import FORMS
@@ -152,14 +152,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        url = settings.database_url.get_secret_value()
-        database = Database(url, pool_size=_CONNECTIONS, at_once=_AT_ONCE, answer_seconds=_ANSWER_SECONDS)
+        limits: dict[str, Any] = {"pool_size": _CONNECTIONS, "at_once": _AT_ONCE, "answer_seconds": _ANSWER_SECONDS}
+        database = Database(settings.database_address, **limits)
         store = ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint)
-        queue = Queue(settings.broker_url.get_secret_value())
-        wakeups = Wakeups(url, settings.max_event_streams)
-        readiness = readiness_of(settings, store, queue)
+        queue = Queue(settings.broker_url.get_secret_value(), settings.broker_prefix or "")
+        wakeups = Wakeups(settings.direct_address, settings.max_event_streams)
+        readiness = readiness_of(database, store, queue)
         models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Pool("uploads", settings.max_uploads)
-        rates = RateLimiter(settings.broker_url.get_secret_value())
+        rates = RateLimiter(settings.broker_url.get_secret_value(), settings.broker_prefix or "")
         app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)
         app.state.metrics.register(collector)

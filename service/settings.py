@@ -3,28 +3,80 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.broker.address import broker_address
+from service.database.address import DatabaseAddress
 from service.storage.addresses import check_public_endpoint, check_url
 
 PLACEHOLDER: Final = "change-me"
 """Value of secrets in .env.example, refused at start-up."""
 
 
-class Settings(BaseSettings):
-    """Settings of service, dispatcher and worker."""
+class DatabaseSettings(BaseSettings):
+    """Settings of the commands that use the database alone."""
 
-    model_config = SettingsConfigDict(env_prefix="DSNOT_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DSNOT_", frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     database_url: SecretStr
-    """`postgresql://…`"""
+    """`postgresql://user:password@host:5432/name`, see [compatibility](../operate/compatibility.md)."""
+    database_direct_url: SecretStr | None = None
+    """The same database past its pooler, for notifications and migrations; required if the pooler is in transaction mode."""
+
+    @property
+    def database_address(self) -> DatabaseAddress:
+        """Address for transactions, possibly through a pooler."""
+        return DatabaseAddress.of(self.database_url.get_secret_value(), is_pooled=self.database_direct_url is not None)
+
+    @property
+    def direct_address(self) -> DatabaseAddress:
+        """Address for what needs a session of its own: notifications and migrations."""
+        return DatabaseAddress.of((self.database_direct_url or self.database_url).get_secret_value())
+
+    @field_validator("database_url", "database_direct_url", "broker_url", "artifact_url", "secret_key", check_fields=False)
+    @classmethod
+    def _is_no_placeholder(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text and PLACEHOLDER in text:
+            raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; replace it with your own secret")
+        return value
+
+    @field_validator("database_direct_url", mode="before")
+    @classmethod
+    def _is_set(cls, value: object) -> object:
+        return value or None  # an empty variable counts as unset
+
+    @field_validator("database_url", "database_direct_url")
+    @classmethod
+    def _check_database_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            DatabaseAddress.of(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _check_pooled(self) -> Self:
+        try:
+            _ = self.database_address
+        except ValueError as error:
+            raise ValueError(f"DSNOT_DATABASE_URL: {error}") from None
+        return self
+
+
+class Settings(DatabaseSettings):
+    """Settings of service, dispatcher and worker."""
+
     broker_url: SecretStr
-    """`redis://…`"""
+    """`redis://:password@host:6379/0`, or `rediss://…` with TLS: `?ssl_ca_certs=/ca.pem`, `?ssl_cert_reqs=none`."""
+    broker_prefix: str | None = Field(None, pattern=r"^[A-Za-z0-9_.:-]*$")
+    """Prefix of all keys in the broker; unset: derived from the database, so that deployments can share a broker."""
     artifact_url: str
     """`file:///…`, `s3://bucket/prefix`, `gs://…` or `az://…`"""
     model_root: Path
@@ -166,13 +218,18 @@ class Settings(BaseSettings):
             raise FileNotFoundError(f"there is no local model {model_id}")
         return path
 
-    @field_validator("database_url", "broker_url", "artifact_url", "secret_key")
+    @field_validator("broker_url")
     @classmethod
-    def _is_no_placeholder(cls, value: SecretStr | str | None) -> SecretStr | str | None:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if text and PLACEHOLDER in text:
-            raise ValueError(f"still holds the placeholder {PLACEHOLDER!r}; replace it with your own secret")
-        return value
+    def _check_broker_url(cls, url: SecretStr) -> SecretStr:
+        return SecretStr(broker_address(url.get_secret_value()))
+
+    def secrets(self) -> list[str]:
+        """Return what no log may contain, for the redactor."""
+        urls = [urlsplit(url.get_secret_value()) for url in (self.database_url, self.database_direct_url, self.broker_url) if url]
+        written = [url.password or "" for url in urls]
+        written += [value for url in urls for name, value in parse_qsl(url.query) if name.endswith("password")]
+        key = self.secret_key.get_secret_value() if self.secret_key else ""
+        return [key, *written, *map(unquote, written)]
 
 
 def problems_of(error: ValidationError) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 
 from service.logging import configure_logging
 from service.ops.metrics.exposing import PortNotUsable
-from service.ops.startup import NotUsable, prepared
+from service.ops.startup import NotUsable, prepared, with_broker_prefix
 from service.settings import Settings, get_settings
 from worker.app import run
 from worker.devices import NoSuchDevice
@@ -38,8 +38,8 @@ def _check_in_child() -> None:
 if __name__ == "__main__":
     _check_in_child()
     settings = get_settings()
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, settings.secrets())
     try:
-        sys.exit(run(settings))
-    except (NoSuchDevice, PortNotUsable) as error:
+        sys.exit(run(with_broker_prefix(settings)))
+    except (NoSuchDevice, NotUsable, PortNotUsable) as error:
         sys.exit(f"dsnot worker: {error}")

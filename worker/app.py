@@ -49,6 +49,7 @@ def create_app(settings: Settings, device_class: DeviceClass) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker survives any outage of its broker
         broker_transport_options={
+            "global_keyprefix": settings.broker_prefix or "",  # other deployments may use the same broker
             "socket_connect_timeout": 4,
             "socket_timeout": 8,  # without it, kombu blocks on a silent broker and never runs its health check
             "socket_keepalive": True,

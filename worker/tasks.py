@@ -42,7 +42,7 @@ def prune(task: Any, job_id: str) -> None:
 def _log_like_the_service(**_: Any) -> None:
     """Configure the service's logging in the parent and its child, in place of Celery's own set-up."""
     settings = get_settings()
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, settings.secrets())
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

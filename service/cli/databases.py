@@ -9,30 +9,48 @@ from service.cli.output import CommandFailed
 
 if TYPE_CHECKING:
     from service.database.engine import Database
+    from service.settings import DatabaseSettings
 
 
 @contextmanager
 def the_database() -> Iterator["Database"]:
     """Open the database of `$DSNOT_DATABASE_URL`, or of this home's running stack; report its errors as CommandFailed."""
-    from sqlalchemy.exc import OperationalError, ProgrammingError
-
     from service.client.discovery import running_stack
     from service.database.engine import Database
     from service.errors import Problem
     from service.settings import HomeSettings
 
     url = os.environ.get("DSNOT_DATABASE_URL") or running_stack(HomeSettings().home).database_url
+    database = Database(database_settings(url).database_address, pool_size=1)
     try:
-        database = Database(url, pool_size=1)
-    except ValueError as error:
-        raise CommandFailed(str(error)) from error
-    try:
-        yield database
+        with database_errors_reported():
+            yield database
     except Problem as problem:
         raise CommandFailed(problem.detail) from problem
-    except OperationalError as error:
-        raise CommandFailed("the database does not answer; check DSNOT_DATABASE_URL") from error
-    except ProgrammingError as error:
-        raise CommandFailed("the database does not have the tables of this version; run `dsnot migrate` first") from error
     finally:
         database.close()
+
+
+def database_settings(url: str) -> "DatabaseSettings":
+    """Return the settings of a database; a malformed one raises CommandFailed."""
+    from pydantic import ValidationError
+
+    from service.settings import DatabaseSettings, problems_of
+
+    try:
+        return DatabaseSettings.model_validate({"database_url": url})
+    except ValidationError as error:
+        raise CommandFailed("; ".join(problems_of(error))) from None
+
+
+@contextmanager
+def database_errors_reported() -> Iterator[None]:
+    """Report errors of the database as CommandFailed, with the reason."""
+    from sqlalchemy.exc import DBAPIError
+
+    from service.database.reasons import reason_of
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise CommandFailed(f"DSNOT_DATABASE_URL: the database cannot be used: {reason_of(error)}") from error

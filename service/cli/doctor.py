@@ -44,6 +44,7 @@ def _settings() -> "Settings":
             return Settings()
         home = HomeSettings().home
         stack = running_stack(home)
-        return Settings.model_validate({"database_url": stack.database_url, "broker_url": stack.broker_url, **places(home)})
+        urls = {"database_url": stack.database_url, "database_direct_url": None, "broker_url": stack.broker_url}
+        return Settings.model_validate(urls | places(home))
     except ValidationError as error:
         raise CommandFailed("; ".join(problems_of(error))) from error

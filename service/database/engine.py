@@ -1,32 +1,24 @@
 """Database access: connection pools, transactions as context managers, and the declarative base."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from select import POLLIN, poll
 from typing import Any, Final, TypeVar
 
-import psycopg
-from psycopg.abc import RV, PQGen
-from psycopg.pq import TransactionStatus
-from sqlalchemy import ColumnElement, DateTime, Engine, Insert, MetaData, Table, create_engine, event, func, insert
+from sqlalchemy import ColumnElement, DateTime, Insert, MetaData, Table, func, insert
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "save", "table_of"]
+from service.database.address import DatabaseAddress
+from service.database.connecting import ANSWER_SECONDS, pooled_engine
+
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "in_seconds", "insert_row", "save", "table_of"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Errors of a database that is unreachable, restarting, or read-only after a failover."""
-
-_ANSWER_SECONDS: Final = 15.0
-_SOUND_SECONDS: Final = 1.0
-"""Age up to which an idle connection is reused without a ping, which costs as much as a statement."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -45,21 +37,6 @@ class Base(DeclarativeBase):
 
 
 Row = TypeVar("Row", bound=Base)
-
-
-def database_dsn(database_url: str) -> URL:
-    """Return the URL with the driver psycopg 3.
-
-    Raises:
-        ValueError: it is not a PostgreSQL URL.
-    """
-    try:
-        url = make_url(database_url)
-    except Exception as error:
-        raise ValueError("DSNOT_DATABASE_URL is not a database URL such as postgresql://user:password@host/name") from error
-    if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise ValueError(f"DSNOT_DATABASE_URL has the scheme {url.get_backend_name()}; only postgresql is supported")
-    return url.set(drivername="postgresql+psycopg")
 
 
 def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
@@ -92,23 +69,6 @@ def _insert(entity: type["Base"]) -> Insert:
     return insert(table_of(entity))
 
 
-class _Connection(psycopg.Connection[Any]):
-    """Connection with a client-side timeout, for a server that is silent although TCP still holds the connection.
-
-    After a timeout it is unknown whether the statement was executed, as after a broken connection.
-    """
-
-    answer_seconds: float = _ANSWER_SECONDS
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        try:
-            return super().wait(gen, interval, timeout or self.answer_seconds)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()
-            raise
-
-
 class Database:
     """Two connection pools, for transactions and for autocommit; connecting, statements and silence all have timeouts.
 
@@ -120,10 +80,17 @@ class Database:
     """
 
     def __init__(
-        self, database_url: str, *, pool_size: int = 20, at_once: int = 1, answer_seconds: float = _ANSWER_SECONDS
+        self,
+        address: DatabaseAddress | str,
+        *,
+        pool_size: int = 20,
+        at_once: int = 1,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self.engine = _engine(database_url, pool_size, answer_seconds)
-        self._at_once = _engine(database_url, at_once, answer_seconds, "-c synchronous_commit=off", isolation_level="AUTOCOMMIT")
+        address = DatabaseAddress.of(address)
+        self.engine = pooled_engine(address, pool_size, answer_seconds)
+        asynchronous = {"synchronous_commit": "off"}
+        self._at_once = pooled_engine(address, at_once, answer_seconds, asynchronous, isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -145,50 +112,3 @@ class Database:
         """Close both pools."""
         self.engine.dispose()
         self._at_once.dispose()
-
-
-def _engine(database_url: str, pool_size: int, answer_seconds: float, options: str = "", **more: Any) -> Engine:
-    bounds = f"-c statement_timeout={int(answer_seconds * 1000)} -c idle_in_transaction_session_timeout=60000"
-    engine = create_engine(
-        database_dsn(database_url),
-        pool_size=pool_size,
-        max_overflow=0,  # an overflow connection is closed after each transaction, and opening one is expensive
-        pool_timeout=min(2 * answer_seconds, 5),
-        connect_args={
-            "connect_timeout": max(2, min(int(answer_seconds), 4)),
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            "options": f"{bounds} -c timezone=UTC {options}",
-        },
-        **more,
-    )
-
-    def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> _Connection:
-        connection = _Connection.connect(*arguments, **options)
-        connection.answer_seconds = answer_seconds + 0.5  # so that the server's timeout comes first
-        return connection
-
-    def note_use(_connection: _Connection | None, record: ConnectionPoolEntry) -> None:
-        record.info["used_at"] = time.monotonic()
-
-    def check(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-        used_at = record.info.get("used_at")  # None: a new connection
-        try:
-            if used_at is not None and (time.monotonic() - used_at > _SOUND_SECONDS or _has_news(connection)):
-                engine.dialect.do_ping(connection)
-        except psycopg.Error as error:
-            raise InvalidatePoolError from error
-
-    event.listen(engine, "do_connect", connect)
-    event.listen(engine, "checkin", note_use)
-    event.listen(engine, "checkout", check)
-    return engine
-
-
-def _has_news(connection: _Connection) -> bool:
-    """Return whether unsolicited data is readable, most likely the end of the connection."""
-    waiting = poll()
-    waiting.register(connection.fileno(), POLLIN)
-    return bool(waiting.poll(0))

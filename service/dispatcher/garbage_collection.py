@@ -38,7 +38,7 @@ class GarbageCollector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        self._database = Database(settings.database_address, pool_size=1)
         self._store = ArtifactStore(settings.artifact_url)
         self._uploads = OpenUploads(open_at(settings.artifact_url))
         self._next_look_at_uploads = time.monotonic() + settings.upload_sweep_seconds

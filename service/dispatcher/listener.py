@@ -6,14 +6,15 @@ import psycopg
 from psycopg import sql
 
 from service.contract.messages import EVENTS_CHANNEL
-from service.database.engine import database_dsn
+from service.database.address import DatabaseAddress
+from service.database.connecting import arguments_of
 
 
 class EventListener:
     """Listener for job events on its own connection, reopened after an error."""
 
-    def __init__(self, database_url: str) -> None:
-        self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, address: DatabaseAddress | str) -> None:
+        self._arguments = arguments_of(DatabaseAddress.of(address))
         self._connection: psycopg.Connection | None = None
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
@@ -27,14 +28,7 @@ class EventListener:
 
     def _listening(self) -> psycopg.Connection:
         if self._connection is None:
-            self._connection = psycopg.connect(
-                self._conninfo,
-                autocommit=True,
-                connect_timeout=4,
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-            )
+            self._connection = psycopg.connect(**self._arguments, autocommit=True)
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(EVENTS_CHANNEL)))
         return self._connection
 

@@ -3,8 +3,9 @@
 import threading
 import time
 
-from service.broker import Queue, QueueUnavailable
+from service.broker.queue import Queue, QueueUnavailable
 from service.database.engine import TRANSIENT, Database
+from service.database.reasons import reason_of
 from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, expire_leases
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.dispatcher.listener import EventListener
@@ -22,10 +23,10 @@ class Dispatcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url.get_secret_value(), pool_size=4)
-        self._queue = Queue(settings.broker_url.get_secret_value())
+        self._database = Database(settings.database_address, pool_size=4)
+        self._queue = Queue(settings.broker_url.get_secret_value(), settings.broker_prefix or "")
         self._sender = Sender(self._database, self._queue)
-        self._wakeup = EventListener(settings.database_url.get_secret_value())
+        self._wakeup = EventListener(settings.direct_address)
         self._sweeper = GarbageCollector(settings)
         self._deliverer = WebhookSender(settings)
         self._next_look = 0.0
@@ -53,7 +54,7 @@ class Dispatcher:
                 self.apply_rules()
         except TRANSIENT as error:
             if not self._database_is_unreachable:
-                log.warning("database_unavailable", error=str(error).splitlines()[0])
+                log.warning("database_unavailable", reason=reason_of(error))
             self._database_is_unreachable = True
         except Exception:
             log.exception("dispatcher_round_failed")

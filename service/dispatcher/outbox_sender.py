@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from service import tracing
-from service.broker import Queue, QueueUnavailable
+from service.broker.queue import Queue, QueueUnavailable
 from service.contract.devices import QUEUES
 from service.contract.messages import PRUNE_TASK
 from service.database.engine import Database
@@ -81,7 +81,7 @@ class Sender:
 
     def _broker_failed(self, error: QueueUnavailable) -> None:
         if not self.broker_is_unreachable:
-            log.warning("broker_unavailable", error=str(error))
+            log.warning("broker_unavailable", reason=str(error))
         BROKER_UP.set(0)
         self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
         self._not_before = time.monotonic() + self._wait

@@ -64,9 +64,8 @@ class WebhookSender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        url = settings.database_url.get_secret_value()
-        self._database = Database(url, pool_size=_CONNECTIONS)
-        self._wakeup = EventListener(url)
+        self._database = Database(settings.database_address, pool_size=_CONNECTIONS)
+        self._wakeup = EventListener(settings.direct_address)
         self._busy: dict[UUID, _Sending] = {}
         """Thread that is sending to each webhook."""
         self._breakers = CircuitBreakers()

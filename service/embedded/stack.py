@@ -133,9 +133,8 @@ class Stack:
             return False
 
     def _environment(self, database_url: str, broker_url: str) -> dict[str, str]:
-        inherited = {
-            name: value for name, value in os.environ.items() if name != "DSNOT_METRICS_PORT"
-        }  # one port, many processes
+        other = ("DSNOT_DATABASE_DIRECT_URL", "DSNOT_METRICS_PORT")  # another database; one port for many processes
+        inherited = {name: value for name, value in os.environ.items() if name not in other}
         return inherited | {
             "DSNOT_DATABASE_URL": database_url,
             "DSNOT_BROKER_URL": broker_url,

@@ -24,13 +24,19 @@ def start(home: Path, port: int | None = None, password: str | None = None) -> t
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
     configuration.write_text(
-        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\n"
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {_quoted(folder)}\n"
         'save ""\nappendonly no\nmaxmemory-policy noeviction\n'
     )
     child = Child.start("valkey", [str(_program()), str(configuration)], home / "logs")
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     wait_until(lambda: _answers(url), child, seconds=30)
     return child, url
+
+
+def _quoted(path: Path) -> str:
+    """Return the path as one argument of Valkey's configuration, whose quotes are those of C."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _program() -> Path:

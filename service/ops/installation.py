@@ -9,8 +9,10 @@ from typing import Final
 
 from sqlalchemy import select
 
+from service.database import schema
 from service.database.engine import Database
 from service.database.tables.installation import Installation
+from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 
 PATH: Final = "installation"
@@ -42,6 +44,13 @@ def in_store(store: ArtifactStore) -> str | None:
         return store.read(PATH).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return None
+
+
+def broker_prefix(settings: Settings) -> str:
+    """Return the prefix of all keys in the broker: the setting, or one of the database's own. Raise SQLAlchemyError."""
+    if settings.broker_prefix is not None:
+        return settings.broker_prefix
+    return f"dsnot-{schema.installation_of(settings.database_address)}:"
 
 
 def _id_of(database: Database) -> str | None:

@@ -8,19 +8,25 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
+import psycopg
 import redis
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import tracing
+from service.broker.reasons import reason_of as broker_reason
 from service.database import schema
-from service.logging import configure_logging, get_logger, redacted
+from service.database.connecting import shares_sessions
+from service.logging import configure_logging, get_logger
+from service.ops import installation
+from service.ops.reasons import reason_of
 from service.settings import Settings, get_settings, problems_of
 from service.storage.artifact_store import ArtifactStore
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 _SECONDS: Final = 8.0
 """Timeout of all checks, which run concurrently."""
@@ -41,13 +47,14 @@ def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | N
         settings = get_settings()
     except ValidationError as error:
         _end(program, "; ".join(problems_of(error)))
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, settings.secrets())
     try:
         tracing.configure(program)
     except tracing.TracingNotInstalled as error:
         _end(program, str(error))
     checks = {
         "DSNOT_DATABASE_URL": _check_database,
+        "DSNOT_DATABASE_DIRECT_URL": _check_direct_database,
         "DSNOT_BROKER_URL": _check_broker,
         "DSNOT_ARTIFACT_URL": _check_store,
         **(more or {}),
@@ -55,7 +62,15 @@ def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | N
     problems = _problems(settings, checks)
     if problems:
         _end(program, "; ".join(problems))
-    return settings
+    try:
+        return with_broker_prefix(settings)
+    except NotUsable as error:
+        _end(program, f"DSNOT_DATABASE_URL: {error}")
+
+
+def with_broker_prefix(settings: Settings) -> Settings:
+    """Return the settings with the prefix of this deployment's keys in the broker. Raise NotUsable."""
+    return settings.model_copy(update={"broker_prefix": _reached(lambda: installation.broker_prefix(settings))})
 
 
 def _problems(settings: Settings, checks: Mapping[str, Callable[[Settings], None]]) -> list[str]:
@@ -75,39 +90,48 @@ def _problem(future: "Future[None]", seconds: float) -> str | None:
     except NotUsable as error:
         return str(error)
     except Exception as error:
-        return f"cannot be used: {_reason(error)}"
+        return f"cannot be used: {reason_of(error)}"
     return None
 
 
 def _check_database(settings: Settings) -> None:
-    try:
-        problem = schema.revisions(settings.database_url.get_secret_value()).problem
-    except ValueError as error:
-        raise NotUsable(str(error)) from error
-    except SQLAlchemyError as error:
-        raise NotUsable(f"the database cannot be reached: {_reason(getattr(error, 'orig', None) or error)}") from error
+    problem = _reached(lambda: schema.problem_of(settings.database_address))
     if problem is not None:
         raise NotUsable(problem)
+    if settings.database_direct_url is None and _reached(lambda: shares_sessions(settings.direct_address)):
+        raise NotUsable(
+            "leads to a connection pooler in transaction mode, which passes on no notifications; "
+            "set DSNOT_DATABASE_DIRECT_URL to the PostgreSQL server itself"
+        )
+
+
+def _check_direct_database(settings: Settings) -> None:
+    if settings.database_direct_url is None:
+        return
+    if _reached(lambda: shares_sessions(settings.direct_address)):
+        raise NotUsable("leads to a connection pooler in transaction mode; name the PostgreSQL server itself")
+    addresses = (settings.direct_address, settings.database_address)
+    if len({_reached(lambda: schema.installation_of(address)) for address in addresses}) > 1:  # noqa: B023
+        raise NotUsable("leads to another database than DSNOT_DATABASE_URL; name the same database")
+
+
+def _reached(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except (SQLAlchemyError, psycopg.Error) as error:
+        raise NotUsable(f"the database cannot be used: {reason_of(error)}") from error
 
 
 def _check_broker(settings: Settings) -> None:
+    url = settings.broker_url.get_secret_value()
     try:
-        url = settings.broker_url.get_secret_value()
         redis.Redis.from_url(url, socket_connect_timeout=4, socket_timeout=4).ping()
-    except ValueError as error:
-        raise NotUsable(f"is not a URL such as redis://:password@host:6379/0: {error}") from error
-    except redis.RedisError as error:
-        raise NotUsable(f"the broker cannot be reached: {_reason(error)}") from error
+    except (redis.RedisError, OSError, ValueError, TypeError) as error:
+        raise NotUsable(f"the broker cannot be used: {broker_reason(error)}") from error
 
 
 def _check_store(settings: Settings) -> None:
     ArtifactStore(settings.artifact_url).check()
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of a library's error, redacted."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return redacted(lines[0]) if lines else type(error).__name__
 
 
 def _end(program: str, message: str) -> NoReturn:

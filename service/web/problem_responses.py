@@ -12,6 +12,7 @@ from starlette.routing import Match
 
 from service.contract.validation_errors import field_errors
 from service.database.engine import TRANSIENT
+from service.database.reasons import reason_of
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
 from service.logging import get_logger
 from service.web.headers import RETRY_AFTER
@@ -132,5 +133,5 @@ def _allowed(request: Request) -> str:
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
-    log.warning("database_unavailable", error=type(error).__name__, detail=str(getattr(error, "orig", error)).strip())
+    log.warning("database_unavailable", error=type(error).__name__, reason=reason_of(error))
     return _answered(request, Unavailable("the database does not answer; try again shortly"))

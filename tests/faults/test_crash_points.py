@@ -32,7 +32,7 @@ SHORT_LEASE = "import service.dispatcher.webhook_delivery\nservice.dispatcher.we
 """Of the delivery that the dying dispatcher has taken: the next one takes it after a second instead of a minute."""
 
 DISPATCHERS = {
-    "before it sends": "service.broker.Queue.send = die",
+    "before it sends": "service.broker.queue.Queue.send = die",
     "after it has sent": "service.jobs.outbox.repository.remove = die",
 }
 DELIVERERS = {
@@ -57,7 +57,7 @@ def dies(settings: Settings, code: str, run: str) -> None:
 
 RUN_DISPATCHER = """
     import threading
-    import service.dispatcher.webhook_delivery, service.jobs.outbox.repository, service.broker, service.webhooks.repository
+    import service.dispatcher.webhook_delivery, service.jobs.outbox.repository, service.broker.queue, service.webhooks.repository
     from service.dispatcher.loop import Dispatcher
     from service.settings import get_settings
     PATCH

@@ -12,7 +12,7 @@ import pytest
 import redis
 from sqlalchemy import update
 
-from service.broker import Queue
+from service.broker.queue import Queue
 from service.contract.devices import QUEUE
 from service.contract.messages import PRUNE_TASK
 from service.contract.states import JobState

@@ -71,6 +71,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
         {
             "database_url": database_url,
             "broker_url": broker_url,
+            "broker_prefix": "",
             "artifact_url": (tmp_path / "artifacts").as_uri(),
             "model_root": tmp_path / "models",
             "cache_dir": tmp_path / "cache",

@@ -19,6 +19,7 @@ from service.contract.artifacts import artifact_prefix
 from service.contract.spec import JobSpec
 from service.contract.states import AttemptOutcome
 from service.database.engine import TRANSIENT, Database
+from service.database.reasons import reason_of
 from service.jobs.attempts import repository
 from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence, claim_next
@@ -54,7 +55,7 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
         worker: the worker's id; by default that of this process, a worker without a parent.
         message: the span (traceparent) of the message that triggered the work.
     """
-    database = Database(settings.database_url.get_secret_value(), pool_size=4)
+    database = Database(settings.database_address, pool_size=4)
     try:
         claim = _claim(database, settings, stop, worker or worker_id(os.getpid()))
         if claim is None:
@@ -78,7 +79,7 @@ def _claim(database: Database, settings: Settings, stop: threading.Event, worker
             with database.begin() as session:
                 return claim_next(session, worker=worker, device=device, lease_seconds=settings.lease_seconds)
         except TRANSIENT as error:
-            log.warning("claim_failed", error=str(error).splitlines()[0])
+            log.warning("claim_failed", reason=reason_of(error))
             stop.wait(_CLAIM_AGAIN_SECONDS)
     return None
 

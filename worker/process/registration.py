@@ -42,7 +42,7 @@ class WorkerRegistration:
 
     def __init__(self, settings: Settings, device_class: DeviceClass, device: Device) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url.get_secret_value(), pool_size=1)
+        self._database = Database(settings.database_address, pool_size=1)
         self.identity = Identity(
             id=worker_id(os.getpid()),
             host=socket.gethostname(),

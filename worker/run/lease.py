@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from service.contract.states import AttemptOutcome, WorkerDirective
 from service.database.engine import TRANSIENT, Database
+from service.database.reasons import reason_of
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim
 from service.logging import get_logger
@@ -130,7 +131,7 @@ class Lease:
             with self._database.begin() as session:
                 wish = repository.heartbeat(session, self._claim.job_id, self._claim.fence, self._settings.lease_seconds)
         except TRANSIENT as error:
-            log.warning("heartbeat_failed", error=str(error).splitlines()[0])
+            log.warning("heartbeat_failed", reason=reason_of(error))
             return
         self._renewed_at = sent_at
         if wish == WorkerDirective.CANCEL:

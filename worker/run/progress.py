@@ -16,6 +16,7 @@ from service.contract.matrices import MatrixReport
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.database.engine import TRANSIENT, Database
+from service.database.reasons import reason_of
 from service.jobs.attempts import repository
 from service.jobs.attempts.repository import Claim, StaleFence
 from service.logging import get_logger
@@ -151,7 +152,7 @@ class Reporter:
                 raise
             except TRANSIENT as error:
                 WRITES_RETRIED.inc()
-                log.warning("write_failed", error=str(error).splitlines()[0])
+                log.warning("write_failed", reason=reason_of(error))
                 if self._lease.is_over:
                     raise ClaimLost("the database was unreachable until the lease expired") from error
                 time.sleep(_RETRY_SECONDS)

@@ -11,7 +11,9 @@ import psycopg
 from psycopg import sql
 
 from service.contract.messages import EVENTS_CHANNEL
-from service.database.engine import database_dsn
+from service.database.address import DatabaseAddress
+from service.database.connecting import arguments_of
+from service.database.reasons import reason_of
 from service.errors import Unavailable
 from service.logging import get_logger
 from service.tenants.shares import Pool
@@ -28,8 +30,8 @@ class Wakeups:
     every reconnection.
     """
 
-    def __init__(self, database_url: str, max_streams: int) -> None:
-        self._conninfo = database_dsn(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    def __init__(self, address: DatabaseAddress | str, max_streams: int) -> None:
+        self._arguments = arguments_of(DatabaseAddress.of(address))
         self._streams = Pool("event streams", max_streams)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self.closing = False
@@ -68,13 +70,11 @@ class Wakeups:
             try:
                 await self._listen()
             except psycopg.Error as error:
-                log.warning("event_listener_disconnected", error=type(error).__name__, detail=str(error).strip())
+                log.warning("event_listener_disconnected", reason=reason_of(error))
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=4, keepalives_idle=5, keepalives_interval=2, keepalives_count=3
-        )
+        connection = await psycopg.AsyncConnection.connect(**self._arguments, autocommit=True)
         async with connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(EVENTS_CHANNEL)))
             self._wake_all()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Final
 
-from service.logging import redacted
+from service.ops.reasons import reason_of
 
 _SECONDS: Final = 5.0
 """Timeout of all checks, which run concurrently."""
@@ -73,5 +73,4 @@ def _finding(check: Check, future: "Future[Finding]", seconds: float) -> Finding
     except TimeoutError:
         return fail(check.name, f"no answer within {_SECONDS:.0f} s", check.remedy)
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return fail(check.name, redacted(lines[0]) if lines else type(error).__name__, check.remedy)
+        return fail(check.name, reason_of(error), check.remedy)

@@ -8,7 +8,7 @@ from service.settings import Settings
 
 def examine(settings: Settings) -> list[Finding]:
     """Return the findings of all checks, dependencies first."""
-    database = Database(settings.database_url.get_secret_value(), pool_size=6, answer_seconds=2.0)
+    database = Database(settings.database_address, pool_size=6, answer_seconds=2.0)
     try:
         return carry_out([*servers.checks(settings, database), *work.checks(settings, database)])
     finally:

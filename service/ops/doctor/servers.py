@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import obstore
 import redis
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.contract.devices import QUEUES
 from service.database import schema
@@ -45,7 +46,7 @@ def _database(database: Database) -> Finding:
 
 
 def _schema(settings: Settings) -> Finding:
-    revisions = schema.revisions(settings.database_url.get_secret_value())
+    revisions = schema.revisions(settings.database_address)
     if revisions.problem is not None:
         return fail("schema", revisions.problem, "run `dsnot migrate` with the version that is to run")
     if revisions.current != revisions.expected:
@@ -68,9 +69,9 @@ def _clock(database: Database) -> Finding:
 def _broker(settings: Settings) -> Finding:
     client = redis.Redis.from_url(settings.broker_url.get_secret_value(), socket_connect_timeout=3, socket_timeout=3)
     info: dict[str, Any] = client.info()
-    waiting = sum(int(client.llen(queue)) for queue in QUEUES.values())
     policy = info.get("maxmemory_policy", "noeviction")
-    found = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}, {waiting} messages queued"
+    server = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}"
+    found = f"{server}, {_queued(client, settings)}"
     if policy != "noeviction":
         remedy = "set maxmemory-policy noeviction: evicted messages delay jobs until they are sent again"
         return fail("broker", f"{found}, maxmemory-policy {policy}", remedy)
@@ -81,6 +82,14 @@ def _broker(settings: Settings) -> Finding:
             "set appendonly yes: messages lost in a restart delay jobs until they are sent again",
         )
     return ok("broker", found)
+
+
+def _queued(client: redis.Redis, settings: Settings) -> str:
+    try:
+        prefix = installation.broker_prefix(settings)
+    except SQLAlchemyError:
+        return "messages not counted"  # the database's own check has the reason
+    return f"{sum(int(client.llen(prefix + queue)) for queue in QUEUES.values())} messages queued"
 
 
 def _store(settings: Settings) -> Finding:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from service.broker import Queue
+from service.broker.queue import Queue
 from service.contract.devices import QUEUE
 from service.database import schema
+from service.database.engine import Database
 from service.logging import get_logger
-from service.settings import Settings
+from service.ops.reasons import reason_of
 from service.storage.artifact_store import ArtifactStore
 
 log = get_logger(__name__)
@@ -25,8 +26,8 @@ class Verdict:
     detail: str
 
 
-class SchemaUnfit(Exception):
-    """Incompatibility of the database's schema with this version of the service."""
+class DatabaseUnfit(Exception):
+    """Database that answers and cannot be used: read-only, or with another schema."""
 
 
 class Readiness:
@@ -50,11 +51,11 @@ class Readiness:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def readiness_of(settings: Settings, store: ArtifactStore, queue: Queue) -> Readiness:
-    """Return the readiness checks of a service."""
+def readiness_of(database: Database, store: ArtifactStore, queue: Queue) -> Readiness:
+    """Return the readiness checks of a service, by the connections that its requests use."""
     return Readiness(
         {
-            "database": lambda: _check_database(settings.database_url.get_secret_value()),
+            "database": lambda: _check_database(database),
             "broker": lambda: _check_broker(queue),
             "artifact_store": store.check,
         }
@@ -67,18 +68,19 @@ def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
     except TimeoutError:
         future.cancel()
         return Verdict(False, "no answer in time")
-    except SchemaUnfit as error:
+    except DatabaseUnfit as error:
         return Verdict(False, str(error))
     except Exception as error:  # any failure means that the dependency is unusable
-        log.warning("not_ready", dependency=name, error=type(error).__name__, detail=str(error))
+        log.warning("not_ready", dependency=name, error=type(error).__name__, reason=reason_of(error))
         return Verdict(False, f"unusable ({type(error).__name__})")
     return Verdict(True, "ready")
 
 
-def _check_database(url: str) -> None:
-    problem = schema.revisions(url).problem
+def _check_database(database: Database) -> None:
+    with database.at_once() as session:
+        problem = schema.problem_on(session.connection())
     if problem is not None:
-        raise SchemaUnfit(problem)
+        raise DatabaseUnfit(problem)
 
 
 def _check_broker(queue: Queue) -> None:

@@ -46,8 +46,7 @@ class DatabaseCollector(Collector):
 
     def __init__(self, settings: Settings) -> None:
         self._silent_seconds = settings.lease_seconds
-        url = settings.database_url.get_secret_value()
-        self._database = Database(url, pool_size=1, answer_seconds=_ANSWER_SECONDS)
+        self._database = Database(settings.database_address, pool_size=1, answer_seconds=_ANSWER_SECONDS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
         self._lock = threading.Lock()
         self._look: Future[Snapshot | None] | None = None

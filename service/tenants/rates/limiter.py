@@ -63,10 +63,10 @@ class Standing:
 class RateLimiter:
     """Sliding-window rate limiter: the weighted counts of this minute and of the previous one."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, prefix: str = "") -> None:
         in_time: dict[str, Any] = {"socket_timeout": _ANSWER_SECONDS, "socket_connect_timeout": _ANSWER_SECONDS}
         once: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}
-        self._shared = _Counter(RedisStorage(broker_url, key_prefix="dsnot-rates", **in_time, **once))
+        self._shared = _Counter(RedisStorage(broker_url, key_prefix=f"{prefix}dsnot-rates", **in_time, **once))
         self._own = _Counter(MemoryStorage())
         self._ask_again_at = 0.0
         self._lock = threading.Lock()

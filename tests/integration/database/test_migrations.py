@@ -29,10 +29,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
 
 from service.contract.states import JobState
 from service.database import schema
-from service.database.engine import database_dsn
 
 VERSIONS = sorted((Path(__file__).parents[3] / "migrations" / "versions").glob("*.py"))
 CONFIG = schema._config("postgresql://")
@@ -44,15 +44,16 @@ BORN_LATER = {"schema_serves", "alembic_version"}
 @pytest.fixture(scope="module")
 def schemas(database_url: str) -> Iterator[dict[str, Engine]]:
     """A database of each revision, on the tests' server."""
-    server = create_engine(database_dsn(database_url), isolation_level="AUTOCOMMIT")
+    address = make_url(database_url).set(drivername="postgresql+psycopg")
+    server = create_engine(address, isolation_level="AUTOCOMMIT")
     engines = {}
     for revision in REVISIONS:
         name = f"revision_{revision}"
         with server.connect() as connection:
             connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             connection.execute(text(f"CREATE DATABASE {name}"))
-        url = database_dsn(database_url).set(database=name)
-        command.upgrade(schema._config(url.set(drivername="postgresql").render_as_string(hide_password=False)), revision)
+        url = address.set(database=name)
+        command.upgrade(schema._config(url.render_as_string(hide_password=False)), revision)
         engines[revision] = create_engine(url)
     yield engines
     for engine in engines.values():

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import func, select, update
 
-from service.broker import Queue, QueueUnavailable
+from service.broker.queue import Queue, QueueUnavailable
 from service.contract.devices import ANY_DEVICE, QUEUE, DeviceClass
 from service.contract.states import JobState, WorkerDirective
 from service.database.engine import Database

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
@@ -15,7 +16,7 @@ from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support import fork_server
 from tests.support.child_environment import environment
-from tests.support.servers import Postgres, stopping
+from tests.support.servers import Postgres, stopping, through
 from tests.support.tcp_proxy import Wire
 from tests.support.waiting import CEILING_SECONDS
 
@@ -37,11 +38,15 @@ def nowhere() -> str:
 
 
 WRONG: dict[str, tuple[str, Callable[[], str], str]] = {
-    "unreachable database": ("DSNOT_DATABASE_URL", lambda: f"postgresql://u:p4ssw0rd@{nowhere()}/d", "cannot be reached"),
+    "unreachable database": (
+        "DSNOT_DATABASE_URL",
+        lambda: f"postgresql://u:p4ssw0rd@{nowhere()}/d",
+        "cannot be used: nothing accepts",
+    ),
     "another kind of database": ("DSNOT_DATABASE_URL", lambda: "mysql://u:p4ssw0rd@localhost/d", "only postgresql is supported"),
     "no address of a database": ("DSNOT_DATABASE_URL", lambda: "p4ssw0rd", "is not a database URL"),
     "a placeholder": ("DSNOT_DATABASE_URL", lambda: "postgresql://dsnot:change-me@localhost/d", "placeholder"),
-    "unreachable broker": ("DSNOT_BROKER_URL", lambda: f"redis://:p4ssw0rd@{nowhere()}/0", "cannot be reached"),
+    "unreachable broker": ("DSNOT_BROKER_URL", lambda: f"redis://:p4ssw0rd@{nowhere()}/0", "cannot be used: nothing accepts"),
     "another kind of broker": ("DSNOT_BROKER_URL", lambda: "amqp://u:p4ssw0rd@localhost", "is not a URL such as redis"),
     "an artifact folder that cannot be": ("DSNOT_ARTIFACT_URL", lambda: "file:///proc/nowhere", "cannot be used"),
 }
@@ -73,11 +78,9 @@ def test_a_worker_names_a_cache_folder_that_it_cannot_create(settings: Settings,
 
 
 def test_a_hanging_database_times_out(settings: Settings, database: Database) -> None:
-    place = database.engine.url
-    assert place.host
-    assert place.port
-    wire = Wire(place.host, place.port)
-    url = place.set(drivername="postgresql", port=wire.port).render_as_string(hide_password=False)
+    place = settings.database_url.get_secret_value()
+    wire = Wire("127.0.0.1", urlsplit(place).port or 0)
+    url = through(place, wire.port)
     with wire.silent():
         status, lines = start("dispatcher", environment(settings) | {"DSNOT_DATABASE_URL": url})
     wire.close()

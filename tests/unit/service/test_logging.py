@@ -5,9 +5,14 @@ import json
 import logging
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+import redis
+from celery import Celery
 
+from service.database.connecting import arguments_of
 from service.logging import configure_logging, get_logger, redact
+from service.settings import Settings
 
 KEY = "dsnot_abcdefghijkl_" + "S3cret-_x" * 5
 PASSWORD = "postgresql://dsnot:hunter2!$@db.internal/jobs"
@@ -61,6 +66,43 @@ def test_secrets_in_exceptions_and_library_logs_are_blanked(written: io.StringIO
     assert "hunter2" not in written.getvalue()
     assert "S3cret" not in written.getvalue()
     assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["error", "error"]
+
+
+def test_known_secrets_are_blanked_wherever_a_library_writes_them(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.model_validate(
+        {
+            "database_url": "postgresql://u:s5%2Fdatabase@127.0.0.1:1/d",
+            "database_direct_url": "postgresql://u@127.0.0.1:1/d?password=s5direct",
+            "broker_url": "redis://:s5%23broker@127.0.0.1:1/0",
+            "secret_key": "s5" * 20,
+            "artifact_url": "file:///x",
+            "model_root": "/x",
+            "cache_dir": "/x",
+        }
+    )
+    monkeypatch.setattr("sys.stderr", written)
+    configure_logging("DEBUG", "json", settings.secrets())
+    broker = settings.broker_url.get_secret_value()
+    told = [
+        arguments_of(settings.database_address),
+        psycopg.conninfo.make_conninfo("", **arguments_of(settings.direct_address)),
+        redis.Redis.from_url(broker),
+        Celery(broker=broker).conf,
+        Celery(broker=broker).connection().info(),
+        settings.secret_key.get_secret_value() if settings.secret_key else "",
+    ]
+    for each in told:
+        get_logger("test").info("written", value=each)
+        logging.getLogger("library").debug("connecting with %r", each)
+    for provoke in (lambda: psycopg.connect(**arguments_of(settings.direct_address)), redis.Redis.from_url(broker).ping):
+        try:
+            provoke()
+        except (psycopg.Error, redis.RedisError):
+            logging.getLogger("library").exception("refused: %r", provoke)
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 2 * len(told) + 2
+    assert sum("[redacted]" in line for line in lines) == 2 * len(told) - 2, "redis-py blanks it itself"
+    assert "s5" not in written.getvalue()
 
 
 def test_a_log_line_is_always_one_json_object(written: io.StringIO) -> None:

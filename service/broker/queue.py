@@ -1,10 +1,12 @@
-"""Broker client: send a task by name, count queued messages. The only module of the service that imports Celery."""
+"""Broker client: send a task by name, count queued messages. Only this module of the service imports Celery."""
 
 from typing import Any, Final
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
+
+from service.broker.reasons import reason_of
 
 _SECONDS: Final = 2.0
 
@@ -14,14 +16,19 @@ class QueueUnavailable(Exception):
 
 
 class Queue:
-    """Connection to the broker with timeouts of two seconds and no reconnect loop."""
+    """Connection to the broker with timeouts of two seconds and no reconnect loop.
 
-    def __init__(self, broker_url: str) -> None:
+    Args:
+        prefix: prefix of all keys, so that deployments can share a broker.
+    """
+
+    def __init__(self, broker_url: str, prefix: str = "") -> None:
         self._celery = Celery("dsnot", broker=broker_url, set_as_current=False)
         self._celery.conf.update(
             task_ignore_result=True,
             task_serializer="json",
             broker_transport_options={
+                "global_keyprefix": prefix,
                 "socket_connect_timeout": _SECONDS,
                 "socket_timeout": _SECONDS,
                 "socket_keepalive": True,
@@ -31,6 +38,7 @@ class Queue:
             },
         )
         self._redis = redis.Redis.from_url(broker_url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS)
+        self._prefix = prefix
 
     def send(self, task: str, payload: dict[str, Any], queue: str, headers: dict[str, str] | None = None) -> None:
         """Append one message to a queue; the headers carry its trace context to the consumer.
@@ -41,7 +49,7 @@ class Queue:
         try:
             self._celery.send_task(task, kwargs=payload, queue=queue, headers=headers, retry=False)
         except (OperationalError, redis.RedisError, OSError) as error:
-            raise QueueUnavailable(str(error)) from error
+            raise QueueUnavailable(reason_of(error)) from error
 
     def backlog(self, queue: str) -> int:
         """Return the number of messages of a queue that no worker has taken yet.
@@ -50,9 +58,9 @@ class Queue:
             QueueUnavailable: the broker does not answer.
         """
         try:
-            return int(self._redis.llen(queue))
+            return int(self._redis.llen(self._prefix + queue))
         except (redis.RedisError, OSError) as error:
-            raise QueueUnavailable(str(error)) from error
+            raise QueueUnavailable(reason_of(error)) from error
 
     def close(self) -> None:
         """Close both connections to the broker."""

@@ -1,0 +1,1 @@
+"""Message broker: its address, the reasons of its errors, and the client."""
