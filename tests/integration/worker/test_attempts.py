@@ -288,6 +288,38 @@ def test_a_job_that_crashes_its_workers_fails_with_worker_lost(database: Databas
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 2
 
 
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_worker_that_comes_back_and_gives_up_costs_no_attempt(database: Database, expired: bool) -> None:
+    job_id = insert_job(database, max_attempts=2)
+    for _ in range(3):
+        found = claimed(database)
+        if expired:
+            take_away(database, found)
+        for _ in range(2):
+            write(database, transitions.give_up, found)
+    job = job_row(database, job_id)
+    assert (job.state, job.attempts_started, job.attempts_counted) == (JobState.QUEUED, 3, 0)
+    assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 3
+
+
+def test_a_job_that_stalls_every_worker_fails(database: Database) -> None:
+    job_id = insert_job(database, max_attempts=2)
+    for _ in range(transitions.UNCOUNTED_STALLS + 2):
+        found = claimed(database)
+        take_away(database, found)
+        write(database, transitions.give_up, found)
+    assert job_row(database, job_id).state == JobState.FAILED
+
+
+def test_giving_up_a_job_that_has_ended_writes_nothing(database: Database) -> None:
+    job_id = insert_job(database, max_attempts=1)
+    found = claimed(database)
+    take_away(database, found)
+    before = snapshot(database, job_id)
+    write(database, transitions.give_up, found)
+    assert snapshot(database, job_id) == before
+
+
 @pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "expire_lease"])
 def test_a_cancelling_job_is_never_queued_again(database: Database, end: str) -> None:
     job_id = insert_job(database)
