@@ -62,7 +62,11 @@ def test_a_frozen_worker_writes_no_more_and_its_files_are_swept(settings: Settin
         wait_until_it_prunes(database, job_id)
         stale = busy_one(database, job_id, first, second)
         child = stale.child()
-        leftover = Path(settings.artifact_url.removeprefix("file://")) / artifact_prefix(job_id, 1) / "model.safetensors"
+        leftover = (
+            Path(settings.artifact_url.removeprefix("file://"))
+            / artifact_prefix(job_id, job_row(database, job_id).fence)
+            / "model.safetensors"
+        )
         with frozen(stale):
             expire_lease(database, job_id)
             wait_for_attempt(database, job_id, 2)

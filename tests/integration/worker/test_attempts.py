@@ -91,13 +91,13 @@ def test_a_claim_opens_an_attempt_and_sets_its_deadlines(database: Database) -> 
     job_id = insert_job(database, run_deadline_seconds=100)
     found = claimed(database, lease_seconds=60)
     job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
-    assert (job.state, job.fence, job.attempts_started, job.attempts_counted) == (JobState.RUNNING, 1, 1, 1)
+    assert (job.state, job.attempts_started, job.attempts_counted) == (JobState.RUNNING, 1, 1)
     assert job.started_at is not None
     assert job.run_deadline_at is not None
     assert (job.run_deadline_at - job.started_at).total_seconds() == pytest.approx(100)
-    assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, 1, "test", None)
+    assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, job.fence, "test", None)
     assert (attempt.lease_expires_at - attempt.started_at).total_seconds() == pytest.approx(60)
-    assert found == Claim(job_id, "test", 1, 1, job.spec, None)
+    assert found == Claim(job_id, "test", 1, job.fence, job.spec, None)
 
 
 def test_a_heartbeat_renews_the_lease_and_returns_the_directive(database: Database) -> None:
