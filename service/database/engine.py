@@ -11,7 +11,21 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import ColumnElement, DateTime, Engine, Insert, MetaData, Table, create_engine, event, func, insert
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Engine,
+    Insert,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
@@ -19,7 +33,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "database_dsn", "in_seconds", "insert_row", "save", "table_of"]
+__all__ = [
+    "TRANSIENT",
+    "Base",
+    "Database",
+    "Session",
+    "database_dsn",
+    "delete_batch",
+    "in_seconds",
+    "insert_row",
+    "save",
+    "table_of",
+]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Errors of a database that is unreachable, restarting, or read-only after a failover."""
@@ -27,6 +52,9 @@ TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeout
 _ANSWER_SECONDS: Final = 15.0
 _SOUND_SECONDS: Final = 1.0
 """Age up to which an idle connection is reused without a ping, which costs as much as a statement."""
+
+_BATCH: Final = 5_000
+"""Rows that a retention rule deletes in one transaction, which takes well under `_ANSWER_SECONDS`."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -65,6 +93,14 @@ def database_dsn(database_url: str) -> URL:
 def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
     """Return the SQL expression `now() + seconds` on the database's clock; NULL where `seconds` is NULL."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def delete_batch(session: Session, entity: type["Base"], *which: ColumnElement[bool]) -> int:
+    """Delete up to a batch of matching rows, but none that another transaction has locked; return their number."""
+    key = tuple_(*table_of(entity).primary_key)
+    batch = select(*table_of(entity).primary_key).where(*which).limit(_BATCH).with_for_update(skip_locked=True)
+    gone = delete(entity).where(key.in_(batch)).returning(*table_of(entity).primary_key)
+    return len(session.execute(gone, execution_options={"synchronize_session": False}).all())
 
 
 def table_of(entity: type["Base"]) -> Table:

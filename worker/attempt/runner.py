@@ -107,7 +107,9 @@ class _Attempt:
                 self._interrupted(ClaimLost(str(error)))
             except Interruption as reason:
                 self._interrupted(reason)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a panic of a library in Rust is no Exception
                 self._failed(error)
             finally:
                 self._reporter.close()
@@ -185,7 +187,7 @@ class _Attempt:
                 log.warning("write_failed", error=str(error).splitlines()[0])
                 self._stop.wait(_CLAIM_AGAIN_SECONDS)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
             return self._interrupted(self._lease.reason)
         failure = as_failure(error)

@@ -342,6 +342,20 @@ def test_deleting_a_trigger_deletes_its_log_and_keeps_its_jobs(api: httpx.Client
     assert [job["id"] for job in jobs(api)] == [job_id]
 
 
+def test_events_that_started_no_job_are_kept_up_to_a_number(
+    api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "UNFIRED_KEPT", 2)
+    trigger, other = create(api, filter="data.samples > `20`"), create(api, filter="data.samples > `20`")
+    assert fire(api, trigger, PLAIN | {"id": "run-1", "samples": 21}).status_code == 201
+    for each in (trigger, trigger, trigger, other):
+        fire(api, each, PLAIN)
+    with database.begin() as session:
+        assert repository.forget_unfired(session) == 1
+        assert repository.forget_unfired(session) == 0
+    assert (outcomes(api, trigger), outcomes(api, other)) == (["filtered", "filtered", "fired"], ["filtered"])
+
+
 def test_old_firings_and_their_event_ids_expire(api: httpx.Client, database: Database) -> None:
     trigger = create(api)
     fired = fire(api, trigger, PLAIN).json()

@@ -1,9 +1,11 @@
 """The protocol of claims, leases and fences, on a real PostgreSQL."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -21,9 +23,11 @@ from service.database.tables.outbox import OutboxMessage
 from service.jobs.attempts import repository
 from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
+from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
 from tests.support.matrix_reports import matrix_report
 from tests.support.waiting import CEILING_SECONDS
+from worker.attempt import runner
 
 RETRYABLE = Failure(code=FailureCode.INTERNAL, detail="a test", retryable=True)
 FINAL = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
@@ -257,6 +261,22 @@ def test_the_message_of_a_retry_is_due_with_its_job(database: Database) -> None:
     with database.begin() as session:
         (message,) = session.scalars(select(OutboxMessage)).all()
     assert message.due_at == job_row(database, job_id).available_at
+
+
+def test_a_panic_of_a_library_ends_the_attempt_as_a_failure(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As libraries in Rust raise."""
+
+    monkeypatch.setattr(runner, "prune_and_publish", Mock(side_effect=Panic("at /home/somebody/src.rs")))
+    job_id = insert_job(database)
+    assert runner.work(settings, threading.Event())
+    (attempt,) = attempts_of(database, job_id)
+    assert (attempt.outcome, attempt.detail) == (
+        "failed",
+        "internal: An internal error occurred that the job did not cause. (Panic)",
+    )
 
 
 def test_a_permanent_failure_is_final_at_once(database: Database) -> None:
