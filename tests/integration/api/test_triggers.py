@@ -103,6 +103,26 @@ def test_each_kind_of_event_starts_one_job_and_is_deduplicated(
     assert outcomes(api, trigger) == ["duplicate", "fired"]
 
 
+@pytest.mark.parametrize("send", [standard, mlflow])
+@pytest.mark.parametrize("more", [{"Idempotency-Key": "other"}, {"webhook-id": "other"}, {"X-MLflow-Delivery-Id": "other"}])
+def test_a_signed_message_with_another_id_starts_no_other_job(
+    api: httpx.Client, stranger: httpx.Client, send: Send, more: dict[str, str]
+) -> None:
+    trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
+    headers, body = send(trigger["secret"])
+    for each in (headers, headers | more):
+        stranger.post(f"/v1/triggers/{trigger['id']}/fire", headers=each, content=body)
+    assert len(jobs(api)) == 1
+
+
+def test_a_signed_cloudevent_carries_its_attributes_in_the_body(api: httpx.Client, stranger: httpx.Client) -> None:
+    trigger = create(api)
+    headers, body = standard(trigger["secret"])
+    more = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "a", "ce-type": "b"}
+    answer = stranger.post(f"/v1/triggers/{trigger['id']}/fire", headers=headers | more, content=body)
+    assert problem(answer) == (422, "invalid-input", ["ce-specversion"])
+
+
 @pytest.mark.parametrize("given", ["nothing", "another secret", "another body", "expired", "unknown trigger", "short"])
 def test_requests_without_valid_proof_fire_nothing(api: httpx.Client, stranger: httpx.Client, given: str) -> None:
     trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
