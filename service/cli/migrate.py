@@ -6,10 +6,14 @@ from service.cli.output import CommandFailed, note
 
 
 def migrate() -> None:
-    """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently."""
+    """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently.
+
+    If $DSNOT_WORKER_DATABASE_URL is set, its role gets the rights of a worker, and is created if it does not exist.
+    """
+    import psycopg
     from sqlalchemy.exc import OperationalError
 
-    from service.database import schema
+    from service.database import schema, worker_role
 
     url = os.environ.get("DSNOT_DATABASE_URL")
     if not url:
@@ -20,6 +24,10 @@ def migrate() -> None:
             note(f"the schema is at {before.current}, which is newer than this version's {before.expected}; nothing to do")
             return
         schema.upgrade(url)
+        if worker_url := os.environ.get("DSNOT_WORKER_DATABASE_URL"):
+            note(f"the role {worker_role.ensure(url, worker_url)} has the rights of a worker")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CommandFailed("DSNOT_DATABASE_URL: its user may not create roles; name one that may") from error
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     except OperationalError as error:
