@@ -72,7 +72,7 @@ class GarbageCollector:
             done += [self._succeeds(rule) for rule in self._rules_of_files()]
         return all(done)
 
-    def _succeeds(self, rule: Callable[[], None]) -> bool:
+    def _succeeds(self, rule: Callable[[], object]) -> bool:
         try:
             rule()
         except UploadsRefused as error:
@@ -107,9 +107,9 @@ class GarbageCollector:
                 if not rule(session):
                     return
 
-    def _rules_of_files(self) -> Sequence[Callable[[], None]]:
+    def _rules_of_files(self) -> Sequence[Callable[[], object]]:
         grace, keep = self._settings.lease_seconds, self._settings.keep_blocks_seconds
-        rules: list[Callable[[], None]] = [
+        rules: list[Callable[[], object]] = [
             self._expire_artifacts,
             lambda: self._sweep(partial(repository.unswept_attempts, grace_seconds=grace), self._sweep_attempt),
             lambda: self._sweep(partial(repository.jobs_with_blocks, grace_seconds=grace, keep_seconds=keep), self._sweep_blocks),
