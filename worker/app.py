@@ -15,6 +15,7 @@ from celery.signals import task_received, worker_shutting_down
 from service.contract.devices import QUEUE, DeviceClass, queues_of
 from service.kit.signals import in_thread
 from service.logging import get_logger
+from service.ops.startup import heed_hangup
 from service.settings import Settings
 from worker import devices
 from worker.preloading import import_for_jobs
@@ -119,6 +120,8 @@ def run(settings: Settings) -> int:
     worker = app.Worker(
         queues=queues, optimization="fair", without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True
     )
+    worker._isatty = True  # Celery re-executes a process without a terminal at SIGHUP, and its children stay
+    heed_hangup()
 
     registration = WorkerRegistration(settings, device_class, device)
 

@@ -51,6 +51,7 @@ def _prepare(**_: Any) -> None:
 
     Celery has already arranged that the kernel kills this process when its parent dies.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal sends it to parent and child; the parent stops the child
     import_for_jobs()
     from worker.run.scratch import remove_abandoned
 

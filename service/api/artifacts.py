@@ -46,7 +46,7 @@ def download(
     range: Annotated[str | None, Header(description="`bytes=first-last`")] = None,  # noqa: A002  # the header's name
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Download one file. Its `ETag` is its SHA-256."""
+    """Download one file. Its `ETag` is its SHA-256, with a suffix if the file was changed after its publication."""
     found = operations.locate(
         database,
         store,
@@ -65,7 +65,7 @@ def download(
 
 def _from_disk(found: Download, known: str | None) -> Response:
     assert found.path is not None
-    etag = f'"{found.file.sha256}"'
+    etag = f'"{found.file.sha256}{found.changed}"'
     headers = {"ETag": etag, "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
     if known is not None and any(tag.strip().removeprefix("W/") in ("*", etag) for tag in known.split(",")):
         return Response(status_code=304, headers=headers)

@@ -1,5 +1,6 @@
 """Authentication of event senders: an API key of the trigger's tenant, or the trigger's secret."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -9,8 +10,11 @@ from fastapi.security import APIKeyHeader, SecurityScopes
 from service.contract.scopes import Scope
 from service.tenants.quotas.operations import tenant_limits
 from service.triggers import operations, proofs
+from service.triggers.events.event import wrong
 from service.web.authentication import Caller, Unauthenticated, bearer, caller_of, count, key_in
 from service.web.dependencies import TheDatabase, TheRates, TheSettings
+
+_BINARY: Final = "ce-specversion"
 
 _secret: Final = APIKeyHeader(
     name="X-Webhook-Secret",
@@ -52,9 +56,10 @@ def _authenticate_sender(
     if key_in(request) is not None or not proofs.is_given(request.headers):
         return caller_of(request, needed)
     trigger_id = _uuid(request.path_params["trigger_id"])
-    tenant = trigger_id and operations.tenant_of_sender(database, settings, trigger_id, request.headers, body)
-    if not tenant:
+    proven = trigger_id and operations.proven_sender(database, settings, trigger_id, request.headers, body)
+    if not proven:
         raise Unauthenticated("the trigger's secret or signature is invalid, or the signature is older than five minutes")
+    tenant, request.state.covered = proven
     caller = Caller(tenant, f"trigger {trigger_id}", frozenset(needed.scopes))
     request.state.caller = caller
     count(request, rates, f"triggers of {tenant}", tenant_limits(database, settings, tenant))
@@ -66,6 +71,18 @@ def _uuid(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def covered_headers(request: Request) -> Mapping[str, str]:
+    """Return the headers that may identify the event: all of a sender with a key or the secret, those that a signature covers.
+
+    Raises:
+        InvalidInput: a signature does not cover the attributes of a binary CloudEvent.
+    """
+    covered: Mapping[str, str] = getattr(request.state, "covered", request.headers)
+    if _BINARY in request.headers and _BINARY not in covered:
+        raise wrong(_BINARY, "is not covered by the signature; send the CloudEvent as application/cloudevents+json")
+    return covered
 
 
 PROOFS: Final = [Security(_secret), Security(_mlflow), Security(_standard)]

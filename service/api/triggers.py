@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from service.api.trigger_authentication import PROOFS, RawBody, Sender
+from service.api.trigger_authentication import PROOFS, RawBody, Sender, covered_headers
 from service.contract.triggers import FiringOutcome
 from service.database.tables.triggers import Trigger
 from service.errors import Conflict, NotFound
@@ -172,7 +172,8 @@ def fire_trigger(
 ) -> FiredView | FiringPlan:
     """Send an event, which starts a job. Sending it again returns the same job and starts none."""
     firer = Firer(database, settings, models, tenant=sender.tenant)
-    message = message_of(request.headers, body, key=idempotency_key)
+    headers = covered_headers(request)
+    message = message_of(headers, body, key=idempotency_key if "idempotency-key" in headers else None)
     if validate_only:
         response.status_code = 200
         plan = firer.plan(trigger_id, message)

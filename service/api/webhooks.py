@@ -10,7 +10,7 @@ from service.database.tables.webhooks import Webhook
 from service.errors import Conflict, NotFound
 from service.hooks import operations as hooks
 from service.hooks.schemas import Rotation
-from service.web.authentication import JobReader, JobWriter
+from service.web.authentication import JobReader, JobReaderAndWriter, JobWriter
 from service.web.dependencies import TheDatabase, TheSettings
 from service.web.headers import LOCATION
 from service.web.problem_responses import problem_responses
@@ -40,9 +40,12 @@ _Type = WebhookEvent | Literal["webhook.test"]
     responses={201: {"headers": LOCATION}, **problem_responses(Conflict, *BODY_PROBLEMS)},
 )
 def create_webhook(
-    wanted: NewWebhook, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
+    wanted: NewWebhook, caller: JobReaderAndWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> WebhookWithSecret:
-    """Create a webhook subscription. Messages are CloudEvents, signed as in Standard Webhooks."""
+    """Create a webhook subscription. Messages are CloudEvents, signed as in Standard Webhooks.
+
+    They show jobs, so the key needs the scope `jobs:read` as well.
+    """
     webhook, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
@@ -63,7 +66,7 @@ def get_webhook(webhook_id: UUID, caller: JobReader, database: TheDatabase) -> W
 
 @router.patch("/{webhook_id}", response_model=WebhookView, responses=problem_responses(NotFound, *BODY_PROBLEMS))
 def change_webhook(
-    webhook_id: UUID, wanted: WebhookChange, caller: JobWriter, settings: TheSettings, database: TheDatabase
+    webhook_id: UUID, wanted: WebhookChange, caller: JobReaderAndWriter, settings: TheSettings, database: TheDatabase
 ) -> WebhookView:
     """Change URL or events of a webhook, or disable it. Disabling discards pending messages."""
     return WebhookView.model_validate(operations.change(database, settings, webhook_id, wanted, tenant=caller.tenant))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from service.contract.artifacts import Manifest, ManifestFile
+from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile
 from service.database.engine import Database
 from service.errors import NotFound
 from service.jobs import operations as jobs
@@ -35,6 +35,8 @@ class Download:
     file: ManifestFile
     path: Path | None = None
     url: str | None = None
+    changed: str = ""
+    """Suffix of the ETag of a local file that was changed after the manifest was written."""
 
 
 def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> Artifact:
@@ -73,4 +75,8 @@ def locate(
         local = store.local(place)
     except FileNotFoundError:
         raise ArtifactNotFound("the file is no longer in the store") from None
-    return Download(file, path=local) if local else Download(file, url=store.sign(method, place, presign_seconds))
+    if local is None:
+        return Download(file, url=store.sign(method, place, presign_seconds))
+    manifest = store.local(f"{artifact.prefix}/{MANIFEST_NAME}")
+    at, published = local.stat().st_mtime_ns, manifest.stat().st_mtime_ns if manifest else 0
+    return Download(file, path=local, changed=f"-{at:x}" if at > published else "")

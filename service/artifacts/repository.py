@@ -23,11 +23,18 @@ _KEPT: Final = (Job.artifact_prefix.is_not(None), Job.artifact_removed_at.is_(No
 _BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
 
 
-def unswept_attempts(session: Session, *, grace_seconds: float) -> Sequence[tuple[UUID, int]]:
-    """Return job and fence of ended attempts that may have left files: unsuccessful ones, and those of expired artifacts."""
+def unswept_attempts(session: Session, *, grace_seconds: float, skip: int) -> Sequence[tuple[UUID, int]]:
+    """Return job and fence of ended attempts that may have left files: unsuccessful ones, and those of expired artifacts.
+
+    `skip`, also below: number of the first results to leave out, because the store has refused to delete their files.
+    """
     ended = Attempt.swept_at.is_(None), Attempt.ended_at < in_seconds(-grace_seconds)
-    statement = select(Attempt.job_id, Attempt.fence).where(*ended).order_by(Attempt.ended_at).limit(_BATCH)
-    return [(job_id, fence) for job_id, fence in session.execute(statement)]
+    order = Attempt.ended_at, Attempt.job_id, Attempt.number
+    return (
+        session.execute(select(Attempt.job_id, Attempt.fence).where(*ended).order_by(*order).offset(skip).limit(_BATCH))
+        .tuples()
+        .all()
+    )
 
 
 def attempt_swept(session: Session, job_id: UUID, fence: int) -> None:
@@ -36,11 +43,12 @@ def attempt_swept(session: Session, job_id: UUID, fence: int) -> None:
     session.execute(swept, execution_options=_BLIND)
 
 
-def jobs_with_blocks(session: Session, *, grace_seconds: float, keep_seconds: float) -> Sequence[UUID]:
+def jobs_with_blocks(session: Session, *, grace_seconds: float, keep_seconds: float, skip: int) -> Sequence[UUID]:
     """Return ended jobs whose blocks no attempt will resume from. A failed job's blocks are kept for `keep_seconds`."""
     is_over = or_(Job.state != JobState.FAILED, Job.finished_at < in_seconds(-keep_seconds))
     ended = Job.blocks_removed_at.is_(None), Job.finished_at < in_seconds(-grace_seconds)
-    return session.scalars(select(Job.id).where(*ended, is_over).order_by(Job.finished_at).limit(_BATCH)).all()
+    statement = select(Job.id).where(*ended, is_over).order_by(Job.finished_at, Job.id)
+    return session.scalars(statement.offset(skip).limit(_BATCH)).all()
 
 
 def blocks_removed(session: Session, job_id: UUID) -> None:
@@ -89,10 +97,10 @@ def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age",
     return job_ids
 
 
-def deleted_jobs(session: Session, *, grace_seconds: float) -> Sequence[UUID]:
+def deleted_jobs(session: Session, *, grace_seconds: float, skip: int) -> Sequence[UUID]:
     """Return deleted jobs whose files have to be removed."""
     gone = Job.deleted_at.is_not(None), Job.finished_at < in_seconds(-grace_seconds)
-    return session.scalars(select(Job.id).where(*gone).limit(_BATCH)).all()
+    return session.scalars(select(Job.id).where(*gone).order_by(Job.deleted_at, Job.id).offset(skip).limit(_BATCH)).all()
 
 
 def forget(session: Session, job_id: UUID) -> None:

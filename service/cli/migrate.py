@@ -7,8 +7,13 @@ from service.cli.output import CommandFailed, note
 
 
 def migrate() -> None:
-    """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently."""
-    from service.database import schema
+    """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently.
+
+    If $DSNOT_WORKER_DATABASE_URL is set, its role gets the rights of a worker, and is created if it does not exist.
+    """
+    from sqlalchemy.exc import ProgrammingError
+
+    from service.database import schema, worker_role
 
     url = os.environ.get("DSNOT_DATABASE_URL")
     if not url:
@@ -20,5 +25,12 @@ def migrate() -> None:
             note(f"the schema is at {before.current}, which is newer than this version's {before.expected}; nothing to do")
             return
         schema.upgrade(address)
+        if worker_url := os.environ.get("DSNOT_WORKER_DATABASE_URL"):
+            try:
+                note(f"the role {worker_role.ensure(address, worker_url)} has the rights of a worker")
+            except ValueError as error:
+                raise CommandFailed(f"DSNOT_WORKER_DATABASE_URL: {error}") from None
+            except ProgrammingError as error:
+                raise CommandFailed("DSNOT_DATABASE_URL: its user may not create roles; name one that may") from error
     changed = "is up to date" if before.current == before.expected else f"was migrated from {before.current or 'nothing'}"
     note(f"the schema {changed}: {before.expected}")

@@ -91,6 +91,7 @@ class AttemptOutcome(StrEnum):
     PAUSED = "paused"
     """The user paused the job; the attempt does not count."""
     LEASE_EXPIRED = "lease_expired"
+    """The worker sent no heartbeat for a whole lease; the attempt counts unless the worker comes back and gives up by itself."""
     DEADLINE_EXCEEDED = "deadline_exceeded"
 
 

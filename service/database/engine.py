@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, DateTime, Insert, MetaData, Table, func, insert
+from sqlalchemy import ColumnElement, DateTime, Insert, MetaData, Table, delete, func, insert, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -15,10 +15,13 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from service.database.address import DatabaseAddress
 from service.database.connecting import ANSWER_SECONDS, pooled_engine
 
-__all__ = ["TRANSIENT", "Base", "Database", "Session", "in_seconds", "insert_row", "save", "table_of"]
+__all__ = ["TRANSIENT", "Base", "Database", "Session", "delete_batch", "in_seconds", "insert_row", "save", "table_of"]
 
 TRANSIENT: Final = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 """Errors of a database that is unreachable, restarting, or read-only after a failover."""
+
+_BATCH: Final = 5_000
+"""Rows that a retention rule deletes in one transaction, which takes well under the timeout of an answer."""
 
 _NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -42,6 +45,14 @@ Row = TypeVar("Row", bound=Base)
 def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]:
     """Return the SQL expression `now() + seconds` on the database's clock; NULL where `seconds` is NULL."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def delete_batch(session: Session, entity: type["Base"], *which: ColumnElement[bool]) -> int:
+    """Delete up to a batch of matching rows, but none that another transaction has locked; return their number."""
+    key = tuple_(*table_of(entity).primary_key)
+    batch = select(*table_of(entity).primary_key).where(*which).limit(_BATCH).with_for_update(skip_locked=True)
+    gone = delete(entity).where(key.in_(batch)).returning(*table_of(entity).primary_key)
+    return len(session.execute(gone, execution_options={"synchronize_session": False}).all())
 
 
 def table_of(entity: type["Base"]) -> Table:

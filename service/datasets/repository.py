@@ -94,10 +94,11 @@ def mark_deleted(session: Session, upload_id: UUID) -> None:
     session.execute(gone, execution_options=_BLIND)
 
 
-def deleted(session: Session) -> Sequence[tuple[UUID, str]]:
-    """Return a batch of soft-deleted uploads and the paths of their files."""
+def deleted(session: Session, *, skip: int) -> Sequence[tuple[UUID, str]]:
+    """Return a batch of soft-deleted uploads and the paths of their files, without the first `skip`."""
     statement = select(UploadedDataset.upload_id, UploadedDataset.path).where(UploadedDataset.deleted_at.is_not(None))
-    return session.execute(statement.limit(_BATCH)).tuples().all()
+    order = UploadedDataset.deleted_at, UploadedDataset.upload_id
+    return session.execute(statement.order_by(*order).offset(skip).limit(_BATCH)).tuples().all()
 
 
 def forget(session: Session, upload_id: UUID) -> None:

@@ -6,21 +6,26 @@ It runs in its own thread, because the store may be slow or unreachable. Several
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from service.artifacts import repository
 from service.contract.artifacts import artifact_prefix, blocks_prefix, job_prefix
 from service.database.engine import TRANSIENT, Database
+from service.datasets import repository as datasets
 from service.dispatcher.abandoned_uploads import abort_abandoned
-from service.dispatcher.datasets import remove_orphans, sweep_deleted
+from service.dispatcher.datasets import abort_stale, remove_orphans, sweep_deleted
 from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, STORE_MISMATCH
 from service.idempotency import repository as idempotency
 from service.logging import get_logger
 from service.ops import installation
 from service.settings import Settings
-from service.storage.artifact_store import ArtifactStore, StoreUnavailable
-from service.storage.open_uploads import OpenUploads
+from service.storage.artifact_store import ArtifactStore, StoreRefused, StoreUnavailable
+from service.storage.open_uploads import OpenUploads, UploadsRefused
 from service.storage.opening import open_at
 from service.tenants.audit import repository as audit
 from service.tenants.sessions import repository as sessions
@@ -31,6 +36,11 @@ from service.workers import repository as workers
 log = get_logger(__name__)
 
 _FORGET_WORKERS_SECONDS: Final = 86_400.0
+_BATCHES: Final = 50
+"""Batches of one rule in one round, so that a rule with much to do does not hold up the others."""
+_OUTAGES: Final = (*TRANSIENT, StoreUnavailable, OSError)
+
+Found = TypeVar("Found")
 
 
 class GarbageCollector:
@@ -45,35 +55,92 @@ class GarbageCollector:
         self._mismatch: str | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Collect every `sweep_seconds` until `stop` is set; outages of database and store postpone a round."""
+        """Collect every `sweep_seconds` until `stop` is set; outages of database and store postpone rules."""
         while not stop.wait(self._settings.sweep_seconds):
-            try:
-                self.sweep()
-                GC_ROUNDS.labels("done").inc()
-            except (*TRANSIENT, StoreUnavailable, OSError) as error:
-                GC_ROUNDS.labels("postponed").inc()
-                log.warning("garbage_collection_postponed", error=type(error).__name__)
-            except Exception:
-                GC_ROUNDS.labels("postponed").inc()
-                log.exception("garbage_collection_failed")
+            GC_ROUNDS.labels("done" if self.sweep() else "postponed").inc()
         self._database.close()
 
-    def sweep(self) -> None:
-        """Apply every retention rule once; delete nothing from a store that belongs to another database."""
-        if self._owns_store():
-            self._expire_artifacts()
-            self._repeat(self._sweep_attempts)
-            self._repeat(self._sweep_blocks)
-            self._repeat(self._sweep_deleted)
-            self._repeat(lambda: sweep_deleted(self._database, self._store))
-            self._look_at_uploads()
-        with self._database.begin() as session:
-            workers.forget(session, silent_seconds=_FORGET_WORKERS_SECONDS)
-            webhooks.forget(session, keep_seconds=self._settings.keep_deliveries_seconds)
-            triggers.forget(session, keep_seconds=self._settings.keep_firings_seconds)
-            idempotency.forget(session)
-            sessions.forget(session)
-            audit.forget(session, keep_seconds=self._settings.keep_audit_seconds)
+    def sweep(self) -> bool:
+        """Apply every retention rule once, each independently of the others; return whether none has failed.
+
+        Nothing is deleted from a store that belongs to another database.
+        """
+        done = [self._succeeds(rule) for rule in self._rules_of_rows()]
+        owned: list[bool] = []
+        done.append(self._succeeds(lambda: owned.append(self._owns_store())))
+        if owned == [True]:
+            done += [self._succeeds(rule) for rule in self._rules_of_files()]
+        return all(done)
+
+    def _succeeds(self, rule: Callable[[], object]) -> bool:
+        try:
+            rule()
+        except UploadsRefused as error:
+            log.warning("uploads_not_aborted", because=str(error), remedy=error.REMEDY)
+            return True
+        except _OUTAGES as error:
+            log.warning("garbage_collection_postponed", error=type(error).__name__)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic of the store's library, written in Rust, is no Exception
+            log.exception("garbage_collection_failed")
+        else:
+            return True
+        return False
+
+    def _rules_of_rows(self) -> Sequence[Callable[[], None]]:
+        kept = self._settings
+        forget: Sequence[Callable[[Session], int]] = (
+            partial(workers.forget, silent_seconds=_FORGET_WORKERS_SECONDS),
+            partial(webhooks.forget, keep_seconds=kept.keep_deliveries_seconds),
+            partial(triggers.forget, keep_seconds=kept.keep_firings_seconds),
+            triggers.forget_unfired,
+            idempotency.forget,
+            sessions.forget,
+            partial(audit.forget, keep_seconds=kept.keep_audit_seconds),
+        )
+        return [partial(self._forget, rule) for rule in forget]
+
+    def _forget(self, rule: Callable[[Session], int]) -> None:
+        for _ in range(_BATCHES):
+            with self._database.begin() as session:
+                if not rule(session):
+                    return
+
+    def _rules_of_files(self) -> Sequence[Callable[[], object]]:
+        grace, keep = self._settings.lease_seconds, self._settings.keep_blocks_seconds
+        rules: list[Callable[[], object]] = [
+            self._expire_artifacts,
+            lambda: self._sweep(partial(repository.unswept_attempts, grace_seconds=grace), self._sweep_attempt),
+            lambda: self._sweep(partial(repository.jobs_with_blocks, grace_seconds=grace, keep_seconds=keep), self._sweep_blocks),
+            lambda: self._sweep(partial(repository.deleted_jobs, grace_seconds=grace), self._sweep_deleted),
+            lambda: self._sweep(datasets.deleted, partial(sweep_deleted, self._database, self._store)),
+        ]
+        if time.monotonic() >= self._next_look_at_uploads:  # less often, because this lists all uploads and data sets
+            self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
+            keep_orphans = self._settings.keep_orphans_seconds
+            rules += [
+                partial(abort_abandoned, self._database, self._uploads),
+                partial(abort_stale, self._uploads),
+                partial(remove_orphans, self._database, self._store, keep_seconds=keep_orphans),
+            ]
+        return rules
+
+    def _sweep(self, find: Callable[..., Sequence[Found]], remove: Callable[[Found], None]) -> None:
+        """Remove the files of what `find` returns, in batches; what the store refuses to delete is skipped in this round."""
+        refused = 0
+        for _ in range(_BATCHES):
+            with self._database.begin() as session:
+                batch = find(session, skip=refused)
+            for found in batch:
+                try:
+                    remove(found)
+                except StoreRefused:
+                    refused += 1
+            if not batch:
+                break
+        if refused:
+            log.warning("deletion_refused", count=refused, remedy=StoreRefused.REMEDY)
 
     def _owns_store(self) -> bool:
         installation.copy_to(self._store, self._database)
@@ -93,53 +160,28 @@ class GarbageCollector:
             ARTIFACTS_EXPIRED.labels(reason).inc()
             log.info("artifact_expired", job_id=str(job_id), reason=reason)
 
-    def _sweep_attempts(self) -> int:
+    def _sweep_attempt(self, attempt: tuple[UUID, int]) -> None:
+        job_id, fence = attempt
+        count = self._remove(artifact_prefix(job_id, fence), "attempt")
         with self._database.begin() as session:
-            found = repository.unswept_attempts(session, grace_seconds=self._settings.lease_seconds)
-        for job_id, fence in found:
-            count = self._remove(artifact_prefix(job_id, fence), "attempt")
-            with self._database.begin() as session:
-                repository.attempt_swept(session, job_id, fence)
-            if count:
-                log.info("attempt_swept", job_id=str(job_id), fence=fence, files=count)
-        return len(found)
+            repository.attempt_swept(session, job_id, fence)
+        if count:
+            log.info("attempt_swept", job_id=str(job_id), fence=fence, files=count)
 
-    def _sweep_blocks(self) -> int:
-        grace, keep = self._settings.lease_seconds, self._settings.keep_blocks_seconds
+    def _sweep_blocks(self, job_id: UUID) -> None:
+        count = self._remove(blocks_prefix(job_id), "blocks")
         with self._database.begin() as session:
-            found = repository.jobs_with_blocks(session, grace_seconds=grace, keep_seconds=keep)
-        for job_id in found:
-            count = self._remove(blocks_prefix(job_id), "blocks")
-            with self._database.begin() as session:
-                repository.blocks_removed(session, job_id)
-            if count:
-                log.info("blocks_swept", job_id=str(job_id), files=count)
-        return len(found)
+            repository.blocks_removed(session, job_id)
+        if count:
+            log.info("blocks_swept", job_id=str(job_id), files=count)
 
-    def _look_at_uploads(self) -> None:
-        """Abort abandoned uploads, less often than the rest, because this lists all open uploads and data sets of the bucket."""
-        if time.monotonic() >= self._next_look_at_uploads:
-            self._next_look_at_uploads = time.monotonic() + self._settings.upload_sweep_seconds
-            abort_abandoned(self._database, self._uploads)
-            keep_seconds = self._settings.keep_orphans_seconds
-            remove_orphans(self._database, self._store, self._uploads, keep_seconds=keep_seconds)
-
-    def _sweep_deleted(self) -> int:
+    def _sweep_deleted(self, job_id: UUID) -> None:
+        count = self._remove(job_prefix(job_id), "job")
         with self._database.begin() as session:
-            found = repository.deleted_jobs(session, grace_seconds=self._settings.lease_seconds)
-        for job_id in found:
-            count = self._remove(job_prefix(job_id), "job")
-            with self._database.begin() as session:
-                repository.forget(session, job_id)
-            log.info("job_deleted", job_id=str(job_id), files=count)
-        return len(found)
+            repository.forget(session, job_id)
+        log.info("job_deleted", job_id=str(job_id), files=count)
 
     def _remove(self, prefix: str, kind: str) -> int:
         count = self._store.remove(prefix)
         FILES_REMOVED.labels(kind).inc(count)
         return count
-
-    def _repeat(self, rule: Callable[[], int]) -> None:
-        """Apply a rule, which handles one batch, until nothing is left."""
-        while rule():
-            pass

@@ -30,6 +30,7 @@ class Dispatcher:
         self._sweeper = GarbageCollector(settings)
         self._deliverer = WebhookSender(settings)
         self._next_look = 0.0
+        self._looked_at = self._patient_until = _seconds()
         self._database_is_unreachable = False
 
     def run(self, stop: threading.Event) -> None:
@@ -67,9 +68,18 @@ class Dispatcher:
         """Apply every timeout once, and send what results."""
         apply_queue_deadlines(self._database)
         apply_run_deadlines(self._database)
-        expire_leases(self._database)
+        if not self._stood_still():
+            expire_leases(self._database)
         self._resend()
         self._sender.send_due()
+
+    def _stood_still(self) -> bool:
+        """Return whether this process slept for a lease, perhaps with the whole machine: workers get a lease to renew theirs."""
+        now = _seconds()
+        if now - self._looked_at > self._settings.lease_seconds:
+            self._patient_until = now + self._settings.lease_seconds
+        self._looked_at = now
+        return now < self._patient_until
 
     def _resend(self) -> None:
         if self._sender.broker_is_unreachable:
@@ -84,3 +94,8 @@ class Dispatcher:
         self._wakeup.close()
         self._queue.close()
         self._database.close()
+
+
+def _seconds() -> float:
+    """Return the time of a clock that runs on while the machine sleeps, and is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -97,7 +97,7 @@ class Stack:
         self._start_python("dispatcher", ["-m", "service.dispatcher"], environment)
         for number, device in enumerate(self.devices, start=1):
             name = "worker" if number == 1 else f"worker-{number}"
-            self._start_python(name, ["-m", "worker"], environment | {"DSNOT_DEVICE": device})
+            self._start_python(name, ["-m", "worker"], _without_secret(environment) | {"DSNOT_DEVICE": device})
         wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
         processes = {name: child.process.pid for name, child in self.children.items()}
         StackRecord(os.getpid(), self.url, database_url, broker_url, processes).write(self.home)
@@ -143,6 +143,11 @@ class Stack:
             "DSNOT_LOG_FORMAT": os.environ.get("DSNOT_LOG_FORMAT", "text"),
             "PYTHONUNBUFFERED": "1",
         }
+
+
+def _without_secret(environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a worker, which reads untrusted models and signs no webhook."""
+    return {name: value for name, value in environment.items() if name != "DSNOT_SECRET_KEY"}
 
 
 def places(home: Path) -> dict[str, str]:

@@ -3,11 +3,11 @@
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from service.database.engine import in_seconds, table_of
+from service.database.engine import delete_batch, in_seconds, table_of
 from service.database.tables.idempotency import KeyedAnswer
 
 KEEP_SECONDS: Final = 86_400.0
@@ -38,6 +38,6 @@ def put(session: Session, tenant: str, key: str, **answer: Any) -> None:
     session.connection().execute(_PUT, {"tenant": tenant, "key": key, **answer})
 
 
-def forget(session: Session) -> None:
-    """Delete the expired keys."""
-    session.execute(delete(KeyedAnswer).where(KeyedAnswer.created_at <= in_seconds(-KEEP_SECONDS)))
+def forget(session: Session) -> int:
+    """Delete a batch of expired keys and return their number."""
+    return delete_batch(session, KeyedAnswer, KeyedAnswer.created_at <= in_seconds(-KEEP_SECONDS))

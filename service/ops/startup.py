@@ -4,7 +4,9 @@ A process with an unusable environment ends at once with a sentence that names t
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
@@ -43,6 +45,7 @@ def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | N
         program: name of the process in messages.
         more: further checks by environment variable; each raises NotUsable.
     """
+    heed_hangup()
     try:
         settings = get_settings()
     except ValidationError as error:
@@ -71,6 +74,14 @@ def prepared(program: str, *, more: Mapping[str, Callable[[Settings], None]] | N
 def with_broker_prefix(settings: Settings) -> Settings:
     """Return the settings with the prefix of this deployment's keys in the broker. Raise NotUsable."""
     return settings.model_copy(update={"broker_prefix": _reached(lambda: installation.broker_prefix(settings))})
+
+
+def heed_hangup() -> None:
+    """Let SIGHUP stop a process on a terminal, as SIGTERM does: it was closed. Ignore it elsewhere: nothing can be reloaded."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return
+    on_terminal = os.isatty(0)
+    signal.signal(signal.SIGHUP, (lambda *_: signal.raise_signal(signal.SIGTERM)) if on_terminal else signal.SIG_IGN)
 
 
 def _problems(settings: Settings, checks: Mapping[str, Callable[[Settings], None]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from service.contract.devices import ANY_DEVICE, DeviceClass
 from service.contract.spec import JobSpec
@@ -10,6 +11,9 @@ from service.errors import Problem
 from service.kit.quantities import gib
 from service.models.outline import ModelOutline
 from service.planning.memory import Peak, TextTokens, peak
+
+_KEPT_SHARE: Final = 0.5
+"""Share of a worker's memory for activations, as in the engine; the rest of them is kept in files."""
 
 
 class DoesNotFit(Problem):
@@ -49,6 +53,14 @@ def check(memory: Sequence[Memory], online: Sequence[Worker]) -> None:
         f"even with the smallest batch it needs {_sizes(need)}, and no worker online has that; the largest has {_has(worker)}"
     )
     raise DoesNotFit(detail, errors=[{"pointer": "/model/id", "detail": detail}])
+
+
+def spilled(memory: Sequence[Memory], online: Sequence[Worker]) -> int:
+    """Return the bytes of activations that the worker with the most memory would keep in files; 0 if no worker is online."""
+    if not memory or not online:
+        return 0
+    activations = min(each.most.host.bytes - each.least.host.bytes for each in memory)
+    return max(0, activations - round(_KEPT_SHARE * max(worker.host_memory_bytes for worker in online)))
 
 
 def _fits(need: Peak, worker: Worker) -> bool:

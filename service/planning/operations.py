@@ -45,7 +45,7 @@ class Plan:
     """None: the service cannot read the model, or not at the moment."""
     artifact_bytes: int | None
     disk_bytes: int | None
-    """Maximum use of the worker's disk: downloaded model, its pruned copy, finished blocks and formats."""
+    """Maximum use of the worker's disk: downloaded model, pruned copy, finished blocks, formats, activations beyond memory."""
     memory: Sequence[fitting.Memory]
     """One per eligible device class: those online, or all if there are none."""
     estimate: Estimate
@@ -76,9 +76,9 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         uploaded = uploads.characters(session, set(spec.uploads().values()), tenant=tenant)
         seen = outlook(session, settings, spec.device)
     online = [each.worker for each in seen.able]
-    disk = None if model is None else _disk(admitted, model.outline)
     memory = [] if model is None else fitting.memory_of(model.outline, admitted, online, text_tokens(spec, uploaded))
     fitting.check(memory, online)
+    disk = None if model is None else _disk(admitted, model.outline) + fitting.spilled(memory, online)
     estimate = _estimate(seen, admitted, model, ahead, uploaded)
     found_warnings = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
     found_warnings += [

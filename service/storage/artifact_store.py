@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError
 
 from service.errors import Unavailable
 from service.kit.files import fsync
@@ -32,6 +32,16 @@ class StoreUnavailable(Unavailable):
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"the artifact store does not answer ({type(error).__name__})", retry_after=5)
+
+
+class StoreRefused(StoreUnavailable):
+    """The store does not allow the deletion of a file."""
+
+    REMEDY: ClassVar = "grant the right to delete objects (S3: s3:DeleteObject), or add a lifecycle rule of your own"
+
+
+def _unavailable(error: BaseError | OSError) -> StoreUnavailable:
+    return StoreRefused(error) if isinstance(error, PermissionDeniedError) else StoreUnavailable(error)
 
 
 class ArtifactStore:
@@ -92,14 +102,15 @@ class ArtifactStore:
         """Remove one file; a missing file is not an error.
 
         Raises:
-            StoreUnavailable: the store does not answer, or does not allow it.
+            StoreRefused: the store does not allow it.
+            StoreUnavailable: the store does not answer.
         """
         try:
             obstore.delete(self._store, path)
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(error) from error
+            raise _unavailable(error) from error
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Return bytes `start` to `end` of a file, `end` exclusive. Raises as `read`."""
@@ -139,12 +150,13 @@ class ArtifactStore:
         """Remove all files below a prefix; return their number, which may be 0.
 
         Raises:
-            StoreUnavailable: the store does not answer, or does not allow it.
+            StoreRefused: the store does not allow it.
+            StoreUnavailable: the store does not answer.
         """
         try:
             return remove_below(self._store, prefix)
         except (BaseError, OSError) as error:
-            raise StoreUnavailable(error) from error
+            raise _unavailable(error) from error
 
     def check(self) -> None:
         """Raise if the store cannot be used now."""

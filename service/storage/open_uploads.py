@@ -9,13 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from obstore.store import ObjectStore, S3Store
 
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_REFUSED: Final = (403, 405, 501)
+"""Status of a missing right, and of providers without the call."""
 _TRUE: Final = ("1", "true", "yes", "on", "y")
+
+
+class UploadsRefused(OSError):
+    """The bucket does not allow, or its provider does not have, the listing or aborting of multipart uploads."""
+
+    REMEDY: ClassVar = (
+        "grant s3:ListBucketMultipartUploads and s3:AbortMultipartUpload, or add a lifecycle rule to the bucket that aborts "
+        "incomplete multipart uploads after some days"
+    )
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class OpenUploads:
         """Yield the uploads whose key begins with `prefix` and a slash.
 
         Raises:
-            OSError: the store does not answer, or refuses.
+            UploadsRefused, OSError: the store refuses, or does not answer.
         """
         if self._client is None:
             return
@@ -55,7 +66,7 @@ class OpenUploads:
         """Abort an upload and free its parts; a missing upload is not an error.
 
         Raises:
-            OSError: the store does not answer, or refuses.
+            UploadsRefused, OSError: the store refuses, or does not answer.
         """
         assert self._client is not None
         with _as_os_error():
@@ -80,6 +91,8 @@ def _as_os_error() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in _REFUSED:
+            raise UploadsRefused("the store does not allow to list or abort multipart uploads") from error
         raise OSError(f"the store refused to list or abort uploads ({type(error).__name__})") from error
 
 

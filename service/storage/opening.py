@@ -19,6 +19,12 @@ _VARIABLES: Final = {
 }
 _CLIENT: Final = ("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate", "proxy_excludes")
 
+_S3: Final = {
+    "checksum_algorithm": "SHA256",  # buckets with object lock require a checksum
+    "disable_bulk_delete": True,  # some providers have no DeleteObjects
+}
+"""Options of S3, unless its environment variables say otherwise."""
+
 
 def open_at(url: str, **options: Any) -> ObjectStore:
     """Open the store at a URL: a local folder, which is created, or a bucket, which must exist; `options` apply to buckets.
@@ -30,6 +36,8 @@ def open_at(url: str, **options: Any) -> ObjectStore:
     if check_url(url).startswith("file:"):
         return from_url(url, mkdir=True, automatic_cleanup=True)
     variables, prefix = _VARIABLES[urlsplit(url).scheme]
+    if url.startswith("s3:"):
+        options = {name: value for name, value in _S3.items() if f"AWS_{name.upper()}" not in os.environ} | options
     known = {name: os.environ[f"{prefix}{name.upper()}"] for name in _CLIENT if os.environ.get(f"{prefix}{name.upper()}")}
     if "client_options" in options:  # which would otherwise replace the environment's client options
         options["client_options"] = known | options["client_options"]

@@ -65,10 +65,10 @@ def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenan
         return trigger
 
 
-def tenant_of_sender(
+def proven_sender(
     database: Database, settings: Settings, trigger_id: UUID, headers: Mapping[str, str], body: bytes
-) -> str | None:
-    """Return the trigger's tenant if a sender without an API key proves knowledge of the secret; else None.
+) -> tuple[str, Mapping[str, str]] | None:
+    """Return the trigger's tenant and the headers that the proof covers if a sender without an API key proves to have the secret.
 
     An unknown trigger takes as long as a wrong secret, to prevent timing attacks.
     """
@@ -78,8 +78,8 @@ def tenant_of_sender(
         trigger = repository.find(session, trigger_id)
         numbers = valid_secret_numbers(session, trigger) if trigger else [1]
     master = settings.secret_key.get_secret_value()
-    is_proven = proofs.holds(headers, body, [secret_of(master, Trigger.noun, trigger_id, number) for number in numbers])
-    return trigger.tenant if trigger and is_proven else None
+    covered = proofs.covered(headers, body, [secret_of(master, Trigger.noun, trigger_id, number) for number in numbers])
+    return (trigger.tenant, covered) if trigger and covered is not None else None
 
 
 def log(

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, true
+from sqlalchemy import func, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract.triggers import FiringOutcome
 from service.database import keyset
-from service.database.engine import in_seconds, save
+from service.database.engine import delete_batch, in_seconds, save
 from service.database.tables.triggers import Firing, Trigger
 from service.kit.pagination import Cursor
 from service.triggers.events import Event
 
 RECENT_SECONDS: Final = 7 * 86_400.0
+UNFIRED_KEPT: Final = 500
+"""Events of a trigger that are logged without having started a job: duplicate, filtered, refused or failed."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,14 @@ def firings(
     return keyset.newest(session, statement, Firing.created_at, Firing.id, before=before, limit=limit)
 
 
-def forget(session: Session, *, keep_seconds: float) -> None:
-    """Delete old log entries; an event sent again after that starts a job again."""
-    session.execute(delete(Firing).where(Firing.created_at < in_seconds(-keep_seconds)))
+def forget(session: Session, *, keep_seconds: float) -> int:
+    """Delete a batch of old log entries and return their number; an event sent again after that starts a job again."""
+    return delete_batch(session, Firing, Firing.created_at < in_seconds(-keep_seconds))
+
+
+def forget_unfired(session: Session) -> int:
+    """Delete a batch of each trigger's events that started no job, beyond the newest `UNFIRED_KEPT`; return their number."""
+    started_none = Firing.outcome != FiringOutcome.FIRED
+    newest_first: Any = {"partition_by": Firing.trigger_id, "order_by": (Firing.created_at.desc(), Firing.id.desc())}
+    numbered = select(Firing.id, func.row_number().over(**newest_first).label("number")).where(started_none).subquery()
+    return delete_batch(session, Firing, Firing.id.in_(select(numbered.c.id).where(numbered.c.number > UNFIRED_KEPT)))

@@ -146,5 +146,7 @@ def caller_of(request: Request, needed: SecurityScopes) -> Caller:
 
 JobReader = Annotated[Caller, Security(authenticate, scopes=[Scope.JOBS_READ])]
 JobWriter = Annotated[Caller, Security(authenticate, scopes=[Scope.JOBS_WRITE])]
+JobReaderAndWriter = Annotated[Caller, Security(authenticate, scopes=[Scope.JOBS_READ, Scope.JOBS_WRITE])]
+"""For subscriptions, which show jobs."""
 ArtifactReader = Annotated[Caller, Security(authenticate, scopes=[Scope.ARTIFACTS_READ])]
 Admin = Annotated[Caller, Security(authenticate, scopes=[Scope.ADMIN])]

@@ -36,9 +36,9 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
         Unavailable: the service has no master secret to derive secrets from.
     """
     master = hooks.master_secret(settings)
-    _check(wanted.url, settings)
+    url = _checked(wanted.url, settings)
     events = [str(event) for event in dict.fromkeys(wanted.events)]
-    made = Webhook(tenant=tenant, url=wanted.url, description=wanted.description, events=events)
+    made = Webhook(tenant=tenant, url=url, description=wanted.description, events=events)
     with database.begin() as session:
         hooks.add(session, made, most=quotas.limits_in(session, settings, tenant).max_webhooks)
     return made, secret_of(master, made.noun, made.id, made.secret_number)
@@ -59,10 +59,9 @@ def list_with_standing(database: Database, *, tenant: str) -> list[tuple[Webhook
 
 def change(database: Database, settings: Settings, webhook_id: UUID, wanted: WebhookChange, *, tenant: str) -> Webhook:
     """Change a webhook. Raise HookNotFound, InvalidInput."""
-    if wanted.url is not None:
-        _check(wanted.url, settings)
+    url = None if wanted.url is None else _checked(wanted.url, settings)
     with hooks.held(database, Webhook, webhook_id, tenant, lock=True) as (session, webhook):
-        webhook.url = wanted.url or webhook.url
+        webhook.url = url or webhook.url
         webhook.description = webhook.description if wanted.description is None else wanted.description
         if wanted.events is not None:
             webhook.events = [str(event) for event in dict.fromkeys(wanted.events)]
@@ -137,8 +136,8 @@ def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery
     return found
 
 
-def _check(url: str, settings: Settings) -> None:
+def _checked(url: str, settings: Settings) -> str:
     try:
-        check_url(url, may_be_local=settings.webhooks_may_be_local)
+        return check_url(url, may_be_local=settings.webhooks_may_be_local)
     except TargetRefused as error:
         raise InvalidInput(f"/url: {error}", errors=[{"pointer": "/url", "detail": str(error)}]) from error

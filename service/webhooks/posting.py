@@ -34,8 +34,8 @@ def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_
     """Send the message and return the outcome; nothing is ever raised, so that every attempt is logged."""
     began = time.monotonic()
     try:
-        check_url(url, may_be_local=may_be_local)
-        status, wait = _exchange(url, body, headers, seconds, may_be_local)
+        target = check_url(url, may_be_local=may_be_local)
+        status, wait = _exchange(target, body, headers, seconds, may_be_local)
     except (TargetRefused, httpcore.UnsupportedProtocol) as error:
         return Outcome(time.monotonic() - began, error=f"not sent: {error}")
     except (httpcore.TimeoutException, TimeoutError):

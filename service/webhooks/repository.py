@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, true, update
+from sqlalchemy import func, select, true, update
 from sqlalchemy.orm import Session, aliased, defer
 
 from service.contract.webhooks import DeliveryState
 from service.database import keyset
-from service.database.engine import in_seconds
+from service.database.engine import delete_batch, in_seconds
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.kit.pagination import Cursor
 
@@ -190,9 +190,9 @@ def try_again(session: Session, delivery_id: UUID, *, seconds: float) -> None:
     _change(session, delivery_id, next_attempt_at=in_seconds(seconds))
 
 
-def forget(session: Session, *, keep_seconds: float) -> None:
-    """Delete deliveries that ended before the retention period."""
-    session.execute(delete(Delivery).where(Delivery.finished_at < in_seconds(-keep_seconds)))
+def forget(session: Session, *, keep_seconds: float) -> int:
+    """Delete a batch of deliveries that ended before the retention period; return their number."""
+    return delete_batch(session, Delivery, Delivery.finished_at < in_seconds(-keep_seconds))
 
 
 def _change(session: Session, delivery_id: UUID, **values: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpcore
+import httpx
 
 _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64: the last four bytes are an IPv4 address
 _NOT_PUBLIC: Final = (  # which the standard library takes for global addresses
@@ -34,15 +35,16 @@ class TargetRefused(ValueError):
 
 
 def check_url(url: str, *, may_be_local: bool) -> str:
-    """Return the URL if it is a valid target as far as its text shows.
+    """Return the URL in ASCII, with an international host as `xn--…`, if it is a valid target as far as its text shows.
 
     Raises:
         TargetRefused: the URL is not https, contains credentials, or has a non-public address.
     """
     try:
+        url = url if url.isascii() or not url.isprintable() else str(httpx.URL(url))
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         raise TargetRefused("is not a valid URL; use the form https://host/path") from None
     if len(url) > _LONGEST or not url.isprintable() or " " in url or "\\" in url:
         raise TargetRefused("is not a valid URL; use the form https://host/path")

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Double, cast, delete, func, or_, select, update
+from sqlalchemy import Double, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.contract.devices import DeviceClass
-from service.database.engine import in_seconds
+from service.database.engine import delete_batch, in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 from service.database.tables.workers import Worker
@@ -105,7 +105,6 @@ def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Running
 
 
 def forget(session: Session, *, silent_seconds: float) -> int:
-    """Delete workers that stopped, or sent their last heartbeat, over `silent_seconds` ago; return how many."""
+    """Delete a batch of workers that stopped, or sent their last heartbeat, over `silent_seconds` ago; return their number."""
     gone = or_(Worker.stopped_at < in_seconds(-silent_seconds), Worker.seen_at < in_seconds(-silent_seconds))
-    forgotten = delete(Worker).where(gone).returning(Worker.id)
-    return len(session.scalars(forgotten, execution_options={"synchronize_session": False}).all())
+    return delete_batch(session, Worker, gone)

@@ -142,9 +142,11 @@ def test_the_same_message_five_times_starts_one_attempt(cluster: Settings, datab
     assert event_types(database, job_id).count("succeeded") == 1
 
 
-def test_an_idle_worker_stops_quickly(settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_an_idle_worker_survives_sighup_and_stops_at_sigterm(settings: Settings, database: Database, tmp_path: Path) -> None:
     with working(settings, tmp_path) as worker:
         family = worker.family()
+        for process in family:
+            process.send_signal(signal.SIGHUP)  # of a reload: nothing happens
         worker.process.send_signal(signal.SIGTERM)
         assert worker.process.wait(CEILING_SECONDS) == 0
         assert_gone(family)

@@ -1,6 +1,7 @@
 """Attempts that publish into an S3 server behind a proxy that gets in the way: right bytes, or a typed failure."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +9,20 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from service.contract.artifacts import Manifest
 from service.contract.states import JobState, Stage
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.dispatcher.abandoned_uploads import abort_abandoned
+from service.dispatcher.garbage_collection import GarbageCollector
+from service.ops.doctor.findings import Verdict
+from service.ops.doctor.operations import examine
 from service.settings import Settings
 from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
+from service.storage.removal import remove_below
 from tests.support.http_fault_proxy import Fault, FaultProxy, Plan, Request, in_front_of
 from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.long_jobs import expire_lease
@@ -26,7 +32,7 @@ from tests.support.threads import attempt_thread, dispatcher_threads
 from tests.support.tiny_model import save_model
 from tests.support.waiting import eventually
 from worker.attempt.runner import work
-from worker.store_transfer import paths_below
+from worker.store_transfer import paths_below, upload
 
 
 @pytest.fixture
@@ -69,6 +75,10 @@ def assert_right_bytes(s3: S3, bucket: str, database: Database, job_id: UUID, se
     assert sorted(s3.keys(bucket, "below/here/jobs/")) == sorted(expected)
 
 
+def is_manifest(request: Request) -> bool:
+    return re.search(r"/jobs/[^/]+/\d+/manifest\.json$", request.path) is not None
+
+
 PASSING = [(Fault.ERROR, 3), (Fault.BUSY, 3), (Fault.SLOW, 1), (Fault.CUT_REQUEST, 3), (Fault.TRUNCATE, 5), (Fault.HANG, 9)]
 
 
@@ -89,7 +99,7 @@ def test_an_error_body_that_breaks_off_is_retried(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID
 ) -> None:
     """That there is no manifest yet: cut in the middle of saying so."""
-    proxy.plan = lambda request: Fault.TRUNCATE if request.path.endswith("/1/manifest.json") and proxy.hit < 2 else None
+    proxy.plan = lambda request: Fault.TRUNCATE if is_manifest(request) and proxy.hit < 2 else None
     assert work(s3_settings, threading.Event())
     assert job_row(database, job).state == JobState.SUCCEEDED, job_row(database, job).error
     assert proxy.hit == 2
@@ -101,7 +111,7 @@ def test_a_manifest_write_with_unknown_result_is_repeated(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy, job: UUID, fault: Fault
 ) -> None:
     def plan(request: Request) -> Fault | None:
-        return fault if (request.method, proxy.hit) == ("PUT", 0) and request.path.endswith("/1/manifest.json") else None
+        return fault if (request.method, proxy.hit) == ("PUT", 0) and is_manifest(request) else None
 
     proxy.plan = plan
     assert work(s3_settings, threading.Event())
@@ -185,6 +195,41 @@ def test_uploads_of_a_killed_worker_are_aborted(
         with dispatcher_threads(settings):
             eventually(lambda: s3.open_uploads(bucket) == [])
     assert s3.open_uploads(bucket) == []
+
+
+def test_every_upload_has_a_checksum_and_every_deletion_is_single(proxy: FaultProxy, bucket: str, tmp_path: Path) -> None:
+    """As a bucket with object lock wants the one, and providers without DeleteObjects want the other."""
+
+    def plan(request: Request) -> Fault | None:
+        is_part = request.method == "PUT" and "x-amz-checksum-sha256" not in {name.lower() for name in request.headers}
+        return Fault.DENIED if is_part else Fault.MISSING if request.method == "POST" and "?delete" in request.path else None
+
+    proxy.plan = plan
+    store = open_at(f"s3://{bucket}/below")
+    for name, size in (("small", 10), ("large", 9 << 20)):
+        (tmp_path / name).write_bytes(b"x" * size)
+        upload(store, f"jobs/{name}", tmp_path / name, name, lambda _: None)
+    assert remove_below(store, "jobs") == 2
+    assert paths_below(store, "jobs") == []
+    assert (proxy.hit, len([each for each in proxy.seen if each.method == "PUT"])) == (0, 3)
+
+
+def lacks_rights(request: Request) -> Fault | None:
+    """Those to list multipart uploads and to delete."""
+    return Fault.DENIED if request.method == "DELETE" or "uploads" in request.path.partition("?")[2] else None
+
+
+def test_missing_rights_are_named_by_the_doctor_and_fail_no_sweep(
+    s3: S3, bucket: str, s3_settings: Settings, database: Database, proxy: FaultProxy
+) -> None:
+    proxy.plan = lacks_rights
+    with capture_logs() as logs:
+        assert GarbageCollector(s3_settings.model_copy(update={"upload_sweep_seconds": 0.0})).sweep()
+    assert "uploads_not_aborted" in [line["event"] for line in logs]
+    (found,) = [each for each in examine(s3_settings) if each.check == "artifact store"]
+    assert found.verdict == Verdict.WARN
+    assert "s3:DeleteObject" in found.remedy
+    assert "s3:ListBucketMultipartUploads" in found.remedy
 
 
 def test_an_upload_of_a_running_attempt_is_kept(s3: S3, bucket: str, s3_settings: Settings, database: Database) -> None:

@@ -10,6 +10,7 @@ from service.jobs import lifecycle
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, job_row
 from tests.support.long_jobs import (
+    BRISK,
     assert_at_most_one_block_was_lost_each_time,
     assert_one_artifact_and_nothing_else,
     blocks_of,
@@ -27,7 +28,6 @@ from tests.support.waiting import eventually
 from worker.attempt.runner import work
 
 PAUSES = sized(5, 20)
-BRISK = {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 128}
 
 
 def done(database: Database, job_id: UUID) -> int:

@@ -63,6 +63,8 @@ class Expected:
     overdue: bool = False
     """Whether the lease of that attempt has run out."""
     outcomes: list[str] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
+    """The fences of the attempts whose lease was expired."""
 
     def ends(self, state: str, outcome: str | None) -> None:
         self.state = state
@@ -174,6 +176,20 @@ class Protocol(RuleBasedStateMachine):
         if job := self.write(claim, transitions.cancel):
             job.ends("cancelled", "cancelled")
 
+    @rule(claim=consumes(claims))
+    def come_back(self, claim: Claim) -> None:
+        """A worker that stood still gives up by itself, whether or not its lease was expired: the attempt does not count."""
+        job = self.jobs[claim.job_id]
+        with self.database.begin() as session:
+            transitions.give_up(session, claim.job_id, claim.fence)
+        if job.state not in ENDED and (claim.fence in job.lost or job.holder == claim.fence):
+            job.counted -= 1
+        if job.holder == claim.fence:
+            if job.state == "cancelling":
+                job.ends("cancelled", "lease_expired")
+            else:
+                job.goes_on_later("lease_expired")
+
     @rule(claim=claims)
     def stall(self, claim: Claim) -> None:
         """Nothing is heard of it for longer than its lease."""
@@ -188,6 +204,7 @@ class Protocol(RuleBasedStateMachine):
         lost = [job for job in self.jobs.values() if job.overdue]
         assert expire_leases(self.database) == len(lost)
         for job in lost:
+            job.lost.add(job.holder or 0)
             if job.state == "cancelling":
                 job.ends("cancelled", "lease_expired")
             elif job.counted < MAX_ATTEMPTS:

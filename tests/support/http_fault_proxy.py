@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
 from urllib.parse import urlsplit
 
 from tests.support.waiting import CEILING_SECONDS
@@ -21,6 +22,8 @@ SLOW_SECONDS = 0.2
 
 class Fault(StrEnum):
     ERROR = "500 instead of an answer"
+    DENIED = "403 instead of an answer"
+    MISSING = "501 instead of an answer"
     BUSY = "503 instead of an answer"
     SLOW = "an answer that takes its time"
     HANG = "no answer at all"
@@ -28,6 +31,9 @@ class Fault(StrEnum):
     CUT_ANSWER = "the store has done it, but the connection is reset instead of an answer"
     TRUNCATE = "half of the answer's body, then the connection ends"
     SHORTEN = "half of the answer's body as if it were the whole"
+
+
+_STATUS: Final = {Fault.ERROR: 500, Fault.BUSY: 503, Fault.DENIED: 403, Fault.MISSING: 501}
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(length // 2)
             return self._reset()
         body = self.rfile.read(length)
-        if fault in (Fault.ERROR, Fault.BUSY):
-            return self._send(500 if fault is Fault.ERROR else 503, [], b"<Error><Code>InternalError</Code></Error>")
+        if fault in _STATUS:
+            return self._send(_STATUS[fault], [], b"<Error><Code>InternalError</Code></Error>")
         if fault is Fault.HANG:
             stopping.wait(CEILING_SECONDS)
             return self._reset()

@@ -51,7 +51,15 @@ def test_the_example_documents_exactly_the_compose_variables() -> None:
 
 def test_every_setting_of_the_compose_file_exists() -> None:
     made = set(re.findall(r"DSNOT_(\w+):", COMPOSE.read_text()))
-    assert made <= {name.upper() for name in Settings.model_fields}
+    of_migrate = {"WORKER_DATABASE_URL"}
+    assert made <= {name.upper() for name in Settings.model_fields} | of_migrate
+
+
+def test_workers_have_neither_the_owner_of_the_database_nor_the_secret_key() -> None:
+    workers = [service["environment"] for name, service in services().items() if name.startswith("worker")]
+    assert len(workers) == 2
+    assert all("dsnot_worker:" in each["DSNOT_DATABASE_URL"] and "${POSTGRES_PASSWORD" not in str(each) for each in workers)
+    assert all("DSNOT_SECRET_KEY" not in each for each in workers)
 
 
 def test_placeholder_secrets_of_the_example_are_refused() -> None:
@@ -65,6 +73,7 @@ def test_images_are_pinned_and_containers_hardened(name: str) -> None:
     image, _, tag = service["image"].rpartition(":")
     assert image
     assert re.search(r"\d+\.\d+", tag), "a version, not a moving name"
+    assert service["mem_limit"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]

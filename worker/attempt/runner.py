@@ -90,6 +90,7 @@ class _Attempt:
     def __init__(self, claim: Claim, database: Database, settings: Settings, stop: threading.Event) -> None:
         self._claim = claim
         self._settings = settings
+        self._stop = stop
         self._job_id, self._fence = claim.job_id, claim.fence
         self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
         self._memory = PeakMemory.start()
@@ -160,7 +161,7 @@ class _Attempt:
         self._remove_blocks()
 
     def _interrupted(self, reason: Interruption) -> None:
-        """Record an end that is not a failure. If the claim was lost, nothing is recorded: another attempt may own the job."""
+        """Record an end that is not a failure."""
         ATTEMPTS_ENDED.labels(reason.outcome).inc()
         tracing.failed(str(reason))
         log.info("run_interrupted", reason=str(reason))
@@ -171,7 +172,21 @@ class _Attempt:
             self._end(partial(transitions.pause, job_id=self._job_id, fence=self._fence))
         elif isinstance(reason, StopRequested):
             self._end(partial(transitions.release, job_id=self._job_id, fence=self._fence))
+        else:
+            self._give_up()
         self._sweep()
+
+    def _give_up(self) -> None:
+        """Report that this process lost its lease but lives, as soon as the database is reachable: the attempt does not count."""
+        self._lease.end()
+        while not self._stop.is_set():
+            try:
+                with self._database.begin() as session:
+                    transitions.give_up(session, self._job_id, self._fence)
+                return
+            except TRANSIENT as error:
+                log.warning("write_failed", error=str(error).splitlines()[0])
+                self._stop.wait(_CLAIM_AGAIN_SECONDS)
 
     def _failed(self, error: BaseException) -> None:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it

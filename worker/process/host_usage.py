@@ -17,6 +17,16 @@ def usage(cache_dir: Path) -> Usage:
     return Usage(_resident(psutil.Process()), shutil.disk_usage(_existing(cache_dir)).free)
 
 
+def memory_bytes(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Return the memory that a worker may use: the host's, or its container's limit if that is less."""
+    total = psutil.virtual_memory().total
+    try:
+        text = limit.read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(text)) if text.isdigit() else total
+
+
 def _existing(folder: Path) -> Path:
     """Return the folder, or its nearest existing parent."""
     return next(place for place in [folder, *folder.parents] if place.exists())

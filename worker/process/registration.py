@@ -24,7 +24,7 @@ from service.workers import repository
 from service.workers.repository import Identity
 from worker.devices import Device
 from worker.process.forking import NO_FORK
-from worker.process.host_usage import usage
+from worker.process.host_usage import memory_bytes, usage
 
 log = get_logger(__name__)
 
@@ -49,7 +49,7 @@ class WorkerRegistration:
             device=device_class,
             device_name=device.description,
             device_memory_bytes=device.memory_bytes,
-            host_memory_bytes=psutil.virtual_memory().total,
+            host_memory_bytes=memory_bytes(),
             versions={package: version(package) for package in _VERSIONS},
         )
         self._gone = threading.Event()

@@ -38,7 +38,7 @@ class Job(Base):
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
     fence: Mapped[int] = mapped_column(server_default=text("0"))
-    """Fencing token, incremented by every claim and by every revocation of a lease."""
+    """Fencing token, raised by every claim and by every revocation of a lease; never reused, even after a restore."""
     attempts_started: Mapped[int] = mapped_column(server_default=text("0"))
     attempts_counted: Mapped[int] = mapped_column(server_default=text("0"))
     """Attempts without those that a stopping worker released."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Text, cast, delete, exists, func, select, update
+from sqlalchemy import ARRAY, Integer, Row, Text, cast, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,8 @@ HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
 """States in which a worker holds the job."""
 
 
+_FENCES_SINCE: Final = 1_767_225_600
+"""Start of 2026 in Unix seconds. A claim's fence is at least the seconds since: a database restored from a dump reuses none."""
 _WISHES: Final = {JobState.CANCELLING: WorkerDirective.CANCEL, JobState.PAUSING: WorkerDirective.PAUSE}
 
 
@@ -97,7 +99,7 @@ def _take_best(
         .where(Job.id == best.scalar_subquery())
         .values(
             state=JobState.RUNNING,
-            fence=Job.fence + 1,
+            fence=func.greatest(Job.fence + 1, cast(func.extract("epoch", func.now()) - _FENCES_SINCE, Integer)),
             attempts_started=Job.attempts_started + 1,
             attempts_counted=Job.attempts_counted + 1,
             started_at=func.coalesce(Job.started_at, func.now()),

@@ -4,7 +4,7 @@ In one transaction, the attempt is closed, the job is finished, requeued or paus
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -26,6 +26,10 @@ _FINAL_EVENT = {
     JobState.CANCELLED: EventType.CANCELLED,
     JobState.EXPIRED: EventType.EXPIRED,
 }
+_SILENT: Final = "the worker sent no sign of life"
+_CAME_BACK: Final = "the worker came back after its lease had expired; the attempt does not count"
+UNCOUNTED_STALLS: Final = 20
+"""Attempts of one job whose workers may come back without it counting; a job that stalls every worker ends, too."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,10 @@ def _release(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome
         _go_on_later(session, job, outcome, attempts_counted=Job.attempts_counted - 1)
 
 
-def expire_lease(session: Session, job_id: UUID, fence: int) -> None:
+def expire_lease(session: Session, job_id: UUID, fence: int, detail: str = _SILENT) -> None:
     """Expire the lease: revoke the job from its worker, and requeue it without backoff, or fail it if no attempts are left."""
     job = _lock(session, job_id, fence)
-    _close_attempt(session, job, AttemptOutcome.LEASE_EXPIRED, "the worker sent no sign of life")
+    _close_attempt(session, job, AttemptOutcome.LEASE_EXPIRED, detail)
     if job.state == JobState.CANCELLING:
         finish(session, job_id, JobState.CANCELLED, fence=Job.fence + 1)
     elif job.may_retry:
@@ -113,6 +117,26 @@ def expire_lease(session: Session, job_id: UUID, fence: int) -> None:
             retryable=FailureCode.WORKER_LOST.retryable,
         )
         _fail(session, job_id, lost, fence=Job.fence + 1)
+
+
+def give_up(session: Session, job_id: UUID, fence: int) -> None:
+    """Uncount the attempt of a worker that lost its lease without crashing, and expire the lease if that is still to do.
+
+    The worker stood still (sleeping machine, frozen container) or had no database for longer than its lease. Idempotent.
+    """
+    if session.scalars(select(Job.id).where(Job.id == job_id, Job.finished_at.is_(None)).with_for_update()).one_or_none() is None:
+        return
+    attempts = session.scalars(select(Attempt).where(Attempt.job_id == job_id)).all()
+    (attempt,) = [each for each in attempts if each.fence == fence]
+    stalls = sum(each.detail == _CAME_BACK for each in attempts)
+    if attempt.outcome not in (None, AttemptOutcome.LEASE_EXPIRED) or attempt.detail == _CAME_BACK or stalls >= UNCOUNTED_STALLS:
+        return
+    uncounted = update(Job).where(Job.id == job_id).values(attempts_counted=Job.attempts_counted - 1)
+    session.execute(uncounted, execution_options={"synchronize_session": False})
+    if attempt.ended_at is None:
+        expire_lease(session, job_id, fence, _CAME_BACK)
+    else:
+        attempt.detail = _CAME_BACK
 
 
 def exceed_deadline(session: Session, job_id: UUID) -> None:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import obstore
 import redis
+from obstore.exceptions import PermissionDeniedError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.contract.devices import QUEUES
@@ -15,7 +16,8 @@ from service.ops import installation
 from service.ops.doctor import repository
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
 from service.settings import Settings
-from service.storage.artifact_store import ArtifactStore
+from service.storage.artifact_store import ArtifactStore, StoreRefused
+from service.storage.open_uploads import OpenUploads, UploadsRefused
 from service.storage.opening import open_at
 
 _SKEW_SECONDS: Final = 5.0
@@ -93,22 +95,28 @@ def _queued(client: redis.Redis, settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> Finding:
-    """Write, read and remove an object, and presign a URL if the store is remote."""
+    """Write, read and remove an object, presign a URL if the store is remote, and list open multipart uploads."""
     key, content = f"doctor/{uuid4()}", b"dsnot doctor"
     store = open_at(settings.artifact_url)
     obstore.put(store, key, content)
+    is_same = bytes(obstore.get(store, key).bytes()) == content
+    remedies = []
     try:
-        if bytes(obstore.get(store, key).bytes()) != content:
-            return fail(
-                "artifact store", "a read returned other bytes than were written", "use another store in DSNOT_ARTIFACT_URL"
-            )
-    finally:
         obstore.delete(store, key)
+    except PermissionDeniedError:
+        remedies.append(StoreRefused.REMEDY)
+    if not is_same:
+        return fail("artifact store", "a read returned other bytes than were written", "use another store in DSNOT_ARTIFACT_URL")
+    try:
+        next(OpenUploads(store).below("doctor"), None)
+    except UploadsRefused:
+        remedies.append(UploadsRefused.REMEDY)
     place = settings.artifact_url.partition(":")[0]
     if place != "file":
         ArtifactStore(settings.artifact_url, settings.artifact_public_endpoint).sign("GET", key, 60)
-        return ok("artifact store", f"{place}: written, read, removed, signed")
-    return ok("artifact store", f"{place}: written, read, removed")
+    if remedies:
+        return warn("artifact store", f"{place}: leftovers stay, because rights are missing", "; ".join(remedies))
+    return ok("artifact store", f"{place}: written, read, removed{', signed' if place != 'file' else ''}")
 
 
 def _installation(settings: Settings, database: Database) -> Finding:

@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.database import keyset
-from service.database.engine import in_seconds, insert_row, table_of
+from service.database.engine import delete_batch, in_seconds, insert_row, table_of
 from service.database.tables.audit import AuditEntry
 from service.kit.pagination import Cursor
 
-_FORGET_AT_ONCE: Final = 10_000
 _COMPLETE: Final = (
     update(table_of(AuditEntry))
     .where(AuditEntry.id == bindparam("entry_id"))
@@ -69,6 +68,5 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
 
 
 def forget(session: Session, *, keep_seconds: float) -> int:
-    """Delete a batch of entries older than `keep_seconds` and return how many were deleted."""
-    old = select(AuditEntry.id).where(AuditEntry.created_at < in_seconds(-keep_seconds)).limit(_FORGET_AT_ONCE)
-    return len(session.scalars(delete(AuditEntry).where(AuditEntry.id.in_(old)).returning(AuditEntry.id)).all())
+    """Delete a batch of entries older than `keep_seconds` and return their number."""
+    return delete_batch(session, AuditEntry, AuditEntry.created_at < in_seconds(-keep_seconds))

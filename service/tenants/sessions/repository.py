@@ -5,11 +5,10 @@ from typing import Final
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from service.database.engine import in_seconds
+from service.database.engine import delete_batch, in_seconds
 from service.database.tables.sessions import BrowserSession
 
 _USED_AGAIN_SECONDS: Final = 60.0
-_FORGET_AT_ONCE: Final = 10_000
 
 
 def add(session: Session, *, token_sha256: bytes, key_id: str, secret_sha256: bytes, seconds: float) -> None:
@@ -44,7 +43,5 @@ def remove_all(session: Session, key_id: str) -> None:
 
 
 def forget(session: Session) -> int:
-    """Delete a batch of expired sessions and return how many were deleted."""
-    old = select(BrowserSession.token_sha256).where(BrowserSession.expires_at < func.now()).limit(_FORGET_AT_ONCE)
-    gone = delete(BrowserSession).where(BrowserSession.token_sha256.in_(old)).returning(BrowserSession.token_sha256)
-    return len(session.scalars(gone, execution_options={"synchronize_session": False}).all())
+    """Delete a batch of expired sessions and return their number."""
+    return delete_batch(session, BrowserSession, BrowserSession.expires_at < func.now())

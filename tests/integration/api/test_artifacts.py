@@ -1,6 +1,8 @@
 """The manifest and the files it lists, from a local store and from one that signs."""
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -70,6 +72,19 @@ def test_a_download_of_a_changed_file_is_not_resumed(api: httpx.Client, settings
     assert api.get(path, headers={"Range": "bytes=5-", "If-Range": '"other"'}).content == CONTENT
     assert api.get(path, headers={"If-None-Match": tag}).status_code == 304
     assert api.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_file_changed_in_the_store_has_another_etag(api: httpx.Client, settings: Settings, database: Database) -> None:
+    job_id = publish(settings, database)
+    path = f"/v1/jobs/{job_id}/artifacts/model.safetensors"
+    tag = api.head(path).headers["etag"]
+    folder = Path(settings.artifact_url.removeprefix("file://")) / artifact_prefix(job_id, 1)
+    changed = folder / "model.safetensors"
+    changed.write_bytes(CONTENT[::-1])
+    os.utime(changed, (time.time() + 1, time.time() + 1))
+    answer = api.get(path, headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.content) == (200, CONTENT[::-1])
+    assert api.get(path, headers={"Range": "bytes=5-", "If-Range": tag}).status_code == 200
 
 
 def test_head_describes_a_file_without_its_bytes(api: httpx.Client, settings: Settings, database: Database) -> None:

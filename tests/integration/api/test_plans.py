@@ -137,7 +137,10 @@ def test_a_job_that_exceeds_the_memory_is_planned_as_slow(api: httpx.Client, dat
     large = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 65_536, "sequence_length": 128}}
     [need] = planned(api, large | {"device": "cpu"}).json()["memory"]
     introduce(database, host_bytes=(need["host_bytes"] + need["least_host_bytes"]) // 2)
-    assert any("activations on disk" in warning for warning in planned(api, large).json()["warnings"])
+    plan = planned(api, large).json()
+    assert any("activations on disk" in warning for warning in plan["warnings"])
+    introduce(database, host_bytes=2 * need["host_bytes"])
+    assert plan["disk_bytes"] > planned(api, large).json()["disk_bytes"]
 
 
 def test_the_plan_includes_the_quota(api: httpx.Client, database: Database, settings: Settings, model: Path) -> None:

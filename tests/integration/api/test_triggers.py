@@ -103,6 +103,26 @@ def test_each_kind_of_event_starts_one_job_and_is_deduplicated(
     assert outcomes(api, trigger) == ["duplicate", "fired"]
 
 
+@pytest.mark.parametrize("send", [standard, mlflow])
+@pytest.mark.parametrize("more", [{"Idempotency-Key": "other"}, {"webhook-id": "other"}, {"X-MLflow-Delivery-Id": "other"}])
+def test_a_signed_message_with_another_id_starts_no_other_job(
+    api: httpx.Client, stranger: httpx.Client, send: Send, more: dict[str, str]
+) -> None:
+    trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
+    headers, body = send(trigger["secret"])
+    for each in (headers, headers | more):
+        stranger.post(f"/v1/triggers/{trigger['id']}/fire", headers=each, content=body)
+    assert len(jobs(api)) == 1
+
+
+def test_a_signed_cloudevent_carries_its_attributes_in_the_body(api: httpx.Client, stranger: httpx.Client) -> None:
+    trigger = create(api)
+    headers, body = standard(trigger["secret"])
+    more = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "a", "ce-type": "b"}
+    answer = stranger.post(f"/v1/triggers/{trigger['id']}/fire", headers=headers | more, content=body)
+    assert problem(answer) == (422, "invalid-input", ["ce-specversion"])
+
+
 @pytest.mark.parametrize("given", ["nothing", "another secret", "another body", "expired", "unknown trigger", "short"])
 def test_requests_without_valid_proof_fire_nothing(api: httpx.Client, stranger: httpx.Client, given: str) -> None:
     trigger = create(api, template=TEMPLATE | {"model": {"id": "a/b"}})
@@ -340,6 +360,20 @@ def test_deleting_a_trigger_deletes_its_log_and_keeps_its_jobs(api: httpx.Client
     assert api.delete(f"/v1/triggers/{trigger['id']}").status_code == 204
     assert problem(api.get(f"/v1/triggers/{trigger['id']}/firings"))[:2] == (404, "not-found")
     assert [job["id"] for job in jobs(api)] == [job_id]
+
+
+def test_events_that_started_no_job_are_kept_up_to_a_number(
+    api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "UNFIRED_KEPT", 2)
+    trigger, other = create(api, filter="data.samples > `20`"), create(api, filter="data.samples > `20`")
+    assert fire(api, trigger, PLAIN | {"id": "run-1", "samples": 21}).status_code == 201
+    for each in (trigger, trigger, trigger, other):
+        fire(api, each, PLAIN)
+    with database.begin() as session:
+        assert repository.forget_unfired(session) == 1
+        assert repository.forget_unfired(session) == 0
+    assert (outcomes(api, trigger), outcomes(api, other)) == (["filtered", "filtered", "fired"], ["filtered"])
 
 
 def test_old_firings_and_their_event_ids_expire(api: httpx.Client, database: Database) -> None:

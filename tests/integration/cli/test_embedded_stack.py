@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from service.client import Client
@@ -70,6 +71,8 @@ def assert_complete_and_private(stack: Up) -> None:
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
     assert set(stack.pids) == {"postgres", "valkey", "service", "dispatcher", "worker"}
     assert len(stack.living()) == 5
+    with_secret = {name for name, pid in stack.pids.items() if "DSNOT_SECRET_KEY" in psutil.Process(pid).environ()}
+    assert with_secret == {"service", "dispatcher"}
     for name in ("api-key", "stack.json", "postgres-password", "lock", "valkey/valkey.conf"):
         assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
     for name in ("artifacts", "models", "cache", "logs", "postgres", "valkey"):

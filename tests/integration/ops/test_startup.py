@@ -1,5 +1,7 @@
 """Starting service, dispatcher and worker where something is missing or wrong: one sentence; and the schema's rule."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +15,13 @@ from service.database import schema
 from service.database.engine import Database
 from service.database.schema import Revisions
 from service.embedded.processes import free_port
+from service.ops.startup import heed_hangup
 from service.settings import Settings
 from tests.support import fork_server
 from tests.support.child_environment import environment
-from tests.support.servers import Postgres, stopping, through
+from tests.support.servers import Postgres, Program, stopping, through
 from tests.support.tcp_proxy import Wire
-from tests.support.waiting import CEILING_SECONDS
+from tests.support.waiting import CEILING_SECONDS, eventually
 
 PROGRAMS = {
     "service": ["uvicorn", "service.main:create_app", "--factory", "--port", "0"],
@@ -75,6 +78,33 @@ def test_a_worker_names_a_cache_folder_that_it_cannot_create(settings: Settings,
     status, lines = start("worker", environment(settings) | {"DSNOT_CACHE_DIR": "/proc/nowhere"})
     assert status == 1
     assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be created")
+
+
+@pytest.mark.parametrize("program", ["service", "dispatcher"])
+def test_a_reload_signal_is_ignored_without_a_terminal(
+    settings: Settings, database: Database, tmp_path: Path, program: str
+) -> None:
+    with stopping(running := Program(settings, tmp_path / "log", *PROGRAMS[program])):
+        eventually(lambda: "startup complete" in running.log.read_text() or "dispatcher_started" in running.log.read_text())
+        running.process.send_signal(signal.SIGHUP)
+        running.process.terminate()
+        assert running.process.wait(CEILING_SECONDS) != -signal.SIGHUP
+
+
+@pytest.mark.parametrize(("on_terminal", "stops"), [(True, [signal.SIGTERM]), (False, [])])
+def test_a_closed_terminal_stops_what_runs_on_it(
+    monkeypatch: pytest.MonkeyPatch, on_terminal: bool, stops: list[signal.Signals]
+) -> None:
+    monkeypatch.setattr(os, "isatty", lambda _: on_terminal)
+    seen: list[int] = []
+    before = [signal.signal(signal.SIGTERM, lambda number, _: seen.append(number)), signal.getsignal(signal.SIGHUP)]
+    try:
+        heed_hangup()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(number, handler)
+    assert seen == stops
 
 
 def test_a_hanging_database_times_out(settings: Settings, database: Database) -> None:

@@ -1,9 +1,11 @@
 """The protocol of claims, leases and fences, on a real PostgreSQL."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -21,9 +23,11 @@ from service.database.tables.outbox import OutboxMessage
 from service.jobs.attempts import repository
 from service.jobs.attempts import transitions as transitions
 from service.jobs.attempts.repository import Claim, StaleFence
+from service.settings import Settings
 from tests.support.job_rows import attempts_of, event_types, events_of, insert_job, job_row
 from tests.support.matrix_reports import matrix_report
 from tests.support.waiting import CEILING_SECONDS
+from worker.attempt import runner
 
 RETRYABLE = Failure(code=FailureCode.INTERNAL, detail="a test", retryable=True)
 FINAL = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
@@ -91,13 +95,13 @@ def test_a_claim_opens_an_attempt_and_sets_its_deadlines(database: Database) -> 
     job_id = insert_job(database, run_deadline_seconds=100)
     found = claimed(database, lease_seconds=60)
     job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
-    assert (job.state, job.fence, job.attempts_started, job.attempts_counted) == (JobState.RUNNING, 1, 1, 1)
+    assert (job.state, job.attempts_started, job.attempts_counted) == (JobState.RUNNING, 1, 1)
     assert job.started_at is not None
     assert job.run_deadline_at is not None
     assert (job.run_deadline_at - job.started_at).total_seconds() == pytest.approx(100)
-    assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, 1, "test", None)
+    assert (attempt.number, attempt.fence, attempt.worker, attempt.ended_at) == (1, job.fence, "test", None)
     assert (attempt.lease_expires_at - attempt.started_at).total_seconds() == pytest.approx(60)
-    assert found == Claim(job_id, "test", 1, 1, job.spec, None)
+    assert found == Claim(job_id, "test", 1, job.fence, job.spec, None)
 
 
 def test_a_heartbeat_renews_the_lease_and_returns_the_directive(database: Database) -> None:
@@ -259,6 +263,22 @@ def test_the_message_of_a_retry_is_due_with_its_job(database: Database) -> None:
     assert message.due_at == job_row(database, job_id).available_at
 
 
+def test_a_panic_of_a_library_ends_the_attempt_as_a_failure(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As libraries in Rust raise."""
+
+    monkeypatch.setattr(runner, "prune_and_publish", Mock(side_effect=Panic("at /home/somebody/src.rs")))
+    job_id = insert_job(database)
+    assert runner.work(settings, threading.Event())
+    (attempt,) = attempts_of(database, job_id)
+    assert (attempt.outcome, attempt.detail) == (
+        "failed",
+        "internal: An internal error occurred that the job did not cause. (Panic)",
+    )
+
+
 def test_a_permanent_failure_is_final_at_once(database: Database) -> None:
     job_id = insert_job(database)
     write(database, transitions.fail, claimed(database), FINAL, retry_seconds=0)
@@ -286,6 +306,38 @@ def test_a_job_that_crashes_its_workers_fails_with_worker_lost(database: Databas
     assert job.error is not None
     assert job.error["code"] == "worker-lost"
     assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 2
+
+
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_worker_that_comes_back_and_gives_up_costs_no_attempt(database: Database, expired: bool) -> None:
+    job_id = insert_job(database, max_attempts=2)
+    for _ in range(3):
+        found = claimed(database)
+        if expired:
+            take_away(database, found)
+        for _ in range(2):
+            write(database, transitions.give_up, found)
+    job = job_row(database, job_id)
+    assert (job.state, job.attempts_started, job.attempts_counted) == (JobState.QUEUED, 3, 0)
+    assert [attempt.outcome for attempt in attempts_of(database, job_id)] == ["lease_expired"] * 3
+
+
+def test_a_job_that_stalls_every_worker_fails(database: Database) -> None:
+    job_id = insert_job(database, max_attempts=2)
+    for _ in range(transitions.UNCOUNTED_STALLS + 2):
+        found = claimed(database)
+        take_away(database, found)
+        write(database, transitions.give_up, found)
+    assert job_row(database, job_id).state == JobState.FAILED
+
+
+def test_giving_up_a_job_that_has_ended_writes_nothing(database: Database) -> None:
+    job_id = insert_job(database, max_attempts=1)
+    found = claimed(database)
+    take_away(database, found)
+    before = snapshot(database, job_id)
+    write(database, transitions.give_up, found)
+    assert snapshot(database, job_id) == before
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail", "pause", "release", "expire_lease"])

@@ -1,0 +1,79 @@
+"""The workers' database role: enough for a whole job, and nothing more."""
+
+import threading
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import ProgrammingError
+
+from service.contract.devices import DeviceClass
+from service.contract.states import JobState
+from service.database import schema, worker_role
+from service.database.engine import Database
+from service.database.tables.webhooks import Delivery, Webhook
+from service.jobs.attempts import repository, transitions
+from service.ops import installation
+from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
+from tests.support.job_rows import insert_job, job_row
+from tests.support.tiny_model import save_model
+from worker.attempt.runner import work
+
+ROLE = "dsnot_worker_of_a_test"
+PASSWORD = "it's-\\-secret"  # not a secret
+
+
+@pytest.fixture
+def limited(settings: Settings, database: Database) -> Iterator[Settings]:
+    """The settings of a worker with the role."""
+    owner = settings.database_url.get_secret_value()
+    place = urlsplit(owner)
+    url = place._replace(netloc=f"{ROLE}:{quote(PASSWORD, safe='')}@{place.netloc.rpartition('@')[2]}").geturl()
+    for _ in range(2):
+        assert worker_role.ensure(owner, url) == ROLE
+    yield settings.model_copy(update={"database_url": SecretStr(url)})
+    with database.begin() as session:
+        session.execute(text(f"DROP OWNED BY {ROLE}"))
+        session.execute(text(f"DROP ROLE {ROLE}"))
+
+
+def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database) -> None:
+    save_model(limited.model_root / "tiny")
+    with database.begin() as session:
+        session.add(Webhook(tenant="test", url="https://example.com", description="", events=["job.succeeded"]))
+    identity = Identity("w", "host", DeviceClass.CPU, "a processor", None, 1, {})
+    job_id = insert_job(database, evaluation={"perplexity": ["c4-sample"], "sequence_length": 16, "max_windows": 2})
+    assert schema.revisions(limited.database_url.get_secret_value()).problem is None
+    assert installation.broker_prefix(limited.model_copy(update={"broker_prefix": None})).startswith("dsnot-")
+    own = Database(limited.database_url.get_secret_value())
+    with own.begin() as session:
+        workers.started(session, identity, Usage(1, 1))
+        workers.stopped(session, "w")
+        lost = repository.claim_next(session, worker="w", device=DeviceClass.CPU, lease_seconds=60)
+        assert lost is not None
+        transitions.give_up(session, job_id, lost.fence)
+    own.close()
+    assert work(limited, threading.Event())
+    assert job_row(database, job_id).state == JobState.SUCCEEDED, job_row(database, job_id).error
+    with database.begin() as session:
+        assert session.query(Delivery).count() == 1
+
+
+def test_the_role_reads_no_secrets(limited: Settings, database: Database) -> None:
+    own = Database(limited.database_url.get_secret_value())
+    tables = set(inspect(database.engine).get_table_names()) - {"webhooks"} - worker_role.RIGHTS.keys()
+    assert {"api_keys", "sessions", "audit_entries", "triggers", "tenant_quotas"} <= tables
+    for wanted in (*(f"TABLE {table}" for table in sorted(tables)), "SELECT url FROM webhooks", "DELETE FROM jobs"):
+        with pytest.raises(ProgrammingError, match="permission denied"), own.begin() as session:
+            session.execute(text(wanted))
+    own.close()
+
+
+@pytest.mark.parametrize("user", ["", "someone@", "owner:x@"])
+def test_a_role_needs_a_name_and_a_password_of_its_own(user: str) -> None:
+    with pytest.raises(ValueError, match="a user and a password of its own"):
+        worker_role.ensure("postgresql://owner:x@host/d", f"postgresql://{user}host/d")
