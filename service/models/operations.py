@@ -40,8 +40,11 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
 
 
 def warnings_of(model: ModelOutline) -> list[str]:
-    """Return warnings about the model: low coverage."""
-    if not model.blocks or model.coverage >= FULL_COVERAGE:
-        return []
-    share = f"Only {model.coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned"
-    return [f"{share}, so the model as a whole will be less sparse than requested."]
+    """Return warnings about the model: low coverage, no head."""
+    found = []
+    if model.blocks and model.coverage < FULL_COVERAGE:
+        share = f"Only {model.coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned"
+        found.append(f"{share}, so the model as a whole will be less sparse than requested.")
+    if not model.has_head:
+        found.append("The checkpoint has no language-model head: it can be pruned, but perplexity and tasks cannot be measured.")
+    return found

@@ -15,6 +15,7 @@ from service.contract.artifacts import Manifest
 from service.contract.disk import written_bytes
 from service.contract.failures import FailureCode
 from service.contract.provenance import Provenance
+from service.contract.spec import JobSpec, without_head
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
@@ -48,7 +49,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     tokens, tasks, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, tokens, pruned)
-    warned = [*report.warnings, *warnings]
+    warned = [*report.warnings, *model.notes, *warnings]
     known: dict[str, Any] = {
         "sparsity": report.sparsity,
         "coverage": report.coverage,
@@ -84,7 +85,7 @@ def _resolve(run: Run) -> tuple[Model, Outline]:
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
     plan = outline(model.path)
-    plan.check_groups(run.spec.recipe.pattern)
+    _check_fit(run.spec, plan)
     _check_disk(run, model, plan)
     return model, plan
 
@@ -138,6 +139,14 @@ def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) ->
         evaluated_tokens=evaluated_tokens,
         bytes=_bytes_of(model),
     )
+
+
+def _check_fit(spec: JobSpec, plan: Outline) -> None:
+    """Raise JobFailure (`invalid-request`) if no matrix fits the pattern, or a head is needed and missing."""
+    if not any(spec.recipe.pattern.fits(width) for _, (_, width) in plan.matrices):
+        raise JobFailure(FailureCode.INVALID_REQUEST, f"The pattern {spec.recipe.pattern} fits no matrix of the model.")
+    if not plan.has_head and (uses := spec.uses_of_head()):
+        raise JobFailure(FailureCode.INVALID_REQUEST, without_head(uses))
 
 
 def _check_length(use: str, length: int, plan: Outline) -> None:

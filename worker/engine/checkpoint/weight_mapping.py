@@ -127,7 +127,9 @@ def _converted(checkpoint: Checkpoint, model: Any, filling: WeightMapping, state
         filling = WeightMapping(filling.tensors, known, model, filling.patterns, filling.converter)
         back = filling.backwards({name: torch.empty(shape, device="meta") for name, shape in known.items()})
     except Exception as error:  # any error of the library's operations on unexpected tensors
-        raise ArchitectureUnsupported(f"{owner} cannot be loaded from {filling.tensors[0]} and its group: {error}") from error
+        raise ArchitectureUnsupported(
+            f"{owner} cannot be loaded from {filling.tensors[0]} and its group: their number or shapes are wrong."
+        ) from error
     _compare(model, filling, {name: tuple(tensor.shape) for name, tensor in made.items()})
     if [tuple(tensor.shape) for tensor in back] != [place.shape for place in places]:
         raise ArchitectureUnsupported(f"{owner} cannot be converted back to the layout of {filling.tensors[0]}.")

@@ -1,12 +1,11 @@
 """Meta-device models (shapes without data) of untrusted checkpoints: the config is checked and custom code never run."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from service.contract.checkpoints import reason_against_attention, reason_against_quantised
+from service.contract.checkpoints import items_of, reason_against_code, reason_against_config, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
@@ -15,21 +14,22 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 
 def read_config(checkpoint: Checkpoint) -> Any:
     """Return the transformers config of a checkpoint; raises the errors of `outline`."""
-    for key, value in _walk(checkpoint.config):
-        if key == "auto_map":
-            raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
-        if key.endswith("_implementation") and "/" in str(value):
-            raise ModelUnsafe(f"The config refers to remote code ({key}: {value!r}), which is never run.")
+    if reason := reason_against_code(checkpoint.config):
+        raise ModelUnsafe(reason)
     files = [path.name for path in checkpoint.folder.iterdir()]
     tensors = [(name, place.stored_as, place.shape) for name, place in checkpoint.tensors.items()]
-    reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
+    reason = reason_against_config(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
     if reason:
         raise ArchitectureUnsupported(reason)
     model_type = checkpoint.config.get("model_type")
     try:
         config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # any error that the library may raise on an untrusted config
-        raise ArchitectureUnsupported(f"transformers cannot read the config (model_type {model_type!r}): {error}") from error
+        detail = (
+            f"transformers cannot read config.json (model_type {str(model_type)[:80]!r}); compare it with the original model's."
+        )
+        raise ArchitectureUnsupported(detail) from error
+    vars(config).pop("auto_map", None)  # left over: of known types no code is run
     if config._attn_implementation not in _OWN_ATTENTION:
         config._attn_implementation = None  # the library's default for this machine
     config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
@@ -41,14 +41,13 @@ def read_config(checkpoint: Checkpoint) -> Any:
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
-    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point and place.dtype.itemsize > 1]
-    dtype = config.dtype or (floats[0] if floats else torch.float32)
+    dtype = config.dtype or checkpoint.first_dtype
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     except Exception as error:
         kind = type(config).__name__
-        raise ArchitectureUnsupported(f"{kind} is not the config of a causal language model: {error}") from error
+        raise ArchitectureUnsupported(f"{kind} is not the config of a causal language model that can be built.") from error
     return model.eval().requires_grad_(False)
 
 
@@ -59,19 +58,8 @@ def text_config(config: Any) -> Any:
 
 def _check_size(checkpoint: Checkpoint, config: Any) -> None:
     """Refuse, before building, a config with more layers than tensors: an untrusted one may have a billion."""
-    for key, value in _walk(checkpoint.config):
+    for key, value in items_of(checkpoint.config):
         if key.endswith(("layers", "n_layer")) and isinstance(value, int) and value > max(4096, len(checkpoint.tensors)):
             raise ArchitectureUnsupported(
                 f"The number of layers of a {config.model_type!r} does not fit its tensors ({key}: {value})."
             )
-
-
-def _walk(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of nested JSON objects."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield key, value
-            yield from _walk(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _walk(value)
