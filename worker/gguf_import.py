@@ -21,6 +21,7 @@ from service.contract.checkpoint_files import files_to_fetch
 from service.kit.files import fsync, sha256_of
 from worker.failures import JobFailure
 from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
+from worker.inputs.gguf_parts import parts_of
 from worker.inputs.models import check_checkpoint
 
 _MARKER = ".dsnot-import.json"
@@ -83,14 +84,18 @@ def _checkpoint_files(folder: Path) -> list[Path]:
 
 
 def _fingerprint(source: Path) -> str:
-    """Return the SHA-256 of the file, or of the names and SHA-256 of the files to copy."""
+    """Return the SHA-256 of the file, or of the names and SHA-256 of its parts or of the folder's files to copy."""
     if source.is_file():
-        return sha256_of(source)
-    if not source.is_dir():
+        paths = [part for part in parts_of(source) if part.is_file()]
+        if len(paths) == 1:
+            return sha256_of(source)
+    elif source.is_dir():
+        paths = _checkpoint_files(source)
+    else:
         raise ImportRefused(f"{source} does not exist")
-    digest = hashlib.sha256()
-    for path in _checkpoint_files(source):
-        digest.update(repr((path.relative_to(source).as_posix(), sha256_of(path))).encode())
+    digest, folder = hashlib.sha256(), source if source.is_dir() else source.parent
+    for path in paths:
+        digest.update(repr((path.relative_to(folder).as_posix(), sha256_of(path))).encode())
     return digest.hexdigest()
 
 
@@ -121,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportRefused, JobFailure) as error:
         _write(sys.stderr, f"error: {error}")
     except Exception as error:  # the user gets a sentence, not a traceback
-        _write(sys.stderr, f"error: {given.source} could not be imported: {type(error).__name__}: {' '.join(str(error).split())}")
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        _write(sys.stderr, f"error: {given.source} could not be imported: {reason}")
     else:
         return 0
     return 2

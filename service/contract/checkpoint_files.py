@@ -24,6 +24,8 @@ CARD: Final = "README.md"
 QUANTISER_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 _MODULE: Final = re.compile(r"(\w+_)?\d+_[A-Z]\w*")
 """Folder of a module of sentence-transformers, such as `2_Dense`."""
+_TOKENIZER: Final = re.compile(r"tokenizer\.|vocab|merges|spiece|sentencepiece|\.spm$|tiktoken|tekken|\.bpe|^bpe")
+"""In the names of the files that tokenizers are read from."""
 _INDEX: Final = ".index.json"
 _WEIGHTS: Final = re.compile(
     r"\.(safetensors|bin|pt|pth|ckpt|pkl|pickle|joblib|h5|keras|msgpack|ot|npy|npz|gguf|ggml|llamafile|onnx|onnx_data|tflite|pb"
@@ -82,6 +84,13 @@ def reason_against_adapter(names: Iterable[str]) -> str | None:
     if is_complete or not every & {"adapter_config.json", "adapter_model.safetensors"}:
         return None
     return "The folder has an adapter without its base model; merge it first, for example with merge_and_unload of peft."
+
+
+def reason_against_tokenizer(names: Iterable[str]) -> str | None:
+    """Return why no tokenizer can be read from a folder with these files, but one of bytes that needs none; else None."""
+    if any(_TOKENIZER.search(name) for name in names if "/" not in name):
+        return None
+    return "The model has no file of a tokenizer, such as tokenizer.json or tokenizer.model; add those of its base model."
 
 
 def reason_against_link(name: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from service.contract.checkpoint_files import reason_against_tokenizer
 from service.contract.spec import ModelSpec
 from service.models.outline import ModelOutline, outline
 from service.models.refusals import ModelNotFound
@@ -36,7 +37,9 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
         raise ModelNotFound("local models are on the workers only, where this service cannot read them")
     found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
     described = outline(found.headers())
-    return Inspection(found.model, described, found.license, reason_against(described), warnings_of(described))
+    tokenizer = reason_against_tokenizer(found.files.sizes)
+    warnings = [*warnings_of(described), *([tokenizer] if tokenizer else [])]
+    return Inspection(found.model, described, found.license, reason_against(described), warnings)
 
 
 def warnings_of(model: ModelOutline) -> list[str]:
