@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from service.contract.artifacts import Manifest
@@ -21,6 +22,7 @@ from service.contract.work import Work
 from service.kit.quantities import gib
 from worker.engine import Outline, SparsityReport, outline, sparsify
 from worker.engine.activations.store import give_back_memory
+from worker.engine.model.finite_ends import check_ends
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
@@ -119,12 +121,15 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[st
     stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
-    warnings, evaluated_tokens = [], tasks.tokens
+    warnings, evaluated_tokens, used = [], tasks.tokens, [tokens.unique()]
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
-        evaluated_tokens += windows_of(model.path, reference, evaluated, evaluation).windows.numel()
+        windows = windows_of(model.path, reference, evaluated, evaluation).windows
+        evaluated_tokens += windows.numel()
+        used.append(windows.unique())
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
+    check_ends(model.path, torch.cat(used), with_head=bool(run.spec.uses_of_head()))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
     del stream, calibrated
     give_back_memory()  # frees texts and tokenizer output before activations are allocated
