@@ -110,7 +110,7 @@ class ModelOutline:
     incomplete: str | None = None
     """Reason why decoder layers are incomplete."""
     has_head: bool = True
-    """False if a language-model head is certainly missing; names and shapes do not always tell."""
+    """False if a language-model head is certainly missing; names and shapes do not always show it."""
 
     @property
     def coverage(self) -> float:

@@ -7,7 +7,7 @@ from service.models.refusals import ModelUnsupported
 
 
 def usable_outline(headers: CheckpointHeaders) -> ModelOutline:
-    """Return the outline of a model that can be pruned, as far as its headers tell. Raises ModelUnsupported."""
+    """Return the outline of a model that can be pruned, as far as its headers show. Raises ModelUnsupported."""
     model = outline(headers)
     if reason := reason_against(model):
         raise ModelUnsupported(reason)

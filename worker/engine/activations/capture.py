@@ -96,7 +96,7 @@ def record(
             recorder.start_batch()
             try:
                 decoder(input_ids=batch.to(device), use_cache=False)
-            except IndexError as error:  # of a table whose limit neither config nor names tell
+            except IndexError as error:  # a table whose limit neither config nor names show
                 raise ValueError(f"Sequences of {batch.shape[1]} tokens are longer than a table of the model.") from error
             tick()
         recorder.start_check()
