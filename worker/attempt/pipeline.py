@@ -121,13 +121,13 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[st
     stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
-    warnings, evaluated_tokens, used = [], tasks.tokens, [tokens.unique()]
+    warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
         windows = windows_of(model.path, reference, evaluated, evaluation).windows
         evaluated_tokens += windows.numel()
-        used.append(windows.unique())
+        used.append(torch.unique(windows))
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
     check_ends(model.path, torch.cat(used), with_head=bool(run.spec.uses_of_head()))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))

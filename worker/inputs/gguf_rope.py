@@ -39,4 +39,5 @@ def _llama3_factors(parameters: dict[str, Any], theta: float, count: int) -> Ten
     wavelengths = 2 * torch.pi * theta ** (torch.arange(count, dtype=torch.float64) / count)
     turns = parameters["original_max_position_embeddings"] / wavelengths
     smooth = ((turns - low) / (high - low)).clamp(0, 1)
-    return 1 / ((1 - smooth) / parameters["factor"] + smooth)
+    divisors: Tensor = 1 / ((1 - smooth) / parameters["factor"] + smooth)
+    return divisors

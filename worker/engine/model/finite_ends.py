@@ -27,7 +27,7 @@ def _check(arch: Architecture, module: Any, rows: Tensor | None, effect: str) ->
     tensor = _stored_weight(arch, module)
     if tensor is None:
         return
-    parts = arch.checkpoint.read(tensor).split(_ROWS)
+    parts = torch.split(arch.checkpoint.read(tensor), _ROWS)
     is_finite = torch.cat([part.isfinite().all(dim=1) for part in parts])
     used = torch.arange(len(is_finite)) if rows is None else rows[rows < len(is_finite)]
     odd = used[~is_finite[used]]
