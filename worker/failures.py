@@ -2,7 +2,7 @@
 
 import errno
 
-from service.contract.failures import Failure, FailureCode
+from service.contract.failures import Failure, FailureCode, shortened
 from worker.engine.errors import ArchitectureUnsupported, DeviceMemoryExhausted, ModelUnsafe, NumericalFailure
 
 _ENGINE_CODES = {
@@ -13,7 +13,6 @@ _ENGINE_CODES = {
 }
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OURS = {"service", "worker"}
-_MAX_DETAIL = 2000  # characters
 
 
 class JobFailure(Exception):
@@ -39,7 +38,7 @@ def as_failure(error: BaseException) -> Failure:
     arguments into theirs, so that of an unexpected exception only the class is shown; the log has the rest.
     """
     code, detail = _explain(error)
-    return Failure(code=code, detail=detail[:_MAX_DETAIL], retryable=code.retryable)
+    return Failure(code=code, detail=shortened(detail), retryable=code.retryable)
 
 
 def _explain(error: BaseException) -> tuple[FailureCode, str]:

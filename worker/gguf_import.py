@@ -17,10 +17,11 @@ from typing import TextIO
 
 import torch
 
+from service.contract.checkpoint_files import files_to_fetch
 from service.kit.files import fsync, sha256_of
-from service.models.hub.files import is_wanted
 from worker.failures import JobFailure
 from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
+from worker.inputs.gguf_parts import parts_of
 from worker.inputs.models import check_checkpoint
 
 _MARKER = ".dsnot-import.json"
@@ -62,8 +63,10 @@ def _fill(folder: Path, source: Path, say: Say, fastest: bool) -> None:
     if source.is_dir():
         check_checkpoint(source, inside=_home(source))
         for path in _checkpoint_files(source):
-            say(f"copying {path.name}")
-            shutil.copyfile(path, folder / path.name)
+            target = folder / path.relative_to(source)
+            say(f"copying {path.relative_to(source)}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
     else:
         convert(source, folder, say, fastest_dtype() if fastest else torch.float32)
     check_checkpoint(folder, inside=folder)
@@ -76,18 +79,23 @@ def _home(folder: Path) -> Path:
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and is_wanted(path.name))
+    names = files_to_fetch(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [folder / name for name in names]
 
 
 def _fingerprint(source: Path) -> str:
-    """Return the SHA-256 of the file, or of the names and SHA-256 of the files to copy."""
+    """Return the SHA-256 of the file, or of the names and SHA-256 of its parts or of the folder's files to copy."""
     if source.is_file():
-        return sha256_of(source)
-    if not source.is_dir():
+        paths = [part for part in parts_of(source) if part.is_file()]
+        if len(paths) == 1:
+            return sha256_of(source)
+    elif source.is_dir():
+        paths = _checkpoint_files(source)
+    else:
         raise ImportRefused(f"{source} does not exist")
-    digest = hashlib.sha256()
-    for path in _checkpoint_files(source):
-        digest.update(repr((path.name, sha256_of(path))).encode())
+    digest, folder = hashlib.sha256(), source if source.is_dir() else source.parent
+    for path in paths:
+        digest.update(repr((path.relative_to(folder).as_posix(), sha256_of(path))).encode())
     return digest.hexdigest()
 
 
@@ -101,8 +109,8 @@ def _imported_from(destination: Path) -> str | None:
 
 def _finalize(folder: Path) -> None:
     """Make the files readable for all users, because safetensors writes them for their owner only, and flush them to disk."""
-    for path in folder.iterdir():
-        path.chmod(0o644)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
         fsync(path)
 
 
@@ -118,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ImportRefused, JobFailure) as error:
         _write(sys.stderr, f"error: {error}")
     except Exception as error:  # the user gets a sentence, not a traceback
-        _write(sys.stderr, f"error: {given.source} could not be imported: {type(error).__name__}: {' '.join(str(error).split())}")
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        _write(sys.stderr, f"error: {given.source} could not be imported: {reason}")
     else:
         return 0
     return 2

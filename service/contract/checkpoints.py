@@ -1,8 +1,12 @@
-"""Rules by which service and engine refuse a checkpoint: sizes, families, encoders, quantised weights. Standard library only."""
+"""Rules by which service and engine refuse a checkpoint, by sizes, names, shapes and config alone. Standard library only."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
+
+from service.contract.bounded_json import walk
+from service.contract.checkpoint_files import QUANTISER_FILES
+from service.contract.model_types import MODEL_TYPES
 
 MAX_SHARDS: Final = 1000
 MAX_TENSORS: Final = 300_000
@@ -48,9 +52,9 @@ ENCODERS: Final = frozenset(
     }
 )
 """Model types that are encoders unless the config has `is_decoder: true`."""
+_TAKE_KNOWN: Final = "take a model whose type transformers knows, such as llama"
 _TEXT: Final = ("text_config", "llm_config", "language_config")
 _KEYS: Final = ("quantization_config", "quantization", "compression_config")
-_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 _NAMES: Final = re.compile(r"\.(qweight|weight_packed|weight_scale(_inv)?|SCB|weight\.absmax)$|_proj_(blocks|scales)$")
 _WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
 _PLAIN: Final = ("F64", "F32", "F16", "BF16")
@@ -61,6 +65,38 @@ def reason_against_name(name: str) -> str | None:
     if name.isprintable() and "\\" not in name:
         return None
     return f"The file name {name[:100]!r} has a backslash or a character that cannot be printed; rename the file."
+
+
+def reason_against_code(config: Mapping[str, Any]) -> str | None:
+    """Return why a model needs code of its own, which is never run; None if it does not.
+
+    An `auto_map` of a type that transformers knows is left over from earlier versions and has no effect.
+    """
+    kind = config.get("model_type")
+    if any(key == "auto_map" for key, _ in walk(config)) and kind not in MODEL_TYPES:
+        return f"config.json has an auto_map: the model needs its own code, which is never run; {_TAKE_KNOWN}."
+    remote = next((key for key, value in walk(config) if key.endswith("_implementation") and "/" in str(value)), None)
+    return f"config.json names remote code as {remote[:80]}, which is never run; remove the key." if remote else None
+
+
+def reason_against_config(config: Mapping[str, Any]) -> str | None:
+    """Return why the model of this config cannot be pruned; None if no reason is known."""
+    kind = config.get("model_type")
+    if isinstance(kind, str) and kind not in MODEL_TYPES:
+        return f"The model_type {kind[:80]!r} of config.json is not a causal language model of transformers; {_TAKE_KNOWN}."
+    return reason_against_attention(config)
+
+
+def reason_against_layers(count: int, present: Collection[int]) -> str | None:
+    """Return why some of `count` decoder layers are missing, given the numbers of those in the files; None if none is."""
+    missing = count - sum(number < count for number in present)
+    if not missing:
+        return None
+    first = next(number for number in range(count) if number not in present)
+    return (
+        f"The weights of {missing} of {count} decoder layers are missing, the first of which is layer {first}; "
+        "complete the shards and their index, or correct config.json."
+    )
 
 
 def reason_against_attention(config: Mapping[str, Any]) -> str | None:
@@ -81,7 +117,7 @@ def reason_against_quantised(
     """Return why a checkpoint counts as quantised, given name, data type and shape of its tensors; None if it does not."""
     parts = [config, *(part for part in config.values() if isinstance(part, dict))]  # also of a text_config
     signs = [f"config.json has {key}" for key in _KEYS for part in parts if part.get(key)]
-    signs += [f"{name} is there" for name in _FILES if name in files]
+    signs += [f"{name} is there" for name in QUANTISER_FILES if name in files]
     for name, dtype, shape in tensors:
         if _NAMES.search(name) or (_WEIGHT.search(name) and len(shape) > 1 and dtype not in _PLAIN):
             signs.append(f"{name} is stored as {dtype}")

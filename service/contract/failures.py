@@ -1,8 +1,17 @@
 """Failure codes of jobs, each with a sentence for the user."""
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
+
+_MOST: Final = 500
+"""Characters of a detail: names in a model's files are of any length."""
+
+
+def shortened(detail: str) -> str:
+    """Return a sentence about foreign names with at most 500 characters."""
+    return detail if len(detail) <= _MOST else f"{detail[: _MOST // 2]} … {detail[-_MOST // 2 + 3 :]}"
 
 
 class FailureCode(StrEnum):

@@ -5,6 +5,7 @@ stored spec can be sent back to repeat a job.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +14,7 @@ from service.contract.datasets import canonical, default_split, is_upload, refer
 from service.contract.formats import Format
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
+from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
 from service.contract.tasks import TaskNames
 
@@ -196,3 +198,20 @@ class JobSpec(Part):
             place: each.partition(":")[0] for place, each in {"/calibration/dataset": self.calibration.dataset, **named}.items()
         }
         return {place: name for place, name in names.items() if is_upload(name)}
+
+    def uses_of_head(self) -> list[str]:
+        """Return the JSON pointers of the fields that need the model's language-model head."""
+        evaluation = self.evaluation
+        uses = {
+            "/recipe/allocation": self.recipe.allocation is Allocation.ARITHMETIC,
+            "/evaluation/perplexity": bool(evaluation.perplexity),
+            "/evaluation/tasks": bool(evaluation.tasks),
+            "/evaluation/speed": evaluation.speed,
+        }
+        return [pointer for pointer, is_used in uses.items() if is_used]
+
+
+def without_head(uses: Sequence[str]) -> str:
+    """Return the sentence about fields, by JSON pointer, that need the language-model head that a checkpoint lacks."""
+    fields = ", ".join(use.removeprefix("/").replace("/", ".") for use in uses)
+    return f"The checkpoint has no language-model head, which is needed for {fields}: leave that out, or take one with a head."

@@ -3,18 +3,19 @@
 It may call the hub and therefore runs outside of any transaction. The worker repeats all checks on its own files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from service.contract.checkpoints import UNSUPPORTED
-from service.contract.spec import JobSpec
+from service.contract.spec import JobSpec, ModelSpec, without_head
 from service.errors import InvalidInput
-from service.models.config import max_sequence_length, texts, widths
-from service.models.headers import read_config
+from service.models.config import max_sequence_length, texts
+from service.models.headers import Files, read_config, read_headers
 from service.models.hub.uploads import UploadRefused, upload_token
+from service.models.outline import ModelOutline
 from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
+from service.models.unsupported import usable_outline
 from service.settings import Settings
 
 
@@ -30,9 +31,7 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
     model, files = models.pin(spec.model, tenant=tenant)
     if files is not None:
         with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
-            config = read_config(files)
-            _check_architecture(config)
-            check_fit(spec, config)
+            _check_model(spec, model, files)
     return spec.model_copy(update={"model": model})
 
 
@@ -46,22 +45,33 @@ def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
         raise InvalidInput(str(error), errors=[{"pointer": f"/output/hub/{error.field}", "detail": str(error)}]) from None
 
 
-def _check_architecture(config: dict[str, Any]) -> None:
-    """Raise ModelUnsupported for an architecture that the engine will refuse."""
+def _check_model(spec: JobSpec, model: ModelSpec, files: Files) -> None:
+    """Check a model by its names, shapes and config; a hub model by its config only, because each shard takes a request.
+
+    Raises:
+        ModelRefused, InvalidInput
+    """
+    if model.source != "hub":
+        check_fit(spec, usable_outline(read_headers(files, model.revision)))
+        return
+    config = read_config(files)
     for name in texts(config.get("architectures")):
         if name in UNSUPPORTED:
             raise ModelUnsupported(f"{name} {UNSUPPORTED[name]}")
+    _refuse(_lengths(spec, max_sequence_length(config)))
 
 
-def check_fit(spec: JobSpec, config: dict[str, Any]) -> None:
-    """Check sequence lengths and group sizes against the model's config. Raises InvalidInput."""
-    errors = [*_lengths(spec, config), *_groups(spec, config)]
-    if errors:
+def check_fit(spec: JobSpec, model: ModelOutline) -> None:
+    """Check sequence lengths, group sizes and uses of the head against the model. Raises InvalidInput."""
+    _refuse([*_lengths(spec, model.max_sequence_length), *_groups(spec, model), *_head(spec, model)])
+
+
+def _refuse(errors: Iterable[dict[str, str]]) -> None:
+    if errors := list(errors):
         raise InvalidInput("; ".join(error["detail"] for error in errors), errors=errors)
 
 
-def _lengths(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
-    longest = max_sequence_length(config)
+def _lengths(spec: JobSpec, longest: int | None) -> Iterator[dict[str, str]]:
     asked = {"calibration": spec.calibration.sequence_length}
     if spec.evaluation.perplexity:
         asked["evaluation"] = spec.evaluation.sequence_length
@@ -71,11 +81,15 @@ def _lengths(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
             yield {"pointer": f"/{part}/sequence_length", "detail": detail}
 
 
-def _groups(spec: JobSpec, config: dict[str, Any]) -> Iterator[dict[str, str]]:
-    group = spec.recipe.pattern.group
-    if group is None:
-        return
-    for name, width in widths(config).items():
-        if width % group:
-            detail = f"groups of {group} do not divide the model's {name}, which is {width}"
-            yield {"pointer": "/recipe/pattern/m", "detail": detail}
+def _groups(spec: JobSpec, model: ModelOutline) -> Iterator[dict[str, str]]:
+    pattern = spec.recipe.pattern
+    if not any(pattern.fits(kind.columns) for kind in model.matrix_kinds):
+        widths = ", ".join(map(str, sorted({kind.columns for kind in model.matrix_kinds})[:10]))
+        detail = f"groups of {pattern.group} divide the inputs of none of the model's matrices, which have {widths}"
+        yield {"pointer": "/recipe/pattern/m", "detail": detail}
+
+
+def _head(spec: JobSpec, model: ModelOutline) -> Iterator[dict[str, str]]:
+    if not model.has_head and (uses := spec.uses_of_head()):
+        detail = without_head(uses)
+        yield from ({"pointer": pointer, "detail": detail} for pointer in uses)

@@ -27,3 +27,5 @@ class CheckpointHeaders:
     """Safetensors file name → size in bytes."""
     revision: str | None
     """hub: the commit; earlier job: the fence of its artifact; local folder: None."""
+    first_dtype: str | None = None
+    """Dtype of the first floating-point tensor by the names of shards and tensors."""

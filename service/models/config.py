@@ -1,12 +1,19 @@
-"""Defensive parsing of a model's config.json: sizes, and whether the model needs custom code."""
+"""Defensive parsing of a model's config.json: sizes."""
 
 from typing import Any, Final
 
 from service.contract import bounded_json
 
 MAX_CONFIG_BYTES: Final = 1 << 20
-_LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_sequence_length")
-_WIDTHS: Final = ("hidden_size", "intermediate_size", "n_embd", "d_model", "ffn_dim", "ffn_hidden_size")
+_LAYERS: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len", "max_sequence_length")
+_PADDING_FIRST: Final = {
+    **dict.fromkeys(
+        ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"), 1
+    ),
+    "prophetnet": 0,
+}
+"""Model types whose positions begin behind the padding token's id → its default."""
 _INNER: Final = ("text_config", "llm_config", "language_config")
 
 
@@ -27,19 +34,18 @@ def parse_config(content: bytes) -> dict[str, Any]:
     return config
 
 
-def needs_custom_code(config: dict[str, Any]) -> bool:
-    """Check whether the config has an `auto_map`, that is custom model classes, at any depth."""
-    return any(key == "auto_map" for key, _ in bounded_json.walk(config))
-
-
 def max_sequence_length(config: dict[str, Any]) -> int | None:
     """Return the maximum sequence length in tokens, if the config states it."""
-    return next(iter(sizes_of(config, _LENGTHS).values()), None)
+    length = next(iter(sizes_of(config, _LENGTHS).values()), None)
+    kind, padding = config.get("model_type"), config.get("pad_token_id")
+    if length is None or not isinstance(kind, str) or kind not in _PADDING_FIRST:
+        return length
+    return max(length - 1 - (padding if type(padding) is int else _PADDING_FIRST[kind]), 0)
 
 
-def widths(config: dict[str, Any]) -> dict[str, int]:
-    """Return the input widths of the matrices by config key."""
-    return sizes_of(config, _WIDTHS)
+def layer_count(config: dict[str, Any]) -> int | None:
+    """Return the number of decoder layers, if the config states it."""
+    return next(iter(sizes_of(config, _LAYERS).values()), None)
 
 
 def sizes_of(config: dict[str, Any], names: tuple[str, ...]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from service.contract.checkpoint_files import reason_against_cache, reason_against_link
 from service.contract.checkpoints import reason_against_name
 from service.contract.spec import ModelSpec
 from service.models.refusals import ModelNotFound, ModelUnsafe
@@ -17,7 +18,7 @@ _LOOKED_AT: Final = 1000
 
 
 class FolderFiles:
-    """The files of a folder; symbolic links to targets outside it are ignored."""
+    """The files of a folder; symbolic links to targets outside it are refused, as the worker does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
@@ -26,21 +27,27 @@ class FolderFiles:
     def sizes(self) -> Mapping[str, int]:
         """File name → size in bytes. Raises ModelUnsafe."""
         try:
-            entries = list(self._folder.iterdir())
+            entries = sorted(self._folder.iterdir())
             for path in entries:
                 if reason := reason_against_name(path.name):
                     raise ModelUnsafe(reason)
                 if path.exists() and not path.is_file() and not path.is_dir():
                     raise ModelUnsafe(f"{path.name} is neither a file nor a folder; remove it")
-            return {path.name: path.stat().st_size for path in entries if self._is_file(path)}
+            found = {path.name: path.stat().st_size for path in entries if self._is_file(path)}
         except (OSError, RuntimeError):
             raise ModelUnsafe("the model's folder cannot be read") from None
+        if "config.json" not in found and (reason := reason_against_cache(self._folder)):
+            raise ModelUnsafe(reason)
+        return found
 
     def _is_file(self, path: Path) -> bool:
         try:
-            return path.is_file() and path.resolve().is_relative_to(self._folder)
+            is_inside = not path.is_symlink() or path.resolve().is_relative_to(self._folder)
         except (OSError, RuntimeError):
             return False
+        if not is_inside:
+            raise ModelUnsafe(reason_against_link(path.name))
+        return path.is_file()
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes `start` to `end` of a file. Raises ModelUnsafe."""

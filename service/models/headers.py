@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from service.contract import bounded_json
+from service.contract.checkpoint_files import reason_against_adapter
 from service.contract.checkpoints import (
     MAX_COPIES,
     MAX_HEADER_BYTES,
     MAX_INDEX_BYTES,
     MAX_SHARDS,
     MAX_TENSORS,
-    reason_against_attention,
+    reason_against_code,
+    reason_against_config,
     reason_against_name,
     reason_against_quantised,
 )
-from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
+from service.kit.safetensors_headers import BITS, FLOATS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
-from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, needs_custom_code, parse_config
+from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, parse_config
 from service.models.refusals import ModelUnsafe, ModelUnsupported
 
 CONFIG: Final = "config.json"
@@ -62,15 +64,17 @@ def read_config(files: Files) -> dict[str, Any]:
         ModelUnsafe: the config is missing, invalid or needs custom code, or there are no safetensors files.
         ModelUnsupported: the config describes no causal language model.
     """
+    if reason := reason_against_adapter(files.sizes):
+        raise ModelUnsafe(reason)
     if CONFIG not in files.sizes:
         raise ModelUnsafe("the model has no config.json")
     try:
         config = parse_config(files.read(CONFIG, 0, MAX_CONFIG_BYTES + 1))
     except UnreadableConfig as error:
         raise ModelUnsafe(str(error)) from None
-    if needs_custom_code(config):
-        raise ModelUnsafe("config.json has an auto_map: the model needs custom code, which is never run")
-    if reason := reason_against_attention(config) or reason_against_quantised(config, files.sizes, ()):
+    if reason := reason_against_code(config):
+        raise ModelUnsafe(reason)
+    if reason := reason_against_config(config) or reason_against_quantised(config, files.sizes, ()):
         raise ModelUnsupported(reason)
     if not any(name.endswith((".safetensors", _INDEX)) for name in files.sizes):
         raise ModelUnsafe("the model has no safetensors files; other formats are not supported")
@@ -89,7 +93,10 @@ def read_headers(files: Files, revision: str | None) -> CheckpointHeaders:
     tensors = {name: TensorHeader(place.entry.dtype, place.entry.shape) for name, place in places.items()}
     if reason := reason_against_quantised(config, (), ((name, each.dtype, each.shape) for name, each in tensors.items())):
         raise ModelUnsupported(reason)
-    return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision)
+    first = min(shards)
+    named = sorted((name, place.entry.dtype) for name, place in places.items() if place.shard == first)
+    dtype = next((dtype for _, dtype in named if dtype in FLOATS), None)
+    return CheckpointHeaders(config, tensors, {shard: files.sizes[shard] for shard in shards}, revision, dtype)
 
 
 def _places(files: Files, shards: list[str]) -> dict[str, _Place]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from service.contract.checkpoint_files import reason_against_tokenizer
 from service.contract.spec import ModelSpec
 from service.models.outline import ModelOutline, outline
 from service.models.refusals import ModelNotFound
@@ -37,12 +38,17 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
     with models.lookups.hold(tenant):
         found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
         described = outline(found.headers())
-    return Inspection(found.model, described, found.license, reason_against(described), warnings_of(described))
+    tokenizer = reason_against_tokenizer(found.files.sizes)
+    warnings = [*warnings_of(described), *([tokenizer] if tokenizer else [])]
+    return Inspection(found.model, described, found.license, reason_against(described), warnings)
 
 
 def warnings_of(model: ModelOutline) -> list[str]:
-    """Return warnings about the model: low coverage."""
-    if not model.blocks or model.coverage >= FULL_COVERAGE:
-        return []
-    share = f"Only {model.coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned"
-    return [f"{share}, so the model as a whole will be less sparse than requested."]
+    """Return warnings about the model: low coverage, no head."""
+    found = []
+    if model.blocks and model.coverage < FULL_COVERAGE:
+        share = f"Only {model.coverage:.1%} of the parameters of the decoder blocks are in matrices that can be pruned"
+        found.append(f"{share}, so the model as a whole will be less sparse than requested.")
+    if not model.has_head:
+        found.append("The checkpoint has no language-model head: it can be pruned, but perplexity and tasks cannot be measured.")
+    return found

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
+from service.contract.checkpoints import reason_against_layers
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
-from service.models.config import max_sequence_length, sizes_of, texts
+from service.models.config import layer_count, max_sequence_length, sizes_of, texts
 
 _FLOATS: Final = {
     "F64": ("float64", 8),
@@ -26,6 +27,7 @@ _FLOATS: Final = {
     "F8_E5M2": ("float8_e5m2", 1),
 }
 """Safetensors dtype of parameters → torch name and bytes."""
+_BYTES: Final = dict(_FLOATS.values())
 _NUMBERED: Final = re.compile(r"^(?:(.*?)\.)?(\d+)\.(.+)$")
 _BESIDE: Final = re.compile("vision|visual|image|audio|video|embed")
 _UNUSED: Final = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
@@ -101,10 +103,14 @@ class ModelOutline:
     vocab_size: int | None
     max_sequence_length: int | None
     dtype: str
-    """Torch dtype of most weights: `bfloat16`, …"""
+    """Torch dtype in which transformers loads the model: `bfloat16`, …"""
     bytes_per_parameter: int
     weight_bytes: int
     """Total size of the safetensors files in bytes."""
+    incomplete: str | None = None
+    """Reason why decoder layers are incomplete."""
+    has_head: bool = True
+    """False if a language-model head is certainly missing; names and shapes do not always show it."""
 
     @property
     def coverage(self) -> float:
@@ -115,13 +121,15 @@ class ModelOutline:
 def outline(headers: CheckpointHeaders) -> ModelOutline:
     """Derive the structure of a checkpoint from its config, names and shapes."""
     config, tensors = headers.config, {name: t for name, t in headers.tensors.items() if _counts(name, t)}
-    blocks = _blocks(tensors, sizes_of(config, ("num_hidden_layers", "n_layer", "n_layers", "num_layers")))
+    layers = layer_count(config)
+    blocks = _blocks(tensors, layers)
     counts = {number: sum(prod(t.shape) for t in block.values()) for number, block in blocks.items()}
     matrices = {
         number: [_matrix(name, t) for name, t in block.items() if _is_matrix(name, t)] for number, block in blocks.items()
     }
     largest = max(counts, key=lambda number: counts[number], default=None)
-    dtype = _main_dtype(tensors)
+    dtype = _loaded_dtype(config, headers)
+    vocab_size = next(iter(sizes_of(config, ("vocab_size",)).values()), None)
     return ModelOutline(
         model_type=_text(config.get("model_type")),
         architecture=next(iter(texts(config.get("architectures"))), None),
@@ -136,11 +144,13 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
         largest_matrices=tuple(matrices[largest]) if largest is not None else (),
         matrix_kinds=_kinds(matrix for block in matrices.values() for matrix in block),
         hidden_size=next(iter(sizes_of(config, ("hidden_size", "n_embd", "d_model")).values()), None),
-        vocab_size=next(iter(sizes_of(config, ("vocab_size",)).values()), None),
+        vocab_size=vocab_size,
         max_sequence_length=max_sequence_length(config),
-        dtype=_FLOATS[dtype][0],
-        bytes_per_parameter=_FLOATS[dtype][1],
+        dtype=dtype,
+        bytes_per_parameter=_BYTES[dtype],
         weight_bytes=sum(headers.shards.values()),
+        incomplete=reason_against_layers(layers or max(blocks) + 1, blocks) if blocks else None,
+        has_head=_has_head(config, tensors, vocab_size),
     )
 
 
@@ -149,7 +159,7 @@ def _counts(name: str, tensor: TensorHeader) -> bool:
     return tensor.dtype in _FLOATS and not _BUFFER.search(name)
 
 
-def _blocks(tensors: Mapping[str, TensorHeader], known: Mapping[str, int]) -> dict[int, dict[str, TensorHeader]]:
+def _blocks(tensors: Mapping[str, TensorHeader], count: int | None) -> dict[int, dict[str, TensorHeader]]:
     """Return the tensors of each block by name within it, without the layers beyond the config's count, which never run."""
     lists: defaultdict[str, defaultdict[int, dict[str, TensorHeader]]] = defaultdict(lambda: defaultdict(dict))
     for name, tensor in tensors.items():
@@ -159,8 +169,7 @@ def _blocks(tensors: Mapping[str, TensorHeader], known: Mapping[str, int]) -> di
     if not lists:
         return {}
     most = max(lists.values(), key=lambda blocks: sum(prod(t.shape) for block in blocks.values() for t in block.values()))
-    limit = next(iter(known.values()), len(most))
-    used = {number: block for number, block in sorted(most.items()) if number < limit}
+    used = {number: block for number, block in sorted(most.items()) if count is None or number < count}
     return {number: {name: t for name, t in block.items() if not _UNUSED.search(name)} for number, block in used.items()}
 
 
@@ -188,11 +197,20 @@ def _kinds(matrices: Iterable[MatrixOutline]) -> tuple[MatrixKind, ...]:
     return tuple(MatrixKind(*kind, count) for kind, count in counts.items())
 
 
-def _main_dtype(tensors: Mapping[str, TensorHeader]) -> str:
-    sums: defaultdict[str, int] = defaultdict(int)
-    for tensor in tensors.values():
-        sums[tensor.dtype] += prod(tensor.shape)
-    return max(sums, key=lambda dtype: sums[dtype], default="F32")
+def _loaded_dtype(config: Mapping[str, Any], headers: CheckpointHeaders) -> str:
+    """Return the dtype that transformers takes: the config's, else that of the first floating-point tensor."""
+    named = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
+    return named if named in _BYTES else _FLOATS.get(headers.first_dtype or "", ("float32", 4))[0]
+
+
+def _has_head(config: Mapping[str, Any], tensors: Mapping[str, TensorHeader], vocab_size: int | None) -> bool:
+    """Check for a second table as large as the vocabulary, unless the head is tied to the embeddings or may be."""
+    texts = [part for part in config.values() if isinstance(part, dict)]
+    ties = [part["tie_word_embeddings"] for part in (config, *texts) if "tie_word_embeddings" in part]
+    if vocab_size is None or not ties or any(ties):
+        return True
+    outside = (t for name, t in tensors.items() if not (found := _NUMBERED.match(name)) or "head" in (found[1] or ""))
+    return sum(len(t.shape) == 2 and max(t.shape) >= vocab_size for t in outside) > 1
 
 
 def _text(value: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.contract.failures import FailureCode
+from service.contract.failures import FailureCode, shortened
 from service.errors import Problem, Unavailable
 
 
@@ -12,6 +12,7 @@ class ModelRefused(Problem):
     status, title = 422, "The model cannot be used"
 
     def __init__(self, detail: str, field: str = "id") -> None:
+        detail = shortened(detail)
         super().__init__(detail, errors=[{"pointer": f"/model/{field}", "detail": detail}])
 
 

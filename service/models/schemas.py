@@ -55,7 +55,7 @@ class InspectionView(BaseModel):
     why_not: str | None
     model_type: str | None
     architecture: str | None
-    dtype: str = Field(description="dtype of most weights")
+    dtype: str = Field(description="dtype in which transformers loads the model")
     parameters: int
     block_parameters: int = Field(description="parameters of the decoder blocks")
     prunable_parameters: int = Field(description="parameters in matrices that can be pruned")

@@ -90,7 +90,7 @@ def _prepared(folder: Path, destination: Path) -> Path:
         return destination
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        is_own = path.suffix in _NOT_COPIED or path.name in (SUMS_NAME, MANIFEST_NAME)
+        is_own = len(name.parts) == 1 and (path.suffix in _NOT_COPIED or path.name in (SUMS_NAME, MANIFEST_NAME))
         if path.is_file() and not is_own and not path.is_relative_to(destination):
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, destination / name)
@@ -101,6 +101,6 @@ def _write_sums(folder: Path, destination: Path, facts: Iterable[FileFacts]) -> 
     """Write SHA256SUMS into another folder than the artifact's: checksums of the copied files and of the restored weights."""
     if destination.resolve() == folder.resolve():
         return
-    there = {name: digest for name, digest in sums(folder).items() if Path(name).suffix not in _NOT_COPIED}
+    there = {name: digest for name, digest in sums(folder).items() if "/" in name or Path(name).suffix not in _NOT_COPIED}
     there |= {each.name: each.sha256 for each in facts}
     (destination / SUMS_NAME).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(there.items())), "utf-8")

@@ -69,6 +69,8 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
     model, missing = _inspected(models, admitted, tenant)
     if model is not None and model.why_not is not None:
         raise ModelUnsupported(model.why_not)
+    if model is not None:
+        admission.check_fit(admitted, model.outline)
     with database.begin() as session:
         datasets.hold(session, admitted, tenant=tenant)
         ahead = jobs.ahead_of_new(session, priority=spec.priority, device=spec.device)

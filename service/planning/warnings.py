@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+from service.contract.recipe.pattern import stay_dense
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
 from service.models.operations import Inspection
+from service.models.outline import ModelOutline
 from service.planning.texts import related
 
 
@@ -14,6 +16,7 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     """Yield warnings about the spec and, if inspected, the model."""
     if model is not None:
         yield from model.warnings
+        yield from _stay_dense(spec, model.outline)
         yield from _too_few_tokens(spec, model.outline.widest_input)
     if spec.evaluation.tasks:
         yield (
@@ -25,6 +28,12 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
             f"{reference} and the calibration data set {spec.calibration.dataset} are taken from the same corpus: texts may be "
             "in both, which makes this perplexity less meaningful. The job's warnings report how many."
         )
+
+
+def _stay_dense(spec: JobSpec, model: ModelOutline) -> list[str]:
+    pattern = spec.recipe.pattern
+    misfits = [kind for kind in model.matrix_kinds if not pattern.fits(kind.columns)]
+    return stay_dense([(kind.name, (kind.rows, kind.columns)) for kind in misfits for _ in range(kind.count)], pattern)
 
 
 def _too_few_tokens(spec: JobSpec, widest: int) -> Iterator[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
-from service.models.outline import ModelOutline, outline
+from service.models.outline import ModelOutline
 from service.models.refusals import ModelRefused
-from service.models.unsupported import reason_against
+from service.models.unsupported import usable_outline
 from worker import engine
 from worker.engine.errors import EngineError
 from worker.failures import ModelError
@@ -58,10 +58,9 @@ def edit_config(folder: Path, **changes: Any) -> None:
 def said_by_service(folder: Path) -> ModelOutline | str:
     """The service's outline of a model, or why it refuses it."""
     try:
-        described = outline(read_headers(FolderFiles(folder), None))
+        return usable_outline(read_headers(FolderFiles(folder), None))
     except ModelRefused as error:
         return error.detail
-    return reason_against(described) or described
 
 
 def said_by_worker(folder: Path) -> engine.Outline | str:

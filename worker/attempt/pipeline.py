@@ -9,17 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from service.contract.artifacts import Manifest
 from service.contract.disk import written_bytes
 from service.contract.failures import FailureCode
 from service.contract.provenance import Provenance
+from service.contract.spec import JobSpec, without_head
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
 from worker.engine import Outline, SparsityReport, outline, sparsify
 from worker.engine.activations.store import give_back_memory
+from worker.engine.model.finite_ends import check_ends
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
@@ -49,7 +52,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     tokens, tasks, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, tokens, pruned)
-    warned = [*report.warnings, *warnings]
+    warned = [*report.warnings, *model.notes, *warnings]
     known: dict[str, Any] = {
         "sparsity": report.sparsity,
         "coverage": report.coverage,
@@ -85,7 +88,7 @@ def _resolve(run: Run) -> tuple[Model, Outline]:
     if run.spec.model.source == "hub" and model.revision:
         run.reporter.model_resolved(model.revision)
     plan = run_limited(partial(outline, model.path), "The model's config", FailureCode.ARCHITECTURE_UNSUPPORTED)
-    plan.check_groups(run.spec.recipe.pattern)
+    _check_fit(run.spec, plan)
     _check_disk(run, model, plan)
     return model, plan
 
@@ -119,12 +122,15 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[st
     stream = tokens_of(model.path, calibrated)
     tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
-    warnings, evaluated_tokens = [], tasks.tokens
+    warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
-        evaluated_tokens += windows_of(model.path, reference, evaluated, evaluation).windows.numel()
+        windows = windows_of(model.path, reference, evaluated, evaluation).windows
+        evaluated_tokens += windows.numel()
+        used.append(torch.unique(windows))
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
+    check_ends(model.path, torch.cat(used), with_head=bool(run.spec.uses_of_head()))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
     del stream, calibrated
     give_back_memory()  # frees texts and tokenizer output before activations are allocated
@@ -139,6 +145,14 @@ def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) ->
         evaluated_tokens=evaluated_tokens,
         bytes=_bytes_of(model),
     )
+
+
+def _check_fit(spec: JobSpec, plan: Outline) -> None:
+    """Raise JobFailure (`invalid-request`) if no matrix fits the pattern, or a head is needed and missing."""
+    if not any(spec.recipe.pattern.fits(width) for _, (_, width) in plan.matrices):
+        raise JobFailure(FailureCode.INVALID_REQUEST, f"The pattern {spec.recipe.pattern} fits no matrix of the model.")
+    if not plan.has_head and (uses := spec.uses_of_head()):
+        raise JobFailure(FailureCode.INVALID_REQUEST, without_head(uses))
 
 
 def _check_length(use: str, length: int, plan: Outline) -> None:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from service.contract.matrices import MatrixReport
-from service.contract.recipe.choices import Objective
-from service.contract.recipe.pattern import Pattern
+from service.contract.recipe.choices import Allocation, Objective
+from service.contract.recipe.pattern import Pattern, stay_dense
 from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record
@@ -29,7 +29,7 @@ from worker.engine.activations.store import give_back_memory
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.device_memory import retry_with_half_batch_on_oom
 from worker.engine.model.loading import choose_device, loaded_block
-from worker.engine.model.structure import Architecture, describe, load_structure
+from worker.engine.model.structure import Architecture, load_structure
 from worker.engine.output.journal import Finished, Journal, opened, run_key
 from worker.engine.output.writer import Change, Changed, Output
 from worker.engine.pruning.block import BlockPruning
@@ -101,8 +101,12 @@ class _Run:
         """Do all work before the first block. `places`: source, destination, scratch."""
         source, destination, scratch = places
         self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
-        self._arch: Architecture = load_structure(source)
-        describe(self._arch).check_groups(recipe.pattern)
+        whole = load_structure(source)
+        self._arch: Architecture = whole.under(recipe.pattern)
+        pruned = dict(self._arch.matrix_shapes())
+        self._misfits = [matrix for matrix in whole.matrix_shapes() if matrix[0] not in pruned]
+        if recipe.allocation is Allocation.ARITHMETIC and not whole.has_head:
+            raise ValueError(f"The allocation {recipe.allocation} needs a language-model head, which the checkpoint lacks.")
         check_tokens(self._arch, tokens, at_least=1)
         self._output = Output(self._arch.checkpoint, destination)
         with self._watch.time(Part.IO):
@@ -121,7 +125,8 @@ class _Run:
         report = SparsityReport.of(reports, block_parameters=self._arch.block_parameters, seconds=self._watch.seconds)
         needs_gram = self._recipe.needs_gram
         warnings = collect_warnings(report.matrices, coverage=report.coverage, samples=samples, needs_gram=needs_gram)
-        return replace(report, warnings=tuple(warnings), source=self._source)
+        misfits = stay_dense(self._misfits, self._recipe.pattern)
+        return replace(report, warnings=(*misfits, *warnings), source=self._source)
 
     def _blocks(self) -> Iterator[Sequence[MatrixReport]]:
         """Prune each block, or take it from the journal, and write it; yield the reports of its matrices."""

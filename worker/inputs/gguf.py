@@ -18,6 +18,8 @@ import torch
 
 from service.contract.failures import FailureCode
 from worker.failures import JobFailure
+from worker.inputs.gguf_parts import join, parts_of
+from worker.inputs.gguf_rope import FACTORS, apply_factors
 from worker.process.limited_child import Limits, run_limited
 
 _FIXED_BY_SHAPES = ("context_length", "feed_forward_length", "head_count_kv", "key_length", "value_length", "vocab_size")
@@ -59,9 +61,13 @@ def convert(path: Path, folder: Path, say: Callable[[str], None], dtype: torch.d
     Raises:
         ImportRefused: not a GGUF file, or one with unsupported content.
     """
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place_of_parts:
+        _convert(_open(path, Path(place_of_parts)), folder, say, dtype)
+
+
+def _convert(source: "_Source", folder: Path, say: Callable[[str], None], dtype: torch.dtype) -> None:
     from transformers import GenerationConfig
 
-    source = _open(path)
     type_name = str(dtype).removeprefix("torch.")
     with _loading(source) as place:
         say("reading its configuration and tokenizer")
@@ -77,11 +83,16 @@ def convert(path: Path, folder: Path, say: Callable[[str], None], dtype: torch.d
     (folder / "README.md").write_text(_card(source, type_name), encoding="utf-8")
 
 
-def _open(path: Path) -> _Source:
-    """Read the header and check architecture and tokenizer."""
+def _open(path: Path, place: Path) -> _Source:
+    """Read the header and check architecture and tokenizer; the parts of a split file are joined in the folder `place`."""
     from transformers.integrations.gguf import read_gguf_metadata
 
+    parts = parts_of(path)
+    if missing := next((part for part in parts if not part.is_file()), None):
+        raise ImportRefused(f"{path.name} is one of {len(parts)} parts, and {missing.name} is missing; download it, too")
     try:
+        if len(parts) > 1:
+            join(parts, path := place / path.name)
         limits = Limits(memory=Limits.memory + path.stat().st_size)  # the reader maps the file
         header = run_limited(partial(read_gguf_metadata, str(path)), path.name, FailureCode.MODEL_UNSAFE, limits)
     except (JobFailure, OSError) as error:
@@ -136,11 +147,13 @@ def _config_and_tokenizer(source: _Source, place: Mapping[str, Any]) -> tuple[An
         config = AutoConfig.from_pretrained(**place)
         tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:  # the loader trusts its file, too
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise ImportRefused(f"{source.name} is truncated or not supported; download it again ({reason})") from error
+        reason = type(error).__name__
+        raise ImportRefused(f"{source.name} is truncated or not supported ({reason}); download it again") from error
     vars(config).pop("_model_name_or_path", None)  # holds a title, where readers of the config expect a path
     tokenizer.model_max_length = config.max_position_embeddings
     _check_settings(source, config)
+    if FACTORS in source.tensors and "rope_theta" in (config.rope_parameters or {}):
+        apply_factors(source.path, config)
     return config, tokenizer
 
 
@@ -190,7 +203,8 @@ def _model(source: _Source, place: Mapping[str, Any], config: Any, dtype: torch.
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        skipped = sorted(info["unexpected_keys"]) or _skipped(source, model)
+        factors = {FACTORS} if config.rope_parameters.get("rope_type") in ("llama3", "longrope") else set()
+        skipped = sorted({*(info["unexpected_keys"] or _skipped(source, model))} - factors)
     if skipped:
         raise ImportRefused(f"{source.name} has the tensor {skipped[0]}, which the conversion does not support")
     odd = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})

@@ -1,13 +1,14 @@
 """Download of a checkpoint from the Hugging Face Hub: the files that are needed, at one commit, into the worker's cache."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.contract.checkpoint_files import files_to_fetch, reason_against_adapter
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
-from service.models.hub.files import is_wanted
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token
 from service.settings import Settings
@@ -27,6 +28,8 @@ class Snapshot:
     repository: Path
     """Folder of the cache with all commits of this model; the links lead into it."""
     commit: str
+    names: Sequence[str]
+    """All files of the repository at this commit, also those that were not downloaded."""
 
 
 def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
@@ -47,7 +50,7 @@ def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
     except UnknownToken as error:
         raise ModelError(FailureCode.MODEL_ACCESS_DENIED, f"On this worker {error}.") from None
     try:
-        path = _snapshot(model, token, settings)
+        path, names = _snapshot(model, token, settings)
     except JobFailure:
         raise
     except Exception as error:  # the client raises its own errors, its HTTP library's, and OSError
@@ -55,24 +58,26 @@ def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
             raise
         refusal = refusal_of(error, model.id, model.revision)
         raise ModelError(refusal.code, refusal.detail) from error
-    return Snapshot(path, path.parent.parent, path.name)
+    return Snapshot(path, path.parent.parent, path.name, names)
 
 
-def _snapshot(model: ModelSpec, token: str | None, settings: Settings) -> Path:
+def _snapshot(model: ModelSpec, token: str | None, settings: Settings) -> tuple[Path, list[str]]:
     from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 
     cache = root(settings.cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
     info = HfApi(token=token).model_info(model.id, revision=model.revision, timeout=30)
-    names = [sibling.rfilename for sibling in info.siblings or [] if is_wanted(sibling.rfilename)]
+    every = [sibling.rfilename for sibling in info.siblings or []]
+    names = files_to_fetch(every)
     weights = next((name for name in names if name.endswith(".safetensors")), None)
     if weights is None:
-        raise ModelError(FailureCode.MODEL_UNSAFE, f"{model.id} has no safetensors weights; other formats can run code.")
+        reason = reason_against_adapter(every) or f"{model.id} has no safetensors weights; other formats can run code."
+        raise ModelError(FailureCode.MODEL_UNSAFE, reason)
     # names are public even of a gated model, and the cache answers without a request: the right to read is asked of the hub
     get_hf_file_metadata(hf_hub_url(model.id, weights, revision=info.sha), token=token, timeout=30)
     wanted: dict[str, Any] = {"revision": info.sha, "cache_dir": cache, "allow_patterns": names, "token": token}
     _reserve_disk(snapshot_download(model.id, **wanted, dry_run=True), settings)
-    return Path(snapshot_download(model.id, **wanted))
+    return Path(snapshot_download(model.id, **wanted)), every
 
 
 def _reserve_disk(plan: "list[DryRunFileInfo]", settings: Settings) -> None:

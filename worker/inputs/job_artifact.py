@@ -11,15 +11,13 @@ from obstore.store import ObjectStore
 from pydantic import ValidationError
 
 from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix
+from service.contract.checkpoint_files import files_to_fetch
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
-from service.models.hub.files import is_wanted
 from service.settings import Settings
 from worker.failures import ModelError
 from worker.inputs.model_cache import folder_of, reserve, root
 from worker.store_transfer import read_whole, stored_chunks
-
-_OF_THAT_JOB = {"recipe.json", "sparsity_report.json"}
 
 
 def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callable[[], None]) -> Path:
@@ -47,7 +45,8 @@ def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callab
 def _fetch_all(model: ModelSpec, store: ObjectStore, settings: Settings, target: Path, tick: Callable[[], None]) -> None:
     prefix = artifact_prefix(model.id, int(model.revision or 0))
     manifest = _manifest(store, f"{prefix}/{MANIFEST_NAME}", model)
-    files = [file for file in manifest.files if is_wanted(file.path) and file.path not in _OF_THAT_JOB]
+    wanted = set(files_to_fetch(file.path for file in manifest.files))
+    files = [file for file in manifest.files if file.path in wanted]
     copy = sum(file.bytes for file in files if file.path.endswith(".safetensors"))
     download = sum(file.bytes for file in files)
     reserve(settings.cache_dir, download=download, copy=copy, max_bytes=settings.max_model_cache_bytes)

@@ -5,16 +5,23 @@ No part of a model is used before `check_checkpoint`: only JSON and safetensors 
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from obstore.store import ObjectStore
 
 from service.contract import bounded_json
-from service.contract.checkpoints import MAX_INDEX_BYTES, reason_against_name
+from service.contract.checkpoint_files import (
+    CONFIGS,
+    companions,
+    left_out_sentence,
+    reason_against_adapter,
+    reason_against_cache,
+    reason_against_link,
+)
+from service.contract.checkpoints import MAX_INDEX_BYTES, reason_against_code, reason_against_name
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
@@ -24,17 +31,6 @@ from worker.failures import ModelError
 from worker.inputs import hub_download as hub
 from worker.inputs import job_artifact as earlier_job
 
-_CONFIGS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer_config.json",
-    "processor_config.json",
-    "preprocessor_config.json",
-    "video_preprocessor_config.json",
-)
-"""Configs in which transformers looks for an auto_map."""
-_OPTIONAL = "generation_config.json"
-"""Config that transformers ignores if it is invalid."""
 _FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\n---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 """YAML at the head of a model card, as the hub reads it."""
 _MAX_FRONT_MATTER = 64 << 10  # bytes
@@ -52,6 +48,8 @@ class Model:
     """Licence, as the source's own model card states it."""
     base_model: str | None
     """Hub id for the new model card; None if unknown."""
+    notes: tuple[str, ...] = ()
+    """Sentences on files that the artifact leaves out or changes, for the job's warnings."""
 
 
 def resolve(
@@ -70,8 +68,9 @@ def resolve(
     """
     if model.source == "hub":
         snapshot = hub.fetch(model, settings, tenant=tenant)
-        check_checkpoint(snapshot.path, inside=snapshot.repository)
-        return Model(model.id, snapshot.path, snapshot.commit, _card_field(snapshot.path, "license"), model.id)
+        checkpoint = check_checkpoint(snapshot.path, inside=snapshot.repository)
+        notes = _notes(checkpoint, snapshot.names)
+        return Model(model.id, snapshot.path, snapshot.commit, _card_field(snapshot.path, "license"), model.id, notes)
     if model.source == "job":
         assert store is not None
         path = earlier_job.fetch(model, store, settings, tick)
@@ -79,7 +78,8 @@ def resolve(
         return Model(f"job {model.id}", path, model.revision, _card_field(path, "license"), _card_field(path, "base_model"))
     path = _local_folder(model.id, settings)
     checkpoint = check_checkpoint(path, inside=path)
-    return Model(model.id, path, _fingerprint(checkpoint), _card_field(path, "license"), _card_field(path, "base_model"))
+    cards, notes = (_card_field(path, "license"), _card_field(path, "base_model")), _notes(checkpoint, _files(path))
+    return Model(model.id, path, _fingerprint(checkpoint), *cards, notes)
 
 
 def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
@@ -90,16 +90,16 @@ def check_checkpoint(folder: Path, *, inside: Path) -> Checkpoint:
             code, or weights that are not safetensors.
     """
     _check_files(folder, inside.resolve())
-    if not (folder / "config.json").is_file():
+    names = _files(folder)
+    if reason := reason_against_adapter(names) or ("config.json" not in names and reason_against_cache(folder)):
+        raise ModelError(FailureCode.MODEL_UNSAFE, reason)
+    if "config.json" not in names:
         raise ModelError(FailureCode.MODEL_NOT_FOUND, "The model has no config.json, so it is not a checkpoint.")
-    for name in _CONFIGS:
-        if (folder / name).is_file() and any(key == "auto_map" for key, _ in bounded_json.walk(_read_json(folder / name))):
-            raise ModelError(
-                FailureCode.MODEL_UNSAFE,
-                f"{name} has an auto_map: the model brings its own code, which is never run here.",
-            )
     try:
-        return Checkpoint(folder)
+        checkpoint = Checkpoint(folder)
+        if reason := reason_against_code(checkpoint.config):
+            raise ModelUnsafe(reason)
+        return checkpoint
     except ModelUnsafe as error:
         raise ModelError(FailureCode.MODEL_UNSAFE, str(error)) from error
     except FileNotFoundError as error:
@@ -116,25 +116,36 @@ def _local_folder(model_id: str, settings: Settings) -> Path:
 
 
 def _check_files(folder: Path, inside: Path) -> None:
-    for path in folder.rglob("*"):
+    for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise ModelError(FailureCode.MODEL_UNSAFE, f"{name!r} is a link that leads out of the model's folder.")
+            raise ModelError(FailureCode.MODEL_UNSAFE, reason_against_link(name))
         if path.exists() and not path.is_file() and not path.is_dir():
             raise ModelError(FailureCode.MODEL_UNSAFE, f"{name!r} is neither a file nor a folder; remove it.")
         if reason := reason_against_name(name):
             raise ModelError(FailureCode.MODEL_UNSAFE, reason)
 
 
-def _read_json(path: Path) -> Any:
+def _files(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _notes(checkpoint: Checkpoint, names: Iterable[str]) -> tuple[str, ...]:
+    """Return sentences on files of the source, by name, that the artifact leaves out, and on configs that it changes."""
+    left_out = left_out_sentence(companions(names, checkpoint.weight_files).left_out)
+    coded = [name for name in CONFIGS if (checkpoint.folder / name).is_file() and _has_code(checkpoint.folder / name)]
+    known = f"The artifact's {' and '.join(coded)} have no auto_map: transformers knows the model's type without code of its own."
+    return tuple(note for note in (left_out, known if coded else None) if note)
+
+
+def _has_code(path: Path) -> bool:
+    """Return whether a config names code of the model's own. ModelError if it is too large to be read."""
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} is larger than {MAX_INDEX_BYTES >> 20} MiB.")
     try:
-        return bounded_json.loads(path.read_bytes())
-    except bounded_json.InvalidJson as error:
-        if path.name == _OPTIONAL:
-            return None
-        raise ModelError(FailureCode.MODEL_UNSAFE, f"{path.name} {error}.") from None
+        return any(key == "auto_map" for key, _ in bounded_json.walk(bounded_json.loads(path.read_bytes())))
+    except bounded_json.InvalidJson:
+        return False
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

@@ -9,18 +9,28 @@ A tokenizer is untrusted: it is loaded and run in a child with limits.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from service.contract.checkpoint_files import reason_against_tokenizer
 from service.contract.failures import FailureCode
 from worker.failures import JobFailure
 from worker.process.limited_child import Limits, run_limited
 
+_OF_BYTES = {"ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer"}
+"""Tokenizers without files."""
+_LIBRARIES = {
+    "tekken.json": ("mistral-common", "mistral_common"),
+    ".tiktoken": ("tiktoken", "tiktoken"),
+    "tiktoken.model": ("tiktoken", "tiktoken"),
+}
+"""File → name of the library that reads it, and its module."""
 DOCUMENT_SEPARATOR = "\n\n"
 _SUBJECT: Final = "The model's tokenizer"
 _BYTES_PER_CHARACTER: Final = 400
@@ -46,13 +56,30 @@ def load_tokenizer(path: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    reason = reason_against_tokenizer(names := {file.name for file in path.iterdir()})
+    if reason and _tokenizer_class(path) not in _OF_BYTES:  # transformers would return one that knows no tokens
+        raise JobFailure(FailureCode.MODEL_UNSAFE, reason)
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except MemoryError:
         raise
     except Exception as error:  # transformers raises what its many tokenizers raise
-        detail = f"The model's tokenizer cannot be read from its own files without running code ({type(error).__name__})."
-        raise JobFailure(FailureCode.MODEL_UNSAFE, detail) from error
+        raise JobFailure(FailureCode.MODEL_UNSAFE, _why_unreadable(names)) from error
+
+
+def _tokenizer_class(path: Path) -> Any:
+    try:
+        return json.loads((path / "tokenizer_config.json").read_bytes()).get("tokenizer_class")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return None
+
+
+def _why_unreadable(names: Set[str]) -> str:
+    """Return why a tokenizer with these files cannot be read: the library that the worker lacks, if it is known."""
+    for file, (library, module) in _LIBRARIES.items():
+        if "tokenizer.json" not in names and any(name.endswith(file) for name in names) and find_spec(module) is None:
+            return f"The model's tokenizer is in {file}, for which the worker lacks {library}; install it, or add tokenizer.json."
+    return "The model's tokenizer cannot be read from its files without code of its own; add a valid tokenizer.json."
 
 
 def vocabulary_size(path: Path) -> int | None:

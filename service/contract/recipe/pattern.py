@@ -1,10 +1,11 @@
 """Sparsity pattern: which weights of a matrix may be zero.
 
 Each kind has `pruned_share`, the share of weights that it prunes; `group`, the number of consecutive inputs within which
-weights are selected and swapped, or None for a whole row; `at_sparsity`, the pattern of a block that an allocation gives
-another sparsity; and its name as text.
+weights are selected and swapped, or None for a whole row; `fits`, whether a matrix can have it; `at_sparsity`, the pattern
+of a block that an allocation gives another sparsity; and its name as text.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,6 +28,10 @@ class Unstructured(Part):
     def group(self) -> None:
         """A whole row."""
 
+    def fits(self, _inputs: int) -> bool:
+        """Return whether a matrix with this number of inputs can have the pattern."""
+        return True
+
     def at_sparsity(self, sparsity: float) -> Self:
         """Return the pattern with another sparsity."""
         return self.model_copy(update={"sparsity": sparsity})
@@ -40,7 +45,7 @@ class NofM(Part):
 
     type: Literal["n:m"]
     n: int = Field(ge=1, description="at most n of every m consecutive inputs are non-zero")
-    m: int = Field(ge=2, le=1024, description="inputs in a group; must divide the number of inputs of every matrix")
+    m: int = Field(ge=2, le=1024, description="inputs in a group; a matrix whose number of inputs it does not divide stays dense")
 
     @model_validator(mode="after")
     def _some_are_pruned(self) -> Self:
@@ -58,6 +63,10 @@ class NofM(Part):
         """The number of inputs in a group, m."""
         return self.m
 
+    def fits(self, inputs: int) -> bool:
+        """Return whether a matrix with this number of inputs can have the pattern."""
+        return inputs % self.m == 0
+
     def at_sparsity(self, _sparsity: float) -> Self:
         """Return the pattern itself, which fixes the sparsity of every group."""
         return self
@@ -67,3 +76,12 @@ class NofM(Part):
 
 
 Pattern = Annotated[Unstructured | NofM, Field(discriminator="type")]
+
+
+def stay_dense(misfits: Sequence[tuple[str, tuple[int, int]]], pattern: Pattern) -> list[str]:
+    """Return a warning on matrices (name, shape) that the pattern does not fit; none if there are none."""
+    if not misfits:
+        return []
+    name, (_, inputs) = misfits[0]
+    some = "1 matrix stays" if len(misfits) == 1 else f"{len(misfits)} matrices stay"
+    return [f"{some} dense, because groups of {pattern} do not divide their number of inputs: {name} has {inputs}."]

@@ -62,17 +62,37 @@ def test_windows_longer_than_the_model_supports_are_refused(api: httpx.Client, s
     assert api.post("/v1/jobs", json=with_model("silent", calibration=long)).status_code == 201
 
 
-def test_groups_that_do_not_divide_the_width_name_the_matrix(api: httpx.Client, settings: Settings) -> None:
+def test_groups_that_fit_some_matrices_give_a_warning_and_those_that_fit_none_are_refused(
+    api: httpx.Client, settings: Settings
+) -> None:
     make_model(settings.model_root, "org/tiny", CONFIG)
 
-    def of(m: int) -> httpx.Response:
-        return api.post("/v1/jobs", json=LOCAL | {"recipe": {"pattern": {"type": "n:m", "n": 1, "m": m}}})
+    def of(m: int, *, plan: bool = False) -> httpx.Response:
+        body = LOCAL | {"recipe": {"pattern": {"type": "n:m", "n": 1, "m": m}}}
+        return api.post("/v1/jobs", params={"validate_only": plan}, json=body)
 
-    assert [of(m).status_code for m in (2, 4, 32)] == [201, 201, 201]
-    refused = of(64)  # divides 64 but not 96
+    assert [of(m).status_code for m in (2, 32, 64)] == [201, 201, 201]  # 64 divides 64 but not 96
+    assert "1 matrix stays dense" in " ".join(of(64, plan=True).json()["warnings"])
+    assert "dense" not in " ".join(of(32, plan=True).json()["warnings"])
+    refused = of(5)
     assert problem(refused) == (422, "invalid-input", ["/recipe/pattern/m"])
-    assert "intermediate_size, which is 96" in refused.json()["detail"]
-    assert len(problem(of(5))[2]) == 2
+    assert "64, 96" in refused.json()["detail"]
+
+
+def test_an_incomplete_checkpoint_is_refused_and_one_without_a_head_only_if_it_is_needed(
+    api: httpx.Client, settings: Settings
+) -> None:
+    make_model(settings.model_root, "cut", CONFIG | {"num_hidden_layers": 2})
+    make_model(settings.model_root, "headless", CONFIG | {"vocab_size": 500, "tie_word_embeddings": False})
+    refused = api.post("/v1/jobs", json=with_model("cut"))
+    assert problem(refused) == (422, "architecture-unsupported", ["/model/id"])
+    refused = api.post("/v1/jobs", json=with_model("headless"))
+    assert problem(refused) == (422, "invalid-input", ["/evaluation/perplexity"])
+    assert "language-model head" in refused.json()["detail"]
+    assert api.post("/v1/jobs", json=with_model("headless", evaluation={"perplexity": []})).status_code == 201
+    seen = api.get("/v1/models/inspect", params={"source": "local", "id": "headless"}).json()
+    assert seen["can_be_pruned"]
+    assert "no language-model head" in " ".join(seen["warnings"])
 
 
 def test_without_a_model_root_workers_check_local_models(settings: Settings, database: Database) -> None:

@@ -137,7 +137,9 @@ def test_errors_of_the_hub_are_refused_at_once(
 
 def test_an_incompatible_hub_model_is_refused_before_download(asking: httpx.Client, hub: TinyHub, model: Path) -> None:
     config = json.loads((model / "config.json").read_bytes())
-    hub.add("org/coded", model, {"config.json": json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}).encode()})
+    hub.add(
+        "org/coded", model, {"config.json": json.dumps(config | {"model_type": "own", "auto_map": {"AutoModel": "x.Y"}}).encode()}
+    )
     hub.add("org/pickled", None, {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     for name in ("coded", "pickled"):
         assert problem(asking.post("/v1/jobs", json=of_hub(name))) == (422, "model-unsafe", ["/model/id"])

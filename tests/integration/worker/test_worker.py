@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 from sqlalchemy import select, update
 
 from service.client.measured import Metrics
@@ -244,6 +245,43 @@ def test_an_exception_of_any_kind_ends_the_attempt(
     run_once(settings)
     (attempt,) = attempts_of(database, job_id)
     assert (job_row(database, job_id).state, attempt.outcome) == (JobState.QUEUED, "failed")
+
+
+def test_a_model_without_a_head_is_pruned_unless_it_is_evaluated(settings: Settings, database: Database, model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    (model / "1_Pooling").mkdir()
+    for name in ("1_Pooling/config.json", "modeling.py"):
+        (model / name).write_text("{}")
+    measured = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    job = job_row(database, measured)
+    assert job.error is not None
+    assert job.error["code"] == "invalid-request"
+    assert "no language-model head" in job.error["detail"]
+    assert "block_pruned" not in event_types(database, measured)
+
+    pruned = insert_job(database, evaluation={"perplexity": []})
+    run_once(settings)
+    job = job_row(database, pruned)
+    assert job.state == JobState.SUCCEEDED, job.error
+    assert job.metrics is not None
+    assert any("modeling.py (code)" in warning for warning in job.metrics["warnings"])
+    assert (artifact(settings, database, pruned) / "1_Pooling" / "config.json").is_file()
+
+
+def test_a_head_with_nan_is_refused_before_pruning(settings: Settings, database: Database, model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    tensors["lm_head.weight"][200] = torch.nan
+    save_file(tensors, model / "model.safetensors", {"format": "pt"})
+    job_id = insert_job(database, evaluation=EVALUATION)
+    run_once(settings)
+    job = job_row(database, job_id)
+    assert job.error is not None
+    assert job.error["code"] == "numerical-failure"
+    assert "row 200" in job.error["detail"]
+    assert "block_pruned" not in event_types(database, job_id)
 
 
 def test_a_store_that_refuses_is_retried_later(settings: Settings, database: Database, model: Path) -> None:

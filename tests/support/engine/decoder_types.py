@@ -15,8 +15,8 @@ REFUSED = {
     "xlm": "XLMWithLMHeadModel",
     "xlnet": "XLNetLMHeadModel",
     # the model takes only a part of the config, and what it saves is not mapped
-    "emu3": "Emu3TextConfig",
-    "mllama": "MllamaTextConfig",
+    "emu3": "emu3_text_model",
+    "mllama": "mllama_text_model",
     # the model takes only a part of the config, which the mapping does not hand it
     "musicgen": "MusicgenConfig",
     "musicgen_melody": "MusicgenMelodyConfig",

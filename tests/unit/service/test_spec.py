@@ -316,3 +316,16 @@ def test_a_token_instead_of_its_name_is_refused_and_not_echoed() -> None:
     with pytest.raises(ValidationError, match="is a token itself") as refused:
         filled(model={"id": "org/model", "token": token})
     assert all(token not in str(each.get("ctx", {}).get("error")) for each in refused.value.errors())
+
+
+@pytest.mark.parametrize(
+    ("changes", "uses"),
+    [
+        ({"evaluation": {"perplexity": []}}, []),
+        ({}, ["/evaluation/perplexity"]),
+        ({"evaluation": {"perplexity": [], "tasks": ["boolq"], "speed": True}}, ["/evaluation/tasks", "/evaluation/speed"]),
+        ({"evaluation": {"perplexity": []}, "recipe": {"allocation": "arithmetic"}}, ["/recipe/allocation"]),
+    ],
+)
+def test_the_uses_of_a_head_are_named(changes: dict[str, Any], uses: list[str]) -> None:
+    assert JobSpec.model_validate({"model": {"id": "m"}, **changes}).uses_of_head() == uses

@@ -69,3 +69,10 @@ def test_value_errors_of_libraries_are_not_user_errors() -> None:
         with pytest.raises((ValueError, RuntimeError)) as caught:
             action()
         assert as_failure(caught.value).code is FailureCode.INTERNAL
+
+
+def test_a_sentence_with_a_name_of_any_length_is_shortened() -> None:
+    detail = as_failure(ModelUnsafe(f"The tensor {'x' * 100_000} is damaged; remove it.")).detail
+    assert len(detail) <= 500
+    assert detail.startswith("The tensor x")
+    assert detail.endswith("x is damaged; remove it.")

@@ -67,6 +67,68 @@ def test_a_converted_model_matches_the_original(architecture: str, build: Callab
         assert torch.allclose(converted(tokens).logits, original(tokens).logits, atol=1e-5)
 
 
+@pytest.mark.parametrize("rope_type", ["llama3", "longrope"])
+def test_rope_factors_divide_the_frequencies(tmp_path: Path, rope_type: str) -> None:
+    llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    scaled = {"rope_theta": 500000.0, "original_max_position_embeddings": 8192, **llama3}
+    original = checkpoints.build(tie_word_embeddings=True, rope_parameters=scaled, head_dim=16)
+    plain = checkpoints.build(rope_parameters={"rope_theta": 500000.0, "rope_type": "default"}, head_dim=16)
+    factors = plain.model.rotary_emb.inv_freq / original.model.rotary_emb.inv_freq
+    if rope_type == "longrope":
+        factors = torch.linspace(1, 3, len(factors))
+    write(tmp_path / "tiny.gguf", original, edit=lambda writer: writer.add_tensor("rope_freqs.weight", factors.numpy()))
+
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "tiny")]) == 0
+
+    converted = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny")
+    assert converted.config.rope_parameters["rope_type"] == rope_type
+    rotary = converted.model.rotary_emb
+    cosines, _ = rotary(torch.zeros(1), torch.arange(60)[None])
+    angles = torch.arange(60)[:, None] * plain.model.rotary_emb.inv_freq / factors
+    assert torch.allclose(cosines[0], torch.cat((angles, angles), dim=1).cos(), atol=1e-5)
+
+
+def _split(source: Path, count: int) -> list[Path]:
+    """Parts as gguf-split writes them: all metadata in the first one."""
+    reader, parts = (
+        gguf.GGUFReader(source),
+        [source.with_name(f"tiny-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)],
+    )
+    for number, part in enumerate(parts):
+        writer = gguf.GGUFWriter(part, "llama")
+        for name, field in reader.fields.items():
+            if not number and name != "general.architecture" and not name.startswith("GGUF."):
+                array = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+                writer.add_key_value(name, field.contents(), field.types[0], sub_type=array)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", count)
+        for tensor in reader.tensors[number::count]:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return parts
+
+
+def test_a_split_file_equals_the_whole_one_and_a_missing_part_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "tiny.gguf")
+    first, second, third = _split(tmp_path / "tiny.gguf", 3)
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "whole")]) == 0
+    assert main([str(second), str(tmp_path / "root" / "parts")]) == 0
+    whole, parts = (load_file(tmp_path / "root" / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert AutoTokenizer.from_pretrained(tmp_path / "root" / "parts")("hi").input_ids == [71, 72]
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == ["parts", "whole"]
+
+    third.unlink()
+    assert main([str(first), str(tmp_path / "root" / "again")]) == 2
+    assert third.name in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("capabilities", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({"avx2": True, "amx_bf16": False}, torch.float32)]
 )
@@ -167,10 +229,6 @@ def _rope_scaling(writer: gguf.GGUFWriter) -> None:
     writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
 
 
-def _rope_factors(writer: gguf.GGUFWriter) -> None:
-    writer.add_tensor("rope_freqs.weight", np.ones(4, np.float32))
-
-
 def _extra_layer(writer: gguf.GGUFWriter) -> None:
     writer.add_tensor("blk.7.ffn_up.weight", np.ones((64, 32), np.float32))
 
@@ -205,7 +263,6 @@ def _pickled(source: Path) -> None:
             "architecture 'rwkv7'; supported are bloom, falcon, gemma2, gemma3",
         ),
         (lambda source: write(source, edit=_rope_scaling), "rope.scaling"),
-        (lambda source: write(source, edit=_rope_factors), "rope_freqs.weight"),
         (lambda source: write(source, edit=_extra_layer), "blk.7.ffn_up.weight"),
         (lambda source: write(source, edit=_missing_tensor), "do not match its configuration at model.norm.weight"),
         (lambda source: write(source, edit=_wider_layers), "do not match its configuration"),
@@ -219,7 +276,6 @@ def _pickled(source: Path) -> None:
     ids=[
         "architecture",
         "rope-scaling",
-        "rope-factors",
         "extra-layer",
         "missing-tensor",
         "other-shape",

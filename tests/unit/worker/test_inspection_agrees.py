@@ -271,3 +271,88 @@ def test_files_that_steer_no_loading_do_not_hinder_it(folder: Path, name: str, c
     (folder / name).write_bytes(content)
     accepted(folder)
     assert load_whole(pruned(folder)).config.model_type == "llama"
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_layer_missing_from_the_files_is_refused(folder: Path, layer: int) -> None:
+    tensors = {name: each for name, each in read_shard(folder / SINGLE).items() if f".layers.{layer}." not in name}
+    write_shard(folder / SINGLE, tensors)
+    refused(folder, f"layer {layer}", "1 of 3", "config.json")
+
+
+def test_a_config_with_more_layers_than_the_files_is_refused(folder: Path) -> None:
+    edit_config(folder, num_hidden_layers=6)
+    refused(folder, "3 of 6", "layer 3")
+
+
+def test_a_checkpoint_without_a_head_is_accepted_and_said_to_have_none(folder: Path) -> None:
+    tensors = {name: each for name, each in read_shard(folder / SINGLE).items() if name != "lm_head.weight"}
+    for changes in ({"architectures": ["LlamaModel"]}, {"architectures": ["LlamaForSequenceClassification"]}):
+        write_shard(folder / SINGLE, tensors | {"score.weight": ("F32", [1, 64], bytes(256))})
+        edit_config(folder, **changes)
+        told, built = said_by_service(folder), said_by_worker(folder)
+        assert isinstance(told, ModelOutline)
+        assert isinstance(built, engine.Outline)
+        assert (told.has_head, built.has_head) == (False, False)
+    assert (pruned(folder) / SINGLE).is_file()
+
+
+def test_a_tied_checkpoint_without_a_head_has_one(tmp_path: Path) -> None:
+    folder = families.save("llama_tied", tmp_path / "model")
+    told, built = said_by_service(folder), said_by_worker(folder)
+    assert isinstance(told, ModelOutline)
+    assert isinstance(built, engine.Outline)
+    assert told.has_head
+    assert built.has_head
+
+
+def test_leftover_names_of_code_are_accepted_and_dropped(folder: Path) -> None:
+    edit_config(folder, auto_map={"AutoModelForCausalLM": "modeling.Own", "AutoConfig": "configuration.Own"})
+    for name in ("tokenizer_config.json", "processor_config.json", "generation_config.json"):
+        (folder / name).write_text('{"auto_map": {"AutoTokenizer": ["tokenization.Own", null]}}')
+    (folder / "modeling.py").write_text("raise SystemExit('code was run')")
+    accepted(folder)
+    target = pruned(folder)
+    assert load_whole(target).config.model_type == "llama"
+    assert not (target / "modeling.py").exists()
+    assert not any("auto_map" in path.read_text() for path in target.glob("*.json"))
+
+
+@pytest.mark.parametrize("key", ["auto_map", "_attn_implementation"])
+def test_code_of_the_model_is_refused(folder: Path, key: str) -> None:
+    edit_config(folder, model_type="llama" if key.startswith("_") else "own", **{key: "someone/kernel"})
+    refused(folder, key, "never run")
+
+
+def test_an_unknown_type_is_refused(folder: Path) -> None:
+    edit_config(folder, model_type="unheard-of")
+    refused(folder, "unheard-of", "transformers")
+
+
+def test_an_adapter_beside_a_model_is_left_out_and_one_alone_is_refused(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    write_shard(folder / "adapter_model.safetensors", {"base_model.lora_A.weight": ("F32", [1], bytes(4))})
+    accepted(folder)
+    assert not list(pruned(folder).glob("adapter*"))
+    (folder / SINGLE).unlink()
+    refused(folder, "adapter", "merge")
+
+
+def test_links_of_a_hub_cache_are_refused_with_the_remedy(folder: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--org--tiny" / "blobs").mkdir()
+    for path in folder.iterdir():
+        blob = path.rename(tmp_path / "models--org--tiny" / "blobs" / f"blob-{path.name}")
+        (snapshot / path.name).symlink_to(f"../../blobs/{blob.name}")
+    refused(snapshot, "config.json", "link", "dsnot models import")
+    refused(tmp_path / "models--org--tiny", "snapshots/abc", "dsnot models import")
+
+
+def test_mixed_dtypes_are_told_alike(folder: Path) -> None:
+    tensors = read_shard(folder / SINGLE)
+    halves = {name: ("BF16", shape, content[::2]) for name, (dtype, shape, content) in tensors.items() if "norm" not in name}
+    write_shard(folder / SINGLE, {**tensors, **halves})
+    for stated in (None, "float32"):
+        edit_config(folder, dtype=stated)
+        accepted(folder)

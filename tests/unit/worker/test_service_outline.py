@@ -46,6 +46,7 @@ def test_the_outline_matches_the_engine(tmp_path: Path, model_type: str) -> None
     assert sum(kind.rows * kind.columns * kind.count for kind in told.matrix_kinds) == told.prunable_parameters
     assert not any(step.isdigit() for kind in told.matrix_kinds for step in kind.name.split("."))
     assert told.max_sequence_length in (built.max_sequence_length, None)
+    assert (told.has_head, built.has_head) == (True, True)
     assert reason_against(told) is None
 
 

@@ -60,11 +60,11 @@ def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[...,
 def check_tokens(arch: Architecture, tokens: Tensor, *, at_least: int) -> None:
     """Raise ValueError unless tokens are (samples, length ≥ at_least) int64 in the model's vocabulary and length limit."""
     text = text_config(arch.config)
-    limit = getattr(text, "max_position_embeddings", None)
+    limit = arch.max_sequence_length
     if tokens.dtype != torch.int64 or tokens.ndim != 2 or not len(tokens) or tokens.shape[1] < at_least:
         kind = f"{tuple(tokens.shape)} {tokens.dtype}"
         raise ValueError(f"Tokens must be int64 (samples, length) of at least 1 x {at_least}, not {kind}.")
-    if limit is not None and 0 < limit < tokens.shape[1]:
+    if limit is not None and limit < tokens.shape[1]:
         raise ValueError(f"Sequences of {tokens.shape[1]} tokens are longer than the model's {limit}.")
     if tokens.min() < 0 or tokens.max() >= text.vocab_size:
         raise ValueError(f"Some token ids are outside the model's vocabulary of {text.vocab_size}.")
@@ -94,7 +94,10 @@ def record(
     with loaded_non_block_weights(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
         for batch in batches:
             recorder.start_batch()
-            decoder(input_ids=batch.to(device), use_cache=False)
+            try:
+                decoder(input_ids=batch.to(device), use_cache=False)
+            except IndexError as error:  # a table whose limit neither config nor names show
+                raise ValueError(f"Sequences of {batch.shape[1]} tokens are longer than a table of the model.") from error
             tick()
         recorder.start_check()
         decoder(input_ids=batches[-1].to(device), use_cache=False)

@@ -93,6 +93,17 @@ class Checkpoint:
             if len(self.tensors) > MAX_TENSORS:
                 raise ModelUnsafe(f"The model has more than {MAX_TENSORS:,} tensors.")
 
+    @property
+    def weight_files(self) -> tuple[str, ...]:
+        """Names of the shards and, if there is one, of their index."""
+        return (*self.shards, self.index) if self.index else self.shards
+
+    @property
+    def first_dtype(self) -> torch.dtype:
+        """Dtype that transformers takes if the config has none: of the first floating-point tensor by shard and name."""
+        first = sorted((name, place) for name, place in self.tensors.items() if place.shard == min(self.shards))
+        return next((each.dtype for _, each in first if each.dtype.is_floating_point and each.dtype.itemsize > 1), torch.float32)
+
     def path(self, name: str) -> Path:
         """Return the path of a file of this checkpoint. A link must stay inside it (or inside the Hub cache's own folder)."""
         path = self.folder / name

@@ -7,7 +7,7 @@ import transformers
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from service.contract.bounded_json import walk
-from service.contract.checkpoints import reason_against_attention, reason_against_quantised
+from service.contract.checkpoints import reason_against_code, reason_against_config, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
@@ -16,14 +16,11 @@ _OWN_ATTENTION = {None, "eager", "sdpa"}
 
 def read_config(checkpoint: Checkpoint) -> Any:
     """Return the transformers config of a checkpoint; raises the errors of `outline`."""
-    for key, value in walk(checkpoint.config):
-        if key == "auto_map":
-            raise ModelUnsafe("The config has an auto_map: the model has custom code, which is never run.")
-        if key.endswith("_implementation") and "/" in str(value):
-            raise ModelUnsafe(f"The config refers to remote code ({key[:100]}: {str(value)[:100]!r}), which is never run.")
+    if reason := reason_against_code(checkpoint.config):
+        raise ModelUnsafe(reason)
     files = [path.name for path in checkpoint.folder.iterdir()]
     tensors = [(name, place.stored_as, place.shape) for name, place in checkpoint.tensors.items()]
-    reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
+    reason = reason_against_config(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
     if reason:
         raise ArchitectureUnsupported(reason)
     model_type = checkpoint.config.get("model_type")
@@ -33,6 +30,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
         raise
     except Exception as error:  # any error that the library may raise on an untrusted config
         raise ArchitectureUnsupported(_reason_against(model_type, error)) from error
+    vars(config).pop("auto_map", None)  # left over: of known types no code is run
     if config._attn_implementation not in _OWN_ATTENTION:
         config._attn_implementation = None  # the library's default for this machine
     config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
@@ -44,8 +42,7 @@ def read_config(checkpoint: Checkpoint) -> Any:
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
-    floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point and place.dtype.itemsize > 1]
-    dtype = config.dtype or (floats[0] if floats else torch.float32)
+    dtype = config.dtype or checkpoint.first_dtype
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)

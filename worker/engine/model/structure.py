@@ -7,13 +7,14 @@ Words:   block   one decoder layer
          coverage  weights of matrices / parameters of blocks, 0 to 1
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from service.contract.checkpoints import reason_against_layers
 from service.contract.recipe.pattern import Pattern
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
@@ -21,6 +22,7 @@ from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.model.decoder_layers import find_layers
 from worker.engine.model.matrices import Matrix, find_matrices, is_counted
 from worker.engine.model.meta import build_on_meta, read_config, text_config
+from worker.engine.model.sequence_length import max_sequence_length
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,7 @@ class Outline:
     vocab_size: int
     dtype: str  # "float32", "bfloat16", ...
     matrices: tuple[tuple[str, tuple[int, int]], ...]  # name, (out, in)
-
-    def check_groups(self, pattern: Pattern) -> None:
-        """Raise ValueError naming the first matrix whose number of inputs the pattern's groups do not divide."""
-        for name, (_, width) in self.matrices:
-            if pattern.group and width % pattern.group:
-                raise ValueError(
-                    f"The pattern {pattern} does not fit {name}: {pattern.group} does not divide its {width} inputs."
-                )
+    has_head: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,11 +64,25 @@ class Architecture:
     block_parameters: int  # shared parameters are counted once
     fillings: dict[str, WeightMapping]  # by parameter or buffer name
     tied: dict[str, str]  # parameter missing in the checkpoint: the parameter it is tied to
+    has_head: bool  # whether the checkpoint has the weights that compute logits from the last hidden states
 
     @property
     def has_experts(self) -> bool:
         """Whether a router decides which tokens some matrices see."""
         return any(matrix.experts is not None for block in self.blocks for matrix in block.matrices)
+
+    @property
+    def max_sequence_length(self) -> int | None:
+        """Maximum number of tokens in a sequence; None if there is no limit."""
+        return max_sequence_length(text_config(self.config), self.model)
+
+    def under(self, pattern: Pattern) -> "Architecture":
+        """Return the architecture without the matrices that stay dense under a pattern. ValueError: all do."""
+        kept = [tuple(matrix for matrix in block.matrices if pattern.fits(matrix.shape[1])) for block in self.blocks]
+        if not any(kept):
+            widths = sorted({width for _, (_, width) in self.matrix_shapes()})
+            raise ValueError(f"Groups of the pattern {pattern} fit no matrix: none of {widths} inputs is a multiple of them.")
+        return replace(self, blocks=tuple(replace(block, matrices=some) for block, some in zip(self.blocks, kept, strict=True)))
 
     def tensors_of(self, block: Block) -> list[str]:
         """Return the names of the checkpoint's tensors that a block is loaded from."""
@@ -103,7 +112,6 @@ def describe(arch: Architecture) -> Outline:
     matrices = tuple(arch.matrix_shapes())
     prunable = sum(out * width for _, (out, width) in matrices)
     text = text_config(arch.config)
-    longest = getattr(text, "max_position_embeddings", None)
     return Outline(
         model_type=arch.config.model_type,
         architecture=type(arch.model).__name__,
@@ -112,10 +120,11 @@ def describe(arch: Architecture) -> Outline:
         prunable_parameters=prunable,
         coverage=prunable / arch.block_parameters,
         blocks=len(arch.blocks),
-        max_sequence_length=longest if type(longest) is int else None,
+        max_sequence_length=arch.max_sequence_length,
         vocab_size=text.vocab_size,
         dtype=str(arch.model.dtype).removeprefix("torch."),
         matrices=matrices,
+        has_head=arch.has_head,
     )
 
 
@@ -134,13 +143,36 @@ def load_structure(source: Path) -> Architecture:
             f"its weights are in {', '.join(kinds)}."
         )
     tied = _tied(model, fillings)
+    has_head = _check_complete(model, path, layers, {*fillings, *tied})
     counted = {f"{path}.{name}": p.numel() for name, p in layers.named_parameters() if is_counted(name)}
     size = sum(numel for name, numel in counted.items() if name not in tied)
-    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied)
+    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied, has_head)
 
 
 def _describe_block(name: str, layer: nn.Module, fillings: dict[str, WeightMapping]) -> Block:
     return Block(name, layer, find_matrices(name, layer, fillings))
+
+
+def _check_complete(model: Any, path: str, layers: nn.ModuleList, filled: Collection[str]) -> bool:
+    """Return whether the head's parameters are filled. ArchitectureUnsupported if one below the head is not."""
+    present = [i for i, layer in enumerate(layers) if any(f"{path}.{i}.{name}" in filled for name, _ in layer.named_parameters())]
+    if reason := reason_against_layers(len(layers), present):
+        raise ArchitectureUnsupported(reason)
+    base = {id(parameter) for parameter in model.base_model.parameters()}
+    missing = [(name, id(parameter) in base) for name, parameter in model.named_parameters() if name not in filled]
+    below = [name for name, is_below in missing if is_below and not _is_head(model, name)]
+    if below:
+        raise ArchitectureUnsupported(
+            f"The checkpoint has no tensor for {below[0]} of {type(model).__name__} ({len(below)} are missing); "
+            "complete the shards and their index, or correct config.json."
+        )
+    return not missing
+
+
+def _is_head(model: Any, parameter: str) -> bool:
+    """Return whether the parameter belongs to the output projection, of a model that is its own base as well."""
+    head = model.get_output_embeddings()
+    return model.base_model is model and head is not None and model.get_submodule(parameter.rpartition(".")[0]) is head
 
 
 def _tied(model: Any, fillings: dict[str, WeightMapping]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 So tensor names, types, order, shards and index are the source's by construction, and tensors that are not pruned are
 byte-identical. Where the model's parameters have another layout than the checkpoint's tensors (fused, split, transposed),
 masks and new weights are mapped back to the checkpoint; its tensors themselves are only read, masked and written.
+Of the other files, configs lose the names of code (`auto_map`), and those that belong to other weights are left out.
 """
 
 import hashlib
@@ -11,17 +12,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from service.contract.checkpoint_files import CONFIGS, companions
 from worker.engine.checkpoint.reader import INDEX, NUMBERED, Checkpoint, is_inside
 from worker.engine.checkpoint.weight_mapping import WeightMapping
 from worker.engine.errors import NumericalFailure
 from worker.engine.model.matrices import Matrix
 
-_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken"}  # config, tokenizer, generation, templates
-_LEGAL = ("license", "licence", "notice", "use_policy", "copying")
 _CHUNK = 1 << 24  # bytes
 
 
@@ -47,8 +48,8 @@ class Output:
     def copy_source(self, tick: Callable[[], None]) -> str:
         """Copy the weights and their companion files and return their SHA-256; `tick` is called for every chunk."""
         source, digest = self._checkpoint.folder, hashlib.sha256()
-        index = [self._checkpoint.index] if self._checkpoint.index else []
-        for name in (*self._checkpoint.shards, *index, *_companions(source)):
+        weights = self._checkpoint.weight_files
+        for name in (*weights, *companions(_files(source), weights).names):
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             path = self._checkpoint.path(name)
@@ -58,7 +59,9 @@ class Output:
                     digest.update(chunk)
                     writer.write(chunk)
                     tick()
-        if self._checkpoint.shards == (NUMBERED,) and not index:
+            if name in CONFIGS and (content := _without_code(path)) is not None:
+                target.write_bytes(content)
+        if self._checkpoint.shards == (NUMBERED,) and not self._checkpoint.index:
             self._write_index()
         return digest.hexdigest()
 
@@ -135,15 +138,22 @@ def _spread(filling: WeightMapping, parts: Mapping[Matrix, Tensor], dtype: torch
     return whole
 
 
-def _companions(folder: Path) -> list[str]:
-    """Return the companion files of the weights: no other weights, no code, no hidden files, no links out of the folder."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if hidden or len(name.parts) > 2 or not path.is_file() or not is_inside(path, folder):
-            continue
-        legal = path.name.lower().startswith(_LEGAL) and path.suffix.lower() in {"", ".md", ".txt"}
-        if (path.suffix in _SUFFIXES or legal) and not path.name.endswith(".index.json"):
-            found.append(str(name))
-    return found
+def _files(folder: Path) -> list[str]:
+    """Return all files of the folder as sorted POSIX paths, without links out of it."""
+    found = (path for path in folder.rglob("*") if path.is_file() and is_inside(path, folder))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _without_code(path: Path) -> bytes | None:
+    """Return the content of a JSON config without its `auto_map`; None if it has none, or is not read by anything."""
+    found: list[Any] = []
+
+    def drop(value: dict[str, Any]) -> dict[str, Any]:
+        found.append(value.pop("auto_map", None))
+        return value
+
+    try:
+        content = json.dumps(json.loads(path.read_bytes(), object_hook=drop), indent=2)
+    except (ValueError, RecursionError):
+        return None
+    return f"{content}\n".encode() if any(value is not None for value in found) else None

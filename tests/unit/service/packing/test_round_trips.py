@@ -160,3 +160,15 @@ def test_a_mask_names_the_base_and_holds_no_weights(tmp_path: Path) -> None:
     assert (header["base"]["id"], header["base"]["revision"]) == (ORIGIN.id, ORIGIN.revision)
     assert [tensor["encoding"] for tensor in header["tensors"]] == ["masked", "unchanged"]
     assert len(content) < 4096 / 8 + 3000
+
+
+def test_companions_in_subfolders_are_copied_with_their_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    write(folder / "model.safetensors", {"t": random_bits("BF16", (8, 8), zeros=0.5)})
+    module = write(folder / "2_Dense" / "model.safetensors", {"linear.weight": random_bits("F32", (2, 2), zeros=0)})
+    pack(folder / "model.safetensors", folder / "model.packed")
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  2_Dense/model.safetensors\n{'0' * 64}  model.packed\n")
+    unpack(folder, tmp_path / "made")
+    assert (tmp_path / "made" / "2_Dense" / "model.safetensors").read_bytes() == module.read_bytes()
+    listed = [line.split()[1] for line in (tmp_path / "made" / "SHA256SUMS").read_text().splitlines()]
+    assert listed == ["2_Dense/model.safetensors", "model.safetensors"]

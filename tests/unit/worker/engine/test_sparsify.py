@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tests.support.engine import families, oracles
+from tests.support.engine import families, oracles, tiny_decoders
 from tests.support.engine.observers import Watcher
 from worker.engine import Recipe, SparsityReport, outline, sparsify
 from worker.engine.errors import ArchitectureUnsupported, NumericalFailure
@@ -163,6 +163,38 @@ def test_n_of_m_leaves_at_most_n_weights_in_every_group(checkpoint: Checkpoints,
         assert sum(matrix.swaps for matrix in report.matrices) > 0
 
 
+@pytest.mark.parametrize("preset", ["dsnot-paper", "balanced", "best"])
+def test_matrices_that_groups_do_not_fit_stay_dense_and_are_reported(
+    checkpoint: Checkpoints, tmp_path: Path, preset: str
+) -> None:
+    recipe = {"preset": preset, "allocation": "uniform", "pattern": {"type": "n:m", "n": 16, "m": 64}}  # down_proj has 96 inputs
+    report = run(checkpoint("llama"), tmp_path / "target", recipe)
+    before, after = weights(checkpoint("llama")), weights(tmp_path / "target")
+    narrow = {name for name in before if "down_proj" in name}
+    assert all(torch.equal(before[name], after[name]) for name in narrow)
+    assert {matrix.name for matrix in report.matrices}.isdisjoint(narrow)
+    assert all(matrix.sparsity == 0.75 for matrix in report.matrices)
+    whole = outline(checkpoint("llama"))
+    assert report.coverage == (whole.prunable_parameters - 3 * 64 * 96) / whole.block_parameters
+    assert any("3 matrices stay dense" in warning and "has 96" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "deepseek_v3"])
+def test_blocks_with_narrow_matrices_are_pruned_in_groups(tmp_path: Path, model_type: str) -> None:
+    tiny_decoders.save(model_type, tmp_path / "source")
+    report = run(tmp_path / "source", tmp_path / "target", {"pattern": {"type": "n:m", "n": 16, "m": 32}})
+    assert any("stay dense" in warning for warning in report.warnings) == (model_type == "mamba")
+
+
+def test_an_allocation_by_loss_needs_a_head(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(checkpoint("llama"), source)
+    tensors = load_file(source / "model.safetensors")
+    save_file({name: each for name, each in tensors.items() if name != "lm_head.weight"}, source / "model.safetensors")
+    with pytest.raises(ValueError, match="head"):
+        run(source, tmp_path / "target", {"allocation": "arithmetic"})
+
+
 def test_equal_runs_give_equal_bytes(checkpoint: Checkpoints, tmp_path: Path) -> None:
     reports = [run(checkpoint("gemma3"), tmp_path / name) for name in "ab"]
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
@@ -286,8 +318,8 @@ def test_tokens_outside_the_vocabulary_are_refused(checkpoint: Checkpoints, tmp_
 
 
 def test_an_incompatible_recipe_leaves_no_output(checkpoint: Checkpoints, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not divide"):
-        run(checkpoint("llama"), tmp_path / "target", {"pattern": {"type": "n:m", "n": 2, "m": 64}})
+    with pytest.raises(ValueError, match="fit no matrix"):
+        run(checkpoint("llama"), tmp_path / "target", {"pattern": {"type": "n:m", "n": 2, "m": 5}})
     assert not (tmp_path / "target").exists()
 
 

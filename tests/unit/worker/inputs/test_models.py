@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
-from service.models.hub.files import is_wanted
 from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
 from worker.failures import ModelError
@@ -124,11 +122,8 @@ def test_a_link_out_of_the_model_root_is_not_followed(folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("file", "changes"),
     [
-        ("config.json", {"auto_map": {"AutoModel": "x.Y"}}),
-        ("config.json", {"text_config": {"inner": [{"auto_map": {}}]}}),
-        ("tokenizer_config.json", reduce(lambda inner, _: {"inner": inner}, range(900), _CODE)),
-        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["x.Y", None]}}),
-        ("generation_config.json", {"auto_map": {}}),
+        ("config.json", {"model_type": "own", "auto_map": {"AutoModel": "x.Y"}}),
+        ("config.json", {"model_type": None, "text_config": {"inner": [{"auto_map": {}}]}}),
     ],
 )
 def test_a_model_with_custom_code_is_refused(file: str, changes: dict[str, Any], folder: Path, tmp_path: Path) -> None:
@@ -145,6 +140,28 @@ def test_a_config_that_is_not_a_json_object_is_refused(content: bytes, folder: P
     (folder / "config.json").write_bytes(content)
 
     assert _refusal(tmp_path).code is FailureCode.MODEL_UNSAFE
+
+
+def test_leftover_names_of_code_are_noted_and_files_left_out_are_listed(folder: Path, tmp_path: Path) -> None:
+    _edit(folder / "config.json", auto_map={"AutoModel": "x.Y"})
+    _edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["x.Y", None]})
+    (folder / "modeling.py").touch()
+    (folder / "adapter_config.json").touch()
+
+    notes = " ".join(_resolve(tmp_path).notes)
+
+    assert "config.json and tokenizer_config.json have no auto_map" in notes
+    assert "adapter_config.json (adapter); modeling.py (code)" in notes
+
+
+def test_an_adapter_without_its_base_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").touch()
+
+    refusal = _refusal(tmp_path)
+
+    assert refusal.code is FailureCode.MODEL_UNSAFE
+    assert "merge" in refusal.detail
 
 
 def test_a_model_without_safetensors_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -171,30 +188,6 @@ def test_a_link_out_of_the_model_folder_is_refused(name: str, folder: Path, tmp_
 
     assert refusal.code is FailureCode.MODEL_UNSAFE
     assert name in refusal.detail
-
-
-@pytest.mark.parametrize(
-    "name", ["model-00001-of-00002.safetensors", "LICENSE", "README.md", "additional_chat_templates/x.jinja"]
-)
-def test_files_of_a_checkpoint_are_downloaded(name: str) -> None:
-    assert is_wanted(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pytorch_model.bin",
-        "modeling.py",
-        "original/model.safetensors",
-        "consolidated.safetensors",
-        ".x.json",
-        "../a.json",
-        "*.json",
-        "wide\u3000blank.json",
-    ],
-)
-def test_other_files_are_not_downloaded(name: str) -> None:
-    assert not is_wanted(name)
 
 
 _CLIENT = """
@@ -244,7 +237,7 @@ def answers(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     """What a process with a real client of the hub makes of every model asked for."""
     folder = tmp_path_factory.mktemp("client")
     coded = Path(shutil.copytree(made, folder / "coded"))
-    _edit(coded / "config.json", auto_map={"AutoModel": "modeling.Evil"})
+    _edit(coded / "config.json", model_type="own", auto_map={"AutoModel": "modeling.Evil"})
     card = b"---\nlicense: mit\n---\n"
     with TinyHub() as hub:
         hub.add("org/tiny", made, {"README.md": card, "pytorch_model.bin": b"pickle", "modeling.py": b"evil"})

@@ -48,6 +48,36 @@ def test_a_tokenizer_with_ids_beyond_the_vocabulary_is_refused() -> None:
     assert caught.value.code is FailureCode.INVALID_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (None, "", ["no file of a tokenizer", "tokenizer.json"]),
+        ("tokenizer_config.json", '{"tokenizer_class": "Qwen2Tokenizer"}', ["no file of a tokenizer"]),
+        ("tekken.json", '{"config": {}}', ["tekken.json", "mistral-common", "tokenizer.json"]),
+        ("qwen.tiktoken", "YQ== 0", ["tiktoken", "tokenizer.json"]),
+        ("tokenizer.json", "{", ["cannot be read", "tokenizer.json"]),
+    ],
+)
+def test_a_missing_tokenizer_or_library_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, content: str, words: list[str]
+) -> None:
+    monkeypatch.setattr("worker.inputs.tokenization.find_spec", lambda _module: None)
+    checkpoints.config().save_pretrained(tmp_path)
+    if name:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(JobFailure) as caught:
+        load_tokenizer(tmp_path)
+    assert caught.value.code is FailureCode.MODEL_UNSAFE
+    assert all(word in caught.value.detail for word in words), caught.value.detail
+    assert len(caught.value.detail) < 300
+
+
+def test_a_tokenizer_of_bytes_needs_no_file(tmp_path: Path) -> None:
+    checkpoints.config().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}')
+    assert len(load_tokenizer(tmp_path)("abc")["input_ids"]) == 4
+
+
 def test_calibration_matches_the_reference_positions() -> None:
     stream = torch.arange(1000) * 3
     random.seed(7)

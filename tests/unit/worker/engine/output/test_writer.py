@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,17 +87,44 @@ def test_new_weights_are_cast_to_the_stored_dtype(tmp_path: Path) -> None:
     assert torch.equal(after, weights.clamp(min=0).bfloat16())
 
 
-def test_chat_templates_are_copied_other_folders_are_not(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+def copied_files(source: Path, target: Path) -> set[str]:
+    Output(Checkpoint(source), target).copy_source(lambda: None)
+    return {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+
+
+def test_companions_in_folders_are_copied_and_other_weights_are_not(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     folder = tmp_path / "source"
     shutil.copytree(checkpoint("llama"), folder)
-    for name in ("additional_chat_templates/tool.jinja", "a/b/c.txt", ".cache/x.json", "pytorch_model.bin.index.json"):
+    own = {path.name for path in folder.iterdir()}
+    companions = {
+        "additional_chat_templates/tool.jinja",
+        "a/b/c.txt",
+        "1_Pooling/config.json",
+        "2_Dense/model.safetensors",
+        "bpe.codes",
+    }
+    others = {
+        ".cache/x.json",
+        "pytorch_model.bin.index.json",
+        "onnx/model.onnx",
+        "onnx/config.json",
+        "report.html",
+        "model.packed",
+    }
+    for name in companions | others:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x")
-    Output(Checkpoint(folder), tmp_path / "target").copy_source(lambda: None)
-    found = {str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*") if p.is_file()}
-    assert found == {
-        "config.json",
-        "generation_config.json",
-        "model.safetensors",
-        "additional_chat_templates/tool.jinja",
-    }
+    assert copied_files(folder, tmp_path / "target") == own | companions
+
+
+def test_configs_lose_the_names_of_code(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    shutil.copytree(checkpoint("llama"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}, "text": {"auto_map": {}, "é": [1]}})
+    )
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["x.Y", null]}}')
+    copied_files(folder, tmp_path / "target")
+    assert json.loads((tmp_path / "target" / "config.json").read_text()) == config | {"text": {"é": [1]}}
+    assert json.loads((tmp_path / "target" / "tokenizer_config.json").read_text()) == {}
