@@ -4,9 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+import transformers
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+)
+from transformers.models.auto.auto_factory import _get_model_class
 
-from service.contract.checkpoints import reason_against_attention, reason_against_quantised
+from service.contract.checkpoints import ENCODER_DECODER, UNSUPPORTED, reason_against_attention, reason_against_quantised
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe
 
@@ -25,11 +35,9 @@ def read_config(checkpoint: Checkpoint) -> Any:
     reason = reason_against_attention(checkpoint.config) or reason_against_quantised(checkpoint.config, files, tensors)
     if reason:
         raise ArchitectureUnsupported(reason)
-    model_type = checkpoint.config.get("model_type")
-    try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # any error that the library may raise on an untrusted config
-        raise ArchitectureUnsupported(f"transformers cannot read the config (model_type {model_type!r}): {error}") from error
+    config = _transformers_config(checkpoint)
+    if config.is_encoder_decoder:
+        raise ArchitectureUnsupported(ENCODER_DECODER)
     if config._attn_implementation not in _OWN_ATTENTION:
         config._attn_implementation = None  # the library's default for this machine
     config._experts_implementation = "eager"  # the faster ones do not expose which tokens an expert sees
@@ -38,23 +46,81 @@ def read_config(checkpoint: Checkpoint) -> Any:
     return config
 
 
+def _transformers_config(checkpoint: Checkpoint) -> Any:
+    model_type = checkpoint.config.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise ArchitectureUnsupported(f"transformers {transformers.__version__} does not know the model_type {model_type!r}.")
+    try:
+        return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # any error that the library may raise on an untrusted config
+        raise ArchitectureUnsupported(
+            f"config.json does not describe a {model_type!r}: transformers {transformers.__version__} refuses its values."
+        ) from error
+
+
 def build_on_meta(checkpoint: Checkpoint, config: Any) -> Any:
     """Return the model on the meta device, in the dtype that `from_pretrained` would give it."""
     _check_size(checkpoint, config)
     floats = [place.dtype for place in checkpoint.tensors.values() if place.dtype.is_floating_point and place.dtype.itemsize > 1]
     dtype = config.dtype or (floats[0] if floats else torch.float32)
+    auto_class = auto_class_of(config)
     try:
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    except Exception as error:
-        kind = type(config).__name__
-        raise ArchitectureUnsupported(f"{kind} is not the config of a causal language model: {error}") from error
+            model = auto_class.from_config(config, dtype=dtype)
+    except ImportError as error:
+        raise ArchitectureUnsupported(f"{_a(config)} needs a library that is not installed on the worker.") from error
+    except Exception as error:  # any error of a family's code on an untrusted config
+        raise ArchitectureUnsupported(f"{_a(config)} cannot be built from its config ({type(error).__name__}).") from error
     return model.eval().requires_grad_(False)
 
 
+def check_supported(config: Any) -> None:
+    """Raise ArchitectureUnsupported, naming the class, if the family is in `UNSUPPORTED`."""
+    kind = _get_model_class(config, auto_class_of(config)._model_mapping).__name__
+    if kind in UNSUPPORTED:
+        raise ArchitectureUnsupported(f"{kind} {UNSUPPORTED[kind]}")
+
+
+def auto_class_of(config: Any) -> Any:
+    """Return the auto class of transformers that loads the model with its head: a composite model with all its parts.
+
+    ArchitectureUnsupported if the config is not that of a causal language model.
+    """
+    composite = (AutoModelForMultimodalLM, AutoModelForSeq2SeqLM)
+    is_composite = text_config(config) is not config
+    for auto_class in (*composite, AutoModelForCausalLM) if is_composite else (AutoModelForCausalLM, *composite):
+        if type(config) in auto_class._model_mapping:
+            return auto_class
+    raise ArchitectureUnsupported(f"{_a(config)} is not a causal language model that transformers knows; take a decoder model.")
+
+
 def text_config(config: Any) -> Any:
-    """Return the decoder's part of a config; in multimodal models it is a nested config."""
+    """Return the decoder's part of a config; in composite models it is a nested config."""
     return config.get_text_config(decoder=True)
+
+
+def text_model(model: Any) -> tuple[str, Any]:
+    """Return path and module of the decoder, with its own head if it has one: the model itself unless it is composite."""
+    text = text_config(model.config)
+    return next((name, part) for name, part in _models_in(model) if part.config is text)
+
+
+def other_models(model: Any) -> dict[str, nn.Module]:
+    """Return the models within a composite model that a text does not pass, such as its vision encoder, by path."""
+    path, text = text_model(model)
+    return {
+        name: part
+        for name, part in _models_in(model)
+        if type(part.config) is not type(text.config) and not f"{path}.".startswith(f"{name}.") and name
+    }
+
+
+def _models_in(model: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, part) for name, part in model.named_modules() if isinstance(part, PreTrainedModel))
+
+
+def _a(config: Any) -> str:
+    return f"A model of type {config.model_type!r}"
 
 
 def _check_size(checkpoint: Checkpoint, config: Any) -> None:

@@ -18,9 +18,9 @@ from service.contract.recipe.pattern import Pattern
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.model.decoder_layers import find_layers
+from worker.engine.model.decoder_layers import find_layers, reads_text
 from worker.engine.model.matrices import Matrix, find_matrices, is_counted
-from worker.engine.model.meta import build_on_meta, read_config, text_config
+from worker.engine.model.meta import build_on_meta, check_supported, other_models, read_config, text_config, text_model
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Block:
     module: nn.Module
     matrices: tuple[Matrix, ...]
 
+    @property
+    def position(self) -> int:
+        """Index among the decoder layers."""
+        return int(self.name.rpartition(".")[2])
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -65,10 +70,17 @@ class Architecture:
     config: Any
     model: Any  # transformers.PreTrainedModel
     layers: nn.ModuleList  # decoder layers; temporarily replaced by stand-ins
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...]  # the layers that text passes
     block_parameters: int  # shared parameters are counted once
     fillings: dict[str, WeightMapping]  # by parameter or buffer name
     tied: dict[str, str]  # parameter missing in the checkpoint: the parameter it is tied to
+    encoders: dict[str, nn.Module]  # by path, the models in a composite one that text does not pass; never loaded
+
+    @property
+    def decoder(self) -> Any:
+        """The model without its head, from token ids to the last hidden states."""
+        base = self.model.base_model
+        return text_model(self.model)[1].base_model if base is self.model else base
 
     @property
     def has_experts(self) -> bool:
@@ -122,20 +134,31 @@ def load_structure(source: Path) -> Architecture:
     """Return the model of the folder `source` on the meta device; raises the errors of `outline`."""
     checkpoint = Checkpoint(source)
     config = read_config(checkpoint)
+    check_supported(config)
     model = build_on_meta(checkpoint, config)
     fillings = match_tensors(checkpoint, model)
     path, layers = find_layers(model)
-    blocks = tuple(_describe_block(f"{path}.{i}", layer, fillings) for i, layer in enumerate(layers))
+    blocks = tuple(_describe_block(f"{path}.{i}", layer, fillings) for i, layer in enumerate(layers) if reads_text(layer))
     if not any(block.matrices for block in blocks):
-        kinds = sorted({type(m).__name__ for m in layers.modules() if next(m.parameters(recurse=False), None) is not None})
-        raise ArchitectureUnsupported(
-            f"{type(model).__name__} has no matrix that can be pruned in its blocks ({type(layers[0]).__name__}); "
-            f"its weights are in {', '.join(kinds)}."
-        )
+        raise _nothing_to_prune(model, path, layers, fillings)
     tied = _tied(model, fillings)
     counted = {f"{path}.{name}": p.numel() for name, p in layers.named_parameters() if is_counted(name)}
     size = sum(numel for name, numel in counted.items() if name not in tied)
-    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied)
+    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied, other_models(model))
+
+
+def _nothing_to_prune(
+    model: Any, path: str, layers: nn.ModuleList, fillings: dict[str, WeightMapping]
+) -> ArchitectureUnsupported:
+    kind = type(layers[0]).__name__
+    if not any(name.startswith(f"{path}.") for name in fillings):
+        return ArchitectureUnsupported(
+            f"The checkpoint has no tensor for any matrix of {kind} by the names that its config implies."
+        )
+    kinds = sorted({type(m).__name__ for m in layers.modules() if next(m.parameters(recurse=False), None) is not None})
+    return ArchitectureUnsupported(
+        f"{type(model).__name__} has no matrix that can be pruned in its blocks ({kind}); its weights are in {', '.join(kinds)}."
+    )
 
 
 def _describe_block(name: str, layer: nn.Module, fillings: dict[str, WeightMapping]) -> Block:

@@ -79,7 +79,7 @@ def test_an_unsupported_architecture_is_named(checkpoint: Checkpoints, tmp_path:
     for source, message in [
         (empty, "LlamaDecoderLayer"),
         (changed(llama, tmp_path / "a", model_type="unheard-of"), "unheard-of"),
-        (changed(llama, tmp_path / "b", model_type="t5"), "T5Config"),
+        (changed(llama, tmp_path / "b", model_type="t5"), "encoder with a decoder"),
         (changed(llama, tmp_path / "c", quantization_config={"quant_method": "gptq"}), "quantised"),
         (changed(llama, tmp_path / "d", num_hidden_layers=10**9), "number of layers"),
     ]:
