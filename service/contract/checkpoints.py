@@ -7,6 +7,7 @@ from typing import Any, Final
 _TAKES_IMAGES: Final = "takes an image with every text, so it cannot be run on text alone."
 _TAKES_SOUND: Final = "takes sound with every text, so it cannot be run on text alone."
 _COLLECTS: Final = "collects the states of earlier layers and hands them to later ones."
+_SHARES: Final = "runs one transformer at several depths: its masks would fit the inputs of one of them alone."
 _SEVERAL: Final = "has several decoders and no forward pass of its own; save its thinker as a model and take that."
 UNSUPPORTED: Final[dict[str, str]] = {
     "Blip2ForConditionalGeneration": _TAKES_IMAGES,
@@ -32,6 +33,8 @@ UNSUPPORTED: Final[dict[str, str]] = {
     "VoxtralRealtimeForConditionalGeneration": _TAKES_SOUND,
     "XLMWithLMHeadModel": "keeps attentions, feed-forwards and norms in lists of their own and has no layers.",
     "XLNetLMHeadModel": "keeps its attention weights with three axes (width, heads, width of a head) and has two streams.",
+    "Zamba2ForCausalLM": _SHARES,
+    "ZambaForCausalLM": _SHARES,
 }
 """Architectures that cannot be run block by block, each with the reason."""
 ENCODERS: Final = frozenset(
@@ -65,6 +68,13 @@ QUANTISER_FILES: Final = ("quantize_config.json", "quant_config.json", "hf_quant
 _NAMES: Final = re.compile(r"\.(qweight|weight_packed|weight_scale(_inv)?|SCB|weight\.absmax)$|_proj_(blocks|scales)$")
 _WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
 _PLAIN: Final = ("F64", "F32", "F16", "BF16")
+
+
+def loading_class(config: Mapping[str, Any]) -> str:
+    """Return the name of transformers' class that loads a checkpoint; a composite model names its own."""
+    named = config.get("architectures")
+    kind = named[0] if isinstance(named, list) and named else None
+    return kind if isinstance(kind, str) and kind.endswith("ForConditionalGeneration") else "AutoModelForCausalLM"
 
 
 def reason_against_attention(config: Mapping[str, Any]) -> str | None:

@@ -37,7 +37,7 @@ _BUFFER: Final = re.compile(
 )
 """Tensors that checkpoints contain and models load as buffers, not parameters."""
 _NO_MATRIX: Final = re.compile(
-    r"(^|\.)(gate|router|shared_expert_gate)\.|(^|\.)(\w*adapter_list|vision_moe)\.|_(bias|scale|scales|blocks)$|\.bias$"
+    r"(^|\.)(gate|router|shared_expert_gate)\.|(^|\.)vision_moe\.|_(bias|scale|scales|blocks)$|\.bias$"
 )
 _NO_MATRIX_OWNER: Final = re.compile("norm|embed|conv|relative_attention_bias")
 """In the name of the module whose `weight` is not a pruned matrix."""

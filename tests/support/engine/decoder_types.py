@@ -14,6 +14,8 @@ REFUSED = {
     "reformer": "ReformerModelWithLMHead",
     "xlm": "XLMWithLMHeadModel",
     "xlnet": "XLNetLMHeadModel",
+    "zamba": "ZambaForCausalLM runs one transformer at several depths",
+    "zamba2": "Zamba2ForCausalLM runs one transformer at several depths",
     # the model takes only a part of the config, and what it saves is not mapped
     "emu3": "emu3_text_model",
     "mllama": "mllama_text_model",

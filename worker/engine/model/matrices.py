@@ -21,8 +21,7 @@ from worker.engine.checkpoint.weight_mapping import WeightMapping
 
 _ROUTERS = {"gate", "router", "shared_expert_gate"}
 _ROUTER_CLASS = re.compile("Router|TopKGating")
-# Left as they are: adapters of Zamba 2, small and stored in another block than the one that uses them; experts for images
-_KEPT = re.compile(r"(^|\.)(\w*adapter_list|vision_moe)\.")
+_OF_IMAGES = re.compile(r"(^|\.)vision_moe\.")  # experts that no text reaches
 # Cross-attention to an encoder: never computed in a decoder-only model
 _UNUSED = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
 # Stacks of experts whose class does not declare their orientation: the attribute with the number of experts (None: the
@@ -75,7 +74,7 @@ def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, WeightMap
         for key, parameter in module.named_parameters(recurse=False):
             place = f"{path}.{key}" if path else key
             filling = fillings.get(f"{block}.{place}")
-            if filling is not None and not _UNUSED.search(place) and not _KEPT.search(place):
+            if filling is not None and not _UNUSED.search(place) and not _OF_IMAGES.search(place):
                 found += _matrices_of(block, place, module, parameter, filling)
     return tuple(found)
 

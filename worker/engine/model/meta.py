@@ -102,7 +102,7 @@ def text_config(config: Any) -> Any:
 def text_model(model: Any) -> tuple[str, Any]:
     """Return path and module of the decoder, with its own head if it has one: the model itself unless it is composite."""
     text = text_config(model.config)
-    return next((name, part) for name, part in _models_in(model) if part.config is text)
+    return next(((name, part) for name, part in _models_in(model) if part.config is text), ("", model))
 
 
 def other_models(model: Any) -> dict[str, nn.Module]:

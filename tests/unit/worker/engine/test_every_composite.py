@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
+from service.contract.checkpoints import UNSUPPORTED, loading_class
 from service.models.outline import ModelOutline
 from tests.support.altered_checkpoints import edit_config, said_by_service, said_by_worker
 from tests.support.engine import tiny_composites, tiny_decoders
@@ -16,6 +18,7 @@ from tests.support.engine.composite_types import ENCODER_DECODERS, REFUSED, SUPP
 from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
+from worker.engine.model.meta import auto_class_of
 from worker.engine.model.structure import load_structure
 
 TOKENS = torch.randint(8, tiny_decoders.VOCABULARY, (2, 16), generator=torch.Generator().manual_seed(0))
@@ -101,6 +104,10 @@ def test_refused_composite_models_are_named_in_a_sentence(tmp_path: Path, model_
     with pytest.raises(ArchitectureUnsupported, match=REFUSED[model_type]) as raised:
         outline(tmp_path)
     assert len(str(raised.value)) < 200
+    kind = MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES[model_type]
+    if kind in UNSUPPORTED:
+        edit_config(tmp_path, architectures=[kind])
+        assert said_by_service(tmp_path) == f"{kind} {UNSUPPORTED[kind]}"
 
 
 @pytest.mark.parametrize("model_type", ENCODER_DECODERS)
@@ -110,6 +117,14 @@ def test_encoders_with_a_decoder_are_refused_with_the_reason(tmp_path: Path, mod
     for reason in (said_by_service(tmp_path), said_by_worker(tmp_path)):
         assert isinstance(reason, str)
         assert "cross-attention" in reason
+
+
+def test_a_card_names_the_class_that_loads_the_model(tmp_path: Path) -> None:
+    for model_type in ("gemma3", "llava", "qwen2_5_vl", "voxtral"):
+        model = auto_class_of(config := tiny_composites.tiny_config(model_type)).from_config(config)
+        assert loading_class({"architectures": [type(model).__name__]}) == type(model).__name__
+    for config in ({"architectures": ["LlamaForCausalLM"]}, {"architectures": [7]}, {}):
+        assert loading_class(config) == "AutoModelForCausalLM"
 
 
 def test_few_composite_models_are_refused() -> None:
