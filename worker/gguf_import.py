@@ -1,8 +1,9 @@
 """Import of a model below the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
 
 SOURCE is a GGUF file of an architecture that transformers can load, whose weights are dequantised to float32 (`--fastest`: to
-the type in which this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied. The
-import is atomic, and importing the same source twice changes nothing.
+the type in which this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied
+(`--dequantize`: weights in fp8 or MXFP4 converted to bfloat16). The import is atomic, and importing the same source twice
+changes nothing.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import torch
 from service.contract.checkpoint_files import files_to_fetch
 from service.kit.files import fsync, sha256_of
 from worker.failures import JobFailure
+from worker.inputs.dequantization import dequantise
 from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
 from worker.inputs.gguf_parts import parts_of
 from worker.inputs.models import check_checkpoint
@@ -29,7 +31,7 @@ _MARKER = ".dsnot-import.json"
 Say = Callable[[str], None]
 
 
-def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = False) -> bool:
+def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = False, dequantize: bool = False) -> bool:
     """Import `source` as the checkpoint `destination`; return False if it was already imported.
 
     Raises:
@@ -38,7 +40,7 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     """
     destination = destination.absolute()
     say(f"reading {source.name}")
-    fingerprint = _fingerprint(source)
+    fingerprint = _fingerprint(source) + ("-dequantized" if dequantize else "")
     if destination.exists():
         if _imported_from(destination) != fingerprint:
             raise ImportRefused(f"{destination} exists and was not imported from this source; remove it or choose another folder")
@@ -49,7 +51,7 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     staging = destination.with_name(f".{destination.name}.{os.getpid()}.importing")
     staging.mkdir()
     try:
-        _fill(staging, source, say, fastest)
+        _fill(staging, source, say, fastest, dequantize)
         (staging / _MARKER).write_text(json.dumps({"source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8")
         _finalize(staging)
         staging.rename(destination)
@@ -59,9 +61,12 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     return True
 
 
-def _fill(folder: Path, source: Path, say: Say, fastest: bool) -> None:
+def _fill(folder: Path, source: Path, say: Say, fastest: bool, dequantize: bool) -> None:
     if source.is_dir():
         check_checkpoint(source, inside=_home(source))
+    if source.is_dir() and dequantize:
+        dequantise(source, _checkpoint_files(source), folder, say)
+    elif source.is_dir():
         for path in _checkpoint_files(source):
             target = folder / path.relative_to(source)
             say(f"copying {path.relative_to(source)}")
@@ -120,9 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="a GGUF file or a folder with a safetensors checkpoint")
     parser.add_argument("destination", type=Path, help="the folder to create, below the model root")
     parser.add_argument("--fastest", action="store_true", help="dequantise GGUF to the type in which this processor is fastest")
+    parser.add_argument("--dequantize", action="store_true", help="convert weights in fp8 or MXFP4 to bfloat16")
     given = parser.parse_args(arguments)
+    options = {"fastest": given.fastest, "dequantize": given.dequantize}
     try:
-        import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), fastest=given.fastest)
+        import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), **options)
     except (ImportRefused, JobFailure) as error:
         _write(sys.stderr, f"error: {error}")
     except Exception as error:  # the user gets a sentence, not a traceback

@@ -1,5 +1,6 @@
 """`dsnot artifacts …`: download, unpack and verify artifacts."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +136,11 @@ def _tell(folder: Path, files: "Sequence[FileFacts]", as_json: bool) -> None:
 
 
 def _loading(folder: Path) -> str:
-    return f"load it with\n  AutoModelForCausalLM.from_pretrained({str(folder)!r})"
+    from service.contract.checkpoints import loading_class
+
+    config = folder / "config.json"
+    name = loading_class(json.loads(config.read_bytes()) if config.is_file() else {})
+    return f"load it with\n  {name}.from_pretrained({str(folder)!r})"
 
 
 def _next(folder: Path, manifest: "Manifest", unpacked: bool) -> str:

@@ -58,6 +58,7 @@ def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
 def import_(
     source: Annotated[Path, typer.Argument(exists=True, help="A GGUF file, or a folder with safetensors and config.json.")],
     name: Annotated[str | None, typer.Option(help="Id of the imported model; the source's name by default.")] = None,
+    dequantize: Annotated[bool, typer.Option(help="Convert weights in fp8 or MXFP4 to bfloat16.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import a model into the model root ($DSNOT_MODEL_ROOT, else this home's), for jobs with `--source local`.
@@ -67,7 +68,7 @@ def import_(
     """
     model_id = name or _default_name(source)
     destination = local_place(model_id)
-    import_model(source, destination)
+    import_model(source, destination, *(["--dequantize"] if dequantize else []))
     if as_json:
         print_json({"id": model_id, "path": str(destination)})
     else:

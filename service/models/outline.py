@@ -29,7 +29,9 @@ _FLOATS: Final = {
 """Safetensors dtype of parameters → torch name and bytes."""
 _BYTES: Final = dict(_FLOATS.values())
 _NUMBERED: Final = re.compile(r"^(?:(.*?)\.)?(\d+)\.(.+)$")
-_BESIDE: Final = re.compile("vision|visual|image|audio|video|embed")
+_BESIDE: Final = re.compile("vision|visual|image|audio|video|embed|merger|vqmodel")
+_TEXT: Final = re.compile(r"(^|\.)(language_model|text_model)(\.|$)")
+"""In the names of the text part of a composite model."""
 _UNUSED: Final = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
 _BUFFER: Final = re.compile(
     r"(^|\.)(inv_freq|masked_bias|attn\.bias|attention\.bias|num_batches_tracked|global_(mean|invstd)|layer_scalar|slope_rate"
@@ -37,7 +39,7 @@ _BUFFER: Final = re.compile(
 )
 """Tensors that checkpoints contain and models load as buffers, not parameters."""
 _NO_MATRIX: Final = re.compile(
-    r"(^|\.)(gate|router|shared_expert_gate)\.|(^|\.)\w*adapter_list\.|_(bias|scale|scales|blocks)$|\.bias$"
+    r"(^|\.)(gate|router|shared_expert_gate)\.|(^|\.)vision_moe\.|_(bias|scale|scales|blocks)$|\.bias$"
 )
 _NO_MATRIX_OWNER: Final = re.compile("norm|embed|conv|relative_attention_bias")
 """In the name of the module whose `weight` is not a pruned matrix."""
@@ -168,7 +170,10 @@ def _blocks(tensors: Mapping[str, TensorHeader], count: int | None) -> dict[int,
             lists[found[1] or ""][int(found[2])][found[3]] = tensor
     if not lists:
         return {}
-    most = max(lists.values(), key=lambda blocks: sum(prod(t.shape) for block in blocks.values() for t in block.values()))
+    of_text = {path: blocks for path, blocks in lists.items() if _TEXT.search(path)}
+    most = max(
+        (of_text or lists).values(), key=lambda blocks: sum(prod(t.shape) for block in blocks.values() for t in block.values())
+    )
     used = {number: block for number, block in sorted(most.items()) if count is None or number < count}
     return {number: {name: t for name, t in block.items() if not _UNUSED.search(name)} for number, block in used.items()}
 

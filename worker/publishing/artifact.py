@@ -17,6 +17,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore
 
 from service.contract.artifacts import MANIFEST_NAME, REPORT_NAME, SUMS_NAME, Manifest, ManifestFile, artifact_prefix
+from service.contract.checkpoints import loading_class
 from service.contract.formats import Format, WeightSizes
 from service.contract.provenance import PROVENANCE_NAME, Provenance
 from service.contract.signatures import SignatureFacts
@@ -63,7 +64,7 @@ def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
     if source_card.is_file():
         shutil.copyfile(source_card, folder / SOURCE_CARD)
     recipe = _recipe(outcome.spec, outcome.model)
-    (folder / "README.md").write_text(_card(outcome, has_source_card=source_card.is_file()), encoding="utf-8")
+    (folder / "README.md").write_text(_card(outcome, folder, has_source_card=source_card.is_file()), encoding="utf-8")
     (folder / REPORT_NAME).write_text(render(outcome, recipe), encoding="utf-8")
     _write_json(folder / "recipe.json", recipe)
     _write_json(folder / "sparsity_report.json", outcome.report.to_dict())
@@ -72,7 +73,8 @@ def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
 
 
-def _card(outcome: Outcome, *, has_source_card: bool) -> str:
+def _card(outcome: Outcome, folder: Path, *, has_source_card: bool) -> str:
+    config = folder / "config.json"
     return render_card(
         spec=outcome.spec,
         model=outcome.model,
@@ -80,6 +82,7 @@ def _card(outcome: Outcome, *, has_source_card: bool) -> str:
         quality=outcome.quality,
         sizes=outcome.sizes,
         has_source_card=has_source_card,
+        loading_class=loading_class(json.loads(config.read_bytes()) if config.is_file() else {}),
     )
 
 

@@ -7,20 +7,21 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 # from the config alone or from what it saved.
 REFUSED = {
     "blt": "BltForCausalLM",
-    "gemma4_assistant": "Gemma4Assistant",  # its own config's rules contradict those of the decoder in it
+    "gemma4_assistant": "Gemma4AssistantForCausalLM",
     "gemma4_unified_assistant": "Gemma4UnifiedAssistantForCausalLM",
     "hrm_text": "HrmTextForCausalLM",
     "inkling2_text": "Inkling2ForCausalLM",
     "reformer": "ReformerModelWithLMHead",
     "xlm": "XLMWithLMHeadModel",
     "xlnet": "XLNetLMHeadModel",
+    "zamba": "ZambaForCausalLM runs one transformer at several depths",
+    "zamba2": "Zamba2ForCausalLM runs one transformer at several depths",
     # the model takes only a part of the config, and what it saves is not mapped
     "emu3": "emu3_text_model",
     "mllama": "mllama_text_model",
-    # the model takes only a part of the config, which the mapping does not hand it
-    "musicgen": "MusicgenConfig",
-    "musicgen_melody": "MusicgenMelodyConfig",
+    "musicgen": "encoder with a decoder",
+    "musicgen_melody": "encoder with a decoder",
     # its vision tower is made by another library, timm
-    "gemma3n": "Gemma3nConfig",
+    "gemma3n": "not installed",
 }
 SUPPORTED = sorted(set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - set(REFUSED))

@@ -5,7 +5,9 @@ own way has an entry in a table. Models are wide enough beside their few layers 
 routers weigh little, as they do in real ones: coverage below 95 % here would be below it there.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -64,7 +66,7 @@ _QWEN4 = {
     "hc_count": 2,
     "ple_embed_dim": 64,
 }
-_OWN: dict[str, dict[str, Any]] = {
+OWN: dict[str, dict[str, Any]] = {
     "cohere_compass_text": {
         "layer_types": ["sliding_attention", "full_attention"],
         "rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE},
@@ -126,13 +128,13 @@ _OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_config(model_type: str, **more: Any) -> Any:
-    """The config of a tiny model, with some fields given."""
-    kind, own = CONFIG_MAPPING[model_type], _OWN.get(model_type, {}) | more
+def tiny_config(model_type: str, *, beside: Any = MappingProxyType({}), **more: Any) -> Any:
+    """The config of a tiny model, with some fields given; `beside`: further sizes of the parts that are no decoder."""
+    kind, own = CONFIG_MAPPING[model_type], OWN.get(model_type, {}) | more
     if model_type in ENCODERS:
         own = {"is_decoder": True} | own
     try:
-        sizes = _shrunk(kind())
+        sizes = _shrunk(kind(), beside)
     except StrictDataclassClassValidationError:  # a config that has no valid defaults: the table gives what is needed
         sizes = {}
     for name, value in own.items():
@@ -143,13 +145,17 @@ def tiny_config(model_type: str, **more: Any) -> Any:
 
 def save(model_type: str, folder: Path, **config: Any) -> None:
     """A random model with weights that matter, in several shards."""
-    model = AutoModelForCausalLM.from_config(tiny_config(model_type, **config)).eval()
+    save_random(AutoModelForCausalLM.from_config(tiny_config(model_type, **config)), folder)
+
+
+def save_random(model: Any, folder: Path) -> None:
+    """Save a model with random weights that matter, in several shards."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim in {2, 3}:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.08)
-    model.save_pretrained(folder, max_shard_size="400KB")
+    model.eval().save_pretrained(folder, max_shard_size="400KB")
 
 
 def load(folder: Path) -> Any:
@@ -157,14 +163,17 @@ def load(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-def _shrunk(config: PretrainedConfig) -> dict[str, Any]:
+def _shrunk(config: PretrainedConfig, beside: Mapping[str, int], sizes: Mapping[str, int] = _SMALL) -> dict[str, Any]:
     """The fields that make a model of this config small; one layer of each of its types, at least two."""
     values, parts, small = config.to_dict(), config.sub_configs, dict[str, Any]()
+    text = config.get_text_config(decoder=True)
+    sizes = sizes if text is config else {**sizes, **beside}
     for name, value in values.items():
-        if name in parts and isinstance(getattr(config, name), PretrainedConfig):
-            small[name] = _shrunk(getattr(config, name)) | {"model_type": getattr(config, name).model_type}
-        elif name in _SMALL and (type(value) is int or (value is None and name in _DERIVED)):
-            small[name] = _SMALL[name]
+        if name in parts and isinstance(part := getattr(config, name), PretrainedConfig):
+            is_text = part is text or part.get_text_config(decoder=True) is text
+            small[name] = _shrunk(part, beside, _SMALL if is_text else {**_SMALL, **beside}) | {"model_type": part.model_type}
+        elif name in sizes and (type(value) is int or (value is None and name in _DERIVED)):
+            small[name] = sizes[name]
     if "kv_lora_rank" in values:
         small["num_key_value_heads"] = small["num_attention_heads"]
     types = values.get("layer_types")

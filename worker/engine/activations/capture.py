@@ -46,15 +46,14 @@ class LayerStub(nn.Module):
 
 @contextmanager
 def replaced_layers(arch: Architecture, answer_of: Callable[[int], Callable[..., Any]]) -> Iterator[None]:
-    """Replace the `forward` of every layer i of the model by `answer_of(i)` inside the context."""
-    real = list(arch.layers)
+    """Replace the `forward` of every block i of the model by `answer_of(i)` inside the context."""
     try:
-        for index, layer in enumerate(real):
-            arch.layers[index] = LayerStub(layer, answer_of(index))
+        for index, block in enumerate(arch.blocks):
+            arch.layers[block.position] = LayerStub(block.module, answer_of(index))
         yield
     finally:
-        for index, layer in enumerate(real):
-            arch.layers[index] = layer
+        for block in arch.blocks:
+            arch.layers[block.position] = block.module
 
 
 def check_tokens(arch: Architecture, tokens: Tensor, *, at_least: int) -> None:
@@ -90,7 +89,7 @@ def record(
     batches = torch.split(tokens, samples_per_batch(arch, tokens.shape[1], budget))
     store = ActivationStore(scratch=scratch, pinned=device.type == "cuda")
     recorder = _Recorder(arch, Stream([], [], device, tokens.shape[1], [len(batch) for batch in batches], [], [], store))
-    decoder = arch.model.base_model
+    decoder = arch.decoder
     with loaded_non_block_weights(arch, decoder, device), replaced_layers(arch, recorder.answer_of):
         for batch in batches:
             recorder.start_batch()

@@ -5,7 +5,7 @@ Parts:  a block          everything below one decoder layer
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,15 +47,40 @@ def loaded_block(
 
 @contextmanager
 def loaded_non_block_weights(arch: Architecture, module: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """Load all weights of `module` (the model, or its part below the head) except the blocks'; on exit move it to meta."""
-    own_parts = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
+    """Load the weights of `module` (the model, or its part below the head) that a text passes outside the blocks.
+
+    On exit the module is moved to meta.
+    """
+    with _removed(arch.model, arch.encoders, _Absent(device, compute_dtype(arch.model, device))):
+        own_parts = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
+        try:
+            parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in own_parts]
+            _fill(arch, parts, _Reader(arch, arch.checkpoint, device))
+            with fast_linears(module), torch.no_grad():
+                yield module
+        finally:
+            module.to("meta")
+
+
+class _Absent(nn.Module):
+    """Replacement of an encoder that is not loaded: no parameters on the meta device, from which a model takes its own."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.device, self.dtype = device, dtype
+
+
+@contextmanager
+def _removed(model: nn.Module, parts: Mapping[str, nn.Module], absent: nn.Module) -> Iterator[None]:
+    """Replace parts of the model, by path, inside the context."""
+    places = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], part) for name, part in parts.items()]
     try:
-        parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in own_parts]
-        _fill(arch, parts, _Reader(arch, arch.checkpoint, device))
-        with fast_linears(module), torch.no_grad():
-            yield module
+        for parent, key, _ in places:
+            parent._modules[key] = absent
+        yield
     finally:
-        module.to("meta")
+        for parent, key, part in places:
+            parent._modules[key] = part
 
 
 def _fill(arch: Architecture, parts: list[tuple[str, nn.Module]], reader: "_Reader") -> None:

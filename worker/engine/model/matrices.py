@@ -21,8 +21,8 @@ from worker.engine.checkpoint.weight_mapping import WeightMapping
 
 _ROUTERS = {"gate", "router", "shared_expert_gate"}
 _ROUTER_CLASS = re.compile("Router|TopKGating")
+_OF_IMAGES = re.compile(r"(^|\.)vision_moe\.")  # experts that no text reaches
 # Cross-attention to an encoder: never computed in a decoder-only model
-_ADAPTERS = re.compile(r"(^|\.)\w*adapter_list\.")  # Zamba 2: small, and stored in another block than the one that uses them
 _UNUSED = re.compile(r"(^|\.)(encoder_attn|cross_attn|crossattention)(\.|_)")
 # Stacks of experts whose class does not declare their orientation: the attribute with the number of experts (None: the
 # length of the first axis), and which parameters are (in, out)
@@ -74,7 +74,7 @@ def find_matrices(block: str, layer: nn.Module, fillings: Mapping[str, WeightMap
         for key, parameter in module.named_parameters(recurse=False):
             place = f"{path}.{key}" if path else key
             filling = fillings.get(f"{block}.{place}")
-            if filling is not None and not _UNUSED.search(place) and not _ADAPTERS.search(place):
+            if filling is not None and not _UNUSED.search(place) and not _OF_IMAGES.search(place):
                 found += _matrices_of(block, place, module, parameter, filling)
     return tuple(found)
 

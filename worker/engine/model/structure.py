@@ -7,7 +7,7 @@ Words:   block   one decoder layer
          coverage  weights of matrices / parameters of blocks, 0 to 1
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from service.contract.recipe.pattern import Pattern
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.checkpoint.weight_mapping import WeightMapping, match_tensors
 from worker.engine.errors import ArchitectureUnsupported
-from worker.engine.model.decoder_layers import find_layers
+from worker.engine.model.decoder_layers import find_layers, reads_text
 from worker.engine.model.matrices import Matrix, find_matrices, is_counted
-from worker.engine.model.meta import build_on_meta, read_config, text_config
+from worker.engine.model.meta import build_on_meta, check_supported, other_models, read_config, text_config, text_model
 from worker.engine.model.sequence_length import max_sequence_length
 
 
@@ -51,6 +51,11 @@ class Block:
     module: nn.Module
     matrices: tuple[Matrix, ...]
 
+    @property
+    def position(self) -> int:
+        """Index among the decoder layers."""
+        return int(self.name.rpartition(".")[2])
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -60,11 +65,18 @@ class Architecture:
     config: Any
     model: Any  # transformers.PreTrainedModel
     layers: nn.ModuleList  # decoder layers; temporarily replaced by stand-ins
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...]  # the layers that text passes
     block_parameters: int  # shared parameters are counted once
     fillings: dict[str, WeightMapping]  # by parameter or buffer name
     tied: dict[str, str]  # parameter missing in the checkpoint: the parameter it is tied to
+    encoders: dict[str, nn.Module]  # by path, the models in a composite one that text does not pass; never loaded
     has_head: bool  # whether the checkpoint has the weights that compute logits from the last hidden states
+
+    @property
+    def decoder(self) -> Any:
+        """The model without its head, from token ids to the last hidden states."""
+        base = self.model.base_model
+        return text_model(self.model)[1].base_model if base is self.model else base
 
     @property
     def has_experts(self) -> bool:
@@ -132,34 +144,50 @@ def load_structure(source: Path) -> Architecture:
     """Return the model of the folder `source` on the meta device; raises the errors of `outline`."""
     checkpoint = Checkpoint(source)
     config = read_config(checkpoint)
+    check_supported(config)
     model = build_on_meta(checkpoint, config)
     fillings = match_tensors(checkpoint, model)
     path, layers = find_layers(model)
-    blocks = tuple(_describe_block(f"{path}.{i}", layer, fillings) for i, layer in enumerate(layers))
+    blocks = tuple(_describe_block(f"{path}.{i}", layer, fillings) for i, layer in enumerate(layers) if reads_text(layer))
     if not any(block.matrices for block in blocks):
-        kinds = sorted({type(m).__name__ for m in layers.modules() if next(m.parameters(recurse=False), None) is not None})
-        raise ArchitectureUnsupported(
-            f"{type(model).__name__} has no matrix that can be pruned in its blocks ({type(layers[0]).__name__}); "
-            f"its weights are in {', '.join(kinds)}."
-        )
+        raise _nothing_to_prune(model, path, layers, fillings)
     tied = _tied(model, fillings)
-    has_head = _check_complete(model, path, layers, {*fillings, *tied})
+    encoders = other_models(model)
+    has_head = _check_complete(model, path, layers, encoders, {*fillings, *tied})
     counted = {f"{path}.{name}": p.numel() for name, p in layers.named_parameters() if is_counted(name)}
     size = sum(numel for name, numel in counted.items() if name not in tied)
-    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied, has_head)
+    return Architecture(checkpoint, config, model, layers, blocks, size, fillings, tied, encoders, has_head)
+
+
+def _nothing_to_prune(
+    model: Any, path: str, layers: nn.ModuleList, fillings: dict[str, WeightMapping]
+) -> ArchitectureUnsupported:
+    kind = type(layers[0]).__name__
+    if not any(name.startswith(f"{path}.") for name in fillings):
+        return ArchitectureUnsupported(
+            f"The checkpoint has no tensor for any matrix of {kind} by the names that its config implies."
+        )
+    kinds = sorted({type(m).__name__ for m in layers.modules() if next(m.parameters(recurse=False), None) is not None})
+    return ArchitectureUnsupported(
+        f"{type(model).__name__} has no matrix that can be pruned in its blocks ({kind}); its weights are in {', '.join(kinds)}."
+    )
 
 
 def _describe_block(name: str, layer: nn.Module, fillings: dict[str, WeightMapping]) -> Block:
     return Block(name, layer, find_matrices(name, layer, fillings))
 
 
-def _check_complete(model: Any, path: str, layers: nn.ModuleList, filled: Collection[str]) -> bool:
+def _check_complete(
+    model: Any, path: str, layers: nn.ModuleList, encoders: Mapping[str, nn.Module], filled: Collection[str]
+) -> bool:
     """Return whether the head's parameters are filled. ArchitectureUnsupported if one below the head is not."""
     present = [i for i, layer in enumerate(layers) if any(f"{path}.{i}.{name}" in filled for name, _ in layer.named_parameters())]
     if reason := reason_against_layers(len(layers), present):
         raise ArchitectureUnsupported(reason)
     base = {id(parameter) for parameter in model.base_model.parameters()}
-    missing = [(name, id(parameter) in base) for name, parameter in model.named_parameters() if name not in filled]
+    unused = {id(parameter) for encoder in encoders.values() for parameter in encoder.parameters()}
+    needed = ((name, id(parameter)) for name, parameter in model.named_parameters() if id(parameter) not in unused)
+    missing = [(name, key in base) for name, key in needed if name not in filled]
     below = [name for name, is_below in missing if is_below and not _is_head(model, name)]
     if below:
         raise ArchitectureUnsupported(

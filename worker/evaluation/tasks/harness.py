@@ -17,9 +17,8 @@ import torch
 from lm_eval.api.model import CacheHook
 from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 from lm_eval.models.huggingface import HFLM
-from transformers import AutoConfig, AutoModelForCausalLM
 
-from worker.inputs.whole_models import load_whole
+from worker.inputs.whole_models import build_without_weights, load_whole
 
 VERSION: Final[str] = lm_eval.__version__
 BATCH_SIZE: Final = 8
@@ -40,7 +39,13 @@ class WatchedModel(HFLM):  # type: ignore[misc]  # the harness has no types
     """Model of the harness that reports its progress to a watcher."""
 
     def __init__(self, model: Any, folder: Path, watcher: Watcher) -> None:
-        super().__init__(pretrained=model, tokenizer=str(folder), batch_size=BATCH_SIZE, trust_remote_code=False)
+        super().__init__(
+            pretrained=model,
+            backend="causal",  # the harness takes models with sound for encoders with a decoder
+            tokenizer=str(folder),
+            batch_size=BATCH_SIZE,
+            trust_remote_code=False,
+        )
         self.set_cache_hook(_Answers(watcher))
         model.register_forward_pre_hook(lambda *_: watcher.tick())
 
@@ -63,10 +68,7 @@ def load(folder: Path, device: str, watcher: Watcher) -> WatchedModel:
 
 def without_weights(folder: Path, watcher: Watcher) -> WatchedModel:
     """Load the model on the meta device, to check whether the harness supports it and its tokenizer."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return WatchedModel(model, folder, watcher)
+    return WatchedModel(build_without_weights(folder), folder, watcher)
 
 
 def evaluate(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:

@@ -34,9 +34,9 @@ _NOTES = """\
     ## How to load it
 
     ```python
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer, {loading_class}
 
-    model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
+    model = {loading_class}.from_pretrained("path/to/this/folder")
     tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
     ```
 
@@ -61,6 +61,7 @@ def render_card(
     quality: Quality,
     sizes: WeightSizes,
     has_source_card: bool,
+    loading_class: str,
 ) -> str:
     """Return the whole text of README.md."""
     title = f"# {plain(model.id)}, {spec.recipe.pattern} sparse"
@@ -76,7 +77,7 @@ def render_card(
         "## Quality\n\n" + _quality(quality),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
-        dedent(_NOTES),
+        dedent(_NOTES).replace("{loading_class}", loading_class),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -25,7 +25,7 @@ def test_an_auto_map_of_an_unknown_type_is_found_at_any_depth(path: list[str | N
 
 def test_the_known_types_are_those_of_transformers() -> None:
     """After an upgrade: write the sorted names into service/contract/model_types.py."""
-    mappings = ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM")
+    mappings = ("CAUSAL_LM", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")
     known = {name for kind in mappings for name in getattr(auto, f"MODEL_FOR_{kind}_MAPPING_NAMES")}
     assert known == MODEL_TYPES
 

@@ -108,6 +108,17 @@ def test_the_card_states_recipe_and_measurements(folder: Path, source: Path) -> 
     assert "secret" not in card
 
 
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [("LlamaForCausalLM", "AutoModelForCausalLM"), ("LlavaForConditionalGeneration", "LlavaForConditionalGeneration")],
+)
+def test_the_card_names_the_class_that_loads_the_model(folder: Path, source: Path, architecture: str, name: str) -> None:
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]}))
+    provenance = provenance_of(SPEC, _model(source), [], [], device="cpu")
+    describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(), SIZES, provenance))
+    assert f"import AutoTokenizer, {name}\n\nmodel = {name}.from_pretrained(" in (folder / "README.md").read_text()
+
+
 def test_the_card_states_measured_speeds_and_omissions(folder: Path, source: Path) -> None:
     rate = Throughput(median=1234.5, lowest=1200.0, highest=1300.0, times=5)
     timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)

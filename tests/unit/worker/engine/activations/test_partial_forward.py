@@ -22,7 +22,7 @@ from worker.engine.report import Stopwatch
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
 FAMILIES = [
     *["llama", "gpt2", "opt", "gpt_neox", "falcon", "phi", "phi3", "bloom", "cohere", "gemma2", "gemma3_text", "olmo2", "qwen3"],
-    *["mixtral", "gpt_oss", "llama4_text", "deepseek_v3", "qwen3_moe", "dbrx", "zamba2", "mamba", "rwkv", "recurrent_gemma"],
+    *["mixtral", "gpt_oss", "llama4_text", "deepseek_v3", "qwen3_moe", "dbrx", "mamba", "rwkv", "recurrent_gemma"],
 ]
 TAKEN = ["llama", "gpt2", "opt", "phi3", "qwen3", "mixtral", "gpt_oss", "deepseek_v3"]
 

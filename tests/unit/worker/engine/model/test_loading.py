@@ -7,7 +7,6 @@ import torch
 from tests.support.engine import families, tiny_decoders
 from worker.engine.model.loading import choose_device, compute_dtype, loaded_block, loaded_non_block_weights
 from worker.engine.model.structure import load_structure
-from worker.engine.output.writer import Change, Changed, Output
 
 Checkpoints = Callable[[str], Path]
 CPU = torch.device("cpu")
@@ -50,19 +49,6 @@ def test_other_checkpoint_layouts_load_like_transformers(tmp_path: Path, model_t
             found = dict(module.named_parameters()) | dict(module.named_buffers())
             for name, tensor in (dict(expected.named_parameters()) | dict(expected.named_buffers())).items():
                 assert torch.equal(found[name], tensor), name
-
-
-def test_shared_weights_are_read_where_they_are_pruned(tmp_path: Path) -> None:
-    tiny_decoders.save("zamba", tmp_path / "source")
-    arch, name = load_structure(tmp_path / "source"), "shared_transf.feed_forward.up_proj.weight"
-    assert not any(matrix.parameter == name for matrix in arch.blocks[3].matrices)  # it is one with that of block 1
-    matrix = next(matrix for matrix in arch.blocks[1].matrices if matrix.parameter == name)
-    output = Output(arch.checkpoint, tmp_path / "target")
-    output.copy_source(lambda: None)
-    output.write(Changed.by(arch.checkpoint, {matrix: Change(torch.ones(matrix.shape, dtype=torch.bool))}).tensors)
-    for weights, is_pruned in ((None, False), (output.written, True)):
-        with loaded_block(arch, arch.blocks[3], CPU, weights) as module:
-            assert (not module.get_parameter(name).any()) == is_pruned
 
 
 def test_tied_weights_are_one_tensor(checkpoint: Checkpoints) -> None:
