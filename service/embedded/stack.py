@@ -117,9 +117,7 @@ class Stack:
     def _start_service(self, environment: dict[str, str]) -> None:
         """Pass the listener to the child, which inherits it, and close the parent's copy."""
         self.listener.set_inheritable(True)
-        descriptor = ("--fd", str(self.listener.fileno()))
-        options = ("--factory", *descriptor, "--no-access-log", "--timeout-graceful-shutdown", "5")
-        self._start_python("service", ["-m", "uvicorn", "service.main:create_app", *options], environment)
+        self._start_python("service", ["-m", "service", "--fd", str(self.listener.fileno())], environment)
         self.listener.close()
 
     def _start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:

@@ -213,7 +213,7 @@ def opened(api: httpx.Client, path: str) -> int:
 def test_a_service_that_stops_closes_its_streams(settings: Settings, database: Database) -> None:
     job_id, port = insert_job(database), free_port()
     append(database, job_id)
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "service", "--port", str(port)]
     process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, text=True)
     try:
         with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
