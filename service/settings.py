@@ -210,12 +210,28 @@ def get_settings() -> Settings:
     return Settings()
 
 
+class HomeUnknown(ValueError):
+    """The user has no home directory, and DSNOT_HOME is not set."""
+
+
+def _default_home() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/dsnot")
+    try:
+        home = user_data_path("dsnot")
+    except RuntimeError:
+        home = Path("~")
+    if not home.is_absolute():  # older releases of platformdirs leave `~` as it is
+        raise HomeUnknown("this user has no home directory, and HOME is not set; set DSNOT_HOME to a folder")
+    return home
+
+
 class HomeSettings(BaseSettings):
     """Setting of the embedded stack."""
 
     model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore", use_attribute_docstrings=True)
 
-    home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))
+    home: Path = Field(default_factory=_default_home)
     """Data directory of the embedded stack (`dsnot up`)."""
 
 

@@ -196,6 +196,8 @@ def _listener(port: int | None) -> socket.socket:
     for candidate in (port,) if port else (PREFERRED_PORT, 0):
         try:
             listener = socket.create_server(("127.0.0.1", candidate), backlog=2048)
+        except PermissionError as error:
+            raise ServerError(f"port {candidate} may be opened by root only; use --port 1024 or higher") from error
         except OSError:
             continue
         listener.setsockopt(
