@@ -3,7 +3,6 @@
 import httpx
 import pytest
 
-from service import settings
 from service.client import Client, NotConfigured, Unreachable, discovery
 from tests.support.client_kinds import KINDS, client_on
 
@@ -57,7 +56,7 @@ def test_without_a_home_directory_the_variable_to_set_is_named(monkeypatch: pyte
     monkeypatch.delenv("DSNOT_URL", raising=False)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    monkeypatch.setattr(settings.os, "geteuid", lambda: 54321)
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
     monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
     with pytest.raises(NotConfigured, match="set DSNOT_HOME"):
         Client()
