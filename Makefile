@@ -57,27 +57,33 @@ $(SWIFT_READY): $(READY)
 	@$(call install,.venv-swift,--no-deps --requirement tests/support/swift-requirements.txt)
 	@touch $@
 
-# $(call debian,PACKAGES): install packages of Debian if root can, for tests that are skipped without them
-debian = [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { echo "setup: $(1), for the tests"; \
-  export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends $(1) >/dev/null; } || true
-
-# The dashboard's tests drive Debian's Chromium; no browser is downloaded from elsewhere.
+# The dashboard's tests drive Debian's Chromium, those of reverse proxies its nginx; neither is downloaded from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
+NGINX := $(or $(DSNOT_NGINX),/usr/sbin/nginx)
+# $(call debian,PROGRAM,DEFAULT PATH,PACKAGES,TESTS,VARIABLE): install it as root, else say what is skipped without it
+debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "setup: $(firstword $(3)), for the tests of $(4)"; export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get -qq update && apt-get -qq install -y --no-install-recommends $(3) >/dev/null || true; \
+	fi; \
+	[ -x '$(1)' ] || echo "Without $(1) the tests of $(4) are skipped; on Debian: apt-get install $(firstword $(3)), or name another with $(5)=/path" >&2
 
-# The tests of connection poolers start PgBouncer themselves, so the service of Debian's package is stopped.
-PGBOUNCER := $(or $(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
+# The tests start nginx and PgBouncer themselves, so the services of Debian's packages are stopped.
+PGBOUNCER := $(or $(DSNOT_PGBOUNCER),$(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
 
 # JOBS is the number of parallel processes: by default two per core, limited by memory.
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
-	@if [ '$@' = /usr/bin/chromium ]; then $(call debian,chromium fonts-dejavu-core); fi
-	@[ -x '$@' ] || echo "Without Chromium at $@ the tests of the dashboard are skipped; on Debian: apt-get install chromium, or name another with DSNOT_CHROMIUM=/path" >&2
+	@$(call debian,$@,/usr/bin/chromium,chromium fonts-dejavu-core,the dashboard,DSNOT_CHROMIUM)
+
+$(NGINX):
+	@$(call debian,$@,/usr/sbin/nginx,nginx,reverse proxies,DSNOT_NGINX)
+	@systemctl disable --now --quiet nginx 2>/dev/null || true
 
 $(PGBOUNCER):
-	@$(call debian,pgbouncer); systemctl disable --now --quiet pgbouncer 2>/dev/null || true
-	@[ -x '$@' ] || echo "Without PgBouncer the tests of connection poolers are skipped; on Debian: apt-get install pgbouncer" >&2
+	@$(call debian,$@,/usr/sbin/pgbouncer,pgbouncer,connection poolers,DSNOT_PGBOUNCER)
+	@systemctl disable --now --quiet pgbouncer 2>/dev/null || true
 
 lint: $(READY) ## check format, style, types and import rules
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }

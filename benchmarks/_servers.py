@@ -63,10 +63,10 @@ def _start_service(home: Path, database_url: str, broker_url: str, max_queued_jo
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.set_inheritable(True)
-        options = ["--factory", "--fd", str(listener.fileno()), "--no-access-log", "--timeout-graceful-shutdown", "5"]
+        options = ["--fd", str(listener.fileno())]
         if processes > 1:
             options += ["--workers", str(processes)]
-        command = [sys.executable, "-m", "uvicorn", "service.main:create_app", *options]
+        command = [sys.executable, "-m", "service", *options]
         child = Child.start("service", command, home / "logs", environment=environment)
         return child, f"http://127.0.0.1:{listener.getsockname()[1]}"
 

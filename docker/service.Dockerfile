@@ -21,5 +21,4 @@ USER 10001:10001
 EXPOSE 8321
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import urllib.request as http; http.urlopen('http://127.0.0.1:8321/livez', timeout=4)"]
-CMD ["python", "-m", "uvicorn", "service.main:create_app", "--factory", "--host", "0.0.0.0", "--port", "8321", \
-     "--no-access-log", "--timeout-graceful-shutdown", "5"]
+CMD ["python", "-m", "service", "--host", "0.0.0.0", "--port", "8321"]

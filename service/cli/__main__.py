@@ -4,6 +4,8 @@ Results go to standard output, everything else to standard error. Exit status: 0
 2 wrong usage; 3 the watched job was cancelled; 130 interrupted.
 """
 
+import errno
+import os
 import sys
 
 import typer
@@ -51,22 +53,28 @@ app.add_typer(triggers.app, name="triggers")
 def main() -> None:
     """Run the command; print foreseen errors as one message."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be reported
     except CommandFailed as error:
         fail(str(error), error.exit_status)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()
+        _discard_output()
         sys.exit(0)
     except Exception as error:
         fail(sentence(error), 1)
 
 
+def _discard_output() -> None:
+    """Redirect standard output to nowhere, because the interpreter flushes it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def sentence(error: Exception) -> str:
     """Return the message for a foreseen error; raise any other error again, because it is a bug."""
-    from pydantic import ValidationError
-
     from service.client.errors import ClientError, Unreachable
     from service.embedded.processes import ServerError
     from service.packing.errors import PackingError
@@ -75,10 +83,11 @@ def sentence(error: Exception) -> str:
         return f"{error}; start one with `dsnot up`, or set DSNOT_URL and DSNOT_API_KEY to a running one"
     if isinstance(error, ClientError | ServerError | PackingError):
         return str(error)
-    if isinstance(error, ValidationError):
-        return f"the response does not match this version of dsnot: {error.errors()[0]['msg']}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+        _discard_output()
+        return f"the output cannot be written: {os.strerror(error.errno)}"
     raise error
 
 

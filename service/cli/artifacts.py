@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.cli.output import AsJson, CommandFailed, note, print_json, printable
 from service.kit.quantities import size
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
     from rich.console import Console
     from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     there: dict[str, int] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -179,6 +179,6 @@ def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
 
         def received(path: str, count: int) -> None:
             there[path] = count
-            bar.update(task, description=path, completed=sum(there.values()))
+            bar.update(task, description=printable(path), completed=sum(there.values()))
 
         return client.download(job_id, folder, received)

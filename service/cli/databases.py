@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 @contextmanager
 def the_database() -> Iterator["Database"]:
     """Open the database of `$DSNOT_DATABASE_URL`, or of this home's running stack; report its errors as CommandFailed."""
-    from service.client.discovery import running_stack
+    from service.client.discovery import running_stack, this_home
     from service.database.engine import Database
     from service.errors import Problem
-    from service.settings import HomeSettings
 
-    url = os.environ.get("DSNOT_DATABASE_URL") or running_stack(HomeSettings().home).database_url
+    url = os.environ.get("DSNOT_DATABASE_URL") or running_stack(this_home()).database_url
     database = Database(database_settings(url).database_address, pool_size=1)
     try:
         with database_errors_reported():

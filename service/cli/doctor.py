@@ -35,14 +35,14 @@ def _settings() -> "Settings":
 
     from pydantic import ValidationError
 
-    from service.client.discovery import running_stack
+    from service.client.discovery import running_stack, this_home
     from service.embedded.stack import places
-    from service.settings import HomeSettings, Settings, problems_of
+    from service.settings import Settings, problems_of
 
     try:
         if os.environ.get("DSNOT_DATABASE_URL"):
             return Settings()
-        home = HomeSettings().home
+        home = this_home()
         stack = running_stack(home)
         urls = {"database_url": stack.database_url, "database_direct_url": None, "broker_url": stack.broker_url}
         return Settings.model_validate(urls | places(home))

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from service.cli.output import counted, duration, local_time, note, print_fields, print_table
+from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
 from service.client import Job
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState, Stage
@@ -53,7 +53,7 @@ def print_job(job: Job) -> None:
     if job.metrics:
         print_metrics(job.metrics)
     if job.error:
-        typer.echo(failure(job))
+        typer.echo(printable(failure(job)))
 
 
 def print_outcome(job: Job) -> None:

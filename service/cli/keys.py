@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.databases import the_database
-from service.cli.output import AsJson, CommandFailed, local_time, note, print_json, print_table
+from service.cli.output import AsJson, CommandFailed, local_time, note, print_json, print_table, printable
 
 if TYPE_CHECKING:
     from service.database.tables.keys import ApiKey
@@ -91,7 +91,7 @@ def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(_document(key))
     else:
-        typer.echo(f"key {key.id} ({key.name}) is revoked")
+        typer.echo(printable(f"key {key.id} ({key.name}) is revoked"))
 
 
 def _show(key: "ApiKey", plaintext: str, *, as_json: bool) -> None:

@@ -99,15 +99,15 @@ def local_place(model_id: str) -> Path:
     """
     from pydantic import ValidationError
 
+    from service.client.discovery import this_home
     from service.contract.spec import ModelSpec
-    from service.settings import HomeSettings
 
     try:
         ModelSpec(source="local", id=model_id)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise CommandFailed(f"{model_id!r} cannot be a model's name: {reason}; choose one with --name", 2) from error
-    root = Path(os.environ.get("DSNOT_MODEL_ROOT") or HomeSettings().home / "models")
+    root = Path(os.environ.get("DSNOT_MODEL_ROOT") or this_home() / "models")
     return root / model_id
 
 

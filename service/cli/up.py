@@ -30,11 +30,11 @@ def up(
 
     Its data are kept for the next `dsnot up`. Exit status: 0 stopped as requested; 1 could not start, or a process crashed.
     """
+    from service.client.discovery import this_home
     from service.embedded.stack import running
     from service.embedded.stop_request import StopRequest
-    from service.settings import HomeSettings
 
-    place = home or HomeSettings().home
+    place = home or this_home()
     with StopRequest() as stop:
         with running(place, port=port, device=device, workers=workers, say=note, asked_to_stop=stop.asked) as stack:
             if not stop.asked():

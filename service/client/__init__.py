@@ -26,6 +26,7 @@ from service.client.errors import (
     ServiceUnavailable,
     StoreRefused,
     Unauthenticated,
+    UnexpectedResponse,
     Unreachable,
 )
 from service.client.events import Event
@@ -71,6 +72,7 @@ __all__ = [
     "StoreRefused",
     "Trigger",
     "Unauthenticated",
+    "UnexpectedResponse",
     "Unreachable",
     "Webhook",
     "Worker",

@@ -45,8 +45,11 @@ class PartialFile:
 
     def append(self, chunk: bytes) -> None:
         """Write the next bytes."""
-        with self.path.open("ab") as output:
-            output.write(chunk)
+        try:
+            with self.path.open("ab") as output:
+                output.write(chunk)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None  # a full disk names no file
         self._count(chunk)
 
     def discard(self) -> None:

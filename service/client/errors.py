@@ -1,9 +1,14 @@
 """Exceptions of the client."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import httpx
+
+from service.client.network_errors import reason_of
+
+T = TypeVar("T")
 
 
 class ClientError(Exception):
@@ -17,9 +22,20 @@ class NotConfigured(ClientError):
 class Unreachable(ClientError):
     """The service does not answer."""
 
-    def __init__(self, url: str, reason: Exception | str) -> None:
-        super().__init__(f"the service at {url} does not answer ({str(reason) or type(reason).__name__})")
+    def __init__(self, url: str, reason: httpx.RequestError | str) -> None:
+        super().__init__(f"the service at {url} does not answer ({reason if isinstance(reason, str) else reason_of(reason)})")
         self.__cause__ = reason if isinstance(reason, Exception) else None
+
+
+class UnexpectedResponse(ClientError):
+    """A successful response that is not one of this version of the service."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        media_type = response.headers.get("Content-Type", "").partition(";")[0] or "no media type"
+        super().__init__(
+            f"{response.url.copy_with(query=None)} answered with {media_type} that is no response of this version of the "
+            "service; check the URL of the service, or upgrade the older of service and client"
+        )
 
 
 class ApiError(ClientError):
@@ -31,7 +47,10 @@ class ApiError(ClientError):
         """`urn:dsnot:problem:…`, stable."""
         self.title = str(problem.get("title") or httpx.codes.get_reason_phrase(status))
         self.detail = str(problem.get("detail") or self.title)
-        self.errors: list[dict[str, str]] = problem.get("errors") or []
+        errors = problem.get("errors")
+        self.errors: list[dict[str, str]] = (
+            [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+        )
         """Invalid fields: each has `pointer` (JSON pointer into the body, or a parameter's name) and `detail`."""
         self.retry_after = retry_after
         faults = [f"{error.get('pointer') or 'the body'}: {error.get('detail')}" for error in self.errors]
@@ -130,11 +149,23 @@ def problem_in(response: httpx.Response) -> ApiError:
         problem = response.json()
     except ValueError:
         problem = None
-    if not isinstance(problem, dict):
+    if not isinstance(problem, dict) or not {"type", "detail"} & problem.keys():
         problem = {"detail": f"status {response.status_code} without a problem document; check the URL of the service"}
     kind = _BY_TYPE.get(str(problem.get("type")).removeprefix(_PREFIX), ApiError)
     seconds = response.headers.get("Retry-After", "")
-    return kind(response.status_code, problem, float(seconds) if seconds.isdigit() else None)
+    return kind(response.status_code, problem, float(seconds) if re.fullmatch("[0-9]+", seconds) else None)
+
+
+def parsed(response: httpx.Response, read: Callable[[], T]) -> T:
+    """Return what `read` makes of a response.
+
+    Raises:
+        UnexpectedResponse: another service's, or another version's: no JSON, or fields are missing or have other types.
+    """
+    try:
+        return read()
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnexpectedResponse(response) from error
 
 
 class StoreRefused(ClientError):

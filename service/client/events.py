@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import httpx
+from httpx_sse import ServerSentEvent
+
+from service.client.errors import UnexpectedResponse
+
 
 @dataclass(frozen=True)
 class Event:
@@ -17,4 +22,15 @@ class Event:
 
 def event_of(document: dict[str, Any]) -> Event:
     """Return the event of a JSON document."""
-    return Event(document["seq"], document["type"], document["data"], datetime.fromisoformat(document["created_at"]))
+    return Event(int(document["seq"]), document["type"], document["data"], datetime.fromisoformat(document["created_at"]))
+
+
+def event_in(message: ServerSentEvent) -> Event:
+    """Return the event of a message of a stream."""
+    return event_of(message.json())
+
+
+def check_stream(response: httpx.Response) -> None:
+    """Raise UnexpectedResponse unless the response is a stream of events."""
+    if response.headers.get("Content-Type", "").partition(";")[0] != "text/event-stream":
+        raise UnexpectedResponse(response)

@@ -28,6 +28,12 @@ def list_of(read: Callable[[Any], T]) -> Callable[[Any], list[T]]:
     return lambda document: [read(item) for item in document["items"]]
 
 
+def items_of(response: httpx.Response) -> tuple[list[Any], str | None]:
+    """Return the items of a page, and the cursor of the next one."""
+    page = response.json()
+    return list(page["items"]), page.get("next_cursor")
+
+
 def headers_of(key: str) -> dict[str, str]:
     """Return the headers of every request."""
     return {"Authorization": f"Bearer {key}", "User-Agent": "dsnot-client"}

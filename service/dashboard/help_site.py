@@ -5,6 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
@@ -41,6 +42,8 @@ class _Site(StaticFiles):
         """Return a file, a redirect to a folder, or the site's page for missing files."""
         response = await super().get_response(path, scope)
         response.headers.update(self._headers)
+        if "location" in response.headers:  # a folder; the framework names the host, which a proxy need not pass on
+            response.headers["location"] = urlsplit(response.headers["location"]).path
         return response
 
 

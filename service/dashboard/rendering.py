@@ -1,13 +1,19 @@
 """Page rendering: autoescaped templates, sent with a strict Content-Security-Policy."""
 
+import re
 from functools import cache
 from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from service.dashboard import assets, formats
+from service.web.proxy_headers import prefix_of
+
+_LOCAL_LINK: Final = re.compile(r'( (?:href|src|action)=")(?=/(?!/))')
+"""Attribute with a path of this service; the autoescaping of values leaves no such quotes in text."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
@@ -50,11 +56,19 @@ def compile_templates() -> None:
         _templates().get_template(name)
 
 
+def fragment(template: str, **values: Any) -> Markup:
+    """Return a rendered template without layout."""
+    return Markup(_templates().get_template(template).render(values))  # noqa: S704  # autoescaped
+
+
 def page(
     request: Request, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """Return a rendered page; templates find the signed-in user, if any, as `visitor`."""
     visitor = getattr(request.state, "visitor", None)
     has_help = getattr(request.app.state, "has_help", False)
-    content = _templates().get_template(template).render(visitor=visitor, path=request.url.path, has_help=has_help, **values)
+    found, prefix = _templates().get_template(template), prefix_of(request)
+    content = found.render(visitor=visitor, path=request.url.path, prefix=prefix, has_help=has_help, **values)
+    if prefix:
+        content = _LOCAL_LINK.sub(rf"\g<1>{prefix}", content)
     return HTMLResponse(content.encode("utf-8", "replace"), status, {**HEADERS, **(headers or {})})

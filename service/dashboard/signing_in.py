@@ -1,5 +1,6 @@
 """Sign-in with an API key, and sign-out. The key is exchanged for a session: no URL, log or response contains it."""
 
+import asyncio
 from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +17,7 @@ from service.web import csrf as forgery
 from service.web import session_cookie as cookies
 from service.web.authentication import admit
 from service.web.dependencies import TheDatabase, TheRates, TheSettings
-from service.web.request_body import media_type_of
+from service.web.request_body import BODY_SECONDS, media_type_of, stalled
 from service.web.streamed_body import pieces
 
 FORMS: Final = ("/sign-in", "/sign-out", "/sign-out/everywhere")
@@ -33,7 +34,11 @@ async def _form(request: Request) -> dict[str, str]:
     """Return the fields of a small form; the last value of repeated fields."""
     if media_type_of(request.headers) != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("send the form as application/x-www-form-urlencoded")
-    body = b"".join([piece async for piece in pieces(request, _MAX_FORM_BYTES)])
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = b"".join([piece async for piece in pieces(request, _MAX_FORM_BYTES)])
+    except TimeoutError:
+        raise stalled(f"the form did not arrive within {BODY_SECONDS:.0f} s; send it again") from None
     try:
         return {name: values[-1] for name, values in parse_qs(body.decode(), max_num_fields=10).items()}
     except ValueError:

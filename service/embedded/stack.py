@@ -117,9 +117,7 @@ class Stack:
     def _start_service(self, environment: dict[str, str]) -> None:
         """Pass the listener to the child, which inherits it, and close the parent's copy."""
         self.listener.set_inheritable(True)
-        descriptor = ("--fd", str(self.listener.fileno()))
-        options = ("--factory", *descriptor, "--no-access-log", "--timeout-graceful-shutdown", "5")
-        self._start_python("service", ["-m", "uvicorn", "service.main:create_app", *options], environment)
+        self._start_python("service", ["-m", "service", "--fd", str(self.listener.fileno())], environment)
         self.listener.close()
 
     def _start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
@@ -202,6 +200,8 @@ def _listener(port: int | None) -> socket.socket:
     for candidate in (port,) if port else (PREFERRED_PORT, 0):
         try:
             listener = socket.create_server(("127.0.0.1", candidate), backlog=2048)
+        except PermissionError as error:
+            raise ServerError(f"port {candidate} may be opened by root only; use --port 1024 or higher") from error
         except OSError:
             continue
         listener.setsockopt(

@@ -8,6 +8,8 @@ from service.contract.json_pointer import pointer
 from service.errors import InvalidInput, MalformedBody
 
 _MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 4000
+"""Below Python's own limit."""
 
 
 def parse(body: bytes) -> Any:
@@ -24,7 +26,13 @@ def parse(body: bytes) -> Any:
 
 def loads(text: str) -> Any:
     """Return the JSON value of a text, as strictly as `parse`. Raises ValueError, RecursionError."""
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number has more than {_MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -36,6 +44,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value with U+FFFD in place of NUL and lone surrogates, for documents of our own that quote refused text."""
+    if isinstance(value, str):
+        return "".join("\N{REPLACEMENT CHARACTER}" if _is_not_storable(character) else character for character in value)
+    if isinstance(value, dict):
+        return {storable(name): storable(member) for name, member in value.items()}
+    return [storable(member) for member in value] if isinstance(value, list) else value
 
 
 def check(value: Any, location: tuple[object, ...] = ()) -> None:
@@ -62,8 +79,12 @@ def check(value: Any, location: tuple[object, ...] = ()) -> None:
 
 def _check_text(text: str, location: tuple[object, ...]) -> None:
     for character in text:
-        if character == "\0" or "\ud800" <= character <= "\udfff":
+        if _is_not_storable(character):
             flaw = "NUL characters" if character == "\0" else "lone surrogates"
             raise InvalidInput(
                 f"text must not hold {flaw}", errors=[{"pointer": pointer(location), "detail": f"must not hold {flaw}"}]
             )
+
+
+def _is_not_storable(character: str) -> bool:
+    return character == "\0" or "\ud800" <= character <= "\udfff"

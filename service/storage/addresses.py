@@ -1,9 +1,20 @@
 """Validation of artifact store URLs."""
 
+import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 SCHEMES: Final = ("file", "s3", "gs", "az")
+ENDPOINTS: Final = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": (),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Variables of the endpoint, the one that takes precedence first."""
+_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_BUCKET: Final = re.compile("[A-Za-z0-9._-]+")
+_BLANK: Final = re.compile(r"[\s\x00-\x1f]")
 
 
 class StoreNotUsable(ValueError):
@@ -24,11 +35,34 @@ def check_url(url: str) -> str:
             raise StoreNotUsable("DSNOT_ARTIFACT_URL must name an absolute folder, such as file:///folder")
     elif not parts.hostname:
         raise StoreNotUsable(f"DSNOT_ARTIFACT_URL names no bucket; use {parts.scheme}://bucket/prefix")
-    elif parts.username or parts.password or parts.query or parts.fragment:
+    elif not _BUCKET.fullmatch(parts.netloc) or parts.query or parts.fragment:
         raise StoreNotUsable(
             "DSNOT_ARTIFACT_URL contains more than a bucket and a prefix; put credentials into the store's variables"
         )
     return url
+
+
+def check_environment(scheme: str, environment: Mapping[str, str]) -> None:
+    """Check endpoint and region of the store: malformed ones make its library crash at the first request.
+
+    Raises:
+        StoreNotUsable: an endpoint is not an http(s) URL, or a region has blanks.
+    """
+    for name in ENDPOINTS[scheme]:
+        if environment.get(name) and not is_http_url(environment[name]):
+            raise StoreNotUsable(f"{name} must be a URL such as https://host:9000, with its scheme and without blanks")
+    for name in _REGIONS if scheme == "s3" else ():
+        if _BLANK.search(environment.get(name, "")):
+            raise StoreNotUsable(f"{name} contains blanks; remove them")
+
+
+def is_http_url(text: str) -> bool:
+    """Return whether the text is an http(s) URL with a host, a valid port and no blanks."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not _BLANK.search(text)
+    except ValueError:
+        return False
 
 
 def check_public_endpoint(endpoint: str) -> str:
@@ -37,7 +71,6 @@ def check_public_endpoint(endpoint: str) -> str:
     Raises:
         StoreNotUsable: it is not an http(s) URL with only a host.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    if not is_http_url(endpoint) or urlsplit(endpoint).path not in ("", "/") or urlsplit(endpoint).query:
         raise StoreNotUsable("DSNOT_ARTIFACT_PUBLIC_ENDPOINT must be https://host, without bucket or path")
     return endpoint.rstrip("/")

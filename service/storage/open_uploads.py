@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from obstore.store import ObjectStore, S3Store
 
-_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+from service.storage.addresses import ENDPOINTS
+
 _REFUSED: Final = (403, 405, 501)
 """Status of a missing right, and of providers without the call."""
 _TRUE: Final = ("1", "true", "yes", "on", "y")
@@ -101,7 +102,7 @@ def _client(bucket: str, timeout_seconds: float, retries: int) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+    endpoint = next((os.environ[name] for name in ENDPOINTS["s3"] if os.environ.get(name)), None)
     if endpoint and os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in _TRUE:
         parts = urlsplit(endpoint)
         endpoint = urlunsplit(parts._replace(netloc=parts.netloc.removeprefix(f"{bucket}.")))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from service.storage.addresses import StoreNotUsable, check_url
+from service.storage.addresses import StoreNotUsable, check_environment, check_url
 
 _VARIABLES: Final = {
     "s3": ("AWS_…", "AWS_"),
@@ -35,8 +35,10 @@ def open_at(url: str, **options: Any) -> ObjectStore:
     """
     if check_url(url).startswith("file:"):
         return from_url(url, mkdir=True, automatic_cleanup=True)
-    variables, prefix = _VARIABLES[urlsplit(url).scheme]
-    if url.startswith("s3:"):
+    scheme = urlsplit(url).scheme
+    variables, prefix = _VARIABLES[scheme]
+    check_environment(scheme, os.environ)
+    if scheme == "s3":
         options = {name: value for name, value in _S3.items() if f"AWS_{name.upper()}" not in os.environ} | options
     known = {name: os.environ[f"{prefix}{name.upper()}"] for name in _CLIENT if os.environ.get(f"{prefix}{name.upper()}")}
     if "client_options" in options:  # which would otherwise replace the environment's client options

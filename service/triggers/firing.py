@@ -18,6 +18,7 @@ from service.hooks import operations as hooks
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
 from service.jobs.admission import admit
+from service.kit.strict_json import storable
 from service.logging import get_logger
 from service.models.sources import ModelSources
 from service.settings import Settings
@@ -142,7 +143,7 @@ class Firer:
         outcome = FiringOutcome.FAILED if problem.status >= 500 else FiringOutcome.REFUSED
         log.info("trigger_refused", trigger_id=str(trigger.id), outcome=outcome, problem=problem.type)
         if not isinstance(problem, hooks.HookNotFound):  # else trigger and log were deleted concurrently
-            self._note(trigger, event, outcome, problem=problem.body(), refers_to=refers_to)
+            self._note(trigger, event, outcome, problem=storable(problem.body()), refers_to=refers_to)
 
 
 def _matches(trigger: Trigger, evaluator: Evaluator) -> bool:

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.database.engine import Session
-from service.logging import request_id
+from service.logging import redacted, request_id
 from service.tenants.audit import operations, repository
 from service.web.problem_responses import Internal
 
@@ -23,7 +23,7 @@ def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) 
         tenant=tenant,
         key_id=key_id,
         action=request.scope["route"].name,
-        path=request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH],  # still percent-encoded, so harmless
+        path=redacted(request.scope["raw_path"].decode("ascii", "replace"))[:_LONGEST_PATH],  # percent-encoded, so harmless
         request_id=request_id(),
         address=request.client.host if request.client else None,
     )

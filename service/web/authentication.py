@@ -11,7 +11,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from service.contract.scopes import Scope
-from service.database.engine import Session
+from service.database.engine import Database, Session
 from service.errors import Problem
 from service.settings import Settings
 from service.tenants.keys import operations, repository
@@ -74,6 +74,17 @@ def identify(request: Request, settings: TheSettings, database: TheDatabase, rat
             forgery.check(request, token, request.headers.get(forgery.HEADER))
         with database.at_once() as session:
             admit(session, request, settings, rates, key_of_session(session, token))
+
+
+def is_still_valid(request: Request, database: Database) -> bool:
+    """Return whether key or session of an authenticated request are valid now, for responses that last longer than a check."""
+    plaintext, token = key_in(request), cookies.token_in(request)
+    try:
+        with database.at_once() as session:
+            _key_of(session, plaintext) if plaintext is not None else key_of_session(session, token or "")
+    except Unauthenticated:
+        return False
+    return True
 
 
 def admit(session: Session, request: Request, settings: Settings, rates: RateLimiter, valid: ValidKey) -> None:

@@ -42,4 +42,7 @@ def check_origin(request: Request) -> None:
     if site is not None and site not in ("same-origin", "none"):
         raise CrossSite("the request comes from a page of another site")
     if site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise CrossSite("the request comes from a page of another origin")
+        raise CrossSite(
+            "the request comes from a page of another origin; a proxy in front of the service must pass on the header Host "
+            "(nginx: proxy_set_header Host $http_host)"
+        )

@@ -1,17 +1,24 @@
-"""Request bodies: size limit and strict JSON validation before routing.
+"""Request bodies: size limit, deadline and strict JSON validation before routing.
 
 Routes with large bodies or bodies other than JSON read them as streams: `service.web.streamed_body`.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import MalformedBody, Problem, UnsupportedMediaType
 from service.kit.strict_json import check, parse
 from service.web.problem_responses import render
+
+BODY_SECONDS: Final = 60.0
+"""Deadline of a small body, which is read before the caller is authenticated."""
+_DROPPED_BYTES: Final = 64 << 20
+"""Bound on the rest of a body that is too large."""
 
 
 class BodyTooLarge(Problem):
@@ -20,12 +27,14 @@ class BodyTooLarge(Problem):
     status, type, title = 413, "body-too-large", "Content too large"
 
 
-BODY_PROBLEMS: Final = (MalformedBody, BodyTooLarge, UnsupportedMediaType)
+class RequestTimeout(Problem):
+    """Problem 408: the body stalled."""
+
+    status, type, title = 408, "request-timeout", "Request timeout"
+
+
+BODY_PROBLEMS: Final = (MalformedBody, BodyTooLarge, UnsupportedMediaType, RequestTimeout)
 """Problems of every route with a body."""
-
-
-class _Disconnected(Exception):
-    """The client disconnected before the body was complete."""
 
 
 class BodyGuard:
@@ -47,42 +56,62 @@ class BodyGuard:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._read(headers, receive)
+            body = await self._read(Request(scope, receive))
             if body:
                 _check_media_type(headers)
                 check(parse(body))
         except Problem as problem:
             await render(problem)(scope, receive, send)
-        except _Disconnected:
+        except ClientDisconnect:
             pass
         else:
             await self._app(scope, _replay(body, receive), send)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        if declared_bytes(headers) > self._max_bytes:
-            raise too_large(self._max_bytes)
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise _Disconnected
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._max_bytes:
-                raise too_large(self._max_bytes)
-        return bytes(body)
+    async def _read(self, request: Request) -> bytes:
+        check_encoding(request.headers)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return b"".join([chunk async for chunk in bounded(request.headers, request.stream(), self._max_bytes)])
+        except TimeoutError:
+            raise stalled(f"the body did not arrive within {BODY_SECONDS:.0f} s; send the request again") from None
 
 
-def declared_bytes(headers: Headers) -> int:
-    """Return the declared `Content-Length`; 0 without one."""
+async def bounded(headers: Headers, arriving: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body.
+
+    Raises:
+        BodyTooLarge: the declared or received length exceeds the limit. The rest has been read and dropped, up to a bound,
+            because a client or proxy that is still sending loses the response when the connection is closed.
+    """
     declared = headers.get("content-length", "0")
-    return int(declared) if declared.isdecimal() else 0
+    total, is_long = 0, declared.isdecimal() and int(declared) > max_bytes
+    if is_long and headers.get("expect", "").lower() == "100-continue":
+        raise _too_large(max_bytes, hang_up=True)  # the client waits, and sends nothing after this response
+    async for chunk in arriving:
+        total += len(chunk)
+        is_long = is_long or total > max_bytes
+        if not is_long:
+            yield chunk
+        elif total > max_bytes + _DROPPED_BYTES:
+            raise _too_large(max_bytes, hang_up=True)
+    if is_long:
+        raise _too_large(max_bytes, hang_up=False)
 
 
-def too_large(max_bytes: int, *, hang_up: bool = True) -> BodyTooLarge:
-    """Return the problem; `hang_up` closes the connection, so that the rest need not be read."""
+def _too_large(max_bytes: int, *, hang_up: bool) -> BodyTooLarge:
     headers = {"Connection": "close"} if hang_up else {}
     return BodyTooLarge(f"the body exceeds the limit of {max_bytes} bytes", headers=headers)
+
+
+def stalled(detail: str) -> RequestTimeout:
+    """Return the problem; the connection is closed."""
+    return RequestTimeout(detail, headers={"Connection": "close"})
+
+
+def check_encoding(headers: Headers) -> None:
+    """Raise UnsupportedMediaType for a compressed body, whose length would be unknown."""
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("compressed bodies are not accepted; send the body without Content-Encoding")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,8 +1,10 @@
 """Session cookie: HttpOnly, SameSite=Lax, and Secure under https."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
+
+from service.web.proxy_headers import prefix_of
 
 COOKIE: Final = "dsnot_session"
 
@@ -15,14 +17,16 @@ def token_in(request: Request) -> str | None:
 def keep(response: Response, request: Request, token: str, *, seconds: float) -> None:
     """Set the cookie.
 
-    `lax`, so that links from other sites open the page while signed in. The scheme comes from `X-Forwarded-Proto` if the server
-    trusts the proxy (uvicorn's `FORWARDED_ALLOW_IPS`).
+    `lax`, so that links from other sites open the page while signed in.
     """
-    response.set_cookie(
-        COOKIE, token, max_age=int(seconds), path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
-    )
+    response.set_cookie(COOKIE, token, max_age=int(seconds), **_attributes(request))
 
 
 def drop(response: Response, request: Request) -> None:
     """Delete the cookie."""
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=request.url.scheme == "https")
+    response.delete_cookie(COOKIE, **_attributes(request))
+
+
+def _attributes(request: Request) -> Any:
+    is_https = request.url.scheme == "https"
+    return {"path": prefix_of(request) or "/", "httponly": True, "samesite": "lax", "secure": is_https}

@@ -7,18 +7,12 @@ from typing import Final
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.errors import MalformedBody, Problem, UnsupportedMediaType
-from service.web.request_body import declared_bytes, too_large
+from service.errors import MalformedBody
+from service.web.request_body import bounded, check_encoding, stalled
 
 _SILENCE_SECONDS: Final = 30.0
 """Read timeout: the caller counts as gone, even if the connection is open."""
 _PIECE: Final = 512 * 1024  # bytes: large enough to amortise a thread switch
-
-
-class RequestTimeout(Problem):
-    """Problem 408: the body stalled."""
-
-    status, type, title = 408, "request-timeout", "Request timeout"
 
 
 async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
@@ -27,20 +21,14 @@ async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     With `Expect: 100-continue`, the server sends the interim response when the first piece is requested.
 
     Raises:
-        BodyTooLarge: the declared or received length exceeds the limit; the rest is not read.
-        UnsupportedMediaType: the body is compressed, which would make its length unknown.
+        BodyTooLarge: the declared or received length exceeds the limit.
+        UnsupportedMediaType: the body is compressed.
         RequestTimeout: no data arrives.
         MalformedBody: the client disconnected before the end.
     """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("compressed bodies are not accepted; send the body without Content-Encoding")
-    if declared_bytes(request.headers) > max_bytes:
-        raise too_large(max_bytes)
-    arriving, piece, total = request.stream(), bytearray(), 0
-    while chunk := await _next(arriving):
-        total += len(chunk)
-        if total > max_bytes:
-            raise too_large(max_bytes, hang_up=False)  # while the caller is sending, a reset would reach it before the response
+    check_encoding(request.headers)
+    piece = bytearray()
+    async for chunk in bounded(request.headers, _arriving(request), max_bytes):
         piece += chunk
         if len(piece) >= _PIECE:
             yield bytes(piece)
@@ -48,12 +36,16 @@ async def pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     yield bytes(piece)
 
 
-async def _next(arriving: AsyncIterator[bytes]) -> bytes:
-    try:
-        async with asyncio.timeout(_SILENCE_SECONDS):
-            return await anext(arriving, b"")
-    except TimeoutError:
-        detail = f"no data received for {_SILENCE_SECONDS:.0f} s; send the request again"
-        raise RequestTimeout(detail, headers={"Connection": "close"}) from None
-    except ClientDisconnect:
-        raise MalformedBody("the body is incomplete; send the request again") from None
+async def _arriving(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS):
+                chunk = await anext(stream, b"")
+        except TimeoutError:
+            raise stalled(f"no data received for {_SILENCE_SECONDS:.0f} s; send the request again") from None
+        except ClientDisconnect:
+            raise MalformedBody("the body is incomplete; send the request again") from None
+        if not chunk:
+            return
+        yield chunk

@@ -38,6 +38,7 @@ def test_pages_are_accessible_and_never_wider_than_the_screen(
         f"/jobs/{failed}",
         "/nowhere",
         "/sign-in",
+        "/docs",
     ):
         page.goto(f"{url}{path}")
         settle(page)

@@ -19,6 +19,7 @@ from service.database.tables.jobs import Job
 from service.main import create_app
 from service.settings import Settings
 from service.tenants.keys.operations import create_key
+from service.web.http_connection import HttpConnection
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}}
@@ -29,7 +30,9 @@ BODY: dict[str, Any] = {"model": {"id": "facebook/opt-125m"}}
 def serving(settings: Settings) -> Iterator[str]:
     """The address of a running service with these settings."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=5))
+    app = create_app(settings)
+    config = uvicorn.Config(app, log_config=None, http=HttpConnection, proxy_headers=False, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     eventually(lambda: server.started or not thread.is_alive())

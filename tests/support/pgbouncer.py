@@ -12,7 +12,7 @@ import pytest
 
 from service.embedded.processes import Child, free_port, wait_until
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+PROGRAM = os.environ.get("DSNOT_PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager

@@ -89,8 +89,7 @@ class Api(Program):
     def __init__(self, settings: Settings, folder: Path) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = ("--factory", "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "5")
-        super().__init__(settings, folder / "service.log", "uvicorn", "service.main:create_app", *options)
+        super().__init__(settings, folder / "service.log", "service", "--port", str(port))
         eventually(self._is_alive)
 
     def start(self) -> None:

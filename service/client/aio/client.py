@@ -24,7 +24,7 @@ from service.client.aio.webhooks import AsyncWebhookCalls
 
 
 class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncArtifactCalls, AsyncCatalogueCalls, AsyncAccessCalls):
-    """Asyncio client of the service. Each call raises ApiError, or its subclass for the problem's type, or Unreachable."""
+    """Asyncio client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(
         self,

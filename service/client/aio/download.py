@@ -80,7 +80,7 @@ class AsyncArtifactCalls(AsyncCalls):
                 if part.size <= before:
                     return
                 continue
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if part.size > before:
                     patience.restart()
                 trouble: Trouble = Unreachable(self._http.url, error)

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Final
 
 import httpx
 from httpx_sse import EventSource
 
 from service.client.aio.http import AsyncCalls
-from service.client.errors import ApiError, Unreachable
-from service.client.events import Event, event_of
+from service.client.errors import ApiError, Unreachable, parsed
+from service.client.events import Event, check_stream, event_in, event_of
 from service.client.patience import RetryBudget, Trouble
 from service.client.request import path_to
 
@@ -31,16 +32,17 @@ class AsyncEventCalls(AsyncCalls):
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
             try:
                 async with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
+                    check_stream(response)
                     async for message in EventSource(response).aiter_sse():
                         patience.restart()
                         if message.event == _END:
                             return
-                        event = event_of(message.json())
+                        event = parsed(response, partial(event_in, message))
                         if event.seq > after:
                             after = event.seq
                             yield event
                 trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = Unreachable(self._http.url, error)
             except ApiError as error:
                 trouble = error

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
-from service.client.errors import StoreRefused, Unreachable, problem_in
+from service.client.discovery import proxied
+from service.client.errors import StoreRefused, Unreachable, parsed, problem_in
 from service.client.patience import Repeat, RetryBudget, Trouble
-from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of
+from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of, items_of
 
 T = TypeVar("T")
 
@@ -22,7 +24,8 @@ class AsyncHttp:
         self.url = url
         self.patience = patience
         """Seconds for which to retry."""
-        self._client = httpx.AsyncClient(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
+        with proxied():
+            self._client = httpx.AsyncClient(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -59,7 +62,7 @@ class AsyncHttp:
                 if response.is_success:
                     return response
                 trouble: Trouble = problem_in(response)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = Unreachable(self.url, error)
             await asyncio.sleep(patience.pause_after(trouble, repeat))
 
@@ -77,19 +80,19 @@ class AsyncHttp:
     ) -> T:
         """Send a request, with retries, and return what `read` makes of the JSON response."""
         response = await self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
-        return read(response.json())
+        return parsed(response, lambda: read(response.json()))
 
     async def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> AsyncGenerator[T]:
         """Yield the items of a list; fetch pages as needed."""
         query = dict(query or {})
         while True:
             response = await self.send("GET", path, query=query)
-            page = response.json()
-            for item in page["items"]:
-                yield read(item)
-            if page.get("next_cursor") is None:
+            items, cursor = parsed(response, partial(items_of, response))
+            for item in items:
+                yield parsed(response, partial(read, item))
+            if cursor is None:
                 return
-            query["cursor"] = page["next_cursor"]
+            query["cursor"] = cursor
 
     @asynccontextmanager
     async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[httpx.Response]:
@@ -98,11 +101,19 @@ class AsyncHttp:
         Raises:
             StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
         """
-        async with self._client.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
+        response = await self._client.send(self._client.build_request("GET", path, headers=dict(headers)), stream=True)
+        redirect = response.next_request
+        if redirect is not None:
+            await response.aclose()
+            redirect.headers.pop("Authorization", None)  # kept on the same origin, where a store may be as well
+            response = await self._client.send(redirect, stream=True, follow_redirects=True)
+        try:
             if not response.is_success:
                 await response.aread()
-                raise StoreRefused(response.status_code) if response.history else problem_in(response)
+                raise StoreRefused(response.status_code) if redirect else problem_in(response)
             yield response
+        finally:
+            await response.aclose()
 
 
 class AsyncCalls:

@@ -13,6 +13,7 @@ import httpx
 from service.client.aio.http import AsyncCalls
 from service.client.answers import Attempt, Job, Layer, Plan
 from service.client.comparing import Comparison
+from service.client.errors import parsed
 from service.client.measured import Metrics
 from service.client.patience import Repeat
 from service.client.request import drop_none, list_of, path_to
@@ -146,4 +147,4 @@ def _body(spec: Spec) -> dict[str, Any]:
 
 def _job_in(response: httpx.Response) -> Job:
     """Return the job, with its version from the `ETag` header."""
-    return Job.model_validate(response.json() | {"etag": response.headers.get("ETag")})
+    return parsed(response, lambda: Job.model_validate(response.json() | {"etag": response.headers.get("ETag")}))

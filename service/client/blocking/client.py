@@ -25,7 +25,7 @@ from service.client.blocking.webhooks import WebhookCalls
 
 
 class Client(JobCalls, EventCalls, ArtifactCalls, CatalogueCalls, AccessCalls):
-    """Blocking client of the service. Each call raises ApiError, or its subclass for the problem's type, or Unreachable."""
+    """Blocking client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(
         self,

@@ -81,7 +81,7 @@ class ArtifactCalls(Calls):
                 if part.size <= before:
                     return
                 continue
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if part.size > before:
                     patience.restart()
                 trouble: Trouble = Unreachable(self._http.url, error)

@@ -3,14 +3,15 @@
 
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Final
 
 import httpx
 from httpx_sse import EventSource
 
 from service.client.blocking.http import Calls
-from service.client.errors import ApiError, Unreachable
-from service.client.events import Event, event_of
+from service.client.errors import ApiError, Unreachable, parsed
+from service.client.events import Event, check_stream, event_in, event_of
 from service.client.patience import RetryBudget, Trouble
 from service.client.request import path_to
 
@@ -32,16 +33,17 @@ class EventCalls(Calls):
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
             try:
                 with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
+                    check_stream(response)
                     for message in EventSource(response).iter_sse():
                         patience.restart()
                         if message.event == _END:
                             return
-                        event = event_of(message.json())
+                        event = parsed(response, partial(event_in, message))
                         if event.seq > after:
                             after = event.seq
                             yield event
                 trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = Unreachable(self._http.url, error)
             except ApiError as error:
                 trouble = error

@@ -4,14 +4,16 @@
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
-from service.client.errors import StoreRefused, Unreachable, problem_in
+from service.client.discovery import proxied
+from service.client.errors import StoreRefused, Unreachable, parsed, problem_in
 from service.client.patience import Repeat, RetryBudget, Trouble
-from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of
+from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of, items_of
 
 T = TypeVar("T")
 
@@ -23,7 +25,8 @@ class Http:
         self.url = url
         self.patience = patience
         """Seconds for which to retry."""
-        self._client = httpx.Client(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
+        with proxied():
+            self._client = httpx.Client(base_url=url, headers=headers_of(key), timeout=TIMEOUT, transport=transport)
 
     def close(self) -> None:
         """Close the connections."""
@@ -60,7 +63,7 @@ class Http:
                 if response.is_success:
                     return response
                 trouble: Trouble = problem_in(response)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = Unreachable(self.url, error)
             time.sleep(patience.pause_after(trouble, repeat))
 
@@ -78,19 +81,19 @@ class Http:
     ) -> T:
         """Send a request, with retries, and return what `read` makes of the JSON response."""
         response = self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
-        return read(response.json())
+        return parsed(response, lambda: read(response.json()))
 
     def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> Generator[T]:
         """Yield the items of a list; fetch pages as needed."""
         query = dict(query or {})
         while True:
             response = self.send("GET", path, query=query)
-            page = response.json()
-            for item in page["items"]:
-                yield read(item)
-            if page.get("next_cursor") is None:
+            items, cursor = parsed(response, partial(items_of, response))
+            for item in items:
+                yield parsed(response, partial(read, item))
+            if cursor is None:
                 return
-            query["cursor"] = page["next_cursor"]
+            query["cursor"] = cursor
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
@@ -99,11 +102,19 @@ class Http:
         Raises:
             StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
         """
-        with self._client.stream("GET", path, headers=dict(headers), follow_redirects=True) as response:
+        response = self._client.send(self._client.build_request("GET", path, headers=dict(headers)), stream=True)
+        redirect = response.next_request
+        if redirect is not None:
+            response.close()
+            redirect.headers.pop("Authorization", None)  # kept on the same origin, where a store may be as well
+            response = self._client.send(redirect, stream=True, follow_redirects=True)
+        try:
             if not response.is_success:
                 response.read()
-                raise StoreRefused(response.status_code) if response.history else problem_in(response)
+                raise StoreRefused(response.status_code) if redirect else problem_in(response)
             yield response
+        finally:
+            response.close()
 
 
 class Calls:

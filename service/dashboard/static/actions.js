@@ -1,4 +1,5 @@
 // Buttons that call the API. Request and confirmation text are in their data attributes.
+import { pathOf } from "./addresses.js";
 import { ask, confirmed, failed } from "./asking.js";
 import { refresh } from "./live.js";
 import { showSecret } from "./shown_once.js";
@@ -24,7 +25,7 @@ function act({ dataset: { method, path, body, title, text, yes, then, said } }) 
   return alone(async () => {
     if (title && !(await confirmed(title, text, yes))) return false;
     await ask(method, path, body ? { body, headers: JSON_BODY } : {});
-    if (then) location.assign(then);
+    if (then) location.assign(pathOf(then));
     else say(said);
     return Boolean(then);
   });

@@ -1,4 +1,5 @@
 // Calls of the public API, authenticated by the session cookie; and the confirmation dialog.
+import { pathOf } from "./addresses.js";
 import { phrased } from "./figures.js";
 
 // Errors carry the API's `problem` document and `status` if there was a response.
@@ -6,7 +7,7 @@ export async function ask(method, path, { body, headers = {}, signal } = {}) {
   const token = document.querySelector('meta[name="csrf-token"]').content;
   let response;
   try {
-    response = await fetch(path, { method, body, signal, headers: { "X-CSRF-Token": token, Accept: "application/json", ...headers } });
+    response = await fetch(pathOf(path), { method, body, signal, headers: { "X-CSRF-Token": token, Accept: "application/json", ...headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The service does not answer; the request may not have been processed. Try again in a moment.");

@@ -1,4 +1,5 @@
 // Charts of several jobs, drawn from the API's comparison, which takes the same query.
+import { pathOf } from "./addresses.js";
 import { drawLines } from "./charts.js";
 import { count, share } from "./figures.js";
 import { drawPoints } from "./points.js";
@@ -44,7 +45,7 @@ function offer() {
 }
 
 async function load() {
-  const response = await fetch(`/v1/jobs/compare${location.search}`).catch(() => null);
+  const response = await fetch(pathOf(`/v1/jobs/compare${location.search}`)).catch(() => null);
   if (!response?.ok) {
     state.textContent = "The results cannot be loaded now; load the page again in a moment.";
     return;

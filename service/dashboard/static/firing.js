@@ -1,4 +1,5 @@
 // Fires a trigger or shows a dry run, and shows the equivalent curl command.
+import { BASE, pathOf } from "./addresses.js";
 import { ask } from "./asking.js";
 import { copyFrom } from "./copying.js";
 import { complain, forget } from "./complaints.js";
@@ -40,7 +41,7 @@ function planned(plan) {
 function done(fired, status) {
   if (fired.outcome === "filtered") return [said("p", "The filter dropped this event: no job was started.")];
   const text = said("p", status === 201 ? "Started job " : "The same event has already started job ");
-  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: `/jobs/${fired.job_id}` }) : "(deleted)");
+  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: pathOf(`/jobs/${fired.job_id}`) }) : "(deleted)");
   return [text];
 }
 
@@ -77,6 +78,6 @@ document.addEventListener("click", (event) => {
   show();
 });
 document.getElementById("copy").addEventListener("click", () => copyFrom(document.getElementById("curl"), document.getElementById("copied")));
-document.getElementById("fire-address").textContent = location.origin + form.dataset.path;
+document.getElementById("fire-address").textContent = BASE + form.dataset.path;
 show();
 form.querySelector("fieldset").disabled = false;

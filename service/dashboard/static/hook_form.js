@@ -1,4 +1,5 @@
 // Form of a webhook or trigger: submitted to the API; errors are shown at the fields, and the input is kept as a draft.
+import { pathOf } from "./addresses.js";
 import { ask, failed } from "./asking.js";
 import { controlsOf, read } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -25,7 +26,7 @@ async function send() {
     form.hidden = true;
     document.getElementById("restored").hidden = true;
     showSecret(made, `${page}/${made.id}`);
-  } else location.assign(`${page}/${made.id}`);
+  } else location.assign(pathOf(`${page}/${made.id}`));
 }
 
 form.addEventListener("submit", async (event) => {

@@ -1,4 +1,5 @@
 // Live page of one job: every event reloads the page's live parts, and the charts load the new layers.
+import { pathOf } from "./addresses.js";
 import { ask, confirmed, failed } from "./asking.js";
 import { Charts } from "./layers.js";
 import { refresh } from "./live.js";
@@ -31,12 +32,12 @@ async function act(action) {
   try {
     if (action === "delete") {
       await ask("DELETE", `/v1/jobs/${job}`);
-      location.assign("/jobs");
+      location.assign(pathOf("/jobs"));
       return;
     }
     const response = await ask("POST", `/v1/jobs/${job}/${action}`);
     if (action === "retry") {
-      location.assign(`/jobs/${(await response.json()).id}`);
+      location.assign(pathOf(`/jobs/${(await response.json()).id}`));
       return;
     }
   } catch (error) {

@@ -1,4 +1,5 @@
 // Job list: live states, bulk cancellation and comparison.
+import { pathOf } from "./addresses.js";
 import { ask, confirmed, failed } from "./asking.js";
 import { follow, refresh } from "./live.js";
 
@@ -46,6 +47,6 @@ document.addEventListener("change", (event) => {
 });
 document.addEventListener("refreshed", showSelection);
 button?.addEventListener("click", cancelPicked);
-comparing.addEventListener("click", () => location.assign(`/compare?${new URLSearchParams(picked().map((box) => ["ids", box.value]))}`));
+comparing.addEventListener("click", () => location.assign(pathOf(`/compare?${new URLSearchParams(picked().map((box) => ["ids", box.value]))}`)));
 showSelection();
 follow(4);

@@ -1,4 +1,5 @@
 // API keys: creation, rotation and revocation. Drafts survive an expired session; secrets are stored nowhere.
+import { signInPath } from "./addresses.js";
 import { ask, confirmed, failed } from "./asking.js";
 import { read, showWhatApplies } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -29,8 +30,7 @@ function refuse(at, where, error) {
 }
 
 function signIn() {
-  const here = encodeURIComponent(location.pathname + location.search);
-  return Object.assign(document.createElement("a"), { href: `/sign-in?next=${here}`, textContent: "Sign in again" });
+  return Object.assign(document.createElement("a"), { href: signInPath(), textContent: "Sign in again" });
 }
 
 function show(key, title) {

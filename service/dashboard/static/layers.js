@@ -1,4 +1,5 @@
 // Charts of the results per layer, loaded incrementally from the API and drawn per block and matrix type.
+import { pathOf } from "./addresses.js";
 import { drawHeat, drawLines } from "./charts.js";
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -33,7 +34,7 @@ export class Charts {
   async read() {
     let cursor = this.last;
     do {
-      const response = await fetch(`/v1/jobs/${this.job}/layers?cursor=${cursor}`);
+      const response = await fetch(pathOf(`/v1/jobs/${this.job}/layers?cursor=${cursor}`));
       if (!response.ok) throw new Error(response.status);
       const page = await response.json();
       this.layers.push(...page.items);

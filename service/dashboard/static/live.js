@@ -1,5 +1,6 @@
 // Live pages: reloads the page in the background and replaces changed [data-live] elements; rendering stays on the server.
 // Checked boxes, focus and scroll positions are kept.
+import { signInPath } from "./addresses.js";
 
 const LOST = "Connection lost. This page may be outdated; it updates when the service answers.";
 
@@ -19,10 +20,9 @@ export async function refresh() {
     return false;
   }
   if (response.type === "opaqueredirect") {
-    const back = encodeURIComponent(location.pathname + location.search);
     connectionIs(false, "You are signed out: the session has ended. ");
     const link = document.createElement("a");
-    link.href = `/sign-in?next=${back}`;
+    link.href = signInPath();
     link.textContent = "Sign in again";
     document.getElementById("connection").append(link);
     return false;

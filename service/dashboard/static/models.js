@@ -1,4 +1,5 @@
 // Model inspection through the API. A new inspection aborts the one before.
+import { pathOf } from "./addresses.js";
 import { ask, failed } from "./asking.js";
 import { read, showWhatApplies } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -104,7 +105,7 @@ function next({ model, can_be_pruned: canBePruned }) {
   if (!canBePruned || form.dataset.mayWrite !== "yes") return [];
   // the service sets the revision of an artifact
   const named = Object.entries(model).filter(([name, value]) => value !== null && !(name === "revision" && model.source === "job"));
-  const link = Object.assign(said("a", "New job with this model", "button primary"), { href: `/jobs/new?${new URLSearchParams(named)}` });
+  const link = Object.assign(said("a", "New job with this model", "button primary"), { href: pathOf(`/jobs/new?${new URLSearchParams(named)}`) });
   const line = said("p", "");
   line.append(link);
   return [line];

@@ -1,4 +1,5 @@
 // Form of a new job: every change is planned by the API, whose errors are shown at the fields.
+import { pathOf, signInPath } from "./addresses.js";
 import { ask, failed } from "./asking.js";
 import { fill, read, trimmed } from "./bodies.js";
 import { complain, focusFirst, forget } from "./complaints.js";
@@ -109,7 +110,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await ask("POST", "/v1/jobs", { body: JSON.stringify(wanted()), headers });
     const { id } = await answer.json();
     drop();
-    location.assign(`/jobs/${id}`);
+    location.assign(pathOf(`/jobs/${id}`));
   } catch (error) {
     button.disabled = false;
     const rest = error.problem?.errors ? refusal(error) : error.message;
@@ -121,7 +122,7 @@ form.addEventListener("submit", async (event) => {
 
 function offerSignIn() {
   const link = document.createElement("a");
-  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.href = signInPath();
   link.textContent = "Sign in again";
   document.getElementById("failure").append(" ", link);
 }

@@ -1,4 +1,5 @@
 // A job's request as JSON, curl command and Python code.
+import { BASE } from "./addresses.js";
 
 export const WRITTEN = { json: (body) => JSON.stringify(body, null, 2), curl, python };
 
@@ -9,7 +10,7 @@ function curl(body) {
 export function curlOf(path, text, headers) {
   // within single quotes, a shell interprets only the quote
   const data = text.replaceAll("'", `'\\''`);
-  return [`curl ${location.origin}${path}`, ...headers.map((each) => `-H "${each}"`), `-d '${data}'`].join(" \\\n  ");
+  return [`curl ${BASE}${path}`, ...headers.map((each) => `-H "${each}"`), `-d '${data}'`].join(" \\\n  ");
 }
 
 function python(body) {
@@ -17,7 +18,7 @@ function python(body) {
 
 body = ${literal(body)}
 
-with Client("${location.origin}") as client:  # reads the key from DSNOT_API_KEY
+with Client("${BASE}") as client:  # reads the key from DSNOT_API_KEY
     job = client.create_job(body)
     job = client.wait(job.id, timeout=86_400)
     print(job.id, job.state)

@@ -210,6 +210,12 @@ def test_every_action_is_audited_with_its_actor_and_outcome(api: httpx.Client) -
     assert made["key"] not in api.get("/v1/audit").text
 
 
+def test_a_key_in_a_path_is_not_in_the_audit_log(api: httpx.Client) -> None:
+    secret = make(api)["key"]
+    api.post(f"/v1/keys/{secret}/rotate")
+    assert audit(api)[0]["path"] == f"/v1/keys/{'_'.join(secret.split('_')[:2])}_[redacted]/rotate"
+
+
 @pytest.mark.parametrize(
     ("ask", "status", "why"),
     [

@@ -20,7 +20,9 @@ from service.embedded.processes import free_port
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository
 from service.settings import Settings
+from service.tenants.keys.operations import revoke_key
 from tests.support.api_server import client, insert_job, key_for, serving, wait_for
+from tests.support.browsing import csrf_token
 from tests.support.child_environment import environment
 from tests.support.waiting import CEILING_SECONDS, eventually
 
@@ -88,6 +90,28 @@ def test_a_stream_sends_past_and_live_events_up_to_the_end(
     assert live.data == api.get(f"/v1/jobs/{job_id}/events").json()["items"][2]
     assert [message.event for message in (live, *rest)] == ["block_pruned", "succeeded", "end"]
     assert rest[-1].data == {"state": "succeeded"}
+
+
+def test_a_stream_ends_with_its_key(url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.05)
+    job_id = insert_job(database, state=JobState.RUNNING)
+    append(database, job_id)
+    with client(url, key_for(database, Scope.JOBS_READ)) as reader:
+        with reader.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+            stream = messages(response)
+            assert next(stream).id == "1"
+            revoke_key(database, reader.headers["authorization"].split("_")[1])
+            assert [message for message in stream if message.event == "end"] == []
+        assert reader.get(f"/v1/jobs/{job_id}/events", headers=STREAM).status_code == 401
+
+
+def test_a_stream_ends_with_its_session(visitor: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.05)
+    job_id = insert_job(database, state=JobState.RUNNING)
+    token = csrf_token(visitor)
+    with visitor.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        assert visitor.post("/sign-out", data={"csrf_token": token}).status_code == 303
+        assert list(messages(response)) == []
 
 
 def test_reconnecting_with_the_last_id_neither_skips_nor_repeats(api: httpx.Client, database: Database) -> None:
@@ -217,7 +241,7 @@ def opened(api: httpx.Client, path: str) -> int:
 def test_a_service_that_stops_closes_its_streams(settings: Settings, database: Database) -> None:
     job_id, port = insert_job(database), free_port()
     append(database, job_id)
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "service", "--port", str(port)]
     process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, text=True)
     try:
         with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:

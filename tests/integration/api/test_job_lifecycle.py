@@ -98,7 +98,7 @@ def test_a_change_requires_the_matching_version(
     def change(*conditions: str) -> httpx.Response:
         return api.request(method, f"/v1/jobs/{job_id}{path}", headers=[("If-Match", condition) for condition in conditions])
 
-    for conditions in ([stale], [f"W/{tag}"], ['"x"'], [""], [f'{stale}, "x"'], [tag.strip('"')]):
+    for conditions in ([stale], [f"W/{stale}"], ['"x"'], [""], [f'{stale}, "x"'], [tag.strip('"')]):
         assert problem(change(*conditions))[:2] == (412, "precondition-failed"), conditions
     same = api.get(f"/v1/jobs/{job_id}")
     assert (same.json()["state"], same.headers["etag"]) == (state, tag)

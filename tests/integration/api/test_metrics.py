@@ -27,6 +27,12 @@ SOME_ID = UUID(int=1)
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "H100", 80 * 2**30, 128 * 2**30, {})
 
 
+@pytest.fixture(autouse=True)
+def exposed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the text at every scrape."""
+    monkeypatch.setattr("service.api.metrics._KEEP_SECONDS", 0.0)
+
+
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the database at every scrape."""

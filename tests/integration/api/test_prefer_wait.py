@@ -199,7 +199,7 @@ def test_a_wait_survives_the_loss_of_all_database_connections(api: httpx.Client,
 
 def test_a_service_that_stops_answers_waiting_requests(settings: Settings, database: Database) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "service", "--port", str(port)]
     process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
     try:
         with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:

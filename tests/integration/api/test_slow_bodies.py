@@ -36,7 +36,7 @@ BROKEN = {
 def served(settings: Settings, database: Database) -> Iterator[str]:
     """The address of a service in a process of its own, which shares nothing with those who flood it."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "service", "--port", str(port)]
     process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
     try:
         with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:

@@ -386,3 +386,10 @@ def test_old_firings_and_their_event_ids_expire(api: httpx.Client, database: Dat
         repository.forget(session, keep_seconds=timedelta(days=1).total_seconds())
     assert outcomes(api, trigger) == []
     assert fire(api, trigger, PLAIN).status_code == 201
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "\\u0000"])
+def test_a_template_that_makes_unstorable_names_is_refused_and_logged(api: httpx.Client, name: str) -> None:
+    trigger = create(api, template={"model": {"id": "a"}, "labels": f"${{{{ {{\"{name}\": 'x'}} }}}}"})
+    assert problem(fire(api, trigger, {"id": "1"}))[:2] == (422, "invalid-input")
+    assert outcomes(api, trigger) == ["refused"]

@@ -25,7 +25,7 @@ from tests.support.statements import assert_bounded_work
 
 def pages(job_id: object) -> list[str]:
     lists = ["/jobs", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
-    return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere"]
+    return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
 
 
 def test_no_page_runs_or_loads_foreign_content(visitor: httpx.Client, database: Database) -> None:

@@ -49,8 +49,8 @@ def test_sign_in_sets_an_http_only_session_cookie(url: str, key: str, database: 
         assert stored.expires_at - stored.created_at == timedelta(hours=12)
 
 
-def test_behind_a_trusted_tls_proxy_the_cookie_is_secure(url: str, key: str) -> None:
-    with browser(url) as visitor:
+def test_behind_a_trusted_tls_proxy_the_cookie_is_secure(settings: Settings, key: str) -> None:
+    with serving(settings.model_copy(update={"trusted_proxies": ["127.0.0.1"]})) as url, browser(url) as visitor:
         answer = visitor.post("/sign-in", data={"key": key}, headers={"X-Forwarded-Proto": "https"})
     assert "Secure" in answer.headers["set-cookie"]
 

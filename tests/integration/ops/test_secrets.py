@@ -110,7 +110,7 @@ def stage(s3_settings: Settings, s3: S3, database: Database, tmp_path: Path, mon
 def served(settings: Settings, key: str, folder: Path) -> Iterator[httpx.Client]:
     """A client of a service in a process of its own, whose log goes into the folder."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "service.main:create_app", "--factory", "--port", str(port)]
+    command = [sys.executable, "-m", "service", "--port", str(port)]
     with (folder / "service.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment(settings), stdout=log, stderr=log)
     try:

@@ -24,7 +24,7 @@ from tests.support.tcp_proxy import Wire
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 PROGRAMS = {
-    "service": ["uvicorn", "service.main:create_app", "--factory", "--port", "0"],
+    "service": ["service", "--port", "0"],
     "dispatcher": ["service.dispatcher"],
     "worker": ["worker"],
 }

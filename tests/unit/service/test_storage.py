@@ -51,6 +51,7 @@ def test_a_local_folder_is_created(tmp_path: Path) -> None:
         ("file://host/folder", "absolute folder"),
         ("file:///", "absolute folder"),
         ("s3://key:secret@bucket/x", "put credentials into"),
+        ("s3://my bucket/x", "more than a bucket"),
     ],
 )
 def test_an_invalid_url_names_the_variable_and_no_secret(url: str, reason: str) -> None:
@@ -61,6 +62,26 @@ def test_an_invalid_url_names_the_variable_and_no_secret(url: str, reason: str) 
     values = {"database_url": "postgresql://x", "broker_url": "redis://x", "model_root": "/x", "cache_dir": "/x"}
     with pytest.raises(ValidationError, match="DSNOT_ARTIFACT_URL"):
         Settings.model_validate({**values, "artifact_url": url})
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"), [("s3://b/x", "AWS_ENDPOINT_URL"), ("s3://b/x", "AWS_ENDPOINT"), ("az://b/x", "AZURE_STORAGE_ENDPOINT")]
+)
+@pytest.mark.parametrize(
+    "endpoint", ["minio:9000", "127.0.0.1:9000", "http://host ", " http://host", "http://", "http://h:x", "//h"]
+)
+def test_a_malformed_endpoint_is_refused_before_the_library_crashes_on_it(
+    url: str, variable: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, endpoint)
+    with pytest.raises(StoreNotUsable, match=f"^{variable} must be a URL such as https://host:9000"):
+        open_at(url)
+
+
+def test_a_region_with_a_blank_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1 ")
+    with pytest.raises(StoreNotUsable, match="AWS_REGION contains blanks"):
+        open_at("s3://b/x")
 
 
 def test_azure_without_an_account_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from service.cli.watching import EXIT_STATUS
 from service.client import Event, Job
 from service.contract.spec import JobSpec
 from service.contract.states import TERMINAL_STATES
+from service.embedded.processes import ServerError
+from service.embedded.stack import running
 from service.recipes.operations import describe
 from tests.support.command_line import dsnot
 from tests.support.job_examples import made_job
@@ -63,6 +65,19 @@ def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "http://127.0.0.1:1 does not answer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_standard_output_is_reported(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service.cli", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=CEILING_SECONDS)
+    assert (done.returncode, done.stderr) == (1, "dsnot: the output cannot be written: No space left on device\n")
+
+
+def test_a_port_for_root_is_not_called_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.create_server", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "x")))
+    with pytest.raises(ServerError, match="port 80 may be opened by root only"), running(tmp_path / "home", port=80):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,21 @@ def test_the_key_is_not_sent_to_another_host(client_of: ClientOf, tmp_path: Path
     assert [request.url.host for request in seen] == ["service", "service", "bucket"]
     assert "Authorization" not in seen[2].headers
     assert on_disk(tmp_path) == {"config.json": b"{}"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_gets_no_api_key_even_on_the_same_origin(kind: str, tmp_path: Path) -> None:
+    store, seen = Store(_FILES), list[tuple[str, bool]]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append((request.url.path.split("/")[1], "Authorization" in request.headers))
+        if request.url.path.endswith("/artifacts"):
+            return store(request)
+        if "X-Amz-Signature" not in request.url.params:
+            return httpx.Response(307, headers={"Location": f"/bucket{request.url.path}?X-Amz-Signature=1"})
+        if "again" not in request.url.params:
+            return httpx.Response(307, headers={"Location": f"{request.url}&again=1"})
+        return httpx.Response(200, content=_FILES["config.json"])
+
+    client_on(kind, answer).download_file(_JOB, "config.json", tmp_path / "config.json")
+    assert seen == [("v1", True), ("v1", True), ("bucket", False), ("bucket", False)]

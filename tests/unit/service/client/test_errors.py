@@ -15,6 +15,7 @@ from service.client import (
     QuotaExceeded,
     RateLimited,
     ServiceUnavailable,
+    UnexpectedResponse,
     Unreachable,
 )
 from service.client.errors import problem_in
@@ -54,6 +55,35 @@ def test_an_unknown_problem_is_raised_all_the_same() -> None:
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', '{"type": 1, "errors": null}'])
 def test_an_error_without_problem_document_is_raised(text: str) -> None:
     assert type(problem_in(httpx.Response(502, text=text))) is ApiError
+
+
+@pytest.mark.parametrize("errors", ["x", ["x"], {"a": "b"}, [{"message": "of another service"}]])
+def test_errors_of_another_service_are_raised(errors: object) -> None:
+    response = httpx.Response(404, json={"detail": "no", "errors": errors}, headers={b"Retry-After": "²".encode()})
+    assert isinstance(problem_in(response), ApiError)
+
+
+@pytest.mark.parametrize("text", ["<html>", "", "[]", "{}", '{"items": 1}', '{"items": [1]}', '{"data": {}}', "\x1f\x8b", '"x"'])
+@pytest.mark.parametrize("client", KINDS)
+def test_a_success_of_another_service_is_a_client_error(client: str, text: str) -> None:
+    calls = client_on(client, lambda _: httpx.Response(200, text=text, headers={"Content-Type": "text/html; charset=x"}))
+    for call in (
+        lambda: calls.get_job("1"),
+        lambda: list(calls.list_jobs()) or calls.quota(),
+        calls.workers,
+        lambda: calls.manifest("1"),
+        lambda: calls.plan({"model": {"id": "a"}}),
+    ):
+        with pytest.raises(UnexpectedResponse, match=r"http://service/v1/.* answered with text/html"):
+            call()
+
+
+@pytest.mark.parametrize("client", KINDS)
+@pytest.mark.parametrize("data", ["x", "{}", '{"seq": "x", "type": 1, "data": {}, "created_at": "x"}', "\ufffd"])
+def test_a_stream_of_another_service_is_a_client_error(client: str, data: str) -> None:
+    stream = httpx.Response(200, text=f"data: {data}\n\n", headers={"Content-Type": "text/event-stream"})
+    with pytest.raises(UnexpectedResponse):
+        list(client_on(client, lambda _: stream).events("1"))
 
 
 def test_validation_errors_carry_a_pointer() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidInput, MalformedBody
-from service.kit.strict_json import check, parse
+from service.kit.strict_json import check, parse, storable
 
 plain_text = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=8)
 values = st.recursive(
@@ -40,6 +40,16 @@ def test_any_bytes_are_either_json_or_refused(body: bytes) -> None:
 def test_nonstandard_json_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         parse(body)
+
+
+def test_a_number_has_a_bounded_number_of_digits() -> None:
+    assert parse(b"9" * 4000) == int("9" * 4000)
+    with pytest.raises(MalformedBody, match="a number has more than 4000 digits"):
+        parse(b"9" * 4001)
+
+
+def test_refused_text_becomes_storable() -> None:
+    assert storable({"/a\0": ["x\ud800y", 1, None]}) == {"/a\ufffd": ["x\ufffdy", 1, None]}
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])

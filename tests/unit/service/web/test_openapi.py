@@ -33,7 +33,7 @@ def needed(path: str, operation: dict[str, Any]) -> set[str]:
     """The errors that an operation can give by what it takes."""
     if not path.startswith("/v1/"):
         return set()
-    body = {"400", "413", "415"} if "requestBody" in operation else set()
+    body = {"400", "408", "413", "415"} if "requestBody" in operation else set()
     return {"401", "403", "422", "503"} | body | ({"404"} if "{" in path else set())
 
 
