@@ -102,7 +102,7 @@ class QuotaExceeded(ApiError):
 
 
 class RateLimited(ApiError):
-    """The tenant's rate limit is exceeded; `retry_after` says when to retry."""
+    """The tenant's rate limit, or its share of requests at once, is exceeded; `retry_after` says when to retry."""
 
 
 class ServiceUnavailable(ApiError):
@@ -136,6 +136,7 @@ _BY_TYPE: Final[dict[str, type[ApiError]]] = {
     "quota-exceeded": QuotaExceeded,
     "dataset-quota-exceeded": QuotaExceeded,
     "rate-limited": RateLimited,
+    "share-exceeded": RateLimited,
     "unavailable": ServiceUnavailable,
     "hub-unavailable": ServiceUnavailable,
     "internal": InternalError,

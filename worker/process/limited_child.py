@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,7 +26,6 @@ from worker.failures import JobFailure, as_failure
 
 Result = TypeVar("Result")
 
-_FORK: Final = multiprocessing.get_context("fork")
 _PR_SET_PDEATHSIG: Final = 1
 _HANGING: Final = 10
 """Time limit of a child as a multiple of its processor time: beyond, it waits for something, which is no fault of the model."""
@@ -49,24 +49,42 @@ def run_limited(act: Callable[[], Result], subject: str, code: FailureCode, limi
     Raises:
         JobFailure: as `act`, or with `code`; `out-of-host-memory`: the host's memory ran out below the limit.
     """
-    receiving, sending = _FORK.Pipe(duplex=False)
-    child = _FORK.Process(target=_report, args=(sending, act, limits, os.getpid()), daemon=True)
-    child.start()
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    child = _fork(partial(_report, sending, act, limits, os.getpid()))
     sending.close()
+    status: int | None = None
     try:
         if not receiving.poll(_HANGING * limits.seconds):
             raise JobFailure(FailureCode.INTERNAL, f"{subject} was not read within {_HANGING * limits.seconds} s.")
         result, trouble = receiving.recv()
     except EOFError:
-        child.join()
-        raise _death(child.exitcode or 0, subject, code, limits) from None
+        status = _wait(child)
+        raise _death(status, subject, code, limits) from None
     finally:
-        child.kill()
-        child.join()
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            _wait(child)
         receiving.close()
     if trouble is None:
         return result  # type: ignore[no-any-return]
     raise _refusal(trouble, subject, code, limits) from _ChildTrace(trouble.trace)
+
+
+def _fork(act: Callable[[], None]) -> int:
+    """Return the id of a child that calls `act`. Not a `multiprocessing.Process`, which a worker's spawned child may not have."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        act()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def _wait(child: int) -> int:
+    """Return the exit status of an ended child; if a signal ended it, the negative number of that signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class _ChildTrace(Exception):
