@@ -1,8 +1,8 @@
 // Buttons that call the API. Request and confirmation text are in their data attributes.
 import { pathOf } from "./addresses.js";
-import { ask, confirmed, failed } from "./asking.js";
+import { callApi, confirmAction, showFailure } from "./api_calls.js";
 import { refresh } from "./live.js";
-import { showSecret } from "./shown_once.js";
+import { showSecret } from "./new_secret.js";
 
 const JSON_BODY = { "Content-Type": "application/json" };
 const LOSS = ["Revoke the old secret now?", "Clients that still use it are rejected immediately. For a transition without interruption, keep it valid for a while.", "Revoke it now"];
@@ -14,17 +14,17 @@ const say = (text) => (document.getElementById("said").textContent = text);
 async function alone(work) {
   if (isBusy) return;
   isBusy = true;
-  failed("");
+  showFailure("");
   say("");
-  const isLeaving = await work().catch((error) => failed(error.message));
+  const isLeaving = await work().catch((error) => showFailure(error.message));
   isBusy = false;
   if (!isLeaving) await refresh();
 }
 
 function act({ dataset: { method, path, body, title, text, yes, then, said } }) {
   return alone(async () => {
-    if (title && !(await confirmed(title, text, yes))) return false;
-    await ask(method, path, body ? { body, headers: JSON_BODY } : {});
+    if (title && !(await confirmAction(title, text, yes))) return false;
+    await callApi(method, path, body ? { body, headers: JSON_BODY } : {});
     if (then) location.assign(pathOf(then));
     else say(said);
     return Boolean(then);
@@ -41,8 +41,8 @@ rotation?.addEventListener("submit", (event) => {
   event.preventDefault();
   const seconds = Number(document.getElementById("overlap-seconds").value);
   alone(async () => {
-    if (seconds === 0 && !(await confirmed(...LOSS))) return;
-    const answer = await ask("POST", event.target.dataset.path, { body: JSON.stringify({ overlap_seconds: seconds }), headers: JSON_BODY });
+    if (seconds === 0 && !(await confirmAction(...LOSS))) return;
+    const answer = await callApi("POST", event.target.dataset.path, { body: JSON.stringify({ overlap_seconds: seconds }), headers: JSON_BODY });
     showSecret(await answer.json());
   });
 });

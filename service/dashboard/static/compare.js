@@ -1,8 +1,8 @@
 // Charts of several jobs, drawn from the API's comparison, which takes the same query.
 import { pathOf } from "./addresses.js";
 import { drawLines } from "./charts.js";
-import { count, share } from "./figures.js";
-import { drawPoints } from "./points.js";
+import { count, share } from "./number_formats.js";
+import { drawPoints } from "./scatter_chart.js";
 
 const state = document.getElementById("charts-state");
 let found = null;

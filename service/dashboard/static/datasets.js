@@ -1,5 +1,5 @@
 // Upload and deletion of data sets.
-import { ask, confirmed, failed } from "./asking.js";
+import { callApi, confirmAction, showFailure } from "./api_calls.js";
 import { refresh } from "./live.js";
 
 const form = document.getElementById("upload");
@@ -10,9 +10,9 @@ form?.addEventListener("submit", async (event) => {
   const file = document.getElementById("file").files[0];
   const name = document.getElementById("name").value.trim();
   const button = form.querySelector("button");
-  failed("");
+  showFailure("");
   if (file.size > Number(form.dataset.most)) {
-    failed("The file exceeds the upload limit; split or shorten it.");
+    showFailure("The file exceeds the upload limit; split or shorten it.");
     return;
   }
   button.disabled = true;
@@ -20,13 +20,13 @@ form?.addEventListener("submit", async (event) => {
   const type = /\.(jsonl|ndjson)$/i.test(file.name) ? "application/jsonl" : "text/plain";
   try {
     const query = name ? `?${new URLSearchParams({ name })}` : "";
-    const answer = await ask("POST", `/v1/datasets${query}`, { body: file, headers: { "Content-Type": type } });
+    const answer = await callApi("POST", `/v1/datasets${query}`, { body: file, headers: { "Content-Type": type } });
     const made = await answer.json();
     done.textContent = answer.status === 201 ? `Uploaded ${made.name}: ${made.summary}.` : `The same documents already exist as ${made.name}.`;
     form.reset();
   } catch (error) {
     done.textContent = "";
-    failed(error.message);
+    showFailure(error.message);
   }
   button.disabled = false;
   await refresh();
@@ -35,13 +35,13 @@ form?.addEventListener("submit", async (event) => {
 document.addEventListener("click", async (event) => {
   const id = event.target.closest("[data-delete]")?.dataset.delete;
   if (!id) return;
-  failed("");
-  if (!(await confirmed("Delete this data set?", "Its text is removed. Ended jobs keep its id; to repeat them, upload the same text again.", "Delete the data set"))) return;
+  showFailure("");
+  if (!(await confirmAction("Delete this data set?", "Its text is removed. Ended jobs keep its id; to repeat them, upload the same text again.", "Delete the data set"))) return;
   try {
-    await ask("DELETE", `/v1/datasets/${id}`);
+    await callApi("DELETE", `/v1/datasets/${id}`);
     done.textContent = "The data set is deleted.";
   } catch (error) {
-    failed(error.message);
+    showFailure(error.message);
   }
   await refresh();
 });

@@ -3,7 +3,7 @@
 
 const PLACE = `draft:${location.pathname}${location.search}`;
 
-export function kept() {
+export function storedDraft() {
   try {
     return JSON.parse(sessionStorage.getItem(PLACE));
   } catch {
@@ -11,15 +11,15 @@ export function kept() {
   }
 }
 
-export function keep(body) {
+export function storeDraft(body) {
   const text = JSON.stringify(body);
-  const before = kept();
+  const before = storedDraft();
   const key = before && JSON.stringify(before.body) === text ? before.key : newKey();
   sessionStorage.setItem(PLACE, JSON.stringify({ body, key }));
   return key;
 }
 
-export function drop() {
+export function dropDraft() {
   sessionStorage.removeItem(PLACE);
 }
 

@@ -1,11 +1,11 @@
 // Form of a webhook or trigger: submitted to the API; errors are shown at the fields, and the input is kept as a draft.
 import { pathOf } from "./addresses.js";
-import { ask, failed } from "./asking.js";
-import { controlsOf, read } from "./bodies.js";
-import { complain, focusFirst, forget } from "./complaints.js";
-import { drop, keep, kept } from "./drafts.js";
-import { syntaxErrors } from "./jsons.js";
-import { showSecret } from "./shown_once.js";
+import { callApi, showFailure } from "./api_calls.js";
+import { controlsOf, read } from "./form_json.js";
+import { clearErrors, focusFirst, showErrors } from "./field_errors.js";
+import { dropDraft, storeDraft, storedDraft } from "./drafts.js";
+import { syntaxErrors } from "./json_fields.js";
+import { showSecret } from "./new_secret.js";
 
 const form = document.getElementById("hook");
 const { method, path, page } = form.dataset;
@@ -13,15 +13,15 @@ const isBox = (control) => control.type === "checkbox";
 const typed = () => controlsOf(form).map((control) => (isBox(control) ? control.checked : control.value));
 
 function refuse(errors) {
-  const rest = complain(form, errors).map((each) => `${each.pointer ?? ""} ${each.detail}`.trim());
-  failed(["Not saved: correct the marked fields.", ...rest].join(" "));
+  const rest = showErrors(form, errors).map((each) => `${each.pointer ?? ""} ${each.detail}`.trim());
+  showFailure(["Not saved: correct the marked fields.", ...rest].join(" "));
   focusFirst(form);
 }
 
 async function send() {
-  const answer = await ask(method, path, { body: JSON.stringify(read(form, {})), headers: { "Content-Type": "application/json" } });
+  const answer = await callApi(method, path, { body: JSON.stringify(read(form, {})), headers: { "Content-Type": "application/json" } });
   const made = await answer.json();
-  drop();
+  dropDraft();
   if (made.secret) {
     form.hidden = true;
     document.getElementById("restored").hidden = true;
@@ -33,8 +33,8 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("send");
   if (button.disabled) return;
-  failed("");
-  forget(form);
+  showFailure("");
+  clearErrors(form);
   const errors = syntaxErrors(form);
   if (errors.length) return refuse(errors);
   button.disabled = true;
@@ -42,7 +42,7 @@ form.addEventListener("submit", async (event) => {
     await send();
   } catch (error) {
     if (error.problem?.errors) refuse(error.problem.errors);
-    else failed(`${error.message} Your input is kept.`);
+    else showFailure(`${error.message} Your input is kept.`);
   }
   button.disabled = false;
 });
@@ -52,19 +52,19 @@ const templates = form.dataset.templates && JSON.parse(form.dataset.templates);
 form.addEventListener("change", (event) => {
   const { "/source": source, "/template": template } = form.elements;
   if (templates && event.target === source && Object.values(templates).includes(template.value)) template.value = templates[source.value];
-  keep(typed());
+  storeDraft(typed());
 });
-form.addEventListener("input", () => keep(typed()));
+form.addEventListener("input", () => storeDraft(typed()));
 
 document.getElementById("afresh").addEventListener("click", () => {
-  drop();
+  dropDraft();
   form.reset();
-  forget(form);
-  failed("");
+  clearErrors(form);
+  showFailure("");
   document.getElementById("restored").hidden = true;
 });
 
-const draft = kept();
+const draft = storedDraft();
 if (draft) {
   controlsOf(form).forEach((control, at) => (isBox(control) ? (control.checked = draft.body[at]) : (control.value = draft.body[at])));
   document.getElementById("restored").hidden = false;

@@ -1,6 +1,6 @@
 // Live page of one job: every event reloads the page's live parts, and the charts load the new layers.
 import { pathOf } from "./addresses.js";
-import { ask, confirmed, failed } from "./asking.js";
+import { callApi, confirmAction, showFailure } from "./api_calls.js";
 import { Charts } from "./layers.js";
 import { refresh } from "./live.js";
 import { followMemory } from "./memory.js";
@@ -26,22 +26,22 @@ function readSoon() {
 }
 
 async function act(action) {
-  failed("");
+  showFailure("");
   const question = QUESTIONS[action];
-  if (question && !(await confirmed(...question))) return;
+  if (question && !(await confirmAction(...question))) return;
   try {
     if (action === "delete") {
-      await ask("DELETE", `/v1/jobs/${job}`);
+      await callApi("DELETE", `/v1/jobs/${job}`);
       location.assign(pathOf("/jobs"));
       return;
     }
-    const response = await ask("POST", `/v1/jobs/${job}/${action}`);
+    const response = await callApi("POST", `/v1/jobs/${job}/${action}`);
     if (action === "retry") {
       location.assign(pathOf(`/jobs/${(await response.json()).id}`));
       return;
     }
   } catch (error) {
-    failed(error.message);
+    showFailure(error.message);
   }
   await refresh();
 }

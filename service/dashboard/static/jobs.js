@@ -1,6 +1,6 @@
 // Job list: live states, bulk cancellation and comparison.
 import { pathOf } from "./addresses.js";
-import { ask, confirmed, failed } from "./asking.js";
+import { callApi, confirmAction, showFailure } from "./api_calls.js";
 import { follow, refresh } from "./live.js";
 
 const AT_ONCE = 4;
@@ -25,18 +25,18 @@ function showSelection() {
 async function cancelPicked() {
   const ids = toCancel().map((box) => box.value);
   const what = ids.length === 1 ? "this job" : `these ${ids.length} jobs`;
-  if (!(await confirmed(`Cancel ${what}?`, "Cancelled jobs cannot be resumed. Retry creates new jobs.", `Cancel ${what}`))) return;
+  if (!(await confirmAction(`Cancel ${what}?`, "Cancelled jobs cannot be resumed. Retry creates new jobs.", `Cancel ${what}`))) return;
   button.disabled = true;
   const failures = [];
   const queue = [...ids];
   const work = async () => {
     for (let id = queue.shift(); id; id = queue.shift()) {
-      await ask("POST", `/v1/jobs/${id}/cancel`).catch((error) => failures.push(`${id}: ${error.message}`));
+      await callApi("POST", `/v1/jobs/${id}/cancel`).catch((error) => failures.push(`${id}: ${error.message}`));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   for (const box of toCancel()) box.checked = false;
-  failed(failures.length ? `${failures.length} of ${ids.length} could not be cancelled. ${failures.slice(0, 3).join(" ")}` : "");
+  showFailure(failures.length ? `${failures.length} of ${ids.length} could not be cancelled. ${failures.slice(0, 3).join(" ")}` : "");
   await refresh();
   document.getElementById("selection").textContent = `${ids.length - failures.length} cancelled`;
 }

@@ -1,11 +1,11 @@
 // API keys: creation, rotation and revocation. Drafts survive an expired session; secrets are stored nowhere.
 import { signInPath } from "./addresses.js";
-import { ask, confirmed, failed } from "./asking.js";
-import { read, showWhatApplies } from "./bodies.js";
-import { complain, focusFirst, forget } from "./complaints.js";
-import { copyFrom } from "./copying.js";
-import { drop, keep, kept } from "./drafts.js";
-import { phrased } from "./figures.js";
+import { callApi, confirmAction, showFailure } from "./api_calls.js";
+import { read, showApplicable } from "./form_json.js";
+import { clearErrors, focusFirst, showErrors } from "./field_errors.js";
+import { copyText } from "./clipboard.js";
+import { dropDraft, storeDraft, storedDraft } from "./drafts.js";
+import { nodesOf } from "./number_formats.js";
 import { follow, refresh } from "./live.js";
 
 const JSON_BODY = { "Content-Type": "application/json" };
@@ -16,13 +16,13 @@ const rotating = document.getElementById("rotate");
 const place = (id) => document.getElementById(id);
 
 function say(where, text) {
-  where.replaceChildren(...phrased(text));
+  where.replaceChildren(...nodesOf(text));
   where.hidden = !text;
 }
 
 // Shows errors at their fields, and the others at the form.
 function refuse(at, where, error) {
-  const rest = error.problem?.errors ? complain(at, error.problem.errors) : [];
+  const rest = error.problem?.errors ? showErrors(at, error.problem.errors) : [];
   const whole = rest.map((each) => each.detail).join("; ") || (error.problem?.errors ? "" : error.message);
   say(where, whole);
   if (error.status === 401) where.append(" ", signIn());
@@ -43,7 +43,7 @@ function show(key, title) {
   place("secret-text").select();
 }
 
-place("secret-copy").addEventListener("click", () => copyFrom(place("secret-text"), place("secret-copied")));
+place("secret-copy").addEventListener("click", () => copyText(place("secret-text"), place("secret-copied")));
 
 place("secret-done").addEventListener("click", () => {
   place("secret-text").value = "";
@@ -60,7 +60,7 @@ function begin(values) {
     if (typeof value === "boolean") place(id).checked = value;
     else place(id).value = value;
   }
-  showWhatApplies(form);
+  showApplicable(form);
 }
 
 // Returns the error of the expiry fields: the API takes a timestamp and cannot name days or a missing date.
@@ -74,7 +74,7 @@ async function create(event) {
   event.preventDefault();
   const button = form.querySelector("button");
   if (button.disabled) return;
-  forget(form);
+  clearErrors(form);
   say(place("new-failure"), "");
   const wrong = wrongEnd();
   if (wrong) {
@@ -84,11 +84,11 @@ async function create(event) {
   button.disabled = true;
   try {
     const body = JSON.stringify(read(form, {}));
-    const answer = await ask("POST", "/v1/keys", { body, headers: JSON_BODY });
+    const answer = await callApi("POST", "/v1/keys", { body, headers: JSON_BODY });
     const made = await answer.json();
-    drop();
+    dropDraft();
     form.reset();
-    showWhatApplies(form);
+    showApplicable(form);
     place("new").open = false;
     show(made, `Key ${made.name} created`);
     await refresh();
@@ -99,13 +99,13 @@ async function create(event) {
 }
 
 if (form) {
-  const draft = kept();
+  const draft = storedDraft();
   place("new").open = draft !== null;
   begin(draft?.body);
   form.addEventListener("submit", create);
   form.addEventListener("input", () => {
-    showWhatApplies(form);
-    keep(typed());
+    showApplicable(form);
+    storeDraft(typed());
   });
 }
 
@@ -115,7 +115,7 @@ let rotated = null;
 
 function askToRotate({ rotate: id, name, own }) {
   rotated = { id, name };
-  forget(rotating);
+  clearErrors(rotating);
   rotating.reset();
   say(place("rotation-failure"), "");
   place("rotation-title").textContent = `Rotate the secret of ${name}?`;
@@ -128,7 +128,7 @@ async function rotate(event) {
   event.preventDefault();
   const button = rotating.querySelector(".primary");
   if (button.disabled) return;
-  forget(rotating);
+  clearErrors(rotating);
   say(place("rotation-failure"), "");
   const hours = Number(rotating.elements["/overlap_seconds"].value || "none");
   if (!(hours >= 0 && hours <= MOST_HOURS)) { // the API's error is in seconds
@@ -137,7 +137,7 @@ async function rotate(event) {
   }
   button.disabled = true;
   try {
-    const answer = await ask("POST", `/v1/keys/${rotated.id}/rotate`, { body: JSON.stringify(read(rotating, {})), headers: JSON_BODY });
+    const answer = await callApi("POST", `/v1/keys/${rotated.id}/rotate`, { body: JSON.stringify(read(rotating, {})), headers: JSON_BODY });
     dialog.close();
     show(await answer.json(), `New secret of ${rotated.name}`);
     await refresh();
@@ -154,14 +154,14 @@ place("rotation-no").addEventListener("click", () => dialog.close());
 
 async function revoke({ revoke: id, name, own }) {
   const ending = own === "yes" ? " You are signed in with this key: your session ends with it, here and in every other browser." : "";
-  if (!(await confirmed(`Revoke ${name}?`, `It is rejected from the next request on. This cannot be undone.${ending}`, "Revoke the key"))) return;
-  failed("");
+  if (!(await confirmAction(`Revoke ${name}?`, `It is rejected from the next request on. This cannot be undone.${ending}`, "Revoke the key"))) return;
+  showFailure("");
   place("done").textContent = "";
   try {
-    await ask("POST", `/v1/keys/${id}/revoke`);
+    await callApi("POST", `/v1/keys/${id}/revoke`);
     place("done").textContent = `${name} is revoked.`;
   } catch (error) {
-    failed(error.message);
+    showFailure(error.message);
     place("failure").scrollIntoView({ block: "nearest" });
   }
   await refresh();

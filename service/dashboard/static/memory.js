@@ -1,6 +1,6 @@
 // Chart of the peak memory per block, redrawn from the page's data after every refresh.
 import { drawLines } from "./charts.js";
-import { size } from "./figures.js";
+import { size } from "./number_formats.js";
 import { fromZero } from "./scales.js";
 
 const LINES = [["host", "host"], ["device", "device"]];

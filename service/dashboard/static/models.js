@@ -1,9 +1,9 @@
 // Model inspection through the API. A new inspection aborts the one before.
 import { pathOf } from "./addresses.js";
-import { ask, failed } from "./asking.js";
-import { read, showWhatApplies } from "./bodies.js";
-import { complain, focusFirst, forget } from "./complaints.js";
-import { count, said, share, size, terms } from "./figures.js";
+import { callApi, showFailure } from "./api_calls.js";
+import { read, showApplicable } from "./form_json.js";
+import { clearErrors, focusFirst, showErrors } from "./field_errors.js";
+import { count, definitionList, element, share, size } from "./number_formats.js";
 import { follow } from "./live.js";
 
 const form = document.getElementById("inspect");
@@ -28,12 +28,12 @@ async function inspect() {
   running = new AbortController();
   const { signal } = running;
   const model = asked();
-  forget(form);
-  failed("");
+  clearErrors(form);
+  showFailure("");
   place.hidden = true;
   waitFor(model.id ?? "the model");
   try {
-    const answer = await ask("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
+    const answer = await callApi("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
     const found = await answer.json();
     if (signal.aborted) return;
     waitFor("");
@@ -50,14 +50,14 @@ async function inspect() {
 // The API points to the query parameter if it is invalid, and to the job's field if the model does not exist.
 function refuse(error) {
   const errors = (error.problem?.errors ?? []).map((each) => ({ ...each, pointer: `/model/${each.pointer.replace(/^\/?(model\/)?/, "")}` }));
-  const rest = complain(form, errors);
-  failed(errors.length ? rest.map((each) => each.detail).join("; ") : error.message);
+  const rest = showErrors(form, errors);
+  showFailure(errors.length ? rest.map((each) => each.detail).join("; ") : error.message);
   focusFirst(form);
 }
 
 function describe(found) {
   const { model } = found;
-  const facts = terms([
+  const facts = definitionList([
     ["Source", { hub: "the Hugging Face Hub", local: "the server’s model folder", job: "an earlier job" }[model.source]],
     ["Revision", model.source === "job" ? `artifact ${model.revision}` : model.revision],
     ["Architecture", found.architecture ?? found.model_type],
@@ -69,10 +69,10 @@ function describe(found) {
     ["Maximum sequence length", found.max_sequence_length === null ? null : `${count(found.max_sequence_length)} tokens`],
     ["Licence", found.license],
   ]);
-  const verdict = found.can_be_pruned ? said("p", "It can be pruned.") : said("p", `It cannot be pruned: ${found.why_not}`, "error");
-  const name = said("h2", "");
+  const verdict = found.can_be_pruned ? element("p", "It can be pruned.") : element("p", `It cannot be pruned: ${found.why_not}`, "error");
+  const name = element("h2", "");
   name.append(isolated(model.id));
-  place.replaceChildren(name, verdict, ...found.warnings.map((text) => said("p", text, "warning")), facts, ...table(found.matrices), ...next(found));
+  place.replaceChildren(name, verdict, ...found.warnings.map((text) => element("p", text, "warning")), facts, ...table(found.matrices), ...next(found));
 }
 
 function table(matrices) {
@@ -82,7 +82,7 @@ function table(matrices) {
   head.append(row("th", ["Prunable matrix", "Outputs", "Inputs", "Count", "Weights in total"]));
   body.append(...rows);
   made.append(head, body);
-  const box = said("div", "", "scroll");
+  const box = element("div", "", "scroll");
   Object.entries({ tabindex: "0", role: "group", "aria-label": "Matrices" }).forEach(([key, value]) => box.setAttribute(key, value));
   box.append(made);
   return [box];
@@ -91,7 +91,7 @@ function table(matrices) {
 function row(tag, cells) {
   const made = document.createElement("tr");
   cells.forEach((cell, at) => {
-    const place = said(at ? tag : "th", "", at ? "number" : "");
+    const place = element(at ? tag : "th", "", at ? "number" : "");
     if (tag === "th" || !at) place.scope = tag === "th" ? "col" : "row";
     place.append(cell);
     made.append(place);
@@ -105,14 +105,14 @@ function next({ model, can_be_pruned: canBePruned }) {
   if (!canBePruned || form.dataset.mayWrite !== "yes") return [];
   // the service sets the revision of an artifact
   const named = Object.entries(model).filter(([name, value]) => value !== null && !(name === "revision" && model.source === "job"));
-  const link = Object.assign(said("a", "New job with this model", "button primary"), { href: pathOf(`/jobs/new?${new URLSearchParams(named)}`) });
-  const line = said("p", "");
+  const link = Object.assign(element("a", "New job with this model", "button primary"), { href: pathOf(`/jobs/new?${new URLSearchParams(named)}`) });
+  const line = element("p", "");
   line.append(link);
   return [line];
 }
 
 function offer() {
-  showWhatApplies(form);
+  showApplicable(form);
   form.elements["/model/id"].setAttribute("list", `of-${form.elements["/model/source"].value}`);
 }
 

@@ -1,12 +1,12 @@
 // Form of a new job: every change is planned by the API, whose errors are shown at the fields.
 import { pathOf, signInPath } from "./addresses.js";
-import { ask, failed } from "./asking.js";
-import { fill, read, trimmed } from "./bodies.js";
-import { complain, focusFirst, forget } from "./complaints.js";
-import { copyFrom } from "./copying.js";
-import { drop, keep, kept } from "./drafts.js";
-import { findIn } from "./finding.js";
-import { briefly, describeModel, describePlan } from "./plans.js";
+import { callApi, showFailure } from "./api_calls.js";
+import { fill, read, trimmed } from "./form_json.js";
+import { clearErrors, focusFirst, showErrors } from "./field_errors.js";
+import { copyText } from "./clipboard.js";
+import { dropDraft, storeDraft, storedDraft } from "./drafts.js";
+import { filterList } from "./list_filter.js";
+import { describeModel, describePlan, summaryOf } from "./plan_texts.js";
 import { Recipe } from "./recipes.js";
 import { WRITTEN } from "./requests.js";
 
@@ -46,10 +46,10 @@ function say(text, brief = text) {
 const planSoon = lately(async (signal) => {
   const body = wanted();
   try {
-    const answer = await ask("POST", "/v1/jobs?validate_only=true", { body: JSON.stringify(body), headers: JSON_BODY, signal });
+    const answer = await callApi("POST", "/v1/jobs?validate_only=true", { body: JSON.stringify(body), headers: JSON_BODY, signal });
     const plan = await answer.json();
-    forget(form);
-    say("", briefly(plan));
+    clearErrors(form);
+    say("", summaryOf(plan));
     describePlan(document.getElementById("plan"), plan);
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -60,7 +60,7 @@ const planSoon = lately(async (signal) => {
 
 function refusal(error) {
   if (!error.problem?.errors) return error.message;
-  const rest = complain(form, error.problem.errors);
+  const rest = showErrors(form, error.problem.errors);
   return rest.length ? rest.map((each) => `${each.pointer ?? ""} ${each.detail}`.trim()).join("; ") : "Correct the marked fields to see the plan.";
 }
 
@@ -71,7 +71,7 @@ const inspectSoon = lately(async (signal) => {
   if (!model.id) return;
   place.textContent = "Inspecting the model…";
   try {
-    const answer = await ask("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
+    const answer = await callApi("GET", `/v1/models/inspect?${new URLSearchParams(model)}`, { signal });
     describeModel(place, await answer.json());
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -94,7 +94,7 @@ form.addEventListener("input", (event) => {
   const { name } = event.target;
   if (name === "/recipe/preset") recipe.take(recipe.preset);
   recipe.offer();
-  keep(typed());
+  storeDraft(typed());
   if (name.startsWith("/model/")) inspectSoon();
   show();
 });
@@ -104,17 +104,17 @@ form.addEventListener("submit", async (event) => {
   const button = document.getElementById("create");
   if (button.disabled) return;
   button.disabled = true;
-  failed("");
+  showFailure("");
   try {
-    const headers = { ...JSON_BODY, "Idempotency-Key": keep(typed()) };
-    const answer = await ask("POST", "/v1/jobs", { body: JSON.stringify(wanted()), headers });
+    const headers = { ...JSON_BODY, "Idempotency-Key": storeDraft(typed()) };
+    const answer = await callApi("POST", "/v1/jobs", { body: JSON.stringify(wanted()), headers });
     const { id } = await answer.json();
-    drop();
+    dropDraft();
     location.assign(pathOf(`/jobs/${id}`));
   } catch (error) {
     button.disabled = false;
     const rest = error.problem?.errors ? refusal(error) : error.message;
-    failed(error.problem?.errors ? `The job was not created. ${rest}` : `${rest} Your input is kept.`);
+    showFailure(error.problem?.errors ? `The job was not created. ${rest}` : `${rest} Your input is kept.`);
     if (error.status === 401) offerSignIn();
     focusFirst(form);
   }
@@ -135,16 +135,16 @@ document.addEventListener("click", async (event) => {
   show();
 });
 
-document.getElementById("copy").addEventListener("click", () => copyFrom(document.getElementById("request"), document.getElementById("copied")));
+document.getElementById("copy").addEventListener("click", () => copyText(document.getElementById("request"), document.getElementById("copied")));
 
 document.getElementById("afresh").addEventListener("click", () => {
-  drop();
+  dropDraft();
   document.getElementById("restored").hidden = true;
   begin(initial);
   form.elements["/model/id"].focus();
 });
 
-findIn(document.getElementById("find-text"), document.getElementById("texts"));
+filterList(document.getElementById("find-text"), document.getElementById("texts"));
 
 function begin(body) {
   fill(form, body, known.choices);
@@ -154,7 +154,7 @@ function begin(body) {
 }
 
 // enabled last, so that no early input is overwritten
-const draft = kept();
+const draft = storedDraft();
 document.getElementById("whole").disabled = false;
 document.getElementById("restored").hidden = draft === null;
 begin(draft?.body ?? initial);

@@ -1,5 +1,5 @@
 // Recipe fields: presets, and choices that offer only values compatible with the earlier choices. Compatibility is in the page's data.
-import { fill, read, showWhatApplies } from "./bodies.js";
+import { fill, read, showApplicable } from "./form_json.js";
 
 const TAGGED = ["refinement", "update"];
 
@@ -42,7 +42,7 @@ export class Recipe {
       left = left.filter((places) => places[at] === this.names[at].indexOf(control.value));
     });
     this.said.textContent = changed.join(" ");
-    showWhatApplies(this.form);
+    showApplicable(this.form);
     this.explain();
     this.offerMask();
   }

@@ -1,6 +1,6 @@
 // Filters a list of checkboxes by substring. Checked ones stay visible.
 
-export function findIn(field, box) {
+export function filterList(field, box) {
   field?.addEventListener("input", (event) => {
     event.stopPropagation(); // not part of the form
     const part = field.value.trim().toLowerCase();

@@ -1,8 +1,8 @@
 // Texts for the API's model inspection and job plan.
-import { count, duration, said, share, size, terms } from "./figures.js";
+import { count, definitionList, duration, element, share, size } from "./number_formats.js";
 
 export function describeModel(place, model) {
-  const facts = terms([
+  const facts = definitionList([
     ["Architecture", model.architecture ?? model.model_type],
     ["Parameters", `${count(model.parameters)}, ${share(model.prunable_share)} prunable`],
     ["Blocks", `${model.blocks}`],
@@ -10,15 +10,15 @@ export function describeModel(place, model) {
     ["Maximum sequence length", model.max_sequence_length === null ? null : `${count(model.max_sequence_length)} tokens`],
     ["Licence", model.license],
   ]);
-  const refusal = model.can_be_pruned ? [] : [said("p", `It cannot be pruned: ${model.why_not}`, "error")];
-  place.replaceChildren(...refusal, facts, ...model.warnings.map((text) => said("p", text, "warning")));
+  const refusal = model.can_be_pruned ? [] : [element("p", `It cannot be pruned: ${model.why_not}`, "error")];
+  place.replaceChildren(...refusal, facts, ...model.warnings.map((text) => element("p", text, "warning")));
 }
 
 export function describePlan(place, plan) {
   const { estimate, queue } = plan;
   const basis = estimate.basis.jobs ? ` (based on ${estimate.basis.jobs} earlier ${estimate.basis.jobs === 1 ? "job" : "jobs"})` : "";
   const workers = queue.able_workers === 1 ? "worker" : "workers";
-  const facts = terms([
+  const facts = definitionList([
     ["Runs for", duration(estimate.run_seconds) + basis],
     ["Starts in", duration(estimate.starts_in_seconds)],
     ["Queue", `position ${queue.position}; ${queue.able_workers} suitable ${workers}, ${queue.idle_workers} idle`],
@@ -27,11 +27,11 @@ export function describePlan(place, plan) {
     ["Artifact", plan.artifact_bytes === null ? null : size(plan.artifact_bytes)],
     ["Calibration", `${count(plan.calibration_tokens)} tokens`],
   ]);
-  place.replaceChildren(...plan.warnings.map((text) => said("p", text, "warning")), facts);
+  place.replaceChildren(...plan.warnings.map((text) => element("p", text, "warning")), facts);
 }
 
 // Returns the plan in one line.
-export function briefly({ estimate, memory: [first], warnings }) {
+export function summaryOf({ estimate, memory: [first], warnings }) {
   const taken = first && `${size(first.device_bytes ?? first.host_bytes)} of memory`;
   const time = estimate.run_seconds === null ? "time unknown" : duration(estimate.run_seconds);
   const warned = warnings.length && `${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}`;

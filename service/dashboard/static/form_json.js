@@ -57,7 +57,7 @@ export const controlsOf = (form) => [...form.querySelectorAll("[data-as]")];
 export const isOffered = (control) => !control.closest("[hidden]");
 
 // Hides fields that belong to an unselected choice; hidden fields are not sent.
-export function showWhatApplies(form) {
+export function showApplicable(form) {
   for (const part of form.querySelectorAll("[data-when]")) {
     part.hidden = !part.dataset.is.split("|").includes(form.elements[part.dataset.when].value);
   }
@@ -85,7 +85,7 @@ export function fill(form, body, kinds) {
     if (control.dataset.as === "kind") control.value = kindOf(kinds[control.name], value);
     else WAYS[control.dataset.as].fill(control, value);
   }
-  showWhatApplies(form);
+  showApplicable(form);
   for (const control of all.filter((each) => isOffered(each) && each.dataset.as !== "kind")) {
     const value = valueAt(body, control.name);
     if (control.dataset.as === "member") control.checked = (value ?? []).includes(control.value);

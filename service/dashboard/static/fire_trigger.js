@@ -1,10 +1,10 @@
 // Fires a trigger or shows a dry run, and shows the equivalent curl command.
 import { BASE, pathOf } from "./addresses.js";
-import { ask } from "./asking.js";
-import { copyFrom } from "./copying.js";
-import { complain, forget } from "./complaints.js";
-import { said } from "./figures.js";
-import { syntaxErrors } from "./jsons.js";
+import { callApi } from "./api_calls.js";
+import { copyText } from "./clipboard.js";
+import { clearErrors, showErrors } from "./field_errors.js";
+import { element } from "./number_formats.js";
+import { syntaxErrors } from "./json_fields.js";
 import { refresh } from "./live.js";
 import { curlOf } from "./requests.js";
 
@@ -24,42 +24,42 @@ function show() {
 
 async function fire(only) {
   const query = only ? "?validate_only=true" : "";
-  const answer = await ask("POST", `${form.dataset.path}${query}`, { body: field.value, headers: { "Content-Type": typeOf(field.value) } });
+  const answer = await callApi("POST", `${form.dataset.path}${query}`, { body: field.value, headers: { "Content-Type": typeOf(field.value) } });
   const result = await answer.json();
   place.replaceChildren(...(only ? planned(result) : done(result, answer.status)));
 }
 
 function planned(plan) {
-  if (!plan.matched) return [said("p", "The filter drops this event: no job would start.")];
-  if (plan.duplicate_of) return [said("p", "This event has already started a job: no other would start.")];
-  const spec = said("pre", JSON.stringify(plan.spec, null, 2));
+  if (!plan.matched) return [element("p", "The filter drops this event: no job would start.")];
+  if (plan.duplicate_of) return [element("p", "This event has already started a job: no other would start.")];
+  const spec = element("pre", JSON.stringify(plan.spec, null, 2));
   spec.tabIndex = 0;
   spec.setAttribute("aria-label", "Job to start");
-  return [said("p", "This job would start:"), spec];
+  return [element("p", "This job would start:"), spec];
 }
 
 function done(fired, status) {
-  if (fired.outcome === "filtered") return [said("p", "The filter dropped this event: no job was started.")];
-  const text = said("p", status === 201 ? "Started job " : "The same event has already started job ");
-  text.append(fired.job_id ? Object.assign(said("a", fired.job_id), { href: pathOf(`/jobs/${fired.job_id}`) }) : "(deleted)");
+  if (fired.outcome === "filtered") return [element("p", "The filter dropped this event: no job was started.")];
+  const text = element("p", status === 201 ? "Started job " : "The same event has already started job ");
+  text.append(fired.job_id ? Object.assign(element("a", fired.job_id), { href: pathOf(`/jobs/${fired.job_id}`) }) : "(deleted)");
   return [text];
 }
 
 function refused({ message, problem }) {
-  const lines = (problem?.errors ?? []).map((each) => said("li", `${each.pointer} ${each.detail}`));
+  const lines = (problem?.errors ?? []).map((each) => element("li", `${each.pointer} ${each.detail}`));
   const list = document.createElement("ul");
   list.append(...lines);
-  place.replaceChildren(said("p", message, "error"), ...(lines.length > 1 ? [list] : []));
+  place.replaceChildren(element("p", message, "error"), ...(lines.length > 1 ? [list] : []));
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (isBusy) return;
   place.replaceChildren();
-  forget(form);
+  clearErrors(form);
   const errors = syntaxErrors(form);
   if (errors.length) {
-    complain(form, errors);
+    showErrors(form, errors);
     field.focus();
     return;
   }
@@ -77,7 +77,7 @@ document.addEventListener("click", (event) => {
   for (const each of document.querySelectorAll("[data-proof]")) each.setAttribute("aria-pressed", String(each === way));
   show();
 });
-document.getElementById("copy").addEventListener("click", () => copyFrom(document.getElementById("curl"), document.getElementById("copied")));
+document.getElementById("copy").addEventListener("click", () => copyText(document.getElementById("curl"), document.getElementById("copied")));
 document.getElementById("fire-address").textContent = BASE + form.dataset.path;
 show();
 form.querySelector("fieldset").disabled = false;

@@ -1,5 +1,5 @@
 // Panel with a new secret, which the API returns only once.
-import { copyFrom } from "./copying.js";
+import { copyText } from "./clipboard.js";
 
 const place = document.getElementById("secret");
 
@@ -18,5 +18,5 @@ export function showSecret(made, page = "") {
 }
 
 document.getElementById("secret-copy")?.addEventListener("click", () => {
-  copyFrom(document.getElementById("secret-value"), document.getElementById("secret-copied"));
+  copyText(document.getElementById("secret-value"), document.getElementById("secret-copied"));
 });

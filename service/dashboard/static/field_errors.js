@@ -1,10 +1,10 @@
 // Validation errors from the API, shown next to the field that each points to.
-import { controlsOf, isOffered } from "./bodies.js";
-import { said } from "./figures.js";
+import { controlsOf, isOffered } from "./form_json.js";
+import { element } from "./number_formats.js";
 
 // Returns the errors that match no field.
-export function complain(form, errors) {
-  forget(form);
+export function showErrors(form, errors) {
+  clearErrors(form);
   return errors.filter((error) => {
     const control = controlAt(form, error.pointer ?? "");
     if (control) mark(control, placed(control, error));
@@ -18,7 +18,7 @@ function placed(control, { pointer, detail }) {
   return within ? `${within}: ${detail}` : detail;
 }
 
-export function forget(form) {
+export function clearErrors(form) {
   for (const text of form.querySelectorAll("[data-complaint]")) text.remove();
   for (const control of form.querySelectorAll("[aria-invalid]")) {
     control.removeAttribute("aria-invalid");
@@ -44,7 +44,7 @@ function controlAt(form, pointer) {
 
 function mark(control, detail) {
   const place = control.closest(".field") ?? control.closest("fieldset");
-  const text = said("p", detail, "error");
+  const text = element("p", detail, "error");
   text.id = `c-${idOf(control)}-${place.querySelectorAll("[data-complaint]").length}`;
   text.dataset.complaint = "";
   place.append(text);

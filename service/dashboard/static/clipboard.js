@@ -1,6 +1,6 @@
 // Copies an element's text to the clipboard, or selects it where that is not possible.
 
-export async function copyFrom(place, said) {
+export async function copyText(place, said) {
   const text = place.value ?? place.textContent;
   if (place.select) place.select();
   else getSelection().selectAllChildren(place);

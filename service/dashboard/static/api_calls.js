@@ -1,9 +1,9 @@
 // Calls of the public API, authenticated by the session cookie; and the confirmation dialog.
 import { pathOf } from "./addresses.js";
-import { phrased } from "./figures.js";
+import { nodesOf } from "./number_formats.js";
 
 // Errors carry the API's `problem` document and `status` if there was a response.
-export async function ask(method, path, { body, headers = {}, signal } = {}) {
+export async function callApi(method, path, { body, headers = {}, signal } = {}) {
   const token = document.querySelector('meta[name="csrf-token"]').content;
   let response;
   try {
@@ -23,7 +23,7 @@ function sentence(response, problem) {
 }
 
 // Resolves to true if the user confirms. Escape means no.
-export function confirmed(title, text, yes) {
+export function confirmAction(title, text, yes) {
   const dialog = document.getElementById("confirmation");
   document.getElementById("confirmation-title").textContent = title;
   document.getElementById("confirmation-text").textContent = text;
@@ -36,8 +36,8 @@ export function confirmed(title, text, yes) {
   });
 }
 
-export function failed(text) {
+export function showFailure(text) {
   const place = document.getElementById("failure");
-  place.replaceChildren(...phrased(text));
+  place.replaceChildren(...nodesOf(text));
   place.hidden = !text;
 }

@@ -19,21 +19,21 @@ export const count = (value) => value.toLocaleString("en");
 export const share = (value) => `${(100 * value).toFixed(1)} %`;
 
 // Returns a definition list of pairs [name, text], without empty texts.
-export function terms(pairs) {
+export function definitionList(pairs) {
   const list = document.createElement("dl");
   for (const [name, text] of pairs.filter(([, each]) => each !== null && each !== undefined && each !== "")) {
-    list.append(said("dt", name), said("dd", text));
+    list.append(element("dt", name), element("dd", text));
   }
   return list;
 }
 
-export function said(tag, text, kind = "") {
+export function element(tag, text, kind = "") {
   const made = Object.assign(document.createElement(tag), { className: kind });
-  made.append(...phrased(text));
+  made.append(...nodesOf(text));
   return made;
 }
 
 // Returns a text's nodes, with parts in backticks as <code>; never parses HTML.
-export function phrased(sentence) {
+export function nodesOf(sentence) {
   return String(sentence).split(/`([^`]+)`/).map((part, at) => (at % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part));
 }
