@@ -50,8 +50,9 @@ def in_seconds(seconds: float | ColumnElement[float]) -> ColumnElement[datetime]
 def delete_batch(session: Session, entity: type["Base"], *which: ColumnElement[bool]) -> int:
     """Delete up to a batch of matching rows, but none that another transaction has locked; return their number."""
     key = tuple_(*table_of(entity).primary_key)
-    batch = select(*table_of(entity).primary_key).where(*which).limit(_BATCH).with_for_update(skip_locked=True)
-    gone = delete(entity).where(key.in_(batch)).returning(*table_of(entity).primary_key)
+    # a CTE runs once; a plan may run a subquery once per row, each time with other rows
+    batch = select(*table_of(entity).primary_key).where(*which).limit(_BATCH).with_for_update(skip_locked=True).cte("batch")
+    gone = delete(entity).where(key.in_(select(*batch.c))).returning(*table_of(entity).primary_key)
     return len(session.execute(gone, execution_options={"synchronize_session": False}).all())
 
 

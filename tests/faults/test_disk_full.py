@@ -99,5 +99,7 @@ def test_a_full_disk_fails_the_job_and_the_worker_continues(settings: Settings, 
         eventually(lambda: disk.files() == [])
     store = Path(settings.artifact_url.removeprefix("file://"))
     published = {path.relative_to(store).parts[1:3] for path in (store / "jobs").rglob("*") if path.is_file()}
-    assert {attempt for attempt in published if attempt[1] != "blocks"} == {(str(following), "1")}
+    assert {attempt for attempt in published if attempt[1] != "blocks"} == {
+        (str(following), str(job_row(database, following).fence))
+    }
     assert [path for path in settings.cache_dir.rglob("*") if path.is_file()] == []  # the disk was another than this host's

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from os import _exit
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -57,7 +58,7 @@ def run_limited(act: Callable[[], Result], subject: str, code: FailureCode, limi
         if not receiving.poll(_HANGING * limits.seconds):
             raise JobFailure(FailureCode.INTERNAL, f"{subject} was not read within {_HANGING * limits.seconds} s.")
         result, trouble = receiving.recv()
-    except EOFError:
+    except (EOFError, OSError):  # the child has ended, perhaps in the middle of its answer
         status = _wait(child)
         raise _death(status, subject, code, limits) from None
     finally:
@@ -78,8 +79,8 @@ def _fork(act: Callable[[], None]) -> int:
     try:
         act()
     except BaseException:
-        os._exit(1)
-    os._exit(0)
+        _exit(1)
+    _exit(0)
 
 
 def _wait(child: int) -> int:
@@ -117,7 +118,7 @@ def _confine(limits: Limits, parent: int) -> None:
     """Set the limits; end with the parent, and before it if the host's memory runs out; compute in one thread."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        os._exit(1)
+        _exit(1)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

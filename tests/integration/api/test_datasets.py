@@ -47,7 +47,7 @@ def test_the_same_documents_again_are_the_same_data_set(api: httpx.Client, setti
 
 
 def test_concurrent_uploads_of_one_text_make_one_data_set(api: httpx.Client, database: Database) -> None:
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:  # the share of a tenant
         sent = list(pool.map(lambda _: api.post("/v1/datasets", content=b"One.\n" * 10_000, headers=TEXT), range(8)))
     assert sorted(answer.status_code for answer in sent) == [200] * 7 + [201]
     assert len({answer.json()["id"] for answer in sent}) == len(rows(database)) == 1

@@ -210,6 +210,8 @@ def test_a_job_runs_completely_on_a_bucket(
     assert sorted(told) == told
     assert len(set(told)) > 1
     assert {(total, unit) for _, total, unit in told} == {(sum(file.bytes for file in manifest.files), "bytes")}
-    prefix = f"below/here/{artifact_prefix(job.id, 1)}"
-    assert set(s3.keys(bucket)) == {f"{prefix}/{name}" for name in [file.path for file in manifest.files] + ["manifest.json"]}
+    keys = set(s3.keys(bucket))
+    (prefix,) = {key.rpartition("/")[0] for key in keys if key.endswith("/manifest.json")}
+    assert prefix.startswith(f"below/here/jobs/{job.id}/")
+    assert keys == {f"{prefix}/{name}" for name in [file.path for file in manifest.files] + ["manifest.json"]}
     assert s3.open_uploads(bucket) == []

@@ -101,10 +101,10 @@ def test_a_closed_terminal_stops_what_runs_on_it(
     try:
         heed_hangup()
         signal.raise_signal(signal.SIGHUP)
+        eventually(lambda: seen == stops)
     finally:
         for number, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
             signal.signal(number, handler)
-    assert seen == stops
 
 
 def test_a_hanging_database_times_out(settings: Settings, database: Database) -> None:
