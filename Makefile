@@ -70,7 +70,7 @@ debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev
 # The tests start nginx and PgBouncer themselves, so the services of Debian's packages are stopped.
 PGBOUNCER := $(or $(DSNOT_PGBOUNCER),$(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
 
-# JOBS is the number of parallel processes: by default two per core, limited by memory.
+# JOBS is the number of parallel processes: by default three for two cores, limited by memory.
 test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 

@@ -97,7 +97,10 @@ def test_a_closed_terminal_stops_what_runs_on_it(
 ) -> None:
     monkeypatch.setattr(os, "isatty", lambda _: on_terminal)
     seen: list[int] = []
-    before = [signal.signal(signal.SIGTERM, lambda number, _: seen.append(number)), signal.getsignal(signal.SIGHUP)]
+    before = [
+        signal.signal(signal.SIGTERM, lambda number, _: seen.append(number)),
+        signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup ignores
+    ]
     try:
         heed_hangup()
         signal.raise_signal(signal.SIGHUP)
