@@ -35,6 +35,8 @@ class AsyncEventCalls(AsyncCalls):
                     check_stream(response)
                     async for message in EventSource(response).aiter_sse():
                         patience.restart()
+                        if not message.data:
+                            continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                         if message.event == _END:
                             return
                         event = parsed(response, partial(event_in, message))

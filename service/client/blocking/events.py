@@ -36,6 +36,8 @@ class EventCalls(Calls):
                     check_stream(response)
                     for message in EventSource(response).iter_sse():
                         patience.restart()
+                        if not message.data:
+                            continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                         if message.event == _END:
                             return
                         event = parsed(response, partial(event_in, message))

@@ -38,7 +38,7 @@ class Service:
         last = request.headers.get("Last-Event-ID")
         self.resumed_after.append(last)
         frames = [_frame(seq) for seq in range(int(last or 0) + 1, len(_TYPES) + 1)] + [_END]
-        text = ": ping\n\n" + "".join(frames)
+        text = "".join(f": ping\n\n{frame}" for frame in frames)
         if self._breaks:
             return httpx.Response(
                 200, headers=_STREAM, stream=Broken(text[: self._breaks.pop(0)].encode(), httpx.RemoteProtocolError("gone"))
