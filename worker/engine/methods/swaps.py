@@ -137,7 +137,7 @@ def _refine(rows: _Rows, rule: _Rule) -> None:
         active = pending
         while rule.group is None and FEW * len(active) > len(pending):  # the exact stage takes over the last rows
             active = after(_greedy, active)
-        pending = after(_exact, pending[rows.left[pending, 0] > 0])
+        pending = after(_exact, pending)
 
 
 def _greedy(rows: _Rows, rule: _Rule) -> Tensor:
