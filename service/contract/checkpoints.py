@@ -83,7 +83,8 @@ _TEXT: Final = ("text_config", "llm_config", "language_config")
 QUANTISER_KEYS: Final = ("quantization_config", "quantization", "compression_config")
 _NAMES: Final = re.compile(r"\.(qweight|weight_packed|weight_scale(_inv)?|SCB|weight\.absmax)$|_proj_(blocks|scales)$")
 _WEIGHT: Final = re.compile(r"(\.weight|_proj)$")
-_PLAIN: Final = ("F64", "F32", "F16", "BF16")
+FLOATS: Final = ("F64", "F32", "F16", "BF16")
+"""Data types of safetensors in which a model can be computed."""
 
 
 def reason_against_name(name: str) -> str | None:
@@ -165,6 +166,6 @@ def sign_of_quantisation(
     signs = [f"config.json has {key}" for key in QUANTISER_KEYS for part in parts if part.get(key)]
     signs += [f"{name} is there" for name in QUANTISER_FILES if name in files]
     for name, dtype, shape in tensors:
-        if _NAMES.search(name) or (_WEIGHT.search(name) and len(shape) > 1 and dtype not in _PLAIN):
+        if _NAMES.search(name) or (_WEIGHT.search(name) and len(shape) > 1 and dtype not in FLOATS):
             signs.append(f"{name} is stored as {dtype}")
     return next(iter(signs), None)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+ACTIVATIONS_SHARE: Final = 0.5
+"""Share of the host's free memory for activations; the rest of them is kept in files."""
 TOKENS_PER_BATCH: Final = 2048
 """Maximum tokens of a batch of whole samples; a batch has at least one sample."""
 GRAM_BYTES: Final = 4 << 30

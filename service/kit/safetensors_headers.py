@@ -28,8 +28,6 @@ BITS: Final = {name: 8 * width for name, width in WIDTHS.items()} | {
     "F4": 4,
 }
 """Bits per element of all data types of the format."""
-FLOATS: Final = ("F64", "F32", "F16", "BF16")
-"""Data types in which a model can be computed."""
 
 
 class InvalidHeader(ValueError):

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from service.contract import bounded_json
 from service.contract.checkpoint_files import reason_against_adapter
 from service.contract.checkpoints import (
+    FLOATS,
     MAX_COPIES,
     MAX_HEADER_BYTES,
     MAX_INDEX_BYTES,
@@ -18,7 +19,7 @@ from service.contract.checkpoints import (
     reason_against_name,
     reason_against_quantised,
 )
-from service.kit.safetensors_headers import BITS, FLOATS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
+from service.kit.safetensors_headers import BITS, LENGTH_BYTES, InvalidHeader, TensorEntry, header_length, parse_header
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import MAX_CONFIG_BYTES, UnreadableConfig, parse_config
 from service.models.refusals import ModelUnsafe, ModelUnsupported

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from service.contract.devices import ANY_DEVICE, DeviceClass
+from service.contract.engine_sizes import ACTIVATIONS_SHARE
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.errors import Problem
 from service.kit.quantities import gib
 from service.models.outline import ModelOutline
 from service.planning.memory import Peak, TextTokens, peak
-
-_KEPT_SHARE: Final = 0.5
-"""Share of a worker's memory for activations, as in the engine; the rest of them is kept in files."""
 
 
 class DoesNotFit(Problem):
@@ -60,7 +57,7 @@ def spilled(memory: Sequence[Memory], online: Sequence[Worker]) -> int:
     if not memory or not online:
         return 0
     activations = min(each.most.host.bytes - each.least.host.bytes for each in memory)
-    return max(0, activations - round(_KEPT_SHARE * max(worker.host_memory_bytes for worker in online)))
+    return max(0, activations - round(ACTIVATIONS_SHARE * max(worker.host_memory_bytes for worker in online)))
 
 
 def _fits(need: Peak, worker: Worker) -> bool:

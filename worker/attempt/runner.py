@@ -185,7 +185,7 @@ class _Attempt:
                     transitions.give_up(session, self._job_id, self._fence)
                 return
             except TRANSIENT as error:
-                log.warning("write_failed", error=str(error).splitlines()[0])
+                log.warning("write_failed", reason=reason_of(error))
                 self._stop.wait(_CLAIM_AGAIN_SECONDS)
 
     def _failed(self, error: BaseException) -> None:

@@ -17,11 +17,12 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from service.contract.engine_sizes import ACTIVATIONS_SHARE
+
 _C = ctypes.CDLL(None)
 _LARGE = 1 << 27  # bytes of a block from which memory is trimmed
 _SLAB = 1 << 26  # bytes: above the size that the allocator keeps for reuse; only touched pages are resident
 _ALIGNED = 64  # bytes
-_SHARE = 0.5  # of the host's free memory
 _Kind = tuple[tuple[int, ...], torch.dtype]
 
 
@@ -32,7 +33,7 @@ class ActivationStore:
         """Limit memory to `room` bytes, by default half of the free memory; beyond that use files in `scratch`, if given."""
         self.in_memory = 0  # bytes in use or waiting for reuse
         self.in_files = 0
-        self._room = int(free_memory() * _SHARE) if room is None else room
+        self._room = int(free_memory() * ACTIVATIONS_SHARE) if room is None else room
         self._scratch = scratch
         self._pinned = pinned
         self._waiting: dict[_Kind, list[Tensor]] = defaultdict(list)
