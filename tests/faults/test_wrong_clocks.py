@@ -33,7 +33,8 @@ def test_a_wrong_clock_changes_nothing(
         monkeypatch.setenv("LD_PRELOAD", str(library()))
         monkeypatch.setenv("FAKETIME", offset)
         monkeypatch.setenv("DONT_FAKE_MONOTONIC", "1")
-        with working(settings, tmp_path) as worker:
+        # a forked child could inherit libfaketime's lock from another thread; a spawned one has it anew
+        with working(settings, tmp_path, module="tests.support.spawning_worker") as worker:
             eventually(lambda: job_row(database, job_id).finished_at)
             assert b"job_claimed" in worker.log.read_bytes()
     job, (attempt,) = job_row(database, job_id), attempts_of(database, job_id)
