@@ -166,7 +166,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         queue = Queue(settings.broker_url.get_secret_value(), settings.broker_prefix or "")
         wakeups = Wakeups(settings.direct_address, settings.max_event_streams)
         readiness = readiness_of(database, store, queue)
-        models, uploads = ModelSources(settings, store, partial(jobs.find, database)), Pool("uploads", settings.max_uploads)
+        models, uploads = (
+            ModelSources(settings, database, store, partial(jobs.find, database)),
+            Pool("uploads", settings.max_uploads),
+        )
         rates = RateLimiter(settings.broker_url.get_secret_value(), settings.broker_prefix or "")
         app.state.resources = Resources(settings, database, store, wakeups, readiness, models, uploads, rates)
         collector = DatabaseCollector(settings)

@@ -97,6 +97,8 @@ class Settings(DatabaseSettings):
     """Folder of tokens for gated models and uploads, one file each: `<tenant>/<name>`."""
     hub_upload_to: list[str] = Field(default=["*"])
     """fnmatch patterns of the hub repositories that jobs may upload to; `[]` forbids uploads."""
+    model_check_seconds: float = Field(15.0, ge=0)
+    """Maximum time that an inspection or a plan waits for a worker to check the model."""
     hub_upload_seconds: float = Field(4 * 3600.0, gt=0)
     """Maximum duration of an upload to the hub."""
 

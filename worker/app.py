@@ -20,6 +20,7 @@ from service.settings import Settings
 from worker import devices
 from worker.preloading import import_for_jobs
 from worker.process.metrics_server import metrics_of
+from worker.process.model_checks import ModelChecker
 from worker.process.registration import WorkerRegistration
 
 log = get_logger(__name__)
@@ -136,7 +137,7 @@ def run(settings: Settings) -> int:
         if _start_method(device_class) == "fork":
             import_for_jobs()
             gc.freeze()  # children share what is never collected
-        with registration:
+        with ModelChecker(settings), registration:
             worker.start()
     return int(worker.exitcode or 0)
 

@@ -106,6 +106,7 @@ class ModelInfo(Answer):
 
     model: dict[str, Any]
     can_be_pruned: bool
+    is_checked: bool = False
     why_not: str | None = None
     model_type: str | None = None
     architecture: str | None = None

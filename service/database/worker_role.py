@@ -15,6 +15,7 @@ RIGHTS: Final = {
     "job_events": "SELECT, INSERT",
     "jobs": "SELECT, UPDATE",
     "layers": "SELECT, INSERT, DELETE",
+    "model_checks": "SELECT, UPDATE",
     "outbox": "SELECT, INSERT",
     "run_speeds": "SELECT, INSERT, DELETE",
     "schema_serves": "SELECT",

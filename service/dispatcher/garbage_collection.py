@@ -1,5 +1,5 @@
 """Garbage collection: leftover files in the artifact store, expired artifacts, deleted jobs and data sets, workers silent for a
-day, expired sessions and idempotency keys, and old entries of the webhook, trigger and audit logs.
+day, expired sessions and idempotency keys, old checks of models, and old entries of the webhook, trigger and audit logs.
 
 It runs in its own thread, because the store may be slow or unreachable. Several dispatchers may collect concurrently.
 """
@@ -22,6 +22,7 @@ from service.dispatcher.datasets import abort_stale, remove_orphans, sweep_delet
 from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, STORE_MISMATCH
 from service.idempotency import repository as idempotency
 from service.logging import get_logger
+from service.models.checks import repository as model_checks
 from service.ops import installation
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore, StoreRefused, StoreUnavailable
@@ -96,6 +97,7 @@ class GarbageCollector:
             partial(triggers.forget, keep_seconds=kept.keep_firings_seconds),
             triggers.forget_unfired,
             idempotency.forget,
+            model_checks.forget,
             sessions.forget,
             partial(audit.forget, keep_seconds=kept.keep_audit_seconds),
         )

@@ -1,19 +1,22 @@
 """Admission of jobs: checks before a job is accepted, and pinning of its model revision.
 
-It may call the hub and therefore runs outside of any transaction. The worker repeats all checks on its own files.
+It may call the hub and therefore runs outside of any transaction. What a worker has found out about the revision counts; nobody
+waits for it here. The worker repeats all checks on its own files.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from service.contract.checkpoints import UNSUPPORTED
+from service.contract.model_checks import ModelCheck, ModelFacts
 from service.contract.spec import JobSpec, ModelSpec, without_head
 from service.errors import InvalidInput
+from service.models.checks.operations import RecordedFiles
 from service.models.config import max_sequence_length, texts
 from service.models.headers import Files, read_config, read_headers
 from service.models.hub.uploads import UploadRefused, upload_token
 from service.models.outline import ModelOutline
-from service.models.refusals import HubUnavailable, ModelUnsupported
+from service.models.refusals import BY_CODE, HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
 from service.models.unsupported import usable_outline
 from service.settings import Settings
@@ -29,9 +32,12 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
     """
     _check_upload(settings, spec, tenant)
     model, files = models.pin(spec.model, tenant=tenant)
-    if files is not None:
+    read = RecordedFiles(files) if files is not None else None
+    if read is not None:
         with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
-            _check_model(spec, model, files)
+            _check_model(spec, model, read)
+    if check := models.checks.known(model, read, tenant=tenant):
+        _heed(check, spec)
     return spec.model_copy(update={"model": model})
 
 
@@ -61,7 +67,15 @@ def _check_model(spec: JobSpec, model: ModelSpec, files: Files) -> None:
     _refuse(_lengths(spec, max_sequence_length(config)))
 
 
-def check_fit(spec: JobSpec, model: ModelOutline) -> None:
+def _heed(check: ModelCheck, spec: JobSpec) -> None:
+    """Refuse what a worker would refuse after its check of the model. Raises ModelRefused, InvalidInput."""
+    if check.failure is not None:
+        raise BY_CODE.get(check.failure.code, ModelUnsupported)(check.failure.detail)
+    if check.facts is not None:
+        check_fit(spec, check.facts)
+
+
+def check_fit(spec: JobSpec, model: ModelOutline | ModelFacts) -> None:
     """Check sequence lengths, group sizes and uses of the head against the model. Raises InvalidInput."""
     _refuse([*_lengths(spec, model.max_sequence_length), *_groups(spec, model), *_head(spec, model)])
 
@@ -81,7 +95,7 @@ def _lengths(spec: JobSpec, longest: int | None) -> Iterator[dict[str, str]]:
             yield {"pointer": f"/{part}/sequence_length", "detail": detail}
 
 
-def _groups(spec: JobSpec, model: ModelOutline) -> Iterator[dict[str, str]]:
+def _groups(spec: JobSpec, model: ModelOutline | ModelFacts) -> Iterator[dict[str, str]]:
     pattern = spec.recipe.pattern
     if not any(pattern.fits(kind.columns) for kind in model.matrix_kinds):
         widths = ", ".join(map(str, sorted({kind.columns for kind in model.matrix_kinds})[:10]))
@@ -89,7 +103,7 @@ def _groups(spec: JobSpec, model: ModelOutline) -> Iterator[dict[str, str]]:
         yield {"pointer": "/recipe/pattern/m", "detail": detail}
 
 
-def _head(spec: JobSpec, model: ModelOutline) -> Iterator[dict[str, str]]:
+def _head(spec: JobSpec, model: ModelOutline | ModelFacts) -> Iterator[dict[str, str]]:
     if not model.has_head and (uses := spec.uses_of_head()):
         detail = without_head(uses)
         yield from ({"pointer": pointer, "detail": detail} for pointer in uses)

@@ -5,6 +5,8 @@ from typing import Final
 
 from service.contract.checkpoint_files import reason_against_tokenizer
 from service.contract.spec import ModelSpec
+from service.models.checks.operations import NotChecked, RecordedFiles
+from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline
 from service.models.refusals import ModelNotFound
 from service.models.sources import ModelSources
@@ -24,10 +26,12 @@ class Inspection:
     why_not: str | None
     """Reason why the model cannot be pruned; None if it can."""
     warnings: list[str] = field(default_factory=list)
+    is_checked: bool = False
+    """Whether a worker has built the model without weights."""
 
 
 def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspection:
-    """Read the model's config and headers.
+    """Read the model's config and headers, and have a worker build it without weights if one is online.
 
     Raises:
         ModelRefused: the model does not exist, may not be read, or is unsafe to read.
@@ -37,10 +41,20 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
         raise ModelNotFound("local models are on the workers only, where this service cannot read them")
     with models.lookups.hold(tenant):
         found = models.find(model, tenant=tenant, seconds=_HUB_SECONDS)
-        described = outline(found.headers())
-    tokenizer = reason_against_tokenizer(found.files.sizes)
-    warnings = [*warnings_of(described), *([tokenizer] if tokenizer else [])]
-    return Inspection(found.model, described, found.license, reason_against(described), warnings)
+        files = RecordedFiles(found.files)
+        described = outline(read_headers(files, found.model.revision))
+        reason, missing, is_checked = reason_against(described), [], False
+        if reason is None:
+            try:
+                check = models.checks.ask(found.model, files, tenant=tenant)
+            except NotChecked as error:
+                missing = [str(error)]
+            else:
+                reason, is_checked = check.failure.detail if check.failure else None, True
+                described = described.checked(check.facts) if check.facts else described
+    if tokenizer := reason_against_tokenizer(found.files.sizes):
+        missing.append(tokenizer)
+    return Inspection(found.model, described, found.license, reason, [*warnings_of(described), *missing], is_checked)
 
 
 def warnings_of(model: ModelOutline) -> list[str]:

@@ -1,6 +1,7 @@
 """Structure of a checkpoint, derived from its config and tensor names and shapes, without weights or a built model.
 
-The engine, which builds the model, has the final say; a test compares the two on every supported family.
+The engine, which builds the model, has the final say; a test compares the two on every supported family. A worker asked for it
+answers within seconds (`service/models/checks`).
 
 Words:   block     one decoder layer: the tensors under one index of the outermost numbered list that has most weights
          matrix    a weight that a block multiplies its tokens by; routers, norms, embeddings, convolutions are none
@@ -8,13 +9,14 @@ Words:   block     one decoder layer: the tensors under one index of the outermo
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from service.contract.checkpoints import reason_against_layers
+from service.contract.model_checks import MatrixKind, ModelFacts, kinds_of
 from service.models.checkpoint import CheckpointHeaders, TensorHeader
 from service.models.config import layer_count, max_sequence_length, sizes_of, texts
 
@@ -43,8 +45,6 @@ _NO_MATRIX: Final = re.compile(
 )
 _NO_MATRIX_OWNER: Final = re.compile("norm|embed|conv|relative_attention_bias")
 """In the name of the module whose `weight` is not a pruned matrix."""
-_PLACE: Final = re.compile(r"(^|\.)\d+(?=\.)")
-"""An index within a name, such as an expert's."""
 _EXPERTS: Final = re.compile(r"(^|\.)(shared_)?experts\.|(^|\.)(input|output)_linear\.weight$")
 
 
@@ -65,18 +65,6 @@ class MatrixOutline:
     def weights(self) -> int:
         """Number of weights of all copies."""
         return self.rows * self.columns * self.copies
-
-
-@dataclass(frozen=True)
-class MatrixKind:
-    """Matrices with one shape and one name pattern within their blocks; `*` stands for any index, such as an expert's."""
-
-    name: str
-    rows: int
-    """Number of outputs, as in `MatrixOutline`."""
-    columns: int
-    count: int
-    """Number of matrices in all blocks."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +107,11 @@ class ModelOutline:
         """Prunable share of the blocks' parameters, 0 to 1."""
         return self.prunable_parameters / self.block_parameters if self.block_parameters else 0.0
 
+    def checked(self, facts: ModelFacts) -> Self:
+        """Return the outline with the structure that a worker has found."""
+        found = {name: getattr(facts, name) for name in ModelFacts.model_fields}
+        return replace(self, **found, bytes_per_parameter=_BYTES.get(facts.dtype, self.bytes_per_parameter))
+
 
 def outline(headers: CheckpointHeaders) -> ModelOutline:
     """Derive the structure of a checkpoint from its config, names and shapes."""
@@ -144,7 +137,7 @@ def outline(headers: CheckpointHeaders) -> ModelOutline:
         widest_input=max((matrix.columns for block in matrices.values() for matrix in block), default=0),
         matrix_rows=sum(matrix.rows * matrix.copies for matrix in matrices[largest]) if largest is not None else 0,
         largest_matrices=tuple(matrices[largest]) if largest is not None else (),
-        matrix_kinds=_kinds(matrix for block in matrices.values() for matrix in block),
+        matrix_kinds=kinds_of((m.name, m.rows, m.columns, m.copies) for block in matrices.values() for m in block),
         hidden_size=next(iter(sizes_of(config, ("hidden_size", "n_embd", "d_model")).values()), None),
         vocab_size=vocab_size,
         max_sequence_length=max_sequence_length(config),
@@ -193,13 +186,6 @@ def _matrix(name: str, tensor: TensorHeader) -> MatrixOutline:
         return MatrixOutline(name, *tensor.shape, copies=1, is_expert=is_expert)
     copies, width = tensor.shape[0], max(tensor.shape[1:])
     return MatrixOutline(name, min(tensor.shape[1:]), width, copies=copies, is_expert=is_expert)
-
-
-def _kinds(matrices: Iterable[MatrixOutline]) -> tuple[MatrixKind, ...]:
-    counts: Counter[tuple[str, int, int]] = Counter()
-    for matrix in matrices:
-        counts[_PLACE.sub(r"\1*", matrix.name), matrix.rows, matrix.columns] += matrix.copies
-    return tuple(MatrixKind(*kind, count) for kind, count in counts.items())
 
 
 def _loaded_dtype(config: Mapping[str, Any], headers: CheckpointHeaders) -> str:

@@ -56,4 +56,5 @@ BY_CODE: Final[dict[FailureCode, type[ModelRefused]]] = {
     FailureCode.MODEL_NOT_FOUND: ModelNotFound,
     FailureCode.MODEL_ACCESS_DENIED: ModelAccessDenied,
     FailureCode.MODEL_UNSAFE: ModelUnsafe,
+    FailureCode.ARCHITECTURE_UNSUPPORTED: ModelUnsupported,
 }

@@ -4,31 +4,22 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.contract.model_checks import MatrixKind
 from service.contract.spec import ModelSpec
 from service.models.operations import Inspection
 
 _MOST_KINDS: Final = 200
 
 
-class MatrixKindView(BaseModel):
-    """Prunable matrices with the same name pattern and shape."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str = Field(description="name within the block; `*` stands for any index, such as an expert's")
-    rows: int = Field(description="number of outputs")
-    columns: int = Field(description="number of inputs; for experts stacked in one tensor the larger side")
-    count: int = Field(description="number of such matrices in all blocks")
-
-
 class InspectionView(BaseModel):
-    """Structure of a model, read from its config and safetensors headers without its weights."""
+    """Structure of a model, read from its config and safetensors headers without its weights, and checked by a worker."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
                 "model": {"source": "hub", "id": "org/model", "revision": "0" * 40, "token": None},
                 "can_be_pruned": True,
+                "is_checked": True,
                 "why_not": None,
                 "model_type": "llama",
                 "architecture": "LlamaForCausalLM",
@@ -52,6 +43,7 @@ class InspectionView(BaseModel):
 
     model: ModelSpec = Field(description="with its revision pinned")
     can_be_pruned: bool
+    is_checked: bool = Field(description="whether a worker has built the model without weights; if not, a warning says why")
     why_not: str | None
     model_type: str | None
     architecture: str | None
@@ -62,7 +54,7 @@ class InspectionView(BaseModel):
     prunable_share: float = Field(description="prunable share of all parameters, 0 to 1")
     coverage: float = Field(description="prunable share of the blocks' parameters, 0 to 1; below 0.95 there is a warning")
     blocks: int
-    matrices: list[MatrixKindView] = Field(description=f"kinds of prunable matrices, at most {_MOST_KINDS}")
+    matrices: list[MatrixKind] = Field(description=f"kinds of prunable matrices, at most {_MOST_KINDS}")
     weight_bytes: int
     hidden_size: int | None
     vocab_size: int | None
@@ -77,6 +69,7 @@ class InspectionView(BaseModel):
         return cls(
             model=found.model,
             can_be_pruned=found.why_not is None,
+            is_checked=found.is_checked,
             why_not=found.why_not,
             model_type=outline.model_type,
             architecture=outline.architecture,
@@ -87,7 +80,7 @@ class InspectionView(BaseModel):
             prunable_share=round(outline.prunable_parameters / max(outline.parameters, 1), 6),
             coverage=round(outline.coverage, 6),
             blocks=outline.blocks,
-            matrices=[MatrixKindView.model_validate(kind) for kind in outline.matrix_kinds[:_MOST_KINDS]],
+            matrices=list(outline.matrix_kinds[:_MOST_KINDS]),
             weight_bytes=outline.weight_bytes,
             hidden_size=outline.hidden_size,
             vocab_size=outline.vocab_size,

@@ -7,11 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from service.contract.spec import ModelSpec
+from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.models.artifact import ArtifactFiles, pinned, usable
-from service.models.checkpoint import CheckpointHeaders
+from service.models.checks.operations import ModelChecks
 from service.models.folder import folder_files
-from service.models.headers import Files, read_headers
+from service.models.headers import Files
 from service.models.hub_client import COMMIT, Hub, Repository
 from service.models.refusals import HubUnavailable
 from service.settings import Settings
@@ -31,17 +32,14 @@ class Found:
     files: Files
     license: str | None = None
 
-    def headers(self) -> CheckpointHeaders:
-        """Read config and tensor headers. Raises ModelUnsafe, HubUnavailable, ModelNotFound, StoreUnavailable."""
-        return read_headers(self.files, self.model.revision)
-
 
 class ModelSources:
     """Model lookup for the service, which never downloads weights."""
 
-    def __init__(self, settings: Settings, store: ArtifactStore, find_job: FindJob) -> None:
+    def __init__(self, settings: Settings, database: Database, store: ArtifactStore, find_job: FindJob) -> None:
         self._settings, self._store, self._find_job = settings, store, find_job
         self._hub = Hub(settings)
+        self.checks = ModelChecks(database, wait_seconds=settings.model_check_seconds, silent_seconds=settings.lease_seconds)
         self.lookups = Pool("look-ups of models", _LOOKUPS)
         """Requests that look up a model; each holds a thread of the service for seconds."""
 

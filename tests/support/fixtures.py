@@ -85,6 +85,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "dispatch_seconds": 0.2,
             "resend_seconds": 1.0,
             "retry_seconds": 0.2,
+            "model_check_seconds": 0.0,
         }
     )
 

@@ -24,6 +24,7 @@ import torch
 from service.contract.failures import Failure, FailureCode
 from service.kit.quantities import gib
 from worker.failures import JobFailure, as_failure
+from worker.process.forking import NO_FORK
 
 Result = TypeVar("Result")
 
@@ -50,9 +51,10 @@ def run_limited(act: Callable[[], Result], subject: str, code: FailureCode, limi
     Raises:
         JobFailure: as `act`, or with `code`; `out-of-host-memory`: the host's memory ran out below the limit.
     """
-    receiving, sending = multiprocessing.Pipe(duplex=False)
-    child = _fork(partial(_report, sending, act, limits, os.getpid()))
-    sending.close()
+    with NO_FORK:  # a child of another thread would hold the pipe open
+        receiving, sending = multiprocessing.Pipe(duplex=False)
+        child = _fork(partial(_report, sending, act, limits, os.getpid()))
+        sending.close()
     status: int | None = None
     try:
         if not receiving.poll(_HANGING * limits.seconds):

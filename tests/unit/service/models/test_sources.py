@@ -29,7 +29,8 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_tenant_with_its_share_of_look_ups_creates_jobs_unchecked(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = None
-    sources = ModelSources(settings, store, lambda *_: None)
+    database: Any = None
+    sources = ModelSources(settings, database, store, lambda *_: None)
     for _ in range(8):
         sources.lookups.acquire("acme")
     with pytest.raises(ShareExceeded):

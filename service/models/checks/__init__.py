@@ -1,0 +1,1 @@
+"""Checks of models by workers, which build them without weights."""
