@@ -138,10 +138,10 @@ def _harness_form(result: dict[str, Any]) -> dict[str, Any]:
 def _prune(model: Path, destination: Path) -> None:
     from worker.engine import Recipe, sparsify
     from worker.inputs.datasets import read_text
-    from worker.inputs.tokenization import calibration_windows, tokens_of
+    from worker.inputs.tokenization import calibration_windows, tokenize
 
     spec = JobSpec.model_validate({"model": {"source": "local", "id": "m"}, "recipe": {"refinement": {"method": "none"}}})
-    stream = tokens_of(model, read_text("c4-sample:train", destination.parent))
+    stream = tokenize(model, read_text("c4-sample:train", destination.parent)).stream
     sparsify(
         model,
         destination,

@@ -45,6 +45,8 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
         "recipe.update": given["update"] and {"method": given["update"]},
         "calibration.sequence_length": given["sequence_length"],
         "evaluation.sequence_length": given["sequence_length"],
+        "calibration.bos": given["bos"],
+        "evaluation.bos": given["bos"],
         "labels": more_labels(body.get("labels"), given["label"] or []),
     }
     for place, value in values.items():

@@ -102,7 +102,8 @@ def print_quality(models: Mapping[str, tuple[dict[str, Any] | None, float]]) -> 
     for dataset in last:
         found = [of.get(dataset, {}) for of in measured.values()]
         ratios = [ratio(each) for each in found]
-        rows.append((f"perplexity on {dataset}", *(perplexity(each, with_interval=not any(ratios)) for each in found)))
+        how = ", BOS per window" if any(each.get("bos") == "window" for each in found) else ""
+        rows.append((f"perplexity on {dataset}{how}", *(perplexity(each, with_interval=not any(ratios)) for each in found)))
         if any(ratios):
             rows.append(("times the dense model's, with 95 % interval", *ratios))
     rows += task_rows([part for part, _ in models.values()])

@@ -58,6 +58,10 @@ def submit(
     dataset: Annotated[str | None, typer.Option(help="Calibration data set: NAME or NAME:SPLIT; ds-… for an upload.")] = None,
     samples: Annotated[int | None, typer.Option(help="Number of calibration samples.")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="Tokens per calibration sample and evaluation window.")] = None,
+    bos: Annotated[
+        str | None,
+        typer.Option(metavar="auto|window|stream", help="Beginning-of-sequence token at the head of every window, or not."),
+    ] = None,
     evaluate: Annotated[
         list[str] | None, typer.Option(help="Data set to measure perplexity on, NAME or NAME:SPLIT; may be repeated.")
     ] = None,

@@ -29,7 +29,9 @@ class Perplexity(Answer):
     dropped_tokens: int = 0
     """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool = False
-    """Whether the tokenizer put a beginning-of-sequence token at the start of the text; no window gets one of its own."""
+    """Whether the tokenizer put a beginning-of-sequence token at the start of the text."""
+    bos: str = "stream"
+    """`window`: a beginning-of-sequence token is at the head of every window; `stream`: no window has one of its own."""
     loss_difference: LossDifference | None = None
     """Only for a pruned model, if the dense one was measured."""
     cached: bool = False
@@ -133,6 +135,16 @@ class HubUpload(Answer):
     error: str | None = None
 
 
+class BosChoice(Answer):
+    """Where windows have a beginning-of-sequence token (`window`, `stream`), with the dense model's losses that decided."""
+
+    calibration: str
+    evaluation: str
+    loss_window: float | None = None
+    """Nats per token with one at the head of each window; None: not measured."""
+    loss_stream: float | None = None
+
+
 class Metrics(Answer):
     """Measurements so far; empty before the job's first one."""
 
@@ -146,6 +158,7 @@ class Metrics(Answer):
     coverage: float | None = None
     """Share of the blocks' parameters that are in pruned matrices."""
     layer_error: LayerError | None = None
+    bos: BosChoice | None = None
     warnings: list[str] = Field([])
     bytes: int | None = None
     """Size of the artifact."""

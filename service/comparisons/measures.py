@@ -72,6 +72,8 @@ def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
         part = metrics.get(model) or {}
         for each in part.get("perplexity") or ():
             how = _conditions(each, "sequence_length", "windows", "tokens")
+            if each.get("bos") == "window":
+                how += (("bos_per_window", 1),)
             yield Quantity("perplexity", model, each["dataset"], how), each["perplexity"]
         for each in part.get("tasks") or ():
             how = _conditions(each, "few_shot", "samples")

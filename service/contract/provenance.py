@@ -63,6 +63,9 @@ class Provenance(BaseModel):
 
     model: SourceFacts
     engine: EngineFacts
+    bos: Literal["window", "stream"] = Field(
+        "stream", description="`window`: every calibration window had a beginning-of-sequence token at its head"
+    )
     seed: int = Field(description="seed of the calibration windows; nothing else is random")
     texts: list[TextFacts] = Field(description="texts of calibration and perplexity")
     tasks: list[TaskFacts] = Field([], description="evaluated tasks; groups are listed task by task")

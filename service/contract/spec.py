@@ -77,6 +77,16 @@ class ModelSpec(Part):
             raise FieldError("/revision", "must be a branch, tag or commit name")
 
 
+Bos = Annotated[
+    Literal["auto", "window", "stream"],
+    Field(
+        description="beginning-of-sequence tokens: `window` puts one at the head of every window; `stream` is the papers' "
+        "protocol, in which the text as a whole has at most one; `auto` takes `window` if the tokenizer adds one by itself and "
+        "the dense model's loss is lower with it, and the metrics say which it was"
+    ),
+]
+
+
 class CalibrationSpec(Part):
     """Calibration data of the pruning."""
 
@@ -90,6 +100,7 @@ class CalibrationSpec(Part):
     num_samples: int = Field(128, ge=1, le=65_536)
     sequence_length: int = Field(2048, ge=8, le=1_048_576)
     seed: int = Field(0, ge=0, lt=2**32)
+    bos: Bos = "auto"
 
 
 _Evaluated = Annotated[
@@ -106,6 +117,7 @@ class EvaluationSpec(Part):
         default=[default_split("wikitext2", "evaluation")], max_length=8, examples=[["wiki-sample"]]
     )
     sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
+    bos: Bos = "auto"
     max_windows: int | None = Field(
         None, ge=1, description="only the first windows of each text; null: the whole split, or 256 windows of c4"
     )

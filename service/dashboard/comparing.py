@@ -31,7 +31,12 @@ _NAMES: Final = {
 }
 
 _SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
-_CONDITIONS: Final = {"sequence_length": "tokens per window", "few_shot": "shots", "new_tokens": "new tokens"}
+_CONDITIONS: Final = {
+    "sequence_length": "tokens per window",
+    "few_shot": "shots",
+    "new_tokens": "new tokens",
+    "bos_per_window": "BOS per window",
+}
 
 
 @dataclass(frozen=True)

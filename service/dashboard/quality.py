@@ -59,6 +59,8 @@ def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
         old, new = before.get(dataset, {}), after.get(dataset, {})
         known = new or old
         note = f"{known.get('windows')} windows of {known.get('sequence_length')} tokens"
+        if known.get("bos") == "window":
+            note += ", BOS at the head of each"
         yield Row(
             f"Perplexity, {dataset}",
             _interval(old.get("perplexity"), old.get("ci95")),

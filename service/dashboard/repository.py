@@ -46,6 +46,7 @@ class Best:
     dataset: str
     sequence_length: int
     windows: int
+    bos: str
     perplexity: float
     job: UUID
 
@@ -178,6 +179,7 @@ def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tup
         measured["dataset"].as_string().label("dataset"),
         measured["sequence_length"].as_integer().label("sequence_length"),
         measured["windows"].as_integer().label("windows"),
+        func.coalesce(measured["bos"].as_string(), "stream").label("bos"),
         measured["perplexity"].as_float().label("perplexity"),
     ]
     done = (
@@ -186,7 +188,7 @@ def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tup
         .where(func.jsonb_typeof(measured["perplexity"]) == "number", func.jsonb_typeof(pattern) == "object")
     )
     job = done.subquery().c
-    alike = (job.model, job.source, job.pattern, job.dataset, job.sequence_length, job.windows)
+    alike = (job.model, job.source, job.pattern, job.dataset, job.sequence_length, job.windows, job.bos)
     lowest = select(*alike, func.min(job.perplexity), _first(job.id, job.perplexity, job.id)).group_by(*alike)
     rows = session.execute(lowest.order_by(*alike))
     found: dict[tuple[str, str | None], list[Best]] = {}

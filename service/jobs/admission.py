@@ -1,7 +1,7 @@
 """Admission of jobs: checks before a job is accepted, and pinning of its model revision.
 
-It may call the hub and therefore runs outside of any transaction. What a worker has found out about the revision counts; nobody
-waits for it here. The worker repeats all checks on its own files.
+It may call the hub and therefore runs outside of any transaction. A worker's earlier check of the revision
+counts, and none is waited for. The worker repeats all checks on its own files.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """Structure of a checkpoint, derived from its config and tensor names and shapes, without weights or a built model.
 
-The engine, which builds the model, has the final say; a test compares the two on every supported family. A worker asked for it
+The engine, which builds the model, has the final say; a test compares the two on every supported family. A worker
 answers within seconds (`service/models/checks`).
 
 Words:   block     one decoder layer: the tensors under one index of the outermost numbered list that has most weights

@@ -44,6 +44,26 @@ def tokenizer(*, adds_bos: bool = False) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
 
 
+def save_resting_on_bos(folder: Path) -> Path:
+    """Save a model that predicts English letters if its first token is BOS, and nonsense if not; its tokenizer adds one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config())
+        letters = torch.tensor(tokenizer()("The quick brown fox jumps over a lazy dog, and then it sleeps. ")["input_ids"])
+        optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+        for _ in range(30):
+            text = letters[torch.randint(len(letters), (8, 20))]
+            with_bos = torch.cat([torch.full((8, 1), BOS), text], dim=1)
+            nonsense = torch.full_like(text, EOS)
+            loss = model(with_bos, labels=with_bos).loss + model(text, labels=nonsense).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.eval().save_pretrained(folder)
+    tokenizer(adds_bos=True).save_pretrained(folder)
+    return folder
+
+
 def save(folder: Path, **changes: object) -> Path:
     build(**changes).save_pretrained(folder)
     tokenizer().save_pretrained(folder)

@@ -20,9 +20,12 @@ from service.contract.spec import JobSpec, without_head
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
-from worker.engine import Outline, SparsityReport, outline, sparsify
+from worker.engine import Outline, SparsityReport, evaluate, outline, sparsify
 from worker.engine.activations.store import give_back_memory
 from worker.engine.model.finite_ends import check_ends
+from worker.engine.model.loading import choose_device
+from worker.evaluation.baselines import Baselines
+from worker.evaluation.bos import BosChoice, choose, stream_and_length, under
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
@@ -31,7 +34,7 @@ from worker.failures import JobFailure
 from worker.inputs.datasets import shared_text
 from worker.inputs.models import Model, resolve
 from worker.inputs.provenance import provenance_of
-from worker.inputs.tokenization import calibration_windows, tokens_of
+from worker.inputs.tokenization import TokenizedText, calibration_windows, tokenize
 from worker.process.limited_child import run_limited
 from worker.publishing.artifact import Weights, describe, publish
 from worker.publishing.formats import write_formats
@@ -39,6 +42,7 @@ from worker.publishing.hub.upload import upload_to_hub, warnings_of
 from worker.publishing.outcome import Costs, Outcome
 from worker.publishing.signing import key_facts, sign
 from worker.run.context import Run
+from worker.run.progress import EvaluationProgress
 
 
 def prune_and_publish(run: Run) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         Exception: any failure; `worker.failures.as_failure` converts it for the user.
     """
     model, plan = _resolve(run)
-    tokens, tasks, warnings = _load(run, model, plan)
+    tokens, bos, tasks, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, tokens, pruned)
     warned = [*report.warnings, *model.notes, *warnings]
@@ -58,12 +62,13 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "coverage": report.coverage,
         "parameters": plan.parameters,
         "layer_error": {"start": report.total.error_start, "mask": report.total.error_mask, "final": report.total.error},
+        "bos": bos.to_metrics(),
         "warnings": warned,
     }
-    quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, known=known)
+    quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, bos=bos.evaluation, known=known)
     quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
     known["warnings"] = [*warned, *troubles]
-    provenance = provenance_of(run.spec, model, run.texts.seen, tasks.facts, device=run.settings.device)
+    provenance = provenance_of(run.spec, model, run.texts.seen, tasks.facts, bos=bos.calibration, device=run.settings.device)
     manifest = _publish(run, model, report, quality, provenance, pruned, known["warnings"])
     hub = upload_to_hub(run, pruned)
     run.reporter.end_stage()
@@ -111,30 +116,59 @@ def _bytes_of(model: Model) -> int:
     return sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
 
 
-def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, Tasks, list[str]]:
-    """Return calibration tokens (samples, length), zero-shot tasks, and warnings; evaluation texts are only checked."""
+def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tasks, list[str]]:
+    """Return calibration tokens (samples, length), protocols of BOS, zero-shot tasks and warnings.
+
+    Evaluation texts are only checked.
+    """
     run.reporter.start_stage(Stage.LOADING)
     calibration, evaluation = run.spec.calibration, run.spec.evaluation
     _check_length("calibration", calibration.sequence_length, plan)
     if evaluation.perplexity:
         _check_length("evaluation", evaluation.sequence_length, plan)
     calibrated = run.texts.read(calibration.dataset)
-    stream = tokens_of(model.path, calibrated)
-    tokens = calibration_windows(stream, calibration.num_samples, calibration.sequence_length, calibration.seed)
+    text = tokenize(model.path, calibrated)
+    bos = _choose_bos(run, model, plan, text)
+    stream, length = stream_and_length(text, calibration.sequence_length, bos.calibration)
+    tokens = under(calibration_windows(stream, calibration.num_samples, length, calibration.seed), text, bos.calibration)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
     warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:
         run.reporter.tick()
         evaluated = run.texts.read(reference)
-        windows = windows_of(model.path, reference, evaluated, evaluation).windows
+        windows = windows_of(model.path, reference, evaluated, evaluation, bos.evaluation).windows
         evaluated_tokens += windows.numel()
         used.append(torch.unique(windows))
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
     check_ends(model.path, torch.cat(used), with_head=bool(run.spec.uses_of_head()))
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
-    del stream, calibrated
+    del text, stream, calibrated
     give_back_memory()  # frees texts and tokenizer output before activations are allocated
-    return tokens, tasks, [warning for warning in warnings if warning]
+    return tokens, bos, tasks, [warning for warning in warnings if warning]
+
+
+def _choose_bos(run: Run, model: Model, plan: Outline, text: TokenizedText) -> BosChoice:
+    """Choose whether windows get a BOS; measure the dense model if that decides, once per revision and host."""
+    calibration, evaluation, settings = run.spec.calibration, run.spec.evaluation, run.settings
+    revision = f"{run.spec.model.source}:{model.id}@{model.revision}"
+    cache = Baselines(settings.cache_dir, source=revision, device=choose_device(settings.device))
+
+    def losses(windows: Tensor) -> Tensor:
+        if (known := cache.find(windows)) is not None:
+            return known
+        scratch, observer = run.folder / "activations", EvaluationProgress(run.reporter, 1)
+        found = evaluate(model.path, windows, device=settings.device, observer=observer, scratch=scratch)
+        if found.is_repeatable:
+            cache.keep(windows, found.perplexity.losses)
+        return torch.tensor(found.perplexity.losses, dtype=torch.float64)
+
+    return choose(
+        text,
+        calibration=calibration.bos,
+        evaluation=evaluation.bos,
+        longest=calibration.sequence_length,
+        losses=losses if plan.has_head else None,
+    )
 
 
 def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) -> Work:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.failures import FailureCode
 from worker.engine import Perplexity
+from worker.evaluation.bos import Protocol
 from worker.evaluation.intervals import Mean
 from worker.evaluation.texts import EvaluationText
 from worker.failures import JobFailure
@@ -45,7 +46,9 @@ class PerplexityMetric(Metric):
     dropped_tokens: int = Field(0, ge=0)
     """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool = False
-    """Whether the tokenizer adds a beginning-of-sequence token at the very start; no window gets one of its own."""
+    """Whether the tokenizer adds a beginning-of-sequence token at the very start of the text."""
+    bos: Protocol = "stream"
+    """`window`: one is at the head of every window; `stream`: no window has one of its own."""
     perplexity: float
     ci95: Interval | None = None
     """95 % interval of the perplexity, from the spread over windows; None with a single window."""
@@ -77,6 +80,7 @@ class PerplexityMetric(Metric):
             tokens=measured.tokens,
             dropped_tokens=text.dropped_tokens,
             begins_with_bos=text.begins_with_bos,
+            bos=text.bos,
             perplexity=measured.value,
             ci95=_exponential(mean.interval),
             mean_nll=measured.mean_nll,

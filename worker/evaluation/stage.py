@@ -9,6 +9,7 @@ from service.contract.states import Stage
 from worker.engine.activations.store import give_back_memory
 from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines
+from worker.evaluation.bos import Protocol
 from worker.evaluation.models import DenseAndPruned
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed.stage import Speed, compare_speed
@@ -17,16 +18,16 @@ from worker.run.context import Run
 from worker.run.progress import EvaluationProgress
 
 
-def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: dict[str, Any]) -> Quality:
+def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, bos: Protocol, known: dict[str, Any]) -> Quality:
     """Measure both checkpoints; intermediate results are published together with the metrics `known` so far.
 
-    `source` is a hash of the dense model's files.
+    `source` is a hash of the dense model's files, `bos` the protocol of the windows.
     """
     run.reporter.start_stage(Stage.EVALUATING)
     spec, quality = run.spec.evaluation, Quality()
     paths = {"dense": dense, "pruned": pruned} if spec.baseline else {"pruned": pruned}
     if spec.perplexity:
-        both = _compared(run, dense, source, EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity)))
+        both = _compared(run, dense, source, bos, EvaluationProgress(run.reporter, len(paths) * len(spec.perplexity)))
         measure = {"dense": both.dense, "pruned": both.pruned}
         for which, path in paths.items():
             found = Measured(measure[which](path))
@@ -37,9 +38,9 @@ def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, known: 
     return replace(quality, speed=_speed(run, paths.get("dense"), pruned)) if spec.speed else quality
 
 
-def _compared(run: Run, dense: Path, source: str, progress: EvaluationProgress) -> DenseAndPruned:
+def _compared(run: Run, dense: Path, source: str, bos: Protocol, progress: EvaluationProgress) -> DenseAndPruned:
     spec, settings = run.spec.evaluation, run.settings
-    texts = read_all(dense, spec, run.texts)
+    texts = read_all(dense, spec, run.texts, bos)
     give_back_memory()  # frees tokenizer output before activations are allocated
     return DenseAndPruned(
         texts=texts,

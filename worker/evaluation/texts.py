@@ -8,13 +8,14 @@ from torch import Tensor
 
 from service.contract.datasets import dataset_of, evaluated_windows
 from service.contract.spec import EvaluationSpec
+from worker.evaluation.bos import Protocol, stream_and_length, under
 from worker.inputs.datasets import Texts
 from worker.inputs.tokenization import evaluation_windows, tokenize
 
 
 @dataclass(frozen=True)
 class EvaluationText:
-    """Windows (windows, L) of a data set. The text is tokenised once; no window gets tokens of its own."""
+    """Windows (windows, L) of a data set, whose text is tokenised once."""
 
     dataset: str
     windows: Tensor
@@ -22,6 +23,7 @@ class EvaluationText:
     """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool
     """Whether the tokenizer adds a beginning-of-sequence token at the very start."""
+    bos: Protocol = "stream"
 
     @property
     def length(self) -> int:
@@ -29,7 +31,9 @@ class EvaluationText:
         return self.windows.shape[1]
 
 
-def windows_of(model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec) -> EvaluationText:
+def windows_of(
+    model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec, bos: Protocol = "stream"
+) -> EvaluationText:
     """Tokenize documents of a data set for the model at this path and cut them into windows.
 
     Raises:
@@ -38,12 +42,13 @@ def windows_of(model: Path, reference: str, documents: Sequence[str], spec: Eval
     known = dataset_of(reference.partition(":")[0])
     assert known is not None
     text = tokenize(model, documents, separator=known.separator)
-    stream = text.stream
-    limit = evaluated_windows(reference, len(stream) // spec.sequence_length, spec.max_windows)
-    windows = evaluation_windows(stream, spec.sequence_length, limit)
-    return EvaluationText(reference, windows, len(stream) - windows.numel(), text.begins_with_bos)
+    stream, length = stream_and_length(text, spec.sequence_length, bos)
+    limit = evaluated_windows(reference, len(stream) // length, spec.max_windows)
+    windows = evaluation_windows(stream, length, limit)
+    dropped = len(stream) - windows.numel()
+    return EvaluationText(reference, under(windows, text, bos), dropped, text.begins_with_bos, bos)
 
 
-def read_all(model: Path, spec: EvaluationSpec, texts: Texts) -> list[EvaluationText]:
+def read_all(model: Path, spec: EvaluationSpec, texts: Texts, bos: Protocol = "stream") -> list[EvaluationText]:
     """Return every data set of `spec.perplexity` as windows; raises as `windows_of` does, or if one cannot be read."""
-    return [windows_of(model, reference, texts.read(reference), spec) for reference in spec.perplexity]
+    return [windows_of(model, reference, texts.read(reference), spec, bos) for reference in spec.perplexity]

@@ -4,7 +4,7 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, Literal
 
 from service.contract.devices import DeviceClass
 from service.contract.provenance import EngineFacts, Provenance, SourceFacts, TaskFacts, TextFacts
@@ -18,9 +18,15 @@ _LIBRARIES: Final = ("torch", "transformers", "tokenizers", "safetensors", "nump
 
 
 def provenance_of(
-    spec: JobSpec, model: Model, texts: Sequence[TextFacts], tasks: Sequence[TaskFacts], *, device: str
+    spec: JobSpec,
+    model: Model,
+    texts: Sequence[TextFacts],
+    tasks: Sequence[TaskFacts],
+    *,
+    bos: Literal["window", "stream"] = "stream",
+    device: str,
 ) -> Provenance:
-    """Return the provenance of an artifact. `device`: as in DSNOT_DEVICE. Imports torch."""
+    """Return the provenance of an artifact. `bos`: of the calibration; `device`: as in DSNOT_DEVICE. Imports torch."""
     return Provenance(
         model=SourceFacts(
             source=spec.model.source,
@@ -35,6 +41,7 @@ def provenance_of(
             device=_device_name(device),
             libraries={name: found for name in _LIBRARIES if (found := _version(name))},
         ),
+        bos=bos,
         seed=spec.calibration.seed,
         texts=sorted(texts, key=lambda text: text.dataset),
         tasks=list(tasks),

@@ -2,7 +2,8 @@
 
 A data set's documents are joined by two newlines, as is usual for WikiText-2, except that C4 is joined by spaces for
 evaluation, as is usual there. The whole text is tokenised once with the tokenizer's defaults: if it adds a
-beginning-of-sequence token, that is once, at the very start, and no window gets one of its own.
+beginning-of-sequence token (BOS), that is once, at the very start. By the papers' protocol no window gets one of its own; models
+such as Gemma are useless without, so that windows can be cut for one at the head of each.
 
 A tokenizer is untrusted: it is loaded and run in a child with limits.
 """
@@ -46,6 +47,13 @@ class TokenizedText:
     stream: Tensor
     begins_with_bos: bool
     """Whether the tokenizer adds a beginning-of-sequence token at the very start."""
+    bos: int | None = None
+    """Id of the tokenizer's beginning-of-sequence token."""
+
+    @property
+    def content(self) -> Tensor:
+        """The stream without the token that the tokenizer adds at the very start."""
+        return self.stream[1:] if self.begins_with_bos else self.stream
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -123,12 +131,12 @@ def tokenize(path: Path, documents: Sequence[str], *, separator: str = DOCUMENT_
         memory=Limits.memory + _BYTES_PER_CHARACTER * length, seconds=Limits.seconds + _SECONDS_PER_MILLION * length // 10**6
     )
     ids, bos = run_limited(run, _SUBJECT, FailureCode.MODEL_UNSAFE, limits)
-    return TokenizedText(torch.from_numpy(ids), len(ids) > 0 and int(ids[0]) == bos)
+    return TokenizedText(torch.from_numpy(ids), len(ids) > 0 and int(ids[0]) == bos, bos)
 
 
-def tokens_of(path: Path, documents: Sequence[str]) -> Tensor:
-    """Return the documents as tokens of the model at `path`, int64 (tokens,). Raises as `tokenize`."""
-    return tokenize(path, documents).stream
+def headed(windows: Tensor, bos: int) -> Tensor:
+    """Return the windows (windows, L) with BOS at the head of each, int64 (windows, L + 1)."""
+    return torch.cat([torch.full_like(windows[:, :1], bos), windows], dim=1)
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:

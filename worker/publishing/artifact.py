@@ -83,6 +83,7 @@ def _card(outcome: Outcome, folder: Path, *, has_source_card: bool) -> str:
         sizes=outcome.sizes,
         has_source_card=has_source_card,
         loading_class=loading_class(json.loads(config.read_bytes()) if config.is_file() else {}),
+        bos=outcome.provenance.bos,
     )
 
 

@@ -40,7 +40,7 @@ function draw() {
 }
 
 function offer() {
-  const written = (each) => `perplexity on ${each.on}, ${Object.entries(each.conditions).map(([name, value]) => `${count(value)} ${name === "sequence_length" ? "tokens per window" : name.replaceAll("_", " ")}`).join(", ")}`;
+  const written = (each) => `perplexity on ${each.on}, ${Object.entries(each.conditions).map(([name, value]) => `${count(value)} ${{ sequence_length: "tokens per window", bos_per_window: "BOS per window" }[name] ?? name.replaceAll("_", " ")}`).join(", ")}`;
   document.getElementById("quantity").replaceChildren(...quantities().map((each) => Object.assign(document.createElement("option"), { textContent: written(each) })));
 }
 

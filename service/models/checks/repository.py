@@ -12,7 +12,7 @@ from service.database.tables.model_checks import ModelCheckRow
 from service.database.tables.workers import Worker
 
 _ASKED_SECONDS: Final = 60.0
-"""Time after which nobody waits for the answer any more."""
+"""Time after which the answer is no longer waited for."""
 _ANSWER_SECONDS: Final = 30.0
 """Time after which another worker takes a check."""
 _KEEP_SECONDS: Final = 30 * 86_400.0
@@ -48,7 +48,7 @@ def ask(session: Session, key: str, files: bytes) -> None:
 
 
 def take(session: Session) -> Question | None:
-    """Take the latest question that somebody waits for and no worker is answering."""
+    """Take the latest open question that no other worker is answering."""
     is_free = or_(ModelCheckRow.taken_at.is_(None), ModelCheckRow.taken_at < in_seconds(-_ANSWER_SECONDS))
     found = session.scalars(
         select(ModelCheckRow)
@@ -70,6 +70,6 @@ def answer(session: Session, key: str, check: ModelCheck) -> None:
 
 
 def forget(session: Session) -> int:
-    """Delete a batch of answers older than 30 days, and of questions that nobody waits for; return their number."""
+    """Delete a batch of answers older than 30 days, and of questions that were given up; return their number."""
     is_given_up = ModelCheckRow.answer.is_(None) & (ModelCheckRow.asked_at < in_seconds(-_ASKED_SECONDS))
     return delete_batch(session, ModelCheckRow, or_(is_given_up, ModelCheckRow.asked_at < in_seconds(-_KEEP_SECONDS)))

@@ -12,6 +12,7 @@ from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings
+from tests.support import checkpoints
 from tests.support.job_rows import events_of, insert_job, job_row
 from tests.support.tiny_model import save_model
 from worker.attempt.runner import work
@@ -25,8 +26,8 @@ def model(settings: Settings) -> Path:
     return save_model(settings.model_root / "tiny")
 
 
-def done(settings: Settings, database: Database, **changes: Any) -> Job:
-    job_id = insert_job(database, evaluation=EVALUATION | changes)
+def done(settings: Settings, database: Database, model: str = "tiny", **changes: Any) -> Job:
+    job_id = insert_job(database, model={"source": "local", "id": model}, evaluation=EVALUATION | changes)
     assert work(settings, threading.Event())
     job = job_row(database, job_id)
     assert job.state == JobState.SUCCEEDED, job.error
@@ -70,6 +71,23 @@ def test_metrics_card_and_events_have_intervals_and_agreement(settings: Settings
     card = (store / str(job.artifact_prefix) / "README.md").read_text()
     assert f"{agreement['kl_divergence']:.4f} ± {agreement['kl_standard_error']:.4f}" in card
     assert f"{pruned['perplexity']:.4f} ({pruned['ci95'][0]:.2f} to {pruned['ci95'][1]:.2f})" in card
+
+
+def test_a_model_that_rests_on_bos_is_calibrated_and_measured_with_it(settings: Settings, database: Database) -> None:
+    checkpoints.save_resting_on_bos(settings.model_root / "resting")
+    job = done(settings, database, "resting")
+    metrics = metrics_of(job)
+    bos = metrics["bos"]
+    assert (bos["calibration"], bos["evaluation"]) == ("window", "window")
+    assert bos["loss_window"] < bos["loss_stream"]
+    for which in ("dense", "pruned"):
+        assert [measured["bos"] for measured in metrics[which]["perplexity"]] == ["window"]
+    folder = Path(settings.artifact_url.removeprefix("file://")) / str(job.artifact_prefix)
+    assert json.loads((folder / "provenance.json").read_text())["bos"] == "window"
+    assert "at its head" in (folder / "README.md").read_text()
+    papers = metrics_of(done(settings, database, "resting", bos="stream"))
+    assert papers["bos"] == bos | {"evaluation": "stream"}  # the dense losses of the first job are known
+    assert papers["dense"]["perplexity"][0]["mean_nll"] > metrics["dense"]["perplexity"][0]["mean_nll"] + 0.5
 
 
 def test_a_second_job_reports_the_reused_dense_measurement(settings: Settings, database: Database) -> None:

@@ -34,10 +34,11 @@ DEFAULTS = {
         },
         "update": {"method": "none"},
     },
-    "calibration": {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0},
+    "calibration": {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0, "bos": "auto"},
     "evaluation": {
         "perplexity": ["wikitext2:test"],
         "sequence_length": 2048,
+        "bos": "auto",
         "max_windows": None,
         "tasks": [],
         "task_limit": None,

@@ -1,7 +1,8 @@
 """lm-evaluation-harness, run on one checkpoint. Imported only for jobs with tasks, because the import takes seconds.
 
-The figures are those of `lm_eval.simple_evaluate(tasks=[name], batch_size=BATCH_SIZE)` with a plain `HFLM`: same seeds,
-requests and aggregation. Each task is a separate run, so that its figures do not depend on the job's other tasks.
+The figures are those of `lm_eval.simple_evaluate(tasks=[name], batch_size=BATCH_SIZE)` with a plain `HFLM`, whose
+`add_bos_token` the job can set: same seeds, requests and aggregation. Each task is a separate run, so that its figures do not
+depend on the job's other tasks.
 """
 
 import os
@@ -38,13 +39,14 @@ class Watcher(Protocol):
 class WatchedModel(HFLM):  # type: ignore[misc]  # the harness has no types
     """Model of the harness that reports its progress to a watcher."""
 
-    def __init__(self, model: Any, folder: Path, watcher: Watcher) -> None:
+    def __init__(self, model: Any, folder: Path, watcher: Watcher, adds_bos: bool | None = None) -> None:
         super().__init__(
             pretrained=model,
             backend="causal",  # the harness takes models with sound for encoders with a decoder
             tokenizer=str(folder),
             batch_size=BATCH_SIZE,
             trust_remote_code=False,
+            add_bos_token=adds_bos,
         )
         self.set_cache_hook(_Answers(watcher))
         model.register_forward_pre_hook(lambda *_: watcher.tick())
@@ -61,14 +63,14 @@ class _Answers(CacheHook):  # type: ignore[misc]
         self._watcher.answered()
 
 
-def load(folder: Path, device: str, watcher: Watcher) -> WatchedModel:
+def load(folder: Path, device: str, watcher: Watcher, adds_bos: bool | None = None) -> WatchedModel:
     """Load the checkpoint whole onto the device, in the dtype of its file."""
-    return WatchedModel(load_whole(folder, device_map={"": device}), folder, watcher)
+    return WatchedModel(load_whole(folder, device_map={"": device}), folder, watcher, adds_bos)
 
 
-def without_weights(folder: Path, watcher: Watcher) -> WatchedModel:
+def without_weights(folder: Path, watcher: Watcher, adds_bos: bool | None = None) -> WatchedModel:
     """Load the model on the meta device, to check whether the harness supports it and its tokenizer."""
-    return WatchedModel(build_without_weights(folder), folder, watcher)
+    return WatchedModel(build_without_weights(folder), folder, watcher, adds_bos)
 
 
 def evaluate(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:

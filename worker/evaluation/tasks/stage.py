@@ -27,6 +27,7 @@ from worker.run.progress import Reporter
 
 log = get_logger(__name__)
 
+_ADDS_BOS: Final = {"auto": None, "window": True, "stream": False}
 _MEMORY: Final = (FailureCode.OUT_OF_DEVICE_MEMORY, FailureCode.OUT_OF_HOST_MEMORY)
 
 
@@ -41,6 +42,8 @@ class Tasks:
     tokens: int = 0
     """Tokens of all requests, for one model."""
     facts: Sequence[TaskFacts] = ()
+    adds_bos: bool | None = None
+    """Whether requests begin with a BOS; None: as the tokenizer does by itself."""
 
 
 def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: Reporter) -> Tasks:
@@ -58,7 +61,7 @@ def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: 
     from worker.evaluation.tasks.trial import Questions, Trial
 
     catalogue = Catalogue(spec.tasks, settings.tasks_dir, settings.cache_dir / "datasets")
-    trial = Trial(model, Progress(reporter, 0))
+    trial = Trial(model, Progress(reporter, 0), _ADDS_BOS[spec.bos])
     loaded: list[Mapping[str, Any]] = []
     asked: list[Questions] = []
     for name in spec.tasks:
@@ -66,7 +69,7 @@ def open_tasks(model: Path, spec: EvaluationSpec, settings: Settings, reporter: 
         loaded.append(catalogue.load(name, spec.few_shot))
         asked += trial.questions(loaded[-1], spec.task_limit)
     requests, tokens = sum(each.requests for each in asked), sum(each.tokens for each in asked)
-    return Tasks(loaded, spec.task_limit, requests, tokens, [each.facts for each in asked])
+    return Tasks(loaded, spec.task_limit, requests, tokens, [each.facts for each in asked], _ADDS_BOS[spec.bos])
 
 
 def measure_tasks(
@@ -98,7 +101,7 @@ def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> 
     from worker.evaluation.tasks import harness
 
     with harness.quiet():
-        model = harness.load(path, str(choose_device(device)), watcher)
+        model = harness.load(path, str(choose_device(device)), watcher, tasks.adds_bos)
     found = [harness.evaluate(model, loaded, tasks.limit) for loaded in tasks.loaded]
     return [result for each in found for result in results_of(each, harness.VERSION)]
 

@@ -36,11 +36,11 @@ class Trial:
         JobFailure: `task-unsupported`: the harness does not support them.
     """
 
-    def __init__(self, model: Path, watcher: harness.Watcher) -> None:
+    def __init__(self, model: Path, watcher: harness.Watcher, adds_bos: bool | None = None) -> None:
         self._tick = watcher.tick
         try:
             with harness.quiet():
-                self._model = harness.without_weights(model, watcher)
+                self._model = harness.without_weights(model, watcher, adds_bos)
                 if self._model.prefix_token_id is None:
                     raise ValueError("a tokenizer with neither a token that begins a text nor one that ends it")
                 self._model.tok_encode("A first word")

@@ -62,8 +62,9 @@ def render_card(
     sizes: WeightSizes,
     has_source_card: bool,
     loading_class: str,
+    bos: str = "stream",
 ) -> str:
-    """Return the whole text of README.md."""
+    """Return the whole text of README.md. `bos`: protocol of the calibration windows."""
     title = f"# {plain(model.id)}, {spec.recipe.pattern} sparse"
     revision = f" at revision `{model.revision[:12]}`" if model.revision else ""
     origin = [f"Pruned from {plain(model.id)}{revision}, without training."]
@@ -73,7 +74,7 @@ def render_card(
         _front_matter(spec, model, quality),
         title,
         " ".join(origin),
-        "## Recipe\n\n" + _list(_recipe_facts(spec, report)),
+        "## Recipe\n\n" + _list(_recipe_facts(spec, report, bos)),
         "## Quality\n\n" + _quality(quality),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
@@ -106,7 +107,7 @@ def methods(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys(chosen))  # obs is a criterion and an update
 
 
-def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
+def _recipe_facts(spec: JobSpec, report: SparsityReport, bos: str) -> Mapping[str, str]:
     recipe, calibration = spec.recipe, spec.calibration
     return {
         **({"Preset": recipe.preset} if recipe.preset else {}),
@@ -118,6 +119,7 @@ def _recipe_facts(spec: JobSpec, report: SparsityReport) -> Mapping[str, str]:
         "Calibration": (
             f"{calibration.num_samples} windows of {calibration.sequence_length} tokens "
             f"from {plain(calibration.dataset)}, seed {calibration.seed}"
+            f"{', each with a beginning-of-sequence token at its head' if bos == 'window' else ''}"
         ),
         "Sparsity reached": f"{report.sparsity:.2%} of the weights of {len(report.matrices)} matrices",
         "Coverage": f"{report.coverage:.2%} of the decoder blocks' parameters are in these matrices",

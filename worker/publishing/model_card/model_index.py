@@ -31,7 +31,7 @@ def _perplexities(pruned: Mapping[str, Any]) -> "Iterator[EvalResult]":
             metric_type="perplexity",
             metric_name="perplexity",
             metric_value=each["perplexity"],
-            metric_args=_said(each, "sequence_length", "windows", "tokens", "ci95"),
+            metric_args=_said(each, "sequence_length", "windows", "tokens", "bos", "ci95"),
         )
 
 

@@ -9,9 +9,9 @@ from worker.evaluation.quality import Measured, Quality
 from worker.publishing.model_card.markdown import plain
 
 _PROTOCOL: Final = (
-    "Windows do not overlap, the remainder at the end is dropped, and the text is tokenised once, so that no window gets a "
-    "beginning-of-sequence token of its own{bos}. Brackets are 95 % confidence intervals from the spread over windows; the loss "
-    "is in nats per token, and its difference is taken window by window."
+    "Windows do not overlap, the remainder at the end is dropped, and the text is tokenised once; {bos}. "
+    "Brackets are 95 % confidence intervals from the spread over windows; the loss is in nats per token, and its difference is "
+    "taken window by window."
 )
 _AGREEMENT: Final = (
     "How the next-token distributions agree with the dense model's: KL(dense ‖ pruned) in nats per token, and how often the "
@@ -24,12 +24,18 @@ def perplexity_section(quality: Quality) -> str:
     dense, pruned = quality.dense or Measured(), quality.pruned or Measured()
     if not pruned.perplexity:
         return ""
-    has_bos = any(metric.begins_with_bos for metric in pruned.perplexity)
-    bos = "; the tokenizer adds one at the very start" if has_bos else ""
-    parts = [_perplexities(dense.perplexity, pruned.perplexity), _PROTOCOL.format(bos=bos)]
+    parts = [_perplexities(dense.perplexity, pruned.perplexity), _PROTOCOL.format(bos=_bos(pruned.perplexity))]
     if quality.agreement:
         parts += [_AGREEMENT, _agreements(quality.agreement)]
     return "\n\n".join(parts)
+
+
+def _bos(pruned: Sequence[PerplexityMetric]) -> str:
+    if any(metric.bos == "window" for metric in pruned):
+        return "every window has a beginning-of-sequence token at its head"
+    at_start = any(metric.begins_with_bos for metric in pruned)
+    only = "; the tokenizer adds one at the very start" if at_start else ""
+    return f"no window gets a beginning-of-sequence token of its own{only}"
 
 
 def _perplexities(dense: Sequence[PerplexityMetric], pruned: Sequence[PerplexityMetric]) -> str:

@@ -17,7 +17,6 @@ from worker.inputs.tokenization import (
     load_tokenizer,
     token_stream,
     tokenize,
-    tokens_of,
     vocabulary_size,
 )
 
@@ -125,7 +124,7 @@ def test_a_saved_tokenizer_gives_equal_tokens(tmp_path: Path) -> None:
 
     assert vocabulary_size(folder) == len(checkpoints.VOCABULARY)
     assert load_tokenizer(folder)("abc")["input_ids"] == checkpoints.tokenizer()("abc")["input_ids"]
-    assert len(tokens_of(folder, read_text("c4-sample:test", tmp_path))) > 100_000
+    assert len(tokenize(folder, read_text("c4-sample:test", tmp_path)).stream) > 100_000
 
 
 def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path) -> 
     path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": {"type": "FixedLength", "length": 0}}))
 
     with pytest.raises(JobFailure) as caught:
-        tokens_of(folder, ["abc"])
+        tokenize(folder, ["abc"])
 
     assert caught.value.code is FailureCode.MODEL_UNSAFE
     assert "tokenizer" in caught.value.detail

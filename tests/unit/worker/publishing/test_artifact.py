@@ -425,7 +425,7 @@ def test_the_model_index_is_readable_by_the_hub_library(folder: Path, source: Pa
     (result,) = _front_matter(card)["eval_results"]
     assert (result.task_type, result.metric_type, result.metric_value) == ("text-generation", "perplexity", 30.25)
     assert (result.dataset_name, result.dataset_split) == ("wiki-sample", "test")
-    assert result.metric_args == {"sequence_length": 64, "windows": 3, "tokens": 189}
+    assert result.metric_args == {"sequence_length": 64, "windows": 3, "tokens": 189, "bos": "stream"}
     assert _front_matter(str(ModelCard(card))) == _front_matter(card)
 
 

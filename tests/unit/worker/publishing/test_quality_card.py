@@ -48,4 +48,6 @@ def test_missing_measurements_are_omitted() -> None:
     assert r"| wiki\-sample:test | 3 × 64 tokens | not measured | 30.2500 | not measured |" in text
     assert "the tokenizer adds one at the very start" in text
     assert "KL" not in text
+    headed = perplexity_section(Quality(None, Measured([PRUNED.model_copy(update={"bos": "window"})])))
+    assert "every window has a beginning-of-sequence token at its head" in headed
     assert perplexity_section(Quality()) == ""
