@@ -143,6 +143,14 @@ _BY_TYPE: Final[dict[str, type[ApiError]]] = {
 }
 """Exception class of each problem type. Any other type, from a newer service or a proxy, becomes a plain ApiError."""
 
+_NO_ANSWER: Final = ": a proxy in front of the service gets no answer from it; try again later"
+_PROXY_REASONS: Final = {
+    413: ": a proxy in front of the service limits the size of requests below that of this one; raise its limit",
+    502: _NO_ANSWER,
+    503: _NO_ANSWER,
+    504: _NO_ANSWER,
+}
+
 
 def problem_in(response: httpx.Response) -> ApiError:
     """Return the error in a response whose body has been read."""
@@ -151,7 +159,8 @@ def problem_in(response: httpx.Response) -> ApiError:
     except ValueError:
         problem = None
     if not isinstance(problem, dict) or not {"type", "detail"} & problem.keys():
-        problem = {"detail": f"status {response.status_code} without a problem document; check the URL of the service"}
+        reason = _PROXY_REASONS.get(response.status_code, "; check the URL of the service")
+        problem = {"detail": f"status {response.status_code} without a problem document{reason}"}
     kind = _BY_TYPE.get(str(problem.get("type")).removeprefix(_PREFIX), ApiError)
     seconds = response.headers.get("Retry-After", "")
     return kind(response.status_code, problem, float(seconds) if re.fullmatch("[0-9]+", seconds) else None)

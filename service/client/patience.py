@@ -10,6 +10,8 @@ from service.client.errors import ApiError, IdempotencyInFlight, StoreRefused, U
 
 Trouble = ApiError | StoreRefused | Unreachable
 _LONGEST_PAUSE: Final = 10.0
+_UNAVAILABLE: Final = {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}
+"""Statuses of the service, and of a proxy that gets no answer from it."""
 
 
 class Repeat(Enum):
@@ -52,5 +54,5 @@ def _may_pass(trouble: Trouble, repeat: Repeat) -> bool:
     if repeat is Repeat.UNDONE:
         return False
     if isinstance(trouble, ApiError):
-        return trouble.status == httpx.codes.SERVICE_UNAVAILABLE or isinstance(trouble, IdempotencyInFlight)
+        return trouble.status in _UNAVAILABLE or isinstance(trouble, IdempotencyInFlight)
     return True

@@ -1,6 +1,7 @@
 """What goes wrong while a page is open is said on it, with what to do; what was chosen stays, and it goes on by itself."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -33,12 +34,22 @@ def test_a_live_page_reports_an_outage_and_recovers(opened: Opening, database: D
     assert is_unbroken(page)
 
 
-def test_a_failed_action_is_reported_and_can_be_repeated(opened: Opening, database: Database) -> None:
+def has_no_answer(route: Route) -> None:
+    route.fulfill(status=502, content_type="text/html", body="<h1>502 Bad Gateway</h1>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [(is_away, "Temporarily unavailable: the database does not answer."), (has_no_answer, "The service does not answer")],
+)
+def test_a_failed_action_is_reported_and_can_be_repeated(
+    opened: Opening, database: Database, answer: Callable[[Route], None], sentence: str
+) -> None:
     job = insert_job(database)
-    page = opened(f"/jobs/{job}", excused="503")
-    page.route("**/v1/jobs/*/pause", is_away)
+    page = opened(f"/jobs/{job}", excused="the server responded with a status of")
+    page.route("**/v1/jobs/*/pause", answer)
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator("#failure")).to_contain_text("Temporarily unavailable: the database does not answer.")
+    expect(page.locator("#failure")).to_contain_text(sentence)
     page.unroute("**/v1/jobs/*/pause")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#status .headline")).to_contain_text("paused")

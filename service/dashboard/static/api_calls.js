@@ -2,6 +2,8 @@
 import { pathOf } from "./addresses.js";
 import { nodesOf } from "./number_formats.js";
 
+const NO_ANSWER = "The service does not answer; the request may not have been processed. Try again in a moment.";
+
 // Errors carry the API's `problem` document and `status` if there was a response.
 export async function callApi(method, path, { body, headers = {}, signal } = {}) {
   const token = document.querySelector('meta[name="csrf-token"]').content;
@@ -10,7 +12,7 @@ export async function callApi(method, path, { body, headers = {}, signal } = {})
     response = await fetch(pathOf(path), { method, body, signal, headers: { "X-CSRF-Token": token, Accept: "application/json", ...headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer; the request may not have been processed. Try again in a moment.");
+    throw new Error(NO_ANSWER);
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
@@ -19,6 +21,8 @@ export async function callApi(method, path, { body, headers = {}, signal } = {})
 
 function sentence(response, problem) {
   if (response.status === 401) return "The session has ended: load the page again and sign in.";
+  // a proxy's page instead of the API's problem
+  if (!problem.title && [502, 503, 504].includes(response.status)) return NO_ANSWER;
   return `${problem.title ?? response.status}: ${problem.detail ?? "no details available"}.`;
 }
 

@@ -61,12 +61,35 @@ def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callab
 
 
 def test_an_error_without_problem_document_has_its_status(client_of: Callable[..., Made]) -> None:
-    client, _ = client_of(httpx.Response(502, text="<html>"))
-    with pytest.raises(ApiError, match="status 502"):
+    client, _ = client_of(httpx.Response(418, text="<html>"))
+    with pytest.raises(ApiError, match="status 418 without a problem document; check the URL of the service"):
         client.get_job("1")
 
 
-@pytest.mark.parametrize("trouble", [httpx.ConnectError("refused"), httpx.Response(503, headers={"Retry-After": "0"})])
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (413, "a proxy in front of the service limits the size of requests below that of this one"),
+        (502, "a proxy in front of the service gets no answer from it"),
+        (503, "a proxy in front of the service gets no answer from it"),
+        (504, "a proxy in front of the service gets no answer from it"),
+    ],
+)
+def test_the_error_of_a_proxy_names_the_proxy(client_of: Callable[..., Made], status: int, reason: str) -> None:
+    client, _ = client_of(*[httpx.Response(status, text="<html>")] * 10, patience=0)
+    with pytest.raises(ApiError, match=f"status {status} without a problem document: {reason}"):
+        client.get_job("1")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("refused"),
+        httpx.Response(503, headers={"Retry-After": "0"}),
+        httpx.Response(502, text="<html>"),
+        httpx.Response(504, text="<html>"),
+    ],
+)
 def test_reads_are_retried_where_that_can_help(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(200, json=_JOB))
     assert client.get_job(str(_JOB["id"])).state == JobState.QUEUED
