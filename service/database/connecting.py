@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from select import POLLIN, poll
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -100,15 +100,22 @@ def _server_process(connection: psycopg.Connection[Any]) -> int:
 
 
 def pooled_engine(
-    address: DatabaseAddress, pool_size: int, answer_seconds: float, settings: Mapping[str, str] | None = None, **more: Any
+    address: DatabaseAddress,
+    pool_size: int,
+    answer_seconds: float,
+    settings: Mapping[str, str] | None = None,
+    isolation_level: Literal["AUTOCOMMIT"] | None = None,
 ) -> Engine:
-    """Return an engine whose connections, statements and silence have timeouts; connections are checked before their use."""
+    """Return an engine whose connections, statements and silence have timeouts; connections are checked before their use.
+
+    Through a pooler, autocommit statements have the client-side timeout only.
+    """
     engine = create_engine(
         "postgresql+psycopg://",
         pool_size=pool_size,
         max_overflow=0,  # an overflow connection is closed after each transaction, and opening one is expensive
         pool_timeout=min(2 * answer_seconds, 5),
-        **more,
+        isolation_level=isolation_level,
     )
     bounds = {"statement_timeout": str(int(answer_seconds * 1000))}
     seconds = max(2, min(int(answer_seconds), _CONNECT_SECONDS))
@@ -137,7 +144,7 @@ def pooled_engine(
     event.listen(engine, "checkin", note_use)
     event.listen(engine, "checkout", check)
     event.listen(engine, "handle_error", _leave_read_only)
-    if address.is_pooled:
+    if address.is_pooled and isolation_level is None:
         bounds["idle_in_transaction_session_timeout"] = _SETTINGS["idle_in_transaction_session_timeout"]
         event.listen(engine, "begin", lambda connection: _set_bounds(connection, bounds))
     return engine

@@ -20,6 +20,7 @@ from tests.support.api_server import BODY, client, key_for, serving
 from tests.support.job_rows import insert_job, job_row
 from tests.support.pgbouncer import pgbouncer
 from tests.support.servers import at
+from tests.support.statements import recorded_statements
 from tests.support.threads import dispatcher_threads
 from tests.support.waiting import eventually
 
@@ -27,8 +28,8 @@ from tests.support.waiting import eventually
 @pytest.fixture
 def pooler(database_url: str, tmp_path: Path) -> Iterator[str]:
     """The database through a PgBouncer in transaction mode."""
-    with pgbouncer(database_url, tmp_path) as url:
-        yield url
+    with pgbouncer(tmp_path, database_url) as pooler:
+        yield pooler.urls[0]
 
 
 @pytest.fixture
@@ -42,15 +43,16 @@ def test_a_pooler_in_transaction_mode_is_told_from_a_server(database_url: str, p
 
     assert shares(pooler)
     assert not shares(database_url)
-    with pgbouncer(database_url, tmp_path, mode="session") as url:
-        assert not shares(url)
+    with pgbouncer(tmp_path, database_url, mode="session") as in_sessions:
+        assert not shares(in_sessions.urls[0])
 
 
 @pytest.mark.parametrize("ignored", ["", "options"])
 def test_a_pooler_without_a_direct_address_is_refused_at_start(
     settings: Settings, database_url: str, tmp_path: Path, ignored: str
 ) -> None:
-    with pgbouncer(database_url, tmp_path, ignored=ignored) as pooler:
+    with pgbouncer(tmp_path, database_url, ignored=ignored) as started:
+        [pooler] = started.urls
         with pytest.raises(NotUsable, match="set DSNOT_DATABASE_DIRECT_URL to the PostgreSQL server itself"):
             _check_database(at(settings, database_url=pooler))
         with pytest.raises(NotUsable, match="PostgreSQL server itself"):
@@ -102,6 +104,7 @@ def test_transactions_through_a_pooler_have_their_timeouts_and_formats(pooled: S
     with through.begin() as session:
         shown = [session.execute(text(f"SHOW {name}")).scalar_one() for name in ("statement_timeout", "timezone", "datestyle")]
         assert shown == ["3s", "UTC", "ISO, MDY"]
-    with through.at_once() as session:
+    with through.at_once() as session, recorded_statements() as executed:
         assert session.scalars(select(ApiKey.created_at)).one().tzname() == "UTC"
+    assert len(executed) == 1, "settings of a transaction have no effect without one"
     through.close()
