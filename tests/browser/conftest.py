@@ -48,11 +48,19 @@ def session_of(url: str, key: str) -> str:
 
 @pytest.fixture
 def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
-    """Opens a page for somebody who has signed in, in a browser of their own. At the end, no console may hold an error."""
+    """Opens a page, each in a browser of its own, by default signed in. At the end, no console may hold an error."""
     complaints: list[str] = []
     contexts = []
 
-    def open_page(path: str, *, at: str = url, size: str = "desk", scheme: str = "light", excused: str = "nothing is") -> Page:
+    def open_page(
+        path: str,
+        *,
+        at: str = url,
+        size: str = "desk",
+        scheme: str = "light",
+        excused: str = "nothing is",
+        is_signed_in: bool = True,
+    ) -> Page:
         context = chromium.new_context(viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(COUNT_FETCHES)
@@ -63,7 +71,8 @@ def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
             "console", lambda said: complaints.append(said.text) if said.type == "error" and excused not in said.text else None
         )
         page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-        context.add_cookies([{"name": COOKIE, "value": session_of(at, key), "url": at}])
+        if is_signed_in:
+            context.add_cookies([{"name": COOKIE, "value": session_of(at, key), "url": at}])
         page.goto(f"{at}{path}")
         return page
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from service.embedded.processes import free_port
 from tests.support.waiting import CEILING_SECONDS, eventually
 
@@ -15,6 +17,7 @@ _CONFIG = """\
 daemon off;
 {user}
 pid {folder}/nginx.pid;
+worker_shutdown_timeout 1s;
 error_log stderr warn;
 events {{}}
 http {{
@@ -46,7 +49,12 @@ http {{
 
 @contextmanager
 def running(folder: Path, url: str, prefix: str, *, strips: bool, more: str = "") -> Iterator[str]:
-    """The proxy's address, with the prefix; it strips the prefix or passes it on. `more`: directives."""
+    """Yield the proxy's address, with the prefix; skip the test where the program is missing.
+
+    It strips the prefix or passes it on. `more`: directives.
+    """
+    if not NGINX.exists():  # which only root can install
+        pytest.skip(f"{NGINX} is missing: install Debian's nginx, or name another in DSNOT_NGINX")
     port = free_port()
     config = folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""
@@ -61,3 +69,8 @@ def running(folder: Path, url: str, prefix: str, *, strips: bool, more: str = ""
     finally:
         process.terminate()
         process.wait(CEILING_SECONDS)
+
+
+def reload(folder: Path) -> None:
+    """Replace the worker processes of a running proxy; the old ones close their connections after a second."""
+    subprocess.run([NGINX, "-c", folder / "nginx.conf", "-p", folder, "-s", "reload"], check=True, capture_output=True)

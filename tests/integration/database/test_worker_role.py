@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -20,25 +19,16 @@ from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.job_rows import insert_job, job_row
+from tests.support.restricted_role import restricted_role
 from tests.support.tiny_model import save_model
 from worker.attempt.runner import work
 
-ROLE = "dsnot_worker_of_a_test"
-PASSWORD = "it's-\\-secret"  # not a secret
-
 
 @pytest.fixture
-def limited(settings: Settings, database: Database) -> Iterator[Settings]:
+def limited(settings: Settings) -> Iterator[Settings]:
     """The settings of a worker with the role."""
-    owner = settings.database_url.get_secret_value()
-    place = urlsplit(owner)
-    url = place._replace(netloc=f"{ROLE}:{quote(PASSWORD, safe='')}@{place.netloc.rpartition('@')[2]}").geturl()
-    for _ in range(2):
-        assert worker_role.ensure(owner, url) == ROLE
-    yield settings.model_copy(update={"database_url": SecretStr(url)})
-    with database.begin() as session:
-        session.execute(text(f"DROP OWNED BY {ROLE}"))
-        session.execute(text(f"DROP ROLE {ROLE}"))
+    with restricted_role(settings.database_url.get_secret_value()) as url:
+        yield settings.model_copy(update={"database_url": SecretStr(url)})
 
 
 def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database) -> None:
