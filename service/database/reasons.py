@@ -20,8 +20,12 @@ _BY_STATE: Final[dict[str, str]] = {
     "57P03": "the server is starting or stopping",
 }
 _POOLER: Final = "a connection pooler refuses session settings; set DSNOT_DATABASE_DIRECT_URL to the PostgreSQL server itself"
+_POOLER_CUT_OFF: Final = (
+    "the connection pooler has no connection to the server; check that it reaches the server, and the size of its pool"
+)
 _BY_TEXT: Final = (
     ("unsupported startup parameter", _POOLER),
+    ("server login has been failing|pgbouncer cannot connect|query_wait_timeout", _POOLER_CUT_OFF),
     ("password authentication failed|no password supplied|SASL", _BY_STATE["28P01"]),
     ("no pg_hba.conf entry|Ident|role .* does not exist|not permitted to log in", _BY_STATE["28000"]),
     ("database .* does not exist|no such database", _BY_STATE["3D000"]),

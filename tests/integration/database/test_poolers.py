@@ -13,6 +13,7 @@ from service.database import schema
 from service.database.address import DatabaseAddress
 from service.database.connecting import shares_sessions
 from service.database.engine import Database
+from service.database.reasons import reason_of
 from service.database.tables.keys import ApiKey
 from service.ops.startup import NotUsable, _check_database, _check_direct_database
 from service.settings import Settings
@@ -100,11 +101,17 @@ def test_notifications_arrive_past_a_pooler(pooled: Settings, database: Database
 
 def test_transactions_through_a_pooler_have_their_timeouts_and_formats(pooled: Settings, database: Database) -> None:
     key_for(database, Scope.ADMIN)
-    through = Database(pooled.database_address, answer_seconds=3.0)
-    with through.begin() as session:
+    pooled_database = Database(pooled.database_address, answer_seconds=3.0)
+    with pooled_database.begin() as session:
         shown = [session.execute(text(f"SHOW {name}")).scalar_one() for name in ("statement_timeout", "timezone", "datestyle")]
         assert shown == ["3s", "UTC", "ISO, MDY"]
-    with through.at_once() as session, recorded_statements() as executed:
+    with pooled_database.at_once() as session, recorded_statements() as executed:
         assert session.scalars(select(ApiKey.created_at)).one().tzname() == "UTC"
     assert len(executed) == 1, "settings of a transaction have no effect without one"
-    through.close()
+    pooled_database.close()
+
+
+def test_a_pooler_that_has_lost_its_server_is_named() -> None:
+    message = "server login has been failing, try again later (server_login_retry)"  # of PgBouncer 1.18, a few seconds after
+    reason = "the connection pooler has no connection to the server"
+    assert reason_of(psycopg.errors.ProtocolViolation(message)).startswith(reason)
