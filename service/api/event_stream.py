@@ -16,6 +16,7 @@ from service.database.tables.events import JobEvent
 from service.jobs.events.operations import events_after
 from service.jobs.events.schemas import EventView
 from service.jobs.events.wakeups import Wakeups, happens
+from service.jobs.operations import JobNotFound
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ async def follow(
     """Yield every event above number `after`, once and in order, then `event: end` if the job has ended.
 
     The stream also ends, without `event: end`, when the process stops: clients reconnect with `Last-Event-ID` to another process;
-    and when `is_allowed`, called every few seconds, returns false because the key or session has ended.
+    when the job is deleted; and when `is_allowed`, called every few seconds, returns false because the key or session has ended.
     """
     checked = time.monotonic()
     while not wakeups.closing:
@@ -45,7 +46,10 @@ async def follow(
             if await _unless_away(is_allowed) is False:
                 return
         woken.clear()  # before reading: a concurrent write sets it again
-        batch = await _unless_away(partial(events_after, database, job_id, after, tenant=tenant))
+        try:
+            batch = await _unless_away(partial(events_after, database, job_id, after, tenant=tenant))
+        except JobNotFound:  # deleted, perhaps just after its end
+            return
         for event in batch.events if batch else ():
             yield _frame(event)
             after = event.seq

@@ -5,12 +5,14 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import ClassVar, Final
 from urllib.parse import unquote
+
+from tests.support.http_server import QuietServer
 
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _KIND: Final = re.compile(r"^/(api/models/|api/datasets/|datasets/)?")
@@ -58,8 +60,7 @@ class TinyHub:
         self.delay_seconds: dict[str, float] = {}
         self.cuts: dict[str, int] = {}
         """How many more downloads of a model's weights break off in the middle."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), self._handler())
 
     def add(self, model_id: str, folder: Path | None, more: dict[str, bytes], *, token: str | None = None) -> None:
         stored = {path.name: path.read_bytes() for path in folder.iterdir()} if folder else {}

@@ -4,11 +4,13 @@ import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
+
+from tests.support.http_server import QuietServer
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Seen:
 
 
 class Collector:
-    def __init__(self, server: ThreadingHTTPServer) -> None:
+    def __init__(self, server: QuietServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.spans: list[Seen] = []
 
@@ -67,7 +69,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with QuietServer(("127.0.0.1", 0), Handler) as server:
         collector = Collector(server)
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -6,11 +6,13 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote
+
+from tests.support.http_server import QuietServer
 
 _LFS: Final = (".safetensors", ".packed", ".mask")
 """What the hub wants as large files; all else is part of the commit itself."""
@@ -49,8 +51,7 @@ class UploadingHub:
         self.delay_seconds: dict[str, float] = {}
         self.asked: list[str] = []
         self.tokens: set[str | None] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), self._handler())
 
     @property
     def address(self) -> str:

@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Event, Thread
 
+from tests.support.http_server import QuietServer
 from tests.support.waiting import CEILING_SECONDS
 
 
@@ -55,8 +56,7 @@ def receiving(port: int = 0) -> Iterator[Sink]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        server.daemon_threads = True
+    with QuietServer(("127.0.0.1", port), Handler) as server:
         sink = Sink(server.server_port)
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -12,10 +12,12 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import func
 
 from service.contract.scopes import Scope
 from service.contract.states import EventType, JobState
 from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.embedded.processes import free_port
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository
@@ -70,6 +72,21 @@ def test_events_are_paginated(api: httpx.Client, database: Database) -> None:
     assert ([event["seq"] for event in second["items"]], second["next_cursor"], second["last_seq"]) == ([4, 5], None, 5)
     later = api.get(path, params={"after": second["last_seq"]}).json()
     assert (later["items"], later["next_cursor"], later["last_seq"]) == ([], None, 5)
+
+
+def test_a_stream_ends_when_its_job_is_deleted(api: httpx.Client, database: Database) -> None:
+    job_id = insert_job(database, state=JobState.QUEUED)
+    append(database, job_id)
+    with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+        received = messages(response)
+        assert next(received).id == "1"
+        with database.begin() as session:  # at once, so that the stream never sees the end
+            job = session.get_one(Job, job_id)
+            job.state = JobState.CANCELLED
+            job.deleted_at = func.now()
+        append(database, job_id)
+        assert list(received) == []
+    assert api.get(f"/v1/jobs/{job_id}/events", headers=STREAM).status_code == 404
 
 
 def test_a_stream_sends_past_and_live_events_up_to_the_end(
