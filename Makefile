@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint client check docs bench peers fuzz soak screenshots lock
+.PHONY: help setup demo test lint client check docs bench peers fuzz soak screenshots lock sbom
 MAKEFLAGS += --no-print-directory
 # without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
@@ -138,4 +138,24 @@ lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirement
 	    --python-version 3.11 --constraint - pyproject.toml | sed 's/+cpu$$//' > .venv/requirements.lock
 	@sed -n 's/^\([^#][^ ]*\).*/\1/p' data-wheels.txt >> .venv/requirements.lock
 	@mv .venv/requirements.lock requirements.lock
+	@echo setuptools | $(hashed) - > docker/build.lock
+	@echo torch | $(hashed) $(call without,'/^torch==/!',requirements.lock) - > docker/torch.lock
+	@$(hashed) --extra service --extra otel pyproject.toml > docker/service.lock
+	@$(hashed) --extra worker --extra otel $(call without,,docker/torch.lock) pyproject.toml > docker/worker.lock
+	@grep ^exllamav3== data-wheels.txt | $(hashed) --no-deps - >> docker/worker.lock
 	@echo "lock: $$(grep -c == requirements.lock) packages; run: make check"
+
+# The images install packages by hash, from the package index alone; docker/torch.lock is its build of PyTorch with CUDA's libraries.
+hashed = UV_INDEX= UV_FIND_LINKS= $(BIN)/python run_uv.py pip compile --quiet --no-header --no-annotate --python-version 3.11 \
+	--python-platform linux --generate-hashes --constraint requirements.lock
+# $(call without,CONDITION,FILE): leave out the packages of a lock, those whose lines meet sed's condition
+without = $$(sed -n $(1)'s/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' $(2))
+
+SBOM := cyclonedx-bom==7.5.0
+sbom: $(READY) ## list the Python packages of the images in sbom/, as CycloneDX
+	@mkdir -p sbom
+	@cd docker && for image in service worker; do \
+	  files=$$image.lock; [ $$image = service ] || files+=" torch.lock"; \
+	  cat $$files | PYTHONWARNINGS=ignore ../$(BIN)/python ../run_uv.py tool run --quiet --from $(SBOM) cyclonedx-py requirements --pyproject ../pyproject.toml \
+	    --output-reproducible --output-file ../sbom/$$image.cdx.json -; \
+	done

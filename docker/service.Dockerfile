@@ -4,13 +4,15 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
-RUN python3 -m venv /opt/dsnot
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY docker/build.lock docker/service.lock ./
 # libraries first, in a layer that changes less often than the code
-RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[service,otel]'
+RUN python3 -m venv /opt/dsnot \
+  && /opt/dsnot/bin/pip install --no-cache-dir --require-hashes --requirement build.lock \
+  && /opt/dsnot/bin/pip install --no-cache-dir --require-hashes --no-deps --no-build-isolation --requirement service.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY service service
-RUN /opt/dsnot/bin/pip install --no-cache-dir --no-deps --force-reinstall .
+RUN /opt/dsnot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM ${BASE}
 RUN groupadd --gid 10001 dsnot && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp dsnot

@@ -11,7 +11,7 @@ options=(--isolation chroot --format docker --build-arg "BASE=$base")
 for folder in ${MOUNTS:-}; do options+=(--volume "$folder:$folder:ro"); done
 
 for name in service worker; do
-  buildah bud "${options[@]}" --build-arg "TORCH=${TORCH:-torch==2.13.0}" --file "docker/$name.Dockerfile" --tag "dsnot-$name:try" .
+  buildah bud "${options[@]}" --build-arg "TORCH=${TORCH:-}" --file "docker/$name.Dockerfile" --tag "dsnot-$name:try" .
   container=$(buildah from "dsnot-$name:try")
   inside() { buildah run --isolation chroot "$container" -- "$@"; }
   [ "$(inside id -u)" = 10001 ] || { echo "dsnot-$name runs as root" >&2; exit 1; }

