@@ -57,9 +57,9 @@ class Trial:
 
     def questions(self, tasks: Mapping[str, Any], limit: int | None) -> list[Questions]:
         """Return the workload of each loaded task. Raises JobFailure for a task that cannot be run."""
-        asked = [(task, self._requests(task, limit)) for task in tasks["tasks"].values()]
-        counts = iter(token_counts(self._path, [text for _, requests in asked for each in requests for text in _texts(each)]))
-        return [self._questions(task, requests, counts) for task, requests in asked]
+        built = [(task, self._requests(task, limit)) for task in tasks["tasks"].values()]
+        counts = iter(token_counts(self._path, [text for _, requests in built for each in requests for text in _texts(each)]))
+        return [self._questions(task, requests, counts) for task, requests in built]
 
     def _requests(self, task: Any, limit: int | None) -> Sequence[Any]:
         self._tick()
