@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = {"fastest": given.fastest, "dequantize": given.dequantize}
     try:
         import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), **options)
-    except (ImportRefused, JobFailure) as error:
+    except JobFailure as error:
         _write(sys.stderr, f"error: {error}")
     except Exception as error:  # the user gets a sentence, not a traceback
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__

@@ -46,7 +46,7 @@ class FailureCode(StrEnum):
     OUT_OF_HOST_MEMORY = "out-of-host-memory", "The worker's host ran out of memory.", True
     DISK_FULL = "disk-full", "The worker's disk is full.", True
     NUMERICAL_FAILURE = "numerical-failure", "Weights or activations are not finite.", False
-    ARTIFACT_UPLOAD_FAILED = "artifact-upload-failed", "The result could not be stored.", True
+    ARTIFACT_UPLOAD_FAILED = "artifact-upload-failed", "A request to the artifact store failed.", True
     DEADLINE_EXCEEDED = "deadline-exceeded", "The run took longer than its deadline allows.", False
     INVALID_REQUEST = "invalid-request", "The job's settings do not fit the model.", False
     WORKER_LOST = "worker-lost", "The worker disappeared on every attempt.", False

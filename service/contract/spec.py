@@ -181,7 +181,9 @@ class JobSpec(Part):
     priority: int = Field(0, ge=0, le=9, description="9 is served first")
     queue_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     run_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
-    max_attempts: int = Field(3, ge=1, le=10)
+    max_attempts: int = Field(
+        3, ge=1, le=10, description="attempts until a retryable failure or a lost worker ends the job; with 1 the first one does"
+    )
 
     @model_validator(mode="after")
     def _texts_do_not_overlap(self) -> "JobSpec":

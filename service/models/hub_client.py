@@ -13,6 +13,7 @@ from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.errors import Later
 from service.logging import get_logger
+from service.models.hub.listing import repository_info
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token
 from service.models.refusals import BY_CODE, HubUnavailable, ModelAccessDenied, ModelNotAllowed
@@ -64,7 +65,7 @@ class Hub:
             token = hub_token(self._settings, tenant, model.token)
         except UnknownToken as error:
             raise ModelAccessDenied(str(error), "token") from None
-        info = self._ask(model, tenant, seconds, lambda: _info(model, token, seconds))
+        info = self._ask(model, tenant, seconds, lambda: repository_info(model, token, seconds))
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
         return Repository(
             self, model, tenant, token, str(info.sha), sizes, _license(info), seconds, time.monotonic() + _TOTAL_SECONDS
@@ -129,12 +130,6 @@ class Repository:
         if time.monotonic() > self.deadline:
             raise HubUnavailable(f"the model's headers could not be read within {_TOTAL_SECONDS:.0f} s; try again later")
         return self.hub.range(self, name, start, end)
-
-
-def _info(model: ModelSpec, token: str | None, seconds: float) -> "ModelInfo":
-    from huggingface_hub import HfApi
-
-    return HfApi(token=token).model_info(model.id, revision=model.revision, files_metadata=True, timeout=seconds)
 
 
 def _range(repository: Repository, name: str, start: int, end: int) -> bytes:

@@ -123,7 +123,7 @@ def forget(session: Session, *, keep_seconds: float) -> int:
 
 def forget_unfired(session: Session) -> int:
     """Delete a batch of each trigger's events that started no job, beyond the newest `UNFIRED_KEPT`; return their number."""
-    started_none = Firing.outcome != FiringOutcome.FIRED
-    newest_first: Any = {"partition_by": Firing.trigger_id, "order_by": (Firing.created_at.desc(), Firing.id.desc())}
-    numbered = select(Firing.id, func.row_number().over(**newest_first).label("number")).where(started_none).subquery()
-    return delete_batch(session, Firing, Firing.id.in_(select(numbered.c.id).where(numbered.c.number > UNFIRED_KEPT)))
+    started_none = select(Firing.id).where(Firing.trigger_id == Trigger.id, Firing.outcome != FiringOutcome.FIRED)
+    newest_first = started_none.order_by(Firing.created_at.desc(), Firing.id.desc())
+    beyond = newest_first.offset(UNFIRED_KEPT).lateral()
+    return delete_batch(session, Firing, Firing.id.in_(select(beyond.c.id).select_from(Trigger).join(beyond, true())))

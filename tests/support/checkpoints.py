@@ -1,5 +1,6 @@
 """A random Llama with a tokenizer of bytes, so that the number of tokens of a text is known without the tokenizer."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -67,6 +68,13 @@ def save_resting_on_bos(folder: Path) -> Path:
 def save(folder: Path, **changes: object) -> Path:
     build(**changes).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
+    return folder
+
+
+def with_panicking_tokenizer(folder: Path) -> Path:
+    """A checkpoint whose tokenizer loads, and panics in its library at any text."""
+    path = save(folder) / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": {"type": "FixedLength", "length": 0}}))
     return folder
 
 

@@ -28,8 +28,11 @@ _FIXED_BY_SHAPES = ("context_length", "feed_forward_length", "head_count_kv", "k
 _CONFIG_NAMES = {"freq_base": "rope_theta", "layer_norm_epsilon": "norm_eps"}
 
 
-class ImportRefused(ValueError):
+class ImportRefused(JobFailure):
     """An unsuitable source or destination of an import; the message is a sentence for the user."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(FailureCode.MODEL_UNSAFE, detail)
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,19 @@ def convert(path: Path, folder: Path, say: Callable[[str], None], dtype: torch.d
 
 
 def _convert(source: "_Source", folder: Path, say: Callable[[str], None], dtype: torch.dtype) -> None:
-    from transformers import GenerationConfig
+    from transformers import AutoConfig, GenerationConfig
 
     type_name = str(dtype).removeprefix("torch.")
     with _loading(source) as place:
         say("reading its configuration and tokenizer")
-        config, tokenizer = _config_and_tokenizer(source, place)
+        write = partial(_write_config_and_tokenizer, source, place, folder)
+        special = run_limited(write, source.name, FailureCode.MODEL_UNSAFE, _limits(source.path))
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         say(f"dequantising {len(source.tensors)} tensors to {type_name}")
         model = _model(source, place, config, dtype)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(**special)
     say("writing safetensors")
     model.save_pretrained(folder, max_shard_size="5GB")
-    tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(_card(source, type_name), encoding="utf-8")
 
 
@@ -93,8 +95,7 @@ def _open(path: Path, place: Path) -> _Source:
     try:
         if len(parts) > 1:
             join(parts, path := place / path.name)
-        limits = Limits(memory=Limits.memory + path.stat().st_size)  # the reader maps the file
-        header = run_limited(partial(read_gguf_metadata, str(path)), path.name, FailureCode.MODEL_UNSAFE, limits)
+        header = run_limited(partial(read_gguf_metadata, str(path)), path.name, FailureCode.MODEL_UNSAFE, _limits(path))
     except (JobFailure, OSError) as error:
         raise ImportRefused(f"{path.name} is not a GGUF file, or is truncated; download it again") from error
     source = _Source(path, *header)
@@ -104,6 +105,10 @@ def _open(path: Path, place: Path) -> _Source:
     if "tokenizer.ggml.model" not in source.metadata:
         raise ImportRefused(f"{path.name} contains no tokenizer; take a GGUF file with one, or a safetensors checkpoint")
     return source
+
+
+def _limits(path: Path) -> Limits:
+    return Limits(memory=Limits.memory + path.stat().st_size)  # the reader maps the file
 
 
 def _architectures() -> list[str]:
@@ -140,12 +145,15 @@ def _loading(source: _Source) -> Iterator[dict[str, Any]]:
         }
 
 
-def _config_and_tokenizer(source: _Source, place: Mapping[str, Any]) -> tuple[Any, Any]:
+def _write_config_and_tokenizer(source: _Source, place: Mapping[str, Any], folder: Path) -> dict[str, int | None]:
+    """Write config and tokenizer into the folder; return the ids of the special tokens."""
     from transformers import AutoConfig, AutoTokenizer
 
     try:
         config = AutoConfig.from_pretrained(**place)
         tokenizer = AutoTokenizer.from_pretrained(**place)
+    except MemoryError:
+        raise
     except Exception as error:  # the loader trusts its file, too
         reason = type(error).__name__
         raise ImportRefused(f"{source.name} is truncated or not supported ({reason}); download it again") from error
@@ -154,7 +162,9 @@ def _config_and_tokenizer(source: _Source, place: Mapping[str, Any]) -> tuple[An
     _check_settings(source, config)
     if FACTORS in source.tensors and "rope_theta" in (config.rope_parameters or {}):
         apply_factors(source.path, config)
-    return config, tokenizer
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def _check_settings(source: _Source, config: Any) -> None:

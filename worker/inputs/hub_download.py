@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from service.contract.checkpoint_files import files_to_fetch, reason_against_adapter
 from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
+from service.models.hub.listing import repository_info
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token
 from service.settings import Settings
@@ -62,11 +63,11 @@ def fetch(model: ModelSpec, settings: Settings, *, tenant: str) -> Snapshot:
 
 
 def _snapshot(model: ModelSpec, token: str | None, settings: Settings) -> tuple[Path, list[str]]:
-    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download
 
     cache = root(settings.cache_dir)
     cache.mkdir(parents=True, exist_ok=True)
-    info = HfApi(token=token).model_info(model.id, revision=model.revision, timeout=30)
+    info = repository_info(model, token, seconds=30)
     every = [sibling.rfilename for sibling in info.siblings or []]
     names = files_to_fetch(every)
     weights = next((name for name in names if name.endswith(".safetensors")), None)

@@ -3,7 +3,8 @@
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from obstore.exceptions import BaseError
@@ -17,28 +18,22 @@ from service.contract.spec import ModelSpec
 from service.settings import Settings
 from worker.failures import ModelError
 from worker.inputs.model_cache import folder_of, reserve, root
-from worker.store_transfer import read_whole, stored_chunks
+from worker.store_transfer import read_whole, refused, stored_chunks
 
 
 def fetch(model: ModelSpec, store: ObjectStore, settings: Settings, tick: Callable[[], None]) -> Path:
     """Fetch the artifact, once per host, and return its folder.
 
     Raises:
-        ModelError: it no longer exists, a file does not match the manifest, or (code `internal`) the store cannot be read.
-        JobFailure: `disk-full`, before anything is fetched.
+        ModelError: it no longer exists, or a file does not match the manifest.
+        JobFailure: `artifact-upload-failed`: the store cannot be read; `disk-full`, before anything is fetched.
     """
     target = root(settings.cache_dir) / folder_of(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
-            try:
-                _fetch_all(model, store, settings, target, tick)
-            except FileNotFoundError:
-                raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} no longer exists.") from None
-            except BaseError as error:
-                detail = f"The artifact of job {model.id} could not be read from the store ({type(error).__name__})."
-                raise ModelError(FailureCode.INTERNAL, detail) from error
+            _fetch_all(model, store, settings, target, tick)
     return target
 
 
@@ -54,24 +49,42 @@ def _fetch_all(model: ModelSpec, store: ObjectStore, settings: Settings, target:
     shutil.rmtree(partial, ignore_errors=True)  # left by a killed worker
     try:
         for file in files:
-            _fetch_one(store, f"{prefix}/{file.path}", file, partial / file.path, tick)
+            _fetch_one(_content(store, f"{prefix}/{file.path}", model), file, partial / file.path, tick)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _manifest(store: ObjectStore, key: str, model: ModelSpec) -> Manifest:
+    with _reading(model):
+        content = read_whole(store, key)
     try:
-        return Manifest.model_validate_json(read_whole(store, key))
+        return Manifest.model_validate_json(content)
     except ValidationError:
         raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} has no valid manifest.") from None
 
 
-def _fetch_one(store: ObjectStore, key: str, file: ManifestFile, target: Path, tick: Callable[[], None]) -> None:
+def _content(store: ObjectStore, key: str, model: ModelSpec) -> Iterator[bytes]:
+    with _reading(model):
+        yield from stored_chunks(store, key)
+
+
+@contextmanager
+def _reading(model: ModelSpec) -> Iterator[None]:
+    """Convert errors of the store into failures."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} no longer exists.") from None
+    except (BaseError, OSError) as error:
+        raise refused(f"The artifact of job {model.id} could not be read from the store ({type(error).__name__}).") from error
+
+
+def _fetch_one(content: Iterator[bytes], file: ManifestFile, target: Path, tick: Callable[[], None]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as output:
-        for chunk in stored_chunks(store, key):
+        for chunk in content:
             tick()
             output.write(chunk)
             digest.update(chunk)

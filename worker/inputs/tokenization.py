@@ -38,6 +38,7 @@ _BYTES_PER_CHARACTER: Final = 400
 """Memory for a character of text; a byte-level tokenizer of 49,152 entries took 170 bytes."""
 _SECONDS_PER_MILLION: Final = 60
 """Processor time for a million characters; a fast tokenizer took 1.4 s."""
+_AT_A_TIME: Final = 1000  # texts
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,30 @@ def tokenize(path: Path, documents: Sequence[str], *, separator: str = DOCUMENT_
         stream = token_stream(tokenizer, documents, vocab_size=vocabulary_size(path), separator=separator)
         return stream.numpy(), tokenizer.bos_token_id
 
-    length = sum(map(len, documents))
-    limits = Limits(
-        memory=Limits.memory + _BYTES_PER_CHARACTER * length, seconds=Limits.seconds + _SECONDS_PER_MILLION * length // 10**6
-    )
-    ids, bos = run_limited(run, _SUBJECT, FailureCode.MODEL_UNSAFE, limits)
+    ids, bos = run_limited(run, _SUBJECT, FailureCode.MODEL_UNSAFE, _limits(documents))
     return TokenizedText(torch.from_numpy(ids), len(ids) > 0 and int(ids[0]) == bos, bos)
 
 
 def headed(windows: Tensor, bos: int) -> Tensor:
     """Return the windows (windows, L) with BOS at the head of each, int64 (windows, L + 1)."""
     return torch.cat([torch.full_like(windows[:, :1], bos), windows], dim=1)
+
+
+def _limits(texts: Sequence[str]) -> Limits:
+    length = sum(map(len, texts))
+    return Limits(Limits.memory + _BYTES_PER_CHARACTER * length, Limits.seconds + _SECONDS_PER_MILLION * length // 10**6)
+
+
+def token_counts(path: Path, texts: Sequence[str]) -> list[int]:
+    """Return the number of tokens of each text, without special tokens. Raises as `tokenize`."""
+
+    def run() -> list[int]:
+        tokenizer = load_tokenizer(path)
+        batches = (texts[start : start + _AT_A_TIME] for start in range(0, len(texts), _AT_A_TIME))
+        given = (tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"] for batch in batches)
+        return [len(ids) for batch in given for ids in batch]
+
+    return run_limited(run, _SUBJECT, FailureCode.MODEL_UNSAFE, _limits(texts))
 
 
 def calibration_windows(stream: Tensor, num_samples: int, sequence_length: int, seed: int) -> Tensor:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.database.engine import Base
@@ -20,3 +21,8 @@ class ModelCheckRow(Base):
     """Sparse copies of the model's files; NULL when answered."""
     taken_at: Mapped[datetime | None]
     answer: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        Index("ix_model_checks_asked_at", "asked_at"),
+        Index("ix_model_checks_open", "asked_at", postgresql_where=text("answer IS NULL")),
+    )

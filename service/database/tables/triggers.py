@@ -51,6 +51,13 @@ class Firing(Base):
     __table_args__ = (
         Index("uq_trigger_firings_event", "trigger_id", "kind", "event_id", unique=True, postgresql_where=text("holds_event")),
         Index("ix_trigger_firings_newest", "trigger_id", text("created_at DESC"), text("id DESC")),
+        Index(
+            "ix_trigger_firings_unfired",
+            "trigger_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("outcome <> 'fired'"),
+        ),
         Index("ix_trigger_firings_created_at", "created_at"),
         Index("ix_trigger_firings_job", "job_id"),
     )

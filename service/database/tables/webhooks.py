@@ -57,6 +57,7 @@ class Delivery(Base):
 
     __table_args__ = (
         Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index("ix_webhook_deliveries_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("ix_webhook_deliveries_newest", "webhook_id", text("created_at DESC"), text("id DESC")),
         Index("ix_webhook_deliveries_job", "job_id"),
     )

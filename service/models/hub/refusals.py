@@ -6,6 +6,7 @@ Messages of the hub's client are never passed on, because they contain URLs and 
 from dataclasses import dataclass
 
 from service.contract.failures import FailureCode
+from service.models.hub.listing import TooManyFiles
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ def refusal_of(error: Exception, model_id: str, revision: str | None) -> Refusal
     """Translate an error of the hub's client, its HTTP library or the network."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+    if isinstance(error, TooManyFiles):
+        return Refusal(FailureCode.MODEL_UNSAFE, str(error))
     response = error.response if isinstance(error, HfHubHTTPError) else None
     status = response.status_code if response is not None else None
     if isinstance(error, RevisionNotFoundError):

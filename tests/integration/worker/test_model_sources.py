@@ -197,6 +197,21 @@ def test_an_earlier_artifact_is_pinned_and_kept_while_needed(
     assert problem(api.post("/v1/jobs", json=body)) == (422, "model-not-found", ["/model/id"])
 
 
+def test_an_earlier_artifact_in_an_unreadable_store_is_unavailable(
+    api: httpx.Client, settings: Settings, database: Database, model: Path
+) -> None:
+    job_id = published(database, settings, model)
+    manifest = Path(settings.artifact_url.removeprefix("file://")) / "jobs" / "earlier" / "7" / "manifest.json"
+    manifest.unlink()
+    manifest.symlink_to(manifest)
+    for answer in (
+        api.post("/v1/jobs", json={"model": {"source": "job", "id": job_id}, **SHORT}),
+        inspect(api, source="job", id=job_id),
+    ):
+        assert problem(answer)[:2] == (503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+
+
 def test_an_earlier_job_without_an_artifact_is_refused(api: httpx.Client, database: Database) -> None:
     waiting = insert_job(database)
     foreign = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix="jobs/x/1", tenant="other")

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gguf
 import numpy as np
@@ -298,6 +299,21 @@ def test_lossy_or_unsafe_files_are_refused_and_leave_nothing(
     assert told.count("\n") == 1
     assert reason in told
     assert not (tmp_path / "root").exists() or list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_tokenizer_that_makes_its_library_panic_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """Like pyo3's PanicException, no Exception."""
+
+    write(tmp_path / "tiny.gguf")
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", Mock(side_effect=Panic))
+
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny")]) == 2
+
+    assert capsys.readouterr().err == "error: tiny.gguf cannot be read (Panic).\n"
+    assert list((tmp_path / "root").iterdir()) == []
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:

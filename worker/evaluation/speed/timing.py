@@ -46,8 +46,9 @@ def _moments(model: Any, tokens: Tensor, new: int, tick: Callable[[], None]) -> 
     from transformers import GenerationConfig
 
     clock = _Clock(tick)
-    greedy = GenerationConfig(max_new_tokens=new + 1, min_new_tokens=new + 1, do_sample=False, pad_token_id=0)
-    model.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=greedy, streamer=clock)
+    # in place of the model's own, from which transformers would take what is not set, such as beams and stop strings
+    model.generation_config = GenerationConfig(max_new_tokens=new + 1, min_new_tokens=new + 1, do_sample=False, pad_token_id=0)
+    model.generate(tokens, attention_mask=torch.ones_like(tokens), streamer=clock)
     return clock.moments
 
 

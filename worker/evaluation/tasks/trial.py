@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +14,9 @@ from service.contract.failures import FailureCode
 from service.contract.provenance import TaskFacts
 from worker.evaluation.tasks import harness
 from worker.failures import JobFailure
+from worker.inputs.tokenization import token_counts
+from worker.process.limited_child import run_limited
 
-_AT_A_TIME: Final = 1000  # texts
 _LEAVE_OUT: Final = "leave it out of evaluation.tasks"
 
 
@@ -29,32 +31,37 @@ class Questions:
     facts: TaskFacts
 
 
+@dataclass(frozen=True)
+class _Lengths:
+    """Limits of a model in tokens, as the harness takes them."""
+
+    context: int
+    generated: int
+    """Limit of a generated text, where the task has none."""
+
+
 class Trial:
-    """A model without weights, and its tokenizer.
+    """A model without weights, and its tokenizer, which are untrusted: both are loaded and run in children with limits.
+
+    What has passed here is loaded again by `harness.load`, in the process of the job, from the same files.
 
     Raises:
-        JobFailure: `task-unsupported`: the harness does not support them.
+        JobFailure: `task-unsupported`: the harness does not support them; `model-unsafe`: they crash or exceed the limits.
     """
 
     def __init__(self, model: Path, watcher: harness.Watcher, adds_bos: bool | None = None) -> None:
+        self._path = model
         self._tick = watcher.tick
-        try:
-            with harness.quiet():
-                self._model = harness.without_weights(model, watcher, adds_bos)
-                if self._model.prefix_token_id is None:
-                    raise ValueError("a tokenizer with neither a token that begins a text nor one that ends it")
-                self._model.tok_encode("A first word")
-        except Exception as error:  # any error that untrusted configs and tokenizers cause in the libraries
-            detail = (
-                f"lm-evaluation-harness cannot run this model or tokenizer ({type(error).__name__}); leave out evaluation.tasks."
-            )
-            raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail) from error
+        act = partial(_try_out, model, watcher, adds_bos)
+        self._lengths = run_limited(act, "The model's config or tokenizer", FailureCode.MODEL_UNSAFE)
 
     def questions(self, tasks: Mapping[str, Any], limit: int | None) -> list[Questions]:
         """Return the workload of each loaded task. Raises JobFailure for a task that cannot be run."""
-        return [self._questions(task, limit) for task in tasks["tasks"].values()]
+        built = [(task, self._requests(task, limit)) for task in tasks["tasks"].values()]
+        counts = iter(token_counts(self._path, [text for _, requests in built for each in requests for text in _texts(each)]))
+        return [self._questions(task, requests, counts) for task, requests in built]
 
-    def _questions(self, task: Any, limit: int | None) -> Questions:
+    def _requests(self, task: Any, limit: int | None) -> Sequence[Any]:
         self._tick()
         try:
             with harness.quiet():
@@ -62,36 +69,52 @@ class Trial:
                 task.build_all_requests(limit=limit)
         except Exception as error:  # any error of templates and the code of tasks
             raise _cannot_be_asked(task, error) from error
-        asked = task.instances
+        requests: Sequence[Any] = task.instances
         task._instances = None  # rebuilt for the evaluation; keeping them would take memory
-        read = self._lengths([each.args[0] for each in asked])
-        answers = [each.args[1] for each in asked if each.request_type == "loglikelihood"]
-        written = [self._may_write(each.args[1]) for each in asked if each.request_type == "generate_until"]
-        answered = self._lengths(answers)
-        self._check_room(task, max(answered, default=0) - 1, "has answers of")
-        self._check_room(task, max(written, default=0), "has the model generate")
-        return Questions(sum(each.repeats for each in asked), sum(read) + sum(answered), _facts(task, asked))
+        return requests
 
-    def _lengths(self, texts: list[str]) -> list[int]:
-        """Return the lengths of the texts in tokens."""
-        lengths: list[int] = []
-        for start in range(0, len(texts), _AT_A_TIME):
-            self._tick()
-            given = self._model.tokenizer(texts[start : start + _AT_A_TIME], add_special_tokens=False, verbose=False)
-            lengths += map(len, given["input_ids"])
-        return lengths
+    def _questions(self, task: Any, requests: Sequence[Any], counts: Iterator[int]) -> Questions:
+        """Return the workload of a task; `counts` are the tokens of its requests' texts."""
+        tokens = [[next(counts) for _ in _texts(each)] for each in requests]
+        answers = [count for _, *of_answer in tokens for count in of_answer]
+        written = [self._may_write(each.args[1]) for each in requests if each.request_type == "generate_until"]
+        self._check_room(task, max(answers, default=0) - 1, "has answers of")
+        self._check_room(task, max(written, default=0), "has the model generate")
+        return Questions(sum(each.repeats for each in requests), sum(map(sum, tokens)), _facts(task, requests))
 
     def _may_write(self, settings: Mapping[str, Any]) -> int:
-        tokens: int = settings.get("max_gen_toks", self._model.max_gen_toks)
+        tokens: int = settings.get("max_gen_toks", self._lengths.generated)
         return tokens
 
     def _check_room(self, task: Any, tokens: int, what: str) -> None:
         """Raise JobFailure if an answer does not fit into the model's context; only the text before it can be truncated."""
-        if tokens >= self._model.max_length:
+        if tokens >= self._lengths.context:
             detail = (
-                f"The task {task.task_name} {what} {tokens} tokens, and the model takes {self._model.max_length}; {_LEAVE_OUT}."
+                f"The task {task.task_name} {what} {tokens} tokens, and the model takes {self._lengths.context}; {_LEAVE_OUT}."
             )
             raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail)
+
+
+def _try_out(folder: Path, watcher: harness.Watcher, adds_bos: bool | None) -> _Lengths:
+    """Load the model without weights and its tokenizer as the harness does, and use the tokenizer."""
+    try:
+        with harness.quiet():
+            model = harness.without_weights(folder, watcher, adds_bos)
+            if model.prefix_token_id is None:
+                raise ValueError("a tokenizer with neither a token that begins a text nor one that ends it")
+            model.tok_decode(model.tok_encode("A first word"))
+    except MemoryError:
+        raise
+    except Exception as error:  # any error that untrusted configs and tokenizers cause in the libraries
+        detail = f"lm-evaluation-harness cannot run this model or tokenizer ({type(error).__name__}); leave out evaluation.tasks."
+        raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail) from error
+    return _Lengths(model.max_length, model.max_gen_toks)
+
+
+def _texts(request: Any) -> Sequence[str]:
+    """Return the texts of a request: its prompt, and the expected answer whose probability is read."""
+    texts: Sequence[str] = request.args[: 2 if request.request_type == "loglikelihood" else 1]
+    return texts
 
 
 def _facts(task: Any, asked: Sequence[Any]) -> TaskFacts:

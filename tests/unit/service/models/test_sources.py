@@ -61,7 +61,7 @@ def test_the_trouble_of_one_tenant_s_model_does_not_keep_others_from_the_hub(
             raise ConnectionResetError
         return SimpleNamespace(sha="a" * 40, siblings=[], card_data=None)
 
-    monkeypatch.setattr(hub_client, "_info", info)
+    monkeypatch.setattr(hub_client, "repository_info", info)
     hub = Hub(settings.model_copy(update={"hub_from_service": True}))
     for _ in range(2):
         with pytest.raises(HubUnavailable):

@@ -49,6 +49,13 @@ def test_throughput_matches_the_measured_time(model: Path, monkeypatch: pytest.M
     assert read.times == written.times >= 2
 
 
+def test_generation_settings_of_the_model_do_not_count() -> None:
+    built = checkpoints.build()
+    built.generation_config.update(num_beams=4, stop_strings=["a"], max_time=0.0)
+
+    assert timed(built, 16, 8, CPU, _ignore)[1].median > 0
+
+
 def test_the_measurement_can_be_stopped_at_every_token() -> None:
     told: list[int] = []
 

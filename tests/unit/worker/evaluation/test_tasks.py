@@ -228,6 +228,12 @@ def test_a_tokenizer_incompatible_with_the_harness_is_reported(tmp_path: Path, f
     assert "leave out evaluation.tasks" in failure.detail
 
 
+def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path, folder: Path) -> None:
+    failure = refused(checkpoints.with_panicking_tokenizer(tmp_path / "model"), folder, tasks=["arc_easy"])
+    assert failure.code is FailureCode.MODEL_UNSAFE
+    assert "config or tokenizer" in failure.detail
+
+
 def test_a_model_that_exceeds_memory_is_reported_with_the_bytes(
     model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,16 @@ def test_a_deleted_artifact_is_not_found(store: LocalStore, tmp_path: Path) -> N
     assert caught.value.code is FailureCode.MODEL_NOT_FOUND
 
 
+@pytest.mark.parametrize("broken", ["manifest.json", "config.json"])
+def test_a_store_that_cannot_be_read_is_retried(store: LocalStore, tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "store" / "jobs" / ID / "3" / broken
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(JobFailure, match=f"The artifact of job {ID} could not be read from the store") as caught:
+        fetch(MODEL, store, checkpoints.settings(tmp_path), lambda: None)
+    assert (caught.value.code, caught.value.code.retryable) == (FailureCode.ARTIFACT_UPLOAD_FAILED, True)
+
+
 def test_an_artifact_larger_than_the_disk_is_refused_at_once(store: LocalStore, tmp_path: Path) -> None:
     key = f"jobs/{ID}/3/manifest.json"
     manifest = json.loads(bytes(obstore.get(store, key).bytes()))

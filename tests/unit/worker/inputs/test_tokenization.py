@@ -1,7 +1,7 @@
 """Windows of tokens, held against plain Python on a stream that is known."""
 
-import json
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from worker.inputs.tokenization import (
     calibration_windows,
     evaluation_windows,
     load_tokenizer,
+    token_counts,
     token_stream,
     tokenize,
     vocabulary_size,
@@ -137,16 +138,23 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     assert str(tmp_path) not in caught.value.detail
 
 
-def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path) -> None:
-    folder = checkpoints.save(tmp_path / "model")
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": {"type": "FixedLength", "length": 0}}))
+@pytest.mark.parametrize("use", [tokenize, token_counts])
+def test_a_tokenizer_that_makes_its_library_panic_is_refused(
+    tmp_path: Path, use: Callable[[Path, Sequence[str]], object]
+) -> None:
+    folder = checkpoints.with_panicking_tokenizer(tmp_path / "model")
 
     with pytest.raises(JobFailure) as caught:
-        tokenize(folder, ["abc"])
+        use(folder, ["abc"])
 
     assert caught.value.code is FailureCode.MODEL_UNSAFE
     assert "tokenizer" in caught.value.detail
+
+
+def test_the_tokens_of_each_text_are_counted_without_special_ones(tmp_path: Path) -> None:
+    checkpoints.tokenizer(adds_bos=True).save_pretrained(tmp_path)
+
+    assert token_counts(tmp_path, ["abc", "", *["de"] * 1000]) == [3, 0, *[2] * 1000]
 
 
 def test_a_tokenized_text_says_whether_it_begins_with_bos(tmp_path: Path) -> None:
