@@ -15,15 +15,14 @@ from service.logging import get_logger
 from service.models.checks import repository
 from service.models.checks.repository import Question
 from service.settings import Settings
-from worker.failures import JobFailure, as_failure
 from worker.process.forking import NO_FORK
-from worker.process.limited_child import Limits, run_limited
 
 log = get_logger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
 _SECONDS_TO_STOP: Final = 5.0
-_LIMITS: Final = Limits(seconds=60)
+_SECONDS: Final = 60
+"""Limit of processor time; that of memory is the one of every limited child."""
 _NO_FAULT: Final = {FailureCode.INTERNAL, FailureCode.OUT_OF_HOST_MEMORY, FailureCode.DISK_FULL}
 """Failures of this host, which say nothing about the model."""
 
@@ -72,11 +71,15 @@ class ModelChecker:
 
     def _check(self, question: Question) -> ModelCheck | None:
         """Build the model without weights; None if this host cannot."""
+        # imports that take seconds: a worker whose children are spawned has not made them yet
+        from worker.failures import JobFailure, as_failure
+        from worker.process.limited_child import Limits, run_limited
+
         with TemporaryDirectory(prefix="dsnot-model-", ignore_cleanup_errors=True) as folder:
             SparseFiles.unpacked(question.files).write(Path(folder))
             act = partial(_facts, Path(folder))
             try:
-                facts = run_limited(act, "The model's config", FailureCode.ARCHITECTURE_UNSUPPORTED, _LIMITS)
+                facts = run_limited(act, "The model's config", FailureCode.ARCHITECTURE_UNSUPPORTED, Limits(seconds=_SECONDS))
             except JobFailure as error:
                 log.info("model_checked", refused=error.code)
                 return None if error.code in _NO_FAULT else ModelCheck(failure=as_failure(error))
@@ -85,7 +88,7 @@ class ModelChecker:
 
 
 def _facts(folder: Path) -> ModelFacts:
-    from worker.engine import outline  # takes seconds, which a worker whose children are spawned has not spent
+    from worker.engine import outline
 
     built: Any = outline(folder)
     return ModelFacts(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.support.processes import working
 from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS
-from worker.process import model_checks
+from worker.process import limited_child
 from worker.process.limited_child import Limits
 from worker.process.model_checks import ModelChecker
 
@@ -103,15 +104,15 @@ def test_an_answer_is_kept_until_the_model_changes(api: httpx.Client, patient: S
 
 
 @pytest.mark.parametrize(
-    ("config", "reason"),
+    ("config", "kind", "reason"),
     [
-        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "no tensor for any matrix"),
-        ({"intermediate_size": 32}, "needs (32, 32)"),
-        ({"hidden_act": "no such function"}, "cannot be built from its config"),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "architecture-unsupported", "no tensor for any matrix"),
+        ({"intermediate_size": 32}, "model-unsafe", "needs (32, 32)"),
+        ({"hidden_act": "no such function"}, "architecture-unsupported", "cannot be built from its config"),
     ],
 )
 def test_what_a_worker_refuses_is_refused_at_once(
-    api: httpx.Client, patient: Settings, database: Database, config: dict[str, Any], reason: str
+    api: httpx.Client, patient: Settings, database: Database, config: dict[str, Any], kind: str, reason: str
 ) -> None:
     save(patient, "odd", **config)
     assert api.post("/v1/jobs", json=body("odd")).status_code == 201  # nobody knows it yet
@@ -121,7 +122,7 @@ def test_what_a_worker_refuses_is_refused_at_once(
     assert reason in found["why_not"]
     for only_plan in (True, False):
         refused = api.post("/v1/jobs", json=body("odd"), params={"validate_only": only_plan})
-        assert problem(refused) == (422, "architecture-unsupported", ["/model/id"])
+        assert problem(refused) == (422, kind, ["/model/id"])
         assert refused.json()["detail"] == found["why_not"]
 
 
@@ -138,7 +139,7 @@ def test_the_length_that_a_model_takes_is_measured(api: httpx.Client, patient: S
 def test_a_model_that_takes_too_much_to_build_is_refused(
     api: httpx.Client, patient: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_checks, "_LIMITS", Limits(memory=1 << 30))
+    monkeypatch.setattr(limited_child, "Limits", partial(Limits, memory=1 << 30))
     save(patient, "bomb", num_labels=200_000_000)
     with checking(patient, database):
         found = inspected(api, "bomb")
