@@ -59,6 +59,8 @@ class ModelFacts(BaseModel):
     vocab_size: int
     dtype: str
     has_head: bool
+    encoder_parameters: int = 0
+    """Of the models in a composite one that text does not pass; they are never loaded for pruning."""
 
 
 class ModelCheck(BaseModel):

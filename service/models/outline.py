@@ -101,6 +101,8 @@ class ModelOutline:
     """Reason why decoder layers are incomplete."""
     has_head: bool = True
     """False if a language-model head is certainly missing; names and shapes do not always show it."""
+    encoder_parameters: int = 0
+    """Parameters of encoders, which are not loaded for pruning; 0 until a worker has checked the model."""
 
     @property
     def coverage(self) -> float:

@@ -151,7 +151,7 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
     if spec.evaluation.perplexity:
         window = spec.evaluation.sequence_length
         logits = _logits(spec, window * (model.vocab_size or 0), holdings.number)
-        outside = (model.parameters - model.block_parameters) * holdings.number
+        outside = (model.parameters - model.encoder_parameters - model.block_parameters) * holdings.number
         phases[Phase.SCORING] = {"embeddings and head": outside, "logits": logits}
         phases[Phase.EVALUATING] = block | {"batch": holdings.of_batch(_in_batch(window, batch_tokens), 0)}
     if spec.evaluation.tasks:

@@ -102,4 +102,5 @@ def _facts(folder: Path) -> ModelFacts:
         vocab_size=built.vocab_size,
         dtype=built.dtype,
         has_head=built.has_head,
+        encoder_parameters=built.encoder_parameters,
     )

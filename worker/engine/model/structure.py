@@ -41,6 +41,7 @@ class Outline:
     dtype: str  # "float32", "bfloat16", ...
     matrices: tuple[tuple[str, tuple[int, int]], ...]  # name, (out, in)
     has_head: bool = True
+    encoder_parameters: int = 0  # of the models in a composite one that text does not pass
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def describe(arch: Architecture) -> Outline:
         dtype=str(arch.model.dtype).removeprefix("torch."),
         matrices=matrices,
         has_head=arch.has_head,
+        encoder_parameters=sum(p.numel() for encoder in arch.encoders.values() for p in encoder.parameters()),
     )
 
 

@@ -94,6 +94,9 @@ def test_encoders_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     sparsify(tmp_path / "source", tmp_path / "target", ONE_CYCLE, TOKENS, device="cpu")
     assert read
     assert not any("vision_tower" in name for name in read)
+    of_images = sum(p.numel() for n, p in tiny_composites.load(tmp_path / "source").named_parameters() if "vision_tower" in n)
+    built = outline(tmp_path / "source")
+    assert 0 < of_images <= built.encoder_parameters < built.parameters - built.block_parameters
 
 
 @pytest.mark.parametrize("model_type", REFUSED)
