@@ -58,7 +58,7 @@ $(SWIFT_READY): $(READY)
 	@touch $@
 
 # The dashboard's tests drive Debian's Chromium, those of reverse proxies its nginx; neither is downloaded from elsewhere.
-CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium)
+CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium-headless-shell)
 NGINX := $(or $(DSNOT_NGINX),/usr/sbin/nginx)
 # $(call debian,PROGRAM,DEFAULT PATH,PACKAGES,TESTS,VARIABLE): install it as root, else say what is skipped without it
 debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -75,7 +75,7 @@ test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
-	@$(call debian,$@,/usr/bin/chromium,chromium fonts-dejavu-core,the dashboard,DSNOT_CHROMIUM)
+	@$(call debian,$@,/usr/bin/chromium-headless-shell,chromium-headless-shell fonts-dejavu-core,the dashboard,DSNOT_CHROMIUM)
 
 $(NGINX):
 	@$(call debian,$@,/usr/sbin/nginx,nginx,reverse proxies,DSNOT_NGINX)

@@ -53,6 +53,7 @@ def test_every_action_works_with_the_keyboard_alone(chromium: Browser, url: str,
     context = chromium.new_context()
     page = context.new_page()
     page.goto(f"{url}/jobs/{job}")  # leads to the sign-in page, whose field has the focus
+    expect(page.get_by_label("API key")).to_be_focused()
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("This is not an API key")

@@ -156,6 +156,7 @@ def test_a_key_is_created_with_the_keyboard_alone(chromium: Browser, url: str, k
     context = chromium.new_context()
     page = context.new_page()
     page.goto(f"{url}/sign-in?next=/keys")
+    expect(page.locator("#key")).to_be_focused()
     page.keyboard.type(key)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{url}/keys")
