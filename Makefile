@@ -71,7 +71,7 @@ debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev
 PGBOUNCER := $(or $(DSNOT_PGBOUNCER),$(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
 
 # JOBS is the number of parallel processes: by default three for two cores, limited by memory.
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones; JOBS=1: one process)
+test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones, every family of models; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):

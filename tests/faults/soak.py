@@ -32,7 +32,7 @@ from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-JOB = SPEC | {"max_attempts": 10, "calibration": {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}}
+JOB = SPEC | {"max_attempts": 10, "calibration": {"dataset": "c4-sample:test", "num_samples": 128, "sequence_length": 128}}
 CHANGES = ("none",) * 7 + ("cancel", "pause and resume", "delete")
 
 

@@ -21,7 +21,7 @@ from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 DISK_BYTES = 24 << 20
-LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
+LONG = {"dataset": "c4-sample:test", "num_samples": 128, "sequence_length": 128}
 WORKER = 'mount -t tmpfs -o size="$1",mode=0700 tmpfs "$2" && exec "$3" -m worker'
 
 

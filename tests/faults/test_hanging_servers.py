@@ -68,7 +68,7 @@ def test_worker_and_dispatcher_recover_from_hanging_servers(
     save_model(settings.model_root / "slow", layers=10, width=64)
     save_model(settings.model_root / "tiny")
     half_open = behind(settings.model_copy(update={"lease_seconds": LEASE_SECONDS}), wires)
-    calibration = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
+    calibration = {"dataset": "c4-sample:test", "num_samples": 128, "sequence_length": 128}
     with dispatching(half_open, tmp_path), working(half_open, tmp_path):
         long = insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
         eventually(lambda: (job_row(database, long).progress or {}).get("done", 0) > 0)

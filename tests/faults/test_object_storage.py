@@ -250,7 +250,7 @@ def test_a_job_resumes_elsewhere_with_the_blocks_in_the_bucket(
     s3: S3, bucket: str, s3_settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     save_model(s3_settings.model_root / "slow", layers=24, width=64)
-    calibration = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
+    calibration = {"dataset": "c4-sample:test", "num_samples": 64, "sequence_length": 128}
     job = insert_job(database, model={"source": "local", "id": "slow"}, calibration=calibration)
     stop = threading.Event()
     blocks = f"below/here/jobs/{job}/blocks/"

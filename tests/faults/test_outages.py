@@ -34,7 +34,7 @@ from tests.support.waiting import CEILING_SECONDS, eventually
 TINY = {
     "model": {"source": "local", "id": "tiny"},
     "recipe": {"criterion": "magnitude", "refinement": {"method": "none"}},
-    "calibration": {"dataset": "c4-sample", "num_samples": 1, "sequence_length": 16},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 1, "sequence_length": 16},
     "evaluation": {"perplexity": [], "sequence_length": 16},
 }
 RESTARTS = sized(2, 12)

@@ -18,7 +18,7 @@ from service.jobs.outbox import repository as outbox
 SPEC: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
     "recipe": {"refinement": {"method": "none"}},
-    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16},
     "evaluation": {"perplexity": [], "sequence_length": 16},
 }
 

@@ -21,8 +21,8 @@ from tests.support.waiting import CEILING_SECONDS, eventually
 
 LEASE_SECONDS = 6.0
 """For the tests whose subject is that a lease runs out by the clock."""
-LONG = {"dataset": "c4-sample", "num_samples": 128, "sequence_length": 128}
-BRISK = {"dataset": "c4-sample", "num_samples": 32, "sequence_length": 128}
+LONG = {"dataset": "c4-sample:test", "num_samples": 128, "sequence_length": 128}
+BRISK = {"dataset": "c4-sample:test", "num_samples": 32, "sequence_length": 128}
 """For jobs that are disturbed in the test's own process."""
 
 

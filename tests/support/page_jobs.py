@@ -5,7 +5,7 @@ from playwright.sync_api import Page
 BODY = {
     "model": {"source": "local", "id": "tiny"},
     "recipe": {"refinement": {"method": "swaps"}},
-    "calibration": {"dataset": "c4-sample", "num_samples": 4, "sequence_length": 64},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 4, "sequence_length": 64},
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 64},
 }
 

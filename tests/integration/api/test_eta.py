@@ -26,7 +26,7 @@ from worker.attempt.runner import work
 JOB: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
     "recipe": {"preset": "fast"},
-    "calibration": {"dataset": "c4-sample", "num_samples": 8, "sequence_length": 64},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 8, "sequence_length": 64},
     "evaluation": {"perplexity": [], "sequence_length": 64},
 }
 NAMES = ("one", "two")

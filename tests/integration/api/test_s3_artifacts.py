@@ -29,7 +29,7 @@ from worker.publishing.artifact import open_store, publish
 
 SHORT_SECONDS = 5
 """Validity of the addresses in tests where one expires."""
-CALIBRATION = {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16}
+CALIBRATION = {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16}
 WEIGHTS = random.Random(1).randbytes(9_000_000)
 FILES = {"config.json": b"{}", "empty": b"", "model.safetensors": WEIGHTS, "onnx/very deep/ä#?.bin": b"deep"}
 

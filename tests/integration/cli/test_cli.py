@@ -15,7 +15,7 @@ from tests.support.embedded_stack import Up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
 
-_TINY = ["tiny", "--source", "local", "--dataset", "c4-sample", "--samples", "2", "--sequence-length", "16"]
+_TINY = ["tiny", "--source", "local", "--dataset", "c4-sample:test", "--samples", "2", "--sequence-length", "16"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
     listed = dsnot(stack.home, "jobs", "list")
     assert done_job["id"] in listed.stdout
     shown = dsnot(stack.home, "jobs", "show", done_job["id"]).stdout
-    for expected in ("succeeded", "perplexity on wiki-sample:test", "peak memory", "c4-sample:train", "team=x", "pruning"):
+    for expected in ("succeeded", "perplexity on wiki-sample:test", "peak memory", "c4-sample:test", "team=x", "pruning"):
         assert expected in shown
     watched = dsnot(stack.home, "jobs", "watch", done_job["id"])
     assert watched.returncode == 0

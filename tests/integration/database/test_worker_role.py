@@ -36,7 +36,7 @@ def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database
     with database.begin() as session:
         session.add(Webhook(tenant="test", url="https://example.com", description="", events=["job.succeeded"]))
     identity = Identity("w", "host", DeviceClass.CPU, "a processor", None, 1, {})
-    job_id = insert_job(database, evaluation={"perplexity": ["c4-sample"], "sequence_length": 16, "max_windows": 2})
+    job_id = insert_job(database, evaluation={"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2})
     assert schema.revisions(limited.database_url.get_secret_value()).problem is None
     assert installation.broker_prefix(limited.model_copy(update={"broker_prefix": None})).startswith("dsnot-")
     own = Database(limited.database_url.get_secret_value())

@@ -28,10 +28,10 @@ EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 PROGRAMS = Path(sys.executable).parent
 JOB: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
-    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16},
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2},
 }
-HOPELESS = JOB | {"calibration": {"dataset": "c4-sample", "num_samples": 60_000, "sequence_length": 512}}
+HOPELESS = JOB | {"calibration": {"dataset": "c4-sample:test", "num_samples": 60_000, "sequence_length": 512}}
 """It is accepted, and fails because there is not so much text."""
 
 

@@ -32,7 +32,7 @@ from tests.support.webhook_receiver import Sink, receiving
 GOOD, STALE, OWN = (f"hf_{kind}{hashlib.sha256(kind.encode()).hexdigest()[:28]}" for kind in ("Good", "Stale", "Own"))
 """Tokens of the hub: one that opens, one that does not any more, and the environment's own."""
 JOB: dict[str, Any] = {
-    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16},
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2},
 }
 

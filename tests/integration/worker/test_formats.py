@@ -88,7 +88,7 @@ def test_without_the_dense_format_no_dense_files_are_published(
     assert manifest.weight_bytes is not None
     assert {"report.html", "provenance.json"} <= names
     assert manifest.provenance == Provenance.model_validate_json((artifact / "provenance.json").read_bytes())
-    assert [text.dataset for text in manifest.provenance.texts] == ["c4-sample:train"]
+    assert [text.dataset for text in manifest.provenance.texts] == ["c4-sample:test"]
     assert "gate_proj" in (artifact / "report.html").read_text()
     JobSpec.model_validate_json((artifact / "recipe.json").read_bytes())
     assert "dsnot artifacts unpack" in (artifact / "README.md").read_text()

@@ -19,7 +19,7 @@ from tests.support.job_rows import job_row
 from tests.support.tiny_model import save_model
 
 SHORT = {
-    "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 32},
+    "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 32},
     "evaluation": {"perplexity": [], "sequence_length": 32},
 }
 LATER = "f" * 40
@@ -143,7 +143,7 @@ def test_an_incompatible_hub_model_is_refused_before_download(asking: httpx.Clie
     hub.add("org/pickled", None, {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     for name in ("coded", "pickled"):
         assert problem(asking.post("/v1/jobs", json=of_hub(name))) == (422, "model-unsafe", ["/model/id"])
-    long = of_hub("tiny") | {"calibration": {"dataset": "c4-sample", "sequence_length": 4096}}
+    long = of_hub("tiny") | {"calibration": {"dataset": "c4-sample:test", "sequence_length": 4096}}
     assert problem(asking.post("/v1/jobs", json=long)) == (422, "invalid-input", ["/calibration/sequence_length"])
 
 

@@ -35,7 +35,7 @@ from worker.attempt.runner import work
 from worker.run.finished_blocks import Blocks
 
 EVALUATION = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
-LONG = {"dataset": "c4-sample", "num_samples": 64, "sequence_length": 128}
+LONG = {"dataset": "c4-sample:test", "num_samples": 64, "sequence_length": 128}
 
 
 @pytest.fixture
@@ -203,8 +203,11 @@ def test_a_worker_finishes_cleaning_up_after_the_end(
     ("code", "fields"),
     [
         ("model-not-found", {"model": {"source": "local", "id": "absent"}}),
-        ("not-enough-calibration-data", {"calibration": {"dataset": "c4-sample", "num_samples": 60_000, "sequence_length": 512}}),
-        ("invalid-request", {"calibration": {"dataset": "c4-sample", "num_samples": 1, "sequence_length": 513}}),
+        (
+            "not-enough-calibration-data",
+            {"calibration": {"dataset": "c4-sample", "num_samples": 60_000, "sequence_length": 512}},
+        ),
+        ("invalid-request", {"calibration": {"dataset": "c4-sample:test", "num_samples": 1, "sequence_length": 513}}),
         ("invalid-request", {"evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 513}}),
         ("invalid-request", {"recipe": {"pattern": {"type": "n:m", "n": 3, "m": 5}}}),
     ],

@@ -47,7 +47,7 @@ def asked(**evaluation: Any) -> dict[str, Any]:
     return {
         "model": {"source": "local", "id": "tiny"},
         "recipe": {"refinement": {"method": "none"}},
-        "calibration": {"dataset": "c4-sample", "num_samples": 2, "sequence_length": 16},
+        "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16},
         "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2} | evaluation,
     }
 

@@ -10,6 +10,7 @@ from service.models.outline import ModelOutline, outline
 from service.models.unsupported import reason_against
 from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import REFUSED, SUPPORTED
+from tests.support.size import sampled
 from worker import engine
 
 NEARLY = {
@@ -27,7 +28,7 @@ def known_to_service(folder: Path) -> ModelOutline:
     return outline(read_headers(FolderFiles(folder), None))
 
 
-@pytest.mark.parametrize("model_type", SUPPORTED)
+@pytest.mark.parametrize("model_type", sampled(SUPPORTED))
 def test_the_outline_matches_the_engine(tmp_path: Path, model_type: str) -> None:
     tiny_decoders.save(model_type, tmp_path / "model")
     built, told = engine.outline(tmp_path / "model"), known_to_service(tmp_path / "model")

@@ -15,6 +15,7 @@ from service.models.outline import ModelOutline
 from tests.support.altered_checkpoints import edit_config, said_by_service, said_by_worker
 from tests.support.engine import tiny_composites, tiny_decoders
 from tests.support.engine.composite_types import ENCODER_DECODERS, REFUSED, SUPPORTED
+from tests.support.size import sampled
 from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
@@ -30,7 +31,7 @@ NEARLY = {
 ONE_CYCLE = Recipe.from_dict({"refinement": {"max_cycles": 1}})
 
 
-@pytest.mark.parametrize("model_type", SUPPORTED)
+@pytest.mark.parametrize("model_type", sampled(SUPPORTED))
 def test_the_text_part_of_every_composite_model_is_pruned(tmp_path: Path, model_type: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     tiny_composites.save(model_type, source)

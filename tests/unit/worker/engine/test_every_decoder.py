@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import REFUSED, SUPPORTED
+from tests.support.size import sampled
 from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
@@ -22,7 +23,7 @@ FEW_CYCLES = {"refinement": {"max_cycles": 2}}
 TWO_OF_FOUR = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
 
 
-@pytest.mark.parametrize("model_type", SUPPORTED)
+@pytest.mark.parametrize("model_type", sampled(SUPPORTED))
 def test_every_decoder_is_pruned_and_loads(tmp_path: Path, model_type: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     tiny_decoders.save(model_type, source)
