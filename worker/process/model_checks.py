@@ -20,6 +20,8 @@ from worker.process.forking import NO_FORK
 log = get_logger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 60.0
+"""Pause after an unexpected error, such as a missing right, which would fill the log."""
 _SECONDS_TO_STOP: Final = 5.0
 _SECONDS: Final = 60
 """Limit of processor time; that of memory is the one of every limited child."""
@@ -56,6 +58,7 @@ class ModelChecker:
                 log.debug("model_check_postponed", error=type(error).__name__)
             except Exception:
                 log.exception("model_check_failed")
+                self._gone.wait(_PAUSE_SECONDS)
 
     def _answered_one(self) -> bool:
         """Take a question and answer it; return whether there was one."""
