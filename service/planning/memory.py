@@ -16,6 +16,7 @@ memory before the next:
 The kept states are the dense model's final states, for the windows on which the pruned model is compared with it.
 
 On a CPU all memory is the host's. On a GPU activations, texts and written tensors are on the host, all else is on the device.
+The device also holds the CUDA context with the libraries' workspaces, and memory lost to fragmentation, as estimates.
 The factors are counted from the engine's code (see `holdings`); the idle process and the libraries are measured.
 `benchmarks/plans.py` compares the estimates with real runs on CPUs: the device's part has not been measured on a GPU.
 """
@@ -35,6 +36,10 @@ IDLE_PROCESS: Final = 355 << 20
 """Resident bytes of an idle worker's child that has imported torch."""
 LIBRARIES: Final = 130 << 20
 """Further resident bytes once a model was built and run: the model's code, kernels, the allocator's own memory."""
+CONTEXT: Final = 1 << 30
+"""Bytes of a GPU for the CUDA context, loaded kernels, and workspaces of cuBLAS and cuSOLVER: an estimate, not measured."""
+FRAGMENTATION: Final = 0.1
+"""Share of the allocated bytes that the GPU's allocator holds in addition: an estimate, not measured."""
 _LOSS_BYTES: Final = 12
 """Bytes per logit for computing a loss, in any dtype: the logit, in float32, its logarithm, allocator overhead; measured."""
 _COMPARED_BYTES: Final = 40
@@ -116,7 +121,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:
-        return Peak(Need.most(always, kept, written, read), Need.most({}, computed))
+        return Peak(Need.most(always, kept, written, read), Need.most({"context": CONTEXT}, _fragmented(computed)))
     return Peak(Need.most(always, kept, computed, written, read), None)
 
 
@@ -158,6 +163,10 @@ def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phas
         logits = 2 * _QUESTIONS * (model.vocab_size or 0) * model.bytes_per_parameter
         phases[Phase.TASKS] = {"model": model.parameters * model.bytes_per_parameter, "logits": logits}
     return phases
+
+
+def _fragmented(phases: _Phases) -> _Phases:
+    return {phase: {**terms, "fragmentation": round(FRAGMENTATION * sum(terms.values()))} for phase, terms in phases.items()}
 
 
 def _logits(spec: JobSpec, of_window: int, number: int) -> int:

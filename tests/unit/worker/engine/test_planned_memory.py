@@ -156,6 +156,15 @@ def test_zero_shot_tasks_need_the_whole_model_at_least(device: DeviceClass) -> N
     assert peak(model, bare, device, texts, least=True).computing.bytes < need.bytes
 
 
+def test_a_gpu_needs_memory_for_its_context_and_for_fragmentation() -> None:
+    on_cpu, on_gpu = (peak(llama(100), spec(), device, TextTokens(0, 0)).computing for device in DeviceClass)
+    added = {"context", "fragmentation"}
+    assert not added & set(on_cpu.terms)
+    allocated = sum(size for name, size in on_gpu.terms.items() if name not in added)
+    assert on_gpu.terms["context"] == 2**30
+    assert on_gpu.bytes == 2**30 + allocated + round(allocated / 10)
+
+
 def test_memory_grows_with_samples_and_not_with_blocks() -> None:
     texts = TextTokens(0, 0)
     few, many = (peak(llama(100, blocks), spec(), DeviceClass.CPU, texts).host.bytes for blocks in (2, 50))
