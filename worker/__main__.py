@@ -11,7 +11,7 @@ from service.ops.metrics.exposing import PortNotUsable
 from service.ops.startup import NotUsable, prepared, with_broker_prefix
 from service.settings import Settings, get_settings
 from worker.app import run
-from worker.devices import NoSuchDevice
+from worker.devices import DeviceLost, NoSuchDevice
 
 
 def _check_cache(settings: Settings) -> None:
@@ -41,5 +41,5 @@ if __name__ == "__main__":
     configure_logging(settings.log_level, settings.log_format, settings.secrets())
     try:
         sys.exit(run(with_broker_prefix(settings)))
-    except (NoSuchDevice, NotUsable, PortNotUsable) as error:
+    except (DeviceLost, NoSuchDevice, NotUsable, PortNotUsable) as error:
         sys.exit(f"dsnot worker: {error}")

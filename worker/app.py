@@ -16,8 +16,9 @@ from service.contract.devices import QUEUE, DeviceClass, queues_of
 from service.kit.signals import in_thread
 from service.logging import get_logger
 from service.ops.startup import heed_hangup
-from service.settings import Settings
+from service.settings import Settings, get_settings
 from worker import devices
+from worker.gpu_probe import Device
 from worker.preloading import import_for_jobs
 from worker.process.metrics_server import metrics_of
 from worker.process.model_checks import ModelChecker
@@ -27,6 +28,11 @@ log = get_logger(__name__)
 
 _SECONDS_TO_STOP: Final = 12.0
 """Shutdown deadline after SIGTERM. The running attempt is released within a few seconds; the process exits at the deadline."""
+
+_ALLOCATOR: Final = ("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+"""Segments that grow in place, without which blocks and batches of varying sizes fragment the GPU's memory."""
+_OLDER_ALLOCATOR: Final = "PYTORCH_CUDA_ALLOC_CONF"
+"""Former name of the variable, which takes precedence over the new one."""
 
 _SECONDS_TO_REPLACE: Final = 0.1
 """Interval at which the parent looks whether its child has ended."""
@@ -114,8 +120,10 @@ def run(settings: Settings) -> int:
 
     Raises:
         NoSuchDevice, PortNotUsable: the settings name a device or a port that cannot be used.
+        DeviceLost: the device has failed during a job, which is queued again.
     """
     device_class, device = devices.chosen(settings.device)
+    _prepare_for(device)
     app = create_app(settings, device_class)
     queues = ",".join(queues_of(device_class))
     worker = app.Worker(
@@ -126,29 +134,48 @@ def run(settings: Settings) -> int:
 
     registration = WorkerRegistration(settings, device_class, device)
 
+    lost = threading.Event()
+
     def stop() -> None:
         registration.leave()
-        _stop_within_seconds(worker)
+        _stop_within_seconds(worker, status=int(lost.is_set()))
+
+    def leave_service(*_: Any) -> None:
+        lost.set()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     at_signal = in_thread(stop)
     worker_shutting_down.connect(lambda **_: at_signal(signal.SIGTERM, None), weak=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery handles it
+    signal.signal(devices.LOST_SIGNAL, leave_service)
     with metrics_of(settings, registration.identity):
         if _start_method(device_class) == "fork":
             import_for_jobs()
             gc.freeze()  # children share what is never collected
         with ModelChecker(settings), registration:
             worker.start()
+    if lost.is_set():
+        raise devices.DeviceLost(f"{device.name} ({device.description}) has failed; check nvidia-smi and the kernel's log")
     return int(worker.exitcode or 0)
 
 
-def _stop_within_seconds(worker: Any) -> None:
+def _prepare_for(device: Device) -> None:
+    """Let the children use the device that was probed, and its allocator limit fragmentation unless the operator has set it."""
+    if device.problem:
+        log.warning("gpu_not_used", reason=device.problem)
+    os.environ["DSNOT_DEVICE"] = device.name
+    get_settings.cache_clear()
+    if "cuda" in device.versions and _OLDER_ALLOCATOR not in os.environ:
+        os.environ.setdefault(*_ALLOCATOR)
+
+
+def _stop_within_seconds(worker: Any, status: int) -> None:
     """Send SIGTERM to the child, so that it releases its job, and limit the time that Celery's warm shutdown waits for it.
 
     A child that does not stop dies with this process, and its job is retried after the lease expires.
     """
     log.info("worker_stopping")
-    timer = threading.Timer(_SECONDS_TO_STOP, os._exit, args=(0,))
+    timer = threading.Timer(_SECONDS_TO_STOP, os._exit, args=(status,))
     timer.daemon = True
     timer.start()
     for pid in worker.pool.info["processes"] if worker.pool else []:

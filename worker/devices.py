@@ -1,27 +1,27 @@
-"""Compute devices of this host: `python -m worker.devices` prints GPUs as JSON, so that other processes need not import torch."""
+"""Compute device of a worker."""
 
 import json
 import platform
+import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from service.contract.devices import DeviceClass
+from worker.gpu_probe import Device, Found
 
-
-@dataclass(frozen=True)
-class Device:
-    """A compute device; `name` is torch's name for it, as in DSNOT_DEVICE."""
-
-    name: str
-    description: str
-    memory_bytes: int | None
-    """None on a CPU, whose memory is the host's."""
+LOST_SIGNAL: Final = signal.SIGRTMIN
+"""Signal with which a worker's child reports to its parent that the device is lost."""
+_PROBE_SECONDS: Final = 120
 
 
 class NoSuchDevice(Exception):
     """A DSNOT_DEVICE that this host does not have, or torch cannot use."""
+
+
+class DeviceLost(Exception):
+    """Failure of the device, after which no process should use it before it was tried again."""
 
 
 def device_class(device: str) -> DeviceClass:
@@ -43,31 +43,31 @@ def chosen(device: str) -> tuple[DeviceClass, Device]:
     """
     if device == "cpu":
         return DeviceClass.CPU, _cpu()
-    gpus = probe()
-    if device == "auto" and not gpus:
-        return DeviceClass.CPU, _cpu()
-    wanted = {"auto": "cuda:0", "cuda": "cuda:0"}.get(device, device)
-    for gpu in gpus:
-        if gpu.name == wanted:
-            return DeviceClass.GPU, gpu
-    known = ", ".join(["cpu", *(gpu.name for gpu in gpus)])
-    raise NoSuchDevice(f"DSNOT_DEVICE is {device}, which torch does not find on this host; set one of {known}")
+    found = _probe(device)
+    if found.gpus:
+        return DeviceClass.GPU, found.gpus[0]
+    if device == "auto":
+        return DeviceClass.CPU, _cpu(found.problem)
+    raise NoSuchDevice(f"DSNOT_DEVICE is {device}, but {found.problem}")
 
 
-def probe() -> list[Device]:
-    """Return the GPUs that torch can use on this host.
-
-    Raises:
-        NoSuchDevice: torch fails.
-    """
-    done = subprocess.run([sys.executable, "-m", "worker.devices"], capture_output=True, text=True, check=False, timeout=120)
+def _probe(device: str) -> Found:
+    command = [sys.executable, "-m", "worker.gpu_probe", device, "1"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise NoSuchDevice(
+            f"the GPUs do not answer within {_PROBE_SECONDS} s; check nvidia-smi, or set DSNOT_DEVICE to cpu"
+        ) from error
     if done.returncode != 0:
-        raise NoSuchDevice(f"torch fails on this host: {done.stderr.strip().splitlines()[-1:]}")
-    return [Device(**fields) for fields in json.loads(done.stdout)]
+        last = " ".join(done.stderr.strip().splitlines()[-1:]) or f"status {done.returncode}"
+        raise NoSuchDevice(f"torch fails on this host: {last}")
+    found = json.loads(done.stdout)
+    return Found([Device(**gpu) for gpu in found["gpus"]], found["problem"])
 
 
-def _cpu() -> Device:
-    return Device("cpu", processor_name(), None)
+def _cpu(problem: str | None = None) -> Device:
+    return Device("cpu", processor_name(), None, problem=problem)
 
 
 def processor_name() -> str:
@@ -78,14 +78,3 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _gpus() -> list[Device]:
-    import torch
-
-    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return [Device(f"cuda:{index}", gpu.name, gpu.total_memory) for index, gpu in enumerate(found)]
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps([asdict(device) for device in _gpus()]))

@@ -1,6 +1,8 @@
 """Failures of a job, and how they are reported to the user."""
 
 import errno
+import re
+from collections.abc import Iterator
 
 from service.contract.failures import Failure, FailureCode, shortened
 from worker.engine.errors import ArchitectureUnsupported, DeviceMemoryExhausted, ModelUnsafe, NumericalFailure
@@ -11,6 +13,13 @@ _ENGINE_CODES = {
     NumericalFailure: FailureCode.NUMERICAL_FAILURE,
     DeviceMemoryExhausted: FailureCode.OUT_OF_DEVICE_MEMORY,
 }
+_DEVICE_LOST = re.compile(
+    r"(?:CUDA|HIP)(?: driver)? error:.*(?:device-side assert|launch failure|launch timed out|illegal memory access"
+    r"|illegal instruction|illegal address|misaligned address|invalid program counter|hardware stack error|uncorrectable"
+    r"|unknown error|is lost|no (?:CUDA|ROCm)-capable device|busy or unavailable|CUBLAS_STATUS_EXECUTION_FAILED)",
+    re.DOTALL,
+)
+"""Errors after which the process can no longer use its GPU: the driver logs most of them as an Xid."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OURS = {"service", "worker"}
 
@@ -64,6 +73,17 @@ def _explain(error: BaseException) -> tuple[FailureCode, str]:
 def is_disk_full(error: BaseException) -> bool:
     """Return whether a file could not be written because the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Return whether the error, or one that it wraps or that was raised while handling it, is a loss of the GPU."""
+    return any(isinstance(each, RuntimeError) and _DEVICE_LOST.search(str(each)) for each in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _is_device_memory(error: BaseException) -> bool:

@@ -22,9 +22,12 @@ log = get_logger(__name__)
 def prune(task: Any, job_id: str) -> None:
     """Run the best queued job, which need not be `job_id`: that is only the job that the message was sent for.
 
+    A lost device ends the worker: the next process could fail at the next job in the same way.
+
     While a job runs, SIGTERM makes it stop and release its claim, instead of ending the process.
     """
     from worker.attempt.runner import work
+    from worker.devices import LOST_SIGNAL, DeviceLost
     from worker.process.registration import worker_id
 
     stop = threading.Event()
@@ -33,6 +36,9 @@ def prune(task: Any, job_id: str) -> None:
         message = (task.request.headers or {}).get("traceparent")
         if not work(get_settings(), stop, worker_id(os.getppid()), message):
             log.info("queue_empty", job_id=job_id)
+    except DeviceLost:
+        previous = signal.SIG_IGN  # the parent stops its child, which ends after this task anyway
+        os.kill(os.getppid(), LOST_SIGNAL)
     finally:
         signal.signal(signal.SIGTERM, previous)
         tracing.flush()

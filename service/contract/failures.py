@@ -5,6 +5,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+GPU_LOST: Final = "gpu-lost"
+"""Reason why an attempt ended without counting. No failure code: services of the release before could not read it."""
 _MOST: Final = 500
 """Characters of a detail: names in a model's files are of any length."""
 

@@ -176,7 +176,7 @@ def running(
     home = _prepare(home)
     with exclusive(home):
         (home / "postgres" / "postmaster.pid").unlink(missing_ok=True)  # by the lock, its server has ended; its pid may be reused
-        stack = Stack(home, _listener(port), devices.for_workers(device, workers))
+        stack = Stack(home, _listener(port), devices.for_workers(device, workers, say))
         try:
             stack.start(say, asked_to_stop)
             yield stack

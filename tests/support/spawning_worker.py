@@ -6,12 +6,13 @@ from service.contract.devices import DeviceClass
 from service.ops.startup import prepared
 from worker import devices
 from worker.app import run
+from worker.gpu_probe import Device
 
 
 def take_cpu_for_gpu() -> None:
     _, cpu = devices.chosen("cpu")
 
-    def chosen(device: str) -> tuple[DeviceClass, devices.Device]:
+    def chosen(device: str) -> tuple[DeviceClass, Device]:
         return DeviceClass.GPU, cpu
 
     devices.chosen = chosen

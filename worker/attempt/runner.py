@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from service import tracing
 from service.contract.artifacts import artifact_prefix
+from service.contract.failures import GPU_LOST
 from service.contract.spec import JobSpec
 from service.contract.states import AttemptOutcome
 from service.database.engine import TRANSIENT, Database
@@ -26,8 +27,8 @@ from service.jobs.attempts.repository import Claim, StaleFence, claim_next
 from service.logging import get_logger
 from service.settings import Settings
 from worker.attempt.pipeline import prune_and_publish
-from worker.devices import device_class
-from worker.failures import as_failure
+from worker.devices import DeviceLost, device_class
+from worker.failures import as_failure, is_device_lost
 from worker.inputs.datasets import Texts
 from worker.inputs.model_cache import in_use
 from worker.inputs.uploaded_datasets import Uploads
@@ -54,6 +55,9 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
         stop: set when this process has to stop; the job then goes back into the queue.
         worker: the worker's id; by default that of this process, a worker without a parent.
         message: the span (traceparent) of the message that triggered the work.
+
+    Raises:
+        DeviceLost: the GPU has failed, and the job is queued again.
     """
     database = Database(settings.database_address, pool_size=4)
     try:
@@ -112,6 +116,8 @@ class _Attempt:
                 raise
             except BaseException as error:  # the panics of Rust libraries are no Exception
                 self._failed(error)
+                if is_device_lost(error):
+                    raise DeviceLost from None
             finally:
                 self._reporter.close()
 
@@ -191,6 +197,8 @@ class _Attempt:
     def _failed(self, error: BaseException) -> None:
         if self._lease.reason is not None:  # a library has wrapped the interruption that passed through it
             return self._interrupted(self._lease.reason)
+        if is_device_lost(error):
+            return self._device_lost(error)
         failure = as_failure(error)
         ATTEMPTS_ENDED.labels(AttemptOutcome.FAILED).inc()
         FAILURES.labels(failure.code).inc()
@@ -201,6 +209,16 @@ class _Attempt:
         if not failure.code.retryable:
             self._remove_blocks()
         return self._sweep()
+
+    def _device_lost(self, error: BaseException) -> None:
+        """Record that the attempt has ended without a fault of the job; its finished blocks are kept."""
+        ATTEMPTS_ENDED.labels(AttemptOutcome.RELEASED).inc()
+        FAILURES.labels(GPU_LOST).inc()
+        tracing.failed(GPU_LOST)
+        log.error("gpu_lost", exc_info=error)
+        retry_seconds = self._settings.retry_seconds
+        self._end(partial(transitions.lose_device, job_id=self._job_id, fence=self._fence, retry_seconds=retry_seconds))
+        self._sweep()
 
     def _remove_blocks(self) -> None:
         if self._blocks is not None:

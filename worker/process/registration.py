@@ -22,7 +22,7 @@ from service.ops import liveness
 from service.settings import Settings
 from service.workers import repository
 from service.workers.repository import Identity
-from worker.devices import Device
+from worker.gpu_probe import Device
 from worker.process.forking import NO_FORK
 from worker.process.host_usage import memory_bytes, usage
 
@@ -50,7 +50,7 @@ class WorkerRegistration:
             device_name=device.description,
             device_memory_bytes=device.memory_bytes,
             host_memory_bytes=memory_bytes(),
-            versions={package: version(package) for package in _VERSIONS},
+            versions={package: version(package) for package in _VERSIONS} | device.facts(),
         )
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="registration", daemon=True)

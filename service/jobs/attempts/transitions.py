@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from service.contract.failures import Failure, FailureCode
+from service.contract.failures import GPU_LOST, Failure, FailureCode
 from service.contract.states import AttemptOutcome, EventType, JobState, sources_of
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
@@ -28,6 +28,9 @@ _FINAL_EVENT = {
 }
 _SILENT: Final = "the worker sent no sign of life"
 _CAME_BACK: Final = "the worker came back after its lease had expired; the attempt does not count"
+_GPU_LOST: Final = f"{GPU_LOST}: the worker's GPU failed and the worker has ended; the attempt does not count"
+UNCOUNTED_LOSSES: Final = 3
+"""Attempts of one job that may end with a lost GPU without counting; a job that makes every GPU fail ends, too."""
 UNCOUNTED_STALLS: Final = 20
 """Attempts of one job whose workers may come back without it counting; a job that stalls every worker ends, too."""
 
@@ -93,13 +96,26 @@ def release(session: Session, job_id: UUID, fence: int) -> None:
     _release(session, job_id, fence, AttemptOutcome.RELEASED)
 
 
-def _release(session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome) -> None:
+def lose_device(session: Session, job_id: UUID, fence: int, *, retry_seconds: float) -> None:
+    """Requeue the job of a worker whose GPU has failed: the attempt does not count, unless the job has seen this too often."""
+    losses = select(func.count()).where(Attempt.job_id == job_id, Attempt.detail == _GPU_LOST)
+    if session.scalars(losses).one() < UNCOUNTED_LOSSES:
+        _release(session, job_id, fence, AttemptOutcome.RELEASED, _GPU_LOST, reason=GPU_LOST)
+    else:
+        code, detail = FailureCode.INTERNAL, "The worker's GPU failed, as in earlier attempts at this job; see the workers' logs."
+        failure = Failure(code=code, detail=detail, retryable=code.retryable)
+        fail(session, job_id, fence, failure, retry_seconds=retry_seconds)
+
+
+def _release(
+    session: Session, job_id: UUID, fence: int, outcome: AttemptOutcome, detail: str | None = None, reason: str | None = None
+) -> None:
     job = _lock(session, job_id, fence)
-    _close_attempt(session, job, outcome)
+    _close_attempt(session, job, outcome, detail)
     if job.state == JobState.CANCELLING:
         finish(session, job_id, JobState.CANCELLED)
     else:
-        _go_on_later(session, job, outcome, attempts_counted=Job.attempts_counted - 1)
+        _go_on_later(session, job, reason or outcome, attempts_counted=Job.attempts_counted - 1)
 
 
 def expire_lease(session: Session, job_id: UUID, fence: int, detail: str = _SILENT) -> None:

@@ -10,7 +10,7 @@ import torch
 from service.contract.failures import FailureCode
 from worker.engine import Recipe
 from worker.engine.errors import ArchitectureUnsupported, ModelUnsafe, NumericalFailure
-from worker.failures import JobFailure, ModelError, as_failure
+from worker.failures import JobFailure, ModelError, as_failure, is_device_lost
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,47 @@ def test_every_error_has_a_code_that_decides_the_retry(error: BaseException, cod
     assert failure.code == code
     assert failure.retryable is failure.code.retryable
     assert failure.detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: device-side assert triggered",
+        "CUDA error: unspecified launch failure",
+        "CUDA error: the launch timed out and was terminated",
+        "CUDA error: uncorrectable ECC error encountered",
+        "CUDA error: uncorrectable NVLink error detected during the execution",
+        "CUDA error: misaligned address",
+        "CUDA error: no CUDA-capable device is detected",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+        "CUDA error: unknown error",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb, m, n, k)`",
+        "HIP error: unspecified launch failure",
+        "CUDA driver error: unknown error",
+    ],
+)
+def test_a_failed_gpu_is_recognised_within_other_errors(message: str) -> None:
+    assert is_device_lost(torch.AcceleratorError(message))
+    wrapped, replaced = ModelUnsafe("x"), OSError("x")
+    wrapped.__cause__, replaced.__context__ = RuntimeError(message), wrapped
+    assert is_device_lost(replaced)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device"),
+        torch.AcceleratorError("CUDA error: invalid argument"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ModelUnsafe("CUDA error: unknown error"),
+    ],
+)
+def test_other_errors_leave_the_gpu_in_service(error: Exception) -> None:
+    assert not is_device_lost(error)
 
 
 def test_a_real_allocation_failure_counts_as_host_memory() -> None:

@@ -45,7 +45,7 @@ def is_two_of_four(weight: Tensor) -> bool:
 
 def check_device(device: torch.device) -> None:
     """Raise NoSparseKernels if the device has none, whatever the weights are."""
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.version.hip:
         raise NoSparseKernels("Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers.")
     if torch.cuda.get_device_capability(device) < _AMPERE:
         raise NoSparseKernels("This GPU is older than Ampere and has no kernels for 2:4.")

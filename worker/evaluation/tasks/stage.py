@@ -21,7 +21,7 @@ from worker.engine.activations.store import give_back_memory
 from worker.engine.model.loading import choose_device
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.task_results import TaskResult, results_of
-from worker.failures import JobFailure, as_failure
+from worker.failures import JobFailure, as_failure, is_device_lost
 from worker.run.context import Run
 from worker.run.progress import Reporter
 
@@ -86,6 +86,8 @@ def measure_tasks(
         except Exception as error:
             if progress.stopped_by is not None:  # even if a library has wrapped it
                 raise progress.stopped_by from error
+            if is_device_lost(error):
+                raise
             log.warning("tasks_not_measured", model=which, exc_info=error)
             return quality, [_not_measured(which, error)]
         finally:

@@ -1,6 +1,5 @@
 """How many workers a machine gets, and on what."""
 
-import json
 import subprocess
 from typing import Any
 
@@ -8,16 +7,13 @@ import pytest
 
 from service.embedded import devices
 from service.embedded.processes import ServerError
+from tests.support.fake_gpus import fake_gpus, probe_in_this_process
 
 
-def having(patch: pytest.MonkeyPatch, count: int) -> None:
+def having(patch: pytest.MonkeyPatch, count: int, **answers: Any) -> None:
     """A machine on which torch finds so many GPUs."""
-    found = [{"name": f"cuda:{index}", "description": "a GPU", "memory_bytes": 1} for index in range(count)]
-
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 0, json.dumps(found), "")
-
-    patch.setattr(subprocess, "run", run)
+    fake_gpus(patch, *["a GPU"] * count, init=None if count else RuntimeError("No CUDA GPUs are available"), **answers)
+    probe_in_this_process(patch)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +41,24 @@ def test_two_workers_never_share_a_gpu(monkeypatch: pytest.MonkeyPatch, count: i
     having(monkeypatch, count)
     with pytest.raises(ServerError, match="one worker per GPU"):
         devices.for_workers(device, workers)
+
+
+def test_a_gpu_that_fails_gets_no_worker_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    having(monkeypatch, 3, broken={1: RuntimeError("CUDA error: uncorrectable ECC error encountered")})
+    assert devices.for_workers("auto", None, told.append) == ["cuda:0", "cuda:2"]
+    (line,) = told
+    assert "cuda:1 (a GPU) fails at a small product" in line
+    with pytest.raises(ServerError, match=r"only 2 devices for auto \(cuda:1 "):
+        devices.for_workers("auto", 3)
+
+
+def test_a_device_that_cannot_be_used_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    having(monkeypatch, 1)
+    with pytest.raises(ServerError, match=r"the device is cuda:7, but torch sees only cuda:0 \(a GPU\)"):
+        devices.for_workers("cuda:7", None)
+    with pytest.raises(ServerError, match="only CPUs, NVIDIA's and AMD's GPUs are supported"):
+        devices.for_workers("mps", None)
 
 
 def test_a_torch_that_fails_to_start_is_reported_with_its_output(monkeypatch: pytest.MonkeyPatch) -> None:

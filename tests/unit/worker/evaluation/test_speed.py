@@ -10,7 +10,13 @@ from torch import nn
 from tests.support import checkpoints
 from worker.evaluation.speed import stage as speed
 from worker.evaluation.speed import timing
-from worker.evaluation.speed.sparse_kernels import NoSparseKernels, is_two_of_four, stored_bytes, with_sparse_kernels
+from worker.evaluation.speed.sparse_kernels import (
+    NoSparseKernels,
+    check_device,
+    is_two_of_four,
+    stored_bytes,
+    with_sparse_kernels,
+)
 from worker.evaluation.speed.stage import compare_speed, measure_speed, speed_lengths
 from worker.evaluation.speed.timing import timed
 from worker.process.peak_memory import PeakMemory
@@ -128,6 +134,14 @@ def test_two_of_four_sparsity_is_recognized() -> None:
     assert is_two_of_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
     assert not is_two_of_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
     assert not is_two_of_four(torch.zeros(2, 6))
+
+
+def test_rocm_has_no_sparse_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 4))
+    check_device(torch.device("cuda:0"))
+    monkeypatch.setattr(torch.version, "hip", "7.0.2")
+    with pytest.raises(NoSparseKernels, match="NVIDIA GPUs only"):
+        check_device(torch.device("cuda:0"))
 
 
 def test_without_two_of_four_matrices_nothing_is_converted() -> None:

@@ -1,0 +1,50 @@
+"""Environment that a worker gives its children for the device that was probed."""
+
+import os
+
+import pytest
+import structlog
+
+from service.settings import get_settings
+from worker import app
+from worker.gpu_probe import Device
+
+ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in ALLOCATOR})
+
+
+def prepared(versions: dict[str, str], **environment: str) -> dict[str, str]:
+    os.environ |= environment
+    app._prepare_for(Device("cuda:1", "a GPU", 2**34, versions))
+    return {name: os.environ[name] for name in ALLOCATOR if name in os.environ}
+
+
+def test_children_get_the_probed_device() -> None:
+    prepared({})
+    assert os.environ["DSNOT_DEVICE"] == "cuda:1"
+    assert get_settings.cache_info().currsize == 0
+
+
+def test_nvidias_allocator_extends_its_segments_unless_the_operator_decides() -> None:
+    assert prepared({"cuda": "13.0"}) == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+
+
+@pytest.mark.parametrize("name", ALLOCATOR)
+def test_an_operators_allocator_settings_are_kept(name: str) -> None:
+    assert prepared({"cuda": "13.0"}, **{name: "max_split_size_mb:512"}) == {name: "max_split_size_mb:512"}
+
+
+@pytest.mark.parametrize("versions", [{}, {"hip": "7.0.2"}])
+def test_other_devices_have_no_such_segments(versions: dict[str, str]) -> None:
+    assert prepared(versions) == {}
+
+
+def test_the_reason_for_a_cpu_is_logged() -> None:
+    with structlog.testing.capture_logs() as logs:
+        app._prepare_for(Device("cpu", "a processor", None, problem="the NVIDIA driver is too old"))
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["reason"]) == ("gpu_not_used", "warning", "the NVIDIA driver is too old")
