@@ -48,6 +48,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("artifact", size(found["artifact_bytes"]) if found["artifact_bytes"] else ""),
         ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
         *(_memory(each) for each in found["memory"]),
+        *(("device", _device(each)) for each in found.get("devices", [])),
         ("calibration", f"{found['calibration_tokens']:,} tokens"),
         ("queue", f"place {queue['position']}; {_workers(queue['able_workers'])} could take it, {queue['idle_workers']} idle"),
         ("quota", f"{queue['queued_jobs']} of {queue['max_queued_jobs']} jobs queued"),
@@ -63,6 +64,12 @@ def _workers(count: int) -> str:
 def _memory(needed: dict[str, Any]) -> tuple[str, str]:
     device = f"{size(needed['device_bytes'])} of the GPU's and " if needed["device_bytes"] else ""
     return f"memory ({needed['device']})", f"{device}{size(needed['host_bytes'])} of the host's, most while {needed['phase']}"
+
+
+def _device(found: dict[str, Any]) -> str:
+    from service.contract.devices import DeviceInfo
+
+    return str(DeviceInfo.model_validate(found))
 
 
 def _in(seconds: float | None) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.contract.devices import DeviceInfo
 from service.contract.failures import Failure
 from service.contract.matrices import LayerView
 from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
@@ -83,6 +84,10 @@ class Worker(Answer):
     device: str
     device_name: str
     device_memory_bytes: int | None = None
+    compute_capability: str | None = None
+    device_problem: str | None = None
+    """Reason why a worker on a host with GPUs uses its CPU."""
+    versions: dict[str, Any] = {}
     host_memory_bytes: int
     used_memory_bytes: int
     free_disk_bytes: int
@@ -169,6 +174,12 @@ class Estimate(Answer):
     basis: Basis
 
 
+class Device(DeviceInfo):
+    """Device of a worker."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class Plan(Answer):
     """Dry run of a job."""
 
@@ -182,4 +193,6 @@ class Plan(Answer):
     """None from an older service without estimates."""
     calibration_tokens: int
     queue: Queue
+    devices: list[Device] = []
+    """Devices of the workers online that may run the job."""
     warnings: list[str] = []

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service.contract.devices import DeviceInfo
 from service.contract.disk import written_bytes
 from service.contract.spec import JobSpec
 from service.contract.work import Work
 from service.database.engine import Database
+from service.database.tables.workers import Worker
 from service.datasets import operations as datasets
 from service.datasets import repository as uploads
 from service.jobs import admission
@@ -53,6 +55,8 @@ class Plan:
     queue_position: int
     queued_jobs: int
     max_queued_jobs: int
+    devices: Sequence[DeviceInfo]
+    """Devices of the workers online that may run the job, without repetitions."""
     able_workers: int
     idle_workers: int
     warnings: list[str]
@@ -99,6 +103,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         queue_position=ahead + 1,
         queued_jobs=queued,
         max_queued_jobs=limit,
+        devices=_devices(online),
         able_workers=len(online),
         idle_workers=sum(each.job_id is None for each in seen.able),
         warnings=found_warnings,
@@ -113,6 +118,11 @@ def _inspected(models: ModelSources, spec: JobSpec, tenant: str) -> tuple[Inspec
     except HubUnavailable as error:
         pinned = "" if spec.model.revision else ", and its revision is not pinned: the worker will do that"
         return None, [f"The model cannot be inspected now ({error.detail}){pinned}."]
+
+
+def _devices(online: Sequence[Worker]) -> list[DeviceInfo]:
+    devices = [DeviceInfo.of(each.device_name, each.device_memory_bytes, each.versions) for each in online]
+    return sorted((each for number, each in enumerate(devices) if each not in devices[:number]), key=str)
 
 
 def _disk(spec: JobSpec, model: ModelOutline) -> int:

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract.devices import DeviceClass
+from service.contract.devices import DeviceClass, DeviceInfo
 from service.contract.spec import JobSpec
 from service.models.schemas import InspectionView
 from service.planning.capacity import Memory
@@ -27,7 +27,9 @@ class MemoryView(BaseModel):
 
     device: DeviceClass
     host_bytes: int = Field(description="peak of the worker's process; in metrics `host_total`")
-    device_bytes: int | None = Field(description="peak on the GPU, null on a CPU; in metrics `device`")
+    device_bytes: int | None = Field(
+        description="peak on the GPU, null on a CPU; without the terms `context` and `fragmentation` in metrics `device`"
+    )
     least_host_bytes: int = Field(description="minimum, with the smallest batch and activations in files")
     least_device_bytes: int | None = Field(description="minimum, with the smallest batch")
     phase: Phase = Field(description="phase of the peak in the memory used for computing")
@@ -97,9 +99,9 @@ class PlanView(BaseModel):
                     {
                         "device": "gpu",
                         "host_bytes": 6442450944,
-                        "device_bytes": 3284156416,
+                        "device_bytes": 4686313882,
                         "least_host_bytes": 1610612736,
-                        "least_device_bytes": 3094364160,
+                        "least_device_bytes": 4477542400,
                         "phase": "pruning",
                         "terms": {
                             "block": 436224000,
@@ -107,6 +109,8 @@ class PlanView(BaseModel):
                             "results": 218103808,
                             "statistics": 136314880,
                             "work": 2113929216,
+                            "context": 1073741824,
+                            "fragmentation": 328415642,
                         },
                     }
                 ],
@@ -115,6 +119,14 @@ class PlanView(BaseModel):
                     "starts_in_seconds": 0.0,
                     "basis": {"jobs": 4, "same_recipe": True, "devices": ["NVIDIA H100 80GB HBM3"]},
                 },
+                "devices": [
+                    {
+                        "name": "NVIDIA H100 80GB HBM3",
+                        "memory_bytes": 85017755648,
+                        "compute_capability": "9.0",
+                        "versions": {"cuda": "13.0", "driver": "580.65.06"},
+                    }
+                ],
                 "queue": {"position": 1, "queued_jobs": 0, "max_queued_jobs": 1000, "able_workers": 2, "idle_workers": 1},
                 "warnings": ["The model cannot be inspected now (the model hub cannot be reached now; try again shortly)."],
             }
@@ -130,6 +142,7 @@ class PlanView(BaseModel):
     )
     estimate: EstimateView
     calibration_tokens: int
+    devices: list[DeviceInfo] = Field(description="devices of the workers online that may run the job")
     queue: QueueView
     warnings: list[str] = Field(description="points to consider before creating the job")
 
@@ -144,6 +157,7 @@ class PlanView(BaseModel):
             memory=[MemoryView.of(each) for each in found.memory],
             estimate=EstimateView.of(found.estimate),
             calibration_tokens=found.calibration_tokens,
+            devices=list(found.devices),
             queue=QueueView(
                 position=found.queue_position,
                 queued_jobs=found.queued_jobs,

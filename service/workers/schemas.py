@@ -2,13 +2,16 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.devices import DeviceClass
 from service.workers.repository import Occupation
+
+_NO_VERSIONS: Final = ("compute_capability", "device_problem")
+"""Keys of a registration's `versions` that are fields of their own in the API."""
 
 
 class WorkerState(StrEnum):
@@ -33,12 +36,14 @@ class WorkerView(BaseModel):
                 "device": "gpu",
                 "device_name": "NVIDIA H100 80GB HBM3",
                 "device_memory_bytes": 85017755648,
+                "compute_capability": "9.0",
+                "device_problem": None,
                 "host_memory_bytes": 137438953472,
                 "used_memory_bytes": 6442450944,
                 "free_disk_bytes": 912680550400,
                 "job_id": "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11",
                 "attempt": 1,
-                "versions": {"dsnot": "0.1.0", "torch": "2.13.0"},
+                "versions": {"dsnot": "0.1.0", "torch": "2.13.0", "cuda": "13.0", "driver": "580.65.06"},
                 "started_at": "2026-01-31T08:00:00Z",
                 "seen_at": "2026-01-31T12:00:00Z",
             }
@@ -51,12 +56,14 @@ class WorkerView(BaseModel):
     device: DeviceClass
     device_name: str
     device_memory_bytes: int | None = Field(description="null on a CPU")
+    compute_capability: str | None = Field(description="such as `9.0`, on AMD's GPUs `gfx942`; null on a CPU")
+    device_problem: str | None = Field(description="why a worker on a host with GPUs uses its CPU; null if there is no problem")
     host_memory_bytes: int
     used_memory_bytes: int = Field(description="resident memory of all its processes")
     free_disk_bytes: int = Field(description="on the disk of scratch files and caches")
     job_id: UUID | None = Field(description="the current job, if it belongs to the caller's tenant")
     attempt: int | None
-    versions: dict[str, Any]
+    versions: dict[str, Any] = Field(description="packages; on a GPU also `driver`, and `cuda` or `hip` of torch")
     started_at: datetime
     seen_at: datetime = Field(description="last heartbeat, by the database's clock")
 
@@ -77,7 +84,9 @@ class WorkerView(BaseModel):
             free_disk_bytes=worker.free_disk_bytes,
             job_id=found.job_id if is_ours else None,
             attempt=found.attempt if is_ours else None,
-            versions=worker.versions,
+            compute_capability=worker.versions.get("compute_capability"),
+            device_problem=worker.versions.get("device_problem"),
+            versions={name: value for name, value in worker.versions.items() if name not in _NO_VERSIONS},
             started_at=worker.started_at,
             seen_at=worker.seen_at,
         )

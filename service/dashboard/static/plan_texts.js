@@ -22,6 +22,7 @@ export function describePlan(place, plan) {
     ["Runs for", duration(estimate.run_seconds) + basis],
     ["Starts in", duration(estimate.starts_in_seconds)],
     ["Queue", `position ${queue.position}; ${queue.able_workers} suitable ${workers}, ${queue.idle_workers} idle`],
+    ["Devices", (plan.devices ?? []).map((each) => each.name).join(", ") || null],
     ...plan.memory.map((each) => [`Memory, ${each.device}`, memory(each)]),
     ["Disk", plan.disk_bytes === null ? null : `at most ${size(plan.disk_bytes)}`],
     ["Artifact", plan.artifact_bytes === null ? null : size(plan.artifact_bytes)],

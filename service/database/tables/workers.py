@@ -28,6 +28,7 @@ class Worker(Base):
     free_disk_bytes: Mapped[int] = mapped_column(BigInteger)
     """Free space of the disk with scratch and caches."""
     versions: Mapped[dict[str, Any]]
+    """Versions of packages, driver and CUDA; also `compute_capability`, and `device_problem` if GPUs of the host are not used."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Time of the last heartbeat, by the database's clock."""

@@ -7,8 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from service.contract.devices import DeviceClass, devices_served_by
+from service.contract.devices import DeviceClass, DeviceInfo, devices_served_by
 from service.database.engine import Database
+from service.database.tables.workers import Worker
 from service.kit.quantities import size
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
 from service.ops.metrics import repository as backlogs
@@ -75,7 +76,7 @@ def _workers(settings: Settings, database: Database) -> Finding:
     alive = [each.worker for each in known if each.is_alive]
     if not alive:
         return fail("workers", "no worker is alive", "start one: python -m worker")
-    found = ", ".join(f"{worker.id} on {worker.device_name}" for worker in alive)
+    found = ", ".join(f"{worker.id} on {_device(worker)}" for worker in alive)
     if len(alive) < len(known):
         return warn(
             "workers",
@@ -85,7 +86,15 @@ def _workers(settings: Settings, database: Database) -> Finding:
     others = {worker.versions.get("dsnot") for worker in alive} - {version("dsnot")}
     if others:
         return warn("workers", f"{found}; of version {', '.join(map(str, others))}", "finish the deployment")
+    problems = {worker.versions.get("device_problem") for worker in alive} - {None}
+    if problems:
+        remedy = "free or repair the GPUs and restart the workers, or set DSNOT_DEVICE to cpu"
+        return warn("workers", f"{found}; GPUs are not used: {'; '.join(sorted(map(str, problems)))}", remedy)
     return ok("workers", found)
+
+
+def _device(worker: Worker) -> str:
+    return str(DeviceInfo.of(worker.device_name, worker.device_memory_bytes, worker.versions))
 
 
 def _queue(settings: Settings, database: Database) -> Finding:

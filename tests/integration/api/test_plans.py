@@ -133,6 +133,21 @@ def test_memory_is_reported_for_the_devices_that_may_claim(api: httpx.Client, da
     assert on_gpu["device_bytes"] == sum(on_gpu["terms"].values())
 
 
+def test_a_plan_lists_the_devices_once(api: httpx.Client, database: Database, model: Path) -> None:
+    facts = {"torch": "2.13.0", "cuda": "13.0", "driver": "580.65.06", "compute_capability": "9.0"}
+    with database.begin() as session:
+        for number in range(2):
+            identity = Identity(f"host:{number}", "host", DeviceClass.GPU, "H100", 2**36, 2**34, facts)
+            workers.started(session, identity, Usage(1, 2**40))
+    [device] = planned(api, TINY).json()["devices"]
+    assert device == {
+        "name": "H100",
+        "memory_bytes": 2**36,
+        "compute_capability": "9.0",
+        "versions": {"cuda": "13.0", "driver": "580.65.06"},
+    }
+
+
 def test_a_job_that_exceeds_the_memory_is_planned_as_slow(api: httpx.Client, database: Database, model: Path) -> None:
     large = TINY | {"calibration": {"dataset": "c4-sample", "num_samples": 65_536, "sequence_length": 128}}
     [need] = planned(api, large | {"device": "cpu"}).json()["memory"]

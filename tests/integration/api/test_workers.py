@@ -18,6 +18,7 @@ from tests.support.job_rows import insert_job
 from tests.support.processes import starting
 from tests.support.waiting import CEILING_SECONDS, eventually
 from worker import devices
+from worker.gpu_probe import Device
 from worker.process.registration import WorkerRegistration
 
 IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "a GPU", 80, 100, {"torch": "2"})
@@ -40,6 +41,25 @@ def test_a_real_worker_registers_and_deregisters(api: httpx.Client, settings: Se
         worker.process.send_signal(signal.SIGTERM)
         worker.process.wait(CEILING_SECONDS)
     assert list(states(api).values()) == ["stopped"]
+
+
+def test_a_gpu_is_registered_with_its_capability_and_driver(api: httpx.Client, settings: Settings) -> None:
+    gpu = Device("cuda:0", "H100", 2**36, {"cuda": "13.0", "driver": "580.65.06"}, "9.0")
+    with WorkerRegistration(settings, DeviceClass.GPU, gpu):
+        eventually(lambda: api.get("/v1/workers").json()["items"])
+        (shown,) = api.get("/v1/workers").json()["items"]
+    assert (shown["device_name"], shown["device_memory_bytes"]) == ("H100", 2**36)
+    assert (shown["compute_capability"], shown["device_problem"]) == ("9.0", None)
+    assert set(shown["versions"]) == {"dsnot", "torch", "transformers", "cuda", "driver"}
+
+
+def test_the_reason_for_a_cpu_is_registered(api: httpx.Client, settings: Settings) -> None:
+    cpu = Device("cpu", "a processor", None, problem="the NVIDIA driver is too old")
+    with WorkerRegistration(settings, DeviceClass.CPU, cpu):
+        eventually(lambda: api.get("/v1/workers").json()["items"])
+        (shown,) = api.get("/v1/workers").json()["items"]
+    assert shown["device_problem"] == "the NVIDIA driver is too old"
+    assert "device_problem" not in shown["versions"]
 
 
 def test_a_stopping_worker_deregisters_before_its_child_has_ended(api: httpx.Client, settings: Settings) -> None:

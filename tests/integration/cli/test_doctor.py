@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,21 @@ def test_a_silent_worker_is_not_alive(well: Settings, database: Database) -> Non
     with database.begin() as session:
         session.execute(text("UPDATE workers SET seen_at = seen_at - interval '1 hour'"))
     assert set(failures(well)) == {"workers"}
+
+
+def test_gpus_are_described_and_unused_ones_are_a_warning(settings: Settings, database: Database) -> None:
+    facts = {"dsnot": version("dsnot"), "cuda": "13.0", "driver": "580.65.06", "compute_capability": "9.0"}
+    with database.begin() as session:
+        workers.started(session, replace(WORKER, device_name="H100", device_memory_bytes=2**36, versions=facts), Usage(1, 1))
+    found = findings(settings)["workers"]
+    assert found.found == "host:1 on H100 (64.0 GiB, compute capability 9.0, CUDA 13.0, driver 580.65.06)"
+    with database.begin() as session:
+        facts = {"dsnot": version("dsnot"), "device_problem": "the NVIDIA driver is too old"}
+        workers.started(session, replace(WORKER, versions=facts), Usage(1, 1))
+    found = findings(settings)["workers"]
+    assert found.verdict == Verdict.WARN
+    assert "the NVIDIA driver is too old" in found.found
+    assert "DSNOT_DEVICE" in found.remedy
 
 
 def test_a_store_that_is_not_writable_is_a_failure(well: Settings) -> None:
