@@ -86,7 +86,7 @@ class Settings(DatabaseSettings):
     """Folder for downloaded models, scratch files, and finished blocks of unfinished jobs."""
 
     device: str = "auto"
-    """Device of a worker: `cpu`, `cuda:0`, …; `auto` takes the GPU if there is one."""
+    """Device of a worker: `cpu`, `cuda:0`, … as torch counts them; `auto` takes the first usable GPU, else the CPU."""
     hub_allow: list[str] = Field(default=[])
     """fnmatch patterns of the hub model ids that jobs may use; empty: all."""
     hub_from_service: bool = True

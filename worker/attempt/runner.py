@@ -213,7 +213,6 @@ class _Attempt:
     def _device_lost(self, error: BaseException) -> None:
         """Record that the attempt has ended without a fault of the job; its finished blocks are kept."""
         ATTEMPTS_ENDED.labels(AttemptOutcome.RELEASED).inc()
-        FAILURES.labels(GPU_LOST).inc()
         tracing.failed(GPU_LOST)
         log.error("gpu_lost", exc_info=error)
         retry_seconds = self._settings.retry_seconds

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
-from service.contract.failures import GPU_LOST, FailureCode
+from service.contract.failures import FailureCode
 from service.contract.states import AttemptOutcome, Stage
 
 _IMPORTER: Final = os.getpid()
@@ -34,12 +34,7 @@ ATTEMPTS_ENDED: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
-FAILURES: Final = Counter(
-    "dsnot_failures",
-    "Failed attempts, by failure code; gpu-lost: the GPU failed, and the attempt does not count.",
-    ["code"],
-    registry=REGISTRY,
-)
+FAILURES: Final = Counter("dsnot_failures", "Failed attempts, by failure code.", ["code"], registry=REGISTRY)
 BLOCKS: Final = Counter(
     "dsnot_blocks", "Blocks pruned, or resumed from an earlier attempt, by origin.", ["origin"], registry=REGISTRY
 )
@@ -64,6 +59,5 @@ for _outcome in AttemptOutcome:
     ATTEMPTS_ENDED.labels(_outcome)
 for _code in FailureCode:
     FAILURES.labels(_code)
-FAILURES.labels(GPU_LOST)
 for _origin in ("pruned", "resumed"):
     BLOCKS.labels(_origin)
