@@ -16,7 +16,8 @@ _ENGINE_CODES = {
 _DEVICE_LOST = re.compile(
     r"(?:CUDA|HIP)(?: driver)? error:.*(?:device-side assert|launch failure|launch timed out|illegal memory access"
     r"|illegal instruction|illegal address|misaligned address|invalid program counter|hardware stack error|uncorrectable"
-    r"|unknown error|is lost|no (?:CUDA|ROCm)-capable device|busy or unavailable|CUBLAS_STATUS_EXECUTION_FAILED)",
+    r"|unknown error|is lost|no (?:CUDA|ROCm)-capable device|busy or unavailable|CUBLAS_STATUS_EXECUTION_FAILED)"
+    r"|GPU is lost",
     re.DOTALL,
 )
 """Errors after which the process can no longer use its GPU: the driver logs most of them as an Xid."""

@@ -10,12 +10,15 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from service.contract.devices import DeviceClass
 from service.contract.scopes import Scope
 from service.contract.states import JobState
 from service.dashboard import assets
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
 from tests.support.api_server import insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
@@ -41,6 +44,18 @@ def test_no_page_runs_or_loads_foreign_content(visitor: httpx.Client, database: 
             for name in ("src", "href", "action"):
                 assert (attributes.get(name) or "/").startswith(("/", "#")), (path, tag, attributes)
         assert all(script["src"] for script in page.all("script"))
+
+
+def test_workers_show_their_gpu_or_why_they_use_none(visitor: httpx.Client, database: Database) -> None:
+    gpu = {"cuda": "13.0", "driver": "580.65.06", "compute_capability": "9.0"}
+    unused = {"device_problem": "the NVIDIA driver is too old"}
+    with database.begin() as session:
+        for name, device, facts in (("a:1", DeviceClass.GPU, gpu), ("b:1", DeviceClass.CPU, unused)):
+            workers.started(session, Identity(name, "host", device, "a device", None, 1, facts), Usage(1, 1))
+    page = visitor.get("/workers").text
+    assert "compute capability 9.0" in page
+    assert "580.65.06" in page
+    assert "<strong>GPU not used</strong>: the NVIDIA driver is too old" in page
 
 
 def test_names_are_always_rendered_as_text(visitor: httpx.Client, database: Database) -> None:

@@ -56,6 +56,7 @@ def test_every_error_has_a_code_that_decides_the_retry(error: BaseException, cod
         "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb, m, n, k)`",
         "HIP error: unspecified launch failure",
         "CUDA driver error: unknown error",
+        "NVML: GPU is lost",
     ],
 )
 def test_a_failed_gpu_is_recognised_within_other_errors(message: str) -> None:
