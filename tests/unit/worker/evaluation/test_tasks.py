@@ -5,11 +5,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import evaluate
 import lm_eval
 import pytest
+import torch
 import yaml
 from lm_eval.tasks import TaskManager
 
@@ -18,10 +20,11 @@ from service.contract.spec import EvaluationSpec
 from tests.support import checkpoints
 from tests.support import lm_eval_tasks as made_up_tasks
 from tests.support.tiny_model import save_model
+from worker.evaluation.quality import Quality
 from worker.evaluation.task_results import TaskResult, results_of
-from worker.evaluation.tasks import catalogue, generated_text, harness
+from worker.evaluation.tasks import catalogue, generated_text, harness, stage
 from worker.evaluation.tasks.catalogue import Catalogue
-from worker.evaluation.tasks.stage import Progress, Tasks, open_tasks, run_tasks
+from worker.evaluation.tasks.stage import Progress, Tasks, measure_tasks, open_tasks, run_tasks
 from worker.failures import JobFailure
 
 
@@ -379,3 +382,20 @@ def test_only_numbers_become_metrics_and_filters_stay_separate() -> None:
         },
         "harness": "1",
     }
+
+
+def test_a_failure_is_a_warning_unless_the_gpu_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation, settings = SimpleNamespace(baseline=False), SimpleNamespace(device="cuda:0")
+    run: Any = SimpleNamespace(reporter=Reports(), spec=SimpleNamespace(evaluation=evaluation), settings=settings)
+
+    def measured(error: Exception) -> list[str]:
+        def fail(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(stage, "run_tasks", fail)
+        return measure_tasks(run, Tasks([{}]), Quality(), dense=Path(), pruned=Path(), known={})[1]
+
+    (warning,) = measured(RuntimeError("x"))
+    assert "could not be measured on the pruned model" in warning
+    with pytest.raises(torch.AcceleratorError):
+        measured(torch.AcceleratorError("CUDA error: unspecified launch failure"))
