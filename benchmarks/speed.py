@@ -98,7 +98,7 @@ def _facts(options: argparse.Namespace) -> Row:
     arch, device = load_structure(options.model), choose_device(options.device)
     return about() | {
         "model": options.model.name,
-        "dtype": str(compute_dtype(arch.model, device)).removeprefix("torch."),
+        "dtype": str(compute_dtype(arch.model)).removeprefix("torch."),
         "tokens": f"{options.windows} x {options.length}",
         "batch": samples_per_batch(arch, options.length, TOKENS_PER_BATCH),
         "threads": torch.get_num_threads(),

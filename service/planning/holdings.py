@@ -33,10 +33,13 @@ class Holdings:
 
     @property
     def number(self) -> int:
-        """b: bytes per element as stored, but 4 for float16 on a CPU, and at least 2, because torch cannot compute in 8 bits."""
-        if self.device is DeviceClass.CPU and self.model.dtype == "float16":
-            return 4
-        return max(2, self.model.bytes_per_parameter)
+        """b: bytes per element as stored, but 4 for float16, and at least 2, because torch cannot compute in 8 bits."""
+        return 4 if self.model.dtype == "float16" else max(2, self.model.bytes_per_parameter)
+
+    @property
+    def loaded_number(self) -> int:
+        """Bytes per element of the whole model as loaded for the speed measurement: float16 stays float16 on a GPU."""
+        return self.number if self.device is DeviceClass.CPU else max(2, self.model.bytes_per_parameter)
 
     @property
     def width(self) -> int:

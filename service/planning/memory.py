@@ -117,7 +117,10 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     kept = {} if least else _kept(holdings, spec, texts)
     computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
     if spec.evaluation.speed and not least:
-        computed[Phase.WHOLE] = {"whole model": model.parameters * holdings.number, "batch": holdings.of_batch(PROMPT_TOKENS, 0)}
+        computed[Phase.WHOLE] = {
+            "whole model": model.parameters * holdings.loaded_number,
+            "batch": holdings.of_batch(PROMPT_TOKENS, 0),
+        }
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:

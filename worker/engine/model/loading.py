@@ -25,10 +25,13 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def compute_dtype(model: Any, device: torch.device) -> torch.dtype:
-    """Return the compute dtype: the model's own, but float32 for float16 on a CPU, which is slow there and less exact."""
+def compute_dtype(model: Any) -> torch.dtype:
+    """Return the compute dtype, the same on every device: the model's own, but float32 for float16.
+
+    Activations of some families overflow in float16, and masks would depend on the device.
+    """
     dtype: torch.dtype = model.dtype
-    return torch.float32 if device.type == "cpu" and dtype is torch.float16 else dtype
+    return torch.float32 if dtype is torch.float16 else dtype
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def loaded_non_block_weights(arch: Architecture, module: nn.Module, device: torc
 
     On exit the module is moved to meta.
     """
-    with _removed(arch.model, arch.encoders, _Absent(device, compute_dtype(arch.model, device))):
+    with _removed(arch.model, arch.encoders, _Absent(device, compute_dtype(arch.model))):
         own_parts = {id(part) for part in module.modules()} - {id(part) for part in arch.layers.modules()}
         try:
             parts = [(name, part) for name, part in arch.model.named_modules() if id(part) in own_parts]
@@ -112,7 +115,7 @@ class _Reader:
         self.device = device
         self._arch = arch
         self._checkpoint = checkpoint
-        self._dtype = compute_dtype(arch.model, device)
+        self._dtype = compute_dtype(arch.model)
         self._kept = [(re.compile(name), dtype) for name, dtype in arch.model._get_dtype_plan(self._dtype).items()]
         self._waiting: dict[str, Tensor] = {}
 

@@ -1,6 +1,6 @@
 """Throughput and memory of a checkpoint on the job's device, measured rather than estimated.
 
-Protocol: the whole model as transformers loads it, in the type that the engine computes in; one sequence at a time.
+Protocol: the whole model as transformers loads it, in its own type, but float16 in float32 on a CPU; one sequence at a time.
 
     prefill   a prompt of P tokens in one forward pass, up to its first new token:      P / seconds
     decode    N more tokens, greedily, one forward pass each with the KV cache:         N / seconds
@@ -22,7 +22,7 @@ from service.contract.engine_sizes import PROMPT_TOKENS
 from service.kit.quantities import gib
 from worker.devices import processor_name
 from worker.engine.activations.store import free_memory, give_back_memory
-from worker.engine.model.loading import choose_device, compute_dtype
+from worker.engine.model.loading import choose_device
 from worker.engine.model.structure import outline
 from worker.evaluation.speed.sparse_kernels import NoSparseKernels, check_device, stored_bytes, with_sparse_kernels
 from worker.evaluation.speed.timing import Throughput, timed
@@ -154,4 +154,5 @@ def _check_room(path: Path, target: torch.device) -> None:
 def _loaded(path: Path, target: torch.device) -> Iterator[Any]:
     model = load_whole(path)
     with torch.inference_mode():
-        yield model.to(target, compute_dtype(model, target)).eval()
+        dtype = torch.float32 if target.type == "cpu" and model.dtype is torch.float16 else model.dtype
+        yield model.to(target, dtype).eval()

@@ -48,10 +48,13 @@ def spec(**calibration: int) -> JobSpec:
     return JobSpec.model_validate({"model": {"id": "m"}, "recipe": {"preset": "balanced"}, "calibration": asked})
 
 
-def test_a_block_is_its_parameters_in_the_compute_dtype(folder: Path) -> None:
-    arch = load_structure(folder)
-    with loaded_block(arch, arch.blocks[0], CPU) as layer:
-        assert holdings(folder, {}).block == sum(parameter.nbytes for parameter in layer.parameters())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_block_is_its_parameters_in_the_compute_dtype(tmp_path: Path, dtype: torch.dtype) -> None:
+    arch = load_structure(families.save("llama", tmp_path, dtype=dtype))
+    for device_class in DeviceClass:
+        with loaded_block(arch, arch.blocks[0], CPU) as layer:
+            planned = Holdings(outlined(tmp_path), Recipe(), device_class).block
+            assert planned == sum(parameter.nbytes for parameter in layer.parameters())
 
 
 @pytest.mark.parametrize("family", ["llama", "phi3", "opt"])
