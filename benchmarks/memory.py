@@ -62,7 +62,7 @@ def measure(shape: str, blocks: int, recipe: str, windows: int, length: int) -> 
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         source = write(folder / "source", sizes, blocks)
-        memory, started = PeakMemory.start(), perf_counter()
+        memory, started = PeakMemory.start("auto"), perf_counter()
         sparsify(source, folder / "target", Recipe.from_dict(RECIPES[recipe]), tokens, scratch=folder / "scratch")
         return {
             "seconds": perf_counter() - started,

@@ -72,7 +72,7 @@ def measure(case: Case) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         source = write(folder / "source", sizes, blocks, getattr(torch, dtype))
-        memory, started = PeakMemory.start(), perf_counter()
+        memory, started = PeakMemory.start("auto"), perf_counter()
         recipe, journal = Recipe.from_dict({"preset": preset}), Journal(folder / "blocks")
         sparsify(source, folder / "target", recipe, tokens, journal=journal, scratch=folder / "scratch")
         pruning = memory.read()["host"]

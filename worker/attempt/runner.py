@@ -97,7 +97,7 @@ class _Attempt:
         self._stop = stop
         self._job_id, self._fence = claim.job_id, claim.fence
         self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
-        self._memory = PeakMemory.start()
+        self._memory = PeakMemory.start(settings.device)
         self._reporter = Reporter(database, claim, self._lease, self._memory)
         self._database = database
         self._store: ObjectStore | None = None

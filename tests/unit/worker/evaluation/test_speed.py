@@ -78,7 +78,7 @@ def test_both_models_are_reported_with_their_device(model: Path) -> None:
     told: list[tuple[int, int]] = []
 
     found = compare_speed(
-        model, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=lambda *at: told.append(at)
+        model, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=False, progress=lambda *at: told.append(at)
     )
 
     assert found.dense is not None
@@ -94,13 +94,13 @@ def test_both_models_are_reported_with_their_device(model: Path) -> None:
 
 
 def test_without_a_baseline_only_the_pruned_model_is_timed(model: Path) -> None:
-    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=_ignore)
+    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=False, progress=_ignore)
     assert found.dense is None
     assert found.pruned is not None
 
 
 def test_missing_sparse_kernels_are_reported_with_the_reason(model: Path) -> None:
-    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start(), two_of_four=True, progress=_ignore)
+    found = compare_speed(None, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=True, progress=_ignore)
     assert found.pruned is not None
     assert found.sparse is None
     assert found.why_not == "Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers."
@@ -109,7 +109,7 @@ def test_missing_sparse_kernels_are_reported_with_the_reason(model: Path) -> Non
 def test_a_model_that_exceeds_memory_is_skipped_with_the_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "free_memory", lambda: 1000)
 
-    found = compare_speed(model, model, device="cpu", memory=PeakMemory.start(), two_of_four=False, progress=_ignore)
+    found = compare_speed(model, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=False, progress=_ignore)
 
     assert found.dense is None
     assert found.pruned is None
@@ -123,7 +123,7 @@ def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch:
     monkeypatch.setattr(speed, "timed", out_of_memory)
 
     with pytest.raises(speed.DeviceTooSmall, match="whole model and 64 tokens"):
-        measure_speed(model, "cpu", PeakMemory.start(), _ignore)
+        measure_speed(model, "cpu", PeakMemory.start("cpu"), _ignore)
 
 
 def test_lengths_match_the_protocol_as_far_as_the_model_allows(tmp_path: Path) -> None:

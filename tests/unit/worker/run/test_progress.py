@@ -34,7 +34,7 @@ class Told(Reporter):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lease = SimpleNamespace(check=lambda: None)
         claim = SimpleNamespace(job_id=uuid4(), fence=1)
-        super().__init__(cast("Database", None), cast("Claim", claim), cast("Lease", lease), PeakMemory.start())
+        super().__init__(cast("Database", None), cast("Claim", claim), cast("Lease", lease), PeakMemory.start("cpu"))
         self.etas: list[float | None] = []
         monkeypatch.setattr(repository, "progress", lambda *about: self._keep(about[-1]))
         monkeypatch.setattr(repository, "block_pruned", lambda *_, report, **__: self._keep(report))
