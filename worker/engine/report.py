@@ -1,5 +1,6 @@
 """Reports of a run: progress during it, and metrics of every matrix at the end."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -8,6 +9,8 @@ from math import prod
 from statistics import fmean
 from time import perf_counter
 from typing import Any, Protocol
+
+import torch
 
 from service.contract.matrices import MatrixReport
 
@@ -116,12 +119,27 @@ class Part(StrEnum):
 
 
 class Stopwatch:
-    """Stopwatch with seconds per part. A nested part pauses the outer one, so that the parts add up."""
+    """Stopwatch with seconds per part. A nested part pauses the outer one, so that the parts add up.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(map(str, Part), 0.0)
+    On a GPU it reads the device's clock, by events between the kernels: the host is ahead of the device, and to wait at the end
+    of every part would slow both. A part in which the device is idle, such as reading files, counts as long as it lasts.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        """Measure work on `device`, by default on the host."""
+        self._device = device if device is not None and device.type == "cuda" else None
+        self._seconds: dict[str, float] = dict.fromkeys(map(str, Part), 0.0)
         self._running: list[Part] = []
-        self._since = 0.0
+        self._since: Any = 0.0  # perf_counter() or an event, as in `_spans`
+        self._spans: deque[tuple[Part, Any, Any]] = deque()  # not counted yet
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds per part; waits for the device."""
+        if self._device is not None and self._spans:
+            self._spans[-1][2].synchronize()
+        self._count_spans()
+        return self._seconds
 
     @contextmanager
     def time(self, part: Part) -> Iterator[None]:
@@ -135,7 +153,17 @@ class Stopwatch:
             self._running.pop()
 
     def _settle(self) -> None:
-        now = perf_counter()
+        now: Any = perf_counter()
+        if self._device is not None:
+            now = torch.cuda.Event(enable_timing=True)
+            now.record(torch.cuda.current_stream(self._device))
         if self._running:
-            self.seconds[self._running[-1]] += now - self._since
+            self._spans.append((self._running[-1], self._since, now))
         self._since = now
+        self._count_spans()
+
+    def _count_spans(self) -> None:
+        """Count the spans that the device has passed."""
+        while self._spans and (self._device is None or self._spans[0][2].query()):
+            part, start, end = self._spans.popleft()
+            self._seconds[part] += end - start if self._device is None else start.elapsed_time(end) / 1000

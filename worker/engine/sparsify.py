@@ -100,7 +100,7 @@ class _Run:
     ) -> None:
         """Do all work before the first block. `places`: source, destination, scratch."""
         source, destination, scratch = places
-        self._watch, self._observer, self._recipe = Stopwatch(), observer, recipe
+        self._watch, self._observer, self._recipe = Stopwatch(device), observer, recipe
         whole = load_structure(source)
         self._arch: Architecture = whole.under(recipe.pattern)
         pruned = dict(self._arch.matrix_shapes())

@@ -11,6 +11,8 @@ class Counts:
 
     launches: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
+    reached: int = 0
+    """Launches that the device has finished for certain: those before the host last waited."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,16 @@ class Event:
 
     def query(self) -> bool:
         """Return whether the device has reached the event."""
-        return self.device_index is not None
+        return self._at <= self._clock.reached
 
     def synchronize(self) -> None:
         """Wait for the event."""
         self._clock.waits["event"] += 1
+        self._clock.reached = max(self._clock.reached, self._at)
 
     def elapsed_time(self, end: Any) -> float:
         """Return the milliseconds between this event and a later one of the same device."""
         assert self.device_index == end.device_index is not None
+        if not end.query():
+            raise RuntimeError("Both events must be completed before calculating elapsed time.")
         return float(end._at - self._at)

@@ -52,6 +52,7 @@ class StrictCuda(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def wait(self, name: str) -> None:
         """Make the host wait for the device."""
         self.counts.waits[name] += 1
+        self.counts.reached = self.counts.launches.total()
         self.pinned.settle()
 
     def _requested(self, device: Any) -> torch.device | None:

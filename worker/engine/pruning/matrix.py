@@ -34,10 +34,10 @@ def prune(task: PruningTask, watch: Stopwatch) -> Pruned:
     Raises:
         NumericalFailure: the weights are not finite; the message names the matrix.
     """
-    started = perf_counter()
     weight = task.weight
     if not weight.isfinite().all():
         raise NumericalFailure(f"{task.name} holds NaN or infinite values.")
+    started = perf_counter()  # a GPU has finished its queue to answer the check
     with watch.time(Part.MASKS):
         saliency = saliency_of(task)
         first = task.select(saliency)

@@ -1,7 +1,9 @@
 import pytest
+import torch
 
 from service.contract.matrices import MatrixReport
 from tests.support.matrix_reports import matrix_report
+from tests.support.strict_device import strict_cuda
 from worker.engine import report
 from worker.engine.report import Part, SparsityReport, Stopwatch
 
@@ -17,6 +19,20 @@ def test_nested_parts_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         now += 3
     now += 7
     assert (watch.seconds[Part.FORWARD], watch.seconds[Part.STATISTICS], watch.seconds[Part.IO]) == (5, 5, 0)
+
+
+def test_a_part_is_charged_for_the_kernels_that_it_launches_and_makes_nobody_wait() -> None:
+    with strict_cuda(devices=2) as cuda:
+        watch = Stopwatch(torch.device("cuda:1"))
+        with watch.time(Part.IO):
+            x = torch.ones(4, 4, device="cuda:1")
+            with watch.time(Part.STATISTICS):
+                for _ in range(5):
+                    x = x @ x
+            x = x + 1
+        assert cuda.counts.waits.total() == 0
+        assert watch.seconds == pytest.approx({"forward": 0, "statistics": 0.005, "masks": 0, "updates": 0, "io": 0.002})
+        assert cuda.counts.waits.total() == 1
 
 
 def matrix(name: str, shape: tuple[int, int], sparsity: float, *, error: float = 0.2, tokens: int = 1000) -> MatrixReport:

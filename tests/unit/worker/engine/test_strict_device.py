@@ -80,6 +80,13 @@ def test_recipes_give_the_bits_of_the_cpu(source: Path, tmp_path: Path, name: st
     assert cuda.memory.allocated == [0, 0]
 
 
+def test_the_seconds_of_the_parts_are_the_devices(source: Path, tmp_path: Path, cuda: StrictCuda) -> None:
+    """A launch takes a millisecond on its clock; some are between the parts."""
+    seconds = prune(source, tmp_path, RECIPES["default"], "cuda:1").seconds
+    assert sum(seconds.values()) == pytest.approx(cuda.counts.launches.total() / 1000, rel=0.05)
+    assert min(seconds[part] for part in ("forward", "statistics", "masks")) > 0.1
+
+
 @pytest.mark.parametrize("family", ["mixtral", "gpt2", "gemma3_text", "bamba"])
 @pytest.mark.parametrize("name", sized(["default"], ["default", "balanced"]))
 def test_families_give_the_bits_of_the_cpu(tmp_path: Path, family: str, name: str) -> None:
