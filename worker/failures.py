@@ -57,7 +57,9 @@ def _explain(error: BaseException) -> tuple[FailureCode, str]:
     for kind, code in _ENGINE_CODES.items():
         if isinstance(error, kind):
             return code, str(error)
-    if _is_device_memory(error):
+    from worker.engine.device_memory import is_device_memory_exhausted  # imports torch
+
+    if is_device_memory_exhausted(error):
         return FailureCode.OUT_OF_DEVICE_MEMORY, "The device ran out of memory; use shorter sequences or fewer samples."
     if _is_host_memory(error):
         return (
@@ -85,14 +87,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _is_device_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, torch.AcceleratorError) and "out of memory" in str(error)
 
 
 def _is_host_memory(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from service.contract.recipe.choices import Allocation, Objective
 from service.contract.recipe.pattern import Pattern, stay_dense
 from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
-from worker.engine.activations.capture import check_tokens, record
+from worker.engine.activations.capture import check_tokens, record, samples_of_largest_batch
 from worker.engine.activations.dense_reference import DenseReference
 from worker.engine.activations.partial_forward import PartialForward, full_forward
 from worker.engine.activations.store import give_back_memory
@@ -79,8 +79,11 @@ def sparsify(
             places = (source, destination, scratch)
             return _Run(places, recipe, calibration_tokens, target, observer, journal, tokens_per_batch).report()
 
+        def largest_batch(tokens_per_batch: int) -> int:
+            return samples_of_largest_batch(load_structure(source), calibration_tokens, tokens_per_batch)
+
         try:
-            return retry_with_half_batch_on_oom(attempt, target)
+            return retry_with_half_batch_on_oom(attempt, target, largest_batch)
         finally:
             give_back_memory()
 

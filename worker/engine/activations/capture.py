@@ -108,6 +108,11 @@ def samples_per_batch(arch: Architecture, length: int, tokens_per_batch: int) ->
     return 1 if arch.has_experts else max(1, tokens_per_batch // length)  # one: see measuring.py
 
 
+def samples_of_largest_batch(arch: Architecture, tokens: Tensor, tokens_per_batch: int) -> int:
+    """Return the number of samples in the largest batch of tokens (samples, length)."""
+    return min(len(tokens), samples_per_batch(arch, tokens.shape[1], tokens_per_batch))
+
+
 class _Recorder:
     """Stand-in for all layers while the model runs; records the arguments of each."""
 

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from torch import Tensor
 
 from worker.engine.activations.batches import Stream
-from worker.engine.activations.capture import check_tokens, record, samples_per_batch
+from worker.engine.activations.capture import check_tokens, record, samples_of_largest_batch, samples_per_batch
 from worker.engine.activations.store import give_back_memory
 from worker.engine.device_memory import retry_with_half_batch_on_oom
 from worker.engine.model.loading import choose_device, loaded_block
@@ -85,8 +85,11 @@ def at_the_end(
         _pass_blocks(arch, stream, watching)
         return finish(End(arch, stream, taken, tokens_per_batch, watching.tick))
 
+    def largest_batch(tokens_per_batch: int) -> int:
+        return samples_of_largest_batch(load_structure(source), windows, tokens_per_batch)
+
     try:
-        return retry_with_half_batch_on_oom(attempt, target)
+        return retry_with_half_batch_on_oom(attempt, target, largest_batch)
     finally:
         give_back_memory()
 

@@ -22,6 +22,7 @@ from service.contract.engine_sizes import PROMPT_TOKENS
 from service.kit.quantities import gib
 from worker.devices import processor_name
 from worker.engine.activations.store import free_memory, give_back_memory
+from worker.engine.device_memory import is_device_memory_exhausted
 from worker.engine.model.loading import choose_device
 from worker.engine.model.structure import outline
 from worker.evaluation.speed.sparse_kernels import NoSparseKernels, check_device, stored_bytes, with_sparse_kernels
@@ -121,7 +122,9 @@ def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[]
             converted = with_sparse_kernels(model) if sparse else 0
             weights, dtype = sum(map(stored_bytes, model.parameters())), str(model.dtype).removeprefix("torch.")
             prefill, decode = timed(model, *lengths, target, tick)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_device_memory_exhausted(error):
+            raise
         raise DeviceTooSmall(f"The device's memory does not hold the whole model and {sum(lengths)} tokens.") from None
     finally:
         give_back_memory()
