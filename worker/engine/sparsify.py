@@ -85,7 +85,7 @@ def sparsify(
         try:
             return retry_with_half_batch_on_oom(attempt, target, largest_batch)
         finally:
-            give_back_memory()
+            give_back_memory(device=target)
 
 
 class _Run:

@@ -91,7 +91,7 @@ def at_the_end(
     try:
         return retry_with_half_batch_on_oom(attempt, target, largest_batch)
     finally:
-        give_back_memory()
+        give_back_memory(device=target)
 
 
 def _pass_blocks(arch: Architecture, stream: Stream, observer: Observer) -> None:

@@ -111,7 +111,7 @@ def test_several_batches_in_pinned_memory_give_the_bits_of_the_cpu(
 ) -> None:
     monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", LENGTH)
     cuda = check_same(source, tmp_path, RECIPES["balanced"])
-    assert cuda.pinned.requested == 0
+    assert cuda.pinned.held == 0
 
 
 def test_activations_in_files_give_the_bits_of_the_cpu(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.support.engine import families
+from tests.support.strict_device import strict_cuda
 from worker.engine import Recipe, sparsify
-from worker.engine.activations.store import ActivationStore, free_memory
+from worker.engine.activations.store import ActivationStore, free_memory, give_back_memory
 
 
 @pytest.mark.parametrize("room", [0, 10**9])
@@ -65,6 +66,67 @@ def test_a_full_disk_is_reported_before_anything_is_written(tmp_path: Path, monk
     with pytest.raises(OSError, match=r"No space left|File too large"):
         ActivationStore(room=0, scratch=tmp_path).put(torch.ones(4))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pinned_memory_is_hardly_rounded_up_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of 2048 × 5120 halves in small; single buffers would take 1.6 times their size."""
+    monkeypatch.setattr("worker.engine.activations.store._SLAB", 1 << 10)
+    with strict_cuda() as cuda:
+        x, store = torch.ones(20, 512, dtype=torch.bfloat16, device="cuda"), ActivationStore(pinned=True)
+        kept = [store.put(x) for _ in range(128)]
+        assert all(each.is_pinned() for each in kept)
+        assert store.in_memory <= cuda.pinned.held <= 1.2 * store.in_memory
+        del kept, store
+        assert cuda.pinned.held > 0
+        give_back_memory(device=torch.device("cuda"))
+        assert cuda.pinned.held == 0
+
+
+def test_one_tensor_takes_no_more_pinned_memory_than_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.activations.store._SLAB", 1 << 10)
+    with strict_cuda() as cuda:
+        ActivationStore(pinned=True).put(torch.ones(1 << 14, device="cuda"))
+        assert cuda.pinned.held == 1 << 16
+
+
+def test_memory_that_cannot_be_pinned_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.activations.store._SLAB", 1 << 10)
+    with strict_cuda(pinned_memory=1 << 10):
+        store = ActivationStore(pinned=True)
+        kept = [store.put(torch.full((256,), float(value), device="cuda")) for value in range(3)]
+        assert [each.is_pinned() for each in kept] == [True, False, False]
+        assert [float(each[0]) for each in kept] == [0, 1, 2]
+
+
+def test_workers_of_a_host_that_grow_together_leave_memory_to_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, slab = 100 << 12, 1 << 12
+    stores = [ActivationStore(scratch=tmp_path) for _ in range(8)]
+    monkeypatch.setattr("worker.engine.activations.store._SLAB", slab)
+    monkeypatch.setattr("worker.engine.activations.store.free_memory", lambda: host - sum(store.in_memory for store in stores))
+    for _ in range(100):
+        for store in stores:
+            store.put(torch.ones(slab // 4))
+    sizes = [store.in_memory for store in stores]
+    assert 0.8 * host < sum(sizes) < host
+    assert max(sizes) - min(sizes) <= slab
+
+
+def test_a_worker_alone_takes_half_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, slab = 100 << 12, 1 << 12
+    store = ActivationStore(scratch=tmp_path)
+    monkeypatch.setattr("worker.engine.activations.store._SLAB", slab)
+    monkeypatch.setattr("worker.engine.activations.store.free_memory", lambda: host - store.in_memory)
+    for _ in range(100):
+        store.put(torch.ones(slab // 4))
+    assert store.in_memory == host // 2
+
+
+def test_cached_files_of_the_control_group_count_as_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("50000\n")
+    (tmp_path / "memory.current").write_text("40000\n")
+    assert free_memory(tmp_path) == 10_000
+    (tmp_path / "memory.stat").write_text("anon 1000\nfile 35000\nshmem 5000\ninactive_file 20000\nactive_file 10000\n")
+    assert free_memory(tmp_path) == 40_000
 
 
 def test_free_memory_is_no_more_than_the_host_has() -> None:
