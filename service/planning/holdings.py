@@ -94,8 +94,8 @@ class Holdings:
     def _work_on(self, matrix: MatrixOutline) -> int:
         """Return the peak of the temporaries, as bytes per weight plus bytes per element of the Gram matrix.
 
-        float32: weight, saliency, and the sort of the selection, of which 12 bytes are indices; DSnoT: contributions, scores,
-        lists; swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse.
+        float32: weight, saliency, and the sort of the selection, of which 12 bytes are indices; DSnoT: see `_of_dsnot`;
+        swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse.
         """
         weights, square = matrix.rows * matrix.columns, matrix.columns**2
         update, refinement = self.recipe.update, self.recipe.refinement
@@ -104,7 +104,7 @@ class Holdings:
         selecting = (weight + 22 + (8 if self.recipe.pattern.group else 0)) * weights
         needs = [selecting]
         if isinstance(refinement, DsnotRefinement):
-            needs.append((weight + 28) * weights)
+            needs.append(int((weight + self._of_dsnot(refinement, matrix.columns)) * weights))
         if isinstance(refinement, SwapsRefinement):
             needs.append((weight + wanted + 38) * weights + 4 * square)
             needs.append((weight + wanted + 10) * weights + 36 * min(weights, SWAPPED_WEIGHTS) + 8 * square)
@@ -115,6 +115,17 @@ class Holdings:
         if isinstance(update, LeastSquaresUpdate):
             needs.append((weight + wanted + 58) * weights + 8 * square)
         return max(needs)
+
+    def _of_dsnot(self, refinement: DsnotRefinement, columns: int) -> float:
+        """Return the bytes per weight of DSnoT's refinement without the weight itself.
+
+        These are contributions and scores, then instead of some of them the list of swaps, 20 bytes per pair and 8 while it is
+        made; within groups the ranks and partners of all weights; without the sign rule two lists, one after the other.
+        """
+        is_grouped = self.recipe.pattern.group is not None
+        listed = min(refinement.max_cycles, columns) / columns
+        first_list = 0 if is_grouped or refinement.stop_on_sign_change else 20 * listed
+        return (25 if is_grouped else 0) + first_list + max(29, 23 + 28 * listed)
 
     def of_tokens(self) -> int:
         """Return the bytes per calibration token that are stored between passes.
