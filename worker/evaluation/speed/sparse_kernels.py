@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from worker.engine.device_memory import is_device_memory_exhausted
+
 _TYPES: Final = {torch.float16, torch.bfloat16}
 _AMPERE: Final = (8, 0)
+_TILE: Final = 16
+"""Divisor of the rows and columns that the kernels support in 16 bits."""
 
 
 class NoSparseKernels(Exception):
@@ -30,10 +34,12 @@ def with_sparse_kernels(model: Any) -> int:
     matrices = [part for part in model.modules() if type(part) is nn.Linear and is_two_of_four(part.weight)]
     if not matrices:
         raise NoSparseKernels("No matrix of the pruned model is 2:4 sparse, and there are no kernels for other patterns.")
-    converted = sum(_converted(part) for part in matrices)
-    if not converted:
+    supported = [part for part in matrices if not any(size % _TILE for size in part.weight.shape)]
+    if not supported:
         raise NoSparseKernels("The device's kernels for 2:4 do not support these matrix shapes.")
-    return converted
+    for part in supported:
+        _compress(part)
+    return len(supported)
 
 
 def is_two_of_four(weight: Tensor) -> bool:
@@ -59,10 +65,11 @@ def stored_bytes(parameter: Tensor) -> int:
     return sum(getattr(parameter, name).nbytes for name in names)
 
 
-def _converted(part: nn.Linear) -> bool:
+def _compress(part: nn.Linear) -> None:
     try:
         compressed = torch.sparse.to_sparse_semi_structured(part.weight.detach())
-    except (RuntimeError, ValueError):  # shapes that the kernels do not support
-        return False
+    except RuntimeError as error:
+        if is_device_memory_exhausted(error):
+            raise
+        raise NoSparseKernels("PyTorch could not compress the matrices for the device's 2:4 kernels.") from error
     part.weight = nn.Parameter(compressed, requires_grad=False)
-    return True

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.support import checkpoints
+from tests.support.strict_device import strict_cuda
 from worker.evaluation.speed import stage as speed
 from worker.evaluation.speed import timing
 from worker.evaluation.speed.sparse_kernels import (
@@ -149,6 +150,58 @@ def test_without_two_of_four_matrices_nothing_is_converted() -> None:
         with_sparse_kernels(checkpoints.build().to(torch.bfloat16))
     with pytest.raises(NoSparseKernels, match="in float32"):
         with_sparse_kernels(checkpoints.build())
+
+
+class Matrices(nn.Sequential):
+    dtype = torch.bfloat16
+
+
+def sparse_matrices(*shapes: tuple[int, int]) -> Matrices:
+    """Matrices of (out, in) with two of every four inputs zero."""
+    parts = [nn.Linear(columns, rows, bias=False) for rows, columns in shapes]
+    with torch.no_grad():
+        for part in parts:
+            part.weight.view(-1, 4)[:, :2] = 0
+    return Matrices(*parts)
+
+
+def test_only_matrices_of_supported_shapes_are_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", torch.neg)
+    model = sparse_matrices((32, 64), (24, 64), (32, 40), (16, 16))
+    before = [part.weight.detach().clone() for part in model]
+    assert with_sparse_kernels(model) == 2
+    changed = [not torch.equal(part.weight, weight) for part, weight in zip(model, before, strict=True)]
+    assert changed == [True, False, False, True]
+    with pytest.raises(NoSparseKernels, match="shapes"):
+        with_sparse_kernels(sparse_matrices((24, 64)))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (RuntimeError("CUDA error: invalid argument"), NoSparseKernels),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+    ],
+    ids=lambda each: each.__class__.__name__,
+)
+def test_failing_kernels_are_not_taken_for_unsupported_shapes(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    def fail(_weight: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", fail)
+    with pytest.raises(raised) as caught:
+        with_sparse_kernels(sparse_matrices((32, 64)))
+    assert "shapes" not in str(caught.value)
+
+
+def test_an_amd_gpu_has_no_sparse_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    with strict_cuda():
+        check_device(torch.device("cuda"))
+        monkeypatch.setattr(torch.version, "hip", "6.4")
+        with pytest.raises(NoSparseKernels, match="NVIDIA GPUs only"):
+            check_device(torch.device("cuda"))
 
 
 def test_plain_parameters_have_their_stored_bytes() -> None:
