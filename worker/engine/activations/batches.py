@@ -25,12 +25,31 @@ class Carried:
     position: int
 
 
+@dataclass(frozen=True)
+class OnHost:
+    """Placeholder for a tensor of the device that is kept on the host."""
+
+    tensor: Tensor
+
+
 @dataclass
 class LayerArguments:
     """Arguments of a layer other than the hidden states."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+    def on(self, device: torch.device) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with tensors in place of `OnHost`."""
+        return _moved(self.args, device), _moved(self.kwargs, device)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, OnHost):
+        return value.tensor.to(device, non_blocking=True)
+    if type(value) in (tuple, list):
+        return type(value)(_moved(item, device) for item in value)
+    return {key: _moved(item, device) for key, item in value.items()} if type(value) is dict else value
 
 
 @dataclass
@@ -90,7 +109,7 @@ class Stream:
 
     def _call(self, layer: nn.Module, index: int, batch: int) -> Any:
         call = self.calls[batch][index]
-        args, kwargs = call.args, call.kwargs
+        args, kwargs = call.on(self.device)
         if self.carried:
             args = tuple(self._resolve(value, batch) for value in args)
             kwargs = {key: self._resolve(value, batch) for key, value in kwargs.items()}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.engine import device_memory
+from worker.engine.activations.argument_pool import ArgumentPool
 from worker.engine.activations.batches import Carried, Form, LayerArguments, Stream
 from worker.engine.activations.store import ActivationStore
 from worker.engine.errors import ArchitectureUnsupported
@@ -119,13 +120,14 @@ class _Recorder:
     def __init__(self, arch: Architecture, stream: Stream) -> None:
         self._arch = arch
         self._stream = stream
-        self._pool = _Pool()
+        self._pool = ArgumentPool(stream.store, stream.device)
         self._forms: dict[type, Form] = {}
         self._passed: Tensor | None = None  # output of the previous layer
         self._checked: int | None = None  # number of layers called in the check; None while recording
 
     def start_batch(self) -> None:
         """Begin recording another batch."""
+        self._pool.start_batch()
         self._stream.calls.append([])
         self._passed = None
 
@@ -154,7 +156,7 @@ class _Recorder:
             self._note(index, hidden, args[1:], kwargs)
             self._passed = hidden
         else:
-            self._refuse_unless(_is_same((calls[index].args, calls[index].kwargs), (args[1:], kwargs)), index)
+            self._refuse_unless(_is_same(calls[index].on(self._stream.device), (args[1:], kwargs)), index)
             self._checked, self._passed = index + 1, hidden + 1
         return self._stream.forms[index].wrap(self._passed, index)
 
@@ -192,29 +194,3 @@ def _is_same(one: Any, other: Any) -> bool:
     if type(one) is dict:
         return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
     return True
-
-
-class _Pool:
-    """Deduplication of tensors that many calls share, such as the mask of every layer and batch."""
-
-    def __init__(self) -> None:
-        self._known: list[Tensor] = []
-
-    def share(self, value: Any) -> Any:
-        """Return the same value with its tensors replaced by their copies in the pool."""
-        if isinstance(value, Tensor):
-            return self._share_tensor(value)
-        if type(value) in (tuple, list):
-            return type(value)(self.share(item) for item in value)
-        if type(value) is dict:
-            return {key: self.share(item) for key, item in value.items()}
-        return value
-
-    def _share_tensor(self, tensor: Tensor) -> Tensor:
-        for known in self._known:
-            if known is tensor:
-                return known
-            if known.shape == tensor.shape and known.dtype == tensor.dtype and torch.equal(known, tensor):
-                return known
-        self._known.append(tensor)
-        return tensor

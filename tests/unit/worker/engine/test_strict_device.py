@@ -114,6 +114,12 @@ def test_several_batches_in_pinned_memory_give_the_bits_of_the_cpu(
     assert cuda.pinned.held == 0
 
 
+def test_arguments_of_single_batches_give_the_bits_of_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.engine.device_memory.TOKENS_PER_BATCH", LENGTH)
+    tiny_decoders.save("gemma3n_text", tmp_path / "source")
+    check_same(tmp_path / "source", tmp_path, RECIPES["magnitude"])
+
+
 def test_activations_in_files_give_the_bits_of_the_cpu(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = prune(source, tmp_path / "cpu", RECIPES["balanced"], "cpu")
     monkeypatch.setattr("worker.engine.activations.store.free_memory", lambda: 0)
