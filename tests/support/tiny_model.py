@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-def save_model(folder: Path, *, layers: int = 2, width: int = 32) -> Path:
+def save_model(folder: Path, *, layers: int = 2, width: int = 32, dtype: torch.dtype = torch.float32) -> Path:
     """The same weights on every call."""
     config = LlamaConfig(
         vocab_size=256,
@@ -22,7 +22,7 @@ def save_model(folder: Path, *, layers: int = 2, width: int = 32) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        LlamaForCausalLM(config).to(dtype).save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
     return folder
 

@@ -155,7 +155,7 @@ class Stopwatch:
     def _settle(self) -> None:
         now: Any = perf_counter()
         if self._device is not None:
-            now = torch.cuda.Event(enable_timing=True)
+            now = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             now.record(torch.cuda.current_stream(self._device))
         if self._running:
             self._spans.append((self._running[-1], self._since, now))

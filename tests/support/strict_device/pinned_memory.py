@@ -61,7 +61,7 @@ class PinnedMemory:
 
     def check_host_access(self, func: Any, args: Any, kwargs: Any) -> None:
         """Raise RuntimeError if a host operator races with an asynchronous copy."""
-        if not self._read and not self._written:
+        if not (self._read or self._written) or _makes_view(func):
             return
         for value, is_written in arguments_of(func, args, kwargs):
             region = _region(value)
@@ -76,6 +76,11 @@ class PinnedMemory:
         self._free.append(block)
         self._read = [region for region in self._read if region[0] != key]
         self._written = [region for region in self._written if region[0] != key]
+
+
+def _makes_view(func: Any) -> bool:
+    schema = func._schema
+    return not schema.is_mutable and any(result.alias_info is not None for result in schema.returns)
 
 
 def _region(value: Tensor) -> _Region:

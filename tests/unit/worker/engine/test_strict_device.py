@@ -14,6 +14,8 @@ from tests.support.size import sized
 from tests.support.strict_device import StrictCuda, strict_cuda
 from tests.support.tiny_model import save_model
 from worker.engine import Journal, Recipe, SparsityReport, evaluate, sparsify
+from worker.engine.activations.batches import Stream
+from worker.engine.pruning.mask import saliency_of
 
 LENGTH = 8
 TOKENS = families.tokens(samples=3, length=LENGTH)
@@ -96,7 +98,7 @@ def test_families_give_the_bits_of_the_cpu(tmp_path: Path, family: str, name: st
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_half_precision_gives_the_bits_of_the_cpu(tmp_path: Path, dtype: torch.dtype) -> None:
-    families.save("llama", tmp_path / "source", dtype=dtype)
+    save_model(tmp_path / "source", layers=2, width=16, dtype=dtype)
     check_same(tmp_path / "source", tmp_path, RECIPES["default"])
 
 
@@ -218,10 +220,7 @@ def test_planted_faults_are_found(
     error: type[Exception],
     message: str,
 ) -> None:
-    from worker.engine.pruning import matrix
-
-    select = matrix.saliency_of
-    monkeypatch.setattr(matrix, "saliency_of", lambda task: fault(select(task)))
+    monkeypatch.setattr("worker.engine.pruning.matrix.saliency_of", lambda task: fault(saliency_of(task)))
     with pytest.raises(error, match=message):
         prune(source, tmp_path, RECIPES["magnitude"], "cuda")
 
@@ -230,8 +229,6 @@ def test_a_missing_wait_before_the_reuse_of_pinned_memory_is_found(
     source: Path, tmp_path: Path, cuda: StrictCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store's buffers are overwritten by the host while the copies to the device may still read them."""
-    from worker.engine.activations.batches import Stream
-
     call = Stream._call
 
     def scribble(self: Stream, layer: Any, index: int, batch: int) -> Any:

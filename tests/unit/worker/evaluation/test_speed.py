@@ -168,9 +168,9 @@ def sparse_matrices(*shapes: tuple[int, int]) -> Matrices:
 def test_only_matrices_of_supported_shapes_are_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.sparse, "to_sparse_semi_structured", torch.neg)
     model = sparse_matrices((32, 64), (24, 64), (32, 40), (16, 16))
-    before = [part.weight.detach().clone() for part in model]
+    before = [weight.detach().clone() for weight in model.parameters()]
     assert with_sparse_kernels(model) == 2
-    changed = [not torch.equal(part.weight, weight) for part, weight in zip(model, before, strict=True)]
+    changed = [not torch.equal(now, weight) for now, weight in zip(model.parameters(), before, strict=True)]
     assert changed == [True, False, False, True]
     with pytest.raises(NoSparseKernels, match="shapes"):
         with_sparse_kernels(sparse_matrices((24, 64)))
