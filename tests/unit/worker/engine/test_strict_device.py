@@ -89,8 +89,8 @@ def test_the_seconds_of_the_parts_are_the_devices(source: Path, tmp_path: Path, 
     assert min(seconds[part] for part in ("forward", "statistics", "masks")) > 0.1
 
 
-@pytest.mark.parametrize("family", ["mixtral", "gpt2", "gemma3_text", "bamba"])
-@pytest.mark.parametrize("name", sized(["default"], ["default", "balanced"]))
+@pytest.mark.parametrize("family", ["mixtral", "gpt2", "gemma3_text", "falcon_h1"])
+@pytest.mark.parametrize("name", sized(["default"], ["default", "balanced", "best"]))
 def test_families_give_the_bits_of_the_cpu(tmp_path: Path, family: str, name: str) -> None:
     tiny_decoders.save(family, tmp_path / "source")
     check_same(tmp_path / "source", tmp_path, RECIPES[name])
