@@ -11,7 +11,7 @@ from worker.engine.errors import DeviceMemoryExhausted
 
 Result = TypeVar("Result")
 _REQUEST = re.compile(r"Tried to allocate ([\d.]+) (\w)iB")
-_LIBRARY = re.compile(r"CU(BLAS|DNN|SOLVER|SPARSE)_STATUS_ALLOC_FAILED|CUDA driver error: out of memory")
+_LIBRARY = re.compile(r"(CU|HIP)(BLAS|DNN|SOLVER|SPARSE)_STATUS_ALLOC_FAILED|(CUDA|HIP) driver error: out of memory")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from worker.engine.device_memory import is_device_memory_exhausted
+from worker.failures import is_device_lost
 
 _TYPES: Final = {torch.float16, torch.bfloat16}
 _AMPERE: Final = (8, 0)
@@ -69,7 +70,7 @@ def _compress(part: nn.Linear) -> None:
     try:
         compressed = torch.sparse.to_sparse_semi_structured(part.weight.detach())
     except RuntimeError as error:
-        if is_device_memory_exhausted(error):
+        if is_device_memory_exhausted(error) or is_device_lost(error):
             raise
         raise NoSparseKernels("PyTorch could not compress the matrices for the device's 2:4 kernels.") from error
     part.weight = nn.Parameter(compressed, requires_grad=False)
