@@ -55,7 +55,7 @@ def artifact_of(database: Database, store: ArtifactStore, job_id: UUID, *, tenan
     try:
         return Artifact(manifest_at(store, job.artifact_prefix), job.artifact_prefix)
     except FileNotFoundError:
-        raise ArtifactNotFound("the artifact is no longer in the store") from None
+        raise ArtifactNotFound("the artifact is no longer in the store, or its manifest is damaged") from None
 
 
 def locate(

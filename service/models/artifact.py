@@ -31,7 +31,7 @@ class ArtifactFiles:
 
 
 def _gone() -> ModelNotFound:
-    return ModelNotFound("the earlier job's artifact is no longer in the store")
+    return ModelNotFound("the earlier job's artifact is no longer in the store, or its manifest is damaged")
 
 
 def usable(job: Job | None, job_id: UUID) -> Job:

@@ -96,6 +96,19 @@ def test_head_describes_a_file_without_its_bytes(api: httpx.Client, settings: Se
     assert api.head(path + "x").status_code == 404
 
 
+def test_an_artifact_with_a_damaged_manifest_is_reported(api: httpx.Client, settings: Settings, database: Database) -> None:
+    job_id = publish(settings, database)
+    (found,) = Path(settings.artifact_url.removeprefix("file://")).rglob("manifest.json")
+    for content in (b"{", b"[]", b"\xff"):
+        found.write_bytes(content)
+        answers = [
+            api.get(f"/v1/jobs/{job_id}/artifacts"),
+            api.post("/v1/jobs", json={"model": {"source": "job", "id": str(job_id)}}),
+        ]
+        assert [answer.status_code for answer in answers] == [404, 422]
+        assert all("manifest is damaged" in answer.json()["detail"] for answer in answers)
+
+
 def test_only_files_of_the_manifest_are_served(api: httpx.Client, settings: Settings, database: Database, tmp_path: Path) -> None:
     job_id = publish(settings, database)
     other = publish(settings, database)

@@ -5,7 +5,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,8 @@ def written(stage: Stage, database: Database, s3: S3, bucket: str, logs: list[Pa
             yield f"cache {path.name}", str(path).encode() + path.read_bytes()
     store = s3.client()
     for name in s3.keys(bucket):
-        yield f"artifact {name}", name.encode() + store.get_object(Bucket=bucket, Key=name)["Body"].read()
+        with suppress(store.exceptions.NoSuchKey):  # deleted by the dispatcher since it was listed
+            yield f"artifact {name}", name.encode() + store.get_object(Bucket=bucket, Key=name)["Body"].read()
     yield from (("answer", answer.encode()) for answer in stage.answers)
     yield from (("message", f"{got.headers}".encode() + got.body) for got in stage.sink.got)
 

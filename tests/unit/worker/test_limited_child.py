@@ -1,6 +1,7 @@
 """Functions in a child: results, failures, limits and deaths arrive as such."""
 
 import errno
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -91,7 +92,11 @@ def test_processor_time_is_limited() -> None:
 
 
 def test_a_crash_is_the_model_s_and_a_kill_the_host_s() -> None:
-    crash, kill = failure_of(os.abort), failure_of(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    def abort() -> None:
+        faulthandler.disable()  # pytest's, whose report would stand in the middle of the tests' output
+        os.abort()
+
+    crash, kill = failure_of(abort), failure_of(lambda: os.kill(os.getpid(), signal.SIGKILL))
     assert (crash.code, "SIGABRT" in crash.detail) == (REFUSED, True)
     assert kill.code is FailureCode.OUT_OF_HOST_MEMORY
 
