@@ -52,19 +52,7 @@ IMPORTED: Final = (
     "worker.app",
     "worker.attempt.pipeline",
 )
-_READ_AT_IMPORT: Final = (
-    "PYTHON",
-    "HF_",
-    "HUGGINGFACE_",
-    "TRANSFORMERS_",
-    "OMP_",
-    "MKL_",
-    "TORCH_",
-    "CUDA_",
-    "LD_",
-    "FAKETIME",
-    "DONT_FAKE",
-)
+_READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_")
 _ENVIRONMENT: Final = dict(os.environ)
 """Environment before any test changes it."""
 _REQUEST_BYTES: Final = 1 << 20
