@@ -120,7 +120,6 @@ class Settings(DatabaseSettings):
     """Time after which the message of an unclaimed queued job is sent again."""
     retry_seconds: float = Field(5.0, ge=0)
     """Delay before the second attempt; doubles with each further attempt."""
-
     keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
     """Retention of a failed job's finished blocks, which a retry reuses."""
     sweep_seconds: float = Field(60.0, gt=0)
@@ -140,7 +139,6 @@ class Settings(DatabaseSettings):
     """Delays between delivery attempts, in seconds."""
     keep_deliveries_seconds: float = Field(30 * 86400.0, gt=0)
     """Retention of the delivery log."""
-
     keep_firings_seconds: float = Field(30 * 86400.0, gt=0)
     """Retention of the log of firings, and the period in which a repeated event is recognised as a duplicate."""
     max_triggers: int = Field(100, ge=1)

@@ -133,7 +133,20 @@ def run(settings: Settings) -> int:
     heed_hangup()
 
     registration = WorkerRegistration(settings, device_class, device)
+    lost = _stop_at_signals(worker, registration)
+    with metrics_of(settings, registration.identity):
+        if _start_method(device_class) == "fork":
+            import_for_jobs()
+            gc.freeze()  # children share what is never collected
+        with ModelChecker(settings), registration:
+            worker.start()
+    if lost.is_set():
+        raise devices.DeviceLost(f"{device.name} ({device.description}) has failed; check nvidia-smi and the kernel's log")
+    return int(worker.exitcode or 0)
 
+
+def _stop_at_signals(worker: Any, registration: WorkerRegistration) -> threading.Event:
+    """Make the worker deregister and stop at SIGTERM, and when its child reports a lost device; return that event."""
     lost = threading.Event()
 
     def stop() -> None:
@@ -148,15 +161,7 @@ def run(settings: Settings) -> int:
     worker_shutting_down.connect(lambda **_: at_signal(signal.SIGTERM, None), weak=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery handles it
     signal.signal(devices.LOST_SIGNAL, leave_service)
-    with metrics_of(settings, registration.identity):
-        if _start_method(device_class) == "fork":
-            import_for_jobs()
-            gc.freeze()  # children share what is never collected
-        with ModelChecker(settings), registration:
-            worker.start()
-    if lost.is_set():
-        raise devices.DeviceLost(f"{device.name} ({device.description}) has failed; check nvidia-smi and the kernel's log")
-    return int(worker.exitcode or 0)
+    return lost
 
 
 def _prepare_for(device: Device) -> None:

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PROVENANCE_NAME = "provenance.json"
+BosProtocol = Literal["window", "stream"]
+"""Whether windows have a beginning-of-sequence token of their own: at the head of each, or none."""
 
 
 class SourceFacts(BaseModel):
@@ -63,7 +65,7 @@ class Provenance(BaseModel):
 
     model: SourceFacts
     engine: EngineFacts
-    bos: Literal["window", "stream"] = Field(
+    bos: BosProtocol = Field(
         "stream", description="`window`: every calibration window had a beginning-of-sequence token at its head"
     )
     seed: int = Field(description="seed of the calibration windows; nothing else is random")

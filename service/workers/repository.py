@@ -83,9 +83,8 @@ def stopped(session: Session, worker_id: str) -> None:
 
 def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupation]:
     """Return all registered workers, by host; one without a heartbeat for `silent_seconds` is not alive."""
-    is_alive = Worker.stopped_at.is_(None) & (Worker.seen_at > in_seconds(-silent_seconds))
     statement = (
-        select(Worker, is_alive, Attempt.job_id, Attempt.number, Job.tenant)
+        select(Worker, Worker.is_alive(silent_seconds), Attempt.job_id, Attempt.number, Job.tenant)
         .outerjoin(Attempt, (Attempt.worker == Worker.id) & Attempt.ended_at.is_(None))
         .outerjoin(Job, Job.id == Attempt.job_id)
         .order_by(Worker.host, Worker.started_at, Worker.id)

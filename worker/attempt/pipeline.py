@@ -25,7 +25,7 @@ from worker.engine.activations.store import give_back_memory
 from worker.engine.model.finite_ends import check_ends
 from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines
-from worker.evaluation.bos import BosChoice, choose, stream_and_length, under
+from worker.evaluation.bos import BosChoice, choose, stream_and_length, with_heads
 from worker.evaluation.quality import Quality
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
@@ -130,7 +130,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tas
     text = tokenize(model.path, calibrated)
     bos = _choose_bos(run, model, plan, text)
     stream, length = stream_and_length(text, calibration.sequence_length, bos.calibration)
-    tokens = under(calibration_windows(stream, calibration.num_samples, length, calibration.seed), text, bos.calibration)
+    tokens = with_heads(calibration_windows(stream, calibration.num_samples, length, calibration.seed), text, bos.calibration)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
     warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:

@@ -6,17 +6,16 @@ tokenizer that adds one by itself, `auto` measures the dense model's loss on a f
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from service.contract.failures import FailureCode
+from service.contract.provenance import BosProtocol
 from service.contract.spec import Bos
 from worker.failures import JobFailure
 from worker.inputs.tokenization import TokenizedText, headed
-
-Protocol = Literal["window", "stream"]
 
 _WINDOWS: Final = 4
 _LENGTH: Final = 512
@@ -27,8 +26,8 @@ _LENGTH: Final = 512
 class BosChoice:
     """Protocols of calibration and evaluation, and the dense model's losses in nats per token if they were measured."""
 
-    calibration: Protocol
-    evaluation: Protocol
+    calibration: BosProtocol
+    evaluation: BosProtocol
     loss_window: float | None = None
     loss_stream: float | None = None
 
@@ -62,7 +61,7 @@ def choose(
     found: tuple[float, float] | None = None
     if "auto" in (calibration, evaluation) and text.begins_with_bos and losses is not None:
         found = _measured(text, min(longest, _LENGTH), losses)
-    best: Protocol = "window" if found and found[0] < found[1] else "stream"
+    best: BosProtocol = "window" if found and found[0] < found[1] else "stream"
     return BosChoice(
         calibration=best if calibration == "auto" else calibration,
         evaluation=best if evaluation == "auto" else evaluation,
@@ -83,12 +82,12 @@ def _measured(text: TokenizedText, length: int, losses: Callable[[Tensor], Tenso
     return float(found[:windows].mean()), float(found[windows:].mean())
 
 
-def stream_and_length(text: TokenizedText, length: int, bos: Protocol) -> tuple[Tensor, int]:
+def stream_and_length(text: TokenizedText, length: int, bos: BosProtocol) -> tuple[Tensor, int]:
     """Return the stream that windows of `length` tokens are cut from, and how many of their tokens are cut."""
     return (text.content, length - 1) if bos == "window" else (text.stream, length)
 
 
-def under(windows: Tensor, text: TokenizedText, bos: Protocol) -> Tensor:
+def with_heads(windows: Tensor, text: TokenizedText, bos: BosProtocol) -> Tensor:
     """Return windows that were cut by `stream_and_length` in the form in which the model gets them, (windows, L)."""
     if bos == "stream":
         return windows

@@ -7,8 +7,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.failures import FailureCode
+from service.contract.provenance import BosProtocol
 from worker.engine import Perplexity
-from worker.evaluation.bos import Protocol
 from worker.evaluation.intervals import Mean
 from worker.evaluation.texts import EvaluationText
 from worker.failures import JobFailure
@@ -47,7 +47,7 @@ class PerplexityMetric(Metric):
     """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool = False
     """Whether the tokenizer adds a beginning-of-sequence token at the very start of the text."""
-    bos: Protocol = "stream"
+    bos: BosProtocol = "stream"
     """`window`: one is at the head of every window; `stream`: no window has one of its own."""
     perplexity: float
     ci95: Interval | None = None

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from service.contract.provenance import BosProtocol
 from service.contract.states import Stage
 from worker.engine.activations.store import give_back_memory
 from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines
-from worker.evaluation.bos import Protocol
 from worker.evaluation.models import DenseAndPruned
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.speed.stage import Speed, compare_speed
@@ -18,7 +18,7 @@ from worker.run.context import Run
 from worker.run.progress import EvaluationProgress
 
 
-def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, bos: Protocol, known: dict[str, Any]) -> Quality:
+def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, bos: BosProtocol, known: dict[str, Any]) -> Quality:
     """Measure both checkpoints; intermediate results are published together with the metrics `known` so far.
 
     `source` is a hash of the dense model's files, `bos` the protocol of the windows.
@@ -38,7 +38,7 @@ def measure_quality(run: Run, *, dense: Path, pruned: Path, source: str, bos: Pr
     return replace(quality, speed=_speed(run, paths.get("dense"), pruned)) if spec.speed else quality
 
 
-def _compared(run: Run, dense: Path, source: str, bos: Protocol, progress: EvaluationProgress) -> DenseAndPruned:
+def _compared(run: Run, dense: Path, source: str, bos: BosProtocol, progress: EvaluationProgress) -> DenseAndPruned:
     spec, settings = run.spec.evaluation, run.settings
     texts = read_all(dense, spec, run.texts, bos)
     give_back_memory()  # frees tokenizer output before activations are allocated

@@ -7,8 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from service.contract.datasets import dataset_of, evaluated_windows
+from service.contract.provenance import BosProtocol
 from service.contract.spec import EvaluationSpec
-from worker.evaluation.bos import Protocol, stream_and_length, under
+from worker.evaluation.bos import stream_and_length, with_heads
 from worker.inputs.datasets import Texts
 from worker.inputs.tokenization import evaluation_windows, tokenize
 
@@ -23,7 +24,7 @@ class EvaluationText:
     """Tokens at the end of the text that are in no window."""
     begins_with_bos: bool
     """Whether the tokenizer adds a beginning-of-sequence token at the very start."""
-    bos: Protocol = "stream"
+    bos: BosProtocol = "stream"
 
     @property
     def length(self) -> int:
@@ -32,7 +33,7 @@ class EvaluationText:
 
 
 def windows_of(
-    model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec, bos: Protocol = "stream"
+    model: Path, reference: str, documents: Sequence[str], spec: EvaluationSpec, bos: BosProtocol = "stream"
 ) -> EvaluationText:
     """Tokenize documents of a data set for the model at this path and cut them into windows.
 
@@ -46,9 +47,9 @@ def windows_of(
     limit = evaluated_windows(reference, len(stream) // length, spec.max_windows)
     windows = evaluation_windows(stream, length, limit)
     dropped = len(stream) - windows.numel()
-    return EvaluationText(reference, under(windows, text, bos), dropped, text.begins_with_bos, bos)
+    return EvaluationText(reference, with_heads(windows, text, bos), dropped, text.begins_with_bos, bos)
 
 
-def read_all(model: Path, spec: EvaluationSpec, texts: Texts, bos: Protocol = "stream") -> list[EvaluationText]:
+def read_all(model: Path, spec: EvaluationSpec, texts: Texts, bos: BosProtocol = "stream") -> list[EvaluationText]:
     """Return every data set of `spec.perplexity` as windows; raises as `windows_of` does, or if one cannot be read."""
     return [windows_of(model, reference, texts.read(reference), spec, bos) for reference in spec.perplexity]

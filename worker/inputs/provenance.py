@@ -4,10 +4,10 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Literal
+from typing import Final
 
 from service.contract.devices import DeviceClass
-from service.contract.provenance import EngineFacts, Provenance, SourceFacts, TaskFacts, TextFacts
+from service.contract.provenance import BosProtocol, EngineFacts, Provenance, SourceFacts, TaskFacts, TextFacts
 from service.contract.spec import JobSpec
 from worker.devices import device_class, processor_name
 from worker.inputs.models import Model
@@ -23,7 +23,7 @@ def provenance_of(
     texts: Sequence[TextFacts],
     tasks: Sequence[TaskFacts],
     *,
-    bos: Literal["window", "stream"] = "stream",
+    bos: BosProtocol = "stream",
     device: str,
 ) -> Provenance:
     """Return the provenance of an artifact. `bos`: of the calibration; `device`: as in DSNOT_DEVICE. Imports torch."""

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, func
+from sqlalchemy import BigInteger, ColumnElement, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.database.engine import Base
+from service.database.engine import Base, in_seconds
 
 
 class Worker(Base):
@@ -33,3 +33,8 @@ class Worker(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     """Time of the last heartbeat, by the database's clock."""
     stopped_at: Mapped[datetime | None]
+
+    @classmethod
+    def is_alive(cls, silent_seconds: float) -> ColumnElement[bool]:
+        """Return the SQL expression that it has not stopped and sent a heartbeat within `silent_seconds`."""
+        return cls.stopped_at.is_(None) & (cls.seen_at > in_seconds(-silent_seconds))

@@ -70,14 +70,14 @@ class ModelChecks:
         """Return the answer for this model, if a worker has given one; of a model without revision, `files` must be read."""
         if model.revision is None and files is None:
             return None
-        key = _key(model, files.copies() if files else None, tenant)
+        key = _key(model, files, tenant)
         with self._database.begin() as session:
             return repository.answer_to(session, key)
 
     def ask(self, model: ModelSpec, files: RecordedFiles, *, tenant: str) -> ModelCheck:
         """Return the answer for this model, whose files were read; wait for it for at most `wait_seconds`. Raises NotChecked."""
         copies = files.copies()
-        key = _key(model, copies, tenant)
+        key = _key(model, files, tenant)
         with self._database.begin() as session:
             if known := repository.answer_to(session, key):
                 return known
@@ -95,12 +95,12 @@ class ModelChecks:
         raise NotChecked(f"No worker has answered within {self._wait_seconds:.0f} s")
 
 
-def _key(model: ModelSpec, copies: SparseFiles | None, tenant: str) -> str:
+def _key(model: ModelSpec, files: RecordedFiles | None, tenant: str) -> str:
     """Return the key of an answer: a revision never changes, and a tenant must not learn of the models of others."""
     where: list[str | None] = [version("dsnot"), model.source]
     if model.revision is not None:
         where += [tenant, model.id, model.revision]
     else:
-        assert copies is not None
-        where.append(copies.model_dump_json())
+        assert files is not None
+        where.append(files.copies().model_dump_json())
     return hashlib.sha256(json.dumps(where).encode()).hexdigest()

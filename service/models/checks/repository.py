@@ -34,8 +34,7 @@ def answer_to(session: Session, key: str) -> ModelCheck | None:
 
 def is_any_worker_online(session: Session, *, silent_seconds: float) -> bool:
     """Return whether a worker has sent a heartbeat within `silent_seconds`."""
-    is_alive = Worker.stopped_at.is_(None) & (Worker.seen_at > in_seconds(-silent_seconds))
-    return session.scalar(select(exists().where(is_alive))) or False
+    return session.scalar(select(exists().where(Worker.is_alive(silent_seconds)))) or False
 
 
 def ask(session: Session, key: str, files: bytes) -> None:

@@ -85,7 +85,7 @@ _IS_COMPATIBLE = torch._has_compatible_shallow_copy_type
 
 
 def _may_share_parameter(one: Tensor, other: Tensor) -> bool:
-    """Return whether `Module.to` may put numbers into an existing parameter; that of a strict device is made anew."""
+    """Return whether `Module.to` may change a parameter in place, which it may not on a strict device."""
     return not isinstance(one, DeviceTensor) and not isinstance(other, DeviceTensor) and _IS_COMPATIBLE(one, other)
 
 

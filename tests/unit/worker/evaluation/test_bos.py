@@ -11,7 +11,7 @@ from service.contract.failures import FailureCode
 from service.contract.spec import Bos, EvaluationSpec
 from tests.support import checkpoints
 from worker.engine import evaluate
-from worker.evaluation.bos import BosChoice, choose, stream_and_length, under
+from worker.evaluation.bos import BosChoice, choose, stream_and_length, with_heads
 from worker.evaluation.texts import windows_of
 from worker.failures import JobFailure
 from worker.inputs.tokenization import TokenizedText, calibration_windows, tokenize
@@ -78,7 +78,7 @@ def test_a_bos_that_the_tokenizer_lacks_is_refused(part: str) -> None:
 @pytest.mark.parametrize("text", [TEXT, PLAIN])
 def test_calibration_windows_get_one_at_the_head_and_none_within(text: TokenizedText) -> None:
     stream, length = stream_and_length(text, 8, "window")
-    windows = under(calibration_windows(stream, 4, length, seed=0), text, "window")
+    windows = with_heads(calibration_windows(stream, 4, length, seed=0), text, "window")
     assert windows.shape == (4, 8)
     assert (windows == BOS).nonzero().tolist() == [[sample, 0] for sample in range(4)]
     for window in windows:
