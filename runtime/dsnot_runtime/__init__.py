@@ -1,1 +1,16 @@
-"""Sparse language models in transformers on CPUs: matrices stay in memory as bits and kept values."""
+"""Sparse language models in transformers on CPUs: matrices stay in memory as bits and kept values.
+
+    import dsnot_runtime
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(FOLDER, quantization_config=dsnot_runtime.SparseConfig())
+
+packs any pruned checkpoint while it loads.
+"""
+
+from dsnot_runtime import quantizer as _registered  # noqa: F401
+from dsnot_runtime.config import SparseConfig
+from dsnot_runtime.errors import BadConfig, NotFinite, NotSparse, SparseModelError
+from dsnot_runtime.weight import SparseWeight
+
+__all__ = ["BadConfig", "NotFinite", "NotSparse", "SparseConfig", "SparseModelError", "SparseWeight"]

@@ -1,0 +1,25 @@
+"""Errors of the runtime; each message says what is wrong, where, and the remedy."""
+
+
+class SparseModelError(ValueError):
+    """A model that cannot be loaded with sparse matrices."""
+
+
+class NotSparse(SparseModelError):
+    """No matrix of the model has enough zeros."""
+
+
+class NotFinite(SparseModelError):
+    """A matrix holds NaN or an infinity."""
+
+
+class BadConfig(SparseModelError):
+    """An option of `SparseConfig` has an invalid value."""
+
+
+class ReadOnly(SparseModelError):
+    """A sparse weight would be changed in place."""
+
+
+class IncompleteModel(SparseModelError):
+    """The files lack a parameter of the model, or hold one that it does not have."""

@@ -1,0 +1,104 @@
+"""Products of activations with sparse matrices, as operators of PyTorch that `torch.compile` can trace.
+
+Axes: N rows of activations, K inputs, R outputs. The arguments `bits`, `values`, `starts` and `scales` are those of `kernels`.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dsnot_runtime import kernels
+
+FEW_ROWS: Final = 8
+"""Rows of activations up to which kernels read the sparse matrix; beyond, unpacking it once is faster."""
+_PANEL_BYTES: Final = 1 << 21
+"""Size of the unpacked rows that are multiplied at once; they stay in the processor's cache."""
+
+_SPARSE: Final = "Tensor bits, Tensor values, Tensor starts, Tensor? scales"
+torch.library.define("dsnot_runtime::linear", f"(Tensor x, {_SPARSE}, Tensor? bias) -> Tensor")
+torch.library.define("dsnot_runtime::dense", f"({_SPARSE}, int columns, ScalarType dtype) -> Tensor")
+_operators: Final = torch.ops.dsnot_runtime
+
+
+def linear(
+    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None = None
+) -> Tensor:
+    """Return `x @ W.T + bias` [..., R] for `x` [..., K] and a sparse W [R, K], in the type of `x`; sums are in float32."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _Linear.apply(x, bits, values, starts, scales, bias)  # type: ignore[no-any-return, no-untyped-call]
+    return _operators.linear(x, bits, values, starts, scales, bias)  # type: ignore[no-any-return]
+
+
+def dense(
+    bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype
+) -> Tensor:
+    """Return a sparse matrix as a dense one [R, K] of type `dtype`."""
+    return _operators.dense(bits, values, starts, scales, columns, dtype)  # type: ignore[no-any-return]
+
+
+class _Linear(torch.autograd.Function):
+    """The product with a gradient for the activations; sparse matrices are not trained."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(bits, values, starts, scales)
+        ctx.columns, ctx.has_bias = x.shape[-1], bias is not None
+        return _operators.linear(x, bits, values, starts, scales, bias)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        weight = dense(*ctx.saved_tensors, ctx.columns, gradient.dtype)
+        of_bias = gradient.flatten(0, -2).sum(0) if ctx.has_bias and ctx.needs_input_grad[5] else None
+        return gradient @ weight, None, None, None, None, of_bias
+
+
+@torch.library.impl("dsnot_runtime::linear", "CPU")
+def _linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None) -> Tensor:
+    rows, columns = len(bits), x.shape[-1]
+    flat = x.reshape(-1, columns).contiguous()
+    if len(flat) <= FEW_ROWS:
+        out = x.new_empty(len(flat), rows)
+        kernels.matmul(bits, values, starts, scales, flat, out)
+        if bias is not None:
+            out += bias
+    else:
+        out = _by_panels(flat, bits, values, starts, scales, bias)
+    return out.view(*x.shape[:-1], rows)
+
+
+def _by_panels(
+    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    rows, columns = len(bits), x.shape[-1]
+    panel = max(1, _PANEL_BYTES // (columns * x.element_size()))
+    out, unpacked = x.new_empty(len(x), rows), x.new_empty(min(panel, rows), columns)
+    for first in range(0, rows, panel):
+        part = slice(first, min(first + panel, rows))
+        weight = unpacked[: part.stop - first]
+        kernels.unpack(bits, values, starts, scales, weight, first)
+        out[:, part] = functional.linear(x, weight, None if bias is None else bias[part])
+    return out
+
+
+@torch.library.register_fake("dsnot_runtime::linear")
+def _linear_shape(
+    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None
+) -> Tensor:
+    return x.new_empty(*x.shape[:-1], bits.shape[0])
+
+
+@torch.library.impl("dsnot_runtime::dense", "CPU")
+def _dense(bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype) -> Tensor:
+    out = bits.new_empty(len(bits), columns, dtype=values.dtype if scales is None else dtype)
+    kernels.unpack(bits, values, starts, scales, out)
+    return out.to(dtype)
+
+
+@torch.library.register_fake("dsnot_runtime::dense")
+def _dense_shape(
+    bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype
+) -> Tensor:
+    return bits.new_empty(bits.shape[0], columns, dtype=dtype)

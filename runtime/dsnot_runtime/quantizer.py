@@ -1,0 +1,109 @@
+"""Packing of a dense checkpoint while transformers loads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.core_model_loading import ConversionOps
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers.auto import register_quantizer
+from transformers.quantizers.base import HfQuantizer
+
+from dsnot_runtime.config import METHOD, SparseConfig
+from dsnot_runtime.errors import NotFinite, NotSparse, SparseModelError
+from dsnot_runtime.weight import SparseWeight, share_of_zeros
+
+
+@register_quantizer(METHOD)
+class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
+    """Hook of `from_pretrained` for `SparseConfig`; the loaded model is an ordinary one with some `SparseWeight` parameters."""
+
+    requires_calibration = False
+    is_trainable = False
+    quantization_config: SparseConfig
+
+    def __init__(self, quantization_config: SparseConfig, **kwargs: Any) -> None:
+        super().__init__(quantization_config, **kwargs)
+        self._layouts: dict[str, bool] = {}
+        self._largest_share = 0.0
+        self._problem: SparseModelError | None = None
+
+    def is_serializable(self) -> bool:
+        """Return True: the model saves its dense checkpoint."""
+        return True
+
+    def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
+        self._layouts = _layouts(model)
+        if any(name.count(".") and parameter.dim() == 3 for name, parameter in model.named_parameters()):
+            model.set_experts_implementation("eager")  # the others gather the weights of all experts
+
+    def param_needs_quantization(self, model: Any, param_name: str, **_: Any) -> bool:
+        return param_name in self._layouts
+
+    def get_quantize_ops(self) -> ConversionOps:
+        return _Pack(self)
+
+    def packed(self, name: str, weight: Tensor) -> Tensor:
+        """Return a parameter in its sparse form, or as it is: not a matrix, too few zeros, or not on a CPU."""
+        if name not in self._layouts or isinstance(weight, SparseWeight) or weight.device.type != "cpu":
+            self._largest_share = max(self._largest_share, isinstance(weight, SparseWeight))
+            return weight
+        share = share_of_zeros(weight)
+        self._largest_share = max(self._largest_share, share)
+        if share < self.quantization_config.min_zeros:
+            return weight
+        if not bool(weight.isfinite().all()):
+            self._problem = self._problem or NotFinite(f"{name} holds NaN or an infinity; the checkpoint is damaged.")
+            return weight
+        sparse = SparseWeight.pack(weight, self.quantization_config.values, self._layouts[name])
+        return nn.Parameter(sparse, requires_grad=False)
+
+    def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
+        self.remove_quantization_config(model)
+        for module in model.modules():
+            if hasattr(module, "config"):
+                module.config._is_quantized = False
+        model.register_state_dict_post_hook(_make_dense)
+        if self._problem is not None:
+            raise self._problem
+        if self._largest_share < self.quantization_config.min_zeros:
+            raise NotSparse(
+                f"No matrix has at least {self.quantization_config.min_zeros:.0%} zeros (at most {self._largest_share:.1%}); "
+                "load the model without SparseConfig, or lower min_zeros."
+            )
+        return model
+
+
+class _Pack(ConversionOps):  # type: ignore[misc]
+    """Conversion of a loaded dense weight to its sparse form."""
+
+    def __init__(self, quantizer: SparseQuantizer) -> None:
+        self._quantizer = quantizer
+
+    def convert(self, input_dict: Mapping[str, Any], **_: Any) -> dict[str, Tensor]:
+        loaded = {name: value[0] if isinstance(value, list) else value for name, value in input_dict.items()}
+        return {name: self._quantizer.packed(name, value) for name, value in loaded.items()}
+
+
+def _make_dense(_module: nn.Module, state: dict[str, Any], *_: Any) -> None:
+    """Replace sparse weights in a state dict, so that what is saved is the plain dense checkpoint."""
+    for name, value in state.items():
+        if isinstance(value, SparseWeight):
+            state[name] = value.dense()
+
+
+def _layouts(model: nn.Module) -> dict[str, bool]:
+    """Return which parameters may be packed, and whether their shape is [inputs, outputs].
+
+    Embeddings and the heads tied to them are read by row and stay dense.
+    """
+    by_name: dict[str, bool] = {}
+    for prefix, module in model.named_modules():
+        if isinstance(module, nn.Linear | Conv1D):
+            by_name[f"{prefix}.weight"] = isinstance(module, Conv1D)
+        elif hasattr(module, "is_transposed"):  # stacked experts
+            stacks = [name for name, parameter in module.named_parameters(recurse=False) if parameter.dim() == 3]
+            by_name |= {f"{prefix}.{name}": module.is_transposed for name in stacks}
+    tied: Mapping[str, str] = getattr(model, "all_tied_weights_keys", {})
+    return {name: layout for name, layout in by_name.items() if name not in tied and name not in tied.values()}
