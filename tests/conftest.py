@@ -23,9 +23,9 @@ settings.load_profile("full" if IS_FULL else "default")
 # the default writes the local variables of every frame, which takes 14 s for one failed request
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
-_TESTS = Path(__file__).parent
-_SLOWEST_FIRST = ("faults", "browser", "integration", "unit")
-_RESULTS = _TESTS.parent / "test-results"
+_ROOT = Path(__file__).parent.parent
+_SLOWEST_FIRST = ("faults", "browser", "integration", "unit", "runtime")
+_RESULTS = _ROOT / "test-results"
 _PROCESS_BYTES = 3 << 30
 """Memory of one pytest process with its servers and workers."""
 
@@ -47,7 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     by_folder: dict[str, list[pytest.Item]] = {name: [] for name in _SLOWEST_FIRST}
     for item in items:
-        by_folder.setdefault(item.path.relative_to(_TESTS).parts[0], []).append(item)
+        top, below, *_ = item.path.relative_to(_ROOT).parts
+        by_folder.setdefault(below if top == "tests" else top, []).append(item)
     items[:] = [
         item
         for process in range(processes)

@@ -3,6 +3,7 @@
 Axes: N rows of activations, K inputs, R outputs. The arguments `bits`, `values`, `starts` and `scales` are those of `kernels`.
 """
 
+import threading
 from typing import Any, Final
 
 import torch
@@ -13,8 +14,8 @@ from dsnot_runtime import kernels
 
 FEW_ROWS: Final = 8
 """Rows of activations up to which kernels read the sparse matrix; beyond, unpacking it once is faster."""
-_PANEL_BYTES: Final = 1 << 21
-"""Size of the unpacked rows that are multiplied at once; they stay in the processor's cache."""
+_local: Final = threading.local()
+"""Buffers of this thread, by type: each as large as the largest matrix."""
 
 _SPARSE: Final = "Tensor bits, Tensor values, Tensor starts, Tensor? scales"
 torch.library.define("dsnot_runtime::linear", f"(Tensor x, {_SPARSE}, Tensor? bias) -> Tensor")
@@ -22,18 +23,16 @@ torch.library.define("dsnot_runtime::dense", f"({_SPARSE}, int columns, ScalarTy
 _operators: Final = torch.ops.dsnot_runtime
 
 
-def linear(
-    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None = None
-) -> Tensor:
+def linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None = None) -> Tensor:
     """Return `x @ W.T + bias` [..., R] for `x` [..., K] and a sparse W [R, K], in the type of `x`; sums are in float32."""
     if torch.is_grad_enabled() and x.requires_grad:
         return _Linear.apply(x, bits, values, starts, scales, bias)  # type: ignore[no-any-return, no-untyped-call]
+    if type(x) is Tensor and not torch.compiler.is_compiling():
+        return _linear(x, bits, values, starts, scales, bias)  # saves the operator's dispatch
     return _operators.linear(x, bits, values, starts, scales, bias)  # type: ignore[no-any-return]
 
 
-def dense(
-    bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype
-) -> Tensor:
+def dense(bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype) -> Tensor:
     """Return a sparse matrix as a dense one [R, K] of type `dtype`."""
     return _operators.dense(bits, values, starts, scales, columns, dtype)  # type: ignore[no-any-return]
 
@@ -50,12 +49,12 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        weight = dense(*ctx.saved_tensors, ctx.columns, gradient.dtype)
+        bits, values, starts, scales = ctx.saved_tensors
+        weight = dense(bits, values, starts, scales, ctx.columns, gradient.dtype)
         of_bias = gradient.flatten(0, -2).sum(0) if ctx.has_bias and ctx.needs_input_grad[5] else None
         return gradient @ weight, None, None, None, None, of_bias
 
 
-@torch.library.impl("dsnot_runtime::linear", "CPU")
 def _linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None) -> Tensor:
     rows, columns = len(bits), x.shape[-1]
     flat = x.reshape(-1, columns).contiguous()
@@ -65,40 +64,37 @@ def _linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Ten
         if bias is not None:
             out += bias
     else:
-        out = _by_panels(flat, bits, values, starts, scales, bias)
+        weight = _scratch(rows, columns, x.dtype)
+        kernels.unpack(bits, values, starts, scales, weight)
+        out = functional.linear(flat, weight, bias)
     return out.view(*x.shape[:-1], rows)
 
 
-def _by_panels(
-    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None
-) -> Tensor:
-    rows, columns = len(bits), x.shape[-1]
-    panel = max(1, _PANEL_BYTES // (columns * x.element_size()))
-    out, unpacked = x.new_empty(len(x), rows), x.new_empty(min(panel, rows), columns)
-    for first in range(0, rows, panel):
-        part = slice(first, min(first + panel, rows))
-        weight = unpacked[: part.stop - first]
-        kernels.unpack(bits, values, starts, scales, weight, first)
-        out[:, part] = functional.linear(x, weight, None if bias is None else bias[part])
-    return out
+def _scratch(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Return this thread's buffer for an unpacked matrix; a new one for every product would cost its page faults."""
+    buffers: dict[Any, Tensor] = _local.__dict__
+    if (buffer := buffers.get(dtype)) is None or buffer.numel() < rows * columns:
+        buffer = buffers[dtype] = torch.empty(rows * columns, dtype=dtype)
+    return buffer[: rows * columns].view(rows, columns)
 
 
-@torch.library.register_fake("dsnot_runtime::linear")
-def _linear_shape(
-    x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None
-) -> Tensor:
+def _linear_shape(x: Tensor, bits: Tensor, *_: Any) -> Tensor:
     return x.new_empty(*x.shape[:-1], bits.shape[0])
 
 
-@torch.library.impl("dsnot_runtime::dense", "CPU")
 def _dense(bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype) -> Tensor:
     out = bits.new_empty(len(bits), columns, dtype=values.dtype if scales is None else dtype)
     kernels.unpack(bits, values, starts, scales, out)
     return out.to(dtype)
 
 
-@torch.library.register_fake("dsnot_runtime::dense")
 def _dense_shape(
-    bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, columns: int, dtype: torch.dtype
+    bits: Tensor, _values: Tensor, _starts: Tensor, _scales: Tensor | None, columns: int, dtype: torch.dtype
 ) -> Tensor:
     return bits.new_empty(bits.shape[0], columns, dtype=dtype)
+
+
+torch.library.impl("dsnot_runtime::linear", "CPU", _linear)
+torch.library.impl("dsnot_runtime::dense", "CPU", _dense)
+torch.library.register_fake("dsnot_runtime::linear", _linear_shape)
+torch.library.register_fake("dsnot_runtime::dense", _dense_shape)

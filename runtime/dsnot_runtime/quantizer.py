@@ -1,9 +1,9 @@
 """Packing of a dense checkpoint while transformers loads it."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers.core_model_loading import ConversionOps
 from transformers.pytorch_utils import Conv1D
@@ -27,6 +27,7 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
         super().__init__(quantization_config, **kwargs)
         self._layouts: dict[str, bool] = {}
         self._largest_share = 0.0
+        self._is_dense_elsewhere = False
         self._problem: SparseModelError | None = None
 
     def is_serializable(self) -> bool:
@@ -38,25 +39,32 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
         if any(name.count(".") and parameter.dim() == 3 for name, parameter in model.named_parameters()):
             model.set_experts_implementation("eager")  # the others gather the weights of all experts
 
-    def param_needs_quantization(self, model: Any, param_name: str, **_: Any) -> bool:
+    def param_needs_quantization(self, model: Any, param_name: str, **_: Any) -> bool:  # noqa: ARG002
+        """Tell whether a parameter may be packed."""
         return param_name in self._layouts
 
     def get_quantize_ops(self) -> ConversionOps:
+        """Return the conversion of one loaded parameter."""
         return _Pack(self)
 
     def packed(self, name: str, weight: Tensor) -> Tensor:
-        """Return a parameter in its sparse form, or as it is: not a matrix, too few zeros, or not on a CPU."""
-        if name not in self._layouts or isinstance(weight, SparseWeight) or weight.device.type != "cpu":
-            self._largest_share = max(self._largest_share, isinstance(weight, SparseWeight))
+        """Return a parameter in its sparse form, or dense: not a matrix, too few zeros, or not on a CPU."""
+        is_transposed = self._layouts.get(name)
+        if is_transposed is None or weight.device.type != "cpu":
+            self._is_dense_elsewhere |= weight.device.type != "cpu"
             return weight
-        share = share_of_zeros(weight)
+        share = weight.share_of_zeros if isinstance(weight, SparseWeight) else share_of_zeros(weight)
         self._largest_share = max(self._largest_share, share)
+        if isinstance(weight, SparseWeight):
+            if share >= self.quantization_config.min_zeros and weight.is_transposed == is_transposed:
+                return nn.Parameter(weight.with_values(self.quantization_config.values), requires_grad=False)
+            weight = weight.dense()
         if share < self.quantization_config.min_zeros:
             return weight
         if not bool(weight.isfinite().all()):
             self._problem = self._problem or NotFinite(f"{name} holds NaN or an infinity; the checkpoint is damaged.")
             return weight
-        sparse = SparseWeight.pack(weight, self.quantization_config.values, self._layouts[name])
+        sparse = SparseWeight.pack(weight, is_transposed).with_values(self.quantization_config.values)
         return nn.Parameter(sparse, requires_grad=False)
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
@@ -64,14 +72,16 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
         for module in model.modules():
             if hasattr(module, "config"):
                 module.config._is_quantized = False
-        model.register_state_dict_post_hook(_make_dense)
         if self._problem is not None:
             raise self._problem
-        if self._largest_share < self.quantization_config.min_zeros:
+        if self._is_dense_elsewhere:
+            warnings.warn("Sparse matrices run on CPUs only; the matrices on other devices stay dense.", stacklevel=2)
+        elif self._largest_share < self.quantization_config.min_zeros:
             raise NotSparse(
-                f"No matrix has at least {self.quantization_config.min_zeros:.0%} zeros (at most {self._largest_share:.1%}); "
-                "load the model without SparseConfig, or lower min_zeros."
+                f"No matrix has at least {self.quantization_config.min_zeros:.0%} zeros (the sparsest has "
+                f"{self._largest_share:.1%}); load the model without SparseConfig, or lower min_zeros."
             )
+        model.register_state_dict_post_hook(_make_dense)
         return model
 
 

@@ -17,7 +17,7 @@ from dsnot_runtime.errors import ReadOnly
 
 Values = Literal["stored", "int8"]
 
-_PARTS: Final = ("bits", "values", "starts", "scales")
+_PARTS: Final = ("bits", "kept", "starts", "scales")
 
 
 class SparseWeight(Tensor):
@@ -25,14 +25,14 @@ class SparseWeight(Tensor):
 
     Attributes:
         bits: int64 [E · R, ⌈K / 64⌉]; bit i of word w tells whether column 64 w + i is kept.
-        values: kept values row by row, then padding; bfloat16, float16, float32 or int8.
+        kept: kept values row by row, then padding; bfloat16, float16, float32 or int8.
         starts: int64 [E · R + 1]; index of each row's first value.
         scales: float32 [E · R] for int8 values, else None; a weight is value × scale.
         is_transposed: the shape is [K, R] or [E, K, R], as in Conv1D.
     """
 
     bits: Tensor
-    values: Tensor
+    kept: Tensor
     starts: Tensor
     scales: Tensor | None
     is_transposed: bool
@@ -41,7 +41,7 @@ class SparseWeight(Tensor):
     def __new__(
         cls,
         bits: Tensor,
-        values: Tensor,
+        kept: Tensor,
         starts: Tensor,
         scales: Tensor | None,
         shape: Sequence[int],
@@ -50,19 +50,28 @@ class SparseWeight(Tensor):
     ) -> "SparseWeight":
         """`shape` and `dtype` are those of the dense weight."""
         weight: SparseWeight = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=bits.device)
-        weight.bits, weight.values, weight.starts, weight.scales = bits, values, starts, scales
+        weight.bits, weight.kept, weight.starts, weight.scales = bits, kept, starts, scales
         weight.is_transposed = is_transposed
         return weight
 
     @classmethod
-    def pack(cls, dense: Tensor, values: Values = "stored", is_transposed: bool = False) -> "SparseWeight":
-        """Return the sparse form of a dense weight; `int8` rounds the kept values to 255 levels per output."""
+    def pack(cls, dense: Tensor, is_transposed: bool = False) -> "SparseWeight":
+        """Return the sparse form of a dense weight."""
         matrices = dense.transpose(-1, -2) if is_transposed else dense
-        bits, kept, starts = kernels.pack(matrices.reshape(-1, matrices.shape[-1]).contiguous())
-        scales = None
-        if values == "int8":
-            kept, scales = kernels.quantize(kept, starts)
-        return cls(bits, kept, starts, scales, dense.shape, dense.dtype, is_transposed)
+        bits, values, starts = kernels.pack(matrices.reshape(-1, matrices.shape[-1]).contiguous())
+        return cls(bits, values, starts, None, dense.shape, dense.dtype, is_transposed)
+
+    def with_values(self, values: Values) -> "SparseWeight":
+        """Return the weight with values as stored, or rounded to 255 levels per output (`int8`)."""
+        if values == "stored" or self.scales is not None:
+            return self
+        rounded, scales = kernels.quantize(self.kept, self.starts)
+        return SparseWeight(self.bits, rounded, self.starts, scales, self.shape, self.dtype, self.is_transposed)
+
+    @property
+    def share_of_zeros(self) -> float:
+        """Share of elements that are not kept."""
+        return 1 - int(self.starts[-1] - self.starts[0]) / max(1, self.numel())
 
     @property
     def packed_bytes(self) -> int:
@@ -72,7 +81,7 @@ class SparseWeight(Tensor):
     def dense(self) -> Tensor:
         """Return the dense weight; zeros are positive, and int8 values are multiplied with their scale."""
         shape = self.shape if not self.is_transposed else (*self.shape[:-2], self.shape[-1], self.shape[-2])
-        matrix = products.dense(self.bits, self.values, self.starts, self.scales, shape[-1], self.dtype)
+        matrix = products.dense(self.bits, self.kept, self.starts, self.scales, shape[-1], self.dtype)
         return matrix.view(shape).transpose(-1, -2).contiguous() if self.is_transposed else matrix.view(shape)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -88,15 +97,19 @@ class SparseWeight(Tensor):
         matrix = slice(first, first + rows)
         scales = None if self.scales is None else self.scales[matrix]
         starts = self.starts[first : first + rows + 1]
-        return SparseWeight(self.bits[matrix], self.values, starts, scales, self.shape[1:], self.dtype, self.is_transposed)
+        return SparseWeight(self.bits[matrix], self.kept, starts, scales, self.shape[1:], self.dtype, self.is_transposed)
 
-    def __repr__(self, **_: Any) -> str:
-        kept = int(self.starts[-1] - self.starts[0]) / max(1, self.numel())
-        return f"SparseWeight(shape={tuple(self.shape)}, dtype={self.dtype}, values={self.values.dtype}, kept={kept:.3f})"
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"SparseWeight(shape={tuple(self.shape)}, dtype={self.dtype}, values={self.kept.dtype})"
 
     def __tensor_flatten__(self) -> tuple[list[str], Any]:
         parts = [name for name in _PARTS if getattr(self, name) is not None]
         return parts, (tuple(self.shape), self.dtype, self.is_transposed)
+
+    def _stable_hash_for_caching(self) -> str:
+        """Return what a compiled program depends on."""
+        names, context = self.__tensor_flatten__()
+        return f"{[(name, getattr(self, name).shape) for name in names]} {context}"
 
     @classmethod
     def __tensor_unflatten__(cls, parts: Mapping[str, Tensor], context: Any, *_: Any) -> "SparseWeight":
@@ -108,10 +121,11 @@ class SparseWeight(Tensor):
     ) -> Any:
         if (product := _PRODUCTS.get(function)) is not None and (result := product(*args, **kwargs or {})) is not None:
             return result
-        return super().__torch_function__(function, types, args, kwargs or {})
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **kwargs or {})
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, operator: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if (conversion := _CONVERSIONS.get(operator)) is not None:
@@ -124,12 +138,9 @@ class SparseWeight(Tensor):
     def _with(self, change: Callable[[Tensor], Tensor], dtype: torch.dtype | None = None) -> "SparseWeight":
         """Return a weight with changed parts, its values of the floating-point type `dtype`."""
         dtype = dtype or self.dtype
-        bits, values, starts, scales = (None if part is None else change(part) for part in map(self.__dict__.get, _PARTS))
-        assert bits is not None
-        assert values is not None
-        assert starts is not None
-        values = values.to(dtype) if scales is None else values
-        return SparseWeight(bits, values, starts, scales, self.shape, dtype, self.is_transposed)
+        kept = change(self.kept if self.scales is not None else self.kept.to(dtype))
+        scales = None if self.scales is None else change(self.scales)
+        return SparseWeight(change(self.bits), kept, change(self.starts), scales, self.shape, dtype, self.is_transposed)
 
 
 def _matrix(x: Any, weight: Any, transposed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None] | None:
@@ -146,7 +157,7 @@ def _matrix(x: Any, weight: Any, transposed: bool) -> tuple[Tensor, Tensor, Tens
         and x.device.type == weight.bits.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
     )
-    return (weight.bits, weight.values, weight.starts, weight.scales) if usable else None
+    return (weight.bits, weight.kept, weight.starts, weight.scales) if usable else None
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
@@ -164,7 +175,6 @@ def _addmm(bias: Tensor, x: Tensor, weight: Tensor, **scaling: Any) -> Tensor | 
     return None if parts is None or scaling or bias.dim() != 1 else products.linear(x, *parts, bias)
 
 
-
 _PRODUCTS: Final[dict[Any, Callable[..., Tensor | None]]] = {
     functional.linear: _linear,
     torch.matmul: _matmul,
@@ -177,7 +187,7 @@ _PRODUCTS: Final[dict[Any, Callable[..., Tensor | None]]] = {
 
 
 def _to_copy(weight: SparseWeight, *, dtype: torch.dtype | None = None, device: Any = None, **_: Any) -> Tensor:
-    if dtype is not None and not dtype.is_floating_point or dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
+    if dtype not in (None, torch.float32, torch.bfloat16, torch.float16):
         return weight.dense().to(dtype)
     if device is not None and torch.device(device).type not in ("cpu", "meta"):
         return weight.dense().to(device, dtype)
