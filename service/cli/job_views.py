@@ -10,6 +10,7 @@ import typer
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
 from service.client import Job
 from service.contract.recipe.names import pattern_name, recipe_name
+from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
 from service.kit.quantities import size
 
@@ -133,16 +134,21 @@ def print_speed(speed: Mapping[str, Any]) -> None:
     """Print a column for each model that was timed; nothing if speed was not requested."""
     if not speed:
         return
-    timed = {name: found for name in ("dense", "pruned", "sparse") if (found := speed.get(name))}
-    rows = [
-        (f"tokens per second, {what}", *(f"{found[part]['median']:,.1f}" for found in timed.values()))
-        for part, what in (("prefill", "prefill"), ("decode", "decode"))
+    models = timed(speed)
+    rows = [("decode, tokens per second", *(_rate(found["decode"]) for found in models.values()))]
+    rows += [
+        (f"prefill of {length:,} tokens, tokens per second", *(_rate(prefills(found).get(length)) for found in models.values()))
+        for length in prompt_lengths(speed)
     ]
-    weights = ("weights in memory", *(size(found["weight_bytes"]) for found in timed.values()))
-    if timed:
-        print_table((f"on {speed['device']}", *(f"{name}>" for name in timed)), [*rows, weights])
+    weights = ("weights in memory", *(size(found["weight_bytes"]) for found in models.values()))
+    if models:
+        print_table((f"on {speed['device']}", *(f"{name}>" for name in models)), [*rows, weights])
     if speed.get("why_not"):
         print_fields([("not measured", speed["why_not"])])
+
+
+def _rate(measured: Mapping[str, Any] | None) -> str:
+    return f"{measured['median']:,.1f}" if measured else ""
 
 
 def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:

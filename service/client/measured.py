@@ -1,5 +1,7 @@
 """Metrics of a job. Fields that an older or newer service does not return are None or missing."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from service.client.answers import Answer
@@ -94,6 +96,10 @@ class ModelSpeed(Answer):
     """Throughput (prefill and decode, batch size 1) and memory of one model."""
 
     prefill: Throughput
+    """At `prompt_tokens`."""
+    prefills: Mapping[int, Throughput] = Field(default_factory=dict)
+    """By prompt length in tokens."""
+    first_token_seconds: float | None = None
     decode: Throughput
     dtype: str
     weight_bytes: int
@@ -114,6 +120,10 @@ class Speed(Answer):
     pruned: ModelSpeed | None = None
     sparse: ModelSpeed | None = None
     """The pruned model with 2:4 sparse kernels."""
+    packed: ModelSpeed | None = None
+    """The pruned model with the CPU kernels of `dsnot_runtime`."""
+    packed_int8: ModelSpeed | None = None
+    """The same with its kept values in int8."""
     why_not: str | None = None
 
 

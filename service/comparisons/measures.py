@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from service.contract.speed_ways import SAME_WEIGHTS
+
 Better = Literal["lower", "higher"]
 Number = int | float
 
@@ -90,9 +92,9 @@ def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
 def _speeds(speed: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
     """Yield the throughput of the dense model and the best of the pruned model's execution modes, on the given device."""
     how = _conditions(speed, "threads", "prompt_tokens", "new_tokens")
-    ways: dict[Literal["pruned", "dense"], tuple[str, ...]] = {"pruned": ("pruned", "sparse"), "dense": ("dense",)}
-    for model, timed in ways.items():
-        found = [speed[way] for way in timed if speed.get(way)]
+    ways: dict[Literal["pruned", "dense"], tuple[str, ...]] = {"pruned": SAME_WEIGHTS, "dense": ("dense",)}
+    for model, names in ways.items():
+        found = [speed[way] for way in names if speed.get(way)]
         for part, name in zip(("prefill", "decode"), _RATES, strict=True):
             if found:
                 yield Quantity(name, model, speed["device"], how), max(each[part]["median"] for each in found)

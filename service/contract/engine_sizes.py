@@ -18,5 +18,5 @@ LOSS_LOGITS: Final = 1 << 24
 """Logits of which losses are computed at a time."""
 COMPARED_LOGITS: Final = 1 << 21
 """Logits of each model that are compared at a time."""
-PROMPT_TOKENS: Final = 512
-"""Prompt length of the speed measurement in tokens."""
+PROMPT_TOKENS: Final = (33, 257, 2048)
+"""Prompt lengths of the speed measurement in tokens; decoding continues the middle one."""

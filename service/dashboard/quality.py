@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.contract.speed_ways import WAYS, timed
 from service.dashboard.formats import SHARES, figure, percent, share, size
 
 _Part = Mapping[str, Any]
@@ -98,13 +99,15 @@ def _found(name: str, measured: _Part) -> str:
 
 
 def _speeds(speed: _Part) -> Iterator[Row]:
-    dense, pruned = speed.get("dense") or {}, speed.get("pruned") or {}
-    for part, what in (("prefill", "prefill"), ("decode", "decode")):
-        old, new = ((model.get(part) or {}).get("median") for model in (dense, pruned))
-        if old is not None or new is not None:
-            yield Row(
-                f"Tokens per second, {what}", figure(old, 1), figure(new, 1), _ratio(old, new), f"on {speed.get('device', '?')}"
-            )
+    models = timed(speed)
+    dense = models.pop(WAYS["dense"], None) or {}
+    for title, found in models.items() or [("", {})]:
+        for part in ("prefill", "decode"):
+            old, new = ((model.get(part) or {}).get("median") for model in (dense, found))
+            if old is not None or new is not None:
+                name = f"Tokens per second, {part}"
+                note = ", ".join(filter(None, (title, f"on {speed.get('device', '?')}")))
+                yield Row(name, figure(old, 1), figure(new, 1), _ratio(old, new), note)
 
 
 def _sizes(metrics: _Part) -> Iterator[Row]:

@@ -119,7 +119,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     if spec.evaluation.speed and not least:
         computed[Phase.WHOLE] = {
             "whole model": model.parameters * holdings.loaded_number,
-            "batch": holdings.of_batch(PROMPT_TOKENS, 0),
+            "batch": holdings.of_batch(PROMPT_TOKENS[-1], 0),
         }
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}

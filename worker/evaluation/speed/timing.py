@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
@@ -24,21 +25,32 @@ class Throughput(BaseModel):
     times: int = Field(ge=1)
 
 
-def timed(model: Any, prompt: int, new: int, device: torch.device, tick: Callable[[], None]) -> tuple[Throughput, Throughput]:
-    """Return the throughput of a prefill of `prompt` tokens, and of decoding `new` more.
+@dataclass(frozen=True)
+class Generation:
+    """Lengths of a generation in tokens."""
+
+    prompt: int
+    new: int
+    """Tokens decoded after the first, which the prefill gives."""
+
+
+def timed(
+    model: Any, generation: Generation, device: torch.device, tick: Callable[[], None]
+) -> tuple[Throughput, Throughput | None]:
+    """Return the throughput of the prefill, and of decoding if there is any.
 
     Args:
         tick: called for every token; it may raise to stop.
     """
     draw = torch.Generator().manual_seed(0)
-    tokens = torch.randint(model.get_input_embeddings().num_embeddings, (1, prompt), generator=draw).to(device)
+    tokens = torch.randint(model.get_input_embeddings().num_embeddings, (1, generation.prompt), generator=draw).to(device)
     rounds: list[list[float]] = []
     begun = time.monotonic()
     while len(rounds) <= _TIMES and (len(rounds) < 2 or time.monotonic() - begun < _ENOUGH_SECONDS):
-        rounds.append(_moments(model, tokens, new, tick))
+        rounds.append(_moments(model, tokens, generation.new, tick))
     counted = rounds[1:]
     read, written = [each[1] - each[0] for each in counted], [each[-1] - each[1] for each in counted]
-    return _throughput(prompt, read), _throughput(new, written)
+    return _throughput(generation.prompt, read), _throughput(generation.new, written) if generation.new else None
 
 
 def _moments(model: Any, tokens: Tensor, new: int, tick: Callable[[], None]) -> list[float]:

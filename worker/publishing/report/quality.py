@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
+
+from service.contract.speed_ways import prefills, prompt_lengths, timed
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,6 @@ class TaskRow:
     dense: Mapping[str, Any] | None
 
 
-_TIMED: Final = {"dense": "dense original", "pruned": "pruned, dense kernels", "sparse": "pruned, 2:4 kernels"}
-
-
 @dataclass(frozen=True)
 class QualityTables:
     """Tables of the report's sections on quality and speed."""
@@ -41,9 +40,18 @@ class QualityTables:
     speed: Mapping[str, Any] | None = None
 
     @property
-    def timed(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Name and figures of each model whose speed was measured."""
-        return [(name, self.speed[which]) for which, name in _TIMED.items() if self.speed and self.speed.get(which)]
+    def timed(self) -> Mapping[str, Any]:
+        """Figures of each model whose speed was measured, by its name."""
+        return timed(self.speed or {})
+
+    @property
+    def prompts(self) -> Sequence[int]:
+        """Prompt lengths of the measured prefills."""
+        return prompt_lengths(self.speed or {})
+
+    def rates(self, found: Mapping[str, Any]) -> Sequence[Mapping[str, Any] | None]:
+        """Throughput of decoding, and of each prefill."""
+        return [found["decode"], *(prefills(found).get(length) for length in self.prompts)]
 
     @property
     def has_intervals(self) -> bool:

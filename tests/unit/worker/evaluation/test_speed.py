@@ -18,7 +18,7 @@ from worker.evaluation.speed.sparse_kernels import (
     with_sparse_kernels,
 )
 from worker.evaluation.speed.stage import compare_speed, measure_speed, speed_lengths
-from worker.evaluation.speed.timing import timed
+from worker.evaluation.speed.timing import Generation, timed
 from worker.process.peak_memory import PeakMemory
 
 CPU = torch.device("cpu")
@@ -47,7 +47,8 @@ def test_throughput_matches_the_measured_time(model: Path, monkeypatch: pytest.M
     built = checkpoints.build()
     built.model.norm = nn.Sequential(built.model.norm, Slow())
 
-    read, written = timed(built, 40, 8, CPU, _ignore)
+    read, written = timed(built, Generation(40, 8), CPU, _ignore)
+    assert written is not None
 
     assert read.median == pytest.approx(40 / 0.2), "a prompt is read in one pass"
     assert written.median == pytest.approx(1 / 0.05), "each token after it is a pass of its own"
@@ -59,7 +60,7 @@ def test_generation_settings_of_the_model_do_not_count() -> None:
     built = checkpoints.build()
     built.generation_config.update(num_beams=4, stop_strings=["a"], max_time=0.0)
 
-    assert timed(built, 16, 8, CPU, _ignore)[1].median > 0
+    assert timed(built, Generation(16, 8), CPU, _ignore)[0].median > 0
 
 
 def test_the_measurement_can_be_stopped_at_every_token() -> None:
@@ -71,7 +72,7 @@ def test_the_measurement_can_be_stopped_at_every_token() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        timed(checkpoints.build(), 16, 8, CPU, stop)
+        timed(checkpoints.build(), Generation(16, 8), CPU, stop)
 
 
 def test_both_models_are_reported_with_their_device(model: Path) -> None:
@@ -86,11 +87,31 @@ def test_both_models_are_reported_with_their_device(model: Path) -> None:
     assert found.dense.weight_bytes == sum(parameter.nbytes for parameter in checkpoints.build().parameters())
     assert found.dense.peak_bytes > 0
     assert (found.prompt_tokens, found.new_tokens) == (48, 16), "the model takes 64 tokens"
+    assert set(found.dense.prefills) == {33, 48}
+    assert found.dense.first_token_seconds > 0
     assert found.threads == torch.get_num_threads()
     assert found.sparse is None
-    assert found.why_not is None
-    assert told[0] == (0, 2)
-    assert told[-1] == (2, 2)
+    assert found.packed is None
+    assert found.why_not == "No matrix of the pruned model has 30% zeros, from which packing pays on a CPU."
+    assert told[0] == (0, 4)
+    assert told[-1] == (4, 4)
+
+
+def test_a_pruned_model_is_also_timed_with_packed_matrices(tmp_path: Path) -> None:
+    pruned = checkpoints.build()
+    with torch.no_grad():
+        for name, parameter in pruned.named_parameters():
+            if "proj" in name:
+                parameter *= torch.rand(parameter.shape) > 0.6
+    pruned.save_pretrained(tmp_path)
+
+    found = compare_speed(None, tmp_path, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=False, progress=_ignore)
+
+    assert found.pruned is not None
+    assert found.packed is not None
+    assert found.packed_int8 is not None
+    assert found.packed.sparse_matrices == found.packed_int8.sparse_matrices > 0
+    assert found.packed_int8.weight_bytes < found.packed.weight_bytes < found.pruned.weight_bytes
 
 
 def test_without_a_baseline_only_the_pruned_model_is_timed(model: Path) -> None:
@@ -103,7 +124,10 @@ def test_missing_sparse_kernels_are_reported_with_the_reason(model: Path) -> Non
     found = compare_speed(None, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=True, progress=_ignore)
     assert found.pruned is not None
     assert found.sparse is None
-    assert found.why_not == "Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers."
+    assert found.why_not is not None
+    assert found.why_not.startswith(
+        "Kernels for 2:4 exist on NVIDIA GPUs only; elsewhere zeros are multiplied like other numbers."
+    )
 
 
 def test_a_model_that_exceeds_memory_is_skipped_with_the_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +151,8 @@ def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch:
 
 
 def test_lengths_match_the_protocol_as_far_as_the_model_allows(tmp_path: Path) -> None:
-    assert speed_lengths(checkpoints.save(tmp_path, max_position_embeddings=4096)) == (512, 32)
+    found = speed_lengths(checkpoints.save(tmp_path, max_position_embeddings=4096))
+    assert found == [Generation(257, 32), Generation(33, 0), Generation(2048, 0)]
 
 
 def test_two_of_four_sparsity_is_recognized() -> None:

@@ -121,8 +121,9 @@ def test_the_card_names_the_class_that_loads_the_model(folder: Path, source: Pat
 
 def test_the_card_states_measured_speeds_and_omissions(folder: Path, source: Path) -> None:
     rate = Throughput(median=1234.5, lowest=1200.0, highest=1300.0, times=5)
-    timed = ModelSpeed(prefill=rate, decode=rate, dtype="bfloat16", weight_bytes=1 << 28, peak_bytes=1 << 29)
-    speed = Speed(device="A *fast* one", threads=2, prompt_tokens=512, new_tokens=32, pruned=timed, why_not="It is too large.")
+    memory = {"dtype": "bfloat16", "weight_bytes": 1 << 28, "peak_bytes": 1 << 29}
+    timed = ModelSpeed(prefill=rate, prefills={257: rate}, first_token_seconds=0.2, decode=rate, **memory)
+    speed = Speed(device="A *fast* one", threads=2, prompt_tokens=257, new_tokens=32, pruned=timed, why_not="It is too large.")
 
     provenance = provenance_of(SPEC, _model(source), [], [], device="cpu")
     describe(folder, Outcome(SPEC, _model(source), REPORT, Quality(speed=speed), SIZES, provenance))
