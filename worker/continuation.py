@@ -1,25 +1,28 @@
-"""Greedy continuations of a prompt: `python -m worker.continuation PROMPT FOLDER…`, a JSON string per checkpoint folder."""
+"""Greedy continuations of a prompt and their speed: `python -m worker.continuation PROMPT FOLDER…`, a JSON object per model."""
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from worker.evaluation.speed.packed_weights import load_packed
+from worker.evaluation.speed.sparse_kernels import stored_bytes
+from worker.evaluation.speed.timing import Generation, timed
 from worker.inputs.tokenization import load_tokenizer
 from worker.inputs.whole_models import load_whole
 
 TOKENS: Final = 30
+_TIMED: Final = Generation(prompt=16, new=16)
 
 
-def continuation(folder: Path, prompt: str) -> str:
+def continuation(folder: Path, model: Any, prompt: str) -> str:
     """Return the greedy continuation of `TOKENS` tokens as text, without the prompt; shorter if the model ends its text."""
     tokenizer = load_tokenizer(folder)
-    model = load_whole(folder)
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     with torch.inference_mode():
         generated = model.generate(
@@ -33,16 +36,32 @@ def continuation(folder: Path, prompt: str) -> str:
     return text
 
 
+def _measured(folder: Path, model: Any, prompt: str) -> dict[str, Any]:
+    """Return the continuation, the tokens decoded per second, and the bytes of the weights in memory."""
+    text = continuation(folder, model, prompt)
+    with torch.inference_mode():
+        _, decode = timed(model, _TIMED, torch.device("cpu"), lambda: None)
+    assert decode is not None
+    return {"text": text, "tokens_per_second": decode.median, "weight_bytes": sum(map(stored_bytes, model.parameters()))}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a JSON string per checkpoint folder to standard output; return the exit status."""
+    """Write a JSON object per model to standard output; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.continuation", description="Continue a prompt greedily.")
     parser.add_argument("prompt")
     parser.add_argument("folders", type=Path, nargs="+", help="folders with safetensors checkpoints and their tokenizers")
+    parser.add_argument("--packed", action="store_true", help="load the last checkpoint again, with packed matrices")
     given = parser.parse_args(arguments)
     disable_progress_bar()
     for folder in given.folders:
-        sys.stdout.write(json.dumps(continuation(folder, given.prompt)) + "\n")
+        _write(_measured(folder, load_whole(folder), given.prompt))
+    if given.packed:
+        _write(_measured(given.folders[-1], load_packed(given.folders[-1], "stored"), given.prompt))
     return 0
+
+
+def _write(measured: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(measured) + "\n")
 
 
 if __name__ == "__main__":

@@ -81,8 +81,17 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
                 f"No matrix has at least {self.quantization_config.min_zeros:.0%} zeros (the sparsest has "
                 f"{self._largest_share:.1%}); load the model without SparseConfig, or lower min_zeros."
             )
+        self._unpack_others(model)
         model.register_state_dict_post_hook(_make_dense)
         return model
+
+    def _unpack_others(self, model: nn.Module) -> None:
+        """Make embeddings and other weights dense that files hold in sparse form; tied ones stay tied."""
+        dense: dict[int, nn.Parameter] = {}
+        for prefix, module in model.named_modules():
+            for name, weight in module.named_parameters(recurse=False):
+                if isinstance(weight, SparseWeight) and f"{prefix}.{name}" not in self._layouts:
+                    setattr(module, name, dense.setdefault(id(weight), nn.Parameter(weight.dense())))
 
 
 class _Pack(ConversionOps):  # type: ignore[misc]

@@ -1,5 +1,6 @@
 """The demo without a stack: what it asks for, what it shows, how it ends."""
 
+import json
 import math
 import subprocess
 import sys
@@ -73,8 +74,11 @@ def _interrupt(_client: _Client, _job_id: str) -> Job:
 
 def _continue(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
     assert command[:4] == [sys.executable, "-m", "worker.continuation", demo.PROMPT]
-    lines = [f'"  {Path(folder).name}\\n is green"\n' for folder in command[4:]]
-    return subprocess.CompletedProcess(command, 0, "".join(lines))
+    *folders, packed = command[4:]
+    assert packed == "--packed"
+    texts = [f"  {Path(folder).name}\n is green" for folder in [*folders, folders[-1]]]
+    lines = [json.dumps({"text": text, "tokens_per_second": 31.25, "weight_bytes": 1 << 28}) for text in texts]
+    return subprocess.CompletedProcess(command, 0, "\n".join(lines))
 
 
 @pytest.fixture
