@@ -136,7 +136,9 @@ def test_wanda_is_listed_between_dense_and_the_preset(
     assert [line for line in lines if line[-2:] == ["is", "green"]] == [
         ["dense", demo.MODEL, "is", "green"],
         [demo.PRESET, "1", "is", "green"],
+        [f"{demo.PRESET},", "packed", "1", "is", "green"],
     ]
+    assert ["decode,", "tokens", "per", "second", *["31.2"] * 3] in lines
     assert ".venv/bin/dsnot up" in shown
 
 
