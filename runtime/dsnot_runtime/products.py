@@ -56,10 +56,10 @@ class _Linear(torch.autograd.Function):
 
 
 def _linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None) -> Tensor:
-    rows, columns = len(bits), x.shape[-1]
+    rows, columns = bits.shape[0], x.shape[-1]
     flat = x.reshape(-1, columns).contiguous()
-    if len(flat) <= FEW_ROWS:
-        out = x.new_empty(len(flat), rows)
+    if flat.shape[0] <= FEW_ROWS:
+        out = torch.empty(flat.shape[0], rows, dtype=x.dtype)
         kernels.matmul(bits, values, starts, scales, flat, out)
         if bias is not None:
             out += bias

@@ -29,6 +29,7 @@ class SparseWeight(Tensor):
         starts: int64 [E · R + 1]; index of each row's first value.
         scales: float32 [E · R] for int8 values, else None; a weight is value × scale.
         is_transposed: the shape is [K, R] or [E, K, R], as in Conv1D.
+        inputs, number_type: K of a single matrix, else None, and the dtype; to read them of a tensor takes microseconds.
     """
 
     bits: Tensor
@@ -36,6 +37,8 @@ class SparseWeight(Tensor):
     starts: Tensor
     scales: Tensor | None
     is_transposed: bool
+    inputs: int | None
+    number_type: torch.dtype
 
     @staticmethod
     def __new__(
@@ -51,7 +54,8 @@ class SparseWeight(Tensor):
         """`shape` and `dtype` are those of the dense weight."""
         weight: SparseWeight = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=bits.device)
         weight.bits, weight.kept, weight.starts, weight.scales = bits, kept, starts, scales
-        weight.is_transposed = is_transposed
+        weight.is_transposed, weight.number_type = is_transposed, dtype
+        weight.inputs = None if len(shape) != 2 else shape[0 if is_transposed else 1]
         return weight
 
     @classmethod
@@ -145,19 +149,18 @@ class SparseWeight(Tensor):
 
 def _matrix(x: Any, weight: Any, transposed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None] | None:
     """Return the arguments of the product if it runs on kept values: on a CPU, in one type, with the right layout."""
-    usable = (
+    if (
         isinstance(weight, SparseWeight)
-        and isinstance(x, Tensor)
         and not isinstance(x, SparseWeight)
-        and weight.dim() == 2
         and weight.is_transposed == transposed
         and x.dim() > 0
-        and x.shape[-1] == weight.shape[0 if transposed else 1]
-        and x.dtype == weight.dtype
-        and x.device.type == weight.bits.device.type == "cpu"
+        and x.shape[-1] == weight.inputs
+        and x.dtype == weight.number_type
+        and x.is_cpu
         and not torch.is_autocast_enabled("cpu")
-    )
-    return (weight.bits, weight.kept, weight.starts, weight.scales) if usable else None
+    ):
+        return weight.bits, weight.kept, weight.starts, weight.scales
+    return None
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
