@@ -14,7 +14,10 @@ def written_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
 
 
 def formats_bytes(spec: JobSpec, *, weights: int, prunable: int) -> int:
-    """Return the maximum bytes of packed files and masks; `prunable` of `weights` bytes can be pruned."""
+    """Return the maximum bytes of packed files and masks; `prunable` of `weights` bytes can be pruned.
+
+    The compression of exponents is not counted on, because it depends on the weights.
+    """
     zeros, formats = spec.recipe.pattern.pruned_share, spec.output.formats
     packed = weights - prunable * max(0.0, zeros - _BITS)
     return round((packed if "packed" in formats else 0) + (prunable * _BITS if "mask" in formats else 0))

@@ -8,7 +8,7 @@ Format = Literal["dense", "packed", "mask"]
 
 FORMATS: Final[dict[Format, str]] = {
     "dense": "Safetensors with explicit zeros: they load everywhere and are as large as the source.",
-    "packed": "Lossless compression without the zeros: a bit mask and the non-zero weights; "
+    "packed": "Lossless compression: a bit mask and the non-zero weights, their exponents by zstd; "
     "`dsnot artifacts unpack` restores the dense files.",
     "mask": "The bit mask alone, for licences that forbid redistributing weights: `dsnot artifacts apply-mask` makes the dense "
     "files from it and the source. Requires the update `none`, because the kept weights must not change.",
@@ -26,4 +26,6 @@ class WeightSizes(BaseModel):
     packed: int = Field(ge=0)
     mask: int | None = Field(None, ge=0, description="null if not requested")
     zstd: int = Field(ge=0, description="the dense files, compressed by zstd at level 1")
-    zstd_share_measured: float = Field(1.0, gt=0, le=1, description="share of the bytes on which `zstd` was measured")
+    zstd_share_measured: float = Field(
+        1.0, gt=0, le=1, description="share of the bytes on which `zstd` was measured, and `packed` if it was not requested"
+    )

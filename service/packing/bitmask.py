@@ -1,4 +1,4 @@
-"""Bitmask of a tensor's non-zero elements and their values; all NumPy operations of the format are here.
+"""Bitmask of a tensor's non-zero elements.
 
 An element is zero if all its bits are zero: -0.0 and NaN are not, so that the round trip is bit-exact.
 Element i is bit i % 8 of byte i // 8, counted from the least significant bit.
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Elements = NDArray[np.unsignedinteger]
 Kept = NDArray[np.bool_]
+Positions = NDArray[np.intp]
 Buffer = bytes | bytearray | memoryview
 
 
@@ -23,15 +24,14 @@ def size(count: int) -> int:
     return -(-count // 8)
 
 
-def count(chunk: Elements | Kept) -> int:
+def count(chunk: Elements) -> int:
     """Count the non-zero elements."""
     return int(np.count_nonzero(chunk))
 
 
-def split(chunk: Elements) -> tuple[bytes, bytes]:
-    """Return the bitmask of a chunk and the bytes of its non-zero elements."""
-    kept = chunk != 0
-    return np.packbits(kept, bitorder="little").tobytes(), np.compress(kept, chunk).tobytes()
+def pack_bits(kept: Kept) -> bytes:
+    """Return the booleans as a bitmask."""
+    return np.packbits(kept, bitorder="little").tobytes()
 
 
 def unpack_bits(bits: Buffer, count: int) -> Kept:
@@ -39,11 +39,21 @@ def unpack_bits(bits: Buffer, count: int) -> Kept:
     return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=count, bitorder="little").view(np.bool_)
 
 
-def join(kept: Kept, values: Elements) -> Elements:
-    """Scatter the values, in order, to the kept elements; all others are zero. There is one value per kept element."""
-    chunk = np.zeros(kept.size, dtype=values.dtype)
-    chunk[np.flatnonzero(kept)] = values  # indexing by integers is several times as fast as by mask
+def positions(bits: Buffer, count: int) -> Positions:
+    """Return the indices of the kept elements; indexing by integers is several times as fast as by a mask."""
+    return np.flatnonzero(unpack_bits(bits, count))
+
+
+def join(positions: Positions, values: Elements, count: int) -> Elements:
+    """Scatter the values, one per position, to a chunk of `count` elements; all others are zero."""
+    chunk = np.zeros(count, dtype=values.dtype)
+    chunk[positions] = values
     return chunk
+
+
+def as_bytes(chunk: Elements) -> memoryview:
+    """View the elements as bytes."""
+    return chunk.view(np.uint8).data
 
 
 def select(kept: Kept, base: Elements) -> Elements:

@@ -19,7 +19,8 @@ from service.packing.header import Head, Header, Masked, Section, Unchanged, fit
 from service.packing.shards import StoredTensor, read_head
 
 MAGIC: Final = b"DSNOTPAK"
-VERSION: Final = 1
+VERSIONS: Final = {"packed": 2, "mask": 1}
+"""Format version of each kind that is written; readers read all up to the highest."""
 ALIGNMENT: Final = 64
 PACKED_SUFFIX: Final = ".packed"
 MASK_SUFFIX: Final = ".mask"
@@ -56,7 +57,7 @@ class Writer:
         start = self._file.tell()  # style: allow
         self._file.write(content)
         self._file.seek(0)
-        self._file.write(_PRELUDE.pack(MAGIC, VERSION, 0, start, len(content), hashlib.sha256(content).digest()))
+        self._file.write(_PRELUDE.pack(MAGIC, VERSIONS[header.kind], 0, start, len(content), hashlib.sha256(content).digest()))
 
 
 class Container:
@@ -89,8 +90,8 @@ class Container:
         magic, version, _, start, length, digest = _PRELUDE.unpack(prelude)
         if magic != MAGIC:
             raise NotAContainer(self.path) if any(prelude) else Truncated(self.path)
-        if version > VERSION:
-            raise NewerVersion(self.path, version, VERSION)
+        if version > (known := max(VERSIONS.values())):
+            raise NewerVersion(self.path, version, known)
         size = self.path.stat().st_size
         if start + length > size:
             raise Truncated(self.path)

@@ -65,8 +65,23 @@ class Plain(_Tensor):
     data: Section
 
 
+class Planes(_Tensor):
+    """Tensor stored in chunks of byte planes; with bitmasks if it has fewer values than elements."""
+
+    encoding: Literal["planes"] = "planes"
+    data: Section
+    data_sha256: Sha256
+    values: Place
+    """Number of stored elements."""
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the chunks have bitmasks."""
+        return self.values < prod(self.shape)
+
+
 class Sparse(_Tensor):
-    """Tensor stored as a bitmask and its non-zero values."""
+    """Tensor stored as a bitmask and its non-zero values; version 1 only."""
 
     encoding: Literal["sparse"] = "sparse"
     values: Section
@@ -88,7 +103,7 @@ class Unchanged(_Tensor):
     encoding: Literal["unchanged"] = "unchanged"
 
 
-Entry = Plain | Sparse | Masked | Unchanged
+Entry = Plain | Planes | Sparse | Masked | Unchanged
 
 
 class Header(_Part):
@@ -107,7 +122,11 @@ def fits(entry: Entry, size: int) -> bool:
         return True
     if isinstance(entry, Plain):
         return _length(entry.data) == size
-    if entry.dtype not in WIDTHS or _length(entry.bits) != -(-prod(entry.shape) // 8):
+    if entry.dtype not in WIDTHS:
+        return False
+    if isinstance(entry, Planes):
+        return entry.values <= prod(entry.shape) and _length(entry.data) >= 0
+    if _length(entry.bits) != -(-prod(entry.shape) // 8):
         return False
     return isinstance(entry, Masked) or (0 <= _length(entry.values) <= size and _length(entry.values) % WIDTHS[entry.dtype] == 0)
 

@@ -68,7 +68,7 @@ def _bits(tensor: StoredTensor, new: bytes, old: bytes) -> bytes:
             raise KeptWeightChanged(tensor.path, tensor.name)
         return b""
     chunk, base = bitmask.elements(new, tensor.width), bitmask.elements(old, tensor.width)
-    bits, _ = bitmask.split(chunk)
-    if not bitmask.equal(bitmask.select(bitmask.unpack_bits(bits, chunk.size), base), chunk):
+    kept = chunk != 0
+    if not bitmask.equal(bitmask.select(kept, base), chunk):
         raise KeptWeightChanged(tensor.path, tensor.name)
-    return bits
+    return bitmask.pack_bits(kept)

@@ -1,4 +1,4 @@
-"""Restoring of safetensors files from packed files and masks, byte for byte; the SHA-256 of every tensor is checked."""
+"""Restoring of safetensors files from packed files and masks, byte for byte; a SHA-256 of every tensor is checked."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -8,13 +8,15 @@ from pathlib import Path
 from service.kit.files import is_intact
 from service.kit.safetensors_headers import WIDTHS
 from service.packing import bitmask
+from service.packing.bitmask import Buffer
 from service.packing.container import Container, Progress, appearing, opened
 from service.packing.errors import Altered, NothingToDo, WrongBase
-from service.packing.header import Entry, FileFacts, Masked, Plain, Sparse, Unchanged
+from service.packing.header import Entry, FileFacts, Masked, Plain, Planes, Section, Sparse, Unchanged
 from service.packing.packing import quiet
+from service.packing.planes import InvalidChunk, Layout
 from service.packing.shards import CHUNK, Shard, StoredTensor
 
-Contents = Callable[[Container, Entry], Iterator[bytes]]
+Contents = Callable[[Container, Entry], Iterator[Buffer]]
 """Decoder of a tensor that yields its bytes in chunks."""
 
 
@@ -29,7 +31,7 @@ class BaseFolder:
         if not self._tensors:
             raise NothingToDo(folder, "has no safetensors files; name the folder of the base model")
 
-    def masked(self, container: Container, entry: Entry) -> Iterator[bytes]:
+    def masked(self, container: Container, entry: Entry) -> Iterator[Buffer]:
         """Yield the base's tensor with the mask applied. Raises WrongBase: the mask was made from another tensor."""
         assert isinstance(entry, Masked | Unchanged)
         place, digest = self._find(container, entry), hashlib.sha256()
@@ -66,34 +68,88 @@ def restore(path: Path, folder: Path, contents: Contents, on_progress: Progress 
     return facts
 
 
-def read(container: Container, contents: Contents, write: Callable[[bytes], object], on_progress: Progress = quiet) -> None:
-    """Decode all tensors and pass them to `write` in chunks. Raises Altered: a checksum does not match; WrongBase."""
+def read(
+    container: Container,
+    contents: Contents,
+    write: Callable[[Buffer], object],
+    on_progress: Progress = quiet,
+    *,
+    is_thorough: bool = False,
+) -> None:
+    """Decode all tensors and pass them to `write` in chunks.
+
+    Args:
+        is_thorough: check the SHA-256 of restored tensors even if that of their stored chunks is checked, which takes less time.
+
+    Raises:
+        Altered: a checksum does not match.
+        WrongBase
+    """
     for entry in container.header.tensors:
-        digest = hashlib.sha256()
+        digest, is_hashed = hashlib.sha256(), is_thorough or not isinstance(entry, Planes)
         for chunk in contents(container, entry):
-            digest.update(chunk)
+            if is_hashed:
+                digest.update(chunk)
             write(chunk)
             on_progress(len(chunk))
-        if digest.hexdigest() != entry.sha256:
-            raise Altered(container.path, f"the SHA-256 of {entry.name} does not match")
+        if is_hashed and digest.hexdigest() != entry.sha256:
+            raise _wrong_sha256(container, entry)
 
 
-def unpacked(container: Container, entry: Entry) -> Iterator[bytes]:
-    """Yield a tensor of a packed file. Raises Altered: the bitmask does not match the number of values."""
+def unpacked(container: Container, entry: Entry) -> Iterator[Buffer]:
+    """Yield a tensor of a packed file. Raises Altered: its chunks are invalid, or its bitmask does not match the values."""
     if isinstance(entry, Plain):
-        start, end = entry.data
-        for first in range(start, end, CHUNK):
-            yield container.read((first, min(first + CHUNK, end)))
-        return
+        yield from _pieces(container, entry.data)
+    elif isinstance(entry, Planes):
+        yield from _chunks(container, entry)
+    else:
+        yield from _of_version_1(container, entry)
+
+
+def _chunks(container: Container, entry: Planes) -> Iterator[Buffer]:
+    """Yield the chunks of a tensor stored in planes."""
+    elements, values, (place, end), digest = prod(entry.shape), 0, entry.data, hashlib.sha256()
+
+    def following(size: int) -> bytes:
+        nonlocal place
+        if size > end - place:
+            raise InvalidChunk
+        place += size
+        content = container.read((place - size, place))
+        digest.update(content)
+        return content
+
+    try:
+        for first in range(0, elements, CHUNK):
+            layout = Layout(min(CHUNK, elements - first), WIDTHS[entry.dtype], is_masked=entry.is_masked)
+            sizes = layout.stored_sizes(following(layout.head_bytes))
+            chunk, count = layout.decode(sizes, following(sum(sizes)))
+            values += count
+            yield bitmask.as_bytes(chunk)
+        if place != end or values != entry.values:
+            raise InvalidChunk
+    except InvalidChunk:
+        raise Altered(container.path, f"the chunks of {entry.name} are invalid") from None
+    if digest.hexdigest() != entry.data_sha256:
+        raise _wrong_sha256(container, entry)
+
+
+def _pieces(container: Container, section: Section) -> Iterator[Buffer]:
+    start, end = section
+    for first in range(start, end, CHUNK):
+        yield container.read((first, min(first + CHUNK, end)))
+
+
+def _of_version_1(container: Container, entry: Entry) -> Iterator[Buffer]:
     assert isinstance(entry, Sparse)
     width, elements, (bits, _), (start, end) = WIDTHS[entry.dtype], prod(entry.shape), entry.bits, entry.values
     for first in range(0, elements, CHUNK):
         count = min(CHUNK, elements - first)
-        kept = bitmask.unpack_bits(container.read((bits + first // 8, bits + bitmask.size(first + count))), count)
-        after = start + bitmask.count(kept) * width
+        positions = bitmask.positions(container.read((bits + first // 8, bits + bitmask.size(first + count))), count)
+        after = start + positions.size * width
         if after > end:
             raise Altered(container.path, f"the bitmask of {entry.name} has more bits set than there are values")
-        yield bitmask.join(kept, bitmask.elements(container.read((start, after)), width)).tobytes()
+        yield bitmask.as_bytes(bitmask.join(positions, bitmask.elements(container.read((start, after)), width), count))
         start = after
     if start != end:
         raise Altered(container.path, f"{entry.name} has more values than its bitmask has bits set")
@@ -113,10 +169,15 @@ def _checked_bits(container: Container, entry: Masked) -> bytes:
     return bits
 
 
-def _select(bits: bytes, number: int, chunk: bitmask.Elements) -> bytes:
+def _select(bits: bytes, number: int, chunk: bitmask.Elements) -> memoryview:
     """Apply the mask to the base's chunk with this index."""
     first = number * CHUNK // 8
-    return bitmask.select(bitmask.unpack_bits(bits[first : first + bitmask.size(chunk.size)], chunk.size), chunk).tobytes()
+    kept = bitmask.unpack_bits(bits[first : first + bitmask.size(chunk.size)], chunk.size)
+    return bitmask.as_bytes(bitmask.select(kept, chunk))
+
+
+def _wrong_sha256(container: Container, entry: Entry) -> Altered:
+    return Altered(container.path, f"the SHA-256 of {entry.name} does not match")
 
 
 def _wrong_base(container: Container, what: str) -> WrongBase:

@@ -10,7 +10,7 @@ from service.kit.safetensors_headers import LENGTH_BYTES, WIDTHS, InvalidHeader,
 from service.packing.errors import Altered
 
 CHUNK: Final = 1 << 18
-"""Elements per chunk, so that they and their indices fit into the CPU cache. A multiple of 8."""
+"""Elements per chunk, so that they and their indices fit into the CPU cache; fixed by the format of packed files."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,15 @@ class StoredTensor:
         """Fields for a container's header."""
         return {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
 
-    def chunks(self, file: BinaryIO) -> Iterator[bytes]:
-        """Yield its bytes in chunks of `CHUNK` elements, the last one smaller. Raises Altered: the file is truncated."""
+    def chunks(self, file: BinaryIO, every: int = 1) -> Iterator[bytes]:
+        """Yield its bytes in chunks of `CHUNK` elements, the last one smaller; or only each `every`-th of them.
+
+        Raises:
+            Altered: the file is truncated.
+        """
         step = CHUNK * (self.width or 1)
-        file.seek(self.start)
-        for start in range(self.start, self.end, step):
+        for start in range(self.start, self.end, step * every):
+            file.seek(start)
             length = min(step, self.end - start)
             piece = file.read(length)
             if len(piece) < length:

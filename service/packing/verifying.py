@@ -59,7 +59,7 @@ class _Checking:
                 if container.header.kind == "mask":
                     check_masks(container, self._told)
                 else:
-                    read(container, unpacked, lambda _: None, self._told)
+                    read(container, unpacked, lambda _: None, self._told, is_thorough=True)
                 self._note_restored(container.header.file)
         except PackingError as fault:
             self.faults[name] = fault

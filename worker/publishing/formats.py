@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from zstandard import ZstdCompressor
+
 from service.contract.formats import WeightSizes
 from service.contract.spec import JobSpec
 from service.packing import MASK_SUFFIX, PACKED_SUFFIX, Origin, make_mask, pack, packed_bytes
@@ -18,7 +20,7 @@ from worker.store_transfer import Tick
 _PIECE: Final = 1 << 24
 """Bytes compressed at once."""
 _PIECES: Final = 256
-"""Maximum number of pieces compressed; beyond 4 GiB the time would be noticeable, and the ratio is the same."""
+"""Maximum number of pieces compressed, to measure sizes; beyond 4 GiB the time would be noticeable, and the ratio is the same."""
 
 
 def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> WeightSizes:
@@ -29,10 +31,11 @@ def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> W
     """
     wanted, shards = spec.output.formats, [folder / name for name in Checkpoint(folder).shards]
     dense = sum(path.stat().st_size for path in shards)
-    compressed, measured = _zstd(shards, dense, tick)
+    every = -(-dense // (_PIECE * _PIECES)) or 1
+    compressed, measured = _zstd(shards, every, tick)
     packed = masks = 0
     for shard in shards:
-        packed += _packed(shard, "packed" in wanted, tick)
+        packed += _pack(shard, tick) if "packed" in wanted else packed_bytes(shard, _as_callback(tick), every=every)
         masks += _masked(shard, spec, model, tick) if "mask" in wanted else 0
         if "dense" not in wanted:
             shard.unlink()
@@ -45,9 +48,7 @@ def write_formats(folder: Path, *, spec: JobSpec, model: Model, tick: Tick) -> W
     )
 
 
-def _packed(shard: Path, wanted: bool, tick: Tick) -> int:
-    if not wanted:
-        return packed_bytes(shard, _as_callback(tick))
+def _pack(shard: Path, tick: Tick) -> int:
     target = shard.with_suffix(PACKED_SUFFIX)
     pack(shard, target, _as_callback(tick))
     return target.stat().st_size
@@ -65,11 +66,9 @@ def _origin(spec: JobSpec, model: Model) -> Origin:
     return Origin(source=spec.model.source, id=spec.model.id, revision=revision)
 
 
-def _zstd(shards: Sequence[Path], total: int, tick: Tick) -> tuple[int, int]:
-    """Return the compressed bytes, and the bytes before compression: all, or evenly spaced pieces of a large model."""
-    from pyarrow import Codec
-
-    codec, every = Codec("zstd", compression_level=1), -(-total // (_PIECE * _PIECES)) or 1
+def _zstd(shards: Sequence[Path], every: int, tick: Tick) -> tuple[int, int]:
+    """Return the compressed bytes of each `every`-th piece, and their bytes before compression."""
+    codec = ZstdCompressor(level=1)
     compressed = measured = 0
     for shard in shards:
         with shard.open("rb") as file:

@@ -4,11 +4,13 @@ import hashlib
 import json
 import shutil
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from service.contract.artifacts import Manifest, ManifestFile
 from service.packing import (
@@ -28,6 +30,8 @@ from service.packing import (
     verify,
 )
 from service.packing.container import opened
+from service.packing.header import Planes, Sparse
+from tests.support.packed_v1 import pack_v1
 from tests.support.shard_files import pruned, random_bits, write
 
 PRELUDE = struct.Struct("<8sIIQQ32s")
@@ -79,7 +83,14 @@ def rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], b
 
 
 def newer(content: bytes) -> bytes:
-    return content[:8] + (2).to_bytes(4, "little") + b"of which nothing is known here"
+    return content[:8] + (3).to_bytes(4, "little") + b"of which nothing is known here"
+
+
+def relocated(section: list[int]) -> Callable[[bytes], bytes]:
+    """A file whose first tensor has another section."""
+    return rewritten(
+        lambda header: header["tensors"][0].update(dict.fromkeys({"data", "bits"} & set(header["tensors"][0]), section))
+    )
 
 
 def flipped(place: int) -> Callable[[bytes], bytes]:
@@ -110,8 +121,8 @@ DAMAGE: dict[str, tuple[type[PackingError], Callable[[bytes], bytes]]] = {
     "another size": (Altered, rewritten(lambda header: header["file"].update(bytes=1))),
     "another table": (Altered, rewritten(lambda header: header["tensors"].pop())),
     "another shape": (Altered, rewritten(lambda header: header["tensors"][0].update(shape=[1024]))),
-    "a section elsewhere": (Altered, rewritten(lambda header: header["tensors"][0].update(bits=[10**9, 10**9 + 128]))),
-    "a section that is too short": (Altered, rewritten(lambda header: header["tensors"][0].update(bits=[64, 65]))),
+    "a section elsewhere": (Altered, relocated([10**9, 10**9 + 128])),
+    "a section that is too short": (Altered, relocated([64, 65])),
     "an unknown encoding": (Altered, rewritten(lambda header: header["tensors"][0].update(encoding="new"))),
     "the other kind": (
         Altered,
@@ -145,15 +156,127 @@ def test_unknown_members_are_ignored(artifact: Path) -> None:
 
 
 @pytest.mark.parametrize("count", ["more", "fewer"])
-def test_bits_and_values_must_match(artifact: Path, count: str) -> None:
+@pytest.mark.parametrize("name", ["model.packed", "old.packed"])
+def test_bits_and_values_must_match(artifact: Path, name: str, count: str) -> None:
     path = artifact / "model.packed"
+    if name == "old.packed":
+        dense = {name: pruned(tensor, share=0.6) for name, tensor in BASE.items()}
+        pack_v1(artifact.parent / "dense" / "model.safetensors", dense, path)
     with opened(path) as container:
-        bits = container.header.tensors[0].bits[0]  # type: ignore[union-attr]
+        (entry, _) = container.header.tensors
+        assert isinstance(entry, Planes | Sparse)
+        bits = entry.data[0] + 12 if isinstance(entry, Planes) else entry.bits[0]
     content = bytearray(path.read_bytes())
     content[bits] = 0xFF if count == "more" else 0x00
     path.write_bytes(content)
     with pytest.raises(Altered, match=r"model\.packed is damaged or was changed"):
         unpack(artifact)
+
+
+SIDE = 256
+"""Rows and columns of a matrix in one chunk."""
+
+
+def packed_chunk(folder: Path) -> tuple[Path, list[bytes]]:
+    """A packed file with one chunk of bfloat16 values, and the parts of the chunk: mask, exponents, mantissas."""
+    source = write(folder / "model.safetensors", {"t": random_bits("BF16", (SIDE, SIDE), zeros=0.5)})
+    (folder / "artifact").mkdir()
+    pack(source, path := folder / "artifact" / "model.packed")
+    with opened(path) as container:
+        (entry,) = container.header.tensors
+        assert isinstance(entry, Planes)
+        content = container.read(entry.data)
+    ends = [12 + sum(struct.unpack("<3I", content[:12])[: n + 1]) for n in range(3)]
+    return path, [content[start:end] for start, end in zip([12, *ends], ends, strict=False)]
+
+
+def replace_chunk(path: Path, content: bytes, **changes: object) -> None:
+    """Store another chunk in a file that is valid otherwise."""
+    before = path.read_bytes()
+    start = PRELUDE.unpack(before[:64])[3]
+    facts = {"data": [start, start + len(content)], "data_sha256": hashlib.sha256(content).hexdigest()} | changes
+    header = json.loads(before[start:])
+    header["tensors"][0] |= facts
+    text = json.dumps(header).encode()
+    prelude = PRELUDE.pack(b"DSNOTPAK", 2, 0, start + len(content), len(text), hashlib.sha256(text).digest())
+    path.write_bytes(prelude + before[64:start] + content + text)
+
+
+def joined(parts: list[bytes]) -> bytes:
+    return struct.pack("<3I", *map(len, parts)) + b"".join(parts)
+
+
+BOMB = zstandard.compress(bytes(1 << 26))
+"""Frame of 64 MiB."""
+CHUNKS: dict[str, Callable[[list[bytes]], bytes]] = {
+    "nothing": lambda _: b"",
+    "half a head": lambda parts: joined(parts)[:6],
+    "a head alone": lambda parts: joined(parts)[:12],
+    "a byte less": lambda parts: joined(parts)[:-1],
+    "a byte more": lambda parts: joined(parts) + b"x",
+    "a second chunk": lambda parts: joined(parts) * 2,
+    "a part that is too large": lambda parts: joined([parts[0], bytes(SIDE * SIDE + 1), parts[2]]),
+    "a plane that is too long": lambda parts: joined([parts[0], parts[1] + b"x", parts[2]]),
+    "a plane that is too short": lambda parts: joined([parts[0], parts[1][:-1], parts[2]]),
+    "no mask": lambda parts: joined([b"", *parts[1:]]),
+    "a frame that is too large": lambda parts: joined([parts[0], BOMB, parts[2]]),
+    "a mask that is too large": lambda parts: joined([BOMB, *parts[1:]]),
+    "a frame of another size than it says": lambda parts: joined([parts[0], lying(BOMB, len(parts[1])), parts[2]]),
+    "a frame without its size": lambda parts: joined([parts[0], sizeless(parts[1]), parts[2]]),
+    "two frames": lambda parts: joined([parts[0], zstandard.compress(bytes(len(parts[1]))) * 2, parts[2]]),
+    "a cut frame": lambda parts: joined([parts[0], zstandard.compress(bytes(len(parts[1])))[:-1], parts[2]]),
+}
+
+
+def lying(frame: bytes, size: int) -> bytes:
+    """The frame with another content size in its header."""
+    assert int.from_bytes(frame[6:10], "little") == 1 << 26
+    return frame[:6] + size.to_bytes(4, "little") + frame[10:]
+
+
+def sizeless(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_content_size=False).compress(bytes(len(content)))
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+def test_an_invalid_chunk_is_refused_within_its_size_in_memory(tmp_path: Path, name: str) -> None:
+    path, parts = packed_chunk(tmp_path)
+    replace_chunk(path, CHUNKS[name](parts))
+    tracemalloc.start()
+    with pytest.raises(Altered, match=r"^model\.packed is damaged or was changed: the chunks of t are invalid; download"):
+        unpack(path.parent)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    assert list(path.parent.iterdir()) == [path]
+    assert [fault.type for fault in verify(path.parent).faults] == ["altered"]
+
+
+def test_a_replaced_chunk_of_the_same_parts_is_accepted(tmp_path: Path) -> None:
+    path, parts = packed_chunk(tmp_path)
+    replace_chunk(path, joined(parts))
+    unpack(path.parent)
+    assert (path.parent / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("changes", [{"values": 1}, {"values": SIDE * SIDE}, {"values": SIDE * SIDE + 1}, {"dtype": "F32"}])
+def test_a_wrong_description_of_a_chunk_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path, parts = packed_chunk(tmp_path)
+    replace_chunk(path, joined(parts), **changes)
+    with pytest.raises(Altered):
+        unpack(path.parent)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_sha256_of_stored_chunks_is_checked_and_that_of_the_tensor_by_verification(tmp_path: Path) -> None:
+    path, parts = packed_chunk(tmp_path)
+    replace_chunk(path, joined(parts), data_sha256="0" * 64)
+    with pytest.raises(Altered, match="the SHA-256 of t does not match"):
+        unpack(path.parent)
+    assert list(path.parent.iterdir()) == [path]
+    replace_chunk(path, joined(parts), sha256="0" * 64)
+    (fault,) = verify(path.parent).faults
+    assert "the SHA-256 of t does not match" in str(fault)
 
 
 @pytest.mark.parametrize("difference", ["a value", "a name", "a shape"])
