@@ -139,6 +139,7 @@ lock: $(READY) ## pin the newest versions that fit pyproject.toml in requirement
 	@sed -n 's/^\([^#][^ ]*\).*/\1/p' data-wheels.txt >> .venv/requirements.lock
 	@mv .venv/requirements.lock requirements.lock
 	@echo setuptools | $(hashed) - > docker/build.lock
+	@echo ziglang | $(hashed) - > docker/compiler.lock
 	@echo torch | $(hashed) $(call without,'/^torch==/!',requirements.lock) - > docker/torch.lock
 	@$(hashed) --extra service --extra otel pyproject.toml > docker/service.lock
 	@$(hashed) --extra worker --extra otel $(call without,,docker/torch.lock) pyproject.toml > docker/worker.lock

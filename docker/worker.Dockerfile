@@ -16,7 +16,13 @@ RUN python3 -m venv /opt/dsnot \
 RUN if [ -z "${TORCH}" ]; then set -- --require-hashes --no-deps --requirement torch.lock; \
   else set -- --constraint requirements.lock ${EXTRA_INDEX:+--extra-index-url "${EXTRA_INDEX}"} "${TORCH}"; fi \
   && /opt/dsnot/bin/pip install --no-cache-dir "$@"
-COPY pyproject.toml README.md LICENSE ./
+# the runtime's kernels are compiled by zig, which is not in the final image
+COPY docker/compiler.lock LICENSE ./
+COPY runtime runtime
+RUN /opt/dsnot/bin/pip install --no-cache-dir --require-hashes --requirement compiler.lock \
+  && /opt/dsnot/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./runtime \
+  && /opt/dsnot/bin/pip uninstall --yes ziglang
+COPY pyproject.toml README.md ./
 COPY migrations migrations
 COPY service service
 COPY worker worker

@@ -118,14 +118,13 @@ def test_our_images_do_not_run_as_root(file: Path) -> None:
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
 def test_images_install_packages_by_hash_unless_another_torch_is_named(file: Path) -> None:
     installs = [each.strip() for each in re.findall(r"pip install --no-cache-dir ([^\\\n]+)", file.read_text())]
-    others = [each for each in installs if not each.startswith("--require-hashes ")]
-    our_own = "--no-deps --no-build-isolation ."
+    others = [each for each in installs if not each.startswith(("--require-hashes ", "--no-deps --no-build-isolation ."))]
     torch = (
         ['"$@"']
         if 'if [ -z "${TORCH}" ]; then set -- --require-hashes --no-deps --requirement torch.lock;' in file.read_text()
         else []
     )
-    assert (len(installs), others) == (3 + len(torch), [*torch, our_own])
+    assert others == torch
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "docker").glob("*.lock")), ids=lambda file: file.name)
@@ -133,14 +132,15 @@ def test_the_locks_of_images_pin_the_same_versions_each_with_hashes(file: Path) 
     entries = re.findall(r"^[a-z].*(?:\n .*)*", file.read_text(), re.M)
     assert all("==" in entry.splitlines()[0] and "--hash=sha256:" in entry for entry in entries)
     more = {pin.partition("==")[0] for pin in pins(f"docker/{file.name}") - pins("requirements.lock")}
-    assert all(file.name == "torch.lock" and re.match("cuda-|nvidia-|triton", name) for name in more), more
+    allowed = {"torch.lock": "cuda-|nvidia-|triton", "compiler.lock": "ziglang"}.get(file.name, "$")
+    assert all(re.match(allowed, name) for name in more), more
 
 
 @pytest.mark.parametrize(
     ("package", "locks", "optional"),
     [
         ("service", ["service"], {"cryptography", "model-signing"}),  # of the extra `signing`
-        ("worker", ["worker", "torch"], {"fastapi"}),  # traced in the service only
+        ("worker", ["worker", "torch"], {"fastapi", "dsnot-runtime"}),  # traced in the service only; from this tree
     ],
 )
 def test_an_image_has_the_packages_that_its_code_imports(package: str, locks: list[str], optional: set[str]) -> None:
