@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backend import find_compilers
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
+
+from backend import find_compilers
 
 _COMPILERS = find_compilers()
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
