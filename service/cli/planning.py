@@ -47,6 +47,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("blocks", str(model.get("blocks", ""))),
         ("artifact", size(found["artifact_bytes"]) if found["artifact_bytes"] else ""),
         ("disk", f"up to {size(found['disk_bytes'])} of the worker's" if found["disk_bytes"] else ""),
+        ("in use", _serving(found.get("serving"))),
         *(_memory(each) for each in found["memory"]),
         *(("device", _device(each)) for each in found.get("devices", [])),
         ("calibration", f"{found['calibration_tokens']:,} tokens"),
@@ -55,6 +56,18 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("starts", _in(estimate["starts_in_seconds"])),
         ("takes", _takes(estimate)),
     ]
+
+
+def _serving(memory: dict[str, int] | None) -> str:
+    """Return what the weights take in memory, as far as packing changes it."""
+    if memory is None:
+        return ""
+    dense, packed, rounded = (size(memory[name]) for name in ("dense", "packed", "packed_int8"))
+    return (
+        f"{dense} of weights; on CPUs with dsnot-runtime {packed}, in int8 {rounded}"
+        if packed != dense
+        else f"{dense} of weights"
+    )
 
 
 def _workers(count: int) -> str:

@@ -188,6 +188,8 @@ class Plan(Answer):
     """None if the service cannot read the model, or not now."""
     artifact_bytes: int | None = None
     disk_bytes: int | None = None
+    serving: dict[str, int] | None = None
+    """Bytes of the pruned weights in memory: `dense`, `packed` and `packed_int8` (dsnot_runtime on CPUs)."""
     memory: list[Memory] = []
     estimate: Estimate | None = None
     """None from an older service without estimates."""

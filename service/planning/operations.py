@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.contract.devices import DeviceInfo
 from service.contract.disk import written_bytes
+from service.contract.serving_memory import ServingMemory, serving_memory
 from service.contract.spec import JobSpec
 from service.contract.work import Work
 from service.database.engine import Database
@@ -48,6 +49,7 @@ class Plan:
     artifact_bytes: int | None
     disk_bytes: int | None
     """Maximum use of the worker's disk: downloaded model, pruned copy, finished blocks, formats, activations beyond memory."""
+    serving: ServingMemory | None
     memory: Sequence[fitting.Memory]
     """One per eligible device class: those online, or all if there are none."""
     estimate: Estimate
@@ -97,6 +99,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         model=model,
         artifact_bytes=None if model is None else model.outline.weight_bytes,
         disk_bytes=disk,
+        serving=None if model is None else _serving(admitted, model.outline),
         memory=memory,
         estimate=estimate,
         calibration_tokens=spec.calibration.num_samples * spec.calibration.sequence_length,
@@ -123,6 +126,15 @@ def _inspected(models: ModelSources, spec: JobSpec, tenant: str) -> tuple[Inspec
 def _devices(online: Sequence[Worker]) -> list[DeviceInfo]:
     devices = [DeviceInfo.of(each.device_name, each.device_memory_bytes, each.versions) for each in online]
     return sorted((each for number, each in enumerate(devices) if each not in devices[:number]), key=str)
+
+
+def _serving(spec: JobSpec, model: ModelOutline) -> ServingMemory:
+    return serving_memory(
+        parameters=model.parameters,
+        prunable=model.prunable_parameters,
+        bytes_per_parameter=model.bytes_per_parameter,
+        zeros=spec.recipe.pattern.pruned_share,
+    )
 
 
 def _disk(spec: JobSpec, model: ModelOutline) -> int:

@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.devices import DeviceClass, DeviceInfo
+from service.contract.serving_memory import ServingMemory
 from service.contract.spec import JobSpec
 from service.models.schemas import InspectionView
 from service.planning.capacity import Memory
@@ -94,6 +95,7 @@ class PlanView(BaseModel):
                 "model": None,
                 "artifact_bytes": 16060522496,
                 "disk_bytes": 46079687000,
+                "serving": {"dense": 16060522496, "packed": 10006560768, "packed_int8": 6516899840},
                 "calibration_tokens": 262144,
                 "memory": [
                     {
@@ -137,6 +139,7 @@ class PlanView(BaseModel):
     model: InspectionView | None = Field(description="null if the service cannot read the model, or not at the moment")
     artifact_bytes: int | None = Field(description="size of the pruned checkpoint's weights")
     disk_bytes: int | None = Field(description="maximum use of the worker's disk")
+    serving: ServingMemory | None = Field(description="memory of the pruned model's weights in use; null if `model` is null")
     memory: list[MemoryView] = Field(
         description="one per eligible device class: those online, or all if there are none; empty if `model` is null"
     )
@@ -154,6 +157,7 @@ class PlanView(BaseModel):
             model=None if found.model is None else InspectionView.of(found.model),
             artifact_bytes=found.artifact_bytes,
             disk_bytes=found.disk_bytes,
+            serving=found.serving,
             memory=[MemoryView.of(each) for each in found.memory],
             estimate=EstimateView.of(found.estimate),
             calibration_tokens=found.calibration_tokens,

@@ -26,6 +26,7 @@ export function describePlan(place, plan) {
     ...plan.memory.map((each) => [`Memory, ${each.device}`, memory(each)]),
     ["Disk", plan.disk_bytes === null ? null : `at most ${size(plan.disk_bytes)}`],
     ["Artifact", plan.artifact_bytes === null ? null : size(plan.artifact_bytes)],
+    ["Weights in use", plan.serving ? serving(plan.serving) : null],
     ["Calibration", `${count(plan.calibration_tokens)} tokens`],
   ]);
   place.replaceChildren(...plan.warnings.map((text) => element("p", text, "warning")), facts);
@@ -37,6 +38,11 @@ export function summaryOf({ estimate, memory: [first], warnings }) {
   const time = estimate.run_seconds === null ? "time unknown" : duration(estimate.run_seconds);
   const warned = warnings.length && `${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}`;
   return `Plan: ${[taken, time, warned].filter(Boolean).join(", ")}.`;
+}
+
+function serving({ dense, packed, packed_int8 }) {
+  const packing = packed < dense ? `; on CPUs with dsnot-runtime ${size(packed)}, in int8 ${size(packed_int8)}` : "";
+  return size(dense) + packing;
 }
 
 function memory(each) {
