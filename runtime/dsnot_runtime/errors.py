@@ -23,3 +23,19 @@ class ReadOnly(SparseModelError):
 
 class IncompleteModel(SparseModelError):
     """The files lack a parameter of the model, or hold one that it does not have."""
+
+
+class PackedFileError(SparseModelError):
+    """A packed file or a mask that cannot be read."""
+
+
+class NotPacked(PackedFileError):
+    """A folder has no files of the kind, or a file has another format."""
+
+
+class UnsupportedVersion(PackedFileError):
+    """A file has a format version or a data type that cannot be read here."""
+
+
+class DamagedFile(PackedFileError):
+    """A file is truncated, does not match its checksums or is inconsistent."""
