@@ -10,7 +10,8 @@ packs any pruned checkpoint while it loads.
 
 from dsnot_runtime import quantizer as _registered  # noqa: F401
 from dsnot_runtime.config import SparseConfig
-from dsnot_runtime.errors import BadConfig, NotFinite, NotSparse, SparseModelError
+from dsnot_runtime.errors import SparseModelError
+from dsnot_runtime.loading import load
 from dsnot_runtime.weight import SparseWeight
 
-__all__ = ["BadConfig", "NotFinite", "NotSparse", "SparseConfig", "SparseModelError", "SparseWeight"]
+__all__ = ["SparseConfig", "SparseModelError", "SparseWeight", "load"]

@@ -39,3 +39,7 @@ class UnsupportedVersion(PackedFileError):
 
 class DamagedFile(PackedFileError):
     """A file is truncated, does not match its checksums or is inconsistent."""
+
+
+class WrongBase(SparseModelError):
+    """The base model is not the one whose masks are given."""

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from dsnot_runtime import NotFinite, NotSparse, SparseConfig, SparseWeight
-from dsnot_runtime.errors import BadConfig, ReadOnly
+from dsnot_runtime import SparseConfig, SparseWeight
+from dsnot_runtime.errors import BadConfig, NotFinite, NotSparse, ReadOnly
 
 Save = Callable[..., Path]
 

@@ -18,7 +18,8 @@ def load_packed(path: Path, values: Any) -> Any:
     Raises:
         NoSparseKernels: no matrix has enough zeros.
     """
-    from dsnot_runtime import NotSparse, SparseConfig
+    from dsnot_runtime import SparseConfig
+    from dsnot_runtime.errors import NotSparse
 
     config = SparseConfig(values=values)
     try:
