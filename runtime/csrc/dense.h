@@ -88,23 +88,23 @@ TARGET static void JOIN(quantize, TYPE)(const struct job *job, int64_t first, in
   float wide[256];
   for (int64_t row = first; row < last; row++) {
     const int64_t start = job->starts[row], end = job->starts[row + 1];
-    float largest = 0;
+    uint32_t largest = 0;  // bits of the magnitude, which are ordered like it
     for (int64_t i = start; i < end; i += 256) {
       const int64_t count = end - i < 256 ? end - i : 256;
       JOIN(widen, TYPE)((const ELEMENT *)job->values + i, count, wide);
       for (int64_t j = 0; j < count; j++) {
-        const float magnitude = float_of(bits_of(wide[j]) & 0x7fffffff);
+        const uint32_t magnitude = bits_of(wide[j]) & 0x7fffffff;
         largest = magnitude > largest ? magnitude : largest;
       }
     }
-    const float scale = largest / 127;
+    const float scale = float_of(largest) / 127, divisor = scale > 0 ? scale : 1;
     job->scales[row] = scale;
     for (int64_t i = start; i < end; i += 256) {
       const int64_t count = end - i < 256 ? end - i : 256;
       int8_t *to = (int8_t *)job->out + i;
       JOIN(widen, TYPE)((const ELEMENT *)job->values + i, count, wide);
       for (int64_t j = 0; j < count; j++) {
-        float steps = scale > 0 ? wide[j] / scale : 0;
+        float steps = wide[j] / divisor;
         steps = steps > 127 ? 127 : steps < -127 ? -127 : steps;
         to[j] = (int8_t)(int32_t)(steps + half_to_even - half_to_even);
       }
