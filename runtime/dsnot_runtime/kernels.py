@@ -6,7 +6,7 @@
 import ctypes
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ def use(name: str) -> None:
     available = _available()
     if name not in available:
         raise ValueError(f"Kernels {name!r} are unknown or not supported here; choose one of {', '.join(available)}.")
-    _active = available[name]
+    _active = replace(available[name], reason="chosen by the program")
 
 
 def pack(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -211,14 +211,16 @@ def _choose() -> _Kernels:
     if name:
         if name not in available:
             raise ValueError(f"{_VARIABLE}={name} is unknown or not supported here; choose one of {', '.join(available)}.")
-        return available[name]
-    if list(available) == [_TORCH]:
-        warnings.warn(
-            "The kernels of dsnot-runtime were not built, so sparse models are slow: "
-            "install a C compiler or the package ziglang, then reinstall dsnot-runtime.",
-            stacklevel=3,
-        )
-    return next(iter(available.values()))
+        return replace(available[name], reason=f"chosen by {_VARIABLE}")
+    fastest = next(iter(available.values()))
+    if fastest.name != _TORCH:
+        return replace(fastest, reason="the fastest that this processor runs")
+    warnings.warn(
+        "The kernels of dsnot-runtime were not built, so sparse models are slow: "
+        "install a C compiler or the package ziglang, then reinstall dsnot-runtime.",
+        stacklevel=3,
+    )
+    return replace(fastest, reason="no kernels were built")
 
 
 def _available() -> dict[str, _Kernels]:

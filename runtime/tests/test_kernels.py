@@ -1,7 +1,9 @@
 """Every variant of the kernels that this processor runs, against dense products in float64 and against PyTorch operations."""
 
 import math
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dsnot_runtime import kernels, portable
+from dsnot_runtime import kernels, library, portable
 
 VARIANTS = kernels.supported()
 TYPES = (torch.bfloat16, torch.float16, torch.float32)
@@ -185,9 +187,31 @@ def test_infinite_and_undefined_inputs_give_what_a_dense_product_gives(variant: 
     assert out[1].isnan().all()
 
 
-def test_an_unknown_variant_is_refused() -> None:
+def test_an_unknown_variant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"'sse' are unknown or not supported here; choose one of .*torch\."):
         kernels.use("sse")
+    monkeypatch.setattr(kernels, "_active", None)
+    monkeypatch.setenv("DSNOT_RUNTIME_KERNELS", "sse")
+    with pytest.raises(ValueError, match=r"DSNOT_RUNTIME_KERNELS=sse is unknown or not supported here; choose one of .*torch\."):
+        kernels.variant()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_environment_selects_a_variant(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_active", None)
+    monkeypatch.setenv("DSNOT_RUNTIME_KERNELS", variant)
+    assert kernels.features() | {"threads": ""} == {"variant": variant, "why": "chosen by DSNOT_RUNTIME_KERNELS", "threads": ""}
+
+
+def test_without_a_library_pytorch_operations_are_used_with_one_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DSNOT_RUNTIME_KERNELS", raising=False)
+    monkeypatch.setattr(kernels, "_active", None)
+    monkeypatch.setattr(library, "PATH", tmp_path / "_kernels.so")
+    with pytest.warns(UserWarning, match="install a C compiler or the package ziglang"):
+        assert kernels.variant() == "torch"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kernels.pack(torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(
