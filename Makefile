@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint client check docs bench peers fuzz soak screenshots lock sbom
+.PHONY: help setup demo test lint client check docs bench peers llama fuzz soak screenshots lock sbom
 MAKEFLAGS += --no-print-directory
 # without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,6 +21,7 @@ WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml runtime/p
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
+LLAMA_READY := .venv-llama/.ready-$(shell sha256sum < benchmarks/llama-requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
 
 help: ## list the targets
@@ -120,6 +121,18 @@ $(PEERS_READY): $(READY)
 	@$(call torch,.venv-peers)
 	@echo "peers: llmcompressor"
 	@$(call install,.venv-peers,--no-deps --requirement benchmarks/peers-requirements.txt)
+	@touch $@
+
+# llama.cpp is compiled for this processor, in about ten minutes. GCC 12 declares only 8 of the 64 bytes that _tile_loadconfig reads
+# and would drop the others as dead stores, after which AMX instructions are illegal.
+llama: $(LLAMA_READY) ## create .venv-llama with llama.cpp, which benchmarks/runtime.py compares with dsnot_runtime (needs a C++ compiler)
+	@echo "llama: .venv-llama is complete"
+
+$(LLAMA_READY): $(READY)
+	@rm -rf .venv-llama; $(PYTHON) -m venv --without-pip .venv-llama
+	@echo "llama: compiling llama.cpp"
+	@export CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DCMAKE_CXX_FLAGS="-fno-dse -fno-tree-dse"'; \
+	  $(call install,.venv-llama,--no-deps --requirement benchmarks/llama-requirements.txt)
 	@touch $@
 
 fuzz: $(READY) ## fuzz the API from its OpenAPI document for FUZZ_SECONDS (600) with FUZZ_SEED

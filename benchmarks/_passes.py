@@ -19,7 +19,7 @@ def markdown(facts: Row, presets: Sequence[Row], peers: Sequence[Row]) -> str:
     setting = ", ".join(str(facts[name]) for name in ("machine", "versions", "date"))
     protocol = f"{facts['model']} in {facts['dtype']}, {facts['tokens']} calibration tokens, 60 %, {setting}."
     unit = f"One pass through the dense blocks takes {fmean(units):.1f} s ({min(units):.1f} to {max(units):.1f})."
-    costs = _table(["preset", "whole run", "aim", *_PARTS], [_costs(row) for row in (*presets, *_measured(peers))])
+    costs = table(["preset", "whole run", "aim", *_PARTS], [_costs(row) for row in (*presets, *_measured(peers))])
     page = ["# Cost of presets in forward passes", f"{protocol} {unit}", costs]
     return "\n\n".join([*page, *_about(peers, facts)]) + "\n"
 
@@ -60,7 +60,7 @@ def _about(peers: Sequence[Row], facts: Row) -> list[str]:
     return [
         "## Peers",
         _SETTING.format(versions="; ".join(versions) or "no version", batch=facts["batch"], threads=threads),
-        *([_table(head, [_work(row) for row in measured])] if measured else []),
+        *([table(head, [_work(row) for row in measured])] if measured else []),
         *([f"* {title(row)} failed: {row['failed']}" for row in failed]),
     ]
 
@@ -89,6 +89,7 @@ def _work(row: Row) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column holds names and whose others hold figures."""
     rule = "|---|" + "---:|" * (len(head) - 1)
     return "\n".join([f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -87,7 +87,7 @@ def main() -> int:
     home = this_home().expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
-            import_model(_shipped_model(), home / "models" / MODEL, "--fastest")
+            import_model(shipped_model(), home / "models" / MODEL, "--fastest")
             check()
             with Client(url, (home / API_KEY_FILE).read_text().strip()) as client:
                 has_succeeded = _compare(client, home, url, check)
@@ -199,7 +199,7 @@ def _tell(job: Job, wanda: Job) -> None:
     print_cost(job.metrics)
 
 
-def _shipped_model() -> Path:
+def shipped_model() -> Path:
     """Return the path of the wheel's GGUF file; the wheel's code is never imported."""
     found = [file for file in distribution(WHEEL).files or [] if file.suffix == ".gguf"]
     if not found:

@@ -92,7 +92,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Client:
     monkeypatch.setenv("DSNOT_HOME", str(tmp_path))
     monkeypatch.delenv("KEEP", raising=False)
     monkeypatch.setattr(demo, "_service", service)
-    monkeypatch.setattr(demo, "_shipped_model", lambda: tmp_path)
+    monkeypatch.setattr(demo, "shipped_model", lambda: tmp_path)
     monkeypatch.setattr(demo, "import_model", lambda *_: None)
     monkeypatch.setattr(demo, "Client", client)
     monkeypatch.setattr(subprocess, "run", _continue)
