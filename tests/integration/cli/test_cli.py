@@ -14,6 +14,7 @@ from tests.support.command_line import dsnot
 from tests.support.embedded_stack import Up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 _TINY = ["tiny", "--source", "local", "--dataset", "c4-sample:test", "--samples", "2", "--sequence-length", "16"]
 
@@ -287,7 +288,7 @@ def test_a_plan_takes_the_options_of_a_job_and_creates_none(stack: Up) -> None:
     before = len(_json_lines(stack, "jobs", "list"))
     found = _json(stack, "jobs", "plan", *_TINY, "--sparsity", "0.25")
     assert found["spec"]["recipe"]["pattern"] == {"type": "unstructured", "sparsity": 0.25}
-    assert found["queue"]["able_workers"] == 1
+    eventually(lambda: _json(stack, "jobs", "plan", *_TINY)["queue"]["able_workers"] == 1)  # on a busy machine it may seem silent
     shown = dsnot(stack.home, "jobs", "plan", *_TINY)
     assert "LlamaForCausalLM" in shown.stdout
     assert "memory (cpu)" in shown.stdout
