@@ -24,7 +24,9 @@ TARGET INLINE bytes shuffle(bytes vector, const uint8_t *indices) { return _mm_s
 #include "f16c.h"
 #include "lookup.h"
 
-TARGET INLINE __m256 add(__m256 sum, __m256 weights, const float *inputs) { return _mm256_fmadd_ps(weights, _mm256_loadu_ps(inputs), sum); }
+TARGET INLINE __m256 add(__m256 sum, __m256 weights, const float *inputs) {
+  return _mm256_fmadd_ps(weights, _mm256_loadu_ps(inputs), sum);
+}
 
 TARGET INLINE __m256 multiply(__m256 weights, const float *inputs) { return _mm256_mul_ps(weights, _mm256_loadu_ps(inputs)); }
 

@@ -8,7 +8,9 @@
 #define PART(bits, i) ((__mmask16)((bits) >> (16 * (i))))
 #define COUNT(bits, i) __builtin_popcount((uint16_t)((bits) >> (16 * (i))))
 
-TARGET INLINE __m512 add(__m512 sum, __m512 weights, const float *inputs) { return _mm512_fmadd_ps(weights, _mm512_loadu_ps(inputs), sum); }
+TARGET INLINE __m512 add(__m512 sum, __m512 weights, const float *inputs) {
+  return _mm512_fmadd_ps(weights, _mm512_loadu_ps(inputs), sum);
+}
 
 TARGET INLINE __m512 multiply(__m512 weights, const float *inputs) { return _mm512_mul_ps(weights, _mm512_loadu_ps(inputs)); }
 
@@ -47,7 +49,9 @@ TARGET INLINE uint64_t nonzero_16(const uint16_t *from) {
 TARGET INLINE uint64_t nonzero_32(const float *from) {
   const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
   uint64_t bits = 0;
-  UNROLL for (int i = 0; i < 4; i++) bits |= (uint64_t)_mm512_test_epi32_mask(_mm512_loadu_si512(from + 16 * i), magnitude) << 16 * i;
+  UNROLL for (int i = 0; i < 4; i++) {
+    bits |= (uint64_t)_mm512_test_epi32_mask(_mm512_loadu_si512(from + 16 * i), magnitude) << 16 * i;
+  }
   return bits;
 }
 

@@ -1,4 +1,4 @@
-// AVX-512 with VBMI2, which expands 8-bit and 16-bit elements, and BF16, which multiplies pairs of bf16 numbers.
+// AVX-512 with VBMI and VBMI2, which permute and expand elements of 8 and 16 bits, and BF16, which multiplies bf16 numbers.
 
 #include "kernels.h"
 
@@ -8,7 +8,7 @@
 #define LABEL "avx512-bf16"
 #define DOT_BF16 1
 #define TARGET \
-  __attribute__((target("avx512vbmi2,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,popcnt,bmi,bmi2")))
+  __attribute__((target("avx512vbmi,avx512vbmi2,avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,popcnt,bmi,bmi2")))
 #include "avx512.h"
 
 TARGET INLINE void expand_pairs(uint64_t bits, const uint16_t *values, __m512i *vectors) {
@@ -35,11 +35,15 @@ TARGET INLINE void expand_fp16(uint64_t bits, const uint16_t *values, __m512 *ve
 }
 
 TARGET INLINE void expand_int8(uint64_t bits, const int8_t *values, __m512 *vectors) {
-  const __m512i bytes = _mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(values));
-  vectors[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_castsi512_si128(bytes)));
-  vectors[1] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(bytes, 1)));
-  vectors[2] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(bytes, 2)));
-  vectors[3] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32(bytes, 3)));
+  // byte v + 128 becomes the lowest of the number 2^23 + 128 + v; the subtraction is exact
+  const __m512i biased = _mm512_xor_si512(_mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(values)), _mm512_set1_epi8(-128));
+  const __m512i base = _mm512_set1_epi32(0x4b000080);
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  UNROLL for (int i = 0; i < 4; i++) {
+    const __m512i columns = _mm512_add_epi32(lanes, _mm512_set1_epi32(16 * i));
+    const __m512i number = _mm512_mask_permutexvar_epi8(base, 0x1111111111111111, columns, biased);
+    vectors[i] = _mm512_sub_ps(_mm512_castsi512_ps(number), _mm512_castsi512_ps(base));
+  }
 }
 
 TARGET INLINE void spread_16(uint64_t bits, const uint16_t *values, uint16_t *to) {

@@ -13,6 +13,8 @@ TARGET static void widen_fp16(const void *from, int64_t count, float *to) {
 
 TARGET INLINE void narrow_fp16(const float *from, int64_t count, uint16_t *to) {
   int64_t i = 0;
-  for (; i + 8 <= count; i += 8) _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  for (; i + 8 <= count; i += 8) {
+    _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  }
   for (; i < count; i++) to[i] = fp16_of(from[i]);
 }

@@ -42,7 +42,7 @@ static int is_supported(const struct variant *variant) {
   int avx512 = avx2 && (mask & 0xe6) == 0xe6 && b >> 16 & 1 && b >> 17 & 1 && b >> 30 & 1 && b >> 31 & 1;  // F, DQ, BW, VL
   if (variant == &avx2_variant) return avx2;
   if (variant == &avx512_variant) return avx512;
-  if (!avx512 || !(c >> 6 & 1) || extended < 1) return 0;  // VBMI2
+  if (!avx512 || !(c >> 1 & 1) || !(c >> 6 & 1) || extended < 1) return 0;  // VBMI, VBMI2
   __cpuid_count(7, 1, a, b, c, d);
   return a >> 5 & 1;  // BF16
 #else
@@ -87,8 +87,10 @@ static void run_rows(kernel *run, const struct job *job, int threads) {
 }
 
 // Write the bits and starts of a dense matrix; return the number of kept values.
-EXPORT int64_t kernels_mask(int variant, int threads, void *dense, int64_t rows, int64_t columns, int type, void *bits, int64_t *starts) {
-  struct job job = {.bits = bits, .starts = starts, .dense = dense, .rows = rows, .columns = columns, .words = (columns + 63) / WORD};
+EXPORT int64_t kernels_mask(int variant, int threads, void *dense, int64_t rows, int64_t columns, int type, void *bits,
+                            int64_t *starts) {
+  struct job job = {.bits = bits, .starts = starts, .dense = dense, .rows = rows, .columns = columns,
+                    .words = (columns + 63) / WORD};
   run_rows(VARIANTS[variant]->mask[type], &job, threads);
   starts[0] = 0;
   for (int64_t row = 0; row < rows; row++) starts[row + 1] += starts[row];
@@ -96,22 +98,24 @@ EXPORT int64_t kernels_mask(int variant, int threads, void *dense, int64_t rows,
 }
 
 // Write the kept values of a dense matrix, given its bits and starts.
-EXPORT void kernels_pack(int variant, int threads, void *dense, int64_t rows, int64_t columns, int type, void *bits, int64_t *starts,
-                         void *values) {
-  struct job job = {.bits = bits, .values = values, .starts = starts, .dense = dense, .rows = rows, .columns = columns, .words = (columns + 63) / WORD};
+EXPORT void kernels_pack(int variant, int threads, void *dense, int64_t rows, int64_t columns, int type, void *bits,
+                         int64_t *starts, void *values) {
+  struct job job = {.bits = bits, .values = values, .starts = starts, .dense = dense, .rows = rows, .columns = columns,
+                    .words = (columns + 63) / WORD};
   run_rows(VARIANTS[variant]->pack[type], &job, threads);
 }
 
 // Write a dense matrix. Its type is that of the values, or any with int8 values.
-EXPORT void kernels_unpack(int variant, int threads, void *bits, void *values, int64_t *starts, float *scales, void *dense, int64_t rows,
-                           int64_t columns, int value_type, int type) {
+EXPORT void kernels_unpack(int variant, int threads, void *bits, void *values, int64_t *starts, float *scales, void *dense,
+                           int64_t rows, int64_t columns, int value_type, int type) {
   struct job job = {.bits = bits, .values = values, .starts = starts, .scales = scales, .dense = dense,
                     .rows = rows, .columns = columns, .words = (columns + 63) / WORD, .type = type};
   run_rows(VARIANTS[variant]->unpack[value_type], &job, threads);
 }
 
 // Write int8 values and the scale of each row.
-EXPORT void kernels_quantize(int variant, int threads, void *values, int64_t *starts, int64_t rows, int type, int8_t *out, float *scales) {
+EXPORT void kernels_quantize(int variant, int threads, void *values, int64_t *starts, int64_t rows, int type, int8_t *out,
+                             float *scales) {
   struct job job = {.values = values, .starts = starts, .scales = scales, .out = out, .rows = rows};
   run_rows(VARIANTS[variant]->quantize[type], &job, threads);
 }
@@ -136,8 +140,8 @@ static int prepare_inputs(const struct variant *variant, struct job *job, int64_
 }
 
 // Write the products of n input rows. Inputs and out have one type: that of the values, or any with int8 values.
-EXPORT int kernels_matmul(int index, int threads, void *bits, void *values, int64_t *starts, float *scales, const void *inputs, void *out,
-                          int64_t rows, int64_t columns, int64_t n, int value_type, int type) {
+EXPORT int kernels_matmul(int index, int threads, void *bits, void *values, int64_t *starts, float *scales, const void *inputs,
+                          void *out, int64_t rows, int64_t columns, int64_t n, int value_type, int type) {
   const struct variant *variant = VARIANTS[index];
   struct job job = {.bits = bits, .values = values, .starts = starts, .scales = scales, .inputs = inputs, .out = out,
                     .rows = rows, .columns = columns, .words = (columns + 63) / WORD, .type = type};

@@ -65,7 +65,8 @@ struct variant {
 extern const struct variant avx512_bf16_variant, avx512_variant, avx2_variant, neon_variant, c_variant;
 
 // lookup.c
-extern uint8_t widening[256][32], spreading16[256][16], spreading8[256][8], squeezing16[256][16], spreading32[16][16], squeezing32[16][16];
+extern uint8_t widening[256][32], spreading16[256][16], spreading8[256][8], spreading32[16][16];
+extern uint8_t squeezing16[256][16], squeezing32[16][16];
 void fill_lookup_tables(void);
 
 INLINE float float_of(uint32_t bits) {

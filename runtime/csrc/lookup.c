@@ -1,4 +1,5 @@
-// Byte shuffles that move kept elements to their columns (spread) or back (squeeze), by the bits of up to 8 columns; 0x80 gives zero.
+// Byte shuffles that move kept elements to their columns (spread) or back (squeeze), by the bits of up to 8 columns.
+// The index 0x80 gives zero.
 
 #include "kernels.h"
 

@@ -1,7 +1,8 @@
-// Operations on words by lookup tables of 8 or 4 bits; needs `bytes` (a vector of 16), load16, save16 and shuffle(bytes, indices).
+// Operations on words by lookup tables of 8 or 4 bits.
+// The variant defines `bytes` (a vector of 16), load16, save16 and shuffle(bytes, indices).
 
 // Offset of the entry of byte i of the bits in a table with entries of 2^log bytes; it has as many bits as the byte.
-#define OFFSET(bits, i, log) ((uint32_t)(8 * (i) < (log) ? (bits) << ((log)-8 * (i)) : (bits) >> (8 * (i) - (log))) & 255u << (log))
+#define OFFSET(bits, i, log) ((uint32_t)((i) ? (bits) >> (8 * (i) - (log)) : (bits) << (log)) & 255u << (log))
 #define ENTRY(table, offset) ((const uint8_t *)(table) + (offset))
 #define NIBBLE(bits, i) ((bits) >> (4 * (i)) & 15)
 

@@ -1,6 +1,6 @@
 // Products of the rows of a sparse matrix, for values of type TYPE (C type ELEMENT) and 1 to 8 input rows.
 //
-// A sum depends on its row of the matrix and its input row alone: the order of additions is the same for any batch and any split of rows.
+// A sum depends on its row of the matrix and its input row alone: the order of additions is the same for any batch and thread.
 
 #ifndef INPUT
 #define INPUT float
