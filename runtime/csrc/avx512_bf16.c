@@ -59,6 +59,23 @@ TARGET INLINE void squeeze_16(uint64_t bits, const uint16_t *from, uint16_t *to)
   _mm512_storeu_si512(to, _mm512_maskz_compress_epi16((__mmask32)(bits >> 32), _mm512_loadu_si512(from + 32)));
 }
 
+// job->columns is the distance of the rows, at least their whole words.
+TARGET static void unpack_int8_unscaled(const struct job *job, int64_t first, int64_t last) {
+  for (int64_t row = first; row < last; row++) {
+    const uint64_t *bits = job->bits + row * job->words;
+    const int8_t *values = (const int8_t *)job->values + job->starts[row];
+    uint16_t *to = (uint16_t *)job->dense + row * job->columns;
+    for (int64_t word = 0; word < job->words; word++, to += WORD) {
+      __m512 weights[4];
+      PREFETCH_AHEAD(values, bits, word);
+      expand_int8(bits[word], values, weights);
+      _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(weights[1], weights[0]));
+      _mm512_storeu_si512(to + 32, (__m512i)_mm512_cvtne2ps_pbh(weights[3], weights[2]));
+      values += __builtin_popcountll(bits[word]);
+    }
+  }
+}
+
 #include "variant.h"
 
 #endif

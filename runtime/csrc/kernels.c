@@ -13,6 +13,7 @@
 
 enum { OK, NO_MEMORY };
 enum { CHUNKS_PER_THREAD = 8 };
+enum { FEW = 3 };  // input rows up to which each is multiplied by itself, where there are tiles
 
 static const struct variant *const VARIANTS[] = {
 #if X86
@@ -77,12 +78,14 @@ static void take_chunks(void *argument) {
   }
 }
 
-static void run_rows(kernel *run, const struct job *job, int threads) {
+// `grain`: number of rows of which chunks are multiples.
+static void run_rows(kernel *run, const struct job *job, int threads, int64_t grain) {
   if (threads < 2 || parallel == NULL || job->rows < 2) {
     run(job, 0, job->rows);
     return;
   }
-  struct split split = {run, job, job->rows / (threads * CHUNKS_PER_THREAD) + 1, 0};
+  int64_t chunk = job->rows / (threads * CHUNKS_PER_THREAD) + 1;
+  struct split split = {run, job, (chunk + grain - 1) / grain * grain, 0};
   parallel(take_chunks, &split, (unsigned)threads, 0);
 }
 
@@ -91,7 +94,7 @@ EXPORT int64_t kernels_mask(int variant, int threads, void *dense, int64_t rows,
                             int64_t *starts) {
   struct job job = {.bits = bits, .starts = starts, .dense = dense, .rows = rows, .columns = columns,
                     .words = (columns + 63) / WORD};
-  run_rows(VARIANTS[variant]->mask[type], &job, threads);
+  run_rows(VARIANTS[variant]->mask[type], &job, threads, 1);
   starts[0] = 0;
   for (int64_t row = 0; row < rows; row++) starts[row + 1] += starts[row];
   return starts[rows];
@@ -102,7 +105,7 @@ EXPORT void kernels_pack(int variant, int threads, void *dense, int64_t rows, in
                          int64_t *starts, void *values) {
   struct job job = {.bits = bits, .values = values, .starts = starts, .dense = dense, .rows = rows, .columns = columns,
                     .words = (columns + 63) / WORD};
-  run_rows(VARIANTS[variant]->pack[type], &job, threads);
+  run_rows(VARIANTS[variant]->pack[type], &job, threads, 1);
 }
 
 // Write a dense matrix. Its type is that of the values, or any with int8 values.
@@ -110,14 +113,14 @@ EXPORT void kernels_unpack(int variant, int threads, void *bits, void *values, i
                            int64_t rows, int64_t columns, int value_type, int type) {
   struct job job = {.bits = bits, .values = values, .starts = starts, .scales = scales, .dense = dense,
                     .rows = rows, .columns = columns, .words = (columns + 63) / WORD, .type = type};
-  run_rows(VARIANTS[variant]->unpack[value_type], &job, threads);
+  run_rows(VARIANTS[variant]->unpack[value_type], &job, threads, 1);
 }
 
 // Write int8 values and the scale of each row.
 EXPORT void kernels_quantize(int variant, int threads, void *values, int64_t *starts, int64_t rows, int type, int8_t *out,
                              float *scales) {
   struct job job = {.values = values, .starts = starts, .scales = scales, .out = out, .rows = rows};
-  run_rows(VARIANTS[variant]->quantize[type], &job, threads);
+  run_rows(VARIANTS[variant]->quantize[type], &job, threads, 1);
 }
 
 // Point job->inputs at inputs of a whole number of words in the type that the kernel reads: the caller's, or a copy.
@@ -139,21 +142,52 @@ static int prepare_inputs(const struct variant *variant, struct job *job, int64_
   return OK;
 }
 
+// Tell whether kernels_matmul multiplies any number of bf16 input rows by tiles.
+EXPORT int kernels_tiles(int index) {
+  static int supported = -1;
+#if X86
+  if (supported < 0) supported = amx_is_supported();
+  return supported && VARIANTS[index] == &avx512_bf16_variant;
+#else
+  return supported = 0;
+#endif
+}
+
+static int multiply_by_tiles(const struct variant *variant, struct job *job, int threads, int value_type) {
+  enum { GROUP = 32 };
+  const int64_t groups = (job->n + GROUP - 1) / GROUP, width = job->words * WORD;
+  int failed = 0;
+  uint32_t *arranged = aligned_alloc(64, (size_t)(groups * GROUP * width * 2 + 64));
+  if (arranged == NULL) return NO_MEMORY;
+  amx_arrange(job, arranged);
+  job->inputs = arranged;
+  job->unpack_rows = value_type == INT8 ? variant->unpack_int8_unscaled : variant->unpack[value_type];
+  job->failed = &failed;
+  run_rows(amx_product, job, threads, GROUP);
+  free(arranged);
+  return failed ? NO_MEMORY : OK;
+}
+
 // Write the products of n input rows. Inputs and out have one type: that of the values, or any with int8 values.
 EXPORT int kernels_matmul(int index, int threads, void *bits, void *values, int64_t *starts, float *scales, const void *inputs,
                           void *out, int64_t rows, int64_t columns, int64_t n, int value_type, int type) {
   const struct variant *variant = VARIANTS[index];
   struct job job = {.bits = bits, .values = values, .starts = starts, .scales = scales, .inputs = inputs, .out = out,
-                    .rows = rows, .columns = columns, .words = (columns + 63) / WORD, .type = type};
-  int as_bf16 = variant->bf16_inputs && value_type == BF16;
+                    .rows = rows, .columns = columns, .words = (columns + 63) / WORD, .n = n, .type = type};
+  int by_tiles = n > FEW && type == BF16 && job.words > 0 && kernels_tiles(index);
+  int as_bf16 = by_tiles || (variant->bf16_inputs && value_type == BF16), result = OK;
   void *copy;
   if (prepare_inputs(variant, &job, n, as_bf16, &copy) != OK) return NO_MEMORY;
+  if (by_tiles) {
+    result = multiply_by_tiles(variant, &job, threads, value_type);
+    n = 0;
+  }
   for (int64_t first = 0; first < n; first += BATCH) {
     int64_t batch = n - first < BATCH ? n - first : BATCH;
-    run_rows(variant->matmul[value_type][batch - 1], &job, threads);
+    run_rows(variant->matmul[value_type][batch - 1], &job, threads, 1);
     job.inputs = (const char *)job.inputs + (size_t)(batch * job.words * WORD) * (as_bf16 ? 2 : 4);
     job.out = (char *)job.out + (size_t)(batch * rows) * (type == FP32 ? 4 : 2);
   }
   free(copy);
-  return OK;
+  return result;
 }

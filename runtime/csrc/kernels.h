@@ -44,8 +44,11 @@ struct job {
   void *dense;         // [rows, columns]: source of pack, destination of unpack
   const void *inputs;  // [n, 64 words], zero past the last column
   void *out;           // [n, rows]
-  int64_t rows, columns, words;
+  int64_t rows, columns, words, n;
   int type;  // of dense or out
+  // amx.c
+  void (*unpack_rows)(const struct job *job, int64_t first, int64_t last);
+  int *failed;  // set to 1 without memory
 };
 
 // Every kernel processes the rows from `first` to `last - 1`.
@@ -56,6 +59,7 @@ struct variant {
   int bf16_inputs;  // products of bf16 values read bf16 inputs, all others read fp32 inputs
   kernel *matmul[TYPES][BATCH];
   kernel *unpack[TYPES];
+  kernel *unpack_int8_unscaled;  // int8 values as bf16 numbers; NULL where amx.c is not used
   kernel *mask[INT8];  // dense to bits, and the number of kept values to starts[row + 1]
   kernel *pack[INT8];  // dense and bits to values
   kernel *quantize[INT8];
@@ -63,6 +67,11 @@ struct variant {
 };
 
 extern const struct variant avx512_bf16_variant, avx512_variant, avx2_variant, neon_variant, c_variant;
+
+// amx.c
+int amx_is_supported(void);
+void amx_arrange(const struct job *job, uint32_t *to);
+kernel amx_product;
 
 // lookup.c
 extern uint8_t widening[256][32], spreading16[256][16], spreading8[256][8], spreading32[16][16];

@@ -82,6 +82,9 @@ const struct variant JOIN(NAME, variant) = {
     .bf16_inputs = DOT_BF16,
     .matmul = {BY_BATCH(product_bf16), BY_BATCH(product_fp16), BY_BATCH(product_fp32), BY_BATCH(product_int8)},
     .unpack = {unpack_bf16, unpack_fp16, unpack_fp32, unpack_int8},
+#if DOT_BF16
+    .unpack_int8_unscaled = unpack_int8_unscaled,
+#endif
     .mask = {mask_bf16, mask_fp16, mask_fp32},
     .pack = {pack_bf16, pack_fp16, pack_fp32},
     .quantize = {quantize_bf16, quantize_fp16, quantize_fp32},

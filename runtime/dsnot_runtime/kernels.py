@@ -14,7 +14,7 @@ from torch import Tensor
 from dsnot_runtime import library, portable
 from dsnot_runtime.portable import PADDING
 
-__all__ = ["PADDING", "features", "matmul", "pack", "quantize", "supported", "unpack", "use", "variant"]
+__all__ = ["PADDING", "features", "has_tiles", "matmul", "pack", "quantize", "supported", "unpack", "use", "variant"]
 
 _VARIABLE = "DSNOT_RUNTIME_KERNELS"
 _CODES = {torch.bfloat16: 0, torch.float16: 1, torch.float32: 2, torch.int8: 3}
@@ -32,6 +32,7 @@ class _Kernels:
     index: int = 0
     threads: str = ""
     reason: str = ""
+    has_tiles: bool = False
 
 
 _TORCH = "torch"
@@ -47,6 +48,12 @@ def features() -> dict[str, str]:
     """Return the variant, why it was chosen, and the OpenMP runtime that splits rows over threads."""
     active = _kernels()
     return {"variant": active.name, "why": active.reason, "threads": active.threads or "one thread"}
+
+
+def has_tiles(dtype: torch.dtype) -> bool:
+    """Tell whether `matmul` is faster than a dense product for any number of input rows of this type."""
+    active = _kernels()
+    return active.has_tiles and dtype == torch.bfloat16
 
 
 def supported() -> list[str]:
@@ -112,7 +119,8 @@ def unpack(bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, 
 def matmul(bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, inputs: Tensor, out: Tensor) -> None:
     """Write the products of `inputs` [N, K] with a sparse matrix to `out` [N, R].
 
-    Sums are in float32. With the C kernels they depend neither on the number of threads nor on N.
+    Sums are in float32. With the C kernels they do not depend on the number of threads, nor on N, except that with
+    AMX those of more than three bfloat16 rows are added in another order than those of fewer.
     """
     number, columns = inputs.shape
     rows = len(bits)
@@ -232,6 +240,7 @@ def _available() -> dict[str, _Kernels]:
         index = 0
         while (name := functions.kernels_name(index)) is not None:
             if functions.kernels_supported(index):
-                available[name.decode()] = _Kernels(name.decode(), functions, index, threads)
+                has_tiles = bool(functions.kernels_tiles(index))
+                available[name.decode()] = _Kernels(name.decode(), functions, index, threads, has_tiles=has_tiles)
             index += 1
     return available | {_TORCH: _Kernels(_TORCH)}

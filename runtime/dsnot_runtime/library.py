@@ -14,6 +14,7 @@ _SIGNATURES = {
     "kernels_init": (None, [_POINTER]),
     "kernels_name": (ctypes.c_char_p, [_INT]),
     "kernels_supported": (_INT, [_INT]),
+    "kernels_tiles": (_INT, [_INT]),
     "kernels_mask": (_INT64, [_INT, _INT, _POINTER, _INT64, _INT64, _INT, _POINTER, _POINTER]),
     "kernels_pack": (None, [_INT, _INT, _POINTER, _INT64, _INT64, _INT, _POINTER, _POINTER, _POINTER]),
     "kernels_unpack": (None, [_INT, _INT, *[_POINTER] * 5, _INT64, _INT64, _INT, _INT]),

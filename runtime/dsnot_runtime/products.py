@@ -14,6 +14,8 @@ from dsnot_runtime import kernels
 
 FEW_ROWS: Final = 8
 """Rows of activations up to which kernels read the sparse matrix; beyond, unpacking it once is faster."""
+FEW_ROWS_BY_TILES: Final = 384
+"""The same on processors with AMX, for bfloat16."""
 _local: Final = threading.local()
 """Buffers of this thread, by type: each as large as the largest matrix."""
 
@@ -58,7 +60,7 @@ class _Linear(torch.autograd.Function):
 def _linear(x: Tensor, bits: Tensor, values: Tensor, starts: Tensor, scales: Tensor | None, bias: Tensor | None) -> Tensor:
     rows, columns = bits.shape[0], x.shape[-1]
     flat = x.reshape(-1, columns).contiguous()
-    if flat.shape[0] <= FEW_ROWS:
+    if flat.shape[0] <= (FEW_ROWS_BY_TILES if kernels.has_tiles(x.dtype) else FEW_ROWS):
         out = torch.empty(flat.shape[0], rows, dtype=x.dtype)
         kernels.matmul(bits, values, starts, scales, flat, out)
         if bias is not None:

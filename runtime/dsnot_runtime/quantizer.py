@@ -1,5 +1,8 @@
 """Packing of a dense checkpoint while transformers loads it."""
 
+import contextlib
+import ctypes
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -82,6 +85,7 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
                 f"{self._largest_share:.1%}); load the model without SparseConfig, or lower min_zeros."
             )
         self._unpack_others(model)
+        _release_memory(model)
         model.register_state_dict_post_hook(_make_dense)
         return model
 
@@ -103,6 +107,16 @@ class _Pack(ConversionOps):  # type: ignore[misc]
     def convert(self, input_dict: Mapping[str, Any], **_: Any) -> dict[str, Tensor]:
         loaded = {name: value[0] if isinstance(value, list) else value for name, value in input_dict.items()}
         return {name: self._quantizer.packed(name, value) for name, value in loaded.items()}
+
+
+def _release_memory(model: nn.Module) -> None:
+    """Copy the dense parameters, views that keep the whole checkpoint mapped, and return freed heap to the system."""
+    for parameter in model.parameters():
+        if not isinstance(parameter, SparseWeight) and parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _make_dense(_module: nn.Module, state: dict[str, Any], *_: Any) -> None:

@@ -145,10 +145,27 @@ def test_products_depend_neither_on_threads_nor_on_the_other_rows(variant: str, 
     inputs = torch.randn(17, 190).to(dtype)
     torch.set_num_threads(1)
     alone = torch.cat([product(matrix, scales, inputs[i : i + 1]) for i in range(17)])
+    together = product(matrix, scales, inputs) if kernels.has_tiles(dtype) else alone
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
         for number in range(1, 18):
-            assert torch.equal(product(matrix, scales, inputs[:number]), alone[:number])
+            expected = together if number > 3 else alone  # tiles add in another order
+            assert torch.equal(product(matrix, scales, inputs[:number]), expected[:number])
+
+
+@pytest.mark.skipif(not kernels.has_tiles(torch.bfloat16), reason="the processor has no AMX")
+@settings(deadline=None)
+@given(weight=weights(), number=st.integers(4, 70), int8=st.booleans())
+def test_products_by_tiles_are_within_the_rounding_error_of_float64(weight: Tensor, number: int, int8: bool) -> None:
+    weight = weight.bfloat16()
+    matrix, scales = kernels.pack(weight), None
+    if int8:
+        values, scales = kernels.quantize(matrix[1], matrix[2])
+        matrix = (matrix[0], values, matrix[2])
+        weight = dense_of(matrix, scales, weight.shape[1], torch.float32)
+    inputs = inputs_for(weight, number).bfloat16()
+    exact = inputs.double() @ weight.double().T
+    assert bool(((product(matrix, scales, inputs).double() - exact).abs() <= error_bound(weight, inputs, exact)).all())
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "torch"])
