@@ -5,7 +5,7 @@
 #define _DEFAULT_SOURCE  // syscall
 #include "kernels.h"
 
-#if X86 && defined(__linux__)
+#if TILES
 
 #include <cpuid.h>
 #include <stdlib.h>
@@ -138,11 +138,5 @@ void amx_product(const struct job *job, int64_t first, int64_t last) {
   __asm__ volatile("tilerelease");
   free(panel);
 }
-
-#else
-
-int amx_is_supported(void) { return 0; }
-void amx_arrange(const struct job *job, uint32_t *to) { (void)job, (void)to; }
-void amx_product(const struct job *job, int64_t first, int64_t last) { (void)job, (void)first, (void)last; }
 
 #endif

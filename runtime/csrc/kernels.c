@@ -144,15 +144,17 @@ static int prepare_inputs(const struct variant *variant, struct job *job, int64_
 
 // Tell whether kernels_matmul multiplies any number of bf16 input rows by tiles.
 EXPORT int kernels_tiles(int index) {
+#if TILES
   static int supported = -1;
-#if X86
   if (supported < 0) supported = amx_is_supported();
   return supported && VARIANTS[index] == &avx512_bf16_variant;
 #else
-  return supported = 0;
+  (void)index;
+  return 0;
 #endif
 }
 
+#if TILES
 static int multiply_by_tiles(const struct variant *variant, struct job *job, int threads, int value_type) {
   enum { GROUP = 32 };
   const int64_t groups = (job->n + GROUP - 1) / GROUP, width = job->words * WORD;
@@ -167,6 +169,7 @@ static int multiply_by_tiles(const struct variant *variant, struct job *job, int
   free(arranged);
   return failed ? NO_MEMORY : OK;
 }
+#endif
 
 // Write the products of n input rows. Inputs and out have one type: that of the values, or any with int8 values.
 EXPORT int kernels_matmul(int index, int threads, void *bits, void *values, int64_t *starts, float *scales, const void *inputs,
@@ -178,10 +181,12 @@ EXPORT int kernels_matmul(int index, int threads, void *bits, void *values, int6
   int as_bf16 = by_tiles || (variant->bf16_inputs && value_type == BF16), result = OK;
   void *copy;
   if (prepare_inputs(variant, &job, n, as_bf16, &copy) != OK) return NO_MEMORY;
+#if TILES
   if (by_tiles) {
     result = multiply_by_tiles(variant, &job, threads, value_type);
     n = 0;
   }
+#endif
   for (int64_t first = 0; first < n; first += BATCH) {
     int64_t batch = n - first < BATCH ? n - first : BATCH;
     run_rows(variant->matmul[value_type][batch - 1], &job, threads, 1);

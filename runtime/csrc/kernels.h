@@ -12,6 +12,9 @@
 
 #if defined(__x86_64__)
 #define X86 1
+#if defined(__linux__)
+#define TILES 1  // amx.c
+#endif
 #elif defined(__aarch64__)
 #define ARM 1
 #endif
@@ -68,7 +71,6 @@ struct variant {
 
 extern const struct variant avx512_bf16_variant, avx512_variant, avx2_variant, neon_variant, c_variant;
 
-// amx.c
 int amx_is_supported(void);
 void amx_arrange(const struct job *job, uint32_t *to);
 kernel amx_product;
