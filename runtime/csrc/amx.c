@@ -14,7 +14,7 @@
 
 enum { TILE = 16, DEPTH = 32 };  // rows of a tile; bf16 numbers in a row of it
 enum { PAD = 32 };               // numbers between the rows of a panel: rows at multiples of 4 KiB would evict each other
-enum { PANEL_BYTES = 512 << 10, SLICE = 256 };  // columns of a slice
+enum { PANEL_BYTES = 544 << 10, SLICE = 256 };  // columns of a slice
 enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };  // arch_prctl of Linux
 
 int amx_is_supported(void) {

@@ -14,7 +14,7 @@ from dsnot_runtime import kernels
 
 FEW_ROWS: Final = 8
 """Rows of activations up to which kernels read the sparse matrix; beyond, unpacking it once is faster."""
-FEW_ROWS_BY_TILES: Final = 384
+FEW_ROWS_BY_TILES: Final = 288
 """The same on processors with AMX, for bfloat16."""
 _local: Final = threading.local()
 """Buffers of this thread, by type: each as large as the largest matrix."""
