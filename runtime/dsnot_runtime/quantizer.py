@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import sys
 import warnings
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from transformers.quantizers.base import HfQuantizer
 
 from dsnot_runtime.config import METHOD, SparseConfig
 from dsnot_runtime.errors import NotFinite, NotSparse, SparseModelError
-from dsnot_runtime.weight import SparseWeight, share_of_zeros
+from dsnot_runtime.weight import SparseWeight
 
 
 @register_quantizer(METHOD)
@@ -56,19 +57,16 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
         if is_transposed is None or weight.device.type != "cpu":
             self._is_dense_elsewhere |= weight.device.type != "cpu"
             return weight
-        share = weight.share_of_zeros if isinstance(weight, SparseWeight) else share_of_zeros(weight)
+        sparse = weight if isinstance(weight, SparseWeight) else SparseWeight.pack(weight, is_transposed)
+        share = sparse.share_of_zeros
         self._largest_share = max(self._largest_share, share)
-        if isinstance(weight, SparseWeight):
-            if share >= self.quantization_config.min_zeros and weight.is_transposed == is_transposed:
-                return nn.Parameter(weight.with_values(self.quantization_config.values), requires_grad=False)
-            weight = weight.dense()
         if share < self.quantization_config.min_zeros:
-            return weight
-        if not bool(weight.isfinite().all()):
+            return sparse.dense() if sparse is weight else weight
+        if not all(math.isfinite(extreme) for extreme in sparse.kept.aminmax()):
             self._problem = self._problem or NotFinite(f"{name} holds NaN or an infinity; the checkpoint is damaged.")
-            return weight
-        sparse = SparseWeight.pack(weight, is_transposed).with_values(self.quantization_config.values)
-        return nn.Parameter(sparse, requires_grad=False)
+        if sparse.is_transposed != is_transposed:
+            sparse = SparseWeight.pack(sparse.dense(), is_transposed)
+        return nn.Parameter(sparse.with_values(self.quantization_config.values), requires_grad=False)
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
         self.remove_quantization_config(model)

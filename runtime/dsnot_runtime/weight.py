@@ -3,7 +3,6 @@
 Products run on the kept values; every other operation sees the dense weight, which is unpacked for it.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -204,8 +203,3 @@ _CONVERSIONS: Final[dict[Any, Callable[..., Tensor]]] = {
     _aten.clone.default: lambda weight, **_: weight._with(Tensor.clone),
     _aten._to_copy.default: _to_copy,
 }
-
-
-def share_of_zeros(dense: Tensor) -> float:
-    """Return the share of elements that are zero, of either sign."""
-    return 1 - int(dense.count_nonzero()) / max(1, math.prod(dense.shape))
