@@ -17,7 +17,7 @@ torch = { $(call install,$(1),--no-deps torch==$(TORCH)+cpu) 2>/dev/null || $(ca
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 UV := $(shell grep '^uv==' requirements.lock)
 # hash of the files that determine the environment; it is complete if the marker file with this hash exists
-WANTED := $(shell cat requirements.lock data-wheels.txt pyproject.toml runtime/pyproject.toml runtime/*.py runtime/csrc/* | sha256sum | cut -c1-16)
+WANTED := $(shell cat requirements.lock data-wheels.txt docker/compiler.lock pyproject.toml runtime/pyproject.toml runtime/*.py runtime/csrc/* | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
@@ -43,6 +43,7 @@ $(READY):
 	@$(call torch,.venv,--constraint requirements.lock)
 	@echo "setup: everything else"
 	@$(call install,.venv,--no-deps --requirement requirements.lock)
+	@command -v cc gcc clang >/dev/null || $(call install,.venv,--require-hashes --requirement docker/compiler.lock)
 	@$(call install,.venv,--no-deps --no-build-isolation --editable . --editable ./runtime)
 	@echo "setup: first imports"
 	@$(BIN)/python -c 'import service.demo, service.main, service.dispatcher.loop' & $(BIN)/python -c 'import worker.app, worker.attempt.pipeline'; wait $$!

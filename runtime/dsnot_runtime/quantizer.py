@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers.core_model_loading import ConversionOps
 from transformers.pytorch_utils import Conv1D
@@ -17,6 +18,8 @@ from transformers.quantizers.base import HfQuantizer
 from dsnot_runtime.config import METHOD, SparseConfig
 from dsnot_runtime.errors import NotFinite, NotSparse, SparseModelError
 from dsnot_runtime.weight import SparseWeight
+
+_TYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
 @register_quantizer(METHOD)
@@ -40,7 +43,7 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
 
     def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
         self._layouts = _layouts(model)
-        if any(name.count(".") and parameter.dim() == 3 for name, parameter in model.named_parameters()):
+        if any(hasattr(module, "is_transposed") for module in model.modules()):
             model.set_experts_implementation("eager")  # the others gather the weights of all experts
 
     def param_needs_quantization(self, model: Any, param_name: str, **_: Any) -> bool:  # noqa: ARG002
@@ -54,7 +57,7 @@ class SparseQuantizer(HfQuantizer):  # type: ignore[misc]
     def packed(self, name: str, weight: Tensor) -> Tensor:
         """Return a parameter in its sparse form, or dense: not a matrix, too few zeros, or not on a CPU."""
         is_transposed = self._layouts.get(name)
-        if is_transposed is None or weight.device.type != "cpu":
+        if is_transposed is None or weight.device.type != "cpu" or weight.dtype not in _TYPES:
             self._is_dense_elsewhere |= weight.device.type != "cpu"
             return weight
         sparse = weight if isinstance(weight, SparseWeight) else SparseWeight.pack(weight, is_transposed)

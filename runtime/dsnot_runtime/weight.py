@@ -16,6 +16,7 @@ from dsnot_runtime.errors import ReadOnly
 
 Values = Literal["stored", "int8"]
 
+_READ_ONLY: Final = "Sparse weights cannot be changed in place; change the dense checkpoint and load it again."
 _PARTS: Final = ("bits", "kept", "starts", "scales")
 
 
@@ -134,7 +135,7 @@ class SparseWeight(Tensor):
         if (conversion := _CONVERSIONS.get(operator)) is not None:
             return conversion(*args, **kwargs or {})
         if operator._schema.is_mutable and args and isinstance(args[0], SparseWeight):
-            raise ReadOnly("Sparse weights cannot be changed in place; change the dense checkpoint and load it again.")
+            raise ReadOnly(_READ_ONLY)
         args, kwargs = tree_map_only(SparseWeight, SparseWeight.dense, (args, kwargs or {}))
         return operator(*args, **kwargs)
 
@@ -196,10 +197,24 @@ def _to_copy(weight: SparseWeight, *, dtype: torch.dtype | None = None, device: 
     return weight._with(lambda part: part.to(device) if device is not None else part.clone(), dtype)
 
 
+def _scaled(change: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return an in-place multiplication or division by a number, as some models do with their own weights."""
+
+    def scale(weight: SparseWeight, number: Any) -> Tensor:
+        if isinstance(number, Tensor) and number.numel() != 1:
+            raise ReadOnly(_READ_ONLY)
+        change(weight.kept if weight.scales is None else weight.scales, number)
+        return weight
+
+    return scale
+
+
 _aten: Final = torch.ops.aten
 _CONVERSIONS: Final[dict[Any, Callable[..., Tensor]]] = {
     _aten.detach.default: lambda weight: weight._with(Tensor.detach),
     _aten.alias.default: lambda weight: weight._with(lambda part: part),
     _aten.clone.default: lambda weight, **_: weight._with(Tensor.clone),
     _aten._to_copy.default: _to_copy,
+    _aten.mul_.Tensor: _scaled(Tensor.mul_),
+    _aten.div_.Tensor: _scaled(Tensor.div_),
 }

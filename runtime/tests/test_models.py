@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from dsnot_runtime import SparseConfig, SparseWeight
+from dsnot_runtime import SparseConfig, SparseWeight, kernels
 from dsnot_runtime.errors import BadConfig, NotFinite, NotSparse, ReadOnly
 
 Save = Callable[..., Path]
@@ -179,9 +179,22 @@ def test_an_invalid_option_is_named(options: Any, message: str) -> None:
 def test_a_sparse_weight_is_not_changed_in_place(save: Save) -> None:
     weight = sparse(save()).model.layers[0].mlp.up_proj.weight
     with pytest.raises(ReadOnly, match="cannot be changed in place"):
-        weight.mul_(2)
+        weight.add_(2)
+    with pytest.raises(ReadOnly, match="cannot be changed in place"):
+        weight.mul_(torch.ones(128))
     with pytest.raises(RuntimeError, match="cannot be changed in place"):
         sparse(save(name="other")).load_state_dict(dense(save(name="third")).state_dict())
+
+
+@pytest.mark.parametrize("values", ["stored", "int8"])
+def test_a_sparse_weight_is_scaled_in_place(save: Save, values: str) -> None:
+    weight = sparse(save(), values=values).model.layers[0].mlp.up_proj.weight
+    whole = weight.dense()
+    with torch.no_grad():
+        weight.div_(2)
+        assert torch.equal(weight.dense(), whole / 2)
+        weight.mul_(4)
+    assert torch.equal(weight.dense(), whole * 2)
 
 
 def test_other_operations_see_the_dense_weight(save: Save) -> None:
@@ -203,6 +216,7 @@ def test_autocast_computes_in_its_own_type(save: Save) -> None:
 
 def test_loading_says_nothing_to_the_user(save: Save) -> None:
     folder = save()
+    kernels.variant()  # warns once where the kernels were not built
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sparse(folder)

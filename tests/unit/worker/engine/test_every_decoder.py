@@ -16,6 +16,7 @@ from worker.engine import Recipe, outline, perplexity, sparsify
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.errors import ArchitectureUnsupported
 from worker.engine.model.structure import load_structure
+from worker.evaluation.speed.packed_weights import load_packed
 
 SAVED_AS_TEXT = {"emu3", "mllama"}
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
@@ -42,6 +43,7 @@ def test_every_decoder_is_pruned_and_loads(tmp_path: Path, model_type: str) -> N
             dense[name].masked_fill_(tensor == 0, 0)
         logits = loaded(input_ids=TOKENS, use_cache=False).logits
         torch.testing.assert_close(original(input_ids=TOKENS, use_cache=False).logits, logits)
+        torch.testing.assert_close(load_packed(target, "stored")(input_ids=TOKENS, use_cache=False).logits, logits)
     assert perplexity(target, TOKENS, device="cpu").mean_nll == pytest.approx(mean_loss(logits), abs=1e-4)
     assert_rows_are_half_zero(target, loaded)
     assert {matrix.name for matrix in report.matrices} == {name for name, _ in outline(source).matrices}
