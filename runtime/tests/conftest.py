@@ -1,6 +1,5 @@
 """Tiny pruned models of several families, as plain dense checkpoints."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GptOssConfig, LlamaConfig, MixtralConfig, PreTrainedConfig, Qwen2Config
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 128,
