@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import torch
@@ -17,7 +18,8 @@ from worker.inputs.tokenization import load_tokenizer
 from worker.inputs.whole_models import load_whole
 
 TOKENS: Final = 30
-_TIMED: Final = Generation(prompt=16, new=16)
+_TIMED: Final = Generation(prompt=16, new=8)
+_TURNS: Final = 3
 
 
 def continuation(folder: Path, model: Any, prompt: str) -> str:
@@ -36,13 +38,16 @@ def continuation(folder: Path, model: Any, prompt: str) -> str:
     return text
 
 
-def _measured(folder: Path, model: Any, prompt: str) -> dict[str, Any]:
-    """Return the continuation, the tokens decoded per second, and the bytes of the weights in memory."""
-    text = continuation(folder, model, prompt)
+def _decode_rates(models: Sequence[Any]) -> list[float]:
+    """Return the tokens decoded per second; the models take turns, so that a busy moment of the machine slows all of them."""
+    rates: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
-        _, decode = timed(model, _TIMED, torch.device("cpu"), lambda: None)
-    assert decode is not None
-    return {"text": text, "tokens_per_second": decode.median, "weight_bytes": sum(map(stored_bytes, model.parameters()))}
+        for _ in range(_TURNS):
+            for model, found in zip(models, rates, strict=True):
+                _, decode = timed(model, _TIMED, torch.device("cpu"), lambda: None)
+                assert decode is not None
+                found.append(decode.median)
+    return [median(found) for found in rates]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,15 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--packed", action="store_true", help="load the last checkpoint again, with packed matrices")
     given = parser.parse_args(arguments)
     disable_progress_bar()
-    for folder in given.folders:
-        _write(_measured(folder, load_whole(folder), given.prompt))
-    if given.packed:
-        _write(_measured(given.folders[-1], load_packed(given.folders[-1], "stored"), given.prompt))
+    folders = [*given.folders, *(given.folders[-1:] if given.packed else [])]
+    models = [load_whole(folder) for folder in given.folders]
+    models += [load_packed(given.folders[-1], "stored")] if given.packed else []
+    texts = [continuation(folder, model, given.prompt) for folder, model in zip(folders, models, strict=True)]
+    for text, model, rate in zip(texts, models, _decode_rates(models), strict=True):
+        weight_bytes = sum(map(stored_bytes, model.parameters()))
+        sys.stdout.write(json.dumps({"text": text, "tokens_per_second": rate, "weight_bytes": weight_bytes}) + "\n")
     return 0
-
-
-def _write(measured: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(measured) + "\n")
 
 
 if __name__ == "__main__":
