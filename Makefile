@@ -43,7 +43,7 @@ $(READY):
 	@$(call torch,.venv,--constraint requirements.lock)
 	@echo "setup: everything else"
 	@$(call install,.venv,--no-deps --requirement requirements.lock)
-	@command -v cc gcc clang >/dev/null || $(call install,.venv,--require-hashes --requirement docker/compiler.lock)
+	@command -v cc gcc clang >/dev/null || $(call install,.venv,$$(sed -n 's/^\(ziglang==[^ ]*\).*/\1/p' docker/compiler.lock))
 	@$(call install,.venv,--no-deps --no-build-isolation --editable . --editable ./runtime)
 	@echo "setup: first imports"
 	@$(BIN)/python -c 'import service.demo, service.main, service.dispatcher.loop' & $(BIN)/python -c 'import worker.app, worker.attempt.pipeline'; wait $$!
