@@ -135,9 +135,12 @@ def print_speed(speed: Mapping[str, Any]) -> None:
     if not speed:
         return
     models = timed(speed)
-    rows = [("decode, tokens per second", *(_rate(found["decode"]) for found in models.values()))]
+    rows = [("tokens per second, decode", *(_rate(found["decode"]) for found in models.values()))]
     rows += [
-        (f"prefill of {length:,} tokens, tokens per second", *(_rate(prefills(found).get(length)) for found in models.values()))
+        (
+            f"tokens per second, prefill of {length:,}",
+            *(_rate(prefills(speed, each).get(length)) for each in models.values()),
+        )
         for length in prompt_lengths(speed)
     ]
     weights = ("weights in memory", *(size(found["weight_bytes"]) for found in models.values()))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _BIT: Final = 1 / 8
 """Bytes of a bit per weight."""
-_LEAST_ZEROS: Final = 0.3
+LEAST_ZEROS: Final = 0.3
 """Share of zeros from which the runtime packs a matrix."""
 
 
@@ -23,7 +23,7 @@ class ServingMemory(BaseModel):
 def serving_memory(*, parameters: int, prunable: int, bytes_per_parameter: int, zeros: float) -> ServingMemory:
     """Estimate the bytes of `parameters`, of which a share `zeros` of the `prunable` ones is zero."""
     others = (parameters - prunable) * bytes_per_parameter
-    if zeros < _LEAST_ZEROS:
+    if zeros < LEAST_ZEROS:
         return ServingMemory(**dict.fromkeys(("dense", "packed", "packed_int8"), parameters * bytes_per_parameter))
     return ServingMemory(
         dense=parameters * bytes_per_parameter,

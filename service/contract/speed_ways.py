@@ -1,9 +1,11 @@
 """Ways in which a job's models run when their speed is measured."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-WAYS: Final = {
+Way = Literal["dense", "pruned", "sparse", "packed", "packed_int8"]
+
+WAYS: Final[dict[Way, str]] = {
     "dense": "dense original",
     "pruned": "pruned, dense kernels",
     "sparse": "pruned, 2:4 kernels",
@@ -20,11 +22,12 @@ def timed(speed: Mapping[str, Any]) -> dict[str, Any]:
     return {title: found for way, title in WAYS.items() if (found := speed.get(way))}
 
 
-def prefills(found: Mapping[str, Any]) -> dict[int, Any]:
-    """Return the throughput of the prefills of one way by prompt length, whose keys are text in JSON."""
-    return {int(length): rate for length, rate in (found.get("prefills") or {}).items()}
+def prefills(speed: Mapping[str, Any], found: Mapping[str, Any]) -> dict[int, Any]:
+    """Return the throughput of one way's prefills by prompt length; older workers measured one length only."""
+    measured = found.get("prefills") or {speed["prompt_tokens"]: found["prefill"]}
+    return {int(length): rate for length, rate in measured.items()}  # the keys are text in JSON
 
 
 def prompt_lengths(speed: Mapping[str, Any]) -> list[int]:
     """Return the prompt lengths that were measured of any way, ascending."""
-    return sorted({length for found in timed(speed).values() for length in prefills(found)})
+    return sorted({length for found in timed(speed).values() for length in prefills(speed, found)})

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from service.contract.engine_sizes import PROMPT_TOKENS
+from service.contract.speed_ways import Way
 from service.kit.quantities import gib
 from worker.devices import processor_name
 from worker.engine.activations.store import free_memory, give_back_memory
@@ -33,8 +34,6 @@ from worker.evaluation.speed.sparse_kernels import NoSparseKernels, check_device
 from worker.evaluation.speed.timing import Generation, Throughput, timed
 from worker.inputs.whole_models import load_whole
 from worker.process.peak_memory import PeakMemory
-
-Way = Literal["dense", "pruned", "sparse", "packed", "packed_int8"]
 
 _NEW: Final = 32
 _LONGEST_SECONDS: Final = 20.0
@@ -57,7 +56,7 @@ class ModelSpeed(_Metric):
     prefill: Throughput
     """At the speed's `prompt_tokens`."""
     prefills: dict[int, Throughput]
-    """By prompt length; one that would take minutes is left out."""
+    """By prompt length; one that would take more than 20 seconds is left out."""
     first_token_seconds: float
     """Median time to the first token at `prompt_tokens`."""
     decode: Throughput

@@ -51,7 +51,7 @@ class QualityTables:
 
     def rates(self, found: Mapping[str, Any]) -> Sequence[Mapping[str, Any] | None]:
         """Throughput of decoding, and of each prefill."""
-        return [found["decode"], *(prefills(found).get(length) for length in self.prompts)]
+        return [found["decode"], *(prefills(self.speed or {}, found).get(length) for length in self.prompts)]
 
     @property
     def has_intervals(self) -> bool:
