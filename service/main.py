@@ -29,6 +29,7 @@ import service.api.metrics
 import service.api.models
 import service.api.quotas
 import service.api.recipes
+import service.api.sweeps
 import service.api.triggers
 import service.api.webhooks
 import service.api.workers
@@ -87,6 +88,7 @@ _V1 = (
     service.api.jobs,
     service.api.events,
     service.api.artifacts,
+    service.api.sweeps,
     service.api.recipes,
     service.api.models,
     service.api.datasets,

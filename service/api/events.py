@@ -1,7 +1,8 @@
 """Routes of job events: JSON pages or a live stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -10,12 +11,13 @@ from annotated_types import Interval
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
-from service.api.event_stream import follow
+from service.api.event_stream import Source, follow
 from service.errors import NotFound, Unavailable
 from service.jobs.events.operations import events_after
 from service.jobs.events.schemas import EventPage, EventView
+from service.jobs.events.wakeups import Wakeups
 from service.tenants.shares import ShareExceeded
-from service.web.authentication import JobReader, is_still_valid
+from service.web.authentication import Caller, JobReader, is_still_valid
 from service.web.dependencies import TheDatabase, TheWakeups
 from service.web.problem_responses import problem_responses
 from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
@@ -23,26 +25,34 @@ from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 
 _EVENT_STREAM: Final = "text/event-stream"
+STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LARGEST: Final = 2**31 - 1
 _EXAMPLE: Final = 'event: stage_started\ndata: {"seq": 2, …}\nid: 2\n\nevent: end\ndata: {"state": "succeeded"}\n\n'
-_RESPONSES: dict[int | str, dict[str, Any]] = {
+EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {_EVENT_STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}}},
     **problem_responses(NotFound, Unavailable, ShareExceeded),
 }
 
 Accept = Annotated[str, Header(description="`text/event-stream` requests the live stream")]
-_Number = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
-LastEventId = Annotated[_Number | None, Header(description="resumes a stream after this `id`, of the last message received")]
+EventNumber = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
+LastEventId = Annotated[EventNumber | None, Header(description="resumes a stream after this `id`, of the last message received")]
 
 
-async def _subscription(
+async def _job_subscription(
     job_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
 ) -> AsyncIterator[asyncio.Event | None]:
     """Yield a subscription for the lifetime of a stream response; None for a JSON page."""
+    with subscription(job_id, caller, wakeups, accept) as woken:
+        yield woken
+
+
+@contextmanager
+def subscription(subject: UUID, caller: Caller, wakeups: Wakeups, accept: str) -> Iterator[asyncio.Event | None]:
+    """Yield a subscription to the events of a job or sweep if the caller wants a stream."""
     if not _wants_stream(accept):
         yield None
         return
-    with wakeups.subscribe(job_id, tenant=caller.tenant) as woken:
+    with wakeups.subscribe(subject, tenant=caller.tenant) as woken:
         yield woken
 
 
@@ -50,16 +60,21 @@ def _wants_stream(accept: str) -> bool:
     return any(offer.partition(";")[0].strip().lower() == _EVENT_STREAM for offer in accept.split(","))
 
 
-@router.get("/{job_id}/events", response_model=EventPage, responses=_RESPONSES)
+def first_number(last_event_id: int | None, cursor: int | None, after: int) -> int:
+    """Return the number after which events are read: of a resumed stream, of a page, or as given."""
+    return next((number for number in (last_event_id, cursor) if number is not None), after)
+
+
+@router.get("/{job_id}/events", response_model=EventPage, responses=EVENT_RESPONSES)
 def read_events(
     job_id: UUID,
     request: Request,
     caller: JobReader,
     database: TheDatabase,
     wakeups: TheWakeups,
-    woken: Annotated[asyncio.Event | None, Depends(_subscription)],
-    after: Annotated[_Number, Query(description="only events with a higher `seq`")] = 0,
-    cursor: Annotated[_Number | None, Query(description=PAGE_BEFORE)] = None,
+    woken: Annotated[asyncio.Event | None, Depends(_job_subscription)],
+    after: Annotated[EventNumber, Query(description="only events with a higher `seq`")] = 0,
+    cursor: Annotated[EventNumber | None, Query(description=PAGE_BEFORE)] = None,
     limit: LongPageLimit = 200,
     last_event_id: LastEventId = None,
 ) -> EventPage | Response:
@@ -69,12 +84,12 @@ def read_events(
     same object as in JSON. `event: end` follows the last event of an ended job; if the stream closes earlier, reconnect with
     `Last-Event-ID`.
     """
-    start = next((number for number in (last_event_id, cursor) if number is not None), after)
+    start = first_number(last_event_id, cursor, after)
     batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)
     if woken is not None:
         allowed = partial(is_still_valid, request, database)
-        content = follow(database, wakeups, woken, job_id, start, tenant=caller.tenant, is_allowed=allowed)
-        return EventSourceResponse(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        source = Source(partial(events_after, database, job_id, tenant=caller.tenant), EventView.of)
+        return EventSourceResponse(follow(source, wakeups, woken, start, is_allowed=allowed), headers=STREAM_HEADERS)
     last = batch.events[-1].seq if batch.events else start
     items = [EventView.of(event) for event in batch.events]
     return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)

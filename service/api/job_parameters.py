@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.dependencies.models import Dependant
@@ -44,10 +45,11 @@ async def _job_filter(
         _Text | None,
         Query(description="substring of the model's name or of a label `name=value`, or prefix of the id; case-insensitive"),
     ] = None,
+    sweep: Annotated[UUID | None, Query(description="only the jobs of this sweep, also those that were retried")] = None,
 ) -> JobFilter:
     given = request.query_params.multi_items()
     labels = {name.removeprefix(_LABEL): value for name, value in given if name.startswith(_LABEL)}
-    return JobFilter(state, model, labels, created_after, created_before, q or None)
+    return JobFilter(state, model, labels, created_after, created_before, q or None, sweep)
 
 
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]

@@ -77,13 +77,19 @@ def expire_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
     return _expire(session, Job.id.in_(beyond), "quota")
 
 
+def expire_of_sweep(session: Session, job_ids: Sequence[UUID]) -> None:
+    """Expire the artifacts of points that a sweep does not keep, except those that an unfinished job prunes."""
+    for start in range(0, len(job_ids), _BATCH):
+        _expire(session, Job.id.in_(job_ids[start : start + _BATCH]), "sweep")
+
+
 def bytes_of(session: Session, tenant: str) -> int:
     """Return the total bytes of the tenant's artifacts that have not expired."""
     total = select(func.coalesce(func.sum(Job.artifact_bytes), 0)).where(Job.tenant == tenant, *_KEPT)
     return int(session.execute(total).scalar_one() or 0)
 
 
-def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota"]) -> Sequence[UUID]:
+def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota", "sweep"]) -> Sequence[UUID]:
     user = aliased(Job)
     is_used = select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()
     batch = select(Job.id).where(*_KEPT, which, ~is_used).limit(_BATCH).with_for_update(skip_locked=True)

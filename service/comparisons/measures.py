@@ -56,9 +56,9 @@ class Measure:
 
 def measures(metrics: Sequence[Mapping[str, Any] | None]) -> list[Measure]:
     """Return a row for each quantity that was measured for at least one job."""
-    readings = [dict(_readings(each or {})) for each in metrics]
-    quantities = dict.fromkeys(quantity for each in readings for quantity in each)
-    return [_measure(quantity, [each.get(quantity) for each in readings]) for quantity in quantities]
+    found = [dict(readings(each or {})) for each in metrics]
+    quantities = dict.fromkeys(quantity for each in found for quantity in each)
+    return [_measure(quantity, [each.get(quantity) for each in found]) for quantity in quantities]
 
 
 def _measure(quantity: Quantity, values: list[Number | None]) -> Measure:
@@ -69,7 +69,8 @@ def _measure(quantity: Quantity, values: list[Number | None]) -> Measure:
     return Measure(quantity, values, [place for place, value in enumerate(values) if value == best])
 
 
-def _readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+def readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+    """Yield the quantities that a job has measured, of both models and of the job as a whole, with their values."""
     for model in ("pruned", "dense"):
         part = metrics.get(model) or {}
         for each in part.get("perplexity") or ():

@@ -29,3 +29,8 @@ def _has(value: object, step: object) -> bool:
     if isinstance(value, dict):
         return step in value
     return isinstance(value, list) and isinstance(step, int) and step < len(value)
+
+
+def steps_of(text: str) -> list[str]:
+    """Return the steps of a JSON pointer that is not empty."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in text.split("/")[1:]]

@@ -4,10 +4,11 @@ from enum import StrEnum
 from typing import Final
 
 from service.contract.states import EventType
+from service.contract.sweeps import SweepEventType
 
 
 class WebhookEvent(StrEnum):
-    """Type of a webhook message: `job.` and the type of the job's event."""
+    """Type of a webhook message: `job.` or `sweep.`, and the type of its event."""
 
     JOB_CREATED = f"job.{EventType.CREATED}"
     JOB_ATTEMPT_STARTED = f"job.{EventType.ATTEMPT_STARTED}"
@@ -20,6 +21,11 @@ class WebhookEvent(StrEnum):
     JOB_CANCELLED = f"job.{EventType.CANCELLED}"
     JOB_EXPIRED = f"job.{EventType.EXPIRED}"
     JOB_ARTIFACT_REMOVED = f"job.{EventType.ARTIFACT_REMOVED}"
+    SWEEP_CREATED = f"sweep.{SweepEventType.CREATED}"
+    SWEEP_POINT_ENDED = f"sweep.{SweepEventType.POINT_ENDED}"
+    SWEEP_FINISHED = f"sweep.{SweepEventType.FINISHED}"
+    SWEEP_FAILED = f"sweep.{SweepEventType.FAILED}"
+    SWEEP_CANCELLED = f"sweep.{SweepEventType.CANCELLED}"
 
 
 ENDS: Final = (WebhookEvent.JOB_SUCCEEDED, WebhookEvent.JOB_FAILED, WebhookEvent.JOB_CANCELLED, WebhookEvent.JOB_EXPIRED)

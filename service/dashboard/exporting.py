@@ -1,8 +1,5 @@
 """CSV export of the job list and the audit log."""
 
-import csv
-import io
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +11,7 @@ from service.database.tables.jobs import Job
 from service.jobs import operations
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder
+from service.kit.csv_lines import csv_lines
 from service.tenants.audit.repository import EntryFilter
 
 _Row = tuple[Any, ...]
@@ -26,11 +24,6 @@ _COLUMNS: Final = (
 _ENTRY_COLUMNS: Final = (
     "id", "created_at", "key_id", "key_name", "action", "path", "created", "status", "problem", "request_id", "address",
 )  # fmt: skip
-_FORMULA: Final = re.compile(
-    "(?:^|(?<=[;\t\r\n]))(?=[ '\"]{0,8}[=+\\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}\t\r])"
-)
-"""Beginnings of formulas, also behind separators of other locales, which split a value into cells."""
 
 
 def csv_of(database: Database, wanted: JobFilter, order: JobOrder, *, tenant: str) -> Iterator[str]:
@@ -55,11 +48,11 @@ def audit_csv_of(database: Database, wanted: EntryFilter, *, tenant: str) -> Ite
 
 def _paged(columns: tuple[str, ...], read: Callable[[str | None], tuple[list[_Row], str | None]]) -> Iterator[str]:
     """Yield the header, then the rows of each page that `read` returns for a cursor."""
-    yield _lines([columns])
+    yield csv_lines([columns])
     cursor: str | None = None
     while True:
         rows, cursor = read(cursor)
-        yield _lines(rows)
+        yield csv_lines(rows)
         if cursor is None:
             return
 
@@ -78,17 +71,6 @@ def _perplexities(metrics: dict[str, Any]) -> tuple[Any, ...]:
     """Return name, dense and pruned perplexity of the first data set."""
     dense, pruned = ((metrics.get(which) or {}).get("perplexity") or [{}] for which in ("dense", "pruned"))
     return (pruned[0].get("dataset", ""), dense[0].get("perplexity", ""), pruned[0].get("perplexity", ""))
-
-
-def _lines(rows: list[_Row]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows([[_harmless(value) for value in row] for row in rows])
-    return text.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    """Return the value with text escaped that spreadsheets would evaluate as a formula."""
-    return _FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> _Row:

@@ -21,6 +21,7 @@ import service.database.tables.keys
 import service.database.tables.outbox
 import service.database.tables.quotas
 import service.database.tables.sessions
+import service.database.tables.sweeps
 import service.database.tables.timings
 import service.database.tables.triggers
 import service.database.tables.webhooks

@@ -10,6 +10,7 @@ from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.dispatcher.listener import EventListener
 from service.dispatcher.outbox_sender import Sender, resend_unclaimed
+from service.dispatcher.sweeps import advance_sweeps, finish_cancellations
 from service.dispatcher.webhook_delivery import WebhookSender
 from service.logging import get_logger
 from service.ops import liveness
@@ -70,6 +71,8 @@ class Dispatcher:
         apply_run_deadlines(self._database)
         if not self._stood_still():
             expire_leases(self._database)
+        finish_cancellations(self._database)
+        advance_sweeps(self._database, self._settings)
         self._resend()
         self._sender.send_due()
 

@@ -15,8 +15,6 @@ from uuid import UUID
 
 from service.contract.webhooks import DeliveryState
 from service.database.engine import TRANSIENT, Database, Session
-from service.database.tables.events import JobEvent
-from service.database.tables.jobs import Job
 from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.circuit_breaker import CircuitBreakers, endpoint_of
 from service.dispatcher.listener import EventListener
@@ -29,6 +27,7 @@ from service.webhooks import repository
 from service.webhooks.messages import CONTENT_TYPE, body_of
 from service.webhooks.posting import GONE, Outcome, post
 from service.webhooks.repository import Candidate, Due
+from service.webhooks.subjects import subject_of
 
 log = get_logger(__name__)
 
@@ -161,9 +160,7 @@ class WebhookSender:
             repository.finish(session, due.id, DeliveryState.FAILED)
             return None
         if delivery.body is None:
-            job = session.get(Job, delivery.job_id) if delivery.job_id else None
-            event = session.get(JobEvent, (delivery.job_id, delivery.seq)) if delivery.job_id else None
-            delivery.body = body_of(delivery, job, event)
+            delivery.body = body_of(delivery, subject_of(session, delivery))
         master, numbers = self._settings.secret_key.get_secret_value(), valid_secret_numbers(session, webhook)
         secrets = [secret_of(master, webhook.noun, webhook.id, number) for number in numbers]
         return _Message(webhook.url, delivery.body.encode(), secrets)

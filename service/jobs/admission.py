@@ -6,6 +6,7 @@ counts, and none is waited for. The worker repeats all checks on its own files.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from service.contract.checkpoints import UNSUPPORTED
 from service.contract.model_checks import ModelCheck, ModelFacts
@@ -30,15 +31,55 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
         InvalidInput: the spec does not fit the model, or its result may not be uploaded.
         StoreUnavailable: an earlier job's artifact cannot be looked up.
     """
-    _check_upload(settings, spec, tenant)
-    model, files = models.pin(spec.model, tenant=tenant)
-    read = RecordedFiles(files) if files is not None else None
-    if read is not None:
-        with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
-            _check_model(spec, model, read)
-    if check := models.checks.known(model, read, tenant=tenant):
-        _heed(check, spec)
-    return spec.model_copy(update={"model": model})
+    return Admission(models, settings, tenant=tenant).admit(spec)
+
+
+@dataclass(frozen=True)
+class _Pinned:
+    """A model as far as it could be read: names and shapes, or the config of a hub model, because each shard takes a request."""
+
+    model: ModelSpec
+    outline: ModelOutline | None
+    max_length: int | None
+    check: ModelCheck | None
+
+
+class Admission:
+    """Admission of jobs of one tenant. Every model is looked up once, so that the jobs of a sweep are admitted together."""
+
+    def __init__(self, models: ModelSources, settings: Settings, *, tenant: str) -> None:
+        self._models, self._settings, self._tenant = models, settings, tenant
+        self._pinned: dict[ModelSpec, _Pinned] = {}
+
+    def admit(self, spec: JobSpec) -> JobSpec:
+        """Return the spec with its model's revision pinned. Raise what `admit` raises."""
+        _check_upload(self._settings, spec, self._tenant)
+        if spec.model not in self._pinned:
+            self._pinned[spec.model] = self._pin(spec.model)
+        known = self._pinned[spec.model]
+        if known.outline is not None:
+            check_fit(spec, known.outline)
+        else:
+            _refuse(_lengths(spec, known.max_length))
+        if known.check is not None and known.check.facts is not None:
+            check_fit(spec, known.check.facts)
+        return spec.model_copy(update={"model": known.model})
+
+    def _pin(self, wanted: ModelSpec) -> _Pinned:
+        """Look the model up, and refuse what cannot be used. Raises ModelRefused."""
+        model, files = self._models.pin(wanted, tenant=self._tenant)
+        read = RecordedFiles(files) if files is not None else None
+        outline, max_length = None, None
+        if read is not None:
+            with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
+                if model.source == "hub":
+                    max_length = _hub_length(read)
+                else:
+                    outline = usable_outline(read_headers(read, model.revision))
+        check = self._models.checks.known(model, read, tenant=self._tenant)
+        if check is not None and check.failure is not None:  # a worker would refuse it, too
+            raise BY_CODE.get(check.failure.code, ModelUnsupported)(check.failure.detail)
+        return _Pinned(model, outline, max_length, check)
 
 
 def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
@@ -51,28 +92,13 @@ def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
         raise InvalidInput(str(error), errors=[{"pointer": f"/output/hub/{error.field}", "detail": str(error)}]) from None
 
 
-def _check_model(spec: JobSpec, model: ModelSpec, files: Files) -> None:
-    """Check a model by its names, shapes and config; a hub model by its config only, because each shard takes a request.
-
-    Raises:
-        ModelRefused, InvalidInput
-    """
-    if model.source != "hub":
-        check_fit(spec, usable_outline(read_headers(files, model.revision)))
-        return
+def _hub_length(files: Files) -> int | None:
+    """Return the maximum sequence length in the config. Raises ModelUnsupported."""
     config = read_config(files)
     for name in texts(config.get("architectures")):
         if name in UNSUPPORTED:
             raise ModelUnsupported(f"{name} {UNSUPPORTED[name]}")
-    _refuse(_lengths(spec, max_sequence_length(config)))
-
-
-def _heed(check: ModelCheck, spec: JobSpec) -> None:
-    """Refuse what a worker would refuse after its check of the model. Raises ModelRefused, InvalidInput."""
-    if check.failure is not None:
-        raise BY_CODE.get(check.failure.code, ModelUnsupported)(check.failure.detail)
-    if check.facts is not None:
-        check_fit(spec, check.facts)
+    return max_sequence_length(config)
 
 
 def check_fit(spec: JobSpec, model: ModelOutline | ModelFacts) -> None:

@@ -5,6 +5,7 @@ work. Instead of counting the tenant's queue, which takes longer the longer the 
 tenant's unfinished jobs. The queue is counted only when the bound has reached the limit or is older than a minute.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -31,13 +32,34 @@ _own_limit: Final = select(TenantQuota.max_queued_jobs).where(TenantQuota.tenant
 _limit: Final = func.coalesce(_own_limit, bindparam("max_queued_jobs", type_=Integer))
 
 
-def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs: int, retry_of: UUID | None = None) -> Job | None:
+@dataclass(frozen=True)
+class Origin:
+    """Job or sweep that a new job comes from."""
+
+    retry_of: UUID | None = None
+    sweep_id: UUID | None = None
+    position: int | None = None
+    """Number of the sweep's point."""
+    values: dict[str, Any] | None = None
+    """Values that the point sets in the sweep's template, by JSON pointer."""
+
+    @classmethod
+    def retrying(cls, job: Job) -> "Origin":
+        """Return the origin of a job's retry, which takes the job's place in its sweep."""
+        return cls(job.id, job.sweep_id, job.sweep_position, job.sweep_values)
+
+
+NEW: Final = Origin()
+
+
+def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs: int, origin: Origin = NEW) -> Job | None:
     """Insert a queued job; None if the tenant's queue is full. The tenant's other callers wait until the transaction ends.
 
     Args:
         max_queued_jobs: limit of a tenant without its own quota.
     """
-    columns = _columns(spec, tenant, retry_of)
+    columns = _columns(spec, tenant, origin)
+    retry_of = origin.retry_of
     parameters: dict[str, Any] = {
         **{f"job_{name}": value for name, value in columns.items()},
         **outbox.message_of(columns["id"], spec.device),
@@ -53,7 +75,7 @@ def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs:
     return job
 
 
-def _columns(spec: JobSpec, tenant: str, retry_of: UUID | None) -> dict[str, Any]:
+def _columns(spec: JobSpec, tenant: str, origin: Origin) -> dict[str, Any]:
     """Return the values of the columns without a default."""
     return {
         "id": uuid4(),
@@ -64,7 +86,10 @@ def _columns(spec: JobSpec, tenant: str, retry_of: UUID | None) -> dict[str, Any
         "labels": spec.labels,
         "priority": spec.priority,
         "device": spec.device,
-        "retry_of": retry_of,
+        "retry_of": origin.retry_of,
+        "sweep_id": origin.sweep_id,
+        "sweep_position": origin.position,
+        "sweep_values": origin.values,
         "request_id": request_id(),
         "traceparent": tracing.current(),
         "max_attempts": spec.max_attempts,

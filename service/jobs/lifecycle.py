@@ -14,9 +14,10 @@ from service.contract.states import TERMINAL_STATES, EventType, JobState, source
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.errors import Conflict, Problem
-from service.jobs import admission, operations, repository
+from service.jobs import admission, operations, repository, sweep_links
 from service.jobs.attempts import transitions as transitions
 from service.jobs.events import repository as events
+from service.jobs.insertion import Origin
 from service.jobs.operations import JobNotFound
 from service.jobs.outbox import repository as outbox
 from service.models.sources import ModelSources
@@ -112,7 +113,9 @@ def retry(
         known = repository.retry_of(session, job_id)
         if known is not None:
             return Retry(known, is_new=False)
-        return Retry(operations.add(session, settings, spec, tenant=tenant, retry_of=job_id), is_new=True)
+        if job.sweep_id is not None:
+            sweep_links.reopen(session, job.sweep_id, job_id)
+        return Retry(operations.add(session, settings, spec, tenant=tenant, origin=Origin.retrying(job)), is_new=True)
 
 
 def _admitted_again(database: Database, settings: Settings, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:

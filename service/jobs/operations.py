@@ -13,7 +13,7 @@ from service.errors import Later, NotFound
 from service.idempotency.operations import KeyedRequest, once
 from service.idempotency.stored_response import Answer
 from service.jobs import admission, repository
-from service.jobs.insertion import insert_job
+from service.jobs.insertion import NEW, Origin, insert_job
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder, Place
 from service.kit.pagination import Page
@@ -65,7 +65,7 @@ def create(
     )
 
 
-def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, retry_of: UUID | None = None) -> Job:
+def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, origin: Origin = NEW) -> Job:
     """Insert a job with an admitted spec. The transaction should end soon, because the tenant's other callers wait for it.
 
     Raises:
@@ -77,7 +77,7 @@ def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, ret
         source = UUID(spec.model.id)
         usable(repository.get(session, source, tenant=tenant, share=True), source)
     uploads = datasets.hold(session, spec, tenant=tenant)
-    job = insert_job(session, spec, tenant=tenant, max_queued_jobs=settings.max_queued_jobs, retry_of=retry_of)
+    job = insert_job(session, spec, tenant=tenant, max_queued_jobs=settings.max_queued_jobs, origin=origin)
     if job is None:
         limit = quotas.limits_in(session, settings, tenant).max_queued_jobs
         raise QuotaExceeded(f"{limit} jobs are queued; wait until some have started, or cancel some")

@@ -31,6 +31,7 @@ class JobFilter:
     created_before: datetime | None = None
     search: str | None = None
     """Substring of the model's name or of a label as `name=value`, or prefix of the id."""
+    sweep: UUID | None = None
 
 
 def ahead_of_new(session: Session, *, priority: int, device: str) -> int:
@@ -124,6 +125,8 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at > wanted.created_after
     if wanted.created_before is not None:
         yield Job.created_at < wanted.created_before
+    if wanted.sweep is not None:
+        yield Job.sweep_id == wanted.sweep
     if wanted.search:
         yield _holds(wanted.search)
 

@@ -110,6 +110,8 @@ class JobView(BaseModel):
     stage: Stage | None = Field(description="stage of the current attempt")
     progress: ProgressView | None
     retry_of: UUID | None = Field(None, description="the job that this one retries")
+    sweep_id: UUID | None = Field(None, description="the sweep of which this job is a point")
+    sweep_position: int | None = Field(None, description="number of that point, from 0")
     attempt: int = Field(description="number of attempts started")
     spec: dict[str, Any] = Field(description="the body with all defaults filled in; sent again, it repeats the job")
     labels: dict[str, str]
@@ -137,6 +139,8 @@ class JobView(BaseModel):
             stage=Stage(job.stage) if job.stage else None,
             progress=ProgressView.model_validate(job.progress) if job.progress else None,
             retry_of=job.retry_of,
+            sweep_id=job.sweep_id,
+            sweep_position=job.sweep_position,
             attempt=job.attempts_started,
             spec=job.spec,
             labels=job.labels,

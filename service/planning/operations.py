@@ -146,12 +146,17 @@ def _disk(spec: JobSpec, model: ModelOutline) -> int:
 
 def _estimate(seen: Outlook, spec: JobSpec, model: Inspection | None, ahead: int, uploaded: dict[str, int]) -> Estimate:
     rates, names = seen.rates(spec.model_dump(mode="json")), sorted({each.worker.device_name for each in seen.able})
-    run_seconds = None
-    if model is not None and rates is not None:
-        outline = model.outline
-        sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
-        run_seconds = rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
-    return Estimate(run_seconds, seen.starts_in(ahead), rates, names)
+    return Estimate(run_seconds(seen, spec, model, uploaded), seen.starts_in(ahead), rates, names)
+
+
+def run_seconds(seen: Outlook, spec: JobSpec, model: Inspection | None, uploaded: dict[str, int]) -> float | None:
+    """Estimate the seconds from the claim to the end; None where there are no data."""
+    rates = seen.rates(spec.model_dump(mode="json"))
+    if model is None or rates is None:
+        return None
+    outline = model.outline
+    sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
+    return rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
 
 
 def _of_estimate(estimate: Estimate) -> Iterator[str]:

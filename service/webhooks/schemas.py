@@ -97,6 +97,7 @@ class DeliveryView(BaseModel):
     id: UUID = Field(description="also the message's `webhook-id`, in every attempt")
     type: str = Field(examples=["job.succeeded"])
     job_id: UUID | None
+    sweep_id: UUID | None = None
     state: DeliveryState
     created_at: datetime
     next_attempt_at: datetime | None = Field(description="set while the delivery is pending")
@@ -111,6 +112,7 @@ class DeliveryView(BaseModel):
             id=delivery.id,
             type=delivery.type,
             job_id=delivery.job_id,
+            sweep_id=delivery.sweep_id,
             state=DeliveryState(delivery.state),
             created_at=delivery.created_at,
             next_attempt_at=delivery.next_attempt_at if is_pending else None,

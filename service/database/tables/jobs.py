@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.contract.devices import ANY_DEVICE
@@ -35,6 +36,14 @@ class Job(Base):
     """Device class of the workers that may claim it, or any."""
     retry_of: Mapped[UUID | None]
     """Job that this one retries; its finished blocks are reused."""
+    sweep_id: Mapped[UUID | None]
+    """Sweep of which this job is a point."""
+    sweep_position: Mapped[int | None]
+    """Number of the point, from 0; a retry has the same number."""
+    sweep_values: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What the point sets in the sweep's template, by JSON pointer."""
+    sweep_seq: Mapped[int | None]
+    """Number of the sweep's event about the end of this job; null until it is written."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
     fence: Mapped[int] = mapped_column(server_default=text("0"))
@@ -97,6 +106,7 @@ class Job(Base):
         Index("ix_jobs_labels", "labels", postgresql_using="gin"),
         Index("ix_jobs_tenant_model_newest", "tenant", "model", text("created_at DESC"), text("id DESC")),
         Index("uq_jobs_retry_of", "retry_of", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_jobs_sweep", "sweep_id", "sweep_position", "created_at", postgresql_where=text("sweep_id IS NOT NULL")),
         Index("ix_jobs_blocks", "finished_at", postgresql_where=text("blocks_removed_at IS NULL")),
         Index("ix_jobs_artifacts", "tenant", "finished_at", postgresql_where=_HAS_ARTIFACT),
         Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),

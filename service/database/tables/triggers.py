@@ -19,6 +19,7 @@ class Trigger(Hook):
     noun = "trigger"
 
     name: Mapped[str]
+    starts: Mapped[str] = mapped_column(server_default=text("'job'"))
     template: Mapped[dict[str, Any]]
     filter: Mapped[str | None]
     source: Mapped[str]
@@ -42,6 +43,7 @@ class Firing(Base):
     refers_to: Mapped[UUID | None]
     """Original firing of a duplicate or replay; it may have been deleted since."""
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    sweep_id: Mapped[UUID | None] = mapped_column(ForeignKey("sweeps.id", ondelete="SET NULL"))
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Problem document returned to the sender instead of a job."""
     event: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

@@ -42,8 +42,9 @@ class Delivery(Base):
     webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     type: Mapped[str]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    sweep_id: Mapped[UUID | None] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
     seq: Mapped[int | None]
-    """Sequence number of the job's event."""
+    """Sequence number of the event of the job or sweep."""
     body: Mapped[str | None]
     """Body, written by the first attempt and identical in all."""
     state: Mapped[str] = mapped_column(default=DeliveryState.PENDING, server_default=DeliveryState.PENDING)
@@ -60,6 +61,7 @@ class Delivery(Base):
         Index("ix_webhook_deliveries_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("ix_webhook_deliveries_newest", "webhook_id", text("created_at DESC"), text("id DESC")),
         Index("ix_webhook_deliveries_job", "job_id"),
+        Index("ix_webhook_deliveries_sweep", "sweep_id", postgresql_where=text("sweep_id IS NOT NULL")),
     )
 
 

@@ -25,9 +25,9 @@ class Batch:
     """Whether there are no later events yet."""
 
     @property
-    def ends_the_job(self) -> bool:
-        """Whether there will be no later events, because the job has ended."""
-        return self.is_last and self.state in TERMINAL_STATES
+    def end(self) -> JobState | None:
+        """Final state, if there will be no later events, because the job has ended."""
+        return self.state if self.is_last and self.state in TERMINAL_STATES else None
 
 
 def events_after(database: Database, job_id: UUID, number: int, *, tenant: str, limit: int = _BATCH) -> Batch:

@@ -1,0 +1,105 @@
+"""Progress of a search: the points measured so far, the next one, and the answer."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.contract.sweeps import SearchEnd, SweepSpec
+from service.sweeps.candidates import PRESET, Candidate, NotMeasured, candidates, judge, slope_of, with_preset
+from service.sweeps.points import Values
+from service.sweeps.search import Bracket, bracket, end_of, next_candidate, slope_through, zero_of
+
+_NARROW: Final = 4
+"""Width of the bracket, in candidates, at which the preset tried first has done its part."""
+
+
+class SearchFailed(Exception):
+    """Search that cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point that has succeeded."""
+
+    position: int
+    values: Values
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a search after the points so far."""
+
+    bracket: Bracket
+    """In indices of `candidates`."""
+    candidates: Sequence[Candidate]
+    positions: Mapping[int, int]
+    """Position of the point that measured a candidate, by its index."""
+    end: SearchEnd | None
+    next_values: Values | None
+    """Values of the next point; None if the search has ended."""
+    is_monotone: bool
+    """Whether every measured candidate below one that meets the target meets it, too."""
+
+
+def progress(spec: SweepSpec, measured: Sequence[Measured]) -> Progress:
+    """Return the progress of a search whose points have all succeeded. Raises SearchFailed: a point lacks the metric."""
+    assert spec.over is not None
+    found = candidates(spec.over)
+    x = [each.x for each in found]
+    first = _gaps(spec, [each for each in measured if _is_first(spec, each.values)], found)
+    gaps = _gaps(spec, [each for each in measured if not _is_first(spec, each.values)], found)
+    positions = {_index(each.values, found): each.position for each in measured if not _is_first(spec, each.values)}
+    start, slope = (len(x) - 1) // 2, slope_of(spec.over)
+    following: Values | None = None
+    if spec.try_first is not None and not gaps:
+        index = _next_first(x, first, start, slope, spec.max_points)
+        if index is not None:
+            following = with_preset(found[index].values, spec.try_first)
+    if following is None:
+        if first:
+            start, slope = _start_after(x, first), slope_through(x, first) or slope
+        index = next_candidate(x, gaps, start=start, slope=slope)
+        following = None if index is None else found[index].values
+    end = end_of(gaps, len(x), max_points=spec.max_points - len(first)) if gaps else None
+    known = bracket(gaps)
+    is_monotone = known.low is None or all(r <= 0 for index, r in gaps.items() if index < known.low)
+    return Progress(known, found, positions, end, None if end else following, is_monotone)
+
+
+def _next_first(x: Sequence[float], gaps: Mapping[int, float], start: int, slope: float, max_points: int) -> int | None:
+    """Return the next candidate for the preset that is tried first; None once the bracket is narrow, or half the points spent."""
+    known = bracket(gaps)
+    is_narrow = known.low is not None and known.high is not None and known.high - known.low <= _NARROW
+    if is_narrow or end_of(gaps, len(x), max_points=max_points // 2) is not None:
+        return None
+    return next_candidate(x, gaps, start=start, slope=slope)
+
+
+def _start_after(x: Sequence[float], gaps: Mapping[int, float]) -> int:
+    """Return the candidate at the target by the first preset's curve; a better preset meets the target there, or nearly."""
+    known = bracket(gaps)
+    if known.low is None or known.high is None:
+        return known.low if known.low is not None else known.high or 0
+    return bisect_right(x, zero_of(x, gaps, known.low, known.high) + 1e-9) - 1
+
+
+def _gaps(spec: SweepSpec, measured: Sequence[Measured], found: Sequence[Candidate]) -> dict[int, float]:
+    assert spec.target is not None
+    gaps = {}
+    for each in measured:
+        try:
+            judged = judge(spec.target, each.metrics, by_interval=spec.judge_by == "interval")
+        except NotMeasured as error:
+            raise SearchFailed(f"point {each.position}: {error}") from None
+        gaps[_index(each.values, found)] = judged.gap
+    return gaps
+
+
+def _is_first(spec: SweepSpec, values: Values) -> bool:
+    return spec.try_first is not None and PRESET in values
+
+
+def _index(values: Values, found: Sequence[Candidate]) -> int:
+    return next(index for index, each in enumerate(found) if each.values.items() <= values.items())
