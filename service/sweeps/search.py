@@ -6,9 +6,9 @@ Symbols: candidate i has the coordinate x_i (a sparsity, or its position in the 
          The bracket is (low, high): the highest candidate that meets the target, and the lowest above it that does not.
 
 The next candidate follows from the measured gaps alone, so that a crash changes nothing. Without a bracket it is the zero of a
-line through the last two gaps, or with the slope given; then the zero of the secant between the ends of the bracket. The step
-from an end that moved k times in a row is at least 2^(k-1) candidates, and never beyond the middle of the bracket: the secant of
-a curve with a bend would otherwise approach from one side, one candidate at a time.
+line through the last two gaps, or with the slope given; then the zero of the secant between the ends of the bracket, moved
+towards the middle as far as bisection needs to finish with the points that are left (as in the ITP method of Oliveira and
+Takahashi, 2020): a curve with a bend or a jump costs a few points more, and no answer.
 """
 
 import math
@@ -21,6 +21,10 @@ from service.contract.sweeps import SearchEnd
 
 _STEEPEST: Final = 6.0
 """Bound of |r|: beyond it, and where the damage is zero or negative, the value is noise."""
+
+
+_STEPS: Final = 3
+"""Points on one side of the target after which the other end is measured."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def gap(damage: float, bound: float) -> float:
         return -_STEEPEST if damage <= bound else _STEEPEST
     if damage <= 0:
         return -_STEEPEST
-    return max(-_STEEPEST, min(_STEEPEST, math.log(damage / bound)))
+    return max(-_STEEPEST, min(_STEEPEST, math.log(damage) - math.log(bound)))
 
 
 def bracket(gaps: Mapping[int, float]) -> Bracket:
@@ -59,7 +63,7 @@ def end_of(gaps: Mapping[int, float], count: int, *, max_points: int) -> SearchE
     return SearchEnd.POINTS_SPENT if len(gaps) >= max_points else None
 
 
-def next_candidate(x: Sequence[float], gaps: Mapping[int, float], *, start: int, slope: float) -> int | None:
+def next_candidate(x: Sequence[float], gaps: Mapping[int, float], *, start: int, slope: float, left: int) -> int | None:
     """Return the index of the candidate to measure next; None if the answer is certain.
 
     Args:
@@ -67,6 +71,7 @@ def next_candidate(x: Sequence[float], gaps: Mapping[int, float], *, start: int,
         gaps: measured gaps by index, in the order of measurement.
         start: index to measure first.
         slope: expected dr/dx, used until two gaps are known.
+        left: number of points that may still be measured, with this one.
     """
     found, last = bracket(gaps), len(x) - 1
     if not gaps:
@@ -79,21 +84,24 @@ def next_candidate(x: Sequence[float], gaps: Mapping[int, float], *, start: int,
         return None
     zero = zero_of(x, gaps, found.low, found.high)
     nearest = bisect_right(x, zero + 1e-9) - 1
-    half, least = (found.high - found.low) // 2, 2 ** (_repeats(gaps) - 1)
-    from_low, from_high = (least, 1) if _last(gaps) <= 0 else (1, least)
-    return max(found.low + min(from_low, half), min(nearest, found.high - min(from_high, half)))
+    reach = 2 ** (left - 1)
+    lowest, highest = max(found.low + 1, found.high - reach), min(found.high - 1, found.low + reach)
+    return max(lowest, min(nearest, highest)) if lowest <= highest else (found.low + found.high) // 2
 
 
 def _outwards(x: Sequence[float], gaps: Mapping[int, float], found: Bracket, slope: float) -> int:
-    """Return the next candidate while all are on one side of the target: two steps at most, then the last one there."""
-    last = len(x) - 1
+    """Return the next candidate while all are on one side of the target.
+
+    After three points it is the last candidate on the other side.
+    """
+    is_low, last = found.low is not None, len(x) - 1
     edge = found.low if found.low is not None else found.high
     assert edge is not None
+    if len(gaps) >= _STEPS:
+        return last if is_low else 0
     slope = slope_through(x, gaps) or slope
     nearest = bisect_right(x, x[edge] - gaps[edge] / slope + 1e-9) - 1
-    if found.low is not None:
-        return last if len(gaps) >= 3 else min(max(nearest, edge + 1), last)
-    return 0 if len(gaps) >= 3 else max(min(nearest, edge - 1), 0)
+    return min(max(nearest, edge + 1), last) if is_low else max(min(nearest, edge - 1), 0)
 
 
 def slope_through(x: Sequence[float], gaps: Mapping[int, float]) -> float | None:
@@ -109,13 +117,3 @@ def zero_of(x: Sequence[float], gaps: Mapping[int, float], low: int, high: int) 
     """Return the coordinate at which the secant through two candidates on both sides of the target meets it."""
     share = gaps[low] / (gaps[low] - gaps[high])
     return x[low] + share * (x[high] - x[low])
-
-
-def _last(gaps: Mapping[int, float]) -> float:
-    return next(reversed(list(gaps.values())))
-
-
-def _repeats(gaps: Mapping[int, float]) -> int:
-    """Return how many of the last measurements lie on the same side of the target."""
-    sides = [r <= 0 for r in gaps.values()]
-    return next((count for count, side in enumerate(reversed(sides)) if side != sides[-1]), len(sides))

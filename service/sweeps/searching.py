@@ -47,25 +47,30 @@ def progress(spec: SweepSpec, measured: Sequence[Measured]) -> Progress:
     """Return the progress of a search whose points have all succeeded. Raises SearchFailed: a point lacks the metric."""
     assert spec.over is not None
     found = candidates(spec.over)
-    x = [each.x for each in found]
     first = _gaps(spec, [each for each in measured if _is_first(spec, each.values)], found)
     gaps = _gaps(spec, [each for each in measured if not _is_first(spec, each.values)], found)
     positions = {_index(each.values, found): each.position for each in measured if not _is_first(spec, each.values)}
+    end = end_of(gaps, len(found), max_points=spec.max_points - len(first)) if gaps else None
+    following = None if end else _next_values(spec, found, first, gaps)
+    known = bracket(gaps)
+    is_monotone = known.low is None or all(r <= 0 for index, r in gaps.items() if index < known.low)
+    return Progress(known, found, positions, end, following, is_monotone)
+
+
+def _next_values(spec: SweepSpec, found: Sequence[Candidate], first: Mapping[int, float], gaps: Mapping[int, float]) -> Values:
+    """Return the values of the next point, given the gaps of the preset that is tried first, and of the wanted recipe."""
+    assert spec.over is not None
+    x = [each.x for each in found]
     start, slope = (len(x) - 1) // 2, slope_of(spec.over)
-    following: Values | None = None
     if spec.try_first is not None and not gaps:
         index = _next_first(x, first, start, slope, spec.max_points)
         if index is not None:
-            following = with_preset(found[index].values, spec.try_first)
-    if following is None:
-        if first:
-            start, slope = _start_after(x, first), slope_through(x, first) or slope
-        index = next_candidate(x, gaps, start=start, slope=slope)
-        following = None if index is None else found[index].values
-    end = end_of(gaps, len(x), max_points=spec.max_points - len(first)) if gaps else None
-    known = bracket(gaps)
-    is_monotone = known.low is None or all(r <= 0 for index, r in gaps.items() if index < known.low)
-    return Progress(known, found, positions, end, None if end else following, is_monotone)
+            return with_preset(found[index].values, spec.try_first)
+    if first:
+        start, slope = _start_after(x, first), slope_through(x, first) or slope
+    index = next_candidate(x, gaps, start=start, slope=slope, left=spec.max_points - len(first) - len(gaps))
+    assert index is not None
+    return found[index].values
 
 
 def _next_first(x: Sequence[float], gaps: Mapping[int, float], start: int, slope: float, max_points: int) -> int | None:
@@ -74,7 +79,7 @@ def _next_first(x: Sequence[float], gaps: Mapping[int, float], start: int, slope
     is_narrow = known.low is not None and known.high is not None and known.high - known.low <= _NARROW
     if is_narrow or end_of(gaps, len(x), max_points=max_points // 2) is not None:
         return None
-    return next_candidate(x, gaps, start=start, slope=slope)
+    return next_candidate(x, gaps, start=start, slope=slope, left=max_points // 2 - len(gaps))
 
 
 def _start_after(x: Sequence[float], gaps: Mapping[int, float]) -> int:

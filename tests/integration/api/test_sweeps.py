@@ -173,21 +173,21 @@ def test_a_target_out_of_reach_is_an_answer(
     assert (sweep["search"]["answer"] is None) == (end == "none_meets")
 
 
+_PATTERNS = [{"type": "n:m", "n": 2, "m": 4}, {"type": "unstructured", "sparsity": 0.4}, {"type": "n:m", "n": 1, "m": 4}]
+_OF_PRESETS = {
+    "template": TEMPLATE | {"recipe": {"pattern": {"sparsity": 0.52}}},
+    "over": {"presets": ["fast", "balanced", "best"]},
+    "target": {"metric": "top1_agreement", "at_least": 0.63},
+}
+
+
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        (
-            {"over": {"patterns": [{"type": "n:m", "n": 2, "m": 4}, {"type": "unstructured", "sparsity": 0.4}, {"type": "n:m", "n": 1, "m": 4}]},
-             "target": {"metric": "kl_divergence", "at_most": 0.2}},
-            "2:4",
-        ),
-        (
-            {"template": TEMPLATE | {"recipe": {"pattern": {"sparsity": 0.52}}}, "over": {"presets": ["fast", "balanced", "best"]},
-             "target": {"metric": "top1_agreement", "at_least": 0.63}},
-            "balanced",
-        ),
+        ({"over": {"patterns": _PATTERNS}, "target": {"metric": "kl_divergence", "at_most": 0.2}}, "2:4"),
+        (_OF_PRESETS, "balanced"),
     ],
-)  # fmt: skip
+)
 def test_patterns_and_presets_can_be_searched(
     api: httpx.Client, database: Database, settings: Settings, body: dict[str, Any], answer: str
 ) -> None:
