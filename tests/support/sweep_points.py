@@ -24,7 +24,7 @@ TEMPLATE: dict[str, Any] = {
     "evaluation": {"perplexity": ["wiki-sample"], "sequence_length": 64},
 }
 """A commit's id needs no look-up at the hub."""
-AXES = {"/recipe/preset": ["fast", "balanced", "best"], "/recipe/pattern/sparsity": [0.4, 0.5, 0.6, 0.7]}
+AXES: dict[str, list[Any]] = {"/recipe/preset": ["fast", "balanced", "best"], "/recipe/pattern/sparsity": [0.4, 0.5, 0.6, 0.7]}
 GRID: dict[str, Any] = {"name": "presets and sparsities", "template": TEMPLATE, "axes": AXES}
 SEARCH: dict[str, Any] = {
     "template": TEMPLATE | {"recipe": {"preset": "best"}},
