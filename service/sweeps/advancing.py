@@ -66,7 +66,9 @@ def _search_on(session: Session, settings: Settings, sweep: Sweep, spec: SweepSp
             _finish_with_artifacts(session, sweep, spec, points, found)
         else:
             following = max((each.position for each in measured), default=-1) + 1
-            add_point(session, settings, sweep, spec, found.next_values, position=following)
+            model = {"model": points[0].spec["model"]} if points else {}  # a worker may have pinned its revision
+            pinned = spec.model_copy(update={"template": spec.template | model})
+            add_point(session, settings, sweep, pinned, found.next_values, position=following)
     except jobs.QuotaExceeded:
         log.debug("sweep_waits_for_quota", sweep_id=str(sweep.id))
     except (SearchFailed, Problem, Misfit) as error:

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 
 from service.settings import Settings
 from tests.support import fork_server
+from tests.support.api_server import client, wait_for
 from tests.support.child_environment import environment
 from tests.support.fork_server import Forked
+from tests.support.servers import free_port
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
@@ -58,15 +61,29 @@ def working(settings: Settings, folder: Path, name: str = "worker", module: str 
 
 
 @contextmanager
-def dispatching(settings: Settings, folder: Path) -> Iterator[None]:
-    with _running("service.dispatcher", settings, folder / "dispatcher.log"):
-        yield
+def dispatching(settings: Settings, folder: Path) -> "Iterator[Forked | subprocess.Popen[bytes]]":
+    with _running("service.dispatcher", settings, folder / "dispatcher.log") as (process, _):
+        yield process
 
 
 @contextmanager
-def _running(module: str, settings: Settings, log: Path) -> "Iterator[tuple[Forked | subprocess.Popen[bytes], Path]]":
+def answering(settings: Settings, folder: Path, key: str) -> "Iterator[tuple[Forked | subprocess.Popen[bytes], httpx.Client]]":
+    """The HTTP service, ready to answer, and a client of it."""
+    port = free_port()
+    with (
+        _running("service", settings, folder / "service.log", "--port", str(port)) as (process, _),
+        client(f"http://127.0.0.1:{port}", key) as api,
+    ):
+        wait_for(api)
+        yield process, api
+
+
+@contextmanager
+def _running(
+    module: str, settings: Settings, log: Path, *arguments: str
+) -> "Iterator[tuple[Forked | subprocess.Popen[bytes], Path]]":
     with log.open("wb") as output:
-        process = fork_server.start((module,), environment(settings), output)
+        process = fork_server.start((module, *arguments), environment(settings), output)
     try:
         yield process, log
     finally:
