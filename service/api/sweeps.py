@@ -159,7 +159,7 @@ def resume_sweep(sweep_id: UUID, caller: JobWriter, database: TheDatabase) -> Sw
 def retry_sweep(
     sweep_id: UUID, caller: JobWriter, settings: TheSettings, database: TheDatabase, models: TheModels
 ) -> SweepDetail:
-    """Retry the points that failed, expired or were cancelled; finished blocks are reused. A failed search goes on."""
+    """Retry the points that failed, expired or were cancelled; finished blocks are reused. A failed search continues."""
     lifecycle.retry(database, settings, models, sweep_id, tenant=caller.tenant)
     return _detail(database, sweep_id, caller.tenant)
 

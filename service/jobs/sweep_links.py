@@ -20,7 +20,7 @@ def append(session: Session, sweep_id: UUID, event: SweepEventType, data: dict[s
 
 
 def reopen(session: Session, sweep_id: UUID, job_id: UUID | None = None) -> None:
-    """Set an ended sweep to running again, because a point (`job_id`) is retried or the search is to go on."""
+    """Set an ended sweep to running again, because a point (`job_id`) is retried or the search is to continue."""
     ended = select(Sweep.id).where(Sweep.id == sweep_id, Sweep.finished_at.is_not(None)).with_for_update()
     if session.scalars(ended).one_or_none() is None:
         return

@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a point has measured of the target's metric."""
+    """Measurement of the target's metric at one point."""
 
     value: float
     bound: float

@@ -80,7 +80,7 @@ def _each(database: Database, sweep_id: UUID, change: Callable[[UUID], Any]) -> 
 
 
 def retry(database: Database, settings: Settings, models: ModelSources, sweep_id: UUID, *, tenant: str) -> Sweep:
-    """Retry the points that failed, expired or were cancelled; a failed search goes on from its points.
+    """Retry the points that failed, expired or were cancelled; a failed search continues from its points.
 
     Raises:
         SweepNotFound; Conflict: the sweep has not ended, or has finished.

@@ -116,7 +116,7 @@ def _axis_errors(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, str]]:
             yield {"pointer": at, "detail": "names a value twice; name each once"}
     for one, other in combinations(sorted(axes), 2):
         if (other + "/").startswith(one + "/"):
-            yield {"pointer": pointer(("axes", other)), "detail": f"lies within the axis {one}; put both into one axis"}
+            yield {"pointer": pointer(("axes", other)), "detail": f"is within the axis {one}; put both into one axis"}
 
 
 def _set(body: Any, steps: Sequence[str], value: Any, where: str) -> None:

@@ -161,7 +161,7 @@ class SweepView(BaseModel):
     )
     points: int = Field(description="number of points so far")
     search: SearchView | None = Field(description="null for a sweep over axes")
-    error: str | None = Field(description="why a search could not go on, if no job failed")
+    error: str | None = Field(description="why a search could not continue, if no job failed")
     created_at: datetime
     finished_at: datetime | None
     links: SweepLinks

@@ -1,8 +1,10 @@
 """Progress of a search: the points measured so far, the next one, and the answer."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from typing import Any, Final
 
 from service.contract.sweeps import SearchEnd, SweepSpec
@@ -15,7 +17,7 @@ _NARROW: Final = 4
 
 
 class SearchFailed(Exception):
-    """Search that cannot go on; the message says why."""
+    """Search that cannot continue; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ def progress(spec: SweepSpec, measured: Sequence[Measured]) -> Progress:
     """Return the progress of a search whose points have all succeeded. Raises SearchFailed: a point lacks the metric."""
     assert spec.over is not None
     found = candidates(spec.over)
-    first = _gaps(spec, [each for each in measured if _is_first(spec, each.values)], found)
-    gaps = _gaps(spec, [each for each in measured if not _is_first(spec, each.values)], found)
-    positions = {_index(each.values, found): each.position for each in measured if not _is_first(spec, each.values)}
+    is_first = [spec.try_first is not None and PRESET in each.values for each in measured]
+    first = _gaps(spec, compress(measured, is_first), found)
+    counted = list(compress(measured, map(not_, is_first)))
+    gaps, positions = _gaps(spec, counted, found), {_index(each.values, found): each.position for each in counted}
     end = end_of(gaps, len(found), max_points=spec.max_points - len(first)) if gaps else None
     following = None if end else _next_values(spec, found, first, gaps)
     known = bracket(gaps)
@@ -90,7 +93,7 @@ def _start_after(x: Sequence[float], gaps: Mapping[int, float]) -> int:
     return bisect_right(x, zero_of(x, gaps, known.low, known.high) + 1e-9) - 1
 
 
-def _gaps(spec: SweepSpec, measured: Sequence[Measured], found: Sequence[Candidate]) -> dict[int, float]:
+def _gaps(spec: SweepSpec, measured: Iterable[Measured], found: Sequence[Candidate]) -> dict[int, float]:
     assert spec.target is not None
     gaps = {}
     for each in measured:
@@ -100,10 +103,6 @@ def _gaps(spec: SweepSpec, measured: Sequence[Measured], found: Sequence[Candida
             raise SearchFailed(f"point {each.position}: {error}") from None
         gaps[_index(each.values, found)] = judged.gap
     return gaps
-
-
-def _is_first(spec: SweepSpec, values: Values) -> bool:
-    return spec.try_first is not None and PRESET in values
 
 
 def _index(values: Values, found: Sequence[Candidate]) -> int:

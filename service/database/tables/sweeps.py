@@ -30,7 +30,7 @@ class Sweep(Base):
     search: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Bracket and answer of a search so far (`service.sweeps.search.SearchView`)."""
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """Failure that no job has: a search that cannot go on."""
+    """Failure that no job has: a search that cannot continue."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 

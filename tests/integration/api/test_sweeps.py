@@ -349,7 +349,7 @@ def test_a_stream_ends_with_the_sweep(api: httpx.Client, database: Database, set
         (GRID | {"axes": {"/recipe/preset": ["fast", "fast"]}}, {"/axes/~1recipe~1preset": "twice"}),
         (
             GRID | {"axes": {"/recipe": [{}], "/recipe/preset": ["fast"]}},
-            {"/axes/~1recipe~1preset": "lies within the axis /recipe"},
+            {"/axes/~1recipe~1preset": "is within the axis /recipe"},
         ),
         (GRID | {"axes": {"/calibration/seed": list(range(201))}}, {"/axes": "201 are 201 points; a sweep has at most 200"}),
         (GRID | {"axes": {"/recipe/pattern/sparsity": [0.5, 1.5]}}, {"/axes/~1recipe~1pattern~1sparsity/1": "less than 1"}),
