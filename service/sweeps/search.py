@@ -92,7 +92,7 @@ def next_candidate(x: Sequence[float], gaps: Mapping[int, float], *, start: int,
 def _outwards(x: Sequence[float], gaps: Mapping[int, float], found: Bracket, slope: float) -> int:
     """Return the next candidate while all are on one side of the target.
 
-    After three points it is the last candidate on the other side.
+    It is the first one expected on the other side, and after three points the last one there.
     """
     is_low, last = found.low is not None, len(x) - 1
     edge = found.low if found.low is not None else found.high
@@ -101,7 +101,7 @@ def _outwards(x: Sequence[float], gaps: Mapping[int, float], found: Bracket, slo
         return last if is_low else 0
     slope = slope_through(x, gaps) or slope
     nearest = bisect_right(x, x[edge] - gaps[edge] / slope + 1e-9) - 1
-    return min(max(nearest, edge + 1), last) if is_low else max(min(nearest, edge - 1), 0)
+    return min(max(nearest + 1, edge + 1), last) if is_low else max(min(nearest, edge - 1), 0)
 
 
 def slope_through(x: Sequence[float], gaps: Mapping[int, float]) -> float | None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import psutil
 
+from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.support import fork_server
 from tests.support.api_server import client, wait_for
 from tests.support.child_environment import environment
 from tests.support.fork_server import Forked
-from tests.support.servers import free_port
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
