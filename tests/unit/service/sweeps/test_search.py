@@ -70,8 +70,8 @@ def test_on_a_monotone_curve_the_answer_is_the_last_that_meets_the_target(damage
 
 
 @given(
-    steepness=st.floats(6, 14),
-    bend=st.floats(-3, 3),
+    steepness=st.floats(7, 14),
+    bend=st.floats(-1.5, 1.5),
     noise=st.lists(st.floats(-0.02, 0.02), min_size=len(X), max_size=len(X)),
     bound=st.floats(0.01, 3),
 )
