@@ -11,6 +11,7 @@ from service.contract.states import EventType, JobState, Stage
 from service.database.engine import Base, Database, in_seconds
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
+from service.database.tables.sweeps import Sweep
 from service.kit.pagination import Cursor
 
 TENANT = "benchmark"
@@ -102,6 +103,12 @@ def add_running(database: Database) -> UUID:
     _add(database, {"state": JobState.RUNNING, "created_at": created})
     with database.begin() as session:
         return session.execute(select(Job.id)).scalar_one()
+
+
+def sweep_ids(database: Database) -> list[UUID]:
+    """Return the ids of all sweeps."""
+    with database.begin() as session:
+        return list(session.scalars(select(Sweep.id)))
 
 
 def middle_cursor(database: Database) -> str:

@@ -1,4 +1,4 @@
-"""Measure the service under load: creating and listing jobs, following events, claiming from a long queue.
+"""Measure the service under load: creating and listing jobs and sweeps, following events, claiming from a long queue.
 
     python -m benchmarks.service --out benchmarks/results/service
 
@@ -85,6 +85,22 @@ def listing(servers: Servers, database: Database, options: argparse.Namespace) -
             yield aiming(latencies("listing", f"{case}, {clients} clients", seconds, **more), p99_ms=100)
 
 
+def sweeping(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure sweeps beside a long history: creation with all points, the list, the table of points, cancellation."""
+    _rows.add_history(database, options.jobs)
+    body = {"template": _rows.BODY, "axes": {"/calibration/seed": list(range(options.points))}}
+    case = f"sweep of {options.points} points"
+    made, _ = requests(servers, {"method": "POST", "url": "/v1/sweeps", "json": body}, options.sweeps, 1)
+    yield aiming(latencies("sweeps", f"{case}, created", made, jobs=options.jobs), max_ms=1000)
+    sweeps = _rows.sweep_ids(database)
+    reads = {"list": "/v1/sweeps", "table of points": f"/v1/sweeps/{sweeps[0]}"}
+    for name, path in reads.items():
+        seconds, _ = requests(servers, {"method": "GET", "url": path}, options.listings, 1)
+        yield aiming(latencies("sweeps", f"{case}, {name}", seconds, jobs=options.jobs), p99_ms=100)
+    ends = [requests(servers, {"method": "POST", "url": f"/v1/sweeps/{each}/cancel"}, 1, 1)[1] for each in sweeps]
+    yield latencies("sweeps", f"{case}, cancelled while queued", ends, jobs=options.jobs)
+
+
 def following(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """Measure GET /v1/jobs/…/events as streams, all of one job."""
     job_id = _rows.add_running(database)
@@ -112,6 +128,7 @@ def claiming(_servers: Servers, database: Database, options: argparse.Namespace)
 MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterator[Figure]]] = {
     "creation": creation,
     "listing": listing,
+    "sweeping": sweeping,
     "following": following,
     "claiming": claiming,
 }
@@ -140,6 +157,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=50, help="clients that create jobs concurrently")
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the list")
     parser.add_argument("--listings", type=int, default=300, help="requests for each page of the list")
+    parser.add_argument("--points", type=int, default=200, help="points of each sweep")
+    parser.add_argument("--sweeps", type=int, default=5, help="sweeps to create")
     parser.add_argument("--streams", type=int, default=200, help="concurrent event streams")
     parser.add_argument("--events", type=int, default=10, help="events per stream")
     parser.add_argument("--queues", type=int, nargs="+", default=[1000, 10_000, 100_000], help="lengths of the queues")

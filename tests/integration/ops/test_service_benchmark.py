@@ -16,6 +16,8 @@ SMALL = {
     "--streams": "3",
     "--events": "2",
     "--claims": "5",
+    "--points": "6",
+    "--sweeps": "2",
 }
 
 
@@ -37,7 +39,7 @@ def test_every_measurement_has_its_figures(monkeypatch: pytest.MonkeyPatch, tmp_
         assert figure.get("per_second", 1) > 0
         assert figure.get("ratio", 1) > 0
         assert ("met" in figure) == ("aims" in figure)
-    assert counts == {"job creation": {12}, "listing": {4}, "event streams": {6}, "claims": {5}}
+    assert counts == {"job creation": {12}, "listing": {4}, "sweeps": {2, 4}, "event streams": {6}, "claims": {5}}
     page = (tmp_path / "out" / "small.md").read_text()
     assert all(f"| {figure['case']} |" in page for figure in document["figures"])
     assert str(tmp_path) not in page + json.dumps(document)
