@@ -178,7 +178,7 @@ class JobSpec(Part):
         default={}, max_length=32, json_schema_extra={"additionalProperties": False}
     )
     device: Literal["any", "gpu", "cpu"] = Field("any", description="which workers may take the job")
-    priority: int = Field(0, ge=0, le=9, description="9 is served first")
+    priority: int = Field(0, ge=0, le=9, description="9 is served first; orders the jobs of one tenant, and tenants take turns")
     queue_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     run_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     max_attempts: int = Field(

@@ -42,6 +42,9 @@ TRANSITIONS: Final[dict[JobState, frozenset[JobState]]] = {
 
 TERMINAL_STATES: Final = frozenset(state for state, targets in TRANSITIONS.items() if not targets)
 
+HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
+"""States in which a worker holds the job."""
+
 
 def sources_of(target: JobState) -> list[JobState]:
     """Return the states from which a job may go to `target`, in the order of the enum."""

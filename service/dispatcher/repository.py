@@ -7,11 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
-from service.contract.states import JobState, sources_of
+from service.contract.states import HELD_STATES, JobState, sources_of
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
-from service.jobs.attempts.repository import HELD_STATES
 
 _BATCH = 100
 _Columns = TypeVarTuple("_Columns")

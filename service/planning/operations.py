@@ -79,7 +79,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         admission.check_fit(admitted, model.outline)
     with database.begin() as session:
         datasets.hold(session, admitted, tenant=tenant)
-        ahead = jobs.ahead_of_new(session, priority=spec.priority, device=spec.device)
+        ahead = jobs.ahead_of_new(session, tenant=tenant, priority=spec.priority, device=spec.device)
         queued, limit = jobs.count_queued(session, tenant), quotas.limits_in(session, settings, tenant).max_queued_jobs
         uploaded = uploads.characters(session, set(spec.uploads().values()), tenant=tenant)
         seen = outlook(session, settings, spec.device)

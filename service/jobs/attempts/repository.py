@@ -16,16 +16,13 @@ from sqlalchemy.orm import Session
 
 from service.contract.devices import DeviceClass, devices_served_by
 from service.contract.matrices import MatrixReport
-from service.contract.states import EventType, JobState, Stage, WorkerDirective, sources_of
+from service.contract.states import HELD_STATES, EventType, JobState, Stage, WorkerDirective
 from service.contract.work import Work
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
+from service.jobs.attempts.turns import in_turn, is_claimable
 from service.jobs.events import repository as events
-
-HELD_STATES: Final = (JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING)
-"""States in which a worker holds the job."""
-
 
 _FENCES_SINCE: Final = 1_767_225_600
 """Start of 2026 in Unix seconds. A claim's fence is at least the seconds since: a database restored from a dump reuses none."""
@@ -57,16 +54,18 @@ class Claim:
 
 
 def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seconds: float) -> Claim | None:
-    """Claim the next queued job for a worker of this class, if there is one: highest priority first, then the oldest.
+    """Claim the next queued job for a worker of this class, if there is one.
+
+    Tenants take turns (`service.jobs.attempts.turns`); of a tenant's jobs that of the highest priority is next, then the oldest.
 
     Concurrent claims skip each other's rows. Rows may also be locked by other writers (the dispatcher records the sending of the
     message just when the message arrives), so if none is found, the claim is repeated without skipping locked rows.
     """
     with session.begin_nested() as looking:
-        job = _take_best(session, device, skip_locked=True)
+        job = _take_in_turn(session, device, skip_locked=True)
         if job is None:
             looking.rollback()  # releases rows that were locked and then found claimed: two claims could deadlock
-    job = job or _take_best(session, device, skip_locked=False)
+    job = job or _take_in_turn(session, device, skip_locked=False)
     if job is None:
         return None
     session.execute(delete(Layer).where(Layer.job_id == job.id))
@@ -83,13 +82,19 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
     return Claim(job.id, job.tenant, job.attempts_started, job.fence, job.spec, job.retry_of, job.request_id, job.traceparent)
 
 
-def _take_best(
-    session: Session, device: DeviceClass, *, skip_locked: bool
-) -> Row[UUID, str, int, int, dict[str, Any], UUID | None, str | None, str | None] | None:
+_Taken = Row[UUID, str, int, int, dict[str, Any], UUID | None, str | None, str | None]
+
+
+def _take_in_turn(session: Session, device: DeviceClass, *, skip_locked: bool) -> _Taken | None:
+    devices = devices_served_by(device)
+    taken = (_take_best(session, tenant, devices, skip_locked=skip_locked) for tenant in in_turn(session, devices))
+    return next((job for job in taken if job is not None), None)
+
+
+def _take_best(session: Session, tenant: str, devices: Collection[str], *, skip_locked: bool) -> _Taken | None:
     best = (
         select(Job.id)
-        .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
-        .where(Job.device.in_(devices_served_by(device)))
+        .where(Job.tenant == tenant, *is_claimable(Job, devices))
         .order_by(Job.priority.desc(), Job.created_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=skip_locked)

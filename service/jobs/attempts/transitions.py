@@ -11,11 +11,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from service.contract.failures import GPU_LOST, Failure, FailureCode
-from service.contract.states import AttemptOutcome, EventType, JobState, sources_of
+from service.contract.states import HELD_STATES, AttemptOutcome, EventType, JobState, sources_of
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
-from service.jobs.attempts.repository import HELD_STATES, StaleFence
+from service.jobs.attempts.repository import StaleFence
 from service.jobs.events import repository as events
 from service.jobs.outbox import repository as outbox
 from service.jobs.timings import repository as speeds

@@ -10,14 +10,13 @@ from sqlalchemy import ColumnElement, Numeric, func, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.contract.devices import QUEUES
-from service.contract.states import JobState, sources_of
+from service.contract.states import HELD_STATES, JobState, sources_of
 from service.contract.webhooks import DeliveryState
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 from service.database.tables.outbox import OutboxMessage
 from service.database.tables.webhooks import Delivery
-from service.jobs.attempts.repository import HELD_STATES
 
 RECENT_SECONDS: Final = 3600.0
 
