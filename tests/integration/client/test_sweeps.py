@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -44,6 +45,7 @@ def test_points_are_flat_rows_for_a_data_frame(client: Client, database: Databas
     assert [row["on_front"] for row in ended.points()] == [point.on_front for point in ended.table]
     rows = list(csv.DictReader(io.StringIO(client.sweeps.csv(made.id, front=["seconds", "sparsity"]))))
     assert [row["job_id"] for row in rows] == [row["job_id"] for row in ended.points()]
+    assert [json.loads(row["/recipe/pattern"]) for row in rows] == patterns
     assert client.sweeps.get(made.id, front=["seconds", "sparsity"]).front == ["seconds", "sparsity"]
     assert ended.model_dump(mode="json", exclude_unset=True)["points"] == 2
 
