@@ -9,6 +9,7 @@ import typer
 from service.cli.comparing import quantity_text
 from service.cli.output import duration, local_time, note, print_fields, print_table, printable
 from service.client.sweeps import Figure, Point, Sweep, SweepDetail, SweepPlan
+from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, JobState
 from service.kit.quantities import size
 
@@ -168,14 +169,14 @@ def _takes(found: SweepPlan) -> str:
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the axes, or the candidates of a search, and which artifacts stay."""
     for where, values in (spec.get("axes") or {}).items():
-        yield where, ", ".join(each if isinstance(each, str) else json.dumps(each) for each in values)
+        yield where, ", ".join(_value(each) for each in values)
     over = spec.get("over") or {}
     if over.get("sparsity"):
         lowest, highest = over["sparsity"]
         yield "candidates", f"sparsities from {lowest:g} to {highest:g} in steps of {over.get('step', 0.01):g}"
     for name in ("patterns", "presets"):
         if over.get(name):
-            yield "candidates", f"{name} {', '.join(each if isinstance(each, str) else _pattern(each) for each in over[name])}"
+            yield "candidates", f"{name} {', '.join(_value(each) for each in over[name])}"
     if over:
         judged = "the whole 95 % interval" if spec.get("judge_by") == "interval" else "the value alone"
         first = f", {spec['try_first']} first" if spec.get("try_first") else ""
@@ -183,10 +184,11 @@ def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "artifacts", _KEPT.get(spec.get("keep") or "", "")
 
 
-def _pattern(value: Mapping[str, Any]) -> str:
-    from service.contract.recipe.names import pattern_name
-
-    return pattern_name({"pattern": value})
+def _value(value: Any) -> str:
+    """Return a value of an axis, or a candidate: text as it is, a pattern as `2:4`, anything else as JSON."""
+    if isinstance(value, dict) and value.get("type") in ("unstructured", "n:m"):
+        return pattern_name({"pattern": value})
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _done(sweep: Sweep) -> str:
