@@ -18,6 +18,7 @@ from service.contract.recipe.presets import Preset
 from service.contract.scopes import Scope
 from service.contract.spec import JobSpec, ModelSpec
 from service.contract.states import EventType, JobState, Stage
+from service.contract.sweeps import SweepSpec, SweepState
 from service.contract.webhooks import WebhookEvent
 
 __all__ = [
@@ -35,5 +36,7 @@ __all__ = [
     "Preset",
     "Scope",
     "Stage",
+    "SweepSpec",
+    "SweepState",
     "WebhookEvent",
 ]

@@ -1,7 +1,7 @@
 """`dsnot`: command line of the service.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done; 1 failed, with a message on standard error;
-2 wrong usage; 3 the watched job was cancelled; 130 interrupted.
+2 wrong usage; 3 the watched job or sweep was cancelled; 130 interrupted.
 """
 
 import errno
@@ -20,6 +20,7 @@ from service.cli import (
     migrate,
     models,
     quotas,
+    sweeps,
     triggers,
     up,
     webhooks,
@@ -30,7 +31,7 @@ from service.cli.output import CommandFailed, note
 app = typer.Typer(
     name="dsnot",
     help="Prune language models, measure them, and publish the results.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job was cancelled, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,6 +42,7 @@ app.command("migrate")(migrate.migrate)
 app.command("workers")(workers.workers)
 app.command("audit")(audit.audit)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

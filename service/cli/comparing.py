@@ -26,14 +26,15 @@ def compare(
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))
         return
-    names = _names([job.id for job in found.jobs])
+    names = short_names([job.id for job in found.jobs])
     print_fields(zip(names, (f"{job.id}  {job.model}" for job in found.jobs), strict=True))
     print_table(("", *(f"{name}>" for name in names)), _rows(found))
     for warning in found.warnings:
         note(warning)
 
 
-def _names(ids: list[str]) -> list[str]:
+def short_names(ids: list[str]) -> list[str]:
+    """Return the beginnings of ids, long enough to be different."""
     length = next(length for length in range(_SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
     return [each[:length] for each in ids]
 
@@ -60,10 +61,14 @@ def _title(measure: "Measure") -> str:
 def _figure(measure: "Measure", job: "ComparedJob", value: float | None) -> str:
     if value is None:
         return ""
-    if measure.name.endswith("_bytes"):
-        shown = size(value)
-    elif measure.name == "seconds":
-        shown = duration(value)
-    else:
-        shown = f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}"
+    shown = quantity_text(measure.name, value)
     return f"{shown} *" if job.id in measure.best else shown
+
+
+def quantity_text(name: str, value: float) -> str:
+    """Return a measured value in the unit of its quantity."""
+    if name.endswith("_bytes"):
+        return size(value)
+    if name == "seconds":
+        return duration(value)
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}"

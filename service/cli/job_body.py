@@ -37,7 +37,11 @@ _PLACES: Final = {
 
 def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body for the options of `dsnot jobs submit`, given by name."""
-    body = read_spec(given["spec"])
+    return with_options(read_spec(given["spec"]), given)
+
+
+def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Set what the options give in the body, and return it."""
     values = {place: given[option] for option, place in _PLACES.items()} | {
         "output.hub.private": False if given["hub_public"] else None,
         "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
@@ -66,7 +70,7 @@ def read_spec(file: str | None) -> dict[str, Any]:
     except ValueError as error:
         raise CommandFailed(f"{file} is not JSON: {error}") from error
     if not isinstance(spec, dict):
-        raise CommandFailed(f"{file} is not a JSON object, as the body of POST /v1/jobs is")
+        raise CommandFailed(f"{file} is not a JSON object")
     return spec
 
 

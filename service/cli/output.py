@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -11,6 +11,7 @@ from service.kit import quantities
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.table import Table
 
     from service.client import Trigger, Webhook
 
@@ -33,21 +34,28 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; columns whose name ends with `>` are right-aligned. Nothing is truncated if not on a terminal."""
-    from rich import box
+    """Print a table. Nothing is truncated if not on a terminal."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console.width = 1000
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    console.print(table_of(columns, rows))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+    """Return a table; columns whose name ends with `>` are right-aligned, those whose name ends with `!` are not folded."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        table.add_column(column.rstrip(">!"), justify=justify, overflow="fold", no_wrap=column.endswith("!"))
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(table)
+    return table
 
 
 def print_records(

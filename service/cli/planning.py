@@ -1,11 +1,11 @@
 """`dsnot jobs plan`: dry run of a job, with the options of `dsnot jobs submit`."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from service.cli import job_body
 from service.cli.output import CommandFailed, duration, note, print_fields, print_json
+from service.cli.shared_options import with_options_of
 from service.kit.quantities import size
 
 _OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
@@ -30,11 +30,7 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         for warning in found["warnings"]:
             note(warning)
 
-    signature = inspect.signature(submit)
-    kept = [option for name, option in signature.parameters.items() if name not in _OF_SUBMIT_ONLY]
-    plan.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    plan.__annotations__ = {name: note for name, note in submit.__annotations__.items() if name not in _OF_SUBMIT_ONLY}
-    return plan
+    return with_options_of(plan, submit, without=_OF_SUBMIT_ONLY)
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:

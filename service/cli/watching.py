@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +42,7 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
     console = Console(stderr=True)
     view = _Bar(console) if console.is_terminal else _Lines()
     with view:
-        for event in _events_and_glances(client, job_id):
+        for event in events_and_glances(client.events(job_id)):
             if event is not None:
                 view.happened(event)
             meanwhile()
@@ -50,13 +50,13 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
     return client.get_job(job_id)
 
 
-def _events_and_glances(client: Client, job_id: str) -> Iterator[Event | None]:
+def events_and_glances(events: Iterable[Event]) -> Iterator[Event | None]:
     """Yield each event when it happens, and None once a second in between."""
     arrived: queue.Queue[Event | Exception | None] = queue.Queue()
 
     def listen() -> None:
         try:
-            for event in client.events(job_id):
+            for event in events:
                 arrived.put(event)
             arrived.put(None)
         except Exception as error:  # handed to the other thread

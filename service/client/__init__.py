@@ -31,6 +31,7 @@ from service.client.errors import (
 )
 from service.client.events import Event
 from service.client.measured import Metrics
+from service.client.sweeps import Sweep, SweepDetail, SweepPlan
 from service.client.triggers import Firing, Trigger
 from service.client.webhooks import Delivery, Webhook
 
@@ -70,6 +71,9 @@ __all__ = [
     "RateLimited",
     "ServiceUnavailable",
     "StoreRefused",
+    "Sweep",
+    "SweepDetail",
+    "SweepPlan",
     "Trigger",
     "Unauthenticated",
     "UnexpectedResponse",

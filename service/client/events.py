@@ -1,4 +1,4 @@
-"""Events of a job."""
+"""Events of jobs and sweeps."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from service.client.errors import UnexpectedResponse
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a job. `seq` counts from 1."""
+    """One event of a job or sweep. `seq` counts from 1."""
 
     seq: int
     type: str

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import httpx
 
+from service.client.errors import UnexpectedResponse
+
 T = TypeVar("T")
 Query = Mapping[str, str | int | Sequence[str]]
 TIMEOUT: Final = httpx.Timeout(connect=5, read=60, write=30, pool=5)
@@ -21,6 +23,13 @@ def path_to(*steps: str) -> str:
 def drop_none(**values: T | None) -> dict[str, T]:
     """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def text_of(response: httpx.Response, media_type: str) -> str:
+    """Return the text of a response. Raises UnexpectedResponse unless it has this media type."""
+    if response.headers.get("Content-Type", "").partition(";")[0] != media_type:
+        raise UnexpectedResponse(response)
+    return response.text
 
 
 def list_of(read: Callable[[Any], T]) -> Callable[[Any], list[T]]:

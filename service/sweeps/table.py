@@ -1,5 +1,6 @@
 """Table of a sweep's points as CSV."""
 
+import json
 from typing import Any
 
 from service.kit.csv_lines import csv_lines
@@ -22,4 +23,4 @@ def _row(point: PointView, axes: list[str], names: list[str]) -> list[Any]:
 
 
 def _cell(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else str(value)
+    return json.dumps(value) if isinstance(value, dict | list) else value

@@ -1,7 +1,9 @@
 """Sweeps whose jobs end without a worker, with metrics from a curve."""
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +15,11 @@ from service.contract.spec import JobSpec
 from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
+from service.database.tables.sweeps import Sweep
 from service.dispatcher.sweeps import advance_sweeps, finish_cancellations
 from service.jobs.events import repository as events
 from service.settings import Settings
+from tests.support.waiting import CEILING_SECONDS
 
 DATASET = "wiki-sample:test"
 TEMPLATE: dict[str, Any] = {
@@ -120,6 +124,28 @@ def run_to_end(
         if sweep["finished_at"]:
             return sweep
     raise AssertionError(f"the sweep has not ended: {sweep}")
+
+
+@contextmanager
+def running_sweeps(database: Database, settings: Settings, *, pause: float = 0.02) -> Iterator[None]:
+    """Run jobs of all sweeps, one at a time, and the dispatcher, in a thread."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.wait(pause):
+            with database.begin() as session:
+                sweep_ids = session.scalars(select(Sweep.id)).all()
+            for sweep_id in sweep_ids:
+                run_queued(database, str(sweep_id), most=1)
+            dispatch(database, settings)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(CEILING_SECONDS)
 
 
 def sparsity_of(point: dict[str, Any]) -> float:

@@ -19,6 +19,7 @@ from service.client.aio.download import AsyncArtifactCalls
 from service.client.aio.events import AsyncEventCalls
 from service.client.aio.http import AsyncHttp
 from service.client.aio.jobs import AsyncJobCalls
+from service.client.aio.sweeps import AsyncSweepCalls
 from service.client.aio.triggers import AsyncTriggerCalls
 from service.client.aio.webhooks import AsyncWebhookCalls
 
@@ -40,6 +41,7 @@ class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncArtifactCalls, AsyncCatal
         super().__init__(http)
         self.webhooks = AsyncWebhookCalls(http)
         self.datasets = AsyncDatasetCalls(http)
+        self.sweeps = AsyncSweepCalls(http)
         self.triggers = AsyncTriggerCalls(http)
         self.keys = AsyncKeyCalls(http)
 

@@ -1,4 +1,4 @@
-"""Calls for a job's events: live (Server-Sent Events), and those so far."""
+"""Events of jobs and sweeps: live (Server-Sent Events), and those so far."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 from httpx_sse import EventSource
 
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncHttp
 from service.client.errors import ApiError, Unreachable, parsed
 from service.client.events import Event, check_stream, event_in, event_of
 from service.client.patience import RetryBudget, Trouble
@@ -19,36 +19,41 @@ _SECONDS_UNAVAILABLE: Final = 60.0
 """Seconds that the service may be unavailable before a stream fails."""
 
 
+async def follow(http: AsyncHttp, path: str, after: int) -> AsyncGenerator[Event]:
+    """Yield every event above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
+    patience = RetryBudget(_SECONDS_UNAVAILABLE)
+    while True:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
+        try:
+            async with http.stream(path, headers) as response:
+                check_stream(response)
+                async for message in EventSource(response).aiter_sse():
+                    patience.restart()
+                    if not message.data:
+                        continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
+                    if message.event == _END:
+                        return
+                    event = parsed(response, partial(event_in, message))
+                    if event.seq > after:
+                        after = event.seq
+                        yield event
+            trouble: Trouble = Unreachable(http.url, "the stream ended early")
+        except httpx.RequestError as error:
+            trouble = Unreachable(http.url, error)
+        except ApiError as error:
+            trouble = error
+        await asyncio.sleep(patience.pause_after(trouble))
+
+
 class AsyncEventCalls(AsyncCalls):
     """Events of a job."""
 
-    async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[Event]:
+    def events(self, job_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Yield every event above number `after`, live, each once and in order, until the job has ended.
 
         Reconnects after a lost connection.
         """
-        patience = RetryBudget(_SECONDS_UNAVAILABLE)
-        while True:
-            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
-            try:
-                async with self._http.stream(path_to("jobs", job_id, "events"), headers) as response:
-                    check_stream(response)
-                    async for message in EventSource(response).aiter_sse():
-                        patience.restart()
-                        if not message.data:
-                            continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
-                        if message.event == _END:
-                            return
-                        event = parsed(response, partial(event_in, message))
-                        if event.seq > after:
-                            after = event.seq
-                            yield event
-                trouble: Trouble = Unreachable(self._http.url, "the stream ended early")
-            except httpx.RequestError as error:
-                trouble = Unreachable(self._http.url, error)
-            except ApiError as error:
-                trouble = error
-            await asyncio.sleep(patience.pause_after(trouble))
+        return follow(self._http, path_to("jobs", job_id, "events"), after)
 
     def list_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """List the events above number `after` that have happened so far."""

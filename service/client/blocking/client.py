@@ -20,6 +20,7 @@ from service.client.blocking.download import ArtifactCalls
 from service.client.blocking.events import EventCalls
 from service.client.blocking.http import Http
 from service.client.blocking.jobs import JobCalls
+from service.client.blocking.sweeps import SweepCalls
 from service.client.blocking.triggers import TriggerCalls
 from service.client.blocking.webhooks import WebhookCalls
 
@@ -41,6 +42,7 @@ class Client(JobCalls, EventCalls, ArtifactCalls, CatalogueCalls, AccessCalls):
         super().__init__(http)
         self.webhooks = WebhookCalls(http)
         self.datasets = DatasetCalls(http)
+        self.sweeps = SweepCalls(http)
         self.triggers = TriggerCalls(http)
         self.keys = KeyCalls(http)
 

@@ -33,6 +33,7 @@ from tests.support.waiting import CEILING_SECONDS
         ["jobs"],
         ["jobs", "submit"],
         ["jobs", "watch"],
+        ["sweeps", "create"],
         ["artifacts", "download"],
         ["artifacts", "verify"],
         ["keys", "create"],

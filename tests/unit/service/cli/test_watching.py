@@ -1,7 +1,7 @@
 """The live view of a job: a line per stage in a file, one moving line on a terminal."""
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,10 +47,7 @@ class _Client(Client):
 def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
     client = _Client()
 
-    def in_turn(client: _Client, job_id: str) -> Iterator[Event]:
-        yield from client.events(job_id)  # without the thread that would read all events before the first view
-
-    monkeypatch.setattr(watching, "_events_and_glances", in_turn)
+    monkeypatch.setattr(watching, "events_and_glances", iter)  # without the thread that reads all events before the first view
     return client
 
 

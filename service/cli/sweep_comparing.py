@@ -1,0 +1,78 @@
+"""`dsnot sweeps compare`: the best points of one sweep, or of several in one table."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.client.sweeps import Point, SweepDetail
+
+
+def compare(
+    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="The ids of one or more sweeps.")],
+    front: Annotated[
+        list[str] | None,
+        typer.Option("--front", metavar="MEASURE", help="Measure of the joint Pareto front; two or three, as of `sweeps show`."),
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option("--measure", metavar="MEASURE", help="Column of the table; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show also points that are not on the front.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare points of one or more sweeps: those on their joint Pareto front, the sparsest first."""
+    from service.cli.comparing import short_names
+    from service.cli.sweep_views import cells, shown_measures, titles
+    from service.client import Client
+
+    with Client(patience=2) as client:
+        sweeps = [client.sweeps.get(sweep_id) for sweep_id in dict.fromkeys(sweep_ids)]
+    points = [(sweep, point) for sweep in sweeps for point in sweep.table]
+    names, on_front = _joint_front([point for _, point in points], front or ())
+    points = [(sweep, point.model_copy(update={"on_front": i in on_front})) for i, (sweep, point) in enumerate(points)]
+    shown = sorted((each for each in points if everything or each[1].on_front), key=lambda each: -_sparsity(each[1]))
+    if as_json:
+        found = [{"sweep_id": sweep.id, **point.model_dump(mode="json", exclude_unset=True)} for sweep, point in shown]
+        print_json({"front": names, "points": found})
+        return
+    usual = dict.fromkeys(name for sweep in sweeps for name in [*shown_measures(sweep), *names])
+    columns = [_full(each, points) for each in measure] if measure else list(usual)
+    short = dict(zip((sweep.id for sweep in sweeps), short_names([sweep.id for sweep in sweeps]), strict=True))
+    print_fields((short[sweep.id], f"{sweep.id}  {sweep.name or sweep.model}") for sweep in sweeps)
+    rows = [[short[sweep.id], str(point.position), point.text, *cells(sweep, point, columns)] for sweep, point in shown]
+    print_table(("sweep", "#>", "point", *(f"{title}>" for title in titles(columns)), "*"), rows)
+    if not names:
+        note("no front: no point has measured a quality yet; --all shows all points")
+
+
+def _joint_front(points: "Sequence[Point]", wanted: Sequence[str]) -> tuple[list[str], frozenset[int]]:
+    """Return the measures of the front, and the indices of the points on it."""
+    from service.errors import InvalidInput
+    from service.sweeps import front as pareto
+    from service.sweeps.figures import Figure
+
+    measured: list[Mapping[str, Figure]] = [
+        {name: Figure(each.value, each.low, each.high, each.better) for name, each in point.figures.items()} for point in points
+    ]
+    try:
+        names = pareto.chosen(measured, wanted)
+    except InvalidInput as error:
+        raise CommandFailed(f"--{error.detail}", 2) from error
+    return list(names), pareto.front(measured, names)
+
+
+def _sparsity(point: "Point") -> float:
+    return point.figures["sparsity"].value if "sparsity" in point.figures else 0.0
+
+
+def _full(name: str, points: "Sequence[tuple[SweepDetail, Point]]") -> str:
+    """Return the full name of a measure. Raises CommandFailed if it is not measured, or ambiguous."""
+    known = sorted({each for _, point in points for each in point.figures})
+    matches = [each for each in known if each == name] or [each for each in known if each.startswith(f"{name}:")]
+    if len(matches) != 1:
+        problem = "is ambiguous" if matches else "is not measured"
+        raise CommandFailed(f"--measure: {name} {problem}; use one of {', '.join(matches or known) or 'none yet'}", 2)
+    return matches[0]
