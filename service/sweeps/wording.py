@@ -52,5 +52,5 @@ def search_text(
         return f"All meet the target, {goal}: even {meets}."
     if end is SearchEnd.FOUND:
         return f"{meets} is the {superlative} that meets the target, {goal}; {misses} does not."
-    between = f"{meets or 'nothing yet'} meets the target, {goal}" + (f"; {misses} does not" if misses else "")
+    between = f"{meets or 'no candidate'} meets the target, {goal}" + (f"; {misses} does not" if misses else "")
     return f"{between}; candidates between were not measured." if end is SearchEnd.POINTS_SPENT else f"So far {between}."
