@@ -86,7 +86,7 @@ def listing(servers: Servers, database: Database, options: argparse.Namespace) -
 
 
 def sweeping(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """Measure sweeps beside a long history: creation with all points, the list, the table of points, cancellation."""
+    """Measure sweeps after a long history: creation with all points, the list, the table of points, cancellation."""
     _rows.add_history(database, options.jobs)
     body = {"template": _rows.BODY, "axes": {"/calibration/seed": list(range(options.points))}}
     case = f"sweep of {options.points} points"
