@@ -60,7 +60,7 @@ def jobs_by_state(session: Session) -> Mapping[str, JobCounts]:
 def unfinished_sweeps(session: Session) -> Mapping[str, int]:
     """Return the number of sweeps in each state that is not an end."""
     statement = select(Sweep.state, func.count()).where(Sweep.finished_at.is_(None)).group_by(Sweep.state)
-    found = {state: count for state, count in session.execute(statement)}
+    found = dict(session.execute(statement).tuples().all())
     return {state: found.get(state, 0) for state in SweepState if state not in ENDED}
 
 
