@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Literal
 
 Started = Literal["job", "sweep"]
-"""What a trigger starts."""
+"""Kind of resource that a trigger starts."""
 
 
 class EventKind(StrEnum):
