@@ -174,7 +174,7 @@ class Counted:
 def counted(session: Session, sweep_id: UUID, *, tenant: str) -> Counted | None:
     """Return a sweep without its points."""
     sweep = repository.get(session, sweep_id, tenant=tenant)
-    return sweep and Counted(sweep, repository.counts(session, [sweep_id]).get(sweep_id, {}))
+    return Counted(sweep, repository.counts(session, [sweep_id]).get(sweep_id, {})) if sweep else None
 
 
 def list_newest(
