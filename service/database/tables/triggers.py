@@ -62,4 +62,5 @@ class Firing(Base):
         ),
         Index("ix_trigger_firings_created_at", "created_at"),
         Index("ix_trigger_firings_job", "job_id"),
+        Index("ix_trigger_firings_sweep", "sweep_id", postgresql_where=text("sweep_id IS NOT NULL")),
     )
