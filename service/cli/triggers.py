@@ -11,7 +11,7 @@ from service.cli.output import AsJson, local_time, note, print_json, print_recor
 if TYPE_CHECKING:
     from service.client.triggers import Firing
 
-app = typer.Typer(help="Manage triggers, which start jobs or sweeps on events.", no_args_is_help=True)
+app = typer.Typer(help="Manage triggers, which start jobs or sweeps.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="TRIGGER")]
 Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]

@@ -10,7 +10,7 @@ from service.cli.output import AsJson, local_time, note, print_records, print_se
 if TYPE_CHECKING:
     from service.client.webhooks import Delivery
 
-app = typer.Typer(help="Manage webhooks, which receive events of jobs.", no_args_is_help=True)
+app = typer.Typer(help="Manage webhooks, which receive events.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
 DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
