@@ -107,7 +107,9 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge("dsnot_jobs", "Jobs by state.", {(state,): n.total for state, n in jobs}, "state")
     ended = {(state,): n.recent for state, n in jobs}
     yield _gauge("dsnot_jobs_ended_last_hour", "Jobs that ended within the last hour, by state.", ended, "state")
-    yield _gauge("dsnot_sweeps", "Unfinished sweeps by state.", {(state,): n for state, n in seen.sweeps.items()}, "state")
+    yield _gauge(
+        "dsnot_sweeps_unfinished", "Unfinished sweeps by state.", {(state,): n for state, n in seen.sweeps.items()}, "state"
+    )
     yield _gauge(
         "dsnot_queue_jobs",
         "Jobs that a worker could claim now, by requested device class.",

@@ -109,7 +109,7 @@ def test_unfinished_sweeps_are_counted_by_state(api: httpx.Client, database: Dat
     api.post(f"/v1/sweeps/{paused}/pause")
     found = scrape(api)
     states = ("running", "paused", "cancelling", "finished")
-    assert [found.value("dsnot_sweeps", state=state) for state in states] == [1, 1, 0, None]
+    assert [found.value("dsnot_sweeps_unfinished", state=state) for state in states] == [1, 1, 0, None]
 
 
 @pytest.mark.usefixtures("fresh")
