@@ -75,5 +75,6 @@ def upgrade() -> None:
     )
     op.add_column("triggers", sa.Column("starts", sa.String(), server_default="job", nullable=False))
     op.add_column("trigger_firings", sa.Column("sweep_id", sa.Uuid(), sa.ForeignKey("sweeps.id", ondelete="SET NULL")))
+    op.create_index("ix_trigger_firings_sweep", "trigger_firings", ["sweep_id"], postgresql_where=sa.text("sweep_id IS NOT NULL"))
     op.execute(_WRITTEN)
     op.execute(_TRIGGER)

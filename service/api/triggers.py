@@ -13,6 +13,7 @@ from service.hooks import operations as hooks
 from service.hooks.schemas import Rotation
 from service.jobs.operations import QuotaExceeded
 from service.jobs.schemas import JobView
+from service.sweeps.schemas import SweepView
 from service.triggers import operations
 from service.triggers.events import message_of
 from service.triggers.firing import Fired, Firer
@@ -87,7 +88,7 @@ _EVENT: Final[dict[str, Any]] = {
 def create_trigger(
     wanted: NewTrigger, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> TriggerWithSecret:
-    """Create a trigger: a job template that events start."""
+    """Create a trigger: the template of a job or sweep that events start."""
     trigger, secret = operations.create(database, settings, wanted, tenant=caller.tenant)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = f"/v1/triggers/{trigger.id}"
@@ -151,10 +152,10 @@ def rotate_trigger_secret(
     responses={
         200: {
             "model": FiredView | FiringPlan,
-            "description": "No new job: a duplicate event, dropped by the filter, or `validate_only`",
+            "description": "Nothing new: a duplicate event, dropped by the filter, or `validate_only`",
             "headers": LOCATION,
         },
-        201: {"headers": LOCATION, "description": "The event has started a job"},
+        201: {"headers": LOCATION, "description": "The event has started a job or sweep"},
         **problem_responses(NotFound, Conflict, QuotaExceeded, *BODY_PROBLEMS),
     },
 )
@@ -168,9 +169,11 @@ def fire_trigger(
     request: Request,
     response: Response,
     idempotency_key: OptionalKey = None,
-    validate_only: Annotated[bool, TRUE_OR_FALSE, Query(description="dry run: return the plan without starting a job")] = False,
+    validate_only: Annotated[
+        bool, TRUE_OR_FALSE, Query(description="dry run: return the plan without starting anything")
+    ] = False,
 ) -> FiredView | FiringPlan:
-    """Send an event, which starts a job. Sending it again returns the same job and starts none."""
+    """Send an event, which starts a job or sweep. Sending it again returns the same one and starts none."""
     firer = Firer(database, settings, models, tenant=sender.tenant)
     headers = covered_headers(request)
     message = message_of(headers, body, key=idempotency_key if "idempotency-key" in headers else None)
@@ -221,12 +224,14 @@ def replay_firing(
     models: TheModels,
     response: Response,
 ) -> FiredView:
-    """Start another job from a logged event, with the current template and regardless of the filter."""
+    """Start another job or sweep from a logged event, with the current template and regardless of the filter."""
     return _shown(Firer(database, settings, models, tenant=caller.tenant).replay(trigger_id, firing_id), response)
 
 
 def _shown(fired: Fired, response: Response) -> FiredView:
     response.status_code = 201 if fired.is_new else 200
-    if fired.job is not None:
-        response.headers["Location"] = f"/v1/jobs/{fired.job.id}"
-    return FiredView.of_firing(fired.firing, JobView.of(fired.job) if fired.job else None)
+    job = JobView.of(fired.job) if fired.job else None
+    sweep = SweepView.of(fired.sweep.sweep, fired.sweep.jobs) if fired.sweep else None
+    if job or sweep:
+        response.headers["Location"] = f"/v1/jobs/{job.id}" if job else f"/v1/sweeps/{fired.firing.sweep_id}"
+    return FiredView.of_firing(fired.firing, job, sweep)

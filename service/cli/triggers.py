@@ -1,4 +1,4 @@
-"""`dsnot triggers …`: triggers, which start jobs on events, and their firings."""
+"""`dsnot triggers …`: triggers, which start jobs or sweeps on events, and their firings."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from service.cli.output import AsJson, local_time, note, print_json, print_recor
 if TYPE_CHECKING:
     from service.client.triggers import Firing
 
-app = typer.Typer(help="Manage triggers, which start jobs on events.", no_args_is_help=True)
+app = typer.Typer(help="Manage triggers, which start jobs or sweeps.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="TRIGGER")]
 Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]
@@ -20,7 +20,8 @@ Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, -
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Display name.")],
-    template: Annotated[str, typer.Option(metavar="FILE", help="Job body as JSON with placeholders ${{ … }}, - for stdin.")],
+    template: Annotated[str, typer.Option(metavar="FILE", help="Body as JSON with placeholders ${{ … }}, - for stdin.")],
+    starts: Annotated[str | None, typer.Option(metavar="job|sweep", help="The template's kind, by default job.")] = None,
     event_filter: Annotated[str | None, typer.Option("--filter", help="JMESPath over `event` and `data`.")] = None,
     source: Annotated[str | None, typer.Option(metavar="any|cloudevents|huggingface|mlflow|json")] = None,
     as_json: AsJson = False,
@@ -29,7 +30,7 @@ def create(
     from service.client import Client
 
     with Client() as client:
-        made = client.triggers.create(name, read_spec(template), filter=event_filter, source=source)
+        made = client.triggers.create(name, read_spec(template), starts=starts, filter=event_filter, source=source)
     print_secret("trigger", made, as_json=as_json)
 
 
@@ -42,8 +43,8 @@ def list_(as_json: AsJson = False) -> None:
         found = list(client.triggers.list())
     print_records(
         found,
-        ("id", "name", "source", "state", "filter"),
-        lambda each: (each.id, each.name, each.source, "on" if each.enabled else "off", each.filter or ""),
+        ("id", "name", "starts", "source", "state", "filter"),
+        lambda each: (each.id, each.name, each.starts, each.source, "on" if each.enabled else "off", each.filter or ""),
         as_json=as_json,
     )
 
@@ -104,7 +105,7 @@ def firings(
 
 @app.command()
 def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")], as_json: AsJson = False) -> None:
-    """Start another job from a logged event."""
+    """Start another job or sweep from a logged event."""
     from service.client import Client
 
     with Client() as client:
@@ -112,9 +113,10 @@ def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")]
 
 
 def _show(found: "list[Firing]", as_json: bool) -> None:
-    print_records(found, ("id", "outcome", "kind", "event", "job", "came", "problem"), _row, as_json=as_json)
+    print_records(found, ("id", "outcome", "kind", "event", "job or sweep", "came", "problem"), _row, as_json=as_json)
 
 
 def _row(each: "Firing") -> tuple[str, ...]:
     why = str(each.problem.get("detail", "")) if each.problem else ""
-    return (each.id, each.outcome, each.kind, each.event_id, each.job_id or "", local_time(each.created_at), why)
+    started = each.job_id or each.sweep_id or ""
+    return (each.id, each.outcome, each.kind, each.event_id, started, local_time(each.created_at), why)

@@ -10,7 +10,7 @@ from service.cli.output import AsJson, local_time, note, print_records, print_se
 if TYPE_CHECKING:
     from service.client.webhooks import Delivery
 
-app = typer.Typer(help="Manage webhooks, which receive events of jobs.", no_args_is_help=True)
+app = typer.Typer(help="Manage webhooks, which receive events.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
 DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
@@ -20,7 +20,7 @@ DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
 def create(
     url: Annotated[str, typer.Argument(metavar="URL", help="https URL that answers 2xx.")],
     event: Annotated[
-        list[str] | None, typer.Option(help="job.succeeded, job.failed, …; may be repeated. By default all ends of jobs.")
+        list[str] | None, typer.Option(help="job.succeeded, sweep.finished, …; may be repeated. By default all ends of jobs.")
     ] = None,
     description: Annotated[str, typer.Option(help="Description for people.")] = "",
     as_json: AsJson = False,
@@ -117,10 +117,11 @@ def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
 
 
 def _show(found: "list[Delivery]", as_json: bool) -> None:
-    print_records(found, ("id", "type", "job", "state", "created", "attempts>", "last"), _row, as_json=as_json)
+    print_records(found, ("id", "type", "job or sweep", "state", "created", "attempts>", "last"), _row, as_json=as_json)
 
 
 def _row(each: "Delivery") -> tuple[str, ...]:
     last = each.attempts[-1] if each.attempts else None
     said = "" if last is None else last.error or f"answered {last.status}"
-    return (each.id, each.type, each.job_id or "", each.state, local_time(each.created_at), str(len(each.attempts)), said)
+    about = each.job_id or each.sweep_id or ""
+    return (each.id, each.type, about, each.state, local_time(each.created_at), str(len(each.attempts)), said)

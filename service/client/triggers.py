@@ -7,11 +7,13 @@ from service.client.answers import Answer
 
 
 class Trigger(Answer):
-    """A job template that events fill in and start."""
+    """Template of a job or sweep that events fill in and start."""
 
     id: str
     name: str
     description: str = ""
+    starts: str = "job"
+    """`job` or `sweep`."""
     template: dict[str, Any]
     filter: str | None = None
     source: str
@@ -29,6 +31,7 @@ class Firing(Answer):
     kind: str
     event_id: str
     job_id: str | None = None
+    sweep_id: str | None = None
     problem: dict[str, Any] | None = None
     created_at: datetime
 

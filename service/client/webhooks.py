@@ -35,6 +35,7 @@ class Delivery(Answer):
     id: str
     type: str
     job_id: str | None = None
+    sweep_id: str | None = None
     state: str
     created_at: datetime
     next_attempt_at: datetime | None = None

@@ -1,6 +1,10 @@
 """Formats of the events that fire triggers, and outcomes of a firing."""
 
 from enum import StrEnum
+from typing import Literal
+
+Started = Literal["job", "sweep"]
+"""Kind of resource that a trigger starts."""
 
 
 class EventKind(StrEnum):
@@ -27,13 +31,13 @@ class FiringOutcome(StrEnum):
     """Outcome of an event that reached a trigger."""
 
     FIRED = "fired"
-    """The event started a job."""
+    """The event started a job or a sweep."""
     DUPLICATE = "duplicate"
-    """The event had started a job before."""
+    """The event had started one before."""
     FILTERED = "filtered"
     """The filter rejected the event."""
     REFUSED = "refused"
-    """The requested job was not accepted."""
+    """The requested job or sweep was not accepted."""
     FAILED = "failed"
     """A dependency of the service was unavailable; the same event may be sent again."""
 

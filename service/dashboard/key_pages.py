@@ -27,8 +27,8 @@ _PAGE: Final = 50
 _SOON: Final = timedelta(days=7)
 
 SCOPES: Final = {
-    Scope.JOBS_READ: "view jobs and their metrics, models, data sets, workers, webhooks and triggers",
-    Scope.JOBS_WRITE: "create, pause, cancel, retry and delete jobs; manage data sets, webhooks and triggers",
+    Scope.JOBS_READ: "view jobs, sweeps and their metrics, models, data sets, workers, webhooks and triggers",
+    Scope.JOBS_WRITE: "create, pause, cancel, retry and delete jobs and sweeps; manage data sets, webhooks and triggers",
     Scope.ARTIFACTS_READ: "download artifacts",
     Scope.ADMIN: "all of these; manage keys and read the audit log",
 }

@@ -58,11 +58,7 @@ def admit(models: ModelSources, settings: Settings, spec: SweepSpec, *, tenant: 
         InvalidInput: names every point that is no valid job, or does not fit its model.
         ModelRefused, StoreUnavailable: as for a job.
     """
-    if spec.is_search:
-        spec, specs = checked(spec)
-        points = [Point(position, {}, each) for position, each in enumerate(specs)]
-    else:
-        points = grid(spec)
+    spec, points = expanded(spec)
     admission = Admission(models, settings, tenant=tenant)
     admitted, misfits = [], {}
     for point in points:
@@ -73,6 +69,18 @@ def admit(models: ModelSources, settings: Settings, spec: SweepSpec, *, tenant: 
     refuse(refused_points(spec, [point.values for point in points], misfits))
     _check_uploads(admitted)
     return Admitted(_pinned(spec, admitted), admitted)
+
+
+def expanded(spec: SweepSpec) -> tuple[SweepSpec, list[Point]]:
+    """Return the sweep and its points; of a search with its data set filled in, the jobs at the ends of its range.
+
+    Raises:
+        InvalidInput: names every point that is no valid job.
+    """
+    if not spec.is_search:
+        return spec, grid(spec)
+    spec, jobs = checked(spec)
+    return spec, [Point(position, {}, job) for position, job in enumerate(jobs)]
 
 
 def _check_uploads(points: Sequence[Point]) -> None:
@@ -161,6 +169,12 @@ class Counted:
 
     sweep: Sweep
     jobs: Mapping[JobState, int]
+
+
+def counted(session: Session, sweep_id: UUID, *, tenant: str) -> Counted | None:
+    """Return a sweep without its points."""
+    sweep = repository.get(session, sweep_id, tenant=tenant)
+    return Counted(sweep, repository.counts(session, [sweep_id]).get(sweep_id, {})) if sweep else None
 
 
 def list_newest(

@@ -1,1 +1,1 @@
-"""Triggers: job templates that incoming events start, with deduplication and an event log."""
+"""Triggers: templates of jobs and sweeps that incoming events start, with deduplication and an event log."""

@@ -1,7 +1,7 @@
-"""Firing of triggers: an event starts at most one job and is logged.
+"""Firing of triggers: an event starts at most one job or sweep and is logged.
 
-Job and firing are written in one transaction, and a unique index allows one firing to hold an event. An event whose job was
-refused or that the filter dropped is not held: sent again, it is evaluated again.
+Job or sweep and firing are written in one transaction, and a unique index allows one firing to hold an event. An event whose job
+was refused or that the filter dropped is not held: sent again, it is evaluated again.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from service.contract.spec import JobSpec
+from service.contract.sweeps import SweepSpec
 from service.contract.triggers import FiringOutcome, TriggerSource
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
@@ -22,6 +23,8 @@ from service.kit.strict_json import storable
 from service.logging import get_logger
 from service.models.sources import ModelSources
 from service.settings import Settings
+from service.sweeps import operations as sweeps
+from service.sweeps.operations import Admitted, Counted
 from service.triggers import expressions, operations, repository, templates
 from service.triggers.events import Event, Message, event_of, read
 from service.triggers.expressions import BadExpression, Evaluator
@@ -35,6 +38,7 @@ class Fired:
 
     firing: Firing
     job: Job | None = None
+    sweep: Counted | None = None
     is_new: bool = False
 
 
@@ -45,7 +49,7 @@ class Plan:
     event: Event
     matched: bool
     held_by: Firing | None
-    spec: JobSpec | None
+    spec: JobSpec | SweepSpec | None
 
 
 class Firer:
@@ -55,7 +59,7 @@ class Firer:
         self._database, self._settings, self._models, self._tenant = database, settings, models, tenant
 
     def fire(self, trigger_id: UUID, message: Message) -> Fired:
-        """Start the job of an event.
+        """Start the job or sweep of an event.
 
         Raises:
             HookNotFound; Conflict: the trigger is disabled.
@@ -71,7 +75,7 @@ class Firer:
             evaluator = Evaluator(event.document())
             if not _matches(trigger, evaluator):
                 return Fired(self._note(trigger, event, FiringOutcome.FILTERED))
-            return self._start(trigger, event, self._spec(trigger, evaluator))
+            return self._start(trigger, event, self._admitted(trigger, evaluator))
         except Problem as problem:
             self._note_problem(trigger, event, problem)
             raise
@@ -82,11 +86,11 @@ class Firer:
         event = read(message, TriggerSource(trigger.source))
         evaluator = Evaluator(event.document())
         matched, holder = _matches(trigger, evaluator), self._holder(trigger, event)
-        starts = matched and holder is None
-        return Plan(event, matched, holder, self._spec(trigger, evaluator) if starts else None)
+        admitted = self._admitted(trigger, evaluator) if matched and holder is None else None
+        return Plan(event, matched, holder, admitted.spec if isinstance(admitted, Admitted) else admitted)
 
     def replay(self, trigger_id: UUID, firing_id: UUID) -> Fired:
-        """Start a job from a logged event, regardless of the filter and of earlier jobs.
+        """Start a job or sweep from a logged event, regardless of the filter and of earlier ones.
 
         Raises:
             NotFound; Conflict: the firing is a duplicate without an event, or the trigger is disabled.
@@ -99,25 +103,35 @@ class Firer:
             raise Conflict(f"the firing is a duplicate; replay the firing {old.refers_to}")
         event = event_of(old.event)
         try:
-            return self._start(trigger, event, self._spec(trigger, Evaluator(old.event)), replayed=old.id)
+            return self._start(trigger, event, self._admitted(trigger, Evaluator(old.event)), replayed=old.id)
         except Problem as problem:
             self._note_problem(trigger, event, problem, refers_to=old.id)
             raise
 
-    def _spec(self, trigger: Trigger, evaluator: Evaluator) -> JobSpec:
-        return admit(self._models, self._settings, templates.fill(trigger.template, evaluator, trigger.id), tenant=self._tenant)
+    def _admitted(self, trigger: Trigger, evaluator: Evaluator) -> JobSpec | Admitted:
+        spec = templates.fill(trigger.template, evaluator, trigger.id, operations.started_by(trigger))
+        if isinstance(spec, SweepSpec):
+            return sweeps.admit(self._models, self._settings, spec, tenant=self._tenant)
+        return admit(self._models, self._settings, spec, tenant=self._tenant)
 
-    def _start(self, trigger: Trigger, event: Event, spec: JobSpec, *, replayed: UUID | None = None) -> Fired:
+    def _start(self, trigger: Trigger, event: Event, spec: JobSpec | Admitted, *, replayed: UUID | None = None) -> Fired:
         with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):
             firing = repository.hold(session, trigger.id, event, refers_to=replayed)
             if firing is None and replayed is not None:
                 firing = repository.note(session, trigger.id, event, FiringOutcome.FIRED, refers_to=replayed)
             if firing is not None:
-                job = jobs.add(session, self._settings, spec, tenant=self._tenant)
-                firing.job_id = job.id
-                log.info("trigger_fired", trigger_id=str(trigger.id), firing_id=str(firing.id), job_id=str(job.id))
-                return Fired(firing, job, is_new=True)
+                self._add(session, firing, spec)
+                started = {"job_id": str(firing.job_id)} if firing.job_id else {"sweep_id": str(firing.sweep_id)}
+                log.info("trigger_fired", trigger_id=str(trigger.id), firing_id=str(firing.id), **started)
+                return self._fired(session, firing, is_new=True)
         return self._duplicate(trigger, event)
+
+    def _add(self, session: Session, firing: Firing, spec: JobSpec | Admitted) -> None:
+        if isinstance(spec, Admitted):
+            sweep, _ = sweeps.add(session, self._settings, spec, tenant=self._tenant)
+            firing.sweep_id = sweep.id
+        else:
+            firing.job_id = jobs.add(session, self._settings, spec, tenant=self._tenant).id
 
     def _holder(self, trigger: Trigger, event: Event) -> Firing | None:
         with self._database.begin() as session:
@@ -128,12 +142,14 @@ class Firer:
             first = repository.holder(session, trigger.id, event)
             if first is None:
                 raise Unavailable("the event's log entry has just expired; send the event again")
-            values = {"refers_to": first.id, "job_id": first.job_id}
+            values = {"refers_to": first.id, "job_id": first.job_id, "sweep_id": first.sweep_id}
             repository.note(session, trigger.id, event, FiringOutcome.DUPLICATE, with_event=False, **values)
-            return Fired(first, self._job(session, first))
+            return self._fired(session, first)
 
-    def _job(self, session: Session, firing: Firing) -> Job | None:
-        return job_rows.get(session, firing.job_id, tenant=self._tenant) if firing.job_id else None
+    def _fired(self, session: Session, firing: Firing, *, is_new: bool = False) -> Fired:
+        job = job_rows.get(session, firing.job_id, tenant=self._tenant) if firing.job_id else None
+        sweep = sweeps.counted(session, firing.sweep_id, tenant=self._tenant) if firing.sweep_id else None
+        return Fired(firing, job, sweep, is_new=is_new)
 
     def _note(self, trigger: Trigger, event: Event, outcome: FiringOutcome, **values: Any) -> Firing:
         with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):

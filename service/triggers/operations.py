@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from service.contract.triggers import FiringOutcome
+from service.contract.triggers import FiringOutcome, Started
 from service.database.engine import Database
 from service.database.tables.triggers import Firing, Trigger
 from service.errors import InvalidInput, NotFound
@@ -23,11 +23,11 @@ def create(database: Database, settings: Settings, wanted: NewTrigger, *, tenant
     """Create a trigger and return it with its secret, which is shown once; None without a master secret.
 
     Raises:
-        InvalidInput: the template cannot form a valid job, or an expression is malformed.
+        InvalidInput: the template cannot form a valid job or sweep, or an expression is malformed.
         Conflict: the quota of triggers is reached.
     """
     trigger_id = uuid4()
-    templates.check(wanted.template, trigger_id)
+    templates.check(wanted.template, trigger_id, wanted.starts)
     _check_filter(wanted.filter)
     made = Trigger(id=trigger_id, tenant=tenant, **wanted.model_dump())
     with database.begin() as session:
@@ -52,8 +52,6 @@ def standings(database: Database, triggers: Sequence[Trigger]) -> dict[UUID, Sta
 
 def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenant: str) -> Trigger:
     """Change a trigger. Raise HookNotFound, InvalidInput."""
-    if wanted.template is not None:
-        templates.check(wanted.template, trigger_id)
     _check_filter(wanted.filter)
     may_be_null = {"filter"}
     given = {
@@ -62,7 +60,14 @@ def change(database: Database, trigger_id: UUID, wanted: TriggerChange, *, tenan
     with hooks.held(database, Trigger, trigger_id, tenant, lock=True) as (_, trigger):
         for name, value in given.items():
             setattr(trigger, name, value)
+        if given.keys() & {"template", "starts"}:
+            templates.check(trigger.template, trigger_id, started_by(trigger))
         return trigger
+
+
+def started_by(trigger: Trigger) -> Started:
+    """Return what the trigger starts."""
+    return "sweep" if trigger.starts == "sweep" else "job"
 
 
 def proven_sender(

@@ -6,19 +6,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
-from service.contract.triggers import EventKind, FiringOutcome, TriggerSource
+from service.contract.triggers import EventKind, FiringOutcome, Started, TriggerSource
 from service.database.tables.triggers import Firing, Trigger
 from service.hooks.schemas import Description
 from service.jobs.schemas import JobView
+from service.sweeps.schemas import SweepView
 from service.triggers.expressions import MAX_LENGTH
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Filter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 _TEMPLATE: Final = (
-    "a job's body; its strings may contain placeholders `${{ data.repo.name }}`, JMESPath expressions over `event` (kind, id, "
-    "source, type, time, subject, extensions) and `data` (the payload)"
+    "body of a job, or of a sweep if the trigger starts sweeps; its strings may contain placeholders `${{ data.repo.name }}`, "
+    "JMESPath expressions over `event` (kind, id, source, type, time, subject, extensions) and `data` (the payload)"
 )
 _FILTER: Final = "JMESPath expression over `event` and `data`; a value that is null, false or empty drops the event"
+_STARTS: Final = "what events start: a job, or a sweep, whose template is a body of `POST /v1/sweeps`"
 _SOURCE: Final = "accepted event format; `any` detects it"
 
 _EXAMPLE: Final[dict[str, Any]] = {
@@ -34,12 +36,13 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class NewTrigger(BaseModel):
-    """Trigger to create: a job template, and the events that start it."""
+    """Trigger to create: the template of a job or sweep, and the events that start it."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     name: _Name
     description: Description = ""
+    starts: Started = Field("job", description=_STARTS)
     template: dict[str, Any] = Field(description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource = Field(TriggerSource.ANY, description=_SOURCE)
@@ -53,6 +56,7 @@ class TriggerChange(BaseModel):
 
     name: _Name | None = None
     description: Description | None = None
+    starts: Started | None = Field(None, description=f"{_STARTS}; a change needs such a template")
     template: dict[str, Any] | None = Field(None, description=_TEMPLATE)
     filter: _Filter | None = Field(None, description=_FILTER)
     source: TriggerSource | None = Field(None, description=_SOURCE)
@@ -67,6 +71,7 @@ class TriggerView(BaseModel):
     id: UUID
     name: str
     description: str
+    starts: Started
     template: dict[str, Any]
     filter: str | None
     source: TriggerSource
@@ -107,7 +112,8 @@ class FiringView(BaseModel):
     event_id: str = Field(description="identifies the event: the same id again is a duplicate")
     refers_to: UUID | None = Field(description="firing of which this is a duplicate or replay")
     job_id: UUID | None
-    problem: dict[str, Any] | None = Field(description="problem document that the sender received instead of a job")
+    sweep_id: UUID | None
+    problem: dict[str, Any] | None = Field(description="problem document that the sender received instead of a job or sweep")
     created_at: datetime
 
 
@@ -125,14 +131,15 @@ class FiringPage(BaseModel):
 
 
 class FiredView(FiringView):
-    """Firing with its job; for a duplicate event, the firing that started the job."""
+    """Firing with its job or sweep; for a duplicate event, the firing that started it."""
 
-    job: JobView | None = Field(description="null if the filter dropped the event or the job is deleted")
+    job: JobView | None = Field(description="null if the filter dropped the event, a sweep was started, or the job is deleted")
+    sweep: SweepView | None = Field(description="the sweep, without its points; null where a job was started or none")
 
     @classmethod
-    def of_firing(cls, firing: Firing, job: JobView | None) -> Self:
-        """Return the view of a firing with its job."""
-        return cls.model_validate({**FiringView.model_validate(firing).model_dump(), "job": job})
+    def of_firing(cls, firing: Firing, job: JobView | None, sweep: SweepView | None) -> Self:
+        """Return the view of a firing with its job or sweep."""
+        return cls.model_validate({**FiringView.model_validate(firing).model_dump(), "job": job, "sweep": sweep})
 
 
 class FiringPlan(BaseModel):
@@ -140,5 +147,5 @@ class FiringPlan(BaseModel):
 
     event: dict[str, Any] = Field(description="`event` of the document that expressions are evaluated on")
     matched: bool = Field(description="whether the filter accepts the event")
-    duplicate_of: UUID | None = Field(description="firing that already started the event's job")
-    spec: dict[str, Any] | None = Field(description="job's body with every default; null if no job would start")
+    duplicate_of: UUID | None = Field(description="firing that already started the event's job or sweep")
+    spec: dict[str, Any] | None = Field(description="body of the job or sweep with every default; null if none would start")

@@ -1,9 +1,9 @@
-"""Job templates: a job's body with placeholders `${{ expression }}` in its strings, filled in from an event.
+"""Templates: the body of a job or a sweep with placeholders `${{ expression }}` in its strings, filled in from an event.
 
 A string that consists of one placeholder becomes the value, of any type; within a longer string the value is inserted as text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,21 +11,25 @@ from pydantic import ValidationError
 
 from service.contract.json_pointer import pointer
 from service.contract.spec import JobSpec
-from service.contract.triggers import TRIGGER_LABEL
+from service.contract.sweeps import SweepSpec
+from service.contract.triggers import TRIGGER_LABEL, Started
 from service.contract.validation_errors import errors_of
 from service.errors import InvalidInput
 from service.kit import strict_json
+from service.sweeps.operations import expanded
 from service.triggers.expressions import BadExpression, Evaluator, Expression, parse
 
 _OPENING, _CLOSING = "${{", "}}"
 _UNTERMINATED: Final = "has an unterminated placeholder; end it with }}, and write } } for two braces inside an expression"
 _MAX_PLACEHOLDERS: Final = 64
+_BODIES: Final[dict[Started, type[JobSpec] | type[SweepSpec]]] = {"job": JobSpec, "sweep": SweepSpec}
 
+Body = dict[str, Any]
 Location = tuple[object, ...]
 
 
-def check(template: dict[str, Any], trigger_id: UUID, *, at: str = "/template") -> None:
-    """Raise InvalidInput for a template that cannot form a valid job, as far as can be checked without an event.
+def check(template: Body, trigger_id: UUID, starts: Started, *, at: str = "/template") -> None:
+    """Raise InvalidInput for a template that cannot form a valid job or sweep, as far as can be checked without an event.
 
     Raises:
         InvalidInput: with pointers that begin with `at`.
@@ -33,36 +37,56 @@ def check(template: dict[str, Any], trigger_id: UUID, *, at: str = "/template") 
     errors = [{"pointer": pointer(where), "detail": detail} for where, detail in _flaws(template)]
     if not errors:
         placeholders = [pointer(where) for where, text in _texts(template) if _OPENING in text]
-        found = _errors(labelled(template, trigger_id))
+        found = _errors(_in_job(_labelled(template, trigger_id, starts), starts, _with_sample_model), starts)
         errors = [error for error in found if not any(_lies_at(error["pointer"], each) for each in placeholders)]
     if errors:
         errors = [{**error, "pointer": at + error["pointer"]} for error in errors]
         raise InvalidInput("; ".join(f"{each['pointer']}: {each['detail']}" for each in errors[:3]), errors=errors)
 
 
-def fill(template: dict[str, Any], evaluator: Evaluator, trigger_id: UUID) -> JobSpec:
-    """Return the job of an event.
+def fill(template: Body, evaluator: Evaluator, trigger_id: UUID, starts: Started) -> JobSpec | SweepSpec:
+    """Return the job or sweep of an event; a sweep's points are checked by its admission.
 
     Raises:
-        InvalidInput: with pointers into the job's body, which equal those into the template.
+        InvalidInput: with pointers into the body, which equal those into the template.
     """
-    body = labelled(_filled(template, evaluator, ()), trigger_id)
+    body = _labelled(_filled(template, evaluator, ()), trigger_id, starts)
     strict_json.check(body)
     try:
-        return JobSpec.model_validate(body)
+        return _BODIES[starts].model_validate(body)
     except ValidationError as error:
         errors = errors_of(error, body)
         sentences = "; ".join(f"{each['pointer']}: {each['detail']}" for each in errors[:3])
-        raise InvalidInput(f"the template filled with the event is not a valid job: {sentences}", errors=errors) from None
+        raise InvalidInput(f"the template filled with the event is not a valid {starts}: {sentences}", errors=errors) from None
 
 
-def labelled(body: dict[str, Any], trigger_id: UUID) -> dict[str, Any]:
+def _labelled(body: Body, trigger_id: UUID, starts: Started) -> Body:
     """Return the body with the label that identifies the trigger's jobs."""
-    labels = body.get("labels", {})
-    return {**body, "labels": {**labels, TRIGGER_LABEL: str(trigger_id)}} if isinstance(labels, dict) else body
+
+    def with_label(job: Body) -> Body:
+        labels = job.get("labels", {})
+        return {**job, "labels": {**labels, TRIGGER_LABEL: str(trigger_id)}} if isinstance(labels, dict) else job
+
+    return _in_job(body, starts, with_label)
 
 
-def _flaws(template: dict[str, Any]) -> Iterator[tuple[Location, str]]:
+def _in_job(body: Body, starts: Started, change: Callable[[Body], Body]) -> Body:
+    """Return the body with its job changed: the body itself, or the template of a sweep."""
+    if starts == "job":
+        return change(body)
+    job = body.get("template")
+    return {**body, "template": change(job)} if isinstance(job, dict) else body
+
+
+def _with_sample_model(job: Body) -> Body:
+    """Return the job with a name instead of each placeholder in its model, so that the rules about several fields are checked."""
+    model = job.get("model")
+    if not isinstance(model, dict):
+        return job
+    return {**job, "model": {name: "sample" if _OPENING in str(value) else value for name, value in model.items()}}
+
+
+def _flaws(template: Body) -> Iterator[tuple[Location, str]]:
     """Yield location and detail of each invalid placeholder, up to the first text that is unterminated or exceeds the limit."""
     count = 0
     for where, text in _texts(template):
@@ -155,11 +179,15 @@ def _refused(where: Location, detail: str) -> InvalidInput:
     return InvalidInput(f"{pointer(where)}: {detail}", errors=[{"pointer": pointer(where), "detail": detail}])
 
 
-def _errors(body: dict[str, Any]) -> list[dict[str, str]]:
+def _errors(body: Body, starts: Started) -> list[dict[str, str]]:
     try:
-        JobSpec.model_validate(body)
+        made = _BODIES[starts].model_validate(body)
+        if isinstance(made, SweepSpec):
+            expanded(made)
     except ValidationError as error:
         return errors_of(error, body)
+    except InvalidInput as error:
+        return error.errors or []
     return []
 
 

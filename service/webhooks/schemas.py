@@ -96,8 +96,8 @@ class DeliveryView(BaseModel):
 
     id: UUID = Field(description="also the message's `webhook-id`, in every attempt")
     type: str = Field(examples=["job.succeeded"])
-    job_id: UUID | None
-    sweep_id: UUID | None = None
+    job_id: UUID | None = Field(description="null for a message about a sweep, and for a test message")
+    sweep_id: UUID | None
     state: DeliveryState
     created_at: datetime
     next_attempt_at: datetime | None = Field(description="set while the delivery is pending")

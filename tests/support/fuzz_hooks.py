@@ -24,13 +24,14 @@ _BESIDE: Final = {"revision": r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", "token": r"[
 """What a model's id may be accompanied by, where it is well formed: it would not fit another id."""
 _USUAL: Final = {
     "DELETE /v1/jobs": "succeeded",
+    "DELETE /v1/sweeps": "succeeded",
     "/artifacts": "succeeded",
     "/cancel": "running",
     "/pause": "queued",
     "/resume": "paused",
     "/retry": "failed",
 }
-"""The state of a job of which an operation can be asked."""
+"""The state of a job or sweep of which an operation can be asked."""
 _UNKNOWN_HEADER: Final = "x-schemathesis-unknown-property"
 _ARTIFACTS: Final = ("/artifacts", "/artifacts/{path}")
 _KEY_ID: Final = re.compile(r"[a-z0-9]{12}")
@@ -76,6 +77,9 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"POST /v1/jobs", r"/output/formats", r"a mask contains only", "a mask needs kept weights that stay as they are"),
     (r"POST /v1/jobs", r"/output/hub/repo", r"must not end in \.git", "what a name does not end in is no plain pattern"),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
+    (r"POST /v1/sweeps", r"/(template|axes|over|target|try_first).*", r".", "a job's body once its axes are filled in"),
+    (r"POST /v1/sweeps", r"|/keep", r"give either axes|best needs a target", "axes and a search exclude each other"),
+    (r"GET /v1/sweeps/", r"front", r".", "what a sweep has measured is not fixed"),
     (r"POST /v1/datasets", r"", r"line \d+|document", "JSON Lines are a form of their own"),
     (r"GET /v1/jobs/compare", r"ids", r"twice", "two spellings of one id are two texts to a schema"),
     (r"POST /v1/keys", r"/expires_at", r"must be in the future", "now is no constant"),
@@ -199,6 +203,8 @@ def map_body(context: Any, body: Any) -> Any:
     if "/v1/triggers" in context.operation.label:
         if isinstance(body.get("template"), dict):
             mapped["template"] = {"model": {"id": _HUB}}
+        if mapped.get("starts") == "sweep" and "template" in mapped:
+            mapped["template"] = {"template": mapped["template"], "axes": {"/recipe/preset": ["fast"]}}
         if _may_be_any(body.get("filter"), r".{1,1000}"):
             mapped["filter"] = "!contains(keys(@), 'nothing')"
     return mapped

@@ -33,6 +33,7 @@ def belongings(database: Database, url: str, tenant: str) -> dict[str, str]:
             "delivery_id": owner.post(f"/v1/webhooks/{webhook}/test").json()["id"],
             "dataset_id": upload(owner, f"A text of {tenant}.")["id"],
             "trigger_id": trigger,
+            "sweep_id": owner.post("/v1/sweeps", json={"template": BODY, "axes": {"/recipe/preset": ["fast"]}}).json()["id"],
             "key_id": key_for(database, Scope.JOBS_READ, tenant=tenant).split("_")[1],
             "firing_id": owner.post(f"/v1/triggers/{trigger}/fire", json={"id": "run-1"}).json()["id"],
         }

@@ -132,7 +132,8 @@ def _put(body: Any, path: tuple[Step, ...], value: Any, *, keep: bool) -> Any:
         return {**value, **body} if keep and isinstance(body, dict) and isinstance(value, dict) else body if keep else value
     step, *rest = path
     if isinstance(step, int):
-        return [_put(None, tuple(rest), value, keep=keep)]
+        there = body[step] if isinstance(body, list) and len(body) > step else None
+        return [value if keep and not rest and not _agrees(there, value) else _put(there, tuple(rest), value, keep=keep)]
     members = dict(body) if isinstance(body, dict) else {}
     if keep and not rest and not _agrees(members.get(step), value):
         return {**members, step: value}

@@ -1,9 +1,11 @@
 """The README and the documentation's pages agree with the tree and with the code."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,9 +14,14 @@ from docs.generate import api, cli, recipes, settings
 from docs.generate.__main__ import PAGES
 from service.contract.recipe.presets import PRESETS
 from service.contract.states import TRANSITIONS
+from service.contract.sweeps import SweepSpec
+from service.contract.webhooks import WebhookEvent
 from service.dashboard import help_site
 from service.errors import Problem
 from service.settings import Settings
+from service.sweeps.operations import expanded
+from service.triggers import templates
+from service.triggers.schemas import NewTrigger
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -84,3 +91,21 @@ def test_generated_pages_are_complete() -> None:
     assert [name for name in Settings.model_fields if f"`DSNOT_{name.upper()}`" not in settings.page()] == []
     assert [name for name in PRESETS if f"### `{name}`" not in recipes.page()] == []
     assert "#### `dsnot artifacts verify`" in cli.page()
+
+
+def test_the_page_of_sweeps_has_every_example_and_each_forms_its_jobs() -> None:
+    page = (DOCS / "guides" / "sweeps.md").read_text()
+    *shown, trigger = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)]
+    files = {path.stem: json.loads(path.read_text()) for path in (DOCS / "examples" / "sweeps").glob("*.json")}
+    assert sorted(map(str, shown)) == sorted(map(str, files.values()))
+    points = {name: len(expanded(SweepSpec.model_validate(body))[1]) for name, body in files.items()}
+    assert points == {  # of a search over sparsity the ends, else all candidates
+        "calibration": 9, "cheapest-preset": 3, "patterns": 3, "recipes": 4, "sparsest": 2, "sparsity-curve": 10,
+    }  # fmt: skip
+    wanted = NewTrigger.model_validate(trigger)
+    templates.check(wanted.template, UUID(int=1), wanted.starts)
+
+
+def test_the_page_of_webhooks_lists_every_event() -> None:
+    page = (DOCS / "guides" / "webhooks.md").read_text()
+    assert [event for event in WebhookEvent if f"`{event}`" not in page] == []

@@ -13,7 +13,7 @@ class AsyncTriggerCalls(AsyncCalls):
     """Triggers and their firings."""
 
     async def create(self, name: str, template: Mapping[str, Any], **more: Any) -> Trigger:
-        """Create a trigger; `more`: filter, source, description, enabled. Its `secret` is returned only once."""
+        """Create a trigger; `more`: starts, filter, source, description, enabled. Its `secret` is returned only once."""
         body = {"name": name, "template": dict(template)} | drop_none(**more)
         return await self._http.fetch(Trigger.model_validate, "POST", path_to("triggers"), body=body, repeat=Repeat.UNDONE)
 
@@ -26,7 +26,7 @@ class AsyncTriggerCalls(AsyncCalls):
         return await self._http.fetch(Trigger.model_validate, "GET", path_to("triggers", trigger_id))
 
     async def change(self, trigger_id: str, **changes: Any) -> Trigger:
-        """Change name, template, filter, source, description, or `enabled`; `filter=None` removes the filter."""
+        """Change name, starts, template, filter, source, description, or `enabled`; `filter=None` removes the filter."""
         return await self._http.fetch(Trigger.model_validate, "PATCH", path_to("triggers", trigger_id), body=changes)
 
     async def delete(self, trigger_id: str) -> None:
@@ -56,6 +56,6 @@ class AsyncTriggerCalls(AsyncCalls):
         return await self._http.fetch(FiringDetail.model_validate, "GET", path_to("triggers", trigger_id, "firings", firing_id))
 
     async def replay(self, trigger_id: str, firing_id: str) -> Firing:
-        """Start another job from a logged event."""
+        """Start another job or sweep from a logged event."""
         path = path_to("triggers", trigger_id, "firings", firing_id, "replay")
         return await self._http.fetch(Firing.model_validate, "POST", path, repeat=Repeat.UNDONE)

@@ -14,7 +14,7 @@ class TriggerCalls(Calls):
     """Triggers and their firings."""
 
     def create(self, name: str, template: Mapping[str, Any], **more: Any) -> Trigger:
-        """Create a trigger; `more`: filter, source, description, enabled. Its `secret` is returned only once."""
+        """Create a trigger; `more`: starts, filter, source, description, enabled. Its `secret` is returned only once."""
         body = {"name": name, "template": dict(template)} | drop_none(**more)
         return self._http.fetch(Trigger.model_validate, "POST", path_to("triggers"), body=body, repeat=Repeat.UNDONE)
 
@@ -27,7 +27,7 @@ class TriggerCalls(Calls):
         return self._http.fetch(Trigger.model_validate, "GET", path_to("triggers", trigger_id))
 
     def change(self, trigger_id: str, **changes: Any) -> Trigger:
-        """Change name, template, filter, source, description, or `enabled`; `filter=None` removes the filter."""
+        """Change name, starts, template, filter, source, description, or `enabled`; `filter=None` removes the filter."""
         return self._http.fetch(Trigger.model_validate, "PATCH", path_to("triggers", trigger_id), body=changes)
 
     def delete(self, trigger_id: str) -> None:
@@ -57,6 +57,6 @@ class TriggerCalls(Calls):
         return self._http.fetch(FiringDetail.model_validate, "GET", path_to("triggers", trigger_id, "firings", firing_id))
 
     def replay(self, trigger_id: str, firing_id: str) -> Firing:
-        """Start another job from a logged event."""
+        """Start another job or sweep from a logged event."""
         path = path_to("triggers", trigger_id, "firings", firing_id, "replay")
         return self._http.fetch(Firing.model_validate, "POST", path, repeat=Repeat.UNDONE)

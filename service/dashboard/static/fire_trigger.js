@@ -30,18 +30,20 @@ async function fire(only) {
 }
 
 function planned(plan) {
-  if (!plan.matched) return [element("p", "The filter drops this event: no job would start.")];
-  if (plan.duplicate_of) return [element("p", "This event has already started a job: no other would start.")];
+  if (!plan.matched) return [element("p", "The filter drops this event: nothing would start.")];
+  if (plan.duplicate_of) return [element("p", "This event has already started its job or sweep: nothing would start.")];
   const spec = element("pre", JSON.stringify(plan.spec, null, 2));
   spec.tabIndex = 0;
-  spec.setAttribute("aria-label", "Job to start");
-  return [element("p", "This job would start:"), spec];
+  spec.setAttribute("aria-label", "Body of what would start");
+  return [element("p", "This would start:"), spec];
 }
 
 function done(fired, status) {
-  if (fired.outcome === "filtered") return [element("p", "The filter dropped this event: no job was started.")];
-  const text = element("p", status === 201 ? "Started job " : "The same event has already started job ");
-  text.append(fired.job_id ? Object.assign(element("a", fired.job_id), { href: pathOf(`/jobs/${fired.job_id}`) }) : "(deleted)");
+  if (fired.outcome === "filtered") return [element("p", "The filter dropped this event: nothing was started.")];
+  const kind = fired.sweep_id ? "sweep" : "job";
+  const id = fired.sweep_id ?? fired.job_id;
+  const text = element("p", `${status === 201 ? "Started" : "The same event has already started"} ${id ? `${kind} ` : "a job or sweep "}`);
+  text.append(id ? Object.assign(element("a", id), { href: pathOf(`/${kind}s/${id}`) }) : "(deleted)");
   return [text];
 }
 

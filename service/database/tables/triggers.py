@@ -13,7 +13,7 @@ from service.database.tables.hooks import Hook
 
 
 class Trigger(Hook):
-    """Job template of a tenant that events instantiate."""
+    """Template of a job or sweep of a tenant that events instantiate."""
 
     __tablename__ = "triggers"
     noun = "trigger"
@@ -39,7 +39,7 @@ class Firing(Base):
     event_id: Mapped[str]
     outcome: Mapped[str]
     holds_event: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether the event has created its job; while this row exists, a repetition creates none (unique index)."""
+    """Whether the event has created its job or sweep; while this row exists, a repetition creates none (unique index)."""
     refers_to: Mapped[UUID | None]
     """Original firing of a duplicate or replay; it may have been deleted since."""
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
@@ -62,4 +62,5 @@ class Firing(Base):
         ),
         Index("ix_trigger_firings_created_at", "created_at"),
         Index("ix_trigger_firings_job", "job_id"),
+        Index("ix_trigger_firings_sweep", "sweep_id", postgresql_where=text("sweep_id IS NOT NULL")),
     )

@@ -33,6 +33,7 @@ class Snapshot:
     """Figures of one read of the database."""
 
     jobs: Mapping[str, JobCounts]
+    sweeps: Mapping[str, int]
     claimable: Mapping[str, Backlog]
     outbox: Backlog
     webhooks: Backlog
@@ -89,6 +90,7 @@ class DatabaseCollector(Collector):
                     counts[state_of(found), DeviceClass(found.worker.device)] += 1
                 return Snapshot(
                     repository.jobs_by_state(session),
+                    repository.unfinished_sweeps(session),
                     repository.claimable(session),
                     repository.outbox(session),
                     repository.webhooks(session),
@@ -105,6 +107,9 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge("dsnot_jobs", "Jobs by state.", {(state,): n.total for state, n in jobs}, "state")
     ended = {(state,): n.recent for state, n in jobs}
     yield _gauge("dsnot_jobs_ended_last_hour", "Jobs that ended within the last hour, by state.", ended, "state")
+    yield _gauge(
+        "dsnot_sweeps_unfinished", "Unfinished sweeps by state.", {(state,): n for state, n in seen.sweeps.items()}, "state"
+    )
     yield _gauge(
         "dsnot_queue_jobs",
         "Jobs that a worker could claim now, by requested device class.",

@@ -11,11 +11,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.contract.devices import QUEUES
 from service.contract.states import HELD_STATES, JobState, sources_of
+from service.contract.sweeps import ENDED, SweepState
 from service.contract.webhooks import DeliveryState
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 from service.database.tables.outbox import OutboxMessage
+from service.database.tables.sweeps import Sweep
 from service.database.tables.webhooks import Delivery
 
 RECENT_SECONDS: Final = 3600.0
@@ -53,6 +55,13 @@ def jobs_by_state(session: Session) -> Mapping[str, JobCounts]:
     statement = select(Job.state, func.count(), recent).where(Job.deleted_at.is_(None)).group_by(Job.state)
     found = {state: JobCounts(total, ended) for state, total, ended in session.execute(statement)}
     return {state: found.get(state, JobCounts(0, 0)) for state in JobState}
+
+
+def unfinished_sweeps(session: Session) -> Mapping[str, int]:
+    """Return the number of sweeps in each state that is not an end."""
+    statement = select(Sweep.state, func.count()).where(Sweep.finished_at.is_(None)).group_by(Sweep.state)
+    found = dict(session.execute(statement).tuples().all())
+    return {state: found.get(state, 0) for state in SweepState if state not in ENDED}
 
 
 def claimable(session: Session) -> Mapping[str, Backlog]:

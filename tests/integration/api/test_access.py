@@ -196,6 +196,8 @@ def test_every_action_is_audited_with_its_actor_and_outcome(api: httpx.Client) -
     headers = bearer(made["key"]) | {"X-Request-ID": "run-4711"}
     job = api.post("/v1/jobs", json=BODY, headers=headers)
     api.post(f"{job.headers['location']}/cancel", headers=headers)
+    sweep = api.post("/v1/sweeps", json={"template": BODY, "axes": {"/recipe/preset": ["fast"]}}, headers=headers)
+    api.delete(sweep.headers["location"], headers=headers)
     api.post("/v1/keys", json=NEW, headers=headers)
     api.get("/v1/jobs", headers=headers)
     entries = audit(api, key_id=made["id"])
@@ -203,6 +205,8 @@ def test_every_action_is_audited_with_its_actor_and_outcome(api: httpx.Client) -
     assert found == [
         ("create_job", "/v1/jobs", 201, None),
         ("cancel_job", f"{job.headers['location']}/cancel", 200, None),
+        ("create_sweep", "/v1/sweeps", 201, None),
+        ("delete_sweep", sweep.headers["location"], 409, "conflict"),
         ("create_key", "/v1/keys", 403, "forbidden"),
     ]
     assert entries[-1]["created"] == job.headers["location"]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from service.contract.scopes import Scope
-from service.contract.states import JobState
+from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import BODY, client, insert_job, key_for, serving
@@ -25,6 +25,7 @@ from tests.support.dataset_uploads import upload
 from tests.support.download_hub import TinyHub
 from tests.support.openapi_document import document_of
 from tests.support.size import sized
+from tests.support.sweep_points import dispatch, end_job
 from tests.support.tiny_model import save_model
 
 EXAMPLES = sized(3, 16)
@@ -75,6 +76,17 @@ def published(settings: Settings, job_id: UUID) -> None:
     (folder / "manifest.json").write_text(json.dumps({"job_id": str(job_id), "fence": 1, "files": files}))
 
 
+def sweep_in(state: JobState, api: httpx.Client, database: Database, settings: Settings) -> str:
+    """A sweep of one job with this state."""
+    made = api.post("/v1/sweeps", json={"template": BODY, "axes": {"/recipe/preset": ["fast"]}}).json()
+    if state == JobState.PAUSED:
+        api.post(f"/v1/sweeps/{made['id']}/pause")
+    if state in TERMINAL_STATES:
+        end_job(database, UUID(made["table"][0]["job_id"]), state=state)
+        dispatch(database, settings)
+    return str(made["id"])
+
+
 def things(api: httpx.Client, database: Database, settings: Settings) -> Iterator[dict[str, str]]:
     """Objects of the tenant, for the parameters of every path."""
     webhooks = [api.post("/v1/webhooks", json={"url": f"https://sink.example/{n}"}).json()["id"] for n in range(12)]
@@ -96,6 +108,7 @@ def things(api: httpx.Client, database: Database, settings: Settings) -> Iterato
             "delivery_id": api.post(f"/v1/webhooks/{webhook}/test").json()["id"],
             "dataset_id": upload(api, f"Text number {number}.")["id"],
             "trigger_id": trigger,
+            "sweep_id": sweep_in(state, api, database, settings),
             "key_id": key_for(database, Scope.JOBS_READ).split("_")[1],
             "firing_id": api.post(f"/v1/triggers/{trigger}/fire", json={"id": "run"}).json()["id"],
         }

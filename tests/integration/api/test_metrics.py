@@ -21,6 +21,7 @@ from service.workers.repository import Identity, Usage
 from tests.support import job_rows
 from tests.support.api_server import client, insert_job, serving
 from tests.support.metrics_scrape import Scrape
+from tests.support.sweep_points import GRID, run_to_end
 from tests.support.waiting import eventually
 
 SOME_ID = UUID(int=1)
@@ -98,6 +99,17 @@ def test_jobs_are_counted_by_state_and_recent_ends_separately(api: httpx.Client,
     }
     assert found.value("dsnot_jobs_ended_last_hour", state="failed") == 1
     assert found.value("dsnot_jobs_ended_last_hour", state="succeeded") == 0
+
+
+@pytest.mark.usefixtures("fresh")
+def test_unfinished_sweeps_are_counted_by_state(api: httpx.Client, database: Database, settings: Settings) -> None:
+    one = GRID | {"axes": {"/recipe/preset": ["fast"]}}
+    ended, paused, _ = (api.post("/v1/sweeps", json=one).json()["id"] for _ in range(3))
+    run_to_end(api, database, settings, ended)
+    api.post(f"/v1/sweeps/{paused}/pause")
+    found = scrape(api)
+    states = ("running", "paused", "cancelling", "finished")
+    assert [found.value("dsnot_sweeps_unfinished", state=state) for state in states] == [1, 1, 0, None]
 
 
 @pytest.mark.usefixtures("fresh")

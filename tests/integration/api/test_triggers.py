@@ -18,6 +18,7 @@ from service.database.engine import Database
 from service.settings import Settings
 from service.triggers import repository
 from tests.support.api_server import client, key_for, problem, serving
+from tests.support.sweep_points import GRID, SEARCH, run_to_end
 from tests.support.trigger_events import CLOUDEVENT, HEAD, HUB, MLFLOW, PLAIN, bytes_of, mlflow_headers
 from tests.support.triggers import TEMPLATE, create, fire, jobs
 from tests.support.waiting import CEILING_SECONDS
@@ -386,6 +387,75 @@ def test_old_firings_and_their_event_ids_expire(api: httpx.Client, database: Dat
         repository.forget(session, keep_seconds=timedelta(days=1).total_seconds())
     assert outcomes(api, trigger) == []
     assert fire(api, trigger, PLAIN).status_code == 201
+
+
+def of_sweeps(body: dict[str, Any]) -> dict[str, Any]:
+    """A trigger's fields that start this sweep of the event's model."""
+    model = {"id": "${{ data.model }}", "revision": "a" * 40}
+    return {"starts": "sweep", "template": body | {"name": "${{ event.id }}", "template": body["template"] | {"model": model}}}
+
+
+def test_an_event_starts_one_sweep_whose_jobs_have_the_triggers_label(api: httpx.Client) -> None:
+    trigger = create(api, **of_sweeps(GRID))
+    assert (trigger["starts"], create(api)["starts"]) == ("sweep", "job")
+    plan = fire(api, trigger, PLAIN, validate_only=True).json()
+    assert plan["spec"]["template"]["model"]["id"] == "facebook/opt-125m"
+    assert plan["spec"]["axes"] == GRID["axes"]
+    assert (jobs(api), api.get("/v1/sweeps").json()["items"]) == ([], [])
+    first, again = fire(api, trigger, PLAIN), fire(api, trigger, PLAIN)
+    made = first.json()
+    assert (first.status_code, made["job"], made["job_id"]) == (201, None, None)
+    assert first.headers["location"] == again.headers["location"] == f"/v1/sweeps/{made['sweep_id']}"
+    assert (made["sweep"]["id"], made["sweep"]["name"], made["sweep"]["points"]) == (made["sweep_id"], "run-17", 12)
+    assert (again.status_code, again.json()) == (200, made)
+    assert fire(api, trigger, PLAIN, validate_only=True).json()["duplicate_of"] == made["id"]
+    (sweep,) = api.get("/v1/sweeps").json()["items"]
+    assert sweep["labels"] == {"dsnot/trigger": trigger["id"]}
+    labelled = api.get("/v1/jobs", params={"label.dsnot/trigger": trigger["id"], "limit": 50}).json()["items"]
+    assert len(labelled) == 12
+    logged = api.get(f"/v1/triggers/{trigger['id']}/firings").json()["items"]
+    assert [(each["outcome"], each["sweep_id"]) for each in logged] == [("duplicate", sweep["id"]), ("fired", sweep["id"])]
+
+
+def test_a_search_of_a_trigger_runs_to_its_answer_and_is_replayed(
+    api: httpx.Client, database: Database, settings: Settings
+) -> None:
+    trigger = create(api, **of_sweeps(SEARCH))
+    made = fire(api, trigger, PLAIN).json()
+    ended = run_to_end(api, database, settings, made["sweep_id"])
+    assert ended["search"]["end"] == "found"
+    found = api.get("/v1/jobs", params={"sweep": made["sweep_id"]}).json()["items"]
+    assert {job["labels"]["dsnot/trigger"] for job in found} == {trigger["id"]}
+    assert fire(api, trigger, PLAIN).json()["sweep"]["search"] == ended["search"]
+    replayed = api.post(f"/v1/triggers/{trigger['id']}/firings/{made['id']}/replay")
+    assert replayed.status_code == 201
+    assert replayed.json()["sweep_id"] not in (None, made["sweep_id"])
+    assert api.delete(f"/v1/sweeps/{made['sweep_id']}").status_code == 204
+    assert fire(api, trigger, PLAIN).json()["sweep"] is None
+
+
+def test_a_sweep_beyond_the_queue_starts_no_job_and_does_not_consume_the_event(settings: Settings, database: Database) -> None:
+    few = settings.model_copy(update={"max_queued_jobs": 5})
+    with serving(few) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        trigger = create(api, **of_sweeps(GRID))
+        assert problem(fire(api, trigger, PLAIN))[:2] == (429, "quota-exceeded")
+        assert (jobs(api), api.get("/v1/sweeps").json()["items"]) == ([], [])
+        fitting = of_sweeps(GRID | {"axes": {"/recipe/preset": ["fast", "best"]}})
+        assert api.patch(f"/v1/triggers/{trigger['id']}", json=fitting).status_code == 200
+        assert fire(api, trigger, PLAIN).json()["sweep"]["points"] == 2
+        assert outcomes(api, trigger) == ["fired", "refused"]
+
+
+def test_what_a_trigger_starts_changes_only_with_its_template(api: httpx.Client) -> None:
+    trigger = create(api)
+    path, fields = f"/v1/triggers/{trigger['id']}", of_sweeps(GRID)
+    for half in ({"starts": "sweep"}, {"template": fields["template"]}):
+        assert problem(api.patch(path, json=half))[:2] == (422, "invalid-input")
+        assert api.get(path).json()["starts"] == "job"
+    assert api.patch(path, json=fields).json()["starts"] == "sweep"
+    assert problem(api.patch(path, json={"starts": "job"}))[:2] == (422, "invalid-input")
+    assert api.get(path).json()["template"] == fields["template"]
+    assert problem(api.post("/v1/triggers", json={"name": "t", **fields, "starts": "flow"}))[2] == ["/starts"]
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "\\u0000"])

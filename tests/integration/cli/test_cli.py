@@ -319,5 +319,10 @@ def test_a_trigger_is_created_tested_fired_and_inspected(stack: Up, tmp_path: Pa
     assert another["job_id"] not in (None, first["job_id"])
     assert "nightly" in dsnot(stack.home, "triggers", "list").stdout
     assert _json(stack, "triggers", "rotate", made["id"])["secret"] != made["secret"]
-    assert dsnot(stack.home, "triggers", "delete", made["id"]).returncode == 0
+    template.write_text(json.dumps({"template": body, "axes": {"/recipe/preset": ["fast"]}}))
+    of_sweeps = _json(stack, "triggers", "create", "weekly", "--template", str(template), "--starts", "sweep")
+    assert (made["starts"], of_sweeps["starts"]) == ("job", "sweep")
+    sweep_id = _json(stack, "triggers", "fire", of_sweeps["id"], str(event))["sweep_id"]
+    assert sweep_id in dsnot(stack.home, "triggers", "firings", of_sweeps["id"]).stdout
+    assert [dsnot(stack.home, "triggers", "delete", each["id"]).returncode for each in (made, of_sweeps)] == [0, 0]
     assert _json_lines(stack, "triggers", "list") == []

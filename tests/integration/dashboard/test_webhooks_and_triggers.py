@@ -23,6 +23,7 @@ from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, finished_job
 from tests.support.html_pages import SCRIPTLESS, Parsed
 from tests.support.statements import assert_bounded_work
+from tests.support.sweep_points import GRID
 from tests.support.trigger_events import PLAIN
 
 MANY = 10_000
@@ -197,3 +198,19 @@ def test_a_job_without_deliveries_has_no_section_of_them(visitor: httpx.Client, 
     add_deliveries(database, webhook, with_some, 1)
     assert "Webhook deliveries" not in visitor.get(f"/jobs/{without}").text
     assert webhooks.URL in visitor.get(f"/jobs/{with_some}").text
+
+
+def test_messages_and_events_of_a_sweep_link_to_it(visitor: httpx.Client, api: httpx.Client) -> None:
+    webhook = webhooks.create(api, events=["sweep.created"])
+    trigger = triggers.create(api, starts="sweep", template=GRID)
+    fired = triggers.fire(api, trigger, PLAIN).json()
+    triggers.fire(api, trigger, PLAIN)
+    (delivery,) = webhooks.deliveries(api, webhook)
+    here, there = f"/triggers/{trigger['id']}", f"/webhooks/{webhook['id']}"
+    for path in (f"{here}/firings/{fired['id']}", here, there, f"{there}/deliveries/{delivery['id']}"):
+        links = [link["href"] for link in Parsed(visitor.get(path).text).all("a")]
+        assert links.count(f"/sweeps/{fired['sweep_id']}") == (2 if path == here else 1), path
+    assert "Sweep template" in visitor.get(here).text
+    chosen = {each["value"] for each in Parsed(visitor.get(f"{here}/edit").text).all("option") if "selected" in each}
+    assert chosen == {"any", "sweep"}
+    assert "starts sweeps" in visitor.get("/triggers").text

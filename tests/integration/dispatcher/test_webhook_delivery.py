@@ -26,6 +26,7 @@ from service.settings import Settings
 from tests.support import fork_server
 from tests.support.api_server import client, insert_job, key_for, serving, set_job
 from tests.support.processes import dispatching
+from tests.support.sweep_points import GRID, SEARCH, end_job, run_to_end
 from tests.support.threads import dispatcher_threads
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Sink, receiving
@@ -96,6 +97,58 @@ def test_a_message_is_a_signed_webhook_and_a_cloudevent(api: httpx.Client, datab
     assert message["timestamp"] == message["time"]
     assert message["data"]["job"]["id"] == str(job_id)
     assert (delivery["id"], delivery["state"], delivery["attempts"][0]["status"]) == (got.id, "delivered", 200)
+
+
+SWEEP_EVENTS = ["sweep.created", "sweep.point_ended", "sweep.finished", "sweep.failed", "sweep.cancelled"]
+
+
+def sweep_messages(api: httpx.Client, sink: Sink, made: dict[str, Any], body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages about a sweep with this body, verified, in the order of its events, once all are delivered."""
+    eventually(lambda: not [each for each in deliveries(api, made, limit=100) if each["state"] == "pending"])
+    assert len({got.id for got in sink.got}) == len(sink.got) == len(deliveries(api, made, limit=100))
+    found = [Verifier(made["secret"]).verify(got.body, got.headers) for got in sink.got]
+    for message in found:
+        sweep = message["data"]["sweep"]
+        assert (message["source"], message["subject"]) == (f"/v1/sweeps/{sweep['id']}", sweep["id"])
+        assert "table" not in sweep
+        assert sweep["spec"].get("axes") == body.get("axes")
+    return sorted(found, key=lambda each: int(each["data"]["event"]["seq"]))
+
+
+@pytest.mark.usefixtures("dispatcher")
+def test_a_search_sends_its_points_and_its_answer(api: httpx.Client, local: Settings, database: Database, sink: Sink) -> None:
+    made = create(api, url=sink.url, events=SWEEP_EVENTS)
+    sweep = api.post("/v1/sweeps", json=SEARCH).json()
+    ended = run_to_end(api, database, local, sweep["id"])
+    messages = sweep_messages(api, sink, made, SEARCH)
+    assert [each["type"] for each in messages] == ["sweep.created", *["sweep.point_ended"] * ended["points"], "sweep.finished"]
+    point, last = messages[1]["data"]["event"]["data"], messages[-1]["data"]
+    assert (point["position"], point["state"], point["values"]) == (0, "succeeded", ended["table"][0]["values"])
+    assert last["sweep"] == {name: ended[name] for name in last["sweep"]}
+    assert last["sweep"]["search"]["text"] == ended["search"]["text"] != ""
+    answer = next(each for each in ended["table"] if each["position"] == ended["search"]["answer"]["position"])
+    assert last["event"]["data"] == {
+        "end": "found", "job_id": answer["job_id"], "position": answer["position"], "values": answer["values"],
+    }  # fmt: skip
+    assert {each["sweep_id"] for each in deliveries(api, made, limit=100)} == {sweep["id"]}
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.usefixtures("dispatcher")
+def test_the_end_of_an_unsuccessful_sweep_is_sent(
+    api: httpx.Client, local: Settings, database: Database, sink: Sink, end: str
+) -> None:
+    made = create(api, url=sink.url, events=[f"sweep.{end}"])
+    body = GRID | {"axes": {"/recipe/preset": ["fast", "best"]}}
+    sweep = api.post("/v1/sweeps", json=body).json()
+    if end == "failed":
+        end_job(database, UUID(sweep["table"][0]["job_id"]), state=JobState.FAILED)
+    else:
+        api.post(f"/v1/sweeps/{sweep['id']}/cancel")
+    run_to_end(api, database, local, sweep["id"])
+    (message,) = sweep_messages(api, sink, made, body)
+    assert (message["type"], message["data"]["sweep"]["state"]) == (f"sweep.{end}", end)
+    assert message["data"]["sweep"]["jobs"] == ({"failed": 1, "succeeded": 1} if end == "failed" else {"cancelled": 2})
 
 
 @pytest.mark.usefixtures("dispatcher")

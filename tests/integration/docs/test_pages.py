@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     here.mkdir()
     (here / ".curlrc").write_text("fail-with-body\n")
     (here / "job.json").write_text(json.dumps(BODY))
+    (here / "sweep.json").write_text(json.dumps({"template": BODY, "axes": {"/recipe/preset": ["fast", "best"]}}))
     (here / "event.json").write_text(json.dumps(HUB))
     (here / "tickets.jsonl").write_text('{"text": "It does not work."}\n{"text": "Now it does."}\n')
     (here / "tickets.txt").write_text("It does not work.\n\nNow it does.\n")
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_page_for_api_users_has_calls() -> None:
     pages = {str(block.id).partition(" ")[0] for block in BLOCKS}
-    assert pages >= {"use-the-api", "own-data", "triggers", "webhooks", "access"}
+    assert pages >= {"use-the-api", "own-data", "sweeps", "triggers", "webhooks", "access"}
 
 
 @pytest.mark.parametrize("block", BLOCKS)
