@@ -26,12 +26,16 @@ function sentence(response, problem) {
   return `${problem.title ?? response.status}: ${problem.detail ?? "no details available"}.`;
 }
 
-// Resolves to true if the user confirms. Escape means no.
-export function confirmAction(title, text, yes) {
+// Resolves to true if the user confirms. Escape means no. `choice` is the text of a box, whose state is in `isTicked()`.
+export function confirmAction(title, text, yes, choice = "") {
   const dialog = document.getElementById("confirmation");
   document.getElementById("confirmation-title").textContent = title;
   document.getElementById("confirmation-text").textContent = text;
   document.getElementById("confirmation-yes").textContent = yes;
+  const box = document.getElementById("confirmation-choice");
+  box.hidden = !choice;
+  box.querySelector("span").textContent = choice;
+  box.querySelector("input").checked = false;
   dialog.returnValue = "no";
   dialog.showModal();
   document.getElementById("confirmation-no").focus();
@@ -39,6 +43,8 @@ export function confirmAction(title, text, yes) {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
   });
 }
+
+export const isTicked = () => document.getElementById("confirmation-ticked").checked;
 
 export function showFailure(text) {
   const place = document.getElementById("failure");

@@ -1,11 +1,11 @@
-// A job's request as JSON, curl command and Python code.
+// A request as JSON and curl command, and a job's as Python code.
 import { BASE } from "./addresses.js";
 
-export const WRITTEN = { json: (body) => JSON.stringify(body, null, 2), curl, python };
+const json = (body) => JSON.stringify(body, null, 2);
+const HEADERS = ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"];
 
-function curl(body) {
-  return curlOf("/v1/jobs", JSON.stringify(body, null, 2), ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"]);
-}
+export const requestsOf = (path) => ({ json, curl: (body) => curlOf(path, json(body), HEADERS) });
+export const WRITTEN = { ...requestsOf("/v1/jobs"), python };
 
 export function curlOf(path, text, headers) {
   // within single quotes, a shell interprets only the quote
