@@ -125,7 +125,7 @@ _ACTIONS: Final = {
 
 
 def _template(earlier: Job | None, defaults: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the model of an earlier job, and the rest of its spec without defaults and without what its preset fills in."""
+    """Return an earlier job's model, and the rest of its spec without defaults, its preset and what that fills in."""
     shown = {part: {name: defaults[part][name] for name in names} for part, names in _SHOWN.items()}
     if earlier is None:
         return {"source": "hub", "id": ""}, shown
@@ -136,7 +136,5 @@ def _template(earlier: Job | None, defaults: dict[str, Any]) -> tuple[dict[str, 
     full, short = spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "recipe"})
     usual = choices.filled_presets()[spec.recipe.preset or ""]
     recipe = {name: value for name, value in full["recipe"].items() if value != usual.get(name) and name != "preset"}
-    if spec.recipe.preset:
-        recipe = {"preset": spec.recipe.preset, **recipe}
     parts = {part: {name: full[part][name] for name in names} | short.pop(part, {}) for part, names in _SHOWN.items()}
     return full["model"], {**({"recipe": recipe} if recipe else {}), **parts, **short}

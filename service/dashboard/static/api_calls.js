@@ -32,10 +32,9 @@ export function confirmAction(title, text, yes, choice = "") {
   document.getElementById("confirmation-title").textContent = title;
   document.getElementById("confirmation-text").textContent = text;
   document.getElementById("confirmation-yes").textContent = yes;
-  const box = document.getElementById("confirmation-choice");
-  box.hidden = !choice;
-  box.querySelector("span").textContent = choice;
-  box.querySelector("input").checked = false;
+  const line = document.getElementById("confirmation-choice");
+  line.hidden = !choice;
+  line.replaceChildren(Object.assign(document.createElement("input"), { type: "checkbox", id: "confirmation-ticked" }), ` ${choice}`);
   dialog.returnValue = "no";
   dialog.showModal();
   document.getElementById("confirmation-no").focus();

@@ -18,11 +18,11 @@ function restore(values) {
 const known = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value?.length !== 0));
 
 function wanted() {
-  const { mode, name, template, axes = {}, target, over, ...rest } = read(form, {});
+  const { mode, name, preset, template, axes = {}, target, over, ...rest } = read(form, {});
   const { ids: presets = [], values = [], seeds = [], more = {} } = axes;
   const { recipe, ...others } = template;
   if (mode === "axes") {
-    const isPlain = values.every((each) => typeof each !== "object") && recipe?.pattern?.type !== "n:m";
+    const isPlain = values.every((each) => typeof each !== "object");
     const patterns = isPlain ? { "/recipe/pattern/sparsity": values } : { "/recipe/pattern": values.map(patternOf) };
     const kept = values.length ? without(recipe, "pattern") : recipe;
     const axesOf = known({ "/recipe/preset": presets, ...(values.length ? patterns : {}), "/calibration/seed": seeds, ...more });
@@ -31,7 +31,7 @@ function wanted() {
   const { kind, sparsity, step, patterns, presets: names } = over;
   const { metric, task, bound, value, dataset } = target;
   const by = { sparsity: { sparsity: [sparsity?.low, sparsity?.high], step }, patterns: { patterns: (patterns ?? []).map(patternOf) }, presets: { presets: names } }[kind];
-  const kept = without(recipe, kind === "presets" ? "preset" : "pattern");
+  const kept = kind === "presets" ? recipe : { ...(preset ? { preset } : {}), ...without(recipe, "pattern") };
   return known({
     name,
     template: withRecipe(others, kept),

@@ -83,7 +83,7 @@ export function mark(series, attributes) {
 
 function link(point, at) {
   const made = shape("a", { class: `line point ${point.kind}`, href: point.href, transform: `translate(${point.left} ${point.top})`, tabindex: at ? -1 : 0, "aria-label": point.text });
-  made.append(shape("circle", { class: "hit", r: 14 }), mark(point.series, { class: "mark-of" }));
+  made.append(shape("circle", { class: "hit", r: 11 }), mark(point.series, { class: "mark-of" }));
   return made;
 }
 
