@@ -48,7 +48,7 @@ const patternOf = (value) => (typeof value === "object" ? value : { type: "unstr
 // Errors point into the request; fields that write several parts of it have names of their own.
 const FIELDS = [
   [/^\/axes\/~1recipe~1preset/, "/axes/ids"],
-  [/^\/axes\/~1recipe~1pattern/, "/axes/values"],
+  [/^\/axes\/~1recipe~1pattern(~1sparsity)?/, "/axes/values"],
   [/^\/axes\/~1calibration~1seed/, "/axes/seeds"],
   [/^\/axes\/(?=~1)/, "/axes/more/"],
   [/^\/axes$/, "/axes/values"],

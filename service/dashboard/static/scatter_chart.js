@@ -7,6 +7,7 @@ const RADIUS = 6;
 const RING = 5;
 const LETTER = 6.5;
 const RIGHT = 14;
+const MANY = 60;
 const SHAPES = ["circle", "M-6,-6H6V6H-6Z", "M0,-7.5L7,5.5H-7Z", "M0,-8L8,0L0,8L-8,0Z", "M0,7.5L7,-5.5H-7Z", "M-2,-7H2V-2H7V2H2V7H-2V2H-7V-2H-2Z"];
 
 // points: [{ title, kind, series, x, y, low, high, line, isOnFront, href }]; `across` and `up` are axes of number_formats.js.
@@ -24,12 +25,12 @@ export function drawPoints(place, points, { across, up, isLogarithmic = false, d
   const placed = points.map(spot);
   drawAxes(picture, { toX, toY, across, up, width, height, bottom });
   if (dense !== null) drawDense(picture, toY(dense), width, `dense model ${up.text(dense)}`);
-  for (const line of joined(placed, (point) => point.line)) picture.append(path(line, `line ${line[0].kind}`));
   const front = placed.filter((point) => point.isOnFront).sort((a, b) => a.left - b.left || a.top - b.top);
   if (front.length > 1) picture.append(path(front, "front"));
+  for (const line of joined(placed, (point) => point.line)) picture.append(path(line, `line ${line[0].kind}`));
   for (const point of placed.filter((each) => Number.isFinite(each.low))) drawInterval(picture, point, toY);
   if (labelled) drawSpots(picture, placed, width);
-  else placed.forEach((point, at) => picture.append(link(point, at)));
+  else placed.forEach((point, at) => picture.append(link(point, at, placed.length > MANY ? 0.7 : 1)));
   place.replaceChildren(picture);
   return placed;
 }
@@ -81,9 +82,9 @@ export function mark(series, attributes) {
   return form === "circle" ? shape("circle", { r: RADIUS, ...attributes }) : shape("path", { d: form, ...attributes });
 }
 
-function link(point, at) {
+function link(point, at, scale) {
   const made = shape("a", { class: `line point ${point.kind}`, href: point.href, transform: `translate(${point.left} ${point.top})`, tabindex: at ? -1 : 0, "aria-label": point.text });
-  made.append(shape("circle", { class: "hit", r: 11 }), mark(point.series, { class: "mark-of" }));
+  made.append(shape("circle", { class: "hit", r: 11 }), mark(point.series, { class: "mark-of", transform: `scale(${scale})` }));
   return made;
 }
 
