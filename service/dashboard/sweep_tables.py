@@ -124,7 +124,7 @@ class PointTable:
         rows = [
             Row(
                 job,
-                values_text(job.sweep_values or {}),
+                values_text(job.sweep_values or {}).replace(" %", "\N{NO-BREAK SPACE}%"),
                 self.series.index(self._series[at]),
                 lines.setdefault(_line_of(job), len(lines)),
                 [self._cell(column, found.get(column.name)) for column in self.columns],

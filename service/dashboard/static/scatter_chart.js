@@ -6,6 +6,7 @@ import { linear, logarithmic } from "./scales.js";
 const RADIUS = 6;
 const RING = 5;
 const LETTER = 6.5;
+const BOLD = 7.5;
 const RIGHT = 14;
 const MANY = 60;
 const SHAPES = ["circle", "M-6,-6H6V6H-6Z", "M0,-7.5L7,5.5H-7Z", "M0,-8L8,0L0,8L-8,0Z", "M0,7.5L7,-5.5H-7Z", "M-2,-7H2V-2H7V2H2V7H-2V2H-7V-2H-2Z"];
@@ -47,8 +48,14 @@ function drawAxes(picture, { toX, toY, across, up, width, height, bottom }) {
     end = toX(tick) + half;
     picture.append(shape("text", { class: "tick-x", x: toX(tick), y: bottom + 16, "text-anchor": "middle" }, across.tick(tick, toX)));
   }
-  const axis = { class: "title-of" };
-  picture.append(shape("text", { ...axis, x: 10, y: 16 }, up.title), shape("text", { ...axis, x: width - RIGHT, y: height - 8, "text-anchor": "end" }, across.title));
+  drawTitle(picture, up.title, { x: 10, y: 16 }, width);
+  drawTitle(picture, across.title, { x: width - RIGHT, y: height - 8, "text-anchor": "end" }, width);
+}
+
+// Titles wider than the chart are condensed.
+function drawTitle(picture, title, at, width) {
+  const most = width - 24, condensed = BOLD * title.length > most ? { textLength: most, lengthAdjust: "spacingAndGlyphs" } : {};
+  picture.append(shape("text", { class: "title-of", ...at, ...condensed }, title));
 }
 
 function drawDense(picture, y, width, text) {

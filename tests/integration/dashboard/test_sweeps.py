@@ -188,7 +188,12 @@ def test_the_form_takes_over_a_job_without_what_its_preset_fills_in(visitor: htt
 def test_a_failed_point_shows_its_code(visitor: httpx.Client, api: httpx.Client, database: Database, settings: Settings) -> None:
     sweep = created(api, GRID | {"name": HOSTILE})
     job = api.get(f"/v1/sweeps/{sweep}").json()["table"][0]["job_id"]
-    end_job(database, UUID(job), state=JobState.FAILED, error={"code": "worker-lost", "detail": "The worker is lost.", "retryable": True})
+    end_job(
+        database,
+        UUID(job),
+        state=JobState.FAILED,
+        error={"code": "worker-lost", "detail": "The worker is lost.", "retryable": True},
+    )
     run_queued(database, sweep)
     dispatch(database, settings)
     page = Parsed(visitor.get(f"/sweeps/{sweep}").text)
