@@ -140,6 +140,8 @@ def test_a_sweep_is_created_from_a_jobs_page(opened: Opening, api: httpx.Client,
     expect(page.locator("#plan")).to_contain_text("fast, 2:4")
     page.get_by_role("button", name="curl").click()
     expect(page.locator("#request")).to_contain_text("/v1/sweeps")
+    page.get_by_role("button", name="Python").click()
+    expect(page.locator("#request")).to_contain_text("sweep = client.sweeps.create(body)")
     page.get_by_role("button", name="Create sweep").click()
     page.wait_for_url(re.compile(r"/sweeps/[0-9a-f-]{36}$"))
     [sweep] = api.get("/v1/sweeps").json()["items"]

@@ -4,7 +4,7 @@ import { fill, read, trimmed } from "./form_json.js";
 import { filterList } from "./list_filter.js";
 import { describePlan, summaryOf } from "./plan_texts.js";
 import { Recipe } from "./recipes.js";
-import { WRITTEN } from "./requests.js";
+import { OF_JOBS } from "./requests.js";
 
 const form = document.getElementById("new-job");
 const known = JSON.parse(form.dataset.recipes);
@@ -33,7 +33,7 @@ runForm(form, {
   model: () => typed().model,
   describe: describePlan,
   summary: summaryOf,
-  requests: WRITTEN,
+  requests: OF_JOBS,
   changed: (name) => {
     if (name === "/recipe/preset") recipe.take(recipe.preset);
     recipe.offer();

@@ -2,7 +2,7 @@
 import { runForm } from "./api_form.js";
 import { controlsOf, read, showApplicable } from "./form_json.js";
 import { definitionList, duration, element, size } from "./number_formats.js";
-import { requestsOf } from "./requests.js";
+import { OF_SWEEPS } from "./requests.js";
 
 const form = document.getElementById("new-sweep");
 const MOST_NAMED = 12;
@@ -104,7 +104,7 @@ runForm(form, {
   model: () => read(form, {}).template.model,
   describe,
   summary,
-  requests: requestsOf("/v1/sweeps"),
+  requests: OF_SWEEPS,
   placed: (pointer) => FIELDS.reduce((found, [part, name]) => found.replace(part, name), pointer),
   changed: offer,
 });
