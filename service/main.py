@@ -43,6 +43,7 @@ import service.dashboard.listings
 import service.dashboard.model_pages
 import service.dashboard.new_job
 import service.dashboard.signing_in
+import service.dashboard.sweep_pages
 import service.dashboard.trigger_pages
 import service.dashboard.webhook_pages
 from service import tracing
@@ -105,6 +106,7 @@ _PAGES = (
     service.dashboard.new_job,  # before the jobs, whose `{job_id}` would match `new`
     service.dashboard.endpoints,
     service.dashboard.comparing,
+    service.dashboard.sweep_pages,
     service.dashboard.listings,
     service.dashboard.webhook_pages,
     service.dashboard.trigger_pages,

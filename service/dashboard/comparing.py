@@ -7,30 +7,14 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.comparison_parameters import ComparedIds
 from service.comparisons import operations
-from service.comparisons.measures import Measure, Number
+from service.comparisons.measures import Measure
 from service.dashboard.access import Reader
-from service.dashboard.formats import SHARES, duration, figure, percent, share, size
+from service.dashboard.measure_texts import name_of, value_text
 from service.dashboard.rendering import page
 from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
 
-_BYTES: Final = ("bytes",)
-
-_NAMES: Final = {
-    "acc": "Accuracy",
-    "acc_norm": "Accuracy, length-normalized",
-    "kl_divergence": "KL divergence",
-    "kl_p99": "KL divergence, 99th percentile",
-    "top1_agreement": "Top-1 agreement",
-    "artifact_bytes": "Artifact",
-    "packed_bytes": "Packed weights",
-    "seconds": "Time",
-    "peak_host_bytes": "Peak memory, host",
-    "peak_device_bytes": "Peak memory, device",
-}
-
-_SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
 _CONDITIONS: Final = {
     "sequence_length": "tokens per window",
     "few_shot": "shots",
@@ -66,23 +50,12 @@ def show_comparison(request: Request, reader: Reader, database: TheDatabase, ids
 def line_of(measure: Measure) -> Line:
     """Return a measure's row. Equal formatted values share the mark `best`; if all are equal, none has it."""
     quantity = measure.quantity
-    name = _NAMES.get(quantity.name, quantity.name.replace("_", " ").capitalize())
-    parts = [name, quantity.on, f"{quantity.model} model" if quantity.model else None]
+    parts = [name_of(quantity.name), quantity.on, f"{quantity.model} model" if quantity.model else None]
     how = ", ".join(f"{value:,} {_CONDITIONS.get(what, what.replace('_', ' '))}" for what, value in quantity.conditions)
-    values = [_written(quantity.name, value) for value in measure.values]
+    values = [value_text(quantity.name, value) for value in measure.values]
     best = {values[place] for place in measure.best}
     marked = frozenset(place for place, value in enumerate(values) if value in best)
     return Line(", ".join(filter(None, parts)), how, values, marked if len(marked) < len(values) else frozenset())
-
-
-def _written(name: str, value: Number | None) -> str:
-    if name.endswith(_BYTES):
-        return size(value)
-    if name == "seconds":
-        return duration(value)
-    if name in SHARES:
-        return percent(value)
-    return share(value) if name == "sparsity" else figure(value, 4 if name in _SMALL else 3)
 
 
 def _format_value(value: Any) -> str:

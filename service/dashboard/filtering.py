@@ -1,8 +1,10 @@
 """Filter of the job list, parsed from its form; invalid fields keep their input and an error."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import Depends, Query
 
@@ -39,6 +41,7 @@ class JobFilterForm:
     model: str = ""
     label: str = ""
     search: str = ""
+    sweep: UUID | None = None
     order: JobOrder = JobOrder.NEWEST
     errors: dict[str, str] = field(default_factory=dict)
     """Error messages by field name."""
@@ -47,12 +50,12 @@ class JobFilterForm:
     def wanted(self) -> JobFilter:
         """The filter without invalid fields."""
         labels = {} if "label" in self.errors else dict(part.split("=", 1) for part in self.label.split())
-        return JobFilter(self.states, self.model or None, labels, search=self.search or None)
+        return JobFilter(self.states, self.model or None, labels, search=self.search or None, sweep=self.sweep)
 
     @property
     def is_empty(self) -> bool:
         """Whether no field is filled in."""
-        return not (self.states or self.model or self.label or self.search)
+        return not (self.states or self.model or self.label or self.search or self.sweep)
 
     @property
     def is_newest_first(self) -> bool:
@@ -62,7 +65,7 @@ class JobFilterForm:
     def query(self, **more: str) -> str:
         """Return the query string of this filter and order, with `more` parameters."""
         order = "" if self.is_newest_first else str(self.order)
-        texts = {"q": self.search, "model": self.model, "label": self.label, "sort": order} | more
+        texts = {"q": self.search, "model": self.model, "label": self.label, "sweep": str(self.sweep or ""), "sort": order} | more
         pairs = [("state", str(state)) for state in self.states] + [(name, text) for name, text in texts.items() if text]
         return f"?{urlencode(pairs)}" if pairs else ""
 
@@ -83,6 +86,7 @@ async def _asked(
     label: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
     q: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
     sort: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
+    sweep: Annotated[str, Query(max_length=_MAX_TEXT)] = "",
 ) -> JobFilterForm:
     known = [JobState(name) for name in JobState if name in (state or ())]
     texts, errors = {"model": model, "label": label, "q": q}, dict[str, str]()
@@ -97,7 +101,12 @@ async def _asked(
     order = next((each for each in JobOrder if each == sort), None)
     if sort and not order:
         errors["sort"] = f"jobs cannot be sorted by {sort!r}; click a column’s heading"
-    return JobFilterForm(known, model, label, q, order or JobOrder.NEWEST, errors)
+    of_sweep = None
+    with suppress(ValueError):
+        of_sweep = UUID(sweep) if sweep else None
+    if sweep and of_sweep is None:
+        errors["sweep"] = f"{sweep!r} is no id of a sweep; follow a link of a sweep’s page"
+    return JobFilterForm(known, model, label, q, of_sweep, order or JobOrder.NEWEST, errors)
 
 
 Asked = Annotated[JobFilterForm, Depends(_asked)]

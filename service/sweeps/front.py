@@ -11,9 +11,11 @@ MOST_MEASURES = 3
 def front(points: Sequence[Mapping[str, Figure]], names: Sequence[str]) -> frozenset[int]:
     """Return the indices of the points on the front of these figures; points that lack one of them are not on it."""
     costs = {index: cost for index, figures in enumerate(points) if (cost := _costs(figures, names)) is not None}
-    return frozenset(
-        index for index, cost in costs.items() if not any(_dominates(other, cost) for other in costs.values() if other != cost)
-    )
+    best: list[tuple[float, ...]] = []
+    for cost in sorted(set(costs.values())):  # only one before it can dominate it
+        if not any(_dominates(other, cost) for other in best):
+            best.append(cost)
+    return frozenset(index for index, cost in costs.items() if cost in best)
 
 
 def chosen(points: Sequence[Mapping[str, Figure]], wanted: Sequence[str]) -> tuple[str, ...]:

@@ -218,13 +218,14 @@ class SweepDetail(SweepView):
             front=list(names),
             dense={name: FigureView.model_validate(figure) for name, figure in dense.items()},
             table=[
-                PointView.of(job, each, on_front=index in on_front, gap=_gap(spec, job))
+                PointView.of(job, each, on_front=index in on_front, gap=gap_of(spec, job))
                 for index, (job, each) in enumerate(zip(jobs, measured, strict=True))
             ],
         )
 
 
-def _gap(spec: SweepSpec, job: Job) -> float | None:
+def gap_of(spec: SweepSpec, job: Job) -> float | None:
+    """Return ln(damage / bound) of a search's point, zero or less if it meets the target; None until it is measured."""
     if spec.target is None or not job.metrics or job.state != JobState.SUCCEEDED:
         return None
     try:

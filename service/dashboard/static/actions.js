@@ -1,6 +1,7 @@
-// Buttons that call the API. Request and confirmation text are in their data attributes.
+// Buttons that call the API. Request and confirmation text are in their data attributes; `ticked` is appended to the path if the
+// box `choice` of the confirmation is ticked.
 import { pathOf } from "./addresses.js";
-import { callApi, confirmAction, showFailure } from "./api_calls.js";
+import { callApi, confirmAction, isTicked, showFailure } from "./api_calls.js";
 import { refresh } from "./live.js";
 import { showSecret } from "./new_secret.js";
 
@@ -21,10 +22,10 @@ async function alone(work) {
   if (!isLeaving) await refresh();
 }
 
-function act({ dataset: { method, path, body, title, text, yes, then, said } }) {
+function act({ dataset: { method, path, body, title, text, yes, choice, ticked, then, said } }) {
   return alone(async () => {
-    if (title && !(await confirmAction(title, text, yes))) return false;
-    await callApi(method, path, body ? { body, headers: JSON_BODY } : {});
+    if (title && !(await confirmAction(title, text, yes, choice))) return false;
+    await callApi(method, path + (choice && isTicked() ? ticked : ""), body ? { body, headers: JSON_BODY } : {});
     if (then) location.assign(pathOf(then));
     else say(said);
     return Boolean(then);

@@ -26,12 +26,15 @@ function sentence(response, problem) {
   return `${problem.title ?? response.status}: ${problem.detail ?? "no details available"}.`;
 }
 
-// Resolves to true if the user confirms. Escape means no.
-export function confirmAction(title, text, yes) {
+// Resolves to true if the user confirms. Escape means no. `choice` is the text of a box, whose state is in `isTicked()`.
+export function confirmAction(title, text, yes, choice = "") {
   const dialog = document.getElementById("confirmation");
   document.getElementById("confirmation-title").textContent = title;
   document.getElementById("confirmation-text").textContent = text;
   document.getElementById("confirmation-yes").textContent = yes;
+  const line = document.getElementById("confirmation-choice");
+  line.hidden = !choice;
+  line.replaceChildren(Object.assign(document.createElement("input"), { type: "checkbox", id: "confirmation-ticked" }), ` ${choice}`);
   dialog.returnValue = "no";
   dialog.showModal();
   document.getElementById("confirmation-no").focus();
@@ -39,6 +42,8 @@ export function confirmAction(title, text, yes) {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
   });
 }
+
+export const isTicked = () => document.getElementById("confirmation-ticked").checked;
 
 export function showFailure(text) {
   const place = document.getElementById("failure");

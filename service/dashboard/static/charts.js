@@ -26,7 +26,7 @@ export function canvas(place, height, label) {
 }
 
 // lines: [{ title, kind, points: [[x, y]] }]
-export function drawLines(place, lines, { x, what = "Errors", describe, scale = logarithmic, written = (tick) => tick.toPrecision(1) }) {
+export function drawLines(place, lines, { x, what = "Errors", describe, scale = logarithmic, written = null }) {
   const key = keyOf(lines, Math.max(place.clientWidth, SMALLEST));
   const height = 260 + ROW * key.at(-1).row, bottom = 214;
   const columns = [...new Set(lines.flatMap((line) => line.points.map(([column]) => column)))].sort((a, b) => a - b);
@@ -37,7 +37,7 @@ export function drawLines(place, lines, { x, what = "Errors", describe, scale = 
   const up = scale(lines.flatMap((line) => line.points.map(([, value]) => value)), bottom, 12);
   for (const tick of up.ticks) {
     picture.append(shape("line", { class: "grid", x1: LEFT, x2: width - 14, y1: up(tick), y2: up(tick) }));
-    picture.append(shape("text", { x: LEFT - 8, y: up(tick) + 4, "text-anchor": "end" }, written(tick)));
+    picture.append(shape("text", { x: LEFT - 8, y: up(tick) + 4, "text-anchor": "end" }, (written ?? up.written)(tick)));
   }
   for (const column of columnTicks(columns, width)) {
     picture.append(shape("text", { x: across(column), y: bottom + 18, "text-anchor": "middle" }, String(column)));

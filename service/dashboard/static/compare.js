@@ -1,7 +1,7 @@
 // Charts of several jobs, drawn from the API's comparison, which takes the same query.
 import { pathOf } from "./addresses.js";
 import { drawLines } from "./charts.js";
-import { count, share } from "./number_formats.js";
+import { axisOf, count } from "./number_formats.js";
 import { drawPoints } from "./scatter_chart.js";
 
 const state = document.getElementById("charts-state");
@@ -29,7 +29,7 @@ function drawTrade() {
   const points = found.jobs
     .map((job, at) => ({ title: `job ${at + 1}`, kind: `job-${at}`, x: job.sparsity, y: chosen.values[at] }))
     .filter((point) => point.x !== null && point.y !== null);
-  drawPoints(document.getElementById("trade-chart"), points, { across: "sparsity", up: `perplexity on ${chosen.on}`, writtenAcross: share, writtenUp: (value) => value.toPrecision(4) });
+  drawPoints(document.getElementById("trade-chart"), points, { across: axisOf("sparsity", "share"), up: axisOf(`perplexity on ${chosen.on}`, "number") });
   return true;
 }
 

@@ -17,12 +17,21 @@ const WAYS = {
   flag: { read: (control) => control.checked, fill: (control, value) => (control.checked = value === true) },
   choice: { read: readChoice, fill: fillChoice },
   words: { read: (control) => control.value.split(/[\s,]+/).filter(Boolean), fill: (control, value) => (control.value = (value ?? []).join(", ")) },
+  values: { read: (control) => control.value.split(/[\s,;]+/).filter(Boolean).map(valueOf) },
+  seeds: { read: (control) => control.value.split(/[\s,;]+/).filter(Boolean).map(number) },
   labels: { read: (control) => Object.fromEntries(lines(control.value)), fill: (control, value) => (control.value = Object.entries(value ?? {}).map((pair) => pair.join("=")).join("\n")) },
   days: { read: (control) => moment(Date.now() + Number(control.value) * DAY_MS) ?? control.value },
   day: { read: (control) => control.value && `${control.value}T23:59:59Z` },
   hours: { read: (control) => (control.value.trim() && Number.isFinite(Number(control.value)) ? Math.round(Number(control.value) * 3600) : control.value) },
   presence: { read: () => undefined, fill: (control, value) => (control.value = value ? "yes" : "") },
 };
+
+// `0.5`, `50%` or `2:4` as a share or a pattern.
+function valueOf(text) {
+  const group = /^(\d+):(\d+)$/.exec(text);
+  if (group) return { type: "n:m", n: Number(group[1]), m: Number(group[2]) };
+  return /^[\d.]+%$/.test(text) ? Number((Number(text.slice(0, -1)) / 100).toPrecision(6)) : number(text);
+}
 
 function readChoice(control) {
   if (control.type === "radio" && !control.checked) return undefined;

@@ -57,7 +57,7 @@ followMemory();
 let hasEnded = page.dataset.ended === "yes";
 if (!hasEnded) {
   streamOf(
-    job,
+    `/v1/jobs/${job}`,
     page.dataset.types.split(" "),
     Number(page.dataset.seq),
     (event) => {

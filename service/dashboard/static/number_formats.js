@@ -15,6 +15,13 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+// Axis of a chart: its title, and formats of values and of the scale's ticks. Kinds: share, bytes, seconds, number.
+export function axisOf(title, kind) {
+  const texts = { share: (value) => `${(100 * value).toFixed(2)} %`, bytes: size, seconds: duration, number: (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) };
+  const ticks = { share: (tick, scale) => `${scale.written(tick, 100)} %`, number: (tick, scale) => scale.written(tick) };
+  return { title, text: texts[kind], tick: ticks[kind] ?? texts[kind] };
+}
+
 export const count = (value) => value.toLocaleString("en");
 export const share = (value) => `${(100 * value).toFixed(1)} %`;
 

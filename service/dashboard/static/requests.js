@@ -1,11 +1,13 @@
-// A job's request as JSON, curl command and Python code.
+// Requests that create a job or a sweep, as JSON, curl command and Python code.
 import { BASE } from "./addresses.js";
 
-export const WRITTEN = { json: (body) => JSON.stringify(body, null, 2), curl, python };
+const json = (body) => JSON.stringify(body, null, 2);
+const HEADERS = ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"];
 
-function curl(body) {
-  return curlOf("/v1/jobs", JSON.stringify(body, null, 2), ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"]);
-}
+const requestsOf = (path, python) => ({ json, curl: (body) => curlOf(path, json(body), HEADERS), python });
+
+export const OF_JOBS = requestsOf("/v1/jobs", (body) => pythonOf(body, ["job = client.create_job(body)", "job = client.wait(job.id, timeout=86_400)", "print(job.id, job.state)"]));
+export const OF_SWEEPS = requestsOf("/v1/sweeps", (body) => pythonOf(body, ["sweep = client.sweeps.create(body)", "sweep = client.sweeps.wait(sweep.id)", "print(sweep.id, sweep.state)"]));
 
 export function curlOf(path, text, headers) {
   // within single quotes, a shell interprets only the quote
@@ -13,16 +15,13 @@ export function curlOf(path, text, headers) {
   return [`curl ${BASE}${path}`, ...headers.map((each) => `-H "${each}"`), `-d '${data}'`].join(" \\\n  ");
 }
 
-function python(body) {
+function pythonOf(body, lines) {
   return `from dsnot import Client
 
 body = ${literal(body)}
 
 with Client("${BASE}") as client:  # reads the key from DSNOT_API_KEY
-    job = client.create_job(body)
-    job = client.wait(job.id, timeout=86_400)
-    print(job.id, job.state)
-`;
+${lines.map((line) => `    ${line}\n`).join("")}`;
 }
 
 function literal(value, indent = "") {

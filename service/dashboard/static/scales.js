@@ -1,26 +1,40 @@
-// Axis scales: from values to positions, with round tick values.
+// Axis scales: from values to positions, with at least three round ticks. `written` formats a tick by the distance of the ticks.
 
-// Linear scale with at most five ticks; equal values are centred.
+const LEAST = 3;
+
+// Linear scale; equal values are centred.
 export function linear(values, from, to) {
   const low = Math.min(...values), high = Math.max(...values);
   const span = high - low || Math.abs(high) || 1, middle = (low + high) / 2;
   const place = (value) => (from + to) / 2 + ((to - from) * (value - middle)) / span;
-  const step = [1, 2, 5, 10].map((digit) => digit * 10 ** Math.floor(Math.log10(span / 4))).find((each) => span / each <= 5);
-  const ticks = [];
-  for (let tick = Math.ceil((middle - span / 2) / step - 1e-9) * step; tick <= middle + span / 2 + step * 1e-9; tick += step) ticks.push(tick);
-  return Object.assign(place, { ticks });
+  return Object.assign(place, steps(middle - span / 2, middle + span / 2));
 }
 
 // Linear scale that starts at zero, for absolute quantities such as bytes.
 export const fromZero = (values, from, to) => linear([0, ...values], from, to);
 
-// Logarithmic scale, for errors; zero is drawn below all others.
+// Logarithmic scale; zero is drawn below all others.
 export function logarithmic(values, from, to) {
   const known = values.filter((value) => value > 0);
-  const low = Math.log10(Math.min(...known, 1)), high = Math.log10(Math.max(...known, 1e-6));
+  const low = Math.log10(known.length ? Math.min(...known) : 1), high = Math.log10(known.length ? Math.max(...known) : 1);
   const span = Math.max(high - low, 0.3), middle = (high + low) / 2;
   const place = (value) => from + ((to - from) * (Math.log10(Math.max(value, 1e-12)) - (middle - span / 2))) / span;
-  return Object.assign(place, { ticks: powers(middle - span / 2, middle + span / 2) });
+  const ticks = powers(middle - span / 2, middle + span / 2);
+  const round = { ticks, written: (tick, unit = 1) => decimal(tick * unit, decimalsOf(tick * unit)) };
+  return Object.assign(place, ticks.length < LEAST ? steps(10 ** (middle - span / 2), 10 ** (middle + span / 2)) : round);
+}
+
+// The coarsest steps of 1, 2 or 5 that give enough ticks.
+function steps(low, high) {
+  let power = Math.ceil(Math.log10(high - low));
+  for (; ; power -= 1) {
+    for (const digit of [5, 2, 1]) {
+      const step = digit * 10 ** power, first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+      if (last - first + 1 < LEAST) continue;
+      const ticks = Array.from({ length: last - first + 1 }, (_, at) => (first + at) * step);
+      return { ticks, written: (tick, unit = 1) => decimal(tick * unit, decimalsOf(step * unit)) };
+    }
+  }
 }
 
 function powers(low, high) {
@@ -31,5 +45,9 @@ function powers(low, high) {
       if (Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9) ticks.push(tick);
     }
   }
-  return ticks.length > 7 ? ticks.filter((tick) => /^1/.test(tick.toExponential())) : ticks;
+  const round = ticks.filter((tick) => /^1/.test(tick.toExponential()));
+  return ticks.length > 7 && round.length >= LEAST ? round : ticks;
 }
+
+const decimalsOf = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+const decimal = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,12 +1,12 @@
-// A job's event stream. The browser reconnects by itself with Last-Event-ID if the connection breaks; if the service refuses,
+// The event stream of a job or a sweep. The browser reconnects by itself with Last-Event-ID if the connection breaks; if the service refuses,
 // the stream is reopened after a delay. Hidden pages have no stream, because browsers allow six connections to one host.
 import { pathOf } from "./addresses.js";
 import { connectionIs, refresh } from "./live.js";
 
 const AGAIN_MS = 3000;
 
-// `types` are all event names, because EventSource needs a listener for each.
-export function streamOf(job, types, after, onEvent, onEnd) {
+// `path` is the resource's; `types` are all event names, because EventSource needs a listener for each.
+export function streamOf(path, types, after, onEvent, onEnd) {
   let source = null;
   let last = after;
   let timer = 0;
@@ -15,7 +15,7 @@ export function streamOf(job, types, after, onEvent, onEnd) {
   function open() {
     clearTimeout(timer);
     if (source || ended || document.hidden) return;
-    source = new EventSource(pathOf(`/v1/jobs/${job}/events?after=${last}`));
+    source = new EventSource(pathOf(`${path}/events?after=${last}`));
     source.onopen = () => connectionIs(true);
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED) {

@@ -27,7 +27,7 @@ from tests.support.statements import assert_bounded_work
 
 
 def pages(job_id: object) -> list[str]:
-    lists = ["/jobs", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
+    lists = ["/jobs", "/sweeps", "/sweeps/new", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
     return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
 
 

@@ -1,0 +1,47 @@
+"""Names, units and formats of measures, the same in comparisons and sweeps."""
+
+from typing import Any, Final
+
+from service.dashboard.formats import SHARES, duration, figure, percent, share, size
+
+_NAMES: Final = {
+    "acc": "Accuracy",
+    "acc_norm": "Accuracy, length-normalized",
+    "kl_divergence": "KL divergence",
+    "kl_p99": "KL divergence, 99th percentile",
+    "top1_agreement": "Top-1 agreement",
+    "artifact_bytes": "Artifact",
+    "packed_bytes": "Packed weights",
+    "seconds": "Time",
+    "peak_host_bytes": "Peak memory, host",
+    "peak_device_bytes": "Peak memory, device",
+}
+_UNITS: Final = {"kl_divergence": "nats per token", "kl_p99": "nats per token"}
+_SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
+
+
+def name_of(quantity: str) -> str:
+    """Return a quantity's name as a heading."""
+    return _NAMES.get(quantity, quantity.replace("_", " ").capitalize())
+
+
+def unit_of(quantity: str) -> str:
+    """Return the unit of a quantity whose formatted values carry none; empty without one."""
+    return _UNITS.get(quantity, "")
+
+
+def kind_of(quantity: str) -> str:
+    """Return the format of a quantity's values: `share`, `bytes`, `seconds` or `number`."""
+    if quantity.endswith("bytes"):
+        return "bytes"
+    return "share" if quantity in SHARES or quantity == "sparsity" else "seconds" if quantity == "seconds" else "number"
+
+
+def value_text(quantity: str, value: Any) -> str:
+    """Return a value in its quantity's format; a dash for None."""
+    kind = kind_of(quantity)
+    if kind in ("bytes", "seconds"):
+        return size(value) if kind == "bytes" else duration(value)
+    if quantity in SHARES:
+        return percent(value)
+    return share(value) if kind == "share" else figure(value, 4 if quantity in _SMALL else 3)

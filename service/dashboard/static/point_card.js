@@ -1,0 +1,50 @@
+// Card of a chart's point, shown on hover and focus: the cells of the point's row in the table.
+import { definitionList, element } from "./number_formats.js";
+
+export function followPoints(place, points, rowOf, interval) {
+  const card = element("div", "", "card-of");
+  card.setAttribute("role", "status");
+  card.hidden = true;
+  place.append(card);
+  const links = [...place.querySelectorAll("a.point")];
+  let touched = null;
+
+  function show(at) {
+    const point = points[at], row = rowOf(point);
+    const heads = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.querySelector("a")?.firstChild.textContent ?? cell.textContent);
+    const facts = [...row.cells].slice(1, -1).map((cell, number) => [heads[number + 1], cell.innerText.trim()]);
+    const [id] = point.href.split("/").slice(-1);
+    card.replaceChildren(element("strong", point.title), definitionList([...facts, ["95 % interval", interval(point)], ["Job", id.slice(0, 8)]]));
+    card.hidden = false;
+    const room = place.clientWidth - card.offsetWidth - 4;
+    card.style.left = `${Math.max(4, Math.min(point.left + 14 < room ? point.left + 14 : point.left - card.offsetWidth - 14, room))}px`;
+    card.style.top = `${Math.max(4, Math.min(point.top - 20, place.clientHeight - card.offsetHeight - 4))}px`;
+  }
+
+  // one tab stop; the arrow keys move between the points
+  function move(event, at) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -links.length, End: links.length }[event.key];
+    if (event.key === "Escape") card.hidden = true;
+    if (!step) return;
+    event.preventDefault();
+    const next = Math.min(Math.max(at + step, 0), links.length - 1);
+    links[at].setAttribute("tabindex", "-1");
+    links[next].setAttribute("tabindex", "0");
+    links[next].focus();
+  }
+
+  links.forEach((link, at) => {
+    link.addEventListener("pointerenter", () => show(at));
+    link.addEventListener("pointerleave", () => document.activeElement !== link && (card.hidden = true));
+    link.addEventListener("focus", () => show(at));
+    link.addEventListener("blur", () => (card.hidden = true));
+    link.addEventListener("keydown", (event) => move(event, at));
+    // without a mouse, the first tap shows the card and the second opens the job
+    link.addEventListener("click", (event) => {
+      if (event.pointerType !== "touch" || touched === at) return;
+      event.preventDefault();
+      touched = at;
+      show(at);
+    });
+  });
+}
