@@ -42,6 +42,8 @@ class Origin:
     """Number of the sweep's point."""
     values: dict[str, Any] | None = None
     """Values that the point sets in the sweep's template, by JSON pointer."""
+    precedence: int = 0
+    """Added to the priority in the queue."""
 
     @classmethod
     def retrying(cls, job: Job) -> "Origin":
@@ -84,7 +86,7 @@ def _columns(spec: JobSpec, tenant: str, origin: Origin) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "model": spec.model.id,
         "labels": spec.labels,
-        "priority": spec.priority,
+        "priority": spec.priority + origin.precedence,
         "device": spec.device,
         "retry_of": origin.retry_of,
         "sweep_id": origin.sweep_id,

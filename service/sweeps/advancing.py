@@ -78,7 +78,8 @@ def _search_on(session: Session, settings: Settings, sweep: Sweep, spec: SweepSp
 
 def add_point(session: Session, settings: Settings, sweep: Sweep, spec: SweepSpec, values: Values, *, position: int) -> Job:
     """Add a point to a search, and write its event. Raise what `jobs.add` raises."""
-    origin = Origin(sweep_id=sweep.id, position=position, values=values)
+    precedence = 1 if position else 0  # before jobs of the same priority that were created since: a search has one job at a time
+    origin = Origin(sweep_id=sweep.id, position=position, values=values, precedence=precedence)
     job = jobs.add(session, settings, job_spec(spec.template, values), tenant=sweep.tenant, origin=origin)
     about = {"position": position, "values": values, "job_id": str(job.id)}
     sweep_links.append(session, sweep.id, SweepEventType.POINT_ADDED, about)

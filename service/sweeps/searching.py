@@ -5,15 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
-from typing import Any, Final
+from typing import Any
 
 from service.contract.sweeps import SearchEnd, SweepSpec
 from service.sweeps.candidates import PRESET, Candidate, NotMeasured, candidates, judge, slope_of, with_preset
 from service.sweeps.points import Values
 from service.sweeps.search import Bracket, bracket, end_of, next_candidate, slope_through, zero_of
-
-_NARROW: Final = 4
-"""Width of the bracket, in candidates, at which the preset tried first has done its part."""
 
 
 class SearchFailed(Exception):
@@ -77,10 +74,10 @@ def _next_values(spec: SweepSpec, found: Sequence[Candidate], first: Mapping[int
 
 
 def _next_first(x: Sequence[float], gaps: Mapping[int, float], start: int, slope: float, max_points: int) -> int | None:
-    """Return the next candidate for the preset that is tried first; None once the bracket is narrow, or half the points spent."""
+    """Return the next candidate for the preset that is tried first; None once it has a bracket, or half the points are spent."""
     known = bracket(gaps)
-    is_narrow = known.low is not None and known.high is not None and known.high - known.low <= _NARROW
-    if is_narrow or end_of(gaps, len(x), max_points=max_points // 2) is not None:
+    has_both = known.low is not None and known.high is not None
+    if has_both or end_of(gaps, len(x), max_points=max_points // 2) is not None:
         return None
     return next_candidate(x, gaps, start=start, slope=slope, left=max_points // 2 - len(gaps))
 

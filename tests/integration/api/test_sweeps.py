@@ -313,6 +313,18 @@ def test_a_search_waits_while_the_queue_is_full(api: httpx.Client, database: Dat
     assert api.get(f"/v1/sweeps/{sweep['id']}").json()["points"] == 2
 
 
+def test_the_next_point_of_a_search_precedes_jobs_created_since(
+    api: httpx.Client, database: Database, settings: Settings
+) -> None:
+    search = created(api, SEARCH)
+    created(api, GRID)
+    run_queued(database, search["id"])
+    dispatch(database, settings)
+    point = api.get(f"/v1/sweeps/{search['id']}").json()["table"][1]
+    job = api.get(f"/v1/jobs/{point['job_id']}").json()
+    assert (job["queue_position"], job["spec"]["priority"]) == (1, 0)
+
+
 def test_another_tenant_sees_no_sweep(api: httpx.Client, url: str, database: Database) -> None:
     sweep = created(api, GRID)
     with client(url, key_for(database, Scope.JOBS_READ, Scope.JOBS_WRITE, tenant="other")) as stranger:
