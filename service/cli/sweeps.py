@@ -28,6 +28,7 @@ Front = Annotated[
 ]
 _Bound = float | None
 _GRID = "Grid: every combination is a job"
+_JOBS = "Jobs: the options of `dsnot jobs submit`"
 _SEARCH = "Search: the sparsest model, or the most wanted preset, that meets a target"
 
 
@@ -141,8 +142,8 @@ def plan(**options: Any) -> None:
         print_plan(found)
 
 
-app.command("create")(with_options_of(create, _sweep_options, submit))
-app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}))
+app.command("create")(with_options_of(create, _sweep_options, submit, panel=_JOBS))
+app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}, panel=_JOBS))
 app.command("compare")(compare)
 
 

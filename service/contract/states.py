@@ -80,7 +80,7 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     ARTIFACT_REMOVED = "artifact_removed"
-    """After the end of the job: the artifact's retention, by age or quota, has expired."""
+    """After the end of the job: the artifact's retention, by age, quota or the choice of its sweep, has expired."""
 
 
 class AttemptOutcome(StrEnum):
