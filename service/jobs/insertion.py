@@ -114,8 +114,9 @@ def _statement(columns: tuple[str, ...]) -> Select[Job]:
     )
     values = [bindparam(f"job_{name}", type_=jobs.c[name].type) for name in columns]
     deadline = in_seconds(bindparam("queue_deadline_seconds", type_=Float))
-    row = select(*values, deadline).select_from(queue)
-    job = insert(jobs).from_select([*columns, "queue_deadline_at"], row).returning(*jobs.c).cte("job")
+    # not the transaction's time, so that jobs inserted together are claimed in their order
+    row = select(*values, deadline, func.clock_timestamp()).select_from(queue)
+    job = insert(jobs).from_select([*columns, "queue_deadline_at", "created_at"], row).returning(*jobs.c).cte("job")
     created = select(job.c.id, job.c.event_seq, literal(EventType.CREATED.value), bindparam("event", type_=events.c.data.type))
     message = [bindparam(name, type_=messages.c[name].type) for name in outbox.MESSAGE]
     return select(aliased(Job, job)).add_cte(

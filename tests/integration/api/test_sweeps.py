@@ -11,11 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from service.contract.devices import DeviceClass
 from service.contract.scopes import Scope
 from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.database.tables.sweeps import Sweep
+from service.jobs.attempts.repository import claim_next
 from service.settings import Settings
 from tests.support.api_server import client, key_for, problem, serving
 from tests.support.sweep_points import (
@@ -73,6 +75,13 @@ def test_every_combination_becomes_a_linked_job(api: httpx.Client) -> None:
         assert by_position[position]["recipe"]["pattern"] == {"type": "unstructured", "sparsity": share}
         assert (by_position[position]["labels"], by_position[position]["priority"]) == ({"team": "search"}, 3)
     assert sweep["labels"] == {"team": "search"}
+
+
+def test_points_are_claimed_in_their_order(api: httpx.Client, database: Database) -> None:
+    sweep = created(api, GRID)
+    with database.begin() as session:
+        claims = [claim_next(session, worker="w", device=DeviceClass.CPU, lease_seconds=60) for _ in range(12)]
+    assert [str(each.job_id) for each in claims if each] == [point["job_id"] for point in sweep["table"]]
 
 
 def test_one_key_creates_one_sweep(api: httpx.Client, database: Database) -> None:
