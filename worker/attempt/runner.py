@@ -30,7 +30,7 @@ from worker.attempt.pipeline import prune_and_publish
 from worker.devices import DeviceLost, device_class
 from worker.failures import as_failure, is_device_lost
 from worker.inputs.datasets import Texts
-from worker.inputs.model_cache import in_use
+from worker.inputs.model_cache import cached_models, in_use
 from worker.inputs.uploaded_datasets import Uploads
 from worker.process.metrics import ATTEMPTS_ENDED, FAILURES, PEAK_MEMORY
 from worker.process.peak_memory import PeakMemory
@@ -81,7 +81,13 @@ def _claim(database: Database, settings: Settings, stop: threading.Event, worker
     while not stop.is_set():
         try:
             with database.begin() as session:
-                return claim_next(session, worker=worker, device=device, lease_seconds=settings.lease_seconds)
+                return claim_next(
+                    session,
+                    worker=worker,
+                    device=device,
+                    lease_seconds=settings.lease_seconds,
+                    cached_models=cached_models(settings.cache_dir),
+                )
         except TRANSIENT as error:
             log.warning("claim_failed", reason=reason_of(error))
             stop.wait(_CLAIM_AGAIN_SECONDS)

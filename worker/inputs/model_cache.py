@@ -70,6 +70,12 @@ def reserve(cache_dir: Path, *, download: int, copy: int, max_bytes: int | None 
         raise _too_little(download, copy, free)
 
 
+def cached_models(cache_dir: Path) -> list[str]:
+    """Return the ids of the hub models in the cache, whole or in part."""
+    names = (path.name.removeprefix("models--") for path in root(cache_dir).glob("models--*"))
+    return sorted(name.replace("--", "/", 1) for name in names if not name.startswith("."))
+
+
 def _too_little(download: int, copy: int, free: int) -> JobFailure:
     has, takes, writes = (gib(size) for size in (free, download, copy))
     detail = f"Fetching the model takes {takes} of the worker's disk and its pruned copy {writes}, and {has} are free."

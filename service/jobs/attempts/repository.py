@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Text, cast, delete, exists, func, select, update
+from sqlalchemy import ARRAY, Integer, Row, Select, Text, cast, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from service.contract.devices import DeviceClass, devices_served_by
 from service.contract.matrices import MatrixReport
@@ -26,6 +26,10 @@ from service.jobs.events import repository as events
 
 _FENCES_SINCE: Final = 1_767_225_600
 """Start of 2026 in Unix seconds. A claim's fence is at least the seconds since: a database restored from a dump reuses none."""
+_PATIENCE_SECONDS: Final = 600.0
+"""Waiting time from which a job is served by its age, wherever its model is cached."""
+_WINDOW: Final = 20
+"""First jobs of a tenant's queue among which a worker looks for a cached model."""
 _WISHES: Final = {JobState.CANCELLING: WorkerDirective.CANCEL, JobState.PAUSING: WorkerDirective.PAUSE}
 
 
@@ -53,19 +57,22 @@ class Claim:
     """Trace context of that request."""
 
 
-def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seconds: float) -> Claim | None:
+def claim_next(
+    session: Session, *, worker: str, device: DeviceClass, lease_seconds: float, cached_models: Collection[str] = ()
+) -> Claim | None:
     """Claim the next queued job for a worker of this class, if there is one.
 
     Tenants take turns (`service.jobs.attempts.turns`); of a tenant's jobs that of the highest priority is next, then the oldest.
+    A worker prefers a job whose model is in its cache to one that has waited for less than `_PATIENCE_SECONDS`.
 
     Concurrent claims skip each other's rows. Rows may also be locked by other writers (the dispatcher records the sending of the
     message just when the message arrives), so if none is found, the claim is repeated without skipping locked rows.
     """
     with session.begin_nested() as looking:
-        job = _take_in_turn(session, device, skip_locked=True)
+        job = _take_in_turn(session, device, cached_models, skip_locked=True)
         if job is None:
             looking.rollback()  # releases rows that were locked and then found claimed: two claims could deadlock
-    job = job or _take_in_turn(session, device, skip_locked=False)
+    job = job or _take_in_turn(session, device, cached_models, skip_locked=False)
     if job is None:
         return None
     session.execute(delete(Layer).where(Layer.job_id == job.id))
@@ -85,20 +92,34 @@ def claim_next(session: Session, *, worker: str, device: DeviceClass, lease_seco
 _Taken = Row[UUID, str, int, int, dict[str, Any], UUID | None, str | None, str | None]
 
 
-def _take_in_turn(session: Session, device: DeviceClass, *, skip_locked: bool) -> _Taken | None:
+def _take_in_turn(session: Session, device: DeviceClass, cached_models: Collection[str], *, skip_locked: bool) -> _Taken | None:
     devices = devices_served_by(device)
-    taken = (_take_best(session, tenant, devices, skip_locked=skip_locked) for tenant in in_turn(session, devices))
+    best = (_best(tenant, devices, cached_models) for tenant in in_turn(session, devices))
+    taken = (_take(session, each.with_for_update(of=Job, skip_locked=skip_locked)) for each in best)
     return next((job for job in taken if job is not None), None)
 
 
-def _take_best(session: Session, tenant: str, devices: Collection[str], *, skip_locked: bool) -> _Taken | None:
-    best = (
-        select(Job.id)
-        .where(Job.tenant == tenant, *is_claimable(Job, devices))
-        .order_by(Job.priority.desc(), Job.created_at, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=skip_locked)
+def _best(tenant: str, devices: Collection[str], cached_models: Collection[str]) -> Select[UUID]:
+    """Build the query of the tenant's next job; of the first jobs in the queue, those of a cached model are preferred."""
+    queue = Job.priority.desc(), Job.created_at, Job.id
+    best = select(Job.id).where(Job.tenant == tenant, *is_claimable(Job, devices)).limit(1)
+    if not cached_models:
+        return best.order_by(*queue)
+    first = aliased(Job)
+    window = (
+        select(first.id)
+        .where(first.tenant == tenant, *is_claimable(first, devices))
+        .order_by(first.priority.desc(), first.created_at, first.id)
+        .limit(_WINDOW)
+        .subquery()
     )
+    has_waited = Job.created_at < in_seconds(-_PATIENCE_SECONDS)
+    by_priority, *by_age = queue
+    near = best.join(window, window.c.id == Job.id)
+    return near.order_by(by_priority, has_waited.desc(), Job.model.in_(cached_models).desc(), *by_age)
+
+
+def _take(session: Session, best: Select[UUID]) -> _Taken | None:
     claimed = (
         update(Job)
         .where(Job.id == best.scalar_subquery())

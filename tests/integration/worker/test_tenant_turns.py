@@ -1,6 +1,8 @@
 """Turns of the tenants at the workers: real claims against the database, without workers."""
 
 from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from uuid import UUID
 
@@ -18,7 +20,9 @@ from service.jobs.attempts.repository import Claim, claim_next
 from tests.support.job_rows import SPEC
 
 
-def add(database: Database, tenant: str, count: int, *, priority: int = 0, device: str = "any", age: float = 0) -> None:
+def add(
+    database: Database, tenant: str, count: int, *, priority: int = 0, device: str = "any", age: float = 0, model: str = "tiny"
+) -> None:
     """Insert queued jobs of a tenant."""
     spec = JobSpec.model_validate(SPEC)
     number = func.generate_series(1, count).column_valued("number")
@@ -27,7 +31,7 @@ def add(database: Database, tenant: str, count: int, *, priority: int = 0, devic
         "tenant": literal(tenant),
         "state": literal(JobState.QUEUED.value),
         "spec": literal(spec.model_dump(mode="json"), JSONB),
-        "model": literal("tiny"),
+        "model": literal(model),
         "labels": literal({}, JSONB),
         "priority": literal(priority),
         "device": literal(device),
@@ -40,9 +44,16 @@ def add(database: Database, tenant: str, count: int, *, priority: int = 0, devic
         session.execute(insert(Job).from_select(list(values), select(*values.values())))
 
 
-def claim(database: Database, device: DeviceClass = DeviceClass.CPU) -> Claim | None:
+def claim(database: Database, device: DeviceClass = DeviceClass.CPU, cached: Collection[str] = ()) -> Claim | None:
     with database.begin() as session:
-        return claim_next(session, worker="w", device=device, lease_seconds=600)
+        return claim_next(session, worker="w", device=device, lease_seconds=600, cached_models=cached)
+
+
+def claimed_models(database: Database, count: int, cached: Collection[str]) -> list[str]:
+    """The models of the next claims."""
+    found = [claim(database, cached=cached) for _ in range(count)]
+    with database.begin() as session:
+        return [session.get_one(Job, each.job_id).model for each in found if each]
 
 
 def end(database: Database, job_id: UUID) -> None:
@@ -119,3 +130,29 @@ def test_the_position_in_the_queue_counts_turns(database: Database) -> None:
         mine = session.scalars(select(Job).where(Job.tenant == "mine").order_by(Job.created_at)).all()
         assert [jobs.ahead_of(session, job) for job in mine] == [0, 3, 6]
         assert jobs.ahead_of_new(session, tenant="fourth", priority=0, device="any") == 0
+
+
+def test_a_worker_prefers_a_cached_model_to_a_job_that_waits_only_shortly(database: Database) -> None:
+    for model, age, priority in (("old", 3600, 0), ("cold", 60, 0), ("warm", 30, 0), ("urgent", 1, 5)):
+        add(database, "one", 1, model=model, age=age, priority=priority)
+    assert claimed_models(database, 4, ["warm"]) == ["urgent", "old", "warm", "cold"]
+
+
+def test_a_worker_without_cached_models_serves_by_age(database: Database) -> None:
+    for model, age in (("old", 3600), ("cold", 60), ("warm", 30)):
+        add(database, "one", 1, model=model, age=age)
+    assert claimed_models(database, 3, []) == ["old", "cold", "warm"]
+
+
+def test_a_cached_model_does_not_change_the_turns_of_tenants(database: Database) -> None:
+    add(database, "busy", 3, model="warm", age=60)
+    add(database, "other", 1, model="cold")
+    assert claimed_models(database, 2, ["warm"]) == ["warm", "cold"]
+
+
+def test_concurrent_claims_with_cached_models_take_every_job_once(database: Database) -> None:
+    for model in ("warm", "cold"):
+        add(database, "one", 15, model=model)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: claim(database, cached=["warm"]), range(30)))
+    assert len({each.job_id for each in found if each}) == 30

@@ -11,7 +11,7 @@ from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from worker.failures import JobFailure
 from worker.inputs import model_cache
-from worker.inputs.model_cache import in_use, reserve
+from worker.inputs.model_cache import cached_models, in_use, reserve
 
 
 @pytest.fixture
@@ -101,3 +101,10 @@ def test_local_models_are_not_locked(tmp_path: Path) -> None:
 def test_reserving_without_a_cache_creates_none(tmp_path: Path) -> None:
     reserve(tmp_path, download=1, copy=1, max_bytes=1)
     assert not model_cache.root(tmp_path).exists()
+
+
+def test_cached_hub_models_are_known_by_their_ids(cache: Path) -> None:
+    artifact = model_cache.folder_of(ModelSpec(source="job", id="0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", revision="1"))
+    (cache / "hub" / artifact).mkdir()
+    assert cached_models(cache) == ["org/a", "org/b", "org/c"]
+    assert cached_models(cache / "nowhere") == []
