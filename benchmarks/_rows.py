@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, case, func, insert, literal, select, text
+from sqlalchemy import ColumnElement, Double, String, case, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.contract.spec import JobSpec
@@ -56,11 +56,12 @@ def add_history(database: Database, count: int) -> None:
     _add(database, {"state": state, "created_at": created_at, "finished_at": ended, "metrics": metrics})
 
 
-def add_queue(database: Database, count: int) -> None:
-    """Insert `count` queued jobs, one a second, the last of them now, all of the same priority."""
+def add_queue(database: Database, count: int, tenants: int = 1) -> None:
+    """Insert `count` queued jobs, one a second, the last of them now, all of the same priority, of several tenants in turn."""
     number = _numbers(count)
     created_at = in_seconds((number - count).cast(Double))
-    _add(database, {"created_at": created_at, "available_at": created_at})
+    tenant = literal(TENANT) if tenants == 1 else literal(f"{TENANT} ").concat((number % tenants).cast(String))
+    _add(database, {"created_at": created_at, "available_at": created_at, "tenant": tenant})
 
 
 def _numbers(count: int) -> ColumnElement[int]:

@@ -25,6 +25,8 @@ from service.contract.states import JobState
 from service.database.engine import Database
 
 _POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}
+_TENANTS = (50, 1000)
+"""Numbers of tenants that share the longest queue."""
 _WARM_UP = 50
 """Warm-up requests, sent by as many clients as the measured ones, so that as many database connections are open."""
 
@@ -110,19 +112,25 @@ def following(servers: Servers, database: Database, options: argparse.Namespace)
 
 
 def claiming(_servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """Measure claims from queues of several lengths. Aim: the cost does not depend on the length."""
+    """Measure claims from queues of several lengths and tenants. Aim: the cost does not depend on the length."""
     first: float | None = None
-    for queued in options.queues:
-        for threads in (1, 4):
-            _rows.empty(database)
-            _rows.add_queue(database, queued)
-            seconds, total = claims(database, min(options.claims, queued), threads)
-            more: dict[str, Any] = {"per_second": round(len(seconds) / total, 1), "queued": queued}
-            figure = latencies("claims", f"{queued} queued, {threads} threads", seconds, **more)
-            if threads == 1:
-                first = first or figure["p50_ms"]
-                figure = aiming({**figure, "ratio": round(figure["p50_ms"] / first, 2)}, ratio=1.5)
-            yield figure
+    for queued, threads in product(options.queues, (1, 4)):
+        figure = _claimed(database, queued, threads, 1, options)
+        if threads == 1:
+            first = first or figure["p50_ms"]
+            figure = aiming({**figure, "ratio": round(figure["p50_ms"] / first, 2)}, ratio=1.5)
+        yield figure
+    for tenants in _TENANTS:
+        yield _claimed(database, max(options.queues), 1, tenants, options)
+
+
+def _claimed(database: Database, queued: int, threads: int, tenants: int, options: argparse.Namespace) -> Figure:
+    _rows.empty(database)
+    _rows.add_queue(database, queued, tenants)
+    seconds, total = claims(database, min(options.claims, queued), threads)
+    of = f" of {tenants} tenants" if tenants > 1 else ""
+    more: dict[str, Any] = {"per_second": round(len(seconds) / total, 1), "queued": queued}
+    return latencies("claims", f"{queued} queued{of}, {threads} threads", seconds, **more)
 
 
 MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterator[Figure]]] = {
