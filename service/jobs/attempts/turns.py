@@ -6,6 +6,7 @@ The cost depends on the number of tenants with queued jobs and of running jobs, 
 """
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Final
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select, true
@@ -29,10 +30,12 @@ def _is_queued(job: type[Job]) -> ColumnElement[bool]:
 
 def in_turn(session: Session, devices: Collection[str]) -> Sequence[str]:
     """Return the tenants with a claimable job, the next one first."""
-    return session.scalars(_in_turn(devices)).all()
+    return session.scalars(_in_turn(tuple(devices))).all()
 
 
-def _in_turn(devices: Collection[str]) -> Select[str]:
+@cache
+def _in_turn(devices: tuple[str, ...]) -> Select[str]:
+    """Build the statement once, which takes longer than its execution."""
     job, held, started, queued = (aliased(Job) for _ in range(4))
     first = select(func.min(Job.tenant).label("tenant")).where(_is_queued(Job)).cte("tenants", recursive=True)
     following = select(func.min(job.tenant)).where(_is_queued(job), job.tenant > first.c.tenant).scalar_subquery()
