@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, ColumnElement, Float, Integer, Select, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, Float, Integer, Select, bindparam, func, insert, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased
 
@@ -113,9 +113,11 @@ def _statement(columns: tuple[str, ...]) -> Select[Job]:
         .cte("queue")
     )
     values = [bindparam(f"job_{name}", type_=jobs.c[name].type) for name in columns]
-    deadline = in_seconds(bindparam("queue_deadline_seconds", type_=Float))
     # not the transaction's time, so that jobs inserted together are claimed in their order
-    row = select(*values, deadline, func.clock_timestamp()).select_from(queue)
+    clock = select(func.clock_timestamp().label("now")).cte("clock")
+    seconds = bindparam("queue_deadline_seconds", type_=Float)
+    deadline = clock.c.now + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    row = select(*values, deadline, clock.c.now).select_from(queue.join(clock, true()))
     job = insert(jobs).from_select([*columns, "queue_deadline_at", "created_at"], row).returning(*jobs.c).cte("job")
     created = select(job.c.id, job.c.event_seq, literal(EventType.CREATED.value), bindparam("event", type_=events.c.data.type))
     message = [bindparam(name, type_=messages.c[name].type) for name in outbox.MESSAGE]
