@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
+from uuid import UUID
 
 import psutil
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from service.contract.artifacts import artifact_prefix
 from service.contract.devices import DeviceClass
 from service.contract.states import JobState, WorkerDirective
 from service.database.engine import Database
+from service.database.tables.attempts import Attempt
+from service.database.tables.jobs import Job
 from service.dispatcher import loop
 from service.dispatcher.expiry import expire_leases
 from service.dispatcher.loop import Dispatcher
@@ -37,17 +42,32 @@ from worker.attempt.runner import work
 
 
 @contextmanager
-def frozen(worker: Worker) -> Iterator[list[psutil.Process]]:
-    """All processes of a worker stand still."""
+def frozen(worker: Worker, database: Database, job_id: UUID) -> Iterator[list[psutil.Process]]:
+    """All processes of a worker stand still, in no transaction that locks the job or its attempt."""
     family = worker.family()
-    for process in family:
-        process.send_signal(signal.SIGSTOP)
     try:
+        eventually(lambda: stopped_without_lock(family, database, job_id))
         yield family
     finally:
-        for process in family:
-            if process.is_running():
-                process.send_signal(signal.SIGCONT)
+        send(family, signal.SIGCONT)
+
+
+def stopped_without_lock(family: list[psutil.Process], database: Database, job_id: UUID) -> bool:
+    send(family, signal.SIGSTOP)
+    try:
+        with database.begin() as session:
+            rows = select(Job.id).join(Attempt, Attempt.job_id == Job.id).where(Job.id == job_id)
+            session.execute(rows.with_for_update(nowait=True))
+    except OperationalError:
+        send(family, signal.SIGCONT)
+        return False
+    return True
+
+
+def send(family: list[psutil.Process], number: signal.Signals) -> None:
+    for process in family:
+        if process.is_running():
+            process.send_signal(number)
 
 
 def test_a_frozen_worker_writes_no_more_and_its_files_are_swept(settings: Settings, database: Database, tmp_path: Path) -> None:
@@ -67,7 +87,7 @@ def test_a_frozen_worker_writes_no_more_and_its_files_are_swept(settings: Settin
             / artifact_prefix(job_id, job_row(database, job_id).fence)
             / "model.safetensors"
         )
-        with frozen(stale):
+        with frozen(stale, database, job_id):
             expire_lease(database, job_id)
             wait_for_attempt(database, job_id, 2)
             leftover.parent.mkdir(parents=True)
