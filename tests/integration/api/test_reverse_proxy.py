@@ -79,7 +79,8 @@ def follow_links(visitor: httpx.Client, proxied: str) -> set[str]:
         assert answer.status_code == (405 if "sign-out" in path else 200), path
         page = Parsed(answer.text) if "html" in answer.headers["content-type"] else Parsed("")
         for attribute in ("href", "src", "action"):
-            for link in {each[attribute] or "" for _, each in page.elements if attribute in each}:
+            links = {each[attribute] or "" for _, each in page.elements if attribute in each}
+            for link in links if not path.startswith(f"{PREFIX}/help/") else ():  # pages of their own, with relative links
                 target = link.partition("#")[0].partition("?")[0]
                 if target and target not in found:
                     assert link.startswith(f"{PREFIX}/"), (path, link)
