@@ -1,8 +1,9 @@
 """Routes of job events: JSON pages or a live stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -11,9 +12,9 @@ from annotated_types import Interval
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
 
-from service.api.event_stream import Source, follow
+from service.api.event_stream import follow
 from service.errors import NotFound, Unavailable
-from service.jobs.events.operations import events_after
+from service.jobs.events.operations import Batch, events_after
 from service.jobs.events.schemas import EventPage, EventView
 from service.jobs.events.wakeups import Wakeups
 from service.tenants.shares import ShareExceeded
@@ -25,7 +26,7 @@ from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 
 _EVENT_STREAM: Final = "text/event-stream"
-STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LARGEST: Final = 2**31 - 1
 _EXAMPLE: Final = 'event: stage_started\ndata: {"seq": 2, …}\nid: 2\n\nevent: end\ndata: {"state": "succeeded"}\n\n'
 EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -60,23 +61,40 @@ def _wants_stream(accept: str) -> bool:
     return any(offer.partition(";")[0].strip().lower() == _EVENT_STREAM for offer in accept.split(","))
 
 
-def first_number(last_event_id: int | None, cursor: int | None, after: int) -> int:
-    """Return the number after which events are read: of a resumed stream, of a page, or as given."""
-    return next((number for number in (last_event_id, cursor) if number is not None), after)
+@dataclass(frozen=True)
+class Reading:
+    """Query parameters and headers of a request for events."""
+
+    request: Request
+    database: TheDatabase
+    wakeups: TheWakeups
+    after: Annotated[EventNumber, Query(description="only events with a higher `seq`")] = 0
+    cursor: Annotated[EventNumber | None, Query(description=PAGE_BEFORE)] = None
+    limit: LongPageLimit = 200
+    last_event_id: LastEventId = None
+
+    def answer(self, read: Callable[..., Batch], woken: asyncio.Event | None) -> EventPage | Response:
+        """Return one page of the events that `read` returns above a number, or with a subscription the stream of them."""
+        start = next((number for number in (self.last_event_id, self.cursor) if number is not None), self.after)
+        batch = read(start, limit=self.limit)
+        if woken is not None:
+            allowed = partial(is_still_valid, self.request, self.database)
+            return EventSourceResponse(follow(read, self.wakeups, woken, start, is_allowed=allowed), headers=_STREAM_HEADERS)
+        last = batch.events[-1].seq if batch.events else start
+        items = [EventView.of(event) for event in batch.events]
+        return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
+
+
+AsReading = Annotated[Reading, Depends()]
 
 
 @router.get("/{job_id}/events", response_model=EventPage, responses=EVENT_RESPONSES)
 def read_events(
     job_id: UUID,
-    request: Request,
     caller: JobReader,
     database: TheDatabase,
-    wakeups: TheWakeups,
     woken: Annotated[asyncio.Event | None, Depends(_job_subscription)],
-    after: Annotated[EventNumber, Query(description="only events with a higher `seq`")] = 0,
-    cursor: Annotated[EventNumber | None, Query(description=PAGE_BEFORE)] = None,
-    limit: LongPageLimit = 200,
-    last_event_id: LastEventId = None,
+    reading: AsReading,
 ) -> EventPage | Response:
     """List the job's events, oldest first.
 
@@ -84,12 +102,4 @@ def read_events(
     same object as in JSON. `event: end` follows the last event of an ended job; if the stream closes earlier, reconnect with
     `Last-Event-ID`.
     """
-    start = first_number(last_event_id, cursor, after)
-    batch = events_after(database, job_id, start, tenant=caller.tenant, limit=limit)
-    if woken is not None:
-        allowed = partial(is_still_valid, request, database)
-        source = Source(partial(events_after, database, job_id, tenant=caller.tenant), EventView.of)
-        return EventSourceResponse(follow(source, wakeups, woken, start, is_allowed=allowed), headers=STREAM_HEADERS)
-    last = batch.events[-1].seq if batch.events else start
-    items = [EventView.of(event) for event in batch.events]
-    return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
+    return reading.answer(partial(events_after, database, job_id, tenant=caller.tenant), woken)

@@ -6,20 +6,10 @@ from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
-from fastapi.sse import EventSourceResponse
+from fastapi import APIRouter, Body, Depends, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.api.event_stream import Source, follow
-from service.api.events import (
-    EVENT_RESPONSES,
-    STREAM_HEADERS,
-    Accept,
-    EventNumber,
-    LastEventId,
-    first_number,
-    subscription,
-)
+from service.api.events import EVENT_RESPONSES, Accept, AsReading, subscription
 from service.contract.sweeps import SweepSpec, SweepState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
@@ -27,24 +17,23 @@ from service.database.tables.sweeps import Sweep
 from service.errors import Conflict, NotFound
 from service.idempotency.operations import InFlight
 from service.idempotency.stored_response import REPLAYED, Answer
+from service.jobs.events.schemas import EventPage
 from service.jobs.operations import QuotaExceeded
 from service.sweeps import lifecycle, operations, planning
 from service.sweeps.schemas import (
     SWEEP_EXAMPLES,
     SweepDetail,
-    SweepEventPage,
-    SweepEventView,
     SweepPage,
     SweepPlanView,
     SweepView,
 )
 from service.sweeps.table import csv_of
-from service.web.authentication import JobReader, JobWriter, is_still_valid
+from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheModels, TheSettings, TheWakeups
 from service.web.headers import LOCATION
 from service.web.idempotency_key import OptionalKeyedRequest
 from service.web.problem_responses import problem_responses
-from service.web.query_parameters import PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit, PageCursor, PageLimit
+from service.web.query_parameters import TRUE_OR_FALSE, PageCursor, PageLimit
 from service.web.request_body import BODY_PROBLEMS
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
@@ -182,30 +171,16 @@ async def _subscription(
         yield woken
 
 
-@router.get("/{sweep_id}/events", response_model=SweepEventPage, responses=EVENT_RESPONSES)
+@router.get("/{sweep_id}/events", response_model=EventPage, responses=EVENT_RESPONSES)
 def read_sweep_events(
     sweep_id: UUID,
-    request: Request,
     caller: JobReader,
     database: TheDatabase,
-    wakeups: TheWakeups,
     woken: Annotated[asyncio.Event | None, Depends(_subscription)],
-    after: Annotated[EventNumber, Query(description="only events with a higher `seq`")] = 0,
-    cursor: Annotated[EventNumber | None, Query(description=PAGE_BEFORE)] = None,
-    limit: LongPageLimit = 200,
-    last_event_id: LastEventId = None,
-) -> SweepEventPage | Response:
+    reading: AsReading,
+) -> EventPage | Response:
     """List the sweep's events, oldest first, or stream them with `Accept: text/event-stream`, as a job's."""
-    start = first_number(last_event_id, cursor, after)
-    read = partial(operations.events_after, database, sweep_id, tenant=caller.tenant)
-    batch = read(start, limit=limit)
-    if woken is not None:
-        allowed = partial(is_still_valid, request, database)
-        content = follow(Source(read, SweepEventView.of), wakeups, woken, start, is_allowed=allowed)
-        return EventSourceResponse(content, headers=STREAM_HEADERS)
-    last = batch.events[-1].seq if batch.events else start
-    items = [SweepEventView.of(event) for event in batch.events]
-    return SweepEventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
+    return reading.answer(partial(operations.events_after, database, sweep_id, tenant=caller.tenant), woken)
 
 
 def _detail(database: Database, sweep_id: UUID, tenant: str, front: Sequence[str] = ()) -> SweepDetail:

@@ -1,6 +1,6 @@
 """`dsnot sweeps compare`: the best points of one sweep, or of several in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,7 +39,7 @@ def compare(
         print_json({"front": names, "points": found})
         return
     usual = dict.fromkeys(name for sweep in sweeps for name in [*shown_measures(sweep), *names])
-    columns = [_full(each, points) for each in measure] if measure else list(usual)
+    columns = [_column(each, points) for each in measure] if measure else list(usual)
     short = dict(zip((sweep.id for sweep in sweeps), short_names([sweep.id for sweep in sweeps]), strict=True))
     print_fields((short[sweep.id], f"{sweep.id}  {sweep.name or sweep.model}") for sweep in sweeps)
     rows = [[short[sweep.id], str(point.position), point.text, *cells(sweep, point, columns)] for sweep, point in shown]
@@ -52,11 +52,8 @@ def _joint_front(points: "Sequence[Point]", wanted: Sequence[str]) -> tuple[list
     """Return the measures of the front, and the indices of the points on it."""
     from service.errors import InvalidInput
     from service.sweeps import front as pareto
-    from service.sweeps.figures import Figure
 
-    measured: list[Mapping[str, Figure]] = [
-        {name: Figure(each.value, each.low, each.high, each.better) for name, each in point.figures.items()} for point in points
-    ]
+    measured = [point.figures for point in points]
     try:
         names = pareto.chosen(measured, wanted)
     except InvalidInput as error:
@@ -68,11 +65,11 @@ def _sparsity(point: "Point") -> float:
     return point.figures["sparsity"].value if "sparsity" in point.figures else 0.0
 
 
-def _full(name: str, points: "Sequence[tuple[SweepDetail, Point]]") -> str:
+def _column(name: str, points: "Sequence[tuple[SweepDetail, Point]]") -> str:
     """Return the full name of a measure. Raises CommandFailed if it is not measured, or ambiguous."""
-    known = sorted({each for _, point in points for each in point.figures})
-    matches = [each for each in known if each == name] or [each for each in known if each.startswith(f"{name}:")]
-    if len(matches) != 1:
-        problem = "is ambiguous" if matches else "is not measured"
-        raise CommandFailed(f"--measure: {name} {problem}; use one of {', '.join(matches or known) or 'none yet'}", 2)
-    return matches[0]
+    from service.sweeps.front import full_name
+
+    try:
+        return full_name(name, {each for _, point in points for each in point.figures})
+    except ValueError as error:
+        raise CommandFailed(f"--measure: {error}", 2) from error

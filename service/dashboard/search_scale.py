@@ -6,7 +6,7 @@ from typing import Any
 from service.contract.states import TERMINAL_STATES, JobState
 from service.contract.sweeps import SweepSpec
 from service.database.tables.jobs import Job
-from service.sweeps.candidates import PRESET, Candidate, candidates
+from service.sweeps.candidates import PRESET, Candidate, candidates, index_of
 from service.sweeps.schemas import gap_of
 from service.sweeps.wording import values_text
 
@@ -15,7 +15,7 @@ def scale_of(spec: SweepSpec, jobs: Sequence[Job], found: Mapping[str, Any]) -> 
     """Return the scale as its script draws it, in indices of the candidates; `found` is the stored progress of the search."""
     assert spec.over is not None
     known = candidates(spec.over)
-    ends = [_index(end["values"], known) if (end := found.get(name)) else None for name in ("answer", "next")]
+    ends = [index_of(end["values"], known) if (end := found.get(name)) else None for name in ("answer", "next")]
     return {
         "names": [values_text(each.values) for each in known],
         "low": ends[0],
@@ -26,7 +26,7 @@ def scale_of(spec: SweepSpec, jobs: Sequence[Job], found: Mapping[str, Any]) -> 
 
 
 def _point(spec: SweepSpec, job: Job, known: Sequence[Candidate]) -> dict[str, Any] | None:
-    at, gap = _index(job.sweep_values or {}, known), gap_of(spec, job)
+    at, gap = index_of(job.sweep_values or {}, known), gap_of(spec, job)
     if at is None:
         return None
     is_open = job.state not in TERMINAL_STATES
@@ -35,7 +35,3 @@ def _point(spec: SweepSpec, job: Job, known: Sequence[Candidate]) -> dict[str, A
         verdict = "queued"
     is_first = spec.try_first is not None and PRESET in (job.sweep_values or {})
     return {"at": at, "verdict": verdict, "job": str(job.id), "text": values_text(job.sweep_values or {}), "first": is_first}
-
-
-def _index(values: Mapping[str, Any], known: Sequence[Candidate]) -> int | None:
-    return next((at for at, each in enumerate(known) if each.values.items() <= values.items()), None)

@@ -10,7 +10,7 @@ from service.dashboard.formats import figure
 from service.dashboard.measure_texts import kind_of, name_of, unit_of, value_text
 from service.database.tables.jobs import Job
 from service.sweeps import front as pareto
-from service.sweeps.figures import Figure, figures
+from service.sweeps.figures import Figure, dense_figures, figures
 from service.sweeps.schemas import gap_of
 from service.sweeps.wording import values_text
 
@@ -86,7 +86,7 @@ class PointTable:
     @cached_property
     def dense(self) -> Mapping[str, Figure]:
         """Figures of the dense model."""
-        return next((found for job in self._jobs if (found := figures(job.metrics, "dense"))), {})
+        return dense_figures(job.metrics for job in self._jobs)
 
     def axis(self, name: str) -> Mapping[str, str]:
         """Return title and format of an axis."""

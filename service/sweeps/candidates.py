@@ -1,7 +1,7 @@
-"""Candidates of a search in the order from the safest to the most ambitious, and the judgement of what they measured."""
+"""Candidates of a search in the order from the safest to the most ambitious, and the gap of a point to the target."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,16 +30,6 @@ class Candidate:
     values: Values
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """Measurement of the target's metric at one point."""
-
-    value: float
-    bound: float
-    gap: float
-    """r of `service.sweeps.search`: zero or less meets the target."""
-
-
 def candidates(over: Over) -> list[Candidate]:
     """Return the candidates, the safest first."""
     if over.sparsity is not None:
@@ -52,6 +42,11 @@ def candidates(over: Over) -> list[Candidate]:
         ordered = sorted(over.patterns, key=lambda pattern: pattern.pruned_share)
         return [Candidate(place, {PATTERN: each.model_dump(mode="json")}) for place, each in enumerate(ordered)]
     return [Candidate(place, {PRESET: name}) for place, name in enumerate(reversed(over.presets or []))]
+
+
+def index_of(values: Values, found: Sequence[Candidate]) -> int | None:
+    """Return the index of the candidate that a point measured; None if it measured none of them."""
+    return next((index for index, each in enumerate(found) if each.values.items() <= values.items()), None)
 
 
 def slope_of(over: Over) -> float:
@@ -113,8 +108,8 @@ def _error(where: str, detail: str) -> dict[str, str]:
     return {"pointer": where, "detail": detail}
 
 
-def judge(target: Target, metrics: Mapping[str, Any], *, by_interval: bool) -> Judgement:
-    """Return how far a point is from the target; by interval, at the end of it that is further away.
+def gap_to(target: Target, metrics: Mapping[str, Any], *, by_interval: bool) -> float:
+    """Return r of `service.sweeps.search`: zero or less meets the target; by interval, at the end of it that is further away.
 
     Raises:
         NotMeasured
@@ -134,7 +129,7 @@ def judge(target: Target, metrics: Mapping[str, Any], *, by_interval: bool) -> J
     else:
         assert dense is not None
         damage, limit = dense.value - worst, bound
-    return Judgement(measured.value, bound, gap(damage, limit))
+    return gap(damage, limit)
 
 
 def _loss_increase(

@@ -3,7 +3,7 @@
 A name is `perplexity:wiki-sample:test`, `acc:arc_easy`, `seconds`: the quantity, and what it was measured on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -39,6 +39,11 @@ def figures(metrics: Mapping[str, Any] | None, model: Literal["pruned", "dense"]
             low, high = intervals.get(name, (None, None))
             found[name] = Figure(value, low, high, better)
     return found
+
+
+def dense_figures(measured: Iterable[Mapping[str, Any] | None]) -> dict[str, Figure]:
+    """Return the figures of the dense model from the first metrics that have any."""
+    return next((found for each in measured if (found := figures(each, "dense"))), {})
 
 
 def gap_figure(metrics: Mapping[str, Any], dataset: str) -> Figure | None:

@@ -1,14 +1,27 @@
 """Pareto front: the points that no other point beats in one measure without losing in another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Protocol
 
+from service.comparisons.measures import Better
 from service.errors import InvalidInput
-from service.sweeps.figures import Figure
 
-MOST_MEASURES = 3
+_MOST_MEASURES: Final = 3
 
 
-def front(points: Sequence[Mapping[str, Figure]], names: Sequence[str]) -> frozenset[int]:
+class Rated(Protocol):
+    """Measured value with its direction of improvement, as the service and the client have it."""
+
+    @property
+    def value(self) -> float:
+        """The value."""
+
+    @property
+    def better(self) -> Better | None:
+        """Direction of improvement; None if there is none."""
+
+
+def front(points: Sequence[Mapping[str, Rated]], names: Sequence[str]) -> frozenset[int]:
     """Return the indices of the points on the front of these figures; points that lack one of them are not on it."""
     costs = {index: cost for index, figures in enumerate(points) if (cost := _costs(figures, names)) is not None}
     best: list[tuple[float, ...]] = []
@@ -18,7 +31,7 @@ def front(points: Sequence[Mapping[str, Figure]], names: Sequence[str]) -> froze
     return frozenset(index for index, cost in costs.items() if cost in best)
 
 
-def chosen(points: Sequence[Mapping[str, Figure]], wanted: Sequence[str]) -> tuple[str, ...]:
+def chosen(points: Sequence[Mapping[str, Rated]], wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the full names of the measures that a caller has named; by default sparsity and the first quality measured.
 
     Raises:
@@ -28,18 +41,20 @@ def chosen(points: Sequence[Mapping[str, Figure]], wanted: Sequence[str]) -> tup
     if not wanted:
         quality = next((name for name in known if name.partition(":")[0] in ("perplexity", "kl_divergence", "acc")), None)
         return ("sparsity", quality) if quality and "sparsity" in known else ()
-    if not 2 <= len(set(wanted)) == len(wanted) <= MOST_MEASURES:
+    if not 2 <= len(set(wanted)) == len(wanted) <= _MOST_MEASURES:
         raise _refused(f"name two or three different measures of {', '.join(sorted(known)) or 'the points, once there are any'}")
-    return tuple(_full_name(name, known) for name in wanted) if known else ()
+    try:
+        return tuple(full_name(name, known) for name in wanted) if known else ()
+    except ValueError as error:
+        raise _refused(str(error)) from None
 
 
-def _full_name(name: str, known: Mapping[str, Figure]) -> str:
-    matches = [each for each in known if each == name or each.startswith(f"{name}:")]
-    if name in matches:
-        return name
+def full_name(name: str, known: Collection[str]) -> str:
+    """Return the full name of a measure. Raises ValueError: none has this name, or several begin with it."""
+    matches = [each for each in known if each == name] or [each for each in known if each.startswith(f"{name}:")]
     if len(matches) != 1:
         problem = "is ambiguous" if matches else "is not measured"
-        raise _refused(f"{name} {problem}; use one of {', '.join(matches or sorted(known))}")
+        raise ValueError(f"{name} {problem}; use one of {', '.join(matches or sorted(known)) or 'none yet'}")
     return matches[0]
 
 
@@ -47,7 +62,7 @@ def _refused(detail: str) -> InvalidInput:
     return InvalidInput(f"front: {detail}", errors=[{"pointer": "front", "detail": detail}])
 
 
-def _costs(figures: Mapping[str, Figure], names: Sequence[str]) -> tuple[float, ...] | None:
+def _costs(figures: Mapping[str, Rated], names: Sequence[str]) -> tuple[float, ...] | None:
     """Return the values with the sign that makes lower better; None if one is missing."""
     values = []
     for name in names:

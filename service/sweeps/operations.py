@@ -6,16 +6,17 @@ from uuid import UUID
 
 from service.contract.spec import JobSpec
 from service.contract.states import JobState
-from service.contract.sweeps import ENDED, SweepSpec, SweepState
+from service.contract.sweeps import SweepSpec, SweepState
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
-from service.database.tables.sweeps import Sweep, SweepEvent
+from service.database.tables.sweeps import Sweep
 from service.errors import InvalidInput, NotFound
 from service.idempotency.operations import KeyedRequest, once
 from service.idempotency.stored_response import Answer
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
 from service.jobs.admission import Admission
+from service.jobs.events.operations import BATCH, Batch
 from service.jobs.insertion import Origin
 from service.jobs.operations import QuotaExceeded
 from service.kit.pagination import Cursor, Page, page_of
@@ -188,30 +189,10 @@ def list_newest(
     return Page([Counted(sweep, counts.get(sweep.id, {})) for sweep in page.items], page.next_cursor)
 
 
-@dataclass(frozen=True)
-class EventBatch:
-    """Batch of a sweep's events, oldest first."""
-
-    events: Sequence[SweepEvent]
-    state: SweepState
-    is_last: bool
-    """Whether there are no later events yet."""
-
-    @property
-    def end(self) -> SweepState | None:
-        """Final state, if the sweep has ended with these events; a retry may reopen it."""
-        return self.state if self.is_last and self.state in ENDED else None
-
-
-def events_after(database: Database, sweep_id: UUID, number: int, *, tenant: str, limit: int = 200) -> EventBatch:
-    """Return up to `limit` events of the tenant's sweep with numbers above `number`. Raises SweepNotFound.
-
-    The sweep's row is read first: all events that it counts are visible to the second statement.
-    """
+def events_after(database: Database, sweep_id: UUID, number: int, *, tenant: str, limit: int = BATCH) -> Batch:
+    """Return up to `limit` events of the tenant's sweep with numbers above `number`. Raises SweepNotFound."""
     with database.begin() as session:
         sweep = repository.get(session, sweep_id, tenant=tenant)
         if sweep is None:
             raise SweepNotFound(sweep_id)
-        events = repository.events_after(session, sweep_id, number, limit)
-    last = events[-1].seq if events else number
-    return EventBatch(events, SweepState(sweep.state), last >= sweep.event_seq)
+        return Batch.of(repository.events_after(session, sweep_id, number, limit), number, sweep)

@@ -11,12 +11,12 @@ from service.comparisons.measures import Better, Number
 from service.contract.failures import Failure
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState
-from service.contract.sweeps import SearchEnd, SweepEventType, SweepSpec, SweepState
+from service.contract.sweeps import SearchEnd, SweepSpec, SweepState
 from service.database.tables.jobs import Job
-from service.database.tables.sweeps import Sweep, SweepEvent
+from service.database.tables.sweeps import Sweep
 from service.sweeps import front as pareto
-from service.sweeps.candidates import NotMeasured, judge
-from service.sweeps.figures import Figure, figures
+from service.sweeps.candidates import NotMeasured, gap_to
+from service.sweeps.figures import Figure, dense_figures, figures
 from service.sweeps.wording import search_text, target_text, values_text
 
 _MODEL: Final = {"source": "local", "id": "SmolLM2-135M-Instruct"}
@@ -212,7 +212,7 @@ class SweepDetail(SweepView):
         for job in jobs:
             counts[JobState(job.state)] = counts.get(JobState(job.state), 0) + 1
         spec = SweepSpec.model_validate(sweep.spec)
-        dense = next((found for job in jobs if (found := figures(job.metrics, "dense"))), {})
+        dense = dense_figures(job.metrics for job in jobs)
         return cls(
             **_fields(sweep, counts),
             front=list(names),
@@ -229,7 +229,7 @@ def gap_of(spec: SweepSpec, job: Job) -> float | None:
     if spec.target is None or not job.metrics or job.state != JobState.SUCCEEDED:
         return None
     try:
-        return round(judge(spec.target, job.metrics, by_interval=spec.judge_by == "interval").gap, 6)
+        return round(gap_to(spec.target, job.metrics, by_interval=spec.judge_by == "interval"), 6)
     except NotMeasured:
         return None
 
@@ -239,31 +239,6 @@ class SweepPage(BaseModel):
 
     items: list[SweepView]
     next_cursor: str | None = Field(description="send it as `cursor` for the next page; null on the last")
-
-
-class SweepEventView(BaseModel):
-    """Event of a sweep."""
-
-    seq: int = Field(description="event number within the sweep, from 1 without gaps")
-    type: str = Field(
-        description="event type; newer versions of the service may have types that are not listed here",
-        json_schema_extra={"x-extensible-enum": [str(known) for known in SweepEventType]},
-    )
-    data: dict[str, Any]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, event: SweepEvent) -> Self:
-        """Return the view of an event."""
-        return cls(seq=event.seq, type=event.type, data=event.data, created_at=event.created_at)
-
-
-class SweepEventPage(BaseModel):
-    """Page of a sweep's events, oldest first."""
-
-    items: list[SweepEventView]
-    next_cursor: str | None = Field(description="send it as `cursor` for the next page; null if there are no later events yet")
-    last_seq: int = Field(description="number of the last event here; send it as `after` to poll for later events")
 
 
 class PlannedPointView(BaseModel):

@@ -8,7 +8,7 @@ from operator import not_
 from typing import Any
 
 from service.contract.sweeps import SearchEnd, SweepSpec
-from service.sweeps.candidates import PRESET, Candidate, NotMeasured, candidates, judge, slope_of, with_preset
+from service.sweeps.candidates import PRESET, Candidate, NotMeasured, candidates, gap_to, index_of, slope_of, with_preset
 from service.sweeps.points import Values
 from service.sweeps.search import Bracket, bracket, end_of, next_candidate, slope_through, zero_of
 
@@ -47,9 +47,9 @@ def progress(spec: SweepSpec, measured: Sequence[Measured]) -> Progress:
     assert spec.over is not None
     found = candidates(spec.over)
     is_first = [spec.try_first is not None and PRESET in each.values for each in measured]
-    first = _gaps(spec, compress(measured, is_first), found)
-    counted = list(compress(measured, map(not_, is_first)))
-    gaps, positions = _gaps(spec, counted, found), {_index(each.values, found): each.position for each in counted}
+    first = _gaps(spec, _by_index(compress(measured, is_first), found))
+    counted = _by_index(compress(measured, map(not_, is_first)), found)
+    gaps, positions = _gaps(spec, counted), {index: each.position for index, each in counted.items()}
     end = end_of(gaps, len(found), max_points=spec.max_points - len(first)) if gaps else None
     following = None if end else _next_values(spec, found, first, gaps)
     known = bracket(gaps)
@@ -90,17 +90,16 @@ def _start_after(x: Sequence[float], gaps: Mapping[int, float]) -> int:
     return bisect_right(x, zero_of(x, gaps, known.low, known.high) + 1e-9) - 1
 
 
-def _gaps(spec: SweepSpec, measured: Iterable[Measured], found: Sequence[Candidate]) -> dict[int, float]:
+def _gaps(spec: SweepSpec, measured: Mapping[int, Measured]) -> dict[int, float]:
     assert spec.target is not None
     gaps = {}
-    for each in measured:
+    for index, each in measured.items():
         try:
-            judged = judge(spec.target, each.metrics, by_interval=spec.judge_by == "interval")
+            gaps[index] = gap_to(spec.target, each.metrics, by_interval=spec.judge_by == "interval")
         except NotMeasured as error:
             raise SearchFailed(f"point {each.position}: {error}") from None
-        gaps[_index(each.values, found)] = judged.gap
     return gaps
 
 
-def _index(values: Values, found: Sequence[Candidate]) -> int:
-    return next(index for index, each in enumerate(found) if each.values.items() <= values.items())
+def _by_index(measured: Iterable[Measured], found: Sequence[Candidate]) -> dict[int, Measured]:
+    return {index: each for each in measured if (index := index_of(each.values, found)) is not None}

@@ -6,11 +6,13 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.states import EventType
+from service.contract.sweeps import SweepEventType
 from service.database.tables.events import JobEvent
+from service.database.tables.sweeps import SweepEvent
 
 
 class EventView(BaseModel):
-    """One event of a job."""
+    """One event of a job or sweep."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -30,16 +32,16 @@ class EventView(BaseModel):
         }
     )
 
-    seq: int = Field(description="event number within the job, from 1 without gaps")
+    seq: int = Field(description="event number within the job or sweep, from 1 without gaps")
     type: str = Field(
         description="event type; newer versions of the service may have types that are not listed here",
-        json_schema_extra={"x-extensible-enum": [str(known) for known in EventType]},
+        json_schema_extra={"x-extensible-enum": list(dict.fromkeys(map(str, (*EventType, *SweepEventType))))},
     )
     data: dict[str, Any]
     created_at: datetime
 
     @classmethod
-    def of(cls, event: JobEvent) -> Self:
+    def of(cls, event: JobEvent | SweepEvent) -> Self:
         """Return the view of an event."""
         return cls(seq=event.seq, type=event.type, data=event.data, created_at=event.created_at)
 

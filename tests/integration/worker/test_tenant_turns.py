@@ -62,7 +62,7 @@ def end(database: Database, job_id: UUID) -> None:
 
 
 def serve(database: Database, workers: int, claims: int, random: Random | None = None) -> list[str]:
-    """Claim with so many workers, of which one ends its job before each further claim; return the tenants in turn."""
+    """Return the tenants of successive claims. Once all workers have a job, one of them ends before the next claim."""
     running: list[UUID] = []
     served = []
     for _ in range(claims):

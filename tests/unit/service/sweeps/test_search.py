@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.contract.sweeps import SearchEnd, SweepSpec
-from service.sweeps.candidates import PATTERN, PRESET, candidates, judge
+from service.sweeps.candidates import PATTERN, PRESET, candidates, gap_to
 from service.sweeps.points import job_spec
 from service.sweeps.search import bracket, end_of, gap, next_candidate
 from service.sweeps.searching import Measured, Progress, progress
@@ -210,4 +210,4 @@ def test_a_point_is_judged_by_its_metric(target: dict[str, Any], by_interval: bo
     for model, accuracy in (("dense", 0.6), ("pruned", 0.56)):
         metrics[model]["tasks"] = [_TASK | {"metrics": {"acc": {"value": accuracy, "standard_error": 0.02}}}]
     assert spec.target is not None
-    assert (judge(spec.target, metrics, by_interval=by_interval).gap <= 0) == meets
+    assert (gap_to(spec.target, metrics, by_interval=by_interval) <= 0) == meets
