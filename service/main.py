@@ -38,6 +38,7 @@ import service.dashboard.assets
 import service.dashboard.audit_pages
 import service.dashboard.comparing
 import service.dashboard.endpoints
+import service.dashboard.job_pages
 import service.dashboard.key_pages
 import service.dashboard.listings
 import service.dashboard.model_pages
@@ -111,6 +112,7 @@ _PAGES = (
     service.dashboard.webhook_pages,
     service.dashboard.trigger_pages,
     service.dashboard.model_pages,
+    service.dashboard.job_pages,
     service.dashboard.key_pages,
     service.dashboard.audit_pages,
     service.dashboard.signing_in,

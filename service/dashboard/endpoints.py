@@ -1,22 +1,20 @@
-"""Pages of the overview and of jobs. Pages are read-only; their scripts make changes through the API."""
+"""Pages of the overview and of the job list. Pages are read-only; their scripts make changes through the API."""
 
-import json
 from typing import Annotated, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.contract.failures import FailureCode
-from service.contract.states import TERMINAL_STATES, EventType, JobState
-from service.dashboard import operations, quality
+from service.contract.states import TERMINAL_STATES, JobState
+from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of
 from service.dashboard.filtering import Asked
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.sorting import MAX_CURSOR
-from service.web.dependencies import TheDatabase, TheSettings, TheStore
+from service.web.dependencies import TheDatabase, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -61,48 +59,3 @@ def export_jobs(reader: Reader, database: TheDatabase, asked: Asked) -> Response
     headers = {"Content-Disposition": 'attachment; filename="jobs.csv"', "Cache-Control": "no-store"}
     lines = csv_of(database, asked.wanted, asked.order, tenant=reader.tenant)
     return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
-
-
-@router.get("/jobs/{job_id}")
-def show_job(
-    request: Request,
-    job_id: UUID,
-    reader: Reader,
-    settings: TheSettings,
-    database: TheDatabase,
-    store: TheStore,
-    event: Annotated[list[str] | None, Query()] = None,
-) -> Response:
-    """Show one job."""
-    types = [known for known in EventType if known in (event or ())]
-    seen = operations.details(database, settings, job_id, tenant=reader.tenant, event_types=types)
-    artifact = operations.artifact(database, store, job_id, tenant=reader.tenant) if reader.may_fetch else None
-    metrics = seen.job.metrics or {}
-    return page(
-        request,
-        "job.html",
-        seen=seen,
-        job=seen.job,
-        types=types,
-        event_types=list(EventType),
-        artifact=artifact,
-        rows=quality.rows(metrics),
-        agreements=quality.agreements(metrics),
-        memory=quality.memory(metrics),
-        spec=json.dumps(seen.job.spec, indent=2, ensure_ascii=False),
-        actions=_actions(seen.job.state) if reader.may_write else [],
-        has_ended=seen.job.state in TERMINAL_STATES,
-    )
-
-
-def _actions(state: str) -> list[str]:
-    """Return the actions available in this state."""
-    ended = [*(["retry"] if state != JobState.SUCCEEDED else []), "delete"]
-    actions = {
-        JobState.QUEUED: ["pause", "cancel"],
-        JobState.RUNNING: ["pause", "cancel"],
-        JobState.PAUSING: ["cancel"],
-        JobState.PAUSED: ["resume", "cancel"],
-        JobState.CANCELLING: [],
-    }
-    return actions.get(JobState(state), ended)

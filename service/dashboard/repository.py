@@ -7,10 +7,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Double, case, cast, func, select, type_coerce
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session
 
 from service.contract.states import EventType, JobState
+from service.contract.verdicts import judge
 from service.database.engine import in_seconds
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
@@ -49,6 +50,21 @@ class Best:
     bos: str
     perplexity: float
     job: UUID
+
+
+@dataclass(frozen=True)
+class LikeJob:
+    """Succeeded job of the same model and pattern, measured under the same conditions."""
+
+    id: UUID
+    spec: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    @property
+    def ratio(self) -> float | None:
+        """Ratio of its perplexities, pruned to dense; None if the dense model was not measured."""
+        found = judge(self.metrics)
+        return found.ratio if found else None
 
 
 @dataclass(frozen=True)
@@ -195,6 +211,28 @@ def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tup
     for model, of_source, *rest in rows:
         found.setdefault((model, of_source), []).append(Best(*rest))
     return found
+
+
+def better_job(session: Session, job: Job) -> LikeJob | None:
+    """Return the job with the lowest perplexity of the same model and pattern, if it is lower than this job's.
+
+    Perplexities are those of the first data set, measured on as many windows of the same length.
+    """
+    ours = ((job.metrics or {}).get("pruned") or {}).get("perplexity") or [{}]
+    measured = Job.metrics["pruned"]["perplexity"][0]
+    conditions = {name: ours[0].get(name) for name in ("dataset", "windows", "sequence_length", "bos") if name in ours[0]}
+    perplexity = measured["perplexity"].as_float()
+    alike = (
+        select(Job.id, Job.spec, Job.metrics)
+        .where(Job.tenant == job.tenant, Job.model == job.model, Job.state == JobState.SUCCEEDED, Job.deleted_at.is_(None))
+        .where(Job.id != job.id, Job.spec["model"]["source"].as_string() == job.spec["model"].get("source"))
+        .where(Job.spec["recipe"]["pattern"] == type_coerce(job.spec["recipe"].get("pattern"), JSONB))
+        .where(type_coerce(measured, JSONB).contains(conditions), perplexity < ours[0].get("perplexity"))
+        .order_by(perplexity, Job.id)
+        .limit(1)
+    )
+    row = session.execute(alike).one_or_none()
+    return LikeJob(*row) if row else None
 
 
 def key_names(session: Session, tenant: str, ids: Collection[str]) -> Mapping[str, str]:

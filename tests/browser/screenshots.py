@@ -56,7 +56,6 @@ def _overview(page: Page) -> None:
 
 def _job(page: Page) -> None:
     expect(page.locator("#memory-chart circle").first).to_be_visible()
-    page.locator("#course-title").evaluate("heading => heading.scrollIntoView()")
 
 
 def _new_job(page: Page) -> None:
@@ -76,7 +75,7 @@ def _compare(page: Page) -> None:
 
 SHOTS: Final = (
     Shot("overview", lambda _: "/", _overview),
-    Shot("job", lambda jobs: f"/jobs/{jobs[-1].id}", _job, height=1100),
+    Shot("job", lambda jobs: f"/jobs/{jobs[-1].id}/layers", _job, height=1100),
     Shot("new-job", lambda _: "/jobs/new", _new_job),
     Shot("compare", lambda jobs: "/compare?" + "&".join(f"ids={job.id}" for job in jobs), _compare, height=1300),
 )

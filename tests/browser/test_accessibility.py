@@ -21,6 +21,7 @@ def test_pages_are_accessible_and_never_wider_than_the_screen(
     running = insert_job(database, state=JobState.RUNNING, stage="pruning", progress=progress)
     error = {"code": "out-of-device-memory", "detail": "The device ran out of memory.", "retryable": False}
     failed = finished_job(database, state=JobState.FAILED, error=error, model=HOSTILE * 3)
+    finished = finished_job(database)
     page = opened("/", size=size, scheme=scheme, excused="the server responded with a status of 4")
     broken: dict[str, list[str]] = {}
     for path in (
@@ -35,7 +36,8 @@ def test_pages_are_accessible_and_never_wider_than_the_screen(
         "/audit",
         "/audit?key_id=wrong&created_after=wrong",
         f"/jobs/{running}",
-        f"/jobs/{failed}",
+        *(f"/jobs/{failed}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")),
+        f"/jobs/{finished}",
         "/nowhere",
         "/sign-in",
         "/docs",

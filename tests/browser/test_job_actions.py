@@ -22,6 +22,7 @@ def test_every_action_of_a_job_works_on_its_page(opened: Opening, api: httpx.Cli
     page.get_by_role("button", name="Retry").click()
     page.wait_for_url(lambda address: "/jobs/" in address and job not in address)
     page.get_by_role("link", name=f"job {job}").click()
+    page.locator("#more summary").click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Keep it as it is").click()
     expect(headline).to_contain_text("cancelled")

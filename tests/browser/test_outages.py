@@ -59,7 +59,7 @@ def test_a_failed_action_is_reported_and_can_be_repeated(
 def test_unreadable_figures_are_not_shown_as_missing(opened: Opening, database: Database) -> None:
     page = opened("/", excused="503")
     page.route("**/v1/jobs/*/layers*", is_away)
-    page.goto(f"{page.url}jobs/{finished_job(database)}")
+    page.goto(f"{page.url}jobs/{finished_job(database)}/layers")
     expect(page.locator("#layers-none")).to_contain_text("The results cannot be loaded now")
 
 

@@ -82,9 +82,13 @@ def test_a_whole_job_runs_behind_pooler_and_proxy(
         with dispatching(deployment.settings, tmp_path), working(deployment.of_workers, tmp_path):
             expect(page.locator("#status .headline")).to_contain_text("succeeded")
         assert_complete(followed.result(CEILING_SECONDS), blocks=LAYERS)
-        expect(page.locator("#heat-chart .cell")).to_have_count(LAYERS * 7)
-        expect(page.locator("#events tbody tr").first).to_contain_text("succeeded")
         assert is_unbroken(page)
+        tabs = page.get_by_role("navigation", name="Parts of this job")
+        tabs.get_by_role("link", name="Layers").click()
+        expect(page.locator("#heat-chart .cell")).to_have_count(LAYERS * 7)
+        tabs.get_by_role("link", name="Events").click()
+        expect(page.locator("#events tbody tr").first).to_contain_text("succeeded")
+        tabs.get_by_role("link", name="Files").click()
         manifest = client.download(job.id, tmp_path / "artifact")  # checks each file against its SHA-256
         with page.expect_download() as download:
             page.get_by_role("link", name="sparsity_report.json").click()

@@ -100,7 +100,7 @@ def test_a_job_lists_the_webhooks_that_received_its_events(
 ) -> None:
     sink.status = 503
     job = insert_job(database, state=JobState.RUNNING)
-    page = opened(f"/jobs/{job}")
+    page = opened(f"/jobs/{job}/events")
     expect(page.locator("#status .headline")).to_contain_text("running")
     assert "Webhook deliveries" not in page.content()
     create(api, url=sink.url, events=["job.paused"])
@@ -254,7 +254,7 @@ def test_webhook_pages_are_accessible_and_execute_no_markup(
     here = f"/webhooks/{made['id']}"
     for path in (
         "/webhooks", "/webhooks/new", here, f"/webhooks/{off['id']}", f"{here}/edit", f"{here}/deliveries/{delivery['id']}",
-        f"/jobs/{job}",
+        f"/jobs/{job}/events",
     ):  # fmt: skip
         page.goto(f"{url}{path}")
         settle(page)

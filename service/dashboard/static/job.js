@@ -1,14 +1,11 @@
-// Live page of one job: every event reloads the page's live parts, and the charts load the new layers.
+// Live page of one job: every event reloads the live parts of the shown tab.
 import { pathOf } from "./addresses.js";
 import { callApi, confirmAction, showFailure } from "./api_calls.js";
-import { Charts } from "./layers.js";
 import { refresh } from "./live.js";
-import { followMemory } from "./memory.js";
 import { streamOf } from "./stream.js";
 
 const page = document.getElementById("job");
 const job = page.dataset.job;
-const charts = new Charts(job);
 const BREATH_MS = 400;
 const ETA_MS = 5000;
 
@@ -50,10 +47,8 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-action]");
   if (button) act(button.dataset.action);
 });
-document.getElementById("event").addEventListener("change", (event) => event.target.form.requestSubmit());
+document.getElementById("event")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 
-charts.load();
-followMemory();
 let hasEnded = page.dataset.ended === "yes";
 if (!hasEnded) {
   streamOf(
@@ -61,13 +56,12 @@ if (!hasEnded) {
     page.dataset.types.split(" "),
     Number(page.dataset.seq),
     (event) => {
-      if (event.type === "attempt_started") charts.begin();
-      if (event.type === "block_pruned") charts.load();
+      document.dispatchEvent(new CustomEvent("job-event", { detail: event.type }));
       readSoon();
     },
     () => {
       hasEnded = true;
-      charts.load();
+      document.dispatchEvent(new CustomEvent("job-event", { detail: "end" }));
       refresh();
     },
   );

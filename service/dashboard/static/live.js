@@ -1,5 +1,5 @@
 // Live pages: reloads the page in the background and replaces changed [data-live] elements; rendering stays on the server.
-// Checked boxes, focus and scroll positions are kept.
+// Checked boxes, open menus, focus and scroll positions are kept.
 import { signInPath } from "./addresses.js";
 
 const LOST = "Connection lost. This page may be outdated; it updates when the service answers.";
@@ -46,7 +46,9 @@ function put(page) {
   const ticked = [...document.querySelectorAll("[data-live] input:checked")].map((box) => box.id);
   for (const old of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(old.id);
-    if (fresh && !fresh.isEqualNode(old)) replace(old, fresh);
+    if (!fresh) continue;
+    for (const menu of old.querySelectorAll("details[open][id]")) page.getElementById(menu.id)?.setAttribute("open", "");
+    if (!fresh.isEqualNode(old)) replace(old, fresh);
   }
   document.title = page.title;
   for (const id of ticked) {

@@ -5,7 +5,7 @@ import io
 import json
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -25,10 +25,13 @@ from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jo
 from tests.support.html_pages import SCRIPTLESS, Parsed
 from tests.support.statements import assert_bounded_work
 
+SHA256 = "5" * 64
+
 
 def pages(job_id: object) -> list[str]:
     lists = ["/jobs", "/sweeps", "/sweeps/new", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
-    return ["/", *lists, "/jobs/new", f"/jobs/{job_id}", "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
+    job = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")]
+    return ["/", *lists, "/jobs/new", *job, "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
 
 
 def test_no_page_runs_or_loads_foreign_content(visitor: httpx.Client, database: Database) -> None:
@@ -163,8 +166,50 @@ def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, databa
         "Attempt 1 on gpu-7:4711", "publishing",
     ):  # fmt: skip
         assert part in words, part
-    only = Parsed(visitor.get(f"/jobs/{job_id}", params={"event": "succeeded"}).text)
-    assert "stage started" not in " ".join(only.text.split()).rpartition("Details")[2].partition("Specification")[0]
+    events = f"/jobs/{job_id}/events"
+    all_types, only = (Parsed(visitor.get(events, params=query).text) for query in ({}, {"event": "succeeded"}))
+    listed, kept = (" ".join(each.text.split()).rpartition("Details")[2] for each in (all_types, only))
+    assert "stage started" in listed
+    assert "stage started" not in kept
+
+
+def test_a_finished_job_begins_with_its_verdict(visitor: httpx.Client, database: Database) -> None:
+    measured = METRICS["pruned"]["perplexity"][0]
+    better = finished_job(database, metrics={**METRICS, "pruned": {"perplexity": [{**measured, "perplexity": 17.3}]}})
+    of_other_text = {**measured, "dataset": "c4-sample", "perplexity": 15.0}
+    finished_job(database, metrics={**METRICS, "pruned": {"perplexity": [of_other_text]}})
+    finished_job(database, tenant="other", metrics={**METRICS, "pruned": {"perplexity": [{**measured, "perplexity": 15.0}]}})
+    page = Parsed(visitor.get(f"/jobs/{finished_job(database)}").text)
+    words = " ".join(page.text.split())
+    assert words.index("Severe loss") < words.index("14.446 → 25.454 × 1.76 (1.73 to 1.8)") < words.index("Conditions")
+    assert "Lower perplexity at 50 % on this model: wanda, then dsnot, × 1.2" in words
+    assert f"/jobs/{better}" in [link.get("href") for link in page.all("a")]
+    assert "Lower perplexity" not in Parsed(visitor.get(f"/jobs/{better}").text).text
+
+
+def test_tabs_without_content_are_not_offered(visitor: httpx.Client, database: Database) -> None:
+    def tabs(job_id: object) -> list[str]:
+        links = Parsed(visitor.get(f"/jobs/{job_id}").text).all("a")
+        return [str(link["id"]).removeprefix("tab-") for link in links if str(link.get("id", "")).startswith("tab-")]
+
+    assert tabs(insert_job(database)) == ["overview", "events", "config"]
+    assert tabs(finished_job(database, state=JobState.FAILED)) == ["overview", "layers", "events", "config"]
+    assert tabs(finished_job(database)) == ["overview", "layers", "events", "files", "config"]
+    assert visitor.get(f"/jobs/{insert_job(database)}/nonsense").status_code == 404
+
+
+def test_the_report_opens_in_the_browser_without_scripts(visitor: httpx.Client, database: Database, settings: Settings) -> None:
+    content = b"<!doctype html><script>alert(1)</script>"
+    job_id = artifact_with(database, settings, "report.html", content)
+    answer = visitor.get(f"/jobs/{job_id}/report")
+    assert answer.content == content
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "script-src" not in policy
+    without = visitor.get(f"/jobs/{artifact_with(database, settings, 'README.md', b'#')}/report")
+    assert without.status_code == 404
+    assert "the artifact has no report" in without.text
 
 
 @pytest.mark.parametrize(
@@ -175,18 +220,23 @@ def test_a_job_page_renders_with_any_metric_missing(visitor: httpx.Client, datab
 
 
 def test_files_are_listed_with_checksums_and_downloadable(visitor: httpx.Client, database: Database, settings: Settings) -> None:
-    prefix, content = "jobs/x/1", b"# a model"
+    content = b"# a model"
+    page = Parsed(visitor.get(f"/jobs/{artifact_with(database, settings, 'README.md', content)}/files").text)
+    assert SHA256 in page.text
+    (link,) = [each["href"] for each in page.all("a") if each.get("id") == "file-1"]
+    assert visitor.get(str(link)).content == content
+
+
+def artifact_with(database: Database, settings: Settings, name: str, content: bytes) -> UUID:
+    """A succeeded job whose artifact has one file."""
+    prefix = f"jobs/{uuid4()}/1"
     job_id = insert_job(database, state=JobState.SUCCEEDED, artifact_prefix=prefix)
     folder = Path(settings.artifact_url.removeprefix("file://")) / prefix
     folder.mkdir(parents=True)
-    (folder / "README.md").write_bytes(content)
-    sha256 = "5" * 64
-    manifest = {"job_id": str(job_id), "fence": 1, "files": [{"path": "README.md", "bytes": len(content), "sha256": sha256}]}
+    (folder / name).write_bytes(content)
+    manifest = {"job_id": str(job_id), "fence": 1, "files": [{"path": name, "bytes": len(content), "sha256": SHA256}]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    page = Parsed(visitor.get(f"/jobs/{job_id}").text)
-    assert sha256 in page.text
-    (link,) = [each["href"] for each in page.all("a") if each.get("id") == "file-1"]
-    assert visitor.get(str(link)).content == content
+    return job_id
 
 
 def test_actions_beyond_the_keys_scopes_are_not_offered(url: str, database: Database) -> None:
@@ -194,9 +244,10 @@ def test_actions_beyond_the_keys_scopes_are_not_offered(url: str, database: Data
     with browser(url) as reader:
         sign_in(reader, key_for(database, Scope.JOBS_READ))
         page, jobs = Parsed(reader.get(f"/jobs/{job_id}").text), reader.get("/jobs").text
+        files, report = (reader.get(f"/jobs/{finished_job(database)}/{tab}") for tab in ("files", "report"))
         datasets, form = Parsed(reader.get("/datasets").text), reader.get("/jobs/new")
     assert [button for button in page.all("button") if "data-action" in button] == []
-    assert "artifact-title" not in page.text
+    assert [answer.status_code for answer in (files, report)] == [403, 403]
     assert "cancel-selected" not in jobs
     assert "data-cancellable" not in jobs  # picked to be compared, which only reads
     assert [each for each in (*Parsed(jobs).all("a"), *page.all("a")) if "/jobs/new" in str(each.get("href"))] == []
@@ -269,7 +320,8 @@ def test_static_files_are_cached_under_content_addresses(visitor: httpx.Client) 
 def test_pages_of_ten_thousand_jobs_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     job_id = finished_job(database, blocks=126)
-    for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", f"/jobs/{job_id}"):
+    job_pages = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")]
+    for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", *job_pages):
         assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
         answer = visitor.get(path)
         assert answer.status_code == 200

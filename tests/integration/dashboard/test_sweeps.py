@@ -74,7 +74,7 @@ def test_a_finished_grid_shows_its_front_ratios_and_series(
     assert json.loads(str(points["data-series"])) == ["fast", "balanced", "best"]
     assert (points["data-dense"], points["data-log"]) == ("12.0", "yes")
     assert re.search(r"14\.119 \(×.1\.18\)", words(page))
-    assert f"/jobs/{sweep['table'][0]['job_id']}#artifact-title" in [link.get("href") for link in page.all("a")]
+    assert f"/jobs/{sweep['table'][0]['job_id']}/files" in [link.get("href") for link in page.all("a")]
 
 
 def test_measures_scale_and_order_are_in_the_url(

@@ -98,7 +98,7 @@ def test_pages_of_ten_thousand_messages_take_few_queries(visitor: httpx.Client, 
     there, here = f"/webhooks/{webhook['id']}", f"/triggers/{trigger['id']}"
     for path in (
         "/webhooks", there, f"{there}?state=failed&type=job.failed", f"{there}/deliveries/{UUID(int=1)}",
-        "/triggers", here, f"{here}?outcome=refused", f"/jobs/{job_id}",
+        "/triggers", here, f"{here}?outcome=refused", f"/jobs/{job_id}/events",
     ):  # fmt: skip
         answer = visitor.get(path)
         assert answer.status_code == 200, path
@@ -135,7 +135,7 @@ def paths(api: httpx.Client, database: Database) -> list[str]:
     add_deliveries(database, webhook, job_id, 3)
     there, here = f"/webhooks/{webhook['id']}", f"/triggers/{trigger['id']}"
     return [
-        "/webhooks", "/triggers", there, here, f"{there}/deliveries/{UUID(int=1)}", f"/jobs/{job_id}",
+        "/webhooks", "/triggers", there, here, f"{there}/deliveries/{UUID(int=1)}", f"/jobs/{job_id}/events",
         *(f"{here}/firings/{each}" for each in firings),
     ]  # fmt: skip
 
@@ -196,8 +196,8 @@ def test_a_job_without_deliveries_has_no_section_of_them(visitor: httpx.Client, 
     webhook = webhooks.create(api)
     without, with_some = insert_job(database), insert_job(database)
     add_deliveries(database, webhook, with_some, 1)
-    assert "Webhook deliveries" not in visitor.get(f"/jobs/{without}").text
-    assert webhooks.URL in visitor.get(f"/jobs/{with_some}").text
+    assert "Webhook deliveries" not in visitor.get(f"/jobs/{without}/events").text
+    assert webhooks.URL in visitor.get(f"/jobs/{with_some}/events").text
 
 
 def test_messages_and_events_of_a_sweep_link_to_it(visitor: httpx.Client, api: httpx.Client) -> None:
