@@ -7,6 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from service.contract.failures import FailureCode
 from service.contract.states import TERMINAL_STATES, JobState
+from service.contract.verdicts import judge
 from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of
@@ -14,20 +15,23 @@ from service.dashboard.filtering import Asked
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.sorting import MAX_CURSOR
-from service.web.dependencies import TheDatabase, TheSettings
+from service.models.folder import local_models
+from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 
 _PAGE: Final = 50
+_MOST_LOCAL: Final = 12
 _CANCELLABLE: Final = frozenset(JobState) - TERMINAL_STATES - {JobState.CANCELLING}
 
 
 @router.get("/")
-def show_overview(request: Request, reader: Reader, settings: TheSettings, database: TheDatabase) -> Response:
+def show_overview(request: Request, reader: Reader, settings: TheSettings, database: TheDatabase, models: TheModels) -> Response:
     """Show counts, running jobs, failures and workers."""
     seen = operations.overview(database, settings, tenant=reader.tenant)
     sentences = {str(code): code.sentence for code in FailureCode}
-    return page(request, "overview.html", seen=seen, sentences=sentences)
+    local = local_models(settings, limit=_MOST_LOCAL) if seen.is_new and models.has_folders else []
+    return page(request, "overview.html", seen=seen, sentences=sentences, judge=judge, local=local)
 
 
 @router.get("/jobs")

@@ -7,6 +7,7 @@ from typing import Final
 
 from service.contract.states import JobState
 from service.dashboard import repository
+from service.dashboard.attention import EXPIRES_SOON_SECONDS, Notice, notices
 from service.dashboard.repository import Hour, Queue, Reason, UsedModel
 from service.database.engine import Database, Session
 from service.database.tables.audit import AuditEntry
@@ -16,17 +17,20 @@ from service.kit.pagination import Page
 from service.settings import Settings
 from service.tenants.audit import operations as audit
 from service.tenants.audit.repository import EntryFilter
+from service.tenants.keys import repository as keys
+from service.webhooks import repository as webhooks
 from service.workers import repository as workers
 from service.workers.schemas import WorkerView
 
 _MOST_UNDER_WAY: Final = 20
 _MOST_REASONS: Final = 10
+_MOST_RESULTS: Final = 10
 _MOST_MODELS: Final = 200
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Tenant's jobs, and all workers."""
+    """Tenant's jobs, all workers, and what needs somebody's attention."""
 
     now: datetime
     states: Mapping[JobState, int]
@@ -35,19 +39,30 @@ class Overview:
     reasons: Sequence[Reason]
     hours: Sequence[Hour]
     workers: Sequence[WorkerView]
+    results: Sequence[Job]
+    """Jobs that succeeded in the last seven days, newest first."""
+    notices: Sequence[Notice]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the tenant has no job."""
+        return not any(self.states.values())
 
 
 def overview(database: Database, settings: Settings, *, tenant: str) -> Overview:
     """Return the data of the overview page, read in one transaction."""
     with database.begin() as session:
+        now, seen = job_repository.now(session), _workers(session, settings, tenant)
         return Overview(
-            job_repository.now(session),
+            now,
             repository.by_state(session, tenant),
             repository.queue(session, tenant),
             repository.under_way(session, tenant, limit=_MOST_UNDER_WAY),
             repository.failures(session, tenant, limit=_MOST_REASONS),
             repository.throughput(session, tenant),
-            _workers(session, settings, tenant),
+            seen,
+            repository.results(session, tenant, limit=_MOST_RESULTS),
+            notices(seen, webhooks.standings(session, tenant), keys.expiring(session, tenant, seconds=EXPIRES_SOON_SECONDS), now),
         )
 
 

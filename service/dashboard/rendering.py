@@ -68,7 +68,8 @@ def page(
     visitor = getattr(request.state, "visitor", None)
     has_help = getattr(request.app.state, "has_help", False)
     found, prefix = _templates().get_template(template), prefix_of(request)
-    content = found.render(visitor=visitor, path=request.url.path, prefix=prefix, has_help=has_help, **values)
+    common = {"visitor": visitor, "path": request.url.path, "prefix": prefix, "has_help": has_help}
+    content = found.render(version=request.app.version, **common, **values)
     if prefix:
         content = _LOCAL_LINK.sub(rf"\g<1>{prefix}", content)
     return HTMLResponse(content.encode("utf-8", "replace"), status, {**HEADERS, **(headers or {})})

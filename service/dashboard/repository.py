@@ -156,6 +156,13 @@ def under_way(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
     return session.scalars(select(Job).where(ours).order_by(waits, Job.started_at, Job.id).limit(limit)).all()
 
 
+def results(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
+    """Return the newest succeeded jobs of the last seven days."""
+    done = (Job.tenant == tenant) & (Job.state == JobState.SUCCEEDED) & Job.deleted_at.is_(None)
+    recent = select(Job).where(done, Job.finished_at > in_seconds(-RECENT_SECONDS))
+    return session.scalars(recent.order_by(Job.finished_at.desc(), Job.id).limit(limit)).all()
+
+
 def models(session: Session, tenant: str, *, limit: int) -> Sequence[str]:
     """Return the names of the tenant's models, sorted."""
     ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()

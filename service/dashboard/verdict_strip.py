@@ -42,7 +42,8 @@ def _perplexity(metrics: Mapping[str, Any]) -> Iterator[Tile]:
 
 
 def _by_dataset(metrics: Mapping[str, Any], model: str) -> dict[str, float]:
-    return {each["dataset"]: each["perplexity"] for each in (metrics.get(model) or {}).get("perplexity") or ()}
+    measured = (metrics.get(model) or {}).get("perplexity") or ()
+    return {each["dataset"]: each["perplexity"] for each in measured if each.get("perplexity") is not None}
 
 
 def _agreement(metrics: Mapping[str, Any]) -> Iterator[Tile]:

@@ -42,11 +42,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Standing:
-    """Recent deliveries of a webhook: the last one, and counts over the last seven days."""
+    """Recent deliveries of a webhook: the last one, the last answer, and counts over the last seven days."""
 
     last: Delivery | None
+    tried: str | None = None
+    """State of the newest delivery with an attempt; None without any."""
+    status: int | None = None
+    """HTTP status of that attempt's answer; None without one."""
+    error: str | None = None
     pending: int = 0
     failed: int = 0
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the newest message that was tried has not been delivered."""
+        return self.tried not in (None, DeliveryState.DELIVERED)
 
 
 def of_tenant(session: Session, tenant: str) -> Sequence[Webhook]:
@@ -60,6 +70,14 @@ def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
     of_webhook = select(Delivery).where(Delivery.webhook_id == Webhook.id)
     newest = of_webhook.order_by(Delivery.created_at.desc(), Delivery.id.desc()).limit(1).lateral()
     last = aliased(Delivery, newest)
+    tried = (
+        select(DeliveryAttempt.status, DeliveryAttempt.error, Delivery.state)
+        .join(Delivery, Delivery.id == DeliveryAttempt.delivery_id)
+        .where(Delivery.webhook_id == Webhook.id)
+        .order_by(Delivery.created_at.desc(), Delivery.id.desc(), DeliveryAttempt.number.desc())
+        .limit(1)
+        .lateral()
+    )
     number = func.count()
     counted = (
         select(
@@ -72,8 +90,9 @@ def standings(session: Session, tenant: str) -> dict[UUID, Standing]:
         .group_by(Delivery.webhook_id)
     )
     counts = {webhook_id: (pending, failed) for webhook_id, pending, failed in session.execute(counted)}
-    rows = session.execute(select(Webhook.id, last).outerjoin(newest, true()).where(ours).options(defer(last.body)))
-    return {webhook_id: Standing(delivery, *counts.get(webhook_id, ())) for webhook_id, delivery in rows}
+    found = select(Webhook.id, last, tried.c.state, tried.c.status, tried.c.error).select_from(Webhook)
+    rows = session.execute(found.outerjoin(newest, true()).outerjoin(tried, true()).where(ours).options(defer(last.body)))
+    return {webhook_id: Standing(*standing, *counts.get(webhook_id, ())) for webhook_id, *standing in rows}
 
 
 def disable(session: Session, webhook_id: UUID, because: str) -> None:

@@ -49,6 +49,12 @@ def valid(session: Session, key_id: str) -> ValidKey | None:
     return None if row is None else ValidKey(*row)
 
 
+def expiring(session: Session, tenant: str, *, seconds: float) -> Sequence[ApiKey]:
+    """Return the tenant's valid keys that expire within this time, the first to expire first."""
+    soon = select(ApiKey).where(ApiKey.tenant == tenant, _works(), ApiKey.expires_at < in_seconds(seconds))
+    return session.scalars(soon.order_by(ApiKey.expires_at, ApiKey.id)).all()
+
+
 def note_use(session: Session, key_id: str) -> None:
     """Record the time of use; skip a row that another request has locked."""
     free = select(ApiKey.id).where(ApiKey.id == key_id).with_for_update(skip_locked=True)

@@ -24,6 +24,7 @@ from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
 from tests.support.html_pages import SCRIPTLESS, Parsed
 from tests.support.statements import assert_bounded_work
+from tests.support.tiny_model import save_model
 
 SHA256 = "5" * 64
 
@@ -95,6 +96,21 @@ def test_the_overview_counts_the_tenants_objects(visitor: httpx.Client, database
     assert "The worker’s disk is full" in words or "The worker's disk is full" in words
     assert f"/jobs/{failed}" in [link.get("href") for link in page.all("a")]
     assert "secret-model" not in words
+
+
+def test_an_overview_without_jobs_teaches_the_first_steps(visitor: httpx.Client, database: Database, settings: Settings) -> None:
+    words = " ".join(Parsed(visitor.get("/").text).text.split())
+    assert "Prune your first model" in words
+    assert "dsnot up" in words
+    assert "dsnot models import PATH" in words
+    save_model(settings.model_root / "tiny")
+    with database.begin() as session:
+        workers.started(session, Identity("a:1", "host", DeviceClass.CPU, "a processor", None, 1, {}), Usage(1, 10**12))
+    page = Parsed(visitor.get("/").text)
+    assert "1 is online, the first on a processor" in " ".join(page.text.split())
+    assert "/jobs/new?source=local&id=tiny" in [link.get("href") for link in page.all("a")]
+    insert_job(database)
+    assert "Prune your first model" not in visitor.get("/").text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
+from service.contract.devices import DeviceClass
 from service.contract.scopes import Scope
 from service.contract.states import JobState
 from service.contract.triggers import FiringOutcome
@@ -17,6 +18,8 @@ from service.contract.webhooks import DeliveryState, WebhookEvent
 from service.database.engine import Database
 from service.database.tables.triggers import Firing
 from service.database.tables.webhooks import Delivery, DeliveryAttempt
+from service.workers import repository as workers
+from service.workers.repository import Identity, Usage
 from tests.support import triggers, webhooks
 from tests.support.api_server import insert_job, key_for
 from tests.support.browsing import browser, sign_in
@@ -185,6 +188,32 @@ def test_actions_the_state_forbids_are_not_offered(visitor: httpx.Client, api: h
     for path in (there, here):
         api.patch(f"/v1{path}", json={"enabled": False})
         assert replays(visitor, path) == []
+
+
+def test_the_overview_shows_results_with_verdicts_and_what_needs_attention(
+    visitor: httpx.Client, api: httpx.Client, database: Database
+) -> None:
+    job_id = finished_job(database)
+    assert "Nothing. No job failed in the last seven days." in words(Parsed(visitor.get("/").text))
+    identity = Identity("b:1", "host", DeviceClass.CPU, "x", None, 1, {"device_problem": "old driver"})
+    with database.begin() as session:
+        workers.started(session, identity, Usage(1, 1))
+    webhook = webhooks.create(api)
+    add_deliveries(database, webhook, job_id, 1)
+    page = Parsed(visitor.get("/").text)
+    for part in (
+        "Severe loss × 1.76", "Worker b:1 does not use its GPU: old driver.", "Worker b:1 has 1 B of free disk.",
+        "A webhook does not accept messages: HTTP status 500.",
+    ):  # fmt: skip
+        assert part in words(page), part
+    assert f"/webhooks/{webhook['id']}" in [link.get("href") for link in page.all("a")]
+    listed = words(Parsed(visitor.get("/webhooks").text))
+    assert "1 of 1 endpoint does not accept messages" in listed
+    assert "failing HTTP status 500" in listed
+
+
+def words(page: Parsed) -> str:
+    return " ".join(page.text.split())
 
 
 def replays(visitor: httpx.Client, path: str) -> list[str]:
