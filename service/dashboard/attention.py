@@ -1,4 +1,4 @@
-"""What on the overview needs somebody: workers without disk or GPU, webhooks that fail, keys that expire."""
+"""Notices of the overview: workers without disk or GPU, webhooks that fail, keys that expire."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

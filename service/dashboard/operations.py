@@ -30,7 +30,7 @@ _MOST_MODELS: Final = 200
 
 @dataclass(frozen=True)
 class Overview:
-    """Tenant's jobs, all workers, and what needs somebody's attention."""
+    """Tenant's jobs, all workers, and notices about faults."""
 
     now: datetime
     states: Mapping[JobState, int]

@@ -76,7 +76,7 @@ def test_a_trigger_is_created_tested_fired_and_replayed(opened: Opening, api: ht
     assert json.loads(page.locator("pre").inner_text())["data"]["model"] == "org/a"
     page.go_back()
     page.locator("#firings").get_by_role("link", name="job", exact=True).first.click()
-    expect(page.locator("h1")).to_have_text("org/a")
+    expect(page.locator("h1")).to_contain_text("org/a")
 
 
 @pytest.mark.parametrize("proof", ["an API key", "the trigger’s secret"])

@@ -44,7 +44,7 @@ document.addEventListener("keydown", (event) => {
 
 // one menu at a time, closed by Escape or a click elsewhere
 const menus = () => document.querySelectorAll("details.folded[open], details.account[open], details.more[open]");
-document.addEventListener("click", (event) => menus().forEach((menu) => menu.contains(event.target) || (menu.open = false)));
+document.addEventListener("click", (event) => event.target.closest("dialog") || menus().forEach((menu) => menu.contains(event.target) || (menu.open = false)));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of menus()) {
