@@ -14,6 +14,7 @@ _PLACES: Final = {
     "revision": "model.revision",
     "token": "model.token",
     "preset": "recipe.preset",
+    "effort": "effort",
     "criterion": "recipe.criterion",
     "allocation": "recipe.allocation",
     "objective": "recipe.objective",
@@ -33,6 +34,8 @@ _PLACES: Final = {
     "priority": "priority",
 }
 """Path in the body of each option whose value is sent unchanged."""
+DEFAULT_EFFORT: Final = "quick"
+"""Effort of jobs described by options alone, so that a first job ends within minutes and needs no hub."""
 
 
 def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +58,8 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
     }
     for place, value in values.items():
         put(body, place, value)
+    if given["spec"] is None:
+        body.setdefault("effort", DEFAULT_EFFORT)
     return body
 
 
