@@ -18,7 +18,7 @@ function isChanged(control, body, usual, kinds) {
   return JSON.stringify(emptied(value)) !== JSON.stringify(emptied(before));
 }
 
-// Settings of a choice that the preset does not take have the page's values until somebody changes them.
+// Settings of a choice that the preset does not take have the page's values until they are changed.
 function isTouched(control) {
   if (control.type === "checkbox") return control.checked !== control.defaultChecked;
   const usual = control.tagName === "SELECT" ? [...control.options].find((each) => each.defaultSelected)?.value ?? control.options[0].value : control.defaultValue;
