@@ -190,8 +190,8 @@ def test_the_command_makes_the_same_job_as_the_request(opened: Opening, tmp_path
         words[words.index("-")] = str(file)
     assert words[:3] == ["dsnot", "jobs", "submit"]
     group: Any = typer.main.get_command(app)
-    options = group.commands["submit"].make_context("submit", words[3:]).params
-    made = job_body.of_options(options)
+    parsed = group.commands["submit"].make_context("submit", words[3:]).params
+    made = job_body.of_options({name: (list(each) or None) if isinstance(each, tuple) else each for name, each in parsed.items()})
     assert JobSpec.model_validate(made) == JobSpec.model_validate(body)
     assert json.dumps(made["labels"], sort_keys=True) == json.dumps({"run": "1", "team": "search it's"})
 
