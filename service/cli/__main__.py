@@ -1,7 +1,7 @@
 """`dsnot`: command line of the service.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done; 1 failed, with a message on standard error;
-2 wrong usage; 3 the watched job or sweep was cancelled; 130 interrupted.
+2 wrong usage; 3 the watched job or sweep was cancelled; 4 the watched job misses a gate; 130 interrupted.
 """
 
 import errno
@@ -31,7 +31,8 @@ from service.cli.output import CommandFailed, note
 app = typer.Typer(
     name="dsnot",
     help="Prune language models, measure them, and publish the results.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, "
+    "4 the watched job misses a gate, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -9,6 +9,7 @@ import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
 from service.client import Job
+from service.contract.gates import gate_text
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
@@ -61,6 +62,8 @@ def print_outcome(job: Job) -> None:
     """Print the outcome of a watched job."""
     if job.metrics and job.state == JobState.SUCCEEDED:
         print_metrics(job.metrics)
+        if job.gates_passed is False:
+            note("the pruned model misses a gate; its artifact exists nevertheless")
         note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
     elif job.error:
         note(failure(job))
@@ -91,6 +94,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     print_speed(metrics.get("speed") or {})
     hub = metrics.get("hub") or {}
     print_fields([("on the hub", hub.get("commit_url") or "")])
+    print_fields([("gate", gate_text(gate)) for gate in metrics.get("gates") or []])
     print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
 

@@ -77,6 +77,14 @@ def submit(
     agreement_windows: Annotated[
         int | None, typer.Option(help="Windows per data set on which next tokens are compared with the dense model's.")
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC[:DATASET],BOUND=VALUE",
+            help="Gate that the pruned model has to meet, such as perplexity:wiki-sample,at-most-increase=0.3 or "
+            "task:arc_easy,at-most-decrease=0.02; may be repeated.",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="Format of the published weights; may be repeated."),
@@ -179,7 +187,8 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 
     With --json: a line for each event, the last one {"type": "end", "job": {…}}.
 
-    Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled.
+    Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled; 4 it succeeded, but misses a gate
+    (--require).
     """
     from service.cli.watching import watch_to_end
     from service.client import Client

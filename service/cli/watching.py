@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -14,10 +14,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from service.cli.job_views import print_outcome, ratio, task_rows
 from service.cli.output import counted, duration, note, print_json, printable
 from service.client import Client, Event, Job
+from service.contract.gates import gate_text
 from service.contract.states import EventType, JobState
 
 _GLANCE_SECONDS = 1.0
 
+GATE_FAILED: Final = 4
+"""Exit status of a job that succeeded and misses a gate."""
 EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, JobState.CANCELLED: 3}
 
 
@@ -31,7 +34,7 @@ def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     else:
         job = follow(client, job_id)
         print_outcome(job)
-    raise typer.Exit(EXIT_STATUS[job.state])
+    raise typer.Exit(GATE_FAILED if job.gates_passed is False else EXIT_STATUS[job.state])
 
 
 def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
@@ -85,6 +88,8 @@ def news(event: Event) -> str | None:
             return f"attempt {event.data.get('attempt')}"
         case EventType.EVALUATED:
             return f"{event.data.get('model')} {_found(event.data)}"
+        case EventType.GATE_FAILED:
+            return "; ".join(f"gate {gate_text(gate)}" for gate in event.data.get("gates", []))
         case EventType.REQUEUED:
             return f"queued again: {event.data.get('reason')}"
         case EventType.PAUSED:

@@ -49,6 +49,8 @@ class Job(Answer):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     metrics: dict[str, Any] | None = None
+    gates_passed: bool | None = None
+    """Whether the pruned model meets all of `evaluation.require`; None: not judged, or there are none."""
     warnings: list[str] = []
     error: Failure | None = None
     etag: str | None = Field(default=None, exclude=True)

@@ -155,6 +155,21 @@ class BosChoice(Answer):
     loss_stream: float | None = None
 
 
+class GateOutcome(Answer):
+    """A gate (`evaluation.require`) and its outcome."""
+
+    metric: str
+    dataset: str | None = None
+    judge_by: str
+    """`interval`: the whole 95 % interval had to meet the bound; `mean`: the value alone."""
+    text: str
+    value: float | None = None
+    """What was compared with the bound, in its units; None: not measured."""
+    passed: bool
+    reason: str | None = None
+    """Why it could not be judged."""
+
+
 class Metrics(Answer):
     """Measurements so far; empty before the job's first one."""
 
@@ -169,6 +184,8 @@ class Metrics(Answer):
     """Share of the blocks' parameters that are in pruned matrices."""
     layer_error: LayerError | None = None
     bos: BosChoice | None = None
+    gates: list[GateOutcome] = Field([])
+    """Empty without gates, and until the job has succeeded."""
     warnings: list[str] = Field([])
     bytes: int | None = None
     """Size of the artifact."""

@@ -12,10 +12,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
 from service.contract.formats import Format
+from service.contract.gates import Gate
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
+from service.contract.targets import check_measured, on_data_set
 from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -140,6 +142,24 @@ class EvaluationSpec(Part):
         description="first windows of each data set on which next-token predictions are compared with the dense model's; 0, or "
         "no `baseline`, disables the comparison",
     )
+    require: list[Gate] = Field(
+        default=[],
+        max_length=16,
+        examples=[[{"metric": "perplexity", "dataset": "wiki-sample", "at_most_increase": 0.3}]],
+        description="gates: bounds that the pruned model has to meet. A job that misses one still succeeds, with "
+        "`gates_passed` false and the event `gate_failed`",
+    )
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates, each with its data set filled in."""
+        return [on_data_set(gate, self, where=f"/require/{place}") for place, gate in enumerate(self.require)]
+
+    @model_validator(mode="after")
+    def _gates_are_measured(self) -> "EvaluationSpec":
+        for place, gate in enumerate(self.gates):
+            check_measured(gate, self, where=f"/require/{place}", part="", name="evaluation")
+        return self
 
 
 def _once_each(formats: list[Format]) -> list[Format]:

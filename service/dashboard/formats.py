@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
+from service.contract.gates import gate_text
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.kit import quantities
 
@@ -74,4 +75,4 @@ def code(text: str) -> Markup:
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     each.__name__: each for each in (moment, duration, size, share, figure, pattern, recipe, words, code)
-}
+} | {"gate": gate_text}

@@ -13,7 +13,8 @@ from service.client import AsyncClient, Client, Conflict, InvalidInput, NotFound
 from service.contract.recipe.pattern import NofM, Unstructured
 from service.contract.scopes import Scope
 from service.contract.states import JobState
-from service.contract.sweeps import Over, SweepSpec, SweepState, Target
+from service.contract.sweeps import Over, SweepSpec, SweepState
+from service.contract.targets import Target
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import key_for

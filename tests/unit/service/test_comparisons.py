@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from service.comparisons.differences import differences
-from service.comparisons.measures import Measure, Quantity, measures
+from service.comparisons.measures import Measure, measures
+from service.contract.readings import Quantity
 from service.contract.spec import JobSpec
 from service.dashboard.comparing import line_of
 

@@ -45,6 +45,7 @@ DEFAULTS = {
         "few_shot": None,
         "baseline": True,
         "agreement_windows": 16,
+        "require": [],
         "speed": False,
     },
     "output": {"formats": ["dense"], "dtype": "source", "hub": None},
