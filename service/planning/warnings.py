@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+from service.contract.datasets import HUB_DATASETS
 from service.contract.recipe.pattern import stay_dense
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
-from service.models.operations import Inspection
+from service.models.operations import Inspection, warnings_of
 from service.models.outline import ModelOutline
 from service.planning.texts import related
 
@@ -16,13 +17,29 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     """Yield warnings about the spec and, if inspected, the model."""
     if model is not None:
         yield from model.warnings
-        yield from _stay_dense(spec, model.outline)
-        yield from _too_few_tokens(spec, model.outline.widest_input)
+    yield from _of_settings(spec, model and model.outline)
     if spec.evaluation.tasks:
         yield (
             "The time of zero-shot tasks is not in the estimate: only the workers know whether the tasks exist, and how many "
             "questions they have. They run the whole model, which has to fit into the device's memory."
         )
+
+
+def of_creation(spec: JobSpec, model: ModelOutline | None) -> Iterator[str]:
+    """Yield the warnings of an admitted job that need no worker; `model` is None if the service cannot read it."""
+    if model is not None:
+        yield from warnings_of(model)
+    yield from _of_settings(spec, model)
+    read = (spec.calibration.dataset, *spec.evaluation.perplexity)
+    if spec.model.source == "hub" and spec.model.revision is None:  # it gave no answer when the revision was to be pinned
+        for reference in dict.fromkeys(each for each in read if each.partition(":")[0] in HUB_DATASETS):
+            yield f"The worker reads {reference} from the hub, which gave no answer; c4-sample and wiki-sample need no hub."
+
+
+def _of_settings(spec: JobSpec, model: ModelOutline | None) -> Iterator[str]:
+    if model is not None:
+        yield from _stay_dense(spec, model)
+        yield from _too_few_tokens(spec, model.widest_input)
     for reference in related(spec):
         yield (
             f"{reference} and the calibration data set {spec.calibration.dataset} are taken from the same corpus: texts may be "
