@@ -174,11 +174,11 @@ def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
     console = Console(stderr=True)
     there: dict[str, int] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        manifest = client.manifest(job_id)
+        manifest = client.jobs.manifest(job_id)
         task = bar.add_task("", total=sum(file.bytes for file in manifest.files))
 
         def received(path: str, count: int) -> None:
             there[path] = count
             bar.update(task, description=printable(path), completed=sum(there.values()))
 
-        return client.download(job_id, folder, received)
+        return client.jobs.download(job_id, folder, received)

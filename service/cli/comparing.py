@@ -22,7 +22,7 @@ def compare(
     from service.client import Client
 
     with Client(patience=2) as client:
-        found = client.compare_jobs(job_ids)
+        found = client.jobs.compare(job_ids)
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))
         return

@@ -52,16 +52,16 @@ def print_job(job: Job) -> None:
             ("took", _took(job)),
         ]
     )
-    if job.metrics:
-        print_metrics(job.metrics)
+    if job.metric_values:
+        print_metrics(job.metric_values)
     if job.error:
         typer.echo(printable(failure(job)))
 
 
 def print_outcome(job: Job) -> None:
     """Print the outcome of a watched job."""
-    if job.metrics and job.state == JobState.SUCCEEDED:
-        print_metrics(job.metrics)
+    if job.metric_values and job.state == JobState.SUCCEEDED:
+        print_metrics(job.metric_values)
         if job.gates_passed is False:
             note("the pruned model misses a gate; its artifact exists nevertheless")
         note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")

@@ -123,7 +123,7 @@ def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) 
     if "model" not in body:
         raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
-        job = client.create_job(body, idempotency_key=key)
+        job = client.jobs.create(body, idempotency_key=key)
         for warning in job.warnings:
             note(f"warning: {warning}")
         if follow:
@@ -159,7 +159,7 @@ def list_(
 
     with Client(patience=2) as client:
         labels = job_body.labels(label or [])
-        found = list(islice(client.list_jobs(state=state, model=model, labels=labels, search=search, sort=sort), limit))
+        found = list(islice(client.jobs.list(state=state, model=model, labels=labels, search=search, sort=sort), limit))
     if as_json:
         for job in found:
             print_json(job.model_dump(mode="json"))
@@ -174,7 +174,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = client.get_job(job_id)
+        job = client.jobs.get(job_id)
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
@@ -200,25 +200,25 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
 @app.command()
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Request cancellation; a running job stops within seconds. Exit status: 0 requested, 1 not possible."""
-    _change("cancel_job", job_id, as_json)
+    _change("cancel", job_id, as_json)
 
 
 @app.command()
 def pause(job_id: JobId, as_json: AsJson = False) -> None:
     """Pause a job; a running one stops within seconds and keeps its finished blocks. Exit status: 0 requested, 1 not possible."""
-    _change("pause_job", job_id, as_json)
+    _change("pause", job_id, as_json)
 
 
 @app.command()
 def resume(job_id: JobId, as_json: AsJson = False) -> None:
     """Queue a paused job again. Exit status: 0 queued, 1 not possible."""
-    _change("resume_job", job_id, as_json)
+    _change("resume", job_id, as_json)
 
 
 @app.command()
 def retry(job_id: JobId, as_json: AsJson = False) -> None:
     """Retry a failed, expired or cancelled job, as a new job. Exit status: 0 queued, 1 not possible."""
-    _change("retry_job", job_id, as_json)
+    _change("retry", job_id, as_json)
 
 
 @app.command()
@@ -227,7 +227,7 @@ def delete(job_id: JobId) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        client.delete_job(job_id)
+        client.jobs.delete(job_id)
     note(f"job {job_id} is deleted")
 
 
@@ -235,7 +235,7 @@ def _change(change: str, job_id: str, as_json: bool) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = getattr(client, change)(job_id)
+        job = getattr(client.jobs, change)(job_id)
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:

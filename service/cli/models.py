@@ -30,7 +30,7 @@ def inspect(
     from service.client import Client
 
     with Client() as client:
-        found = client.inspect_model(model, source=source, revision=revision, token=token)
+        found = client.models.inspect(model, source=source, revision=revision, token=token)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

@@ -22,7 +22,7 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         if "model" not in body:
             raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
         with Client(patience=2) as client:
-            found = client.plan(body).model_dump(mode="json", exclude_unset=True)
+            found = client.jobs.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)
             return

@@ -19,7 +19,7 @@ def report(
 
     target = to or Path(f"dsnot-{job_id}.html")
     with Client(patience=10) as client:
-        file = client.download_file(job_id, REPORT_NAME, target)
+        file = client.jobs.download_file(job_id, REPORT_NAME, target)
     if as_json:
         print_json({"file": str(target.absolute()), **file.model_dump(exclude={"path"})})
     else:

@@ -27,9 +27,9 @@ EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, J
 def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job until it has ended; exit with the status of its outcome."""
     if as_json:
-        for event in client.events(job_id):
+        for event in client.jobs.events(job_id):
             print_json(asdict(event))
-        job = client.get_job(job_id)
+        job = client.jobs.get(job_id)
         print_json({"type": "end", "job": job.model_dump(mode="json")})
     else:
         job = follow(client, job_id)
@@ -45,12 +45,12 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
     console = Console(stderr=True)
     view = _Bar(console) if console.is_terminal else _Lines()
     with view:
-        for event in events_and_glances(client.events(job_id)):
+        for event in events_and_glances(client.jobs.events(job_id)):
             if event is not None:
                 view.happened(event)
             meanwhile()
-            view.show(client.get_job(job_id))
-    return client.get_job(job_id)
+            view.show(client.jobs.get(job_id))
+    return client.jobs.get(job_id)
 
 
 def events_and_glances(events: Iterable[Event]) -> Iterator[Event | None]:

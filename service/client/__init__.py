@@ -2,8 +2,10 @@
 
 from service.client.access import AuditEntry, Key, Quota
 from service.client.aio.client import AsyncClient
-from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
+from service.client.aio.jobs import AsyncJob
+from service.client.answers import Attempt, Layer, ModelInfo, Plan, Progress, Worker
 from service.client.blocking.client import Client
+from service.client.blocking.jobs import Job
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
 from service.client.errors import (
@@ -17,9 +19,12 @@ from service.client.errors import (
     IdempotencyKeyReused,
     InternalError,
     InvalidInput,
+    InvalidOption,
     ModelRefused,
     NotConfigured,
     NotFound,
+    NotInstalled,
+    NotMeasured,
     PreconditionFailed,
     QuotaExceeded,
     RateLimited,
@@ -30,6 +35,7 @@ from service.client.errors import (
     Unreachable,
 )
 from service.client.events import Event
+from service.client.job_options import JobOptions
 from service.client.measured import Metrics
 from service.client.sweeps import Sweep, SweepDetail, SweepPlan
 from service.client.triggers import Firing, Trigger
@@ -38,6 +44,7 @@ from service.client.webhooks import Delivery, Webhook
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "AsyncJob",
     "Attempt",
     "AuditEntry",
     "BodyRefused",
@@ -55,7 +62,9 @@ __all__ = [
     "IdempotencyKeyReused",
     "InternalError",
     "InvalidInput",
+    "InvalidOption",
     "Job",
+    "JobOptions",
     "Key",
     "Layer",
     "Metrics",
@@ -63,6 +72,8 @@ __all__ = [
     "ModelRefused",
     "NotConfigured",
     "NotFound",
+    "NotInstalled",
+    "NotMeasured",
     "Plan",
     "PreconditionFailed",
     "Progress",

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from service.client.answers import Answer
+from service.client.answer import Answer
+from service.client.errors import NotMeasured
 
 
 class LossDifference(Answer):
@@ -194,3 +195,19 @@ class Metrics(Answer):
     seconds: dict[str, float] = Field({})
     """Duration of each stage."""
     peak_memory_bytes: dict[str, int | None] = Field({})
+
+    def ratio(self, dataset: str | None = None) -> float:
+        """Return the pruned model's perplexity divided by the dense one's; `dataset` may be left out if there is one only.
+
+        Raises:
+            NotMeasured: there is no such perplexity of both models, or several data sets were measured.
+        """
+        pruned = {each.dataset: each.perplexity for each in (self.pruned.perplexity if self.pruned else [])}
+        dense = {each.dataset: each.perplexity for each in (self.dense.perplexity if self.dense else [])}
+        both = [name for name in pruned if name in dense]
+        found = [name for name in both if dataset is None or name == dataset or name.startswith(f"{dataset}:")]
+        if len(found) != 1:
+            known = ", ".join(both) or "nothing yet"
+            problem = f"name one of the data sets: {known}" if found else f"both models were measured on {known}"
+            raise NotMeasured(f"there is no single ratio of perplexities{f' on {dataset}' if dataset else ''}; {problem}")
+        return pruned[found[0]] / dense[found[0]]

@@ -17,7 +17,7 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     """Yield warnings about the spec and, if inspected, the model."""
     if model is not None:
         yield from model.warnings
-    yield from _of_settings(spec, model and model.outline)
+    yield from _of_settings(spec, model.outline if model else None)
     if spec.evaluation.tasks:
         yield (
             "The time of zero-shot tasks is not in the estimate: only the workers know whether the tasks exist, and how many "

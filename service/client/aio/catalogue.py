@@ -1,4 +1,4 @@
-"""Calls for models, recipe options and workers."""
+"""Calls for models (`client.models`), recipe options and workers."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from service.client.answers import ModelInfo, Worker
 from service.client.request import drop_none, list_of, path_to
 
 
-class AsyncCatalogueCalls(AsyncCalls):
-    """Models, recipe options and workers."""
+class AsyncModelCalls(AsyncCalls):
+    """Models."""
 
-    async def inspect_model(
+    async def inspect(
         self,
         id: str,  # noqa: A002
         *,
@@ -21,6 +21,10 @@ class AsyncCatalogueCalls(AsyncCalls):
         """Return facts about a model, and whether it can be pruned, without downloading its weights."""
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return await self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
+
+
+class AsyncCatalogueCalls(AsyncCalls):
+    """Recipe options and workers."""
 
     async def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

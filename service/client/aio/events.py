@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 from httpx_sse import EventSource
 
-from service.client.aio.http import AsyncCalls, AsyncHttp
+from service.client.aio.http import AsyncCalls, AsyncHttp, AsyncListing
 from service.client.errors import ApiError, Unreachable, parsed
 from service.client.events import Event, check_stream, event_in, event_of
 from service.client.patience import RetryBudget, Trouble
@@ -55,6 +55,6 @@ class AsyncEventCalls(AsyncCalls):
         """
         return follow(self._http, path_to("jobs", job_id, "events"), after)
 
-    def list_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
+    def list_events(self, job_id: str, *, after: int = 0) -> AsyncListing[Event]:
         """List the events above number `after` that have happened so far."""
         return self._http.items(event_of, path_to("jobs", job_id, "events"), {"after": after})

@@ -1,5 +1,5 @@
 # generated from aio/ by `make client`; do not edit
-"""Calls for models, recipe options and workers."""
+"""Calls for models (`client.models`), recipe options and workers."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from service.client.blocking.http import Calls
 from service.client.request import drop_none, list_of, path_to
 
 
-class CatalogueCalls(Calls):
-    """Models, recipe options and workers."""
+class ModelCalls(Calls):
+    """Models."""
 
-    def inspect_model(
+    def inspect(
         self,
         id: str,  # noqa: A002
         *,
@@ -22,6 +22,10 @@ class CatalogueCalls(Calls):
         """Return facts about a model, and whether it can be pruned, without downloading its weights."""
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
+
+
+class CatalogueCalls(Calls):
+    """Recipe options and workers."""
 
     def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

@@ -33,12 +33,12 @@ def _client(stack: Up) -> Client:
 
 def _job(stack: Up) -> str:
     with _client(stack) as client:
-        return client.create_job(SPEC).id
+        return client.jobs.create(SPEC).id
 
 
 def _jobs(stack: Up) -> list[str]:
     with _client(stack) as client:
-        return [job.id for job in client.list_jobs()]
+        return [job.id for job in client.jobs.list()]
 
 
 def test_a_stack_is_private_and_exclusive_and_its_data_outlives_it(home: Path) -> None:

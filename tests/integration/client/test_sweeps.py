@@ -77,7 +77,7 @@ def test_a_sweep_is_planned_listed_changed_and_deleted(client: Client, database:
     client.sweeps.delete(sweep_id, keep_jobs=True)
     with pytest.raises(NotFound):
         client.sweeps.get(sweep_id)
-    assert client.get_job(job_id).has_ended
+    assert client.jobs.get(job_id).has_ended
 
 
 def test_a_spec_of_the_contract_is_sent_completely(client: Client) -> None:
