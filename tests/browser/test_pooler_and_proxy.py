@@ -144,7 +144,7 @@ def test_a_job_and_its_viewers_survive_restarts_of_service_pooler_and_proxy(
         expect(page.locator("#status .headline")).to_contain_text("succeeded")
         assert_complete(followed.result(CEILING_SECONDS), blocks=10)
         assert is_unbroken(page)
-        assert len(client.attempts(job.id)) == 1
+        assert len(client.jobs.attempts(job.id)) == 1
 
 
 def follow_once(plain: httpx.Client, job_id: str) -> bool:
