@@ -13,6 +13,7 @@ from service.dashboard import operations, quality
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of
 from service.dashboard.filtering import Asked
+from service.dashboard.job_logs import WantedLines, log_of
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.sorting import MAX_CURSOR
@@ -71,6 +72,7 @@ def show_job(
     settings: TheSettings,
     database: TheDatabase,
     store: TheStore,
+    wanted_lines: WantedLines,
     event: Annotated[list[str] | None, Query()] = None,
 ) -> Response:
     """Show one job."""
@@ -86,6 +88,7 @@ def show_job(
         types=types,
         event_types=list(EventType),
         artifact=artifact,
+        log=log_of(database, seen.job, wanted_lines),
         rows=quality.rows(metrics),
         agreements=quality.agreements(metrics),
         memory=quality.memory(metrics),
