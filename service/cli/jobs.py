@@ -6,6 +6,8 @@ import typer
 
 from service.cli import job_body
 from service.cli.comparing import compare
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id, references
+from service.cli.option_errors import named_options
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.planning import planning
 from service.cli.reporting import report
@@ -14,7 +16,7 @@ from service.contract.recipe.presets import PRESETS
 
 app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}; {LAST}: the newest job.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
 
 Preset = Annotated[
@@ -100,7 +102,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
-    _submit(job_body.of_options(locals()), idempotency_key, follow, as_json)  # every option under its name
+    _submit(locals(), idempotency_key, follow, as_json)  # every option under its name
 
 
 app.command("plan")(planning(submit))
@@ -108,14 +110,17 @@ app.command("compare")(compare)
 app.command("report")(report)
 
 
-def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
+def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
     from service.cli.watching import watch_to_end
     from service.client import Client
 
+    body = job_body.of_options(given)
     if "model" not in body:
         raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
-        job = client.create_job(body, idempotency_key=key)
+        references(client, body)
+        with named_options(given):
+            job = client.create_job(body, idempotency_key=key)
         for warning in job.warnings:
             note(f"warning: {warning}")
         if follow:
@@ -166,7 +171,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = client.get_job(job_id)
+        job = client.get_job(complete_id(client, JOB, job_id))
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
@@ -185,7 +190,7 @@ def watch(job_id: JobId, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        watch_to_end(client, job_id, as_json)
+        watch_to_end(client, complete_id(client, JOB, job_id), as_json)
 
 
 @app.command()
@@ -218,6 +223,7 @@ def delete(job_id: JobId) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
+        job_id = complete_id(client, JOB, job_id)
         client.delete_job(job_id)
     note(f"job {job_id} is deleted")
 
@@ -226,7 +232,7 @@ def _change(change: str, job_id: str, as_json: bool) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = getattr(client, change)(job_id)
+        job = getattr(client, change)(complete_id(client, JOB, job_id))
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
