@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
 from service.cli.output import AsJson, CommandFailed, note, print_json, printable
 from service.kit.quantities import size
 
@@ -24,7 +25,9 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an art
 
 @app.command()
 def download(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"Id of a job that succeeded, {SHORT_FORMS}; {LAST}: the newest job.")
+    ],
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Target folder; dsnot-JOB by default.")] = None,
     unpacking: Annotated[bool, typer.Option("--unpack", help="Also unpack packed weights, as `unpack` does.")] = False,
     as_json: AsJson = False,
@@ -36,8 +39,9 @@ def download(
     from service.client import Client
     from service.contract.artifacts import MANIFEST_NAME
 
-    folder = to or Path(f"dsnot-{job_id}")
     with Client(patience=10) as client:
+        job_id = complete_id(client, JOB, job_id)
+        folder = to or Path(f"dsnot-{job_id}")
         manifest = _download(client, job_id, folder)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1), "utf-8")
     if unpacking:

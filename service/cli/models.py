@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import JOB, complete_id
 from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json
 from service.kit.quantities import gib
 
@@ -30,6 +31,7 @@ def inspect(
     from service.client import Client
 
     with Client() as client:
+        model = complete_id(client, JOB, model) if source == "job" else model
         found = client.inspect_model(model, source=source, revision=revision, token=token)
     if as_json:
         print_json(found.model_dump(mode="json"))
