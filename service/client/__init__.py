@@ -1,6 +1,6 @@
 """Typed Python client for the whole HTTP API. It imports the contract and httpx only."""
 
-from service.client.access import AuditEntry, Key, Quota
+from service.client.access import AuditEntry, Key, Quota, SignInLink
 from service.client.aio.client import AsyncClient
 from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
 from service.client.blocking.client import Client
@@ -70,6 +70,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ServiceUnavailable",
+    "SignInLink",
     "StoreRefused",
     "Sweep",
     "SweepDetail",
