@@ -25,7 +25,7 @@ class SignInLinkView(BaseModel):
     valid_seconds: int
 
 
-@router.post("/links", status_code=201, response_model=SignInLinkView)
+@router.post("/links", response_model=SignInLinkView)
 def create_sign_in_link(_caller: JobReader, request: Request, database: TheDatabase, response: Response) -> SignInLinkView:
     """Create a link that signs one browser in to the dashboard, once, within a minute. Needs an API key, not a session."""
     parts = parts_of(key_in(request) or "")
