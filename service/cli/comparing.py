@@ -12,7 +12,7 @@ from service.kit.quantities import size
 if TYPE_CHECKING:
     from service.client.comparing import ComparedJob, Comparison, Measure
 
-_SHORT = 8
+SHORT = 8
 """Length of abbreviated ids, unless two begin alike."""
 
 
@@ -37,7 +37,7 @@ def compare(
 
 def short_names(ids: list[str]) -> list[str]:
     """Return the beginnings of ids, long enough to be different."""
-    length = next(length for length in range(_SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
+    length = next(length for length in range(SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
     return [each[:length] for each in ids]
 
 

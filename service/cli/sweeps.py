@@ -6,6 +6,7 @@ import typer
 
 from service.cli import sweep_body
 from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, references
+from service.cli.job_options import SWEEP_EXAMPLES
 from service.cli.jobs import IdempotencyKey, submit
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.shared_options import with_options_of
@@ -29,7 +30,6 @@ Front = Annotated[
 ]
 _Bound = float | None
 _GRID = "Grid: every combination is a job"
-_JOBS = "Jobs: the options of `dsnot jobs submit`"
 _SEARCH = "Search: the sparsest model, or the most wanted preset, that meets a target"
 
 
@@ -145,8 +145,8 @@ def plan(**options: Any) -> None:
         print_plan(found)
 
 
-app.command("create")(with_options_of(create, _sweep_options, submit, panel=_JOBS))
-app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}, panel=_JOBS))
+app.command("create", epilog=SWEEP_EXAMPLES)(with_options_of(create, _sweep_options, submit))
+app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}))
 app.command("compare")(compare)
 
 

@@ -104,12 +104,14 @@ def running_stack(home: Path) -> StackRecord:
     Raises:
         NotConfigured: none is running.
     """
-    record = StackRecord.read(home) if in_use(home) else None
-    if record is None:
+    if not in_use(home):
         raise NotConfigured(
             f"no service is running on {home}; start one with `dsnot up`, "
             "or name one with `dsnot login`, or DSNOT_URL and DSNOT_API_KEY"
         )
+    record = StackRecord.read(home)
+    if record is None:
+        raise NotConfigured(f"the stack on {home} is starting or stopping; repeat the command in a few seconds")
     return record
 
 
