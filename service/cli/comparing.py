@@ -5,24 +5,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.identifiers import JOB, complete_id
 from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table
 from service.kit.quantities import size
 
 if TYPE_CHECKING:
     from service.client.comparing import ComparedJob, Comparison, Measure
 
-_SHORT = 8
+SHORT = 8
 """Length of abbreviated ids, unless two begin alike."""
 
 
 def compare(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of two to six jobs.")], as_json: AsJson = False
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of two to six jobs, or their beginnings.")],
+    as_json: AsJson = False,
 ) -> None:
     """Compare jobs: settings that differ, and measurements; a * marks the best value of a row."""
     from service.client import Client
 
     with Client(patience=2) as client:
-        found = client.compare_jobs(job_ids)
+        found = client.compare_jobs([complete_id(client, JOB, each) for each in job_ids])
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))
         return
@@ -35,7 +37,7 @@ def compare(
 
 def short_names(ids: list[str]) -> list[str]:
     """Return the beginnings of ids, long enough to be different."""
-    length = next(length for length in range(_SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
+    length = next(length for length in range(SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
     return [each[:length] for each in ids]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from service.cli.output import CommandFailed
 
-_PLACES: Final = {
+PLACES: Final = {
     "model": "model.id",
     "source": "model.source",
     "revision": "model.revision",
@@ -42,7 +42,7 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Set what the options give in the body, and return it."""
-    values = {place: given[option] for option, place in _PLACES.items()} | {
+    values = {place: given[option] for option, place in PLACES.items()} | {
         "output.hub.private": False if given["hub_public"] else None,
         "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
         "recipe.refinement": given["refinement"] and {"method": given["refinement"]},
@@ -92,6 +92,8 @@ def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None
     Raises:
         CommandFailed: both are given, or the second is not two numbers.
     """
+    if sparsity is not None and sparsity == 0:
+        raise CommandFailed("--sparsity 0 prunes nothing; give a fraction between 0 and 1, such as 0.5", 2)
     if groups is None:
         return None if sparsity is None else {"type": "unstructured", "sparsity": sparsity}
     if sparsity is not None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from service.cli import job_body
+from service.cli.identifiers import references
+from service.cli.option_errors import named_options
 from service.cli.output import CommandFailed, duration, note, print_fields, print_json
 from service.cli.shared_options import with_options_of
 from service.kit.quantities import size
@@ -22,7 +24,9 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         if "model" not in body:
             raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
         with Client(patience=2) as client:
-            found = client.plan(body).model_dump(mode="json", exclude_unset=True)
+            references(client, body)
+            with named_options(options):
+                found = client.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)
             return

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -23,15 +24,26 @@ EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, J
 
 def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job until it has ended; exit with the status of its outcome."""
-    if as_json:
-        for event in client.events(job_id):
-            print_json(asdict(event))
-        job = client.get_job(job_id)
-        print_json({"type": "end", "job": job.model_dump(mode="json")})
-    else:
-        job = follow(client, job_id)
-        print_outcome(job)
+    with interruptible(f"dsnot jobs watch {job_id}"):
+        if as_json:
+            for event in client.events(job_id):
+                print_json(asdict(event))
+            job = client.get_job(job_id)
+            print_json({"type": "end", "job": job.model_dump(mode="json")})
+        else:
+            job = follow(client, job_id)
+            print_outcome(job)
     raise typer.Exit(EXIT_STATUS[job.state])
+
+
+@contextmanager
+def interruptible(again: str) -> Iterator[None]:
+    """Exit with status 130 at Ctrl-C, with a message that the work continues and how to watch it again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"no longer watching; the work continues, watch it again with\n  {again}")
+        raise typer.Exit(130) from None
 
 
 def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:

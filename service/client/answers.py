@@ -76,6 +76,13 @@ class Attempt(Answer):
     detail: str | None = None
 
 
+class LocalModel(Answer):
+    """A local model, as a job's `model` names it."""
+
+    source: str
+    id: str
+
+
 class Worker(Answer):
     """A worker process that runs jobs."""
 
