@@ -146,7 +146,14 @@ def _config(seen: JobHead, *_: Any) -> dict[str, Any]:
     return {"spec": json.dumps(seen.job.spec, indent=2, ensure_ascii=False)}
 
 
-_CONTENTS: Final = {Tab.OVERVIEW: _overview, Tab.LAYERS: _layers, Tab.EVENTS: _events, Tab.FILES: _files, Tab.CONFIG: _config}
+_CONTENTS: Final = {
+    Tab.OVERVIEW: _overview,
+    Tab.LAYERS: _layers,
+    Tab.SAMPLES: _samples,
+    Tab.EVENTS: _events,
+    Tab.FILES: _files,
+    Tab.CONFIG: _config,
+}
 
 
 def _actions(state: str) -> list[str]:
