@@ -55,7 +55,27 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
     }
     for place, value in values.items():
         put(body, place, value)
+    set_samples(body, given["generate"], given["prompts"] or [])
     return body
+
+
+def set_samples(body: dict[str, Any], are_taken: bool | None, prompts: list[str]) -> None:
+    """Set `evaluation.samples` by `--generate`, `--no-generate` and `--prompt`; a request overrides the limit of size.
+
+    Raises:
+        CommandFailed: prompts are given, and no samples shall be taken.
+    """
+    if are_taken is False and prompts:
+        raise CommandFailed("--prompt and --no-generate exclude each other: leave out one of them", 2)
+    before = body.get("evaluation")
+    evaluation = dict(before) if isinstance(before, dict) else {}
+    samples = evaluation.get("samples")
+    if are_taken is False:
+        body["evaluation"] = evaluation | {"samples": None}
+    elif are_taken or prompts:
+        known = samples if isinstance(samples, dict) else {}
+        wanted = known | ({"prompts": prompts} if prompts else {}) | ({"max_weight_bytes": None} if are_taken else {})
+        body["evaluation"] = evaluation | {"samples": wanted}
 
 
 def read_spec(file: str | None) -> dict[str, Any]:

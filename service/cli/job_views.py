@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
+from service.cli.sample_views import print_samples
 from service.client import Job
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
@@ -27,8 +28,8 @@ def print_jobs(jobs: Iterable[Job]) -> None:
         note("no jobs")
 
 
-def print_job(job: Job) -> None:
-    """Print one job: settings, progress, and results."""
+def print_job(job: Job, *, all_samples: bool = False) -> None:
+    """Print one job: settings, progress, and results, of the samples the first one unless all are requested."""
     calibration = job.spec["calibration"]
     print_fields(
         [
@@ -52,7 +53,7 @@ def print_job(job: Job) -> None:
         ]
     )
     if job.metrics:
-        print_metrics(job.metrics)
+        print_metrics(job.metrics, all_samples=all_samples)
     if job.error:
         typer.echo(printable(failure(job)))
 
@@ -84,10 +85,11 @@ def failure(job: Job) -> str:
     return f"failed: {job.error.detail or job.error.code.sentence} ({job.error.code}; {again})"
 
 
-def print_metrics(metrics: dict[str, Any]) -> None:
-    """Print quality, agreement, speed, warnings, and cost."""
+def print_metrics(metrics: dict[str, Any], *, all_samples: bool = False) -> None:
+    """Print quality, agreement, samples, speed, warnings, and cost."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
     print_fields(agreement_lines(metrics.get("agreement") or []))
+    print_samples(metrics.get("samples"), are_all=all_samples)
     print_speed(metrics.get("speed") or {})
     hub = metrics.get("hub") or {}
     print_fields([("on the hub", hub.get("commit_url") or "")])

@@ -84,6 +84,17 @@ def submit(
     agreement_windows: Annotated[
         int | None, typer.Option(help="Windows per data set on which next tokens are compared with the dense model's.")
     ] = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option(
+            "--generate/--no-generate",
+            help="Let both models continue prompts, or not; by default for models of at most 1 GiB of weights.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="TEXT", help="Prompt to continue instead of the built-in ones; may be repeated."),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="Format of the published weights; may be repeated."),
@@ -170,7 +181,11 @@ def list_(
 
 
 @app.command()
-def show(job_id: JobId, as_json: AsJson = False) -> None:
+def show(
+    job_id: JobId,
+    samples: Annotated[bool, typer.Option("--samples", help="Show all continuations in full, not only the first.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show one job: settings, progress, and results."""
     from service.cli.job_views import print_job
     from service.client import Client
@@ -180,7 +195,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
-        print_job(job)
+        print_job(job, all_samples=samples)
 
 
 @app.command()

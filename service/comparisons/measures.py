@@ -14,9 +14,11 @@ Number = int | float
 
 _RATES: Final = ("prefill_tokens_per_second", "decode_tokens_per_second")
 _LOWER: Final = frozenset(
-    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99"}
+    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99", "repetition"}
 )
-_HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement", *_RATES})
+_HIGHER: Final = frozenset(
+    {"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement", "equal_tokens", *_RATES}
+)
 """Metrics for which higher is better. One in neither set has an unknown direction, so that no job is marked as best."""
 
 
@@ -86,8 +88,22 @@ def readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
         for name in ("kl_divergence", "kl_p99", "top1_agreement"):
             if each.get(name) is not None:
                 yield Quantity(name, "pruned", each["dataset"], _conditions(each, "windows", "tokens")), each[name]
+    yield from _samples(metrics.get("samples") or {})
     yield from _speeds(metrics.get("speed") or {})
     yield from _of_the_job(metrics)
+
+
+def _samples(samples: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
+    """Yield the repetition of both models, and the share of equal first tokens; prompts of one name are the same."""
+    how = _conditions(samples, "max_new_tokens") + ((("chat", 1),) if samples.get("chat") else ())
+    how += (("prompts", len(samples.get("continuations") or ())),)
+    repetition, on = samples.get("repetition") or {}, f"{samples.get('prompts')} prompts"
+    models: tuple[Literal["pruned", "dense"], ...] = ("pruned", "dense")
+    for model in models:
+        if repetition.get(model) is not None:
+            yield Quantity("repetition", model, on, how), repetition[model]
+    if samples.get("equal_share") is not None:
+        yield Quantity("equal_tokens", "pruned", on, how), samples["equal_share"]
 
 
 def _speeds(speed: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:

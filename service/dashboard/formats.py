@@ -33,7 +33,7 @@ def share(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}%}".replace("%", " %")
 
 
-SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement"})
+SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement", "repetition", "equal_tokens"})
 """Measures shown in percent."""
 
 

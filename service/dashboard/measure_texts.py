@@ -10,6 +10,8 @@ _NAMES: Final = {
     "kl_divergence": "KL divergence",
     "kl_p99": "KL divergence, 99th percentile",
     "top1_agreement": "Top-1 agreement",
+    "repetition": "Repeated 4-grams of samples",
+    "equal_tokens": "Equal first tokens of samples",
     "artifact_bytes": "Artifact",
     "packed_bytes": "Packed weights",
     "seconds": "Time",

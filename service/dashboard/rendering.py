@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from service.contract.continuations import pair_of, summary
 from service.dashboard import assets, formats
 from service.web.proxy_headers import prefix_of
 
@@ -44,7 +45,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formats.FILTERS
+    environment.filters |= {**formats.FILTERS, "continuations": pair_of, "samples_summary": summary}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.globals["asset"] = assets.address
     return environment

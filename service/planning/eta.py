@@ -105,13 +105,14 @@ def _work_of(session: Session, job: Job) -> Work | None:
     if known is None:
         return None
     uploaded = datasets.characters(session, set(spec.uploads().values()), tenant=job.tenant)
-    return Work.model_validate(known).model_copy(update=tokens_of(spec, uploaded))
+    work = Work.model_validate(known)
+    return work.model_copy(update=tokens_of(spec, uploaded, work.bytes))
 
 
-def tokens_of(spec: JobSpec, uploaded: dict[str, int]) -> dict[str, int]:
-    """Return the token counts of a spec, as fields of `Work`."""
+def tokens_of(spec: JobSpec, uploaded: dict[str, int], weight_bytes: int) -> dict[str, int]:
+    """Return the token counts of a spec for a model with these bytes of weights, as fields of `Work`."""
     calibration = spec.calibration.num_samples * spec.calibration.sequence_length
-    return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded)}
+    return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded, weight_bytes)}
 
 
 def _after(moment: datetime | None, seconds: float | None) -> datetime | None:

@@ -156,7 +156,7 @@ def run_seconds(seen: Outlook, spec: JobSpec, model: Inspection | None, uploaded
         return None
     outline = model.outline
     sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
-    return rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
+    return rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded, outline.weight_bytes)))
 
 
 def _of_estimate(estimate: Estimate) -> Iterator[str]:

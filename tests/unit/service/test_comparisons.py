@@ -133,3 +133,15 @@ def test_missing_measurements_are_skipped(nothing: dict[str, Any] | None) -> Non
 def test_jobs_with_equal_displayed_figures_are_all_best(sizes: tuple[int | None, ...], marked: set[int]) -> None:
     [measure] = measures([{"bytes": size} if size else {} for size in sizes])
     assert line_of(measure).best == marked
+
+
+def test_samples_of_equal_prompts_share_rows_and_the_least_repetition_is_best() -> None:
+    def samples(repeated: float, prompts: str = "built-in") -> dict[str, Any]:
+        known = {"prompts": prompts, "max_new_tokens": 48, "continuations": [{}], "repetition": {"pruned": repeated}}
+        return {"samples": known | {"equal_share": 1 - repeated}}
+
+    found = measures([samples(0.5), samples(0.25), samples(0.1, prompts="ab12")])
+    repetition = [(each.quantity.on, list(each.values), list(each.best)) for each in found if each.quantity.name == "repetition"]
+    assert repetition == [("built-in prompts", [0.5, 0.25, None], [1]), ("ab12 prompts", [None, None, 0.1], [])]
+    equal = next(each for each in found if each.quantity.name == "equal_tokens")
+    assert equal.best == [1]

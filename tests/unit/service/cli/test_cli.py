@@ -169,6 +169,28 @@ def test_recipe_options_make_a_body_the_contract_accepts() -> None:
     JobSpec.model_validate(body)
 
 
+@pytest.mark.parametrize(
+    ("given", "file", "samples"),
+    [
+        ({"generate": True}, {}, {"max_weight_bytes": None}),
+        ({"generate": False}, {"samples": {"chat": True}}, None),
+        ({"prompts": ["One", "Two"]}, {}, {"prompts": ["One", "Two"]}),
+        ({"prompts": ["One"]}, {"samples": {"max_new_tokens": 9}}, {"prompts": ["One"], "max_new_tokens": 9}),
+        ({"prompts": ["One"], "generate": True}, {}, {"prompts": ["One"], "max_weight_bytes": None}),
+    ],
+)
+def test_options_of_samples_are_merged_with_the_file(given: dict[str, Any], file: dict[str, Any], samples: Any) -> None:
+    body = {"model": {"id": "m"}, "evaluation": {"perplexity": [], **file}}
+    made = job_body.with_options(body, _options(**given))
+    assert made["evaluation"] == {"perplexity": [], "samples": samples}
+    JobSpec.model_validate(made)
+
+
+def test_prompts_without_generation_are_refused() -> None:
+    with pytest.raises(CommandFailed, match="--prompt and --no-generate exclude each other"):
+        job_body.of_options(_options(model="m", prompts=["One"], generate=False))
+
+
 def test_omitted_options_are_left_to_the_service() -> None:
     assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}}
     assert job_body.of_options(_options()) == {}
