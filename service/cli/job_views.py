@@ -69,12 +69,26 @@ def print_outcome(job: Job) -> None:
 
 
 def expected(job: Job) -> str:
-    """Return `place 3, starts 14:02, ends 14:31`, as far as known."""
+    """Return `place 3, starts 14:02, ends 14:31 (14:20 to 14:45)`, as far as known."""
     place = f"place {job.queue_position}" if job.queue_position else ""
     starts = job.eta.starts_at if job.eta and job.state == JobState.QUEUED else None
-    ends = job.eta.ends_at if job.eta else None
-    parts = (place, f"starts {local_time(starts)}" if starts else "", f"ends {local_time(ends)}" if ends else "")
+    parts = (place, f"starts {local_time(starts)}" if starts else "", _ends(job))
     return ", ".join(part for part in parts if part)
+
+
+def _ends(job: Job) -> str:
+    """Return `ends 14:31 (14:20 to 14:45)`, or why that is unknown."""
+    if job.eta is None or job.has_ended:
+        return ""
+    if job.eta.ends_at is None:
+        return job.eta.note or ""
+    first, last = job.eta.ends_earliest_at, job.eta.ends_latest_at
+    between = f" ({_clock(first)} to {_clock(last)})" if first and last else ""
+    return f"ends {local_time(job.eta.ends_at)}{between}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M}"
 
 
 def failure(job: Job) -> str:
@@ -226,9 +240,13 @@ def how_far(job: Job) -> str:
 
 
 def _took(job: Job) -> str:
-    if job.started_at is None:
+    """Return the time of all attempts, without waits and pauses."""
+    running = (datetime.now(UTC) - job.attempt_started_at).total_seconds() if job.attempt_started_at else 0.0
+    if job.active_seconds is not None or job.attempt_started_at:
+        return duration((job.active_seconds or 0.0) + running)
+    if job.started_at is None or job.finished_at is None:
         return ""
-    return duration(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
+    return duration((job.finished_at - job.started_at).total_seconds())  # from an older service
 
 
 def _by_dataset(part: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from service.dashboard import assets, formats
+from service.dashboard import assets, formats, times
 from service.web.proxy_headers import prefix_of
 
 _LOCAL_LINK: Final = re.compile(r'( (?:href|src|action)=")(?=/(?!/))')
@@ -44,7 +44,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formats.FILTERS
+    environment.filters |= formats.FILTERS | times.FILTERS
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.globals["asset"] = assets.address
     return environment

@@ -49,8 +49,11 @@ class Reporter:
         self._work: Work | None = None
         self._unit: str | None = None
         self._begun, self._begun_at = 0, 0.0  # count and time at which measuring the rate began in this unit
+        self._block_began = time.monotonic()
+        self._own_blocks, self._own_seconds = 0, 0.0  # blocks that this attempt has pruned, and their time
+        self._earlier: dict[str, float] | None = None
         self.seconds: dict[str, float] = {}
-        """Duration of each finished stage."""
+        """Duration of each finished stage of this attempt."""
 
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
@@ -75,6 +78,13 @@ class Reporter:
             self._span.end()
         self._stage, self._span, self._stage_since, self._unit = None, None, now, None
 
+    def active_seconds(self) -> dict[str, float]:
+        """Return the duration of each finished stage over all attempts."""
+        if self._earlier is None:
+            self._earlier = self._read_earlier()
+        stages = [*dict.fromkeys([*self.seconds, *self._earlier])]
+        return {stage: round(self.seconds.get(stage, 0.0) + self._earlier.get(stage, 0.0), 3) for stage in stages}
+
     def close(self) -> None:
         """End the attempt's trace; a stage that is still running is marked as not finished."""
         if self._span is not None:
@@ -85,15 +95,20 @@ class Reporter:
         """Start measuring the block's peak memory."""
         self.tick()
         self._memory.begin_block()
-        if index == 0:
-            self._matrices = 0
+        self._block_began = time.monotonic()
+        if index == 0:  # also after a batch that was too large
+            self._matrices = self._own_blocks = 0
+            self._own_seconds = 0.0
             self._write_progress(0, total, "blocks")
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
         """Report a finished block with the measures of its matrices; `resumed`: an earlier attempt has pruned it."""
         if resumed:  # does not count for the rate of this attempt
             self._count_from(index + 1, "blocks", time.monotonic())
-        report = self._report(index + 1, total, "blocks")
+        else:
+            self._own_blocks += 1
+            self._own_seconds += time.monotonic() - self._block_began
+        report = self._report(index + 1, total, "blocks") | self._own()
         memory = None if resumed else self._memory.of_block()
         self.write(
             lambda session: repository.block_pruned(
@@ -136,6 +151,12 @@ class Reporter:
         """Publish the metrics so far, of which the part `which` is new."""
         self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
 
+    def _read_earlier(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        if self._claim.attempt > 1:
+            self.write(lambda session: found.update(repository.earlier_stage_seconds(session, self._claim)))
+        return found
+
     def write(self, statement: Callable[[Session], None]) -> None:
         """Execute a fenced write in a transaction of its own, retrying while the database is unreachable.
 
@@ -174,6 +195,12 @@ class Reporter:
         spent, counted = time.monotonic() - self._begun_at, done - self._begun
         eta = round(spent / counted * (total - done), 1) if counted > 0 and counted >= _ENOUGH * total else None
         return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
+
+    def _own(self) -> dict[str, Any]:
+        """Return the blocks that this attempt has pruned and their mean time, from which the service estimates the end."""
+        if not self._own_blocks:
+            return {}
+        return {"own_blocks": self._own_blocks, "block_seconds": round(self._own_seconds / self._own_blocks, 4)}
 
 
 class EvaluationProgress:
