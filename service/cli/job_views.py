@@ -9,6 +9,7 @@ import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
 from service.client import Job
+from service.client.answers import Progress
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
@@ -235,8 +236,13 @@ def how_far(job: Job) -> str:
     """Return `running: pruning, 12 of 30 blocks`."""
     if job.has_ended or not job.stage:
         return str(job.state)
-    progress = f", {counted(job.progress.done, job.progress.total, job.progress.unit)}" if job.progress else ""
-    return f"{job.state}: {job.stage}{progress}"
+    return f"{job.state}: {job.stage}" + (f", {progress_text(job.progress)}" if job.progress else "")
+
+
+def progress_text(progress: Progress) -> str:
+    """Return `12 of 30 blocks, 3 of 7 matrices of the next`."""
+    within = f", {progress.matrices_done} of {progress.matrices_total} matrices of the next" if progress.matrices_total else ""
+    return counted(progress.done, progress.total, progress.unit) + within
 
 
 def _took(job: Job) -> str:

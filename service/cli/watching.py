@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from service.cli.job_views import print_outcome, ratio, task_rows
-from service.cli.output import counted, duration, note, print_json, printable
+from service.cli.job_views import print_outcome, progress_text, ratio, task_rows
+from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.states import EventType, JobState
 from service.kit.quantities import about
@@ -144,7 +144,7 @@ class _Bar:
             description=job.stage or job.state,
             completed=progress.done if progress else 0,
             total=progress.total if progress else None,
-            how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
+            how_far=progress_text(progress) if progress else "",
             left=left(job),
         )
 

@@ -24,6 +24,11 @@ class Progress(Answer):
     total: int
     unit: str
     eta_seconds: float | None = None
+    matrices_done: int | None = None
+    """Pruned matrices of the running block."""
+    matrices_total: int | None = None
+    block_elapsed: float | None = None
+    """Seconds that the running block had taken at the last report."""
     own_blocks: int | None = None
     """Blocks that the current attempt has pruned."""
     block_seconds: float | None = None

@@ -44,6 +44,9 @@ class ProgressView(BaseModel):
     total: int
     unit: str = Field(examples=["blocks"])
     eta_seconds: float | None = Field(None, description="estimated seconds until the stage ends, not the job")
+    matrices_done: int | None = Field(None, description="pruned matrices of the running block")
+    matrices_total: int | None = Field(None, description="matrices of that block")
+    block_elapsed: float | None = Field(None, description="seconds that the running block had taken at the last report")
     own_blocks: int | None = Field(None, description="blocks that the current attempt has pruned")
     block_seconds: float | None = Field(None, description="mean seconds of one of them")
 

@@ -24,8 +24,10 @@ class OwnBlocks:
     """Without those of earlier attempts."""
     seconds: float
     """Mean time of one."""
-    left: float
-    """Blocks left, with the unfinished share of the present one."""
+    left: int
+    """Blocks left, with the running one."""
+    elapsed: float = 0.0
+    """Time of the running one."""
 
     @classmethod
     def of(cls, progress: Mapping[str, Any]) -> Self | None:
@@ -33,7 +35,7 @@ class OwnBlocks:
         finished, seconds = progress.get("own_blocks"), progress.get("block_seconds")
         if not finished or seconds is None:
             return None
-        return cls(finished, seconds, progress["total"] - progress["done"])
+        return cls(finished, seconds, progress["total"] - progress["done"], progress.get("block_elapsed") or 0.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def _left_of_pruning(running: Running, rates: Estimator, work: Work) -> Seconds 
         stage = expected.after(running.stage_elapsed)
     else:
         own = running.own
-        stage = Seconds.around(own.seconds * own.left, _OWN_SPREAD).after(running.updated_ago)
+        in_block = min(own.seconds, own.elapsed + running.updated_ago)  # a block that takes longer shortens no other
+        stage = Seconds.around(own.seconds * own.left, _OWN_SPREAD).after(in_block)
         pace = own.seconds * max(work.blocks, 1) / expected.value if work.blocks and expected.value else 1.0
         after = after.times(sqrt(pace) if rates.reaches_evaluating(work) else pace)
     return stage.plus(after).plus(rates.fixed(work).times(_AFTER))

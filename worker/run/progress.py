@@ -5,7 +5,8 @@ retried over short outages of the database; the run stops when the lease would e
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.trace import Span
@@ -51,6 +52,7 @@ class Reporter:
         self._begun, self._begun_at = 0, 0.0  # count and time at which measuring the rate began in this unit
         self._block_began = time.monotonic()
         self._own_blocks, self._own_seconds = 0, 0.0  # blocks that this attempt has pruned, and their time
+        self._in_block = (0, 0, 0)  # running block, number of blocks, pruned matrices
         self._earlier: dict[str, float] | None = None
         self.seconds: dict[str, float] = {}
         """Duration of each finished stage of this attempt."""
@@ -96,10 +98,20 @@ class Reporter:
         self.tick()
         self._memory.begin_block()
         self._block_began = time.monotonic()
+        self._in_block = (index, total, 0)
         if index == 0:  # also after a batch that was too large
             self._matrices = self._own_blocks = 0
             self._own_seconds = 0.0
             self._write_progress(0, total, "blocks")
+
+    def matrix_pruned(self, total: int) -> None:
+        """Report the pruned matrices of the running block, at most once a second."""
+        block, blocks, before = self._in_block
+        self._in_block = (block, blocks, before + 1)
+        if time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
+            elapsed = round(time.monotonic() - self._block_began, 1)
+            within = {"matrices_done": before + 1, "matrices_total": total, "block_elapsed": elapsed} | self._own()
+            self._write_progress(block, blocks, "blocks", within)
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
         """Report a finished block with the measures of its matrices; `resumed`: an earlier attempt has pruned it."""
@@ -178,9 +190,9 @@ class Reporter:
                     raise ClaimLost("the database was unreachable until the lease expired") from error
                 time.sleep(_RETRY_SECONDS)
 
-    def _write_progress(self, done: int, total: int, unit: str) -> None:
+    def _write_progress(self, done: int, total: int, unit: str, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         self._progress_written = time.monotonic()
-        report = self._report(done, total, unit)
+        report = self._report(done, total, unit) | dict(more)
         self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
 
     def _count_from(self, done: int, unit: str, since: float) -> None:
@@ -222,6 +234,9 @@ class EvaluationProgress:
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
         self._reporter.tick()
+
+    def matrix_pruned(self, total: int) -> None:
+        """Ignore: an evaluation prunes none."""
 
     def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
         """Raise worker.run.lease.Interruption if the run has to stop."""

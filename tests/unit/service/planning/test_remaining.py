@@ -54,6 +54,10 @@ def test_the_time_since_the_last_report_has_passed_but_nothing_becomes_negative(
     own = replace(RUNNING, own=OwnBlocks(2, 10.0, left=1))
     assert left(replace(own, updated_ago=4.0)) == pytest.approx(left(own) - 4)
     assert left(replace(own, updated_ago=4000.0)) == pytest.approx(left(own) - 10)
+    in_block = replace(RUNNING, own=OwnBlocks(2, 10.0, left=5, elapsed=7.0))
+    assert left(in_block) == pytest.approx(left(replace(RUNNING, own=OwnBlocks(2, 10.0, left=5))) - 7)
+    stuck = replace(in_block, updated_ago=4000.0)
+    assert left(stuck) == pytest.approx(40 + left(replace(RUNNING, own=OwnBlocks(2, 10.0, left=0))))
 
 
 def test_evaluation_and_publishing_count_by_their_reports_or_past_runs() -> None:
