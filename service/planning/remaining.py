@@ -10,7 +10,7 @@ from service.contract.work import Work
 from service.planning.estimates import BLOCKS_BEFORE, Estimator, Seconds
 
 _BEFORE_PRUNING: Final = (None, Stage.RESOLVING, Stage.LOADING)
-_OWN_SPREAD: Final = log(1.2)
+_OWN_SPREAD: Final = log(1.3)
 _STAGE_SPREAD: Final = log(1.3)
 _AFTER: Final = 0.3
 """Share of the fixed time after the evaluation."""
