@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from service.cli.job_views import print_outcome, ratio, task_rows
-from service.cli.output import counted, duration, note, print_json, printable
+from service.cli.job_views import print_outcome, progress_text, ratio, task_rows
+from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.states import EventType, JobState
+from service.kit.quantities import about
 
 _GLANCE_SECONDS = 1.0
 
@@ -155,7 +156,7 @@ class _Bar:
             description=job.stage or job.state,
             completed=progress.done if progress else 0,
             total=progress.total if progress else None,
-            how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
+            how_far=progress_text(progress) if progress else "",
             left=left(job),
         )
 
@@ -181,14 +182,18 @@ class _Lines:
 
 
 def left(job: Job) -> str:
-    """Return the time left of the job if it is known, else of its stage."""
-    stage = job.progress.eta_seconds if job.progress else None
+    """Return the time left of the job with its range, or why it is unknown; nothing else estimates it."""
     if job.state == JobState.QUEUED and job.queue_position:
         starts = _until(job.eta.starts_at) if job.eta else None
         return f"place {job.queue_position}" + (f", starts in about {duration(starts)}" if starts else "")
-    if job.eta and (whole := _until(job.eta.ends_at)):
-        return f"about {duration(whole)} left"
-    return f"about {duration(stage)} left of {job.stage}" if stage else ""
+    if job.has_ended or job.eta is None:
+        return ""
+    whole = _until(job.eta.ends_at)
+    if not whole:
+        return job.eta.note or ""
+    ends = [_until(moment) for moment in (job.eta.ends_earliest_at, job.eta.ends_latest_at)]
+    low, high = (whole if each is None else each for each in ends)
+    return f"{about(whole, low, high)} left"
 
 
 def _until(moment: datetime | None) -> float | None:

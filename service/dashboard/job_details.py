@@ -13,7 +13,6 @@ from service.contract.verdicts import Judgement, judge
 from service.dashboard import repository
 from service.dashboard.memory import Point, by_block
 from service.dashboard.repository import LikeJob
-from service.dashboard.timeline import MILESTONES, Course, courses
 from service.database.engine import Database
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
@@ -21,6 +20,7 @@ from service.database.tables.webhooks import Webhook
 from service.errors import NotFound
 from service.jobs import operations as jobs
 from service.jobs import repository as job_repository
+from service.jobs.attempts.timeline import MILESTONES, Course, courses
 from service.planning import eta as outlook
 from service.planning.eta import Eta
 from service.settings import Settings

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.contract.continuations import pair_of, summary
-from service.dashboard import assets, formats
+from service.dashboard import assets, formats, times
 from service.web.proxy_headers import prefix_of
 
 _LOCAL_LINK: Final = re.compile(r'( (?:href|src|action)=")(?=/(?!/))')
@@ -45,7 +45,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {**formats.FILTERS, "continuations": pair_of, "samples_summary": summary}
+    samples = {"continuations": pair_of, "samples_summary": summary}
+    environment.filters |= {**formats.FILTERS, **times.FILTERS, **samples}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.globals["asset"] = assets.address
     return environment

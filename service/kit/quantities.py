@@ -29,3 +29,26 @@ def duration(seconds: float) -> str:
         if whole >= unit:
             return f"{whole // unit} {name} {whole % unit // smaller} {smaller_name}"
     return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+
+
+def about(seconds: float, low: float, high: float) -> str:
+    """Return an estimate with its range, `about 12 min (10 to 15 min)`; an end in the same unit is not repeated."""
+    value, first, last = _coarse(seconds), _coarse(low), _coarse(high)
+    if first == last:
+        return f"about {value}"
+    unit = last.rpartition(" ")[2]
+    return f"about {value} ({first.removesuffix(f' {unit}')} to {last})"
+
+
+def _coarse(seconds: float) -> str:
+    """Return a duration in one unit, with the digits that an estimate deserves."""
+    for unit, name, up_to in ((1, "s", 90), (_MINUTE, "min", 90 * _MINUTE), (_HOUR, "h", 2 * _DAY)):
+        if seconds < up_to:
+            return f"{_two_digits(seconds / unit)} {name}"
+    return f"{_two_digits(seconds / _DAY)} d"
+
+
+def _two_digits(value: float) -> str:
+    if value >= 20:
+        return str(5 * round(value / 5))
+    return f"{value:.0f}" if value >= 10 else f"{round(value, 1):g}"

@@ -83,7 +83,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "hub": hub,
         "bytes": sum(file.bytes for file in manifest.files),
         "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
-        "seconds": dict(run.reporter.seconds),
+        "seconds": run.reporter.active_seconds(),
         "engine_seconds": {part: round(seconds, 3) for part, seconds in report.seconds.items()},
         "peak_memory_bytes": run.memory.read(),
     }
@@ -185,6 +185,7 @@ def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) ->
         calibration_tokens=tokens.numel(),
         evaluated_tokens=evaluated_tokens,
         bytes=_bytes_of(model),
+        blocks=plan.blocks,
     )
 
 
@@ -229,7 +230,7 @@ def _publish(
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
-    costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
+    costs = Costs(run.reporter.active_seconds(), report.seconds, run.memory.read())
     outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
     describe(pruned, outcome, tick)
     key = run.settings.signing_key
