@@ -69,11 +69,11 @@ def head(database: Database, settings: Settings, job_id: UUID, *, tenant: str) -
     return JobHead(now, job, retried_by, position, eta, courses(attempts, milestones), judgement, better)
 
 
-def memory_of_blocks(database: Database, job_id: UUID) -> Sequence[Point]:
-    """Return the peak memory of each pruned block."""
+def memory_of_blocks(database: Database, job_id: UUID) -> tuple[Sequence[Point], int | None]:
+    """Return the peak memory of each pruned block, and the number of the model's blocks, None before the first is pruned."""
     with database.begin() as session:
         pruned = repository.events(session, job_id, types=[EventType.BLOCK_PRUNED], newest_first=True, limit=_MOST_BLOCKS)
-    return by_block(reversed(pruned))
+    return by_block(reversed(pruned)), next((event.data.get("total") for event in pruned), None)
 
 
 def events(database: Database, job_id: UUID, types: Sequence[EventType]) -> Sequence[JobEvent]:

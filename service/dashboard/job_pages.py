@@ -119,7 +119,8 @@ def _overview(seen: JobHead, *_: Any) -> dict[str, Any]:
 
 
 def _layers(seen: JobHead, _: Visitor, database: Database, *_rest: Any) -> dict[str, Any]:
-    return {"memory_points": job_details.memory_of_blocks(database, seen.job.id)}
+    points, blocks = job_details.memory_of_blocks(database, seen.job.id)
+    return {"memory_points": points, "blocks": blocks}
 
 
 def _samples(seen: JobHead, *_: Any) -> dict[str, Any]:

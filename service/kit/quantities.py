@@ -1,10 +1,24 @@
-"""Formatting of sizes and durations, shared by API, dashboard, command line and reports."""
+"""Formatting of figures, sizes and durations, shared by API, dashboard, command line and reports."""
 
+import math
 from typing import Final
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+_LEAST: Final = 1e-4
+"""Smaller figures are written with an exponent."""
+
+
+def figure(value: float) -> str:
+    """Return a measured value with four significant digits, below 1 with three: `25.45`, `49,440`, `0.0520`, `3.20e-05`."""
+    if isinstance(value, int) or value == 0 or not math.isfinite(value):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.0f}"
+    digits = 4 if abs(value) >= 1 else 3
+    if abs(value) < _LEAST:
+        return f"{value:.{digits - 1}e}"
+    decimals = digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
 def size(count: float) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.comparisons.measures import Better, Number
+from service.comparisons.readings import Better, Number
 from service.contract.failures import Failure
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState

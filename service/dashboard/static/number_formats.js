@@ -8,6 +8,16 @@ export function size(bytes) {
   return `${bytes} B`;
 }
 
+// Three to four significant digits.
+export function figure(value) {
+  if (value === 0 || !Number.isFinite(value)) return String(value);
+  const digits = Math.abs(value) >= 1 ? 4 : 3;
+  if (Math.abs(value) < 1e-4) return value.toExponential(digits - 1).replace(/e([+-])(\d)$/, (_, sign, digit) => `e${sign}0${digit}`);
+  const decimals = digits - 1 - Number(value.toExponential(digits - 1).split("e")[1]);
+  const rounded = Number(value.toPrecision(digits));
+  return rounded.toLocaleString("en", { minimumFractionDigits: Math.max(decimals, 0), maximumFractionDigits: Math.max(decimals, 0) });
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "unknown";
   if (seconds < 60) return `${Math.round(seconds)} s`;
@@ -32,7 +42,7 @@ function coarse(seconds) {
 
 // Axis of a chart: its title, and formats of values and of the scale's ticks. Kinds: share, bytes, seconds, number.
 export function axisOf(title, kind) {
-  const texts = { share: (value) => `${(100 * value).toFixed(2)} %`, bytes: size, seconds: duration, number: (value) => Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) };
+  const texts = { share: (value) => `${(100 * value).toFixed(2)} %`, bytes: size, seconds: duration, number: figure };
   const ticks = { share: (tick, scale) => `${scale.written(tick, 100)} %`, number: (tick, scale) => scale.written(tick) };
   return { title, text: texts[kind], tick: ticks[kind] ?? texts[kind] };
 }

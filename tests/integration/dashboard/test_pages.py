@@ -177,8 +177,8 @@ def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, databa
     job_id = finished_job(database)
     words = " ".join(Parsed(visitor.get(f"/jobs/{job_id}").text).text.split())
     for part in (
-        "14.446 (13.900 to 15.000)", "25.454 (24.400 to 26.500)", "× 1.762", "+0.5665 (0.5470 to 0.5860)", "61.0 ± 3.0 %",
-        "-6.0 points", "64.1 ± 0.4 %", "0.4121 ± 0.0100", "The text is short", "893 MB above an idle worker",
+        "14.45 (13.90 to 15.00)", "25.45 (24.40 to 26.50)", "× 1.762", "+0.567 (0.547 to 0.586)", "61.0 ± 3.0 %",
+        "-6.0 points", "64.1 ± 0.4 %", "0.412 ± 0.0100", "The text is short", "893 MB above an idle worker",
         "Attempt 1 on gpu-7:4711", "publishing",
     ):  # fmt: skip
         assert part in words, part
@@ -197,7 +197,7 @@ def test_a_finished_job_begins_with_its_verdict(visitor: httpx.Client, database:
     finished_job(database, tenant="other", metrics={**METRICS, "pruned": {"perplexity": [{**measured, "perplexity": 15.0}]}})
     page = Parsed(visitor.get(f"/jobs/{finished_job(database)}").text)
     words = " ".join(page.text.split())
-    assert words.index("Severe loss") < words.index("14.446 → 25.454 × 1.76 (1.73 to 1.8)") < words.index("Conditions")
+    assert words.index("Severe loss") < words.index("14.45 → 25.45 × 1.76 (1.73 to 1.8)") < words.index("Conditions")
     assert "Lower perplexity at 50 % on this model: wanda, then dsnot, × 1.2" in words
     assert f"/jobs/{better}" in [link.get("href") for link in page.all("a")]
     assert "Lower perplexity" not in Parsed(visitor.get(f"/jobs/{better}").text).text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.kit.quantities import about, duration, gib, size
+from service.kit.quantities import about, duration, figure, gib, size
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,22 @@ def test_memory_is_counted_in_powers_of_two() -> None:
 )
 def test_an_estimate_names_its_range_in_few_digits(ends: tuple[float, float, float], text: str) -> None:
     assert about(*ends) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (25.454, "25.45"),
+        (9.99996, "10.00"),
+        (1203.1, "1,203"),
+        (49440.544, "49,440"),
+        (0.05204, "0.0520"),
+        (-0.4121, "-0.412"),
+        (0.0000321, "3.21e-05"),
+        (12_345, "12,345"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_figure_has_three_to_four_significant_digits(value: float, text: str) -> None:
+    assert figure(value) == text
