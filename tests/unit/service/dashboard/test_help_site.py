@@ -41,7 +41,7 @@ def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 
 def navigation(app: FastAPI) -> str:
     """Return a page as someone who has signed in sees it."""
-    visitor = SimpleNamespace(csrf_token="t", tenant="a", key_name="k", may_administer=False)
+    visitor = SimpleNamespace(csrf_token="t", tenant="a", key_name="k", may_administer=False, may_write=False)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b"", "app": app}
     request = Request(scope | {"state": {"visitor": visitor}})
     problem = {"title": "Not found", "status": 404, "detail": "", "errors": None, "type": "x"}
