@@ -6,7 +6,8 @@ import typer
 
 from service.cli import job_body
 from service.cli.comparing import compare
-from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.cli.logs import last_lines, logs
+from service.cli.output import AsJson, CommandFailed, note, print_json, printable
 from service.cli.planning import planning
 from service.cli.reporting import report
 from service.contract.recipe import choices
@@ -106,6 +107,7 @@ def submit(
 app.command("plan")(planning(submit))
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("logs")(logs)
 
 
 def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
@@ -167,10 +169,13 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
 
     with Client(patience=2) as client:
         job = client.get_job(job_id)
+        last = [] if as_json else last_lines(client, job)
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
         print_job(job)
+        for line in last:
+            typer.echo(printable(line))
 
 
 @app.command()
