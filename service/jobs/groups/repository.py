@@ -20,7 +20,7 @@ _NEWEST = 500
 
 @dataclass(frozen=True)
 class Grouping:
-    """What jobs are grouped by; `label` names the label."""
+    """Key by which jobs are grouped; `label` names the label."""
 
     by: Literal["model", "sweep", "label"]
     label: str = ""
