@@ -27,7 +27,7 @@ def test_jobs_are_searched_sorted_and_paged_on_one_page(opened: Opening, databas
     many_jobs(database, 10_000)
     page = opened("/jobs")
     mark(page)
-    page.get_by_label("Search").fill("MODEL-3")
+    page.get_by_label("Search", exact=True).fill("MODEL-3")
     page.wait_for_url("**/jobs?q=MODEL-3")
     page.locator("#by-name").click()
     expect(page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "ascending")
@@ -38,14 +38,14 @@ def test_jobs_are_searched_sorted_and_paged_on_one_page(opened: Opening, databas
     assert set(page.locator(".jobs .state").all_inner_texts()) == {"failed"}
     assert is_unbroken(page), "nothing so far has loaded the page again"
     page.get_by_role("link", name="Next page").click()
-    expect(page.get_by_label("Search")).to_have_value("MODEL-3")
+    expect(page.get_by_label("Search", exact=True)).to_have_value("MODEL-3")
     expect(page.locator("#state-failed")).to_have_attribute("aria-current", "true")
     assert titles(page) == sorted(titles(page))
     page.locator("#by-name").click()
     expect(page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "descending")
     assert titles(page)[0] == "org/model-39"
     page.get_by_role("link", name="Clear all filters").click()
-    expect(page.get_by_label("Search")).to_have_value("")
+    expect(page.get_by_label("Search", exact=True)).to_have_value("")
     expect(page.locator("#tally")).to_have_text("10,000 jobs")
 
 
@@ -54,7 +54,7 @@ def test_the_list_follows_what_is_typed_with_its_facets(opened: Opening, databas
     insert_job(database, model="org/large", labels={"team": "ads"})
     page = opened("/jobs", excused="the server responded with a status of 422")
     mark(page)
-    box = page.get_by_label("Search")
+    box = page.get_by_label("Search", exact=True)
     for typed, found in (
         ("first", ["first try"]),
         ("model:LARGE", ["org/large"]),
@@ -198,7 +198,7 @@ def test_the_list_is_filtered_without_scripts(chromium: Browser, url: str, key: 
     page = context.new_page()
     page.goto(f"{url}/jobs")
     page.locator("#state-failed").click()
-    page.get_by_label("Search").fill("model:found")
+    page.get_by_label("Search", exact=True).fill("model:found")
     page.get_by_role("button", name="Show").click()
     expect_titles(page, "org/found")
     assert "state=failed" in page.url

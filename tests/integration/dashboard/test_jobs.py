@@ -162,4 +162,5 @@ def test_listing_ten_thousand_jobs_takes_few_queries(visitor: httpx.Client, data
     asked += [{"q": "MODEL-39"}, {"q": "nowhere", "sort": "-finished_at"}, {"q": "team-3", "sort": "state"}]
     for params in asked:
         path = str(httpx.URL("/jobs", params=params))
-        assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
+        rows = 300_000 if "group" in params else 150_000  # groups read the list three times more
+        assert_bounded_work(lambda: visitor.get(path), database, rows=rows)  # noqa: B023
