@@ -23,12 +23,12 @@ class Verdict(StrEnum):
     UNUSABLE = "unusable"
 
     @property
-    def sentence(self) -> str:
-        """The verdict as a clause that begins a sentence."""
-        return _SENTENCES[self]
+    def words(self) -> str:
+        """The verdict as a label."""
+        return _WORDS[self]
 
 
-_SENTENCES: Final = {
+_WORDS: Final = {
     Verdict.CLOSE: "Close to the dense model",
     Verdict.SLIGHT: "Slight loss",
     Verdict.NOTICEABLE: "Noticeable loss",
@@ -51,10 +51,15 @@ class Judgement:
     high: float | None = None
 
     @property
-    def sentence(self) -> str:
-        """`Noticeable loss: perplexity × 1.31 (1.27 to 1.35) on wiki-sample.`."""
-        interval = "" if self.low is None or self.high is None else f" ({self.low:.3g} to {self.high:.3g})"
-        return f"{self.verdict.sentence}: perplexity × {self.ratio:.3g}{interval} on {self.dataset}."
+    def ratio_text(self) -> str:
+        """The ratio with its interval, such as `× 1.31 (1.27 to 1.35)`."""
+        interval = "" if self.low is None or self.high is None else f" ({multiple(self.low)} to {multiple(self.high)})"
+        return f"× {multiple(self.ratio)}{interval}"
+
+
+def multiple(ratio: float) -> str:
+    """Return a ratio with three significant digits, such as `1.00` or `12.5`, above 100 without decimals."""
+    return f"{ratio:#.3g}" if ratio < 99.95 else f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.2g}"
 
 
 def judge(metrics: Mapping[str, Any] | None) -> Judgement | None:

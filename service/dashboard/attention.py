@@ -48,8 +48,7 @@ def _of_workers(workers: Iterable[WorkerView], now: datetime) -> Iterator[Notice
 def _of_webhooks(webhooks: Mapping[UUID, Standing]) -> Iterator[Notice]:
     for webhook_id, standing in webhooks.items():
         if standing.is_failing:
-            answer = f"HTTP status {standing.status}" if standing.status else standing.error or "no answer"
-            yield Notice(f"A webhook does not accept messages: {answer}.", f"/webhooks/{webhook_id}")
+            yield Notice(f"A webhook does not accept messages: {standing.answer}.", f"/webhooks/{webhook_id}")
 
 
 def _of_keys(keys: Sequence[ApiKey], now: datetime) -> Iterator[Notice]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from markupsafe import Markup, escape
 
 from service.contract.recipe.names import pattern_name, recipe_name
+from service.contract.verdicts import multiple
 from service.kit import quantities
 
 _CODE: Final = re.compile("`([^`]+)`")
@@ -73,5 +74,5 @@ def code(text: str) -> Markup:
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    each.__name__: each for each in (moment, duration, size, share, figure, pattern, recipe, words, code)
+    each.__name__: each for each in (moment, duration, size, share, figure, multiple, pattern, recipe, words, code)
 }

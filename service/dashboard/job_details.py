@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from service.artifacts.operations import Artifact, ArtifactNotFound, artifact_of
+from service.artifacts.operations import ArtifactNotFound, artifact_of
 from service.contract.artifacts import REPORT_NAME, Manifest
 from service.contract.states import EventType
 from service.contract.verdicts import Judgement, judge
@@ -107,7 +107,7 @@ def files(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str
 
 def report(database: Database, store: ArtifactStore, job_id: UUID, *, tenant: str) -> bytes:
     """Return the HTML of the job's report. Raise JobNotFound, ArtifactNotFound, StoreUnavailable, NotFound."""
-    artifact: Artifact = artifact_of(database, store, job_id, tenant=tenant)
+    artifact = artifact_of(database, store, job_id, tenant=tenant)
     listed = artifact.file(REPORT_NAME)
     if listed is None:
         raise NotFound("the artifact has no report; an older worker published it")

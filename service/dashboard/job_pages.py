@@ -91,7 +91,7 @@ def _page(
         job=job,
         tab=tab,
         tabs=[each for each in Tab if each == tab or _has_content(each, seen, reader)],
-        tiles=verdict_strip.tiles(job.metrics or {}),
+        tiles=verdict_strip.tiles(job.metrics or {}, seen.judgement),
         actions=_actions(job.state) if reader.may_write else [],
         event_types=list(EventType),
         has_ended=has_ended,

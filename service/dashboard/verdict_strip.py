@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.contract.speed_ways import WAYS, timed
-from service.contract.verdicts import judge
+from service.contract.verdicts import Judgement
 from service.dashboard.formats import figure, percent, share, size
 
 
@@ -21,13 +21,12 @@ class Tile:
     note: str = ""
 
 
-def tiles(metrics: Mapping[str, Any]) -> list[Tile]:
-    """Return the tiles of what has been measured."""
-    return [*_perplexity(metrics), *_agreement(metrics), *_zeros(metrics), *_size(metrics), *_decoding(metrics)]
+def tiles(metrics: Mapping[str, Any], judgement: Judgement | None) -> list[Tile]:
+    """Return the tiles of what has been measured; `judgement` is that on these metrics."""
+    return [*_perplexity(metrics, judgement), *_agreement(metrics), *_zeros(metrics), *_size(metrics), *_decoding(metrics)]
 
 
-def _perplexity(metrics: Mapping[str, Any]) -> Iterator[Tile]:
-    found = judge(metrics)
+def _perplexity(metrics: Mapping[str, Any], found: Judgement | None) -> Iterator[Tile]:
     pruned = _by_dataset(metrics, "pruned")
     dataset = found.dataset if found else next(iter(pruned), None)
     if dataset is None:
@@ -36,9 +35,8 @@ def _perplexity(metrics: Mapping[str, Any]) -> Iterator[Tile]:
     if found is None:
         yield Tile(f"Perplexity, {dataset}", after, "dense model not measured")
         return
-    interval = "" if found.low is None or found.high is None else f" ({found.low:.3g} to {found.high:.3g})"
     before = figure(_by_dataset(metrics, "dense")[dataset])
-    yield Tile(f"Perplexity, {dataset}", f"{before} → {after}", f"× {found.ratio:.3g}{interval}")
+    yield Tile(f"Perplexity, {dataset}", f"{before} → {after}", found.ratio_text)
 
 
 def _by_dataset(metrics: Mapping[str, Any], model: str) -> dict[str, float]:

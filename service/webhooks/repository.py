@@ -54,6 +54,11 @@ class Standing:
     failed: int = 0
 
     @property
+    def answer(self) -> str:
+        """The last answer in words."""
+        return f"HTTP status {self.status}" if self.status else self.error or "no answer"
+
+    @property
     def is_failing(self) -> bool:
         """Whether the newest message that was tried has not been delivered."""
         return self.tried not in (None, DeliveryState.DELIVERED)

@@ -5,7 +5,7 @@ const dialog = document.getElementById("go-to");
 const text = document.getElementById("go-to-text");
 const links = [...document.querySelectorAll('nav[aria-label="Pages"] a')];
 const isTyping = () => document.activeElement?.matches("input, textarea, select, [contenteditable]");
-const isCreating = document.querySelector('[data-shortcut="c"]') !== null;
+const mayCreate = "mayCreate" in document.body.dataset;
 
 function openDialog() {
   document.getElementById("go-to-pages").replaceChildren(...links.map((link) => Object.assign(document.createElement("option"), { value: link.textContent })));
@@ -36,7 +36,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping() || document.querySelector("dialog[open]")) return;
-  if (event.key !== "/" && !(event.key === "c" && isCreating)) return;
+  if (event.key !== "/" && !(event.key === "c" && mayCreate)) return;
   event.preventDefault();
   if (event.key === "/") search();
   else location.assign(pathOf("/jobs/new"));

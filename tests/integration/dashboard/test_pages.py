@@ -197,7 +197,7 @@ def test_a_finished_job_begins_with_its_verdict(visitor: httpx.Client, database:
     finished_job(database, tenant="other", metrics={**METRICS, "pruned": {"perplexity": [{**measured, "perplexity": 15.0}]}})
     page = Parsed(visitor.get(f"/jobs/{finished_job(database)}").text)
     words = " ".join(page.text.split())
-    assert words.index("Severe loss") < words.index("14.446 → 25.454 × 1.76 (1.73 to 1.8)") < words.index("Conditions")
+    assert words.index("Severe loss") < words.index("14.446 → 25.454 × 1.76 (1.73 to 1.80)") < words.index("Conditions")
     assert "Lower perplexity at 50 % on this model: wanda, then dsnot, × 1.2" in words
     assert f"/jobs/{better}" in [link.get("href") for link in page.all("a")]
     assert "Lower perplexity" not in Parsed(visitor.get(f"/jobs/{better}").text).text

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.contract.verdicts import Verdict, judge
+from service.contract.verdicts import Verdict, judge, multiple
 
 GAPS = st.floats(-1, 6)
 
@@ -37,12 +37,23 @@ def test_the_worst_data_set_decides() -> None:
     assert (found.dataset, found.ratio, found.verdict) == ("b", 2.0, Verdict.SEVERE)
 
 
-def test_the_sentence_states_the_paired_interval() -> None:
+def test_the_ratio_is_written_with_its_paired_interval() -> None:
     pruned = measured(text=13.1)
     pruned["perplexity"][0]["loss_difference"] = {"mean": 0.27, "ci95": [math.log(1.25), math.log(1.375)]}
     found = judge({"dense": measured(text=10.0), "pruned": pruned})
     assert found is not None
-    assert found.sentence == "Noticeable loss: perplexity × 1.31 (1.25 to 1.38) on text."
+    assert (found.verdict.words, found.ratio_text) == ("Noticeable loss", "× 1.31 (1.25 to 1.38)")
+
+
+def test_ratios_keep_three_significant_digits() -> None:
+    assert [multiple(ratio) for ratio in (1.0, 1.8, 12.5, 99.96, 1203.4, 1e9)] == [
+        "1.00",
+        "1.80",
+        "12.5",
+        "100",
+        "1,203",
+        "1e+09",
+    ]
 
 
 def test_nothing_is_judged_without_both_models() -> None:
