@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from service.contract.states import TERMINAL_STATES
+from service.contract.sweeps import ENDED
 from service.database.engine import Database
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
@@ -14,6 +16,8 @@ from service.jobs.events import repository
 from service.jobs.operations import JobNotFound
 
 BATCH: Final = 200
+_FINAL: Final[frozenset[str]] = frozenset({*TERMINAL_STATES, *ENDED})
+"""Final states of jobs and of sweeps; a name that both have is final for both."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,7 @@ class Batch:
         """
         last = events[-1].seq if events else after
         is_last = last >= subject.event_seq
-        has_ended = is_last and subject.finished_at is not None
-        return cls(events, is_last, subject.state if has_ended else None)
+        return cls(events, is_last, subject.state if is_last and subject.state in _FINAL else None)
 
 
 def events_after(database: Database, job_id: UUID, number: int, *, tenant: str, limit: int = BATCH) -> Batch:
