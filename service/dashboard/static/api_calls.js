@@ -26,9 +26,14 @@ function sentence(response, problem) {
   return `${problem.title ?? response.status}: ${problem.detail ?? "no details available"}.`;
 }
 
+// The dialog's close event may come after the next question is shown: every question has its own answer.
+let answer = () => {};
+
 // Resolves to true if the user confirms. Escape means no. `choice` is the text of a box, whose state is in `isTicked()`.
 export function confirmAction(title, text, yes, choice = "") {
   const dialog = document.getElementById("confirmation");
+  const isYes = () => dialog.returnValue === "yes";
+  answer(isYes());
   document.getElementById("confirmation-title").textContent = title;
   document.getElementById("confirmation-text").textContent = text;
   document.getElementById("confirmation-yes").textContent = yes;
@@ -38,8 +43,9 @@ export function confirmAction(title, text, yes, choice = "") {
   dialog.returnValue = "no";
   dialog.showModal();
   document.getElementById("confirmation-no").focus();
+  dialog.onclose = () => dialog.open || answer(isYes());
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    answer = resolve;
   });
 }
 
