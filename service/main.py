@@ -29,6 +29,7 @@ import service.api.metrics
 import service.api.models
 import service.api.quotas
 import service.api.recipes
+import service.api.sessions
 import service.api.sweeps
 import service.api.triggers
 import service.api.webhooks
@@ -40,6 +41,7 @@ import service.dashboard.comparing
 import service.dashboard.endpoints
 import service.dashboard.job_pages
 import service.dashboard.key_pages
+import service.dashboard.link_sign_in
 import service.dashboard.listings
 import service.dashboard.model_pages
 import service.dashboard.new_job
@@ -98,6 +100,7 @@ _V1 = (
     service.api.webhooks,
     service.api.triggers,
     service.api.keys,
+    service.api.sessions,
     service.api.audit,
     service.api.quotas,
 )
@@ -116,6 +119,7 @@ _PAGES = (
     service.dashboard.key_pages,
     service.dashboard.audit_pages,
     service.dashboard.signing_in,
+    service.dashboard.link_sign_in,
     service.dashboard.api_page,
     service.dashboard.assets,
 )

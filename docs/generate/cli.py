@@ -11,8 +11,11 @@ _HEAD = """\
 
 Generated from `dsnot --help`.
 Results go to standard output, messages to standard error; `--json` prints JSON for programs.
-`DSNOT_URL` and `DSNOT_API_KEY` name the service and the key; without them the command uses the embedded stack of `$DSNOT_HOME`.
-`keys`, `quotas` and `migrate` work on the database of `DSNOT_DATABASE_URL`.
+`DSNOT_URL` and `DSNOT_API_KEY` name the service and the key.
+Without them the command uses `dsnot login`, else the embedded stack of `$DSNOT_HOME`.
+`migrate` works on the database of `DSNOT_DATABASE_URL`, and so do `keys` and `quotas` where no service is named.
+Ids may be shortened to their first four or more characters; `@last` is the newest job or sweep.
+`dsnot --install-completion` adds completion to your shell.
 """
 
 

@@ -7,6 +7,8 @@ Results go to standard output, everything else to standard error. Exit status: 0
 import errno
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import typer
 
@@ -17,9 +19,14 @@ from service.cli import (
     doctor,
     jobs,
     keys,
+    login,
     migrate,
     models,
     quotas,
+    recipes,
+    signing_in,
+    stack,
+    stack_logs,
     sweeps,
     triggers,
     up,
@@ -28,28 +35,76 @@ from service.cli import (
 )
 from service.cli.output import CommandFailed, note
 
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dsnot {version('dsnot')}")
+        raise typer.Exit
+
+
+_EXAMPLES = """\
+Examples:
+
+dsnot up --detach
+
+dsnot jobs submit org/model --preset fast --sparsity 0.5 --watch
+
+dsnot artifacts download @last
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 130 interrupted."""
+_HERE, _WORK, _ADMIN = "Service on this machine", "Jobs and results", "Access and integrations"
+
 app = typer.Typer(
     name="dsnot",
     help="Prune language models, measure them, and publish the results.",
-    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 130 interrupted.",
+    epilog=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("up")(up.up)
-app.command("doctor")(doctor.doctor)
-app.command("migrate")(migrate.migrate)
-app.command("workers")(workers.workers)
-app.command("audit")(audit.audit)
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(sweeps.app, name="sweeps")
-app.add_typer(artifacts.app, name="artifacts")
-app.add_typer(models.app, name="models")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(keys.app, name="keys")
-app.add_typer(quotas.app, name="quotas")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(triggers.app, name="triggers")
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+_UP_EXAMPLES = "Examples:\n\ndsnot up --detach\n\ndsnot up --port 8400 --device cuda:1"
+_COMMANDS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+    _HERE: {
+        "up": up.up,
+        "down": stack.down,
+        "status": stack.status,
+        "logs": stack_logs.logs,
+        "open": signing_in.open_,
+        "doctor": doctor.doctor,
+        "migrate": migrate.migrate,
+    },
+    _WORK: {"workers": workers.workers, "recipes": recipes.recipes},
+    _ADMIN: {"login": login.login, "audit": audit.audit},
+}
+for _panel, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel, epilog=_UP_EXAMPLES if _name == "up" else None)(_command)
+_GROUPS: Final[dict[str, dict[str, typer.Typer]]] = {
+    _WORK: {
+        "jobs": jobs.app,
+        "sweeps": sweeps.app,
+        "artifacts": artifacts.app,
+        "models": models.app,
+        "datasets": datasets.app,
+    },
+    _ADMIN: {"keys": keys.app, "quotas": quotas.app, "webhooks": webhooks.app, "triggers": triggers.app},
+}
+for _panel, _groups in _GROUPS.items():
+    for _name, _group in _groups.items():
+        app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 def main() -> None:
@@ -82,7 +137,7 @@ def sentence(error: Exception) -> str:
     from service.packing.errors import PackingError
 
     if isinstance(error, Unreachable):
-        return f"{error}; start one with `dsnot up`, or set DSNOT_URL and DSNOT_API_KEY to a running one"
+        return f"{error}; start one with `dsnot up`, or name a running one with `dsnot login`, or DSNOT_URL and DSNOT_API_KEY"
     if isinstance(error, ClientError | ServerError | PackingError):
         return str(error)
     if isinstance(error, OSError) and error.filename:

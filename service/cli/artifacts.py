@@ -8,23 +8,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, CommandFailed, note, print_json, printable
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
+from service.cli.output import AsJson, CommandFailed, note, print_json, print_records, printable
 from service.kit.quantities import size
 
 if TYPE_CHECKING:
-    from service.client import Client
+    from service.client import Client, Job
     from service.contract.artifacts import Manifest
     from service.packing.header import FileFacts
     from service.packing.signatures import SignatureFault
 
-app = typer.Typer(help="Download, unpack and verify pruned checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="List, download, unpack and verify pruned checkpoints.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an artifact from `dsnot artifacts download`.")]
 
 
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the artifacts that can be downloaded, newest job first. With --json: one line for each job."""
+    from itertools import islice
+
+    from service.client import Client
+
+    with Client(patience=2) as client:
+        there = (job for job in client.list_jobs(state="succeeded") if not getattr(job, "artifact_removed_at", None))
+        found = list(islice(there, limit))
+    columns = ("job!", "model", "sparsity", "formats", "size>")
+    print_records(found, columns, _artifact_row, as_json=as_json, nothing="no artifacts; a job that succeeds publishes one")
+
+
+def _artifact_row(job: "Job") -> tuple[str, ...]:
+    from service.cli.comparing import SHORT
+    from service.contract.recipe.names import pattern_name
+
+    formats = " ".join(job.spec.get("output", {}).get("formats", ()))
+    return (job.id[:SHORT], job.model, pattern_name(job.spec["recipe"]), formats, size((job.metrics or {}).get("bytes") or 0))
+
+
 @app.command()
 def download(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"Id of a job that succeeded, {SHORT_FORMS}; {LAST}: the newest job.")
+    ],
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Target folder; dsnot-JOB by default.")] = None,
     unpacking: Annotated[bool, typer.Option("--unpack", help="Also unpack packed weights, as `unpack` does.")] = False,
     as_json: AsJson = False,
@@ -36,8 +64,9 @@ def download(
     from service.client import Client
     from service.contract.artifacts import MANIFEST_NAME
 
-    folder = to or Path(f"dsnot-{job_id}")
     with Client(patience=10) as client:
+        job_id = complete_id(client, JOB, job_id)
+        folder = to or Path(f"dsnot-{job_id}")
         manifest = _download(client, job_id, folder)
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1), "utf-8")
     if unpacking:

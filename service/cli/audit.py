@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import KEY, complete_id
 from service.cli.output import AsJson, local_time, print_records
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def audit(
-    key: Annotated[str | None, typer.Option(metavar="ID", help="Only requests with this key.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only requests with this key: its id, the beginning of it, or its name.")
+    ] = None,
     action: Annotated[str | None, typer.Option(help="Only this operation, such as cancel_job.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 50,
     as_json: AsJson = False,
@@ -22,6 +25,7 @@ def audit(
     from service.client import Client
 
     with Client() as client:
+        key = complete_id(client, KEY, key) if key else None
         found = list(islice(client.audit(key_id=key, action=action), limit))
     columns = ("time", "key", "action", "on", "answer")
     print_records(found, columns, _row, as_json=as_json, nothing="the audit log has no entries")

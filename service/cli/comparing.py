@@ -5,24 +5,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.identifiers import JOB, complete_id
 from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table
-from service.kit.quantities import size
+from service.kit.quantities import figure, size
 
 if TYPE_CHECKING:
     from service.client.comparing import ComparedJob, Comparison, Measure
 
-_SHORT = 8
+SHORT = 8
 """Length of abbreviated ids, unless two begin alike."""
 
 
 def compare(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The ids of two to six jobs.")], as_json: AsJson = False
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of 2 to 50 jobs, or their beginnings.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Compare jobs: settings that differ, and measurements; a * marks the best value of a row."""
+    """Compare jobs: settings that differ, and measurements with half of their 95 % intervals.
+
+    A * marks the job that is better than every other of its row beyond the intervals, = jobs that tie.
+    """
     from service.client import Client
 
     with Client(patience=2) as client:
-        found = client.compare_jobs(job_ids)
+        found = client.compare_jobs([complete_id(client, JOB, each) for each in job_ids])
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))
         return
@@ -35,7 +40,7 @@ def compare(
 
 def short_names(ids: list[str]) -> list[str]:
     """Return the beginnings of ids, long enough to be different."""
-    length = next(length for length in range(_SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
+    length = next(length for length in range(SHORT, 37) if len({each[:length] for each in ids}) == len(ids))
     return [each[:length] for each in ids]
 
 
@@ -44,7 +49,7 @@ def _rows(found: "Comparison") -> Iterator[list[str]]:
     for difference in found.differences:
         yield [difference.pointer, *map(_plain, difference.values)]
     for measure in found.measures:
-        yield [_title(measure), *(_figure(measure, job, value) for job, value in zip(found.jobs, measure.values, strict=True))]
+        yield [_title(measure), *(_figure(measure, job, place) for place, job in enumerate(found.jobs))]
 
 
 def _plain(value: Any) -> str:
@@ -58,11 +63,14 @@ def _title(measure: "Measure") -> str:
     return " ".join(part for part in parts if part)
 
 
-def _figure(measure: "Measure", job: "ComparedJob", value: float | None) -> str:
+def _figure(measure: "Measure", job: "ComparedJob", place: int) -> str:
+    value, interval = measure.values[place], measure.intervals[place] if measure.intervals else None
     if value is None:
         return ""
     shown = quantity_text(measure.name, value)
-    return f"{shown} *" if job.id in measure.best else shown
+    if interval:
+        shown += f" ± {quantity_text(measure.name, (interval[1] - interval[0]) / 2)}"
+    return f"{shown} *" if job.id in measure.best else f"{shown} =" if job.id in measure.tied else shown
 
 
 def quantity_text(name: str, value: float) -> str:
@@ -71,4 +79,4 @@ def quantity_text(name: str, value: float) -> str:
         return size(value)
     if name == "seconds":
         return duration(value)
-    return f"{value:.4g}" if abs(value) < 1 else f"{value:.3f}"
+    return figure(value)

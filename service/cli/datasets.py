@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import DATASET, SHORT_FORMS, complete_id
 from service.cli.output import AsJson, local_time, note, print_json, print_records
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Upload, list and delete data sets.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of an upload, ds-…; see `dsnot datasets list`.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help=f"Name or id of an upload, {SHORT_FORMS}; see `dsnot datasets list`.")]
 
 
 @app.command()
@@ -52,6 +53,7 @@ def delete(dataset: Id) -> None:
     from service.client import Client
 
     with Client() as client:
+        dataset = complete_id(client, DATASET, dataset)
         client.datasets.delete(dataset)
     note(f"data set {dataset} is deleted")
 

@@ -20,7 +20,8 @@ def doctor(as_json: AsJson = False) -> None:
     from service.ops.doctor.findings import Verdict
     from service.ops.doctor.operations import examine
 
-    findings = examine(_settings())
+    settings, is_embedded = _settings()
+    findings = examine(settings, is_embedded=is_embedded)
     if as_json:
         for finding in findings:
             print_json(asdict(finding))
@@ -30,7 +31,8 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _settings() -> "Settings":
+def _settings() -> "tuple[Settings, bool]":
+    """Return the settings, and whether they are those of this home's stack."""
     import os
 
     from pydantic import ValidationError
@@ -41,10 +43,10 @@ def _settings() -> "Settings":
 
     try:
         if os.environ.get("DSNOT_DATABASE_URL"):
-            return Settings()
+            return Settings(), False
         home = this_home()
         stack = running_stack(home)
         urls = {"database_url": stack.database_url, "database_direct_url": None, "broker_url": stack.broker_url}
-        return Settings.model_validate(urls | places(home))
+        return Settings.model_validate(urls | places(home)), True
     except ValidationError as error:
         raise CommandFailed("; ".join(problems_of(error))) from error

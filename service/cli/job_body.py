@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from service.cli.output import CommandFailed
 
-_PLACES: Final = {
+PLACES: Final = {
     "model": "model.id",
     "source": "model.source",
     "revision": "model.revision",
@@ -42,7 +42,7 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Set what the options give in the body, and return it."""
-    values = {place: given[option] for option, place in _PLACES.items()} | {
+    values = {place: given[option] for option, place in PLACES.items()} | {
         "output.hub.private": False if given["hub_public"] else None,
         "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
         "recipe.refinement": given["refinement"] and {"method": given["refinement"]},
@@ -55,7 +55,27 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
     }
     for place, value in values.items():
         put(body, place, value)
+    set_samples(body, given["generate"], given["prompts"] or [])
     return body
+
+
+def set_samples(body: dict[str, Any], are_taken: bool | None, prompts: list[str]) -> None:
+    """Set `evaluation.samples` by `--generate`, `--no-generate` and `--prompt`; a request overrides the limit of size.
+
+    Raises:
+        CommandFailed: prompts are given, and no samples shall be taken.
+    """
+    if are_taken is False and prompts:
+        raise CommandFailed("--prompt and --no-generate exclude each other: leave out one of them", 2)
+    before = body.get("evaluation")
+    evaluation = dict(before) if isinstance(before, dict) else {}
+    samples = evaluation.get("samples")
+    if are_taken is False:
+        body["evaluation"] = evaluation | {"samples": None}
+    elif are_taken or prompts:
+        known = samples if isinstance(samples, dict) else {}
+        wanted = known | ({"prompts": prompts} if prompts else {}) | ({"max_weight_bytes": None} if are_taken else {})
+        body["evaluation"] = evaluation | {"samples": wanted}
 
 
 def read_spec(file: str | None) -> dict[str, Any]:
@@ -92,6 +112,8 @@ def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None
     Raises:
         CommandFailed: both are given, or the second is not two numbers.
     """
+    if sparsity is not None and sparsity == 0:
+        raise CommandFailed("--sparsity 0 prunes nothing; give a fraction between 0 and 1, such as 0.5", 2)
     if groups is None:
         return None if sparsity is None else {"type": "unstructured", "sparsity": sparsity}
     if sparsity is not None:

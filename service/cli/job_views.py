@@ -8,7 +8,9 @@ from typing import Any
 import typer
 
 from service.cli.output import counted, duration, local_time, note, print_fields, print_table, printable
+from service.cli.sample_views import print_samples
 from service.client import Job
+from service.client.answers import Progress
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
@@ -27,8 +29,8 @@ def print_jobs(jobs: Iterable[Job]) -> None:
         note("no jobs")
 
 
-def print_job(job: Job) -> None:
-    """Print one job: settings, progress, and results."""
+def print_job(job: Job, *, all_samples: bool = False) -> None:
+    """Print one job: settings, progress, and results, of the samples the first one unless all are requested."""
     calibration = job.spec["calibration"]
     print_fields(
         [
@@ -52,7 +54,7 @@ def print_job(job: Job) -> None:
         ]
     )
     if job.metrics:
-        print_metrics(job.metrics)
+        print_metrics(job.metrics, all_samples=all_samples)
     if job.error:
         typer.echo(printable(failure(job)))
 
@@ -69,12 +71,26 @@ def print_outcome(job: Job) -> None:
 
 
 def expected(job: Job) -> str:
-    """Return `place 3, starts 14:02, ends 14:31`, as far as known."""
+    """Return `place 3, starts 14:02, ends 14:31 (14:20 to 14:45)`, as far as known."""
     place = f"place {job.queue_position}" if job.queue_position else ""
     starts = job.eta.starts_at if job.eta and job.state == JobState.QUEUED else None
-    ends = job.eta.ends_at if job.eta else None
-    parts = (place, f"starts {local_time(starts)}" if starts else "", f"ends {local_time(ends)}" if ends else "")
+    parts = (place, f"starts {local_time(starts)}" if starts else "", _ends(job))
     return ", ".join(part for part in parts if part)
+
+
+def _ends(job: Job) -> str:
+    """Return `ends 14:31 (14:20 to 14:45)`, or why that is unknown."""
+    if job.eta is None or job.has_ended:
+        return ""
+    if job.eta.ends_at is None:
+        return job.eta.note or ""
+    first, last = job.eta.ends_earliest_at, job.eta.ends_latest_at
+    between = f" ({_clock(first)} to {_clock(last)})" if first and last else ""
+    return f"ends {local_time(job.eta.ends_at)}{between}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M}"
 
 
 def failure(job: Job) -> str:
@@ -84,10 +100,11 @@ def failure(job: Job) -> str:
     return f"failed: {job.error.detail or job.error.code.sentence} ({job.error.code}; {again})"
 
 
-def print_metrics(metrics: dict[str, Any]) -> None:
-    """Print quality, agreement, speed, warnings, and cost."""
+def print_metrics(metrics: dict[str, Any], *, all_samples: bool = False) -> None:
+    """Print quality, agreement, samples, speed, warnings, and cost."""
     print_quality({"dense": (metrics.get("dense"), 0.0), "pruned": (metrics.get("pruned"), metrics["sparsity"])})
     print_fields(agreement_lines(metrics.get("agreement") or []))
+    print_samples(metrics.get("samples"), are_all=all_samples)
     print_speed(metrics.get("speed") or {})
     hub = metrics.get("hub") or {}
     print_fields([("on the hub", hub.get("commit_url") or "")])
@@ -221,14 +238,23 @@ def how_far(job: Job) -> str:
     """Return `running: pruning, 12 of 30 blocks`."""
     if job.has_ended or not job.stage:
         return str(job.state)
-    progress = f", {counted(job.progress.done, job.progress.total, job.progress.unit)}" if job.progress else ""
-    return f"{job.state}: {job.stage}{progress}"
+    return f"{job.state}: {job.stage}" + (f", {progress_text(job.progress)}" if job.progress else "")
+
+
+def progress_text(progress: Progress) -> str:
+    """Return `12 of 30 blocks, 3 of 7 matrices of the next`."""
+    within = f", {progress.matrices_done} of {progress.matrices_total} matrices of the next" if progress.matrices_total else ""
+    return counted(progress.done, progress.total, progress.unit) + within
 
 
 def _took(job: Job) -> str:
-    if job.started_at is None:
+    """Return the time of all attempts, without waits and pauses."""
+    running = (datetime.now(UTC) - job.attempt_started_at).total_seconds() if job.attempt_started_at else 0.0
+    if job.active_seconds is not None or job.attempt_started_at:
+        return duration((job.active_seconds or 0.0) + running)
+    if job.started_at is None or job.finished_at is None:
         return ""
-    return duration(((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds())
+    return duration((job.finished_at - job.started_at).total_seconds())  # from an older service
 
 
 def _by_dataset(part: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

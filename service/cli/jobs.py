@@ -6,15 +6,21 @@ import typer
 
 from service.cli import job_body
 from service.cli.comparing import compare
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id, references
+from service.cli.job_options import PANELS, SUBMIT_EXAMPLES
+from service.cli.option_errors import named_options
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.planning import planning
 from service.cli.reporting import report
+from service.cli.shared_options import in_panels
 from service.contract.recipe import choices
 from service.contract.recipe.presets import PRESETS
 
-app = typer.Typer(help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Plan, submit, list, show, compare, watch, pause, cancel and delete jobs; list their events.", no_args_is_help=True
+)
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}; {LAST}: the newest job.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
 
 Preset = Annotated[
@@ -39,7 +45,8 @@ IdempotencyKey = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=SUBMIT_EXAMPLES)
+@in_panels(PANELS)
 def submit(
     model: Annotated[str | None, typer.Argument(help="Hub id, or with --source a local folder or an earlier job.")] = None,
     source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Source of the model; hub by default.")] = None,
@@ -77,6 +84,17 @@ def submit(
     agreement_windows: Annotated[
         int | None, typer.Option(help="Windows per data set on which next tokens are compared with the dense model's.")
     ] = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option(
+            "--generate/--no-generate",
+            help="Let both models continue prompts, or not; by default for models of at most 1 GiB of weights.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", metavar="TEXT", help="Prompt to continue instead of the built-in ones; may be repeated."),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="Format of the published weights; may be repeated."),
@@ -100,22 +118,25 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job. Exit status: 0 accepted (with --watch: as `dsnot jobs watch`), 1 refused."""
-    _submit(job_body.of_options(locals()), idempotency_key, follow, as_json)  # every option under its name
+    _submit(locals(), idempotency_key, follow, as_json)  # every option under its name
 
 
-app.command("plan")(planning(submit))
+app.command("plan", epilog=SUBMIT_EXAMPLES.replace("jobs submit", "jobs plan").replace(" --watch", ""))(planning(submit))
 app.command("compare")(compare)
 app.command("report")(report)
 
 
-def _submit(body: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
+def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
     from service.cli.watching import watch_to_end
     from service.client import Client
 
+    body = job_body.of_options(given)
     if "model" not in body:
         raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
-        job = client.create_job(body, idempotency_key=key)
+        references(client, body)
+        with named_options(given):
+            job = client.create_job(body, idempotency_key=key)
         for warning in job.warnings:
             note(f"warning: {warning}")
         if follow:
@@ -160,32 +181,62 @@ def list_(
 
 
 @app.command()
-def show(job_id: JobId, as_json: AsJson = False) -> None:
+def show(
+    job_id: JobId,
+    samples: Annotated[bool, typer.Option("--samples", help="Show all continuations in full, not only the first.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show one job: settings, progress, and results."""
     from service.cli.job_views import print_job
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = client.get_job(job_id)
+        job = client.get_job(complete_id(client, JOB, job_id))
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
-        print_job(job)
+        print_job(job, all_samples=samples)
 
 
 @app.command()
-def watch(job_id: JobId, as_json: AsJson = False) -> None:
-    """Follow a job to its end: stage, blocks done, time left. Ctrl-C does not affect the job.
+def watch(
+    job_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help=f"Ids of jobs, {SHORT_FORMS}; {LAST}: the newest job.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Watch all jobs that have not ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a job to its end: stage, blocks done, time left; several jobs in a table. Ctrl-C does not affect them.
 
-    With --json: a line for each event, the last one {"type": "end", "job": {…}}.
+    With --json: a line for each event, the last one {"type": "end", "job": {…}}; for several jobs a line for each change.
 
-    Exit status: 0 the job succeeded; 1 it failed or expired in the queue; 3 it was cancelled.
+    Exit status: 0 all succeeded; 1 one failed or expired in the queue; 3 one was cancelled.
     """
+    from service.cli import many_jobs
     from service.cli.watching import watch_to_end
     from service.client import Client
 
+    if bool(job_ids) == everything:
+        raise CommandFailed("name the jobs to watch, or give --all", 2)
     with Client(patience=2) as client:
-        watch_to_end(client, job_id, as_json)
+        found = many_jobs.checked([complete_id(client, JOB, each) for each in job_ids or ()]) or many_jobs.unfinished(client)
+        if len(found) == 1 and not everything:
+            watch_to_end(client, found[0], as_json)
+        many_jobs.watch_all(client, found, as_json=as_json)
+
+
+@app.command()
+def events(
+    job_id: JobId,
+    after: Annotated[int, typer.Option(min=0, metavar="SEQ", help="Only events with a higher number.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """List what has happened to a job so far. With --json: one line for each event."""
+    from service.cli.job_events import print_events
+    from service.client import Client
+
+    with Client(patience=2) as client:
+        print_events(client.list_events(complete_id(client, JOB, job_id), after=after), as_json)
 
 
 @app.command()
@@ -218,6 +269,7 @@ def delete(job_id: JobId) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
+        job_id = complete_id(client, JOB, job_id)
         client.delete_job(job_id)
     note(f"job {job_id} is deleted")
 
@@ -226,7 +278,7 @@ def _change(change: str, job_id: str, as_json: bool) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = getattr(client, change)(job_id)
+        job = getattr(client, change)(complete_id(client, JOB, job_id))
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:

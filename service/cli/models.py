@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json
+from service.cli.identifiers import JOB, complete_id
+from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json, print_records
 from service.kit.quantities import gib
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def inspect(
     from service.client import Client
 
     with Client() as client:
+        model = complete_id(client, JOB, model) if source == "job" else model
         found = client.inspect_model(model, source=source, revision=revision, token=token)
     if as_json:
         print_json(found.model_dump(mode="json"))
@@ -52,6 +54,17 @@ def _facts(found: "ModelInfo") -> list[tuple[str, str]]:
         ("longest input", f"{found.max_sequence_length:,} tokens" if found.max_sequence_length else ""),
         ("licence", found.license or ""),
     ]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the local models, for `dsnot jobs submit MODEL --source local`. With --json: one line for each."""
+    from service.client import Client
+
+    with Client(patience=2) as client:
+        found = client.list_models()
+    nothing = "no local models, or the service cannot read the workers' folder; `dsnot models import` puts one there"
+    print_records(found, ("model", "source"), lambda each: (each.id, each.source), as_json=as_json, nothing=nothing)
 
 
 @app.command("import")

@@ -64,7 +64,7 @@ def print_records(
     """Print a table of records, or `nothing` instead of an empty one; with `as_json` a line for each, without its secret."""
     if as_json:
         for each in found:
-            print_json(each.model_dump(mode="json", exclude={"secret"}))
+            print_json(each.model_dump(mode="json", exclude={"secret", "key"}))
     elif nothing and not found:
         note(nothing)
     else:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from service.cli import job_body
+from service.cli.identifiers import references
+from service.cli.option_errors import named_options
 from service.cli.output import CommandFailed, duration, note, print_fields, print_json
 from service.cli.shared_options import with_options_of
-from service.kit.quantities import size
+from service.kit.quantities import about, size
 
 _OF_SUBMIT_ONLY = {"follow", "idempotency_key"}
 
@@ -22,7 +24,9 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         if "model" not in body:
             raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
         with Client(patience=2) as client:
-            found = client.plan(body).model_dump(mode="json", exclude_unset=True)
+            references(client, body)
+            with named_options(options):
+                found = client.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)
             return
@@ -91,4 +95,7 @@ def _takes(estimate: dict[str, Any]) -> str:
     basis = estimate["basis"]
     basis_note = f" (based on {basis['jobs']} {'job' if basis['jobs'] == 1 else 'jobs'})" if basis["jobs"] else ""
     seconds = estimate["run_seconds"]
-    return "unknown" if seconds is None else f"about {duration(seconds)}{basis_note}"
+    if seconds is None:
+        return estimate.get("note") or "unknown"
+    ends = [estimate.get(f"run_seconds_{end}") or seconds for end in ("low", "high")]  # none from an older service
+    return about(seconds, *ends) + basis_note

@@ -1,27 +1,33 @@
-"""`dsnot quotas …`: limits of single tenants. Uses the database directly, because it is for the operator."""
+"""`dsnot quotas …`: limits of single tenants. The operator sets them in the database; the API shows those of the key's tenant."""
 
 from typing import Annotated
 
 import typer
 
 from service.cli.databases import the_database
-from service.cli.output import AsJson, CommandFailed, print_fields, print_json
+from service.cli.key_access import api_is_named, refuse_tenant
+from service.cli.output import AsJson, CommandFailed, print_fields, print_json, print_table
 
 app = typer.Typer(
-    help="Show and set a tenant's limits, in the database of $DSNOT_DATABASE_URL or of this home's running stack.",
+    help="Show and set a tenant's limits, in the database of $DSNOT_DATABASE_URL or of this home's running stack. "
+    "Where DSNOT_URL or `dsnot login` names a service, `show` uses its API.",
     no_args_is_help=True,
 )
 
-Tenant = Annotated[str, typer.Option(help="Tenant of the limits.")]
+Tenant = Annotated[str | None, typer.Option(help="Tenant of the limits, `default` by default; only in the database.")]
 Limit = Annotated[int | None, typer.Option(min=0, max=2**31 - 1)]
 Bytes = Annotated[int | None, typer.Option(min=0, max=2**63 - 1)]
 
 
 @app.command()
-def show(tenant: Tenant = "default", as_json: AsJson = False) -> None:
-    """Show the tenant's own limits. The service's settings apply to the rest; `GET /v1/quota` returns the effective limits."""
+def show(tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Show the tenant's own limits; the service's settings apply to the rest. Through the API: effective limits and their use."""
     from service.tenants.quotas import operations
 
+    if api_is_named():
+        _show_effective(tenant, as_json)
+        return
+    tenant = tenant or "default"
     with the_database() as database:
         own = operations.own_limits(database, tenant)
     if as_json:
@@ -34,7 +40,7 @@ def show(tenant: Tenant = "default", as_json: AsJson = False) -> None:
 
 @app.command("set")
 def set_(
-    tenant: Tenant = "default",
+    tenant: Tenant = None,
     max_queued_jobs: Limit = None,
     max_datasets_bytes: Bytes = None,
     max_triggers: Limit = None,
@@ -58,6 +64,7 @@ def set_(
     wanted = {name: value for name, value in given.items() if value is not None}
     if not wanted:
         raise CommandFailed("name at least one limit, such as --max-queued-jobs 50", 2)
+    tenant = _set_in_database(tenant)
     with the_database() as database:
         operations.set_limits(database, tenant, wanted)
         note_command(database, tenant=tenant, action="set_quota", path="/v1/quota")
@@ -65,12 +72,41 @@ def set_(
 
 
 @app.command()
-def reset(tenant: Tenant = "default") -> None:
+def reset(tenant: Tenant = None) -> None:
     """Remove the tenant's own limits; the service's settings apply again."""
     from service.tenants.audit.operations import note_command
     from service.tenants.quotas import operations
 
+    tenant = _set_in_database(tenant)
     with the_database() as database:
         operations.set_limits(database, tenant, None)
         note_command(database, tenant=tenant, action="reset_quota", path="/v1/quota")
     typer.echo(f"{tenant} has no limits of its own any more")
+
+
+def _set_in_database(tenant: str | None) -> str:
+    """Return the tenant. Raise CommandFailed if a service is named: no tenant sets its own limits."""
+    if api_is_named():
+        raise CommandFailed(
+            "limits are set by the operator, in the database: unset DSNOT_URL or log out, and set DSNOT_DATABASE_URL", 2
+        )
+    return tenant or "default"
+
+
+def _show_effective(tenant: str | None, as_json: bool) -> None:
+    from service.client import Client
+
+    refuse_tenant(tenant)
+    with Client(patience=2) as client:
+        found = client.quota().model_dump(mode="json")
+    if as_json:
+        print_json(found)
+        return
+    shares = {name: each for name, each in found.items() if isinstance(each, dict)}
+    rows = [(name.replace("_", " "), str(each["used"]), _limit(each["limit"])) for name, each in shares.items()]
+    rows += [(name.replace("_", " "), "", _limit(each)) for name, each in found.items() if name not in shares]
+    print_table(("limit", "used>", "at most>"), rows)
+
+
+def _limit(value: int | None) -> str:
+    return "no limit" if value is None else str(value)

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
 from service.cli.output import AsJson, note, print_json
 
 
 def report(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job that succeeded.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"Id of a job that succeeded, {SHORT_FORMS}; {LAST}: the newest job.")
+    ],
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Target file; dsnot-JOB.html by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -17,8 +20,9 @@ def report(
     from service.client import Client
     from service.contract.artifacts import REPORT_NAME
 
-    target = to or Path(f"dsnot-{job_id}.html")
     with Client(patience=10) as client:
+        job_id = complete_id(client, JOB, job_id)
+        target = to or Path(f"dsnot-{job_id}.html")
         file = client.download_file(job_id, REPORT_NAME, target)
     if as_json:
         print_json({"file": str(target.absolute()), **file.model_dump(exclude={"path"})})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.cli import axes, job_body
+from service.cli.option_errors import flag
 from service.cli.output import CommandFailed
 
 BOUNDS: Final = ("at_most", "at_most_increase", "at_least", "at_most_decrease")
@@ -44,16 +45,11 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def option_of(name: str) -> str:
-    """Return the option of a parameter: `--at-most-increase` of `at_most_increase`."""
-    return "--" + name.strip("_").replace("_", "-")
-
-
 def _put_axes(body: dict[str, Any], given: Mapping[str, Any]) -> None:
     for name in _SEARCH_ONLY:
         if given[name] is not None:
             remedy = "such as --target perplexity --at-most-increase 0.05"
-            raise CommandFailed(f"{option_of(name)} belongs to a search; add --target with its bound, {remedy}", 2)
+            raise CommandFailed(f"{flag(name)} belongs to a search; add --target with its bound, {remedy}", 2)
     before = body.get("axes")
     job_body.put(body, "axes", {**(before if isinstance(before, dict) else {}), **axes.axes(given)})
     if "axes" not in body:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import SWEEP, complete_id
 from service.cli.output import AsJson, CommandFailed, note, print_fields, print_json, print_table
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="The ids of one or more sweeps.")],
+    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Ids of one or more sweeps, or their beginnings.")],
     front: Annotated[
         list[str] | None,
         typer.Option("--front", metavar="MEASURE", help="Measure of the joint Pareto front; two or three, as of `sweeps show`."),
@@ -29,7 +30,7 @@ def compare(
     from service.client import Client
 
     with Client(patience=2) as client:
-        sweeps = [client.sweeps.get(sweep_id) for sweep_id in dict.fromkeys(sweep_ids)]
+        sweeps = [client.sweeps.get(each) for each in dict.fromkeys(complete_id(client, SWEEP, text) for text in sweep_ids)]
     points = [(sweep, point) for sweep in sweeps for point in sweep.table]
     names, on_front = _joint_front([point for _, point in points], front or ())
     points = [(sweep, point.model_copy(update={"on_front": i in on_front})) for i, (sweep, point) in enumerate(points)]

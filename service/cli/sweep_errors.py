@@ -6,46 +6,38 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from service.cli import axes
-from service.cli.output import CommandFailed
-from service.cli.sweep_body import BOUNDS, PLACES, option_of
+from service.cli import axes, option_errors
+from service.cli.option_errors import flag
+from service.cli.sweep_body import BOUNDS, PLACES
 from service.contract.json_pointer import pointer, steps_of
 
 _BOUND: Final = re.compile(rf"\b({'|'.join(sorted(BOUNDS, reverse=True))})\b")
-_FIELDS: Final = {"template.evaluation.perplexity": "--evaluate", "template.evaluation.tasks": "--task"}
 _PARTS: Final = {"/over/sparsity": ("from_", "to"), "/over/patterns": ("patterns",), "/over/presets": ("presets",)}
 
 
 @contextmanager
 def named_options(given: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[None]:
     """Raise the API's InvalidInput as CommandFailed that names the options at fault, as far as an option was given."""
-    from service.client import InvalidInput
-
-    try:
+    with option_errors.named_options(given, lambda where: _place(where, given, body), _detail):
         yield
-    except InvalidInput as error:
-        faults = [f"{_place(each.get('pointer', ''), given, body)}: {_detail(each.get('detail', ''))}" for each in error.errors]
-        raise CommandFailed("\n  ".join([f"{error.title}:", *faults]) if faults else error.detail) from error
 
 
 def _detail(text: str) -> str:
-    """Return the text with options in place of the fields that they set."""
-    for field, option in _FIELDS.items():
-        text = text.replace(field, option)
-    return _BOUND.sub(lambda match: option_of(match[0]), text)
+    """Return the text with options in place of bounds, and fields as a job's body has them."""
+    return _BOUND.sub(lambda match: flag(match[0]), text.replace("template.", ""))
 
 
 def _place(where: str, given: Mapping[str, Any], body: Mapping[str, Any]) -> str:
     """Return the option that set this place of the body, else the place itself."""
     if where.startswith("/template/"):
-        return where if given["spec"] else where.removeprefix("/template")
+        return where if given["spec"] else option_errors.job_place(where.removeprefix("/template"), given)
     if where.startswith("/axes/"):
         return _axis(steps_of(where), given, body)
     if where == "front":
         return "--front"
     options = {"/" + place.replace(".", "/"): (name,) for name, place in PLACES.items()} | _PARTS
     names = next((names for place, names in options.items() if (where + "/").startswith(place + "/")), ())
-    used = [option_of(name) for name in names if given[name] is not None]
+    used = [flag(name) for name in names if given[name] is not None]
     if where == "/target" and given["target"] is not None:
         used = ["--target"]
     return " and ".join(used) or {"": "the sweep", "/axes": "the axes"}.get(where, where)

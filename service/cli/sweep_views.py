@@ -7,11 +7,11 @@ from typing import Any, Final
 import typer
 
 from service.cli.comparing import quantity_text
-from service.cli.output import duration, local_time, note, print_fields, print_table, printable
+from service.cli.output import local_time, note, print_fields, print_table, printable
 from service.client.sweeps import Figure, Point, Sweep, SweepDetail, SweepPlan
 from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, JobState
-from service.kit.quantities import size
+from service.kit.quantities import about, size
 
 _ALWAYS_SHOWN: Final = ("sparsity", "packed_bytes", "seconds")
 _KEPT: Final = {"all": "all stay", "front": "those on the front stay", "best": "the answer's stays"}
@@ -151,7 +151,8 @@ def print_plan(found: SweepPlan) -> None:
         ]
     )
     rows = [
-        (str(each.position), each.text, f"about {duration(each.run_seconds)}" if each.run_seconds else "") for each in found.table
+        (str(each.position), each.text, _about(each.run_seconds, each.run_seconds_low, each.run_seconds_high))
+        for each in found.table
     ]
     print_table(("#>", "point" if not found.spec.get("target") else "first point", "time>"), rows)
     for warning in found.warnings:
@@ -160,10 +161,15 @@ def print_plan(found: SweepPlan) -> None:
 
 def _takes(found: SweepPlan) -> str:
     if found.wall_seconds is None:
-        return "unknown"
-    work = f", {duration(found.run_seconds)} of work" if found.run_seconds else ""
+        return found.note or "unknown"
+    work = f", {_about(found.run_seconds, found.run_seconds_low, found.run_seconds_high)} of work" if found.run_seconds else ""
     workers = "1 worker" if found.able_workers == 1 else f"{found.able_workers} workers"
-    return f"about {duration(found.wall_seconds)} on {workers}{work}"
+    return f"{_about(found.wall_seconds, found.wall_seconds_low, found.wall_seconds_high)} on {workers}{work}"
+
+
+def _about(seconds: float | None, low: float | None, high: float | None) -> str:
+    """Return an estimate with its range, which older services leave out; empty without one."""
+    return about(seconds, low or seconds, high or seconds) if seconds else ""
 
 
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

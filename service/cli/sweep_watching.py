@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.cli.output import note, print_json, printable, table_of
 from service.cli.sweep_views import figure_text, points_table, points_text, print_answer, print_points, problems, shown_measures
-from service.cli.watching import events_and_glances
+from service.cli.watching import events_and_glances, interruptible
 from service.client import Client, Event, SweepDetail
 from service.client.sweeps import Point
 from service.contract.states import TERMINAL_STATES
@@ -31,19 +31,26 @@ _NEWS: Final[Mapping[str, str]] = {
 
 def watch_to_end(client: Client, sweep_id: str, *, as_json: bool) -> None:
     """Show a sweep until it has ended; exit with the status of its outcome."""
+    with interruptible(f"dsnot sweeps watch {sweep_id}"):
+        sweep = _watched(client, sweep_id, as_json)
     if as_json:
-        for event in client.sweeps.events(sweep_id):
-            print_json(asdict(event))
-        sweep = client.sweeps.get(sweep_id)
         print_json({"type": "end", "sweep": sweep.model_dump(mode="json", exclude_unset=True)})
     else:
-        sweep = follow(client, sweep_id)
         print_points(sweep)
         print_answer(sweep)
         for line in problems(sweep):
             note(line)
         note(f"sweep {sweep.id} {sweep.state}")
     raise typer.Exit(EXIT_STATUS.get(sweep.state, 1))
+
+
+def _watched(client: Client, sweep_id: str, as_json: bool) -> SweepDetail:
+    """Show what happens until the sweep has ended, and return the sweep."""
+    if not as_json:
+        return follow(client, sweep_id)
+    for event in client.sweeps.events(sweep_id):
+        print_json(asdict(event))
+    return client.sweeps.get(sweep_id)
 
 
 def follow(client: Client, sweep_id: str) -> SweepDetail:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from service.cli import sweep_body
+from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, references
+from service.cli.job_options import SWEEP_EXAMPLES
 from service.cli.jobs import IdempotencyKey, submit
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.shared_options import with_options_of
@@ -16,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help="The sweep's id.")]
+SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help=f"The sweep's id, {SHORT_FORMS}; {LAST}: the newest sweep.")]
 Front = Annotated[
     list[str] | None,
     typer.Option(
@@ -28,7 +30,6 @@ Front = Annotated[
 ]
 _Bound = float | None
 _GRID = "Grid: every combination is a job"
-_JOBS = "Jobs: the options of `dsnot jobs submit`"
 _SEARCH = "Search: the sparsest model, or the most wanted preset, that meets a target"
 
 
@@ -116,6 +117,7 @@ def create(**options: Any) -> None:
     body = sweep_body.of_options(options)
     with Client(patience=2) as client:
         with named_options(options, body):
+            references(client, body["template"])
             sweep = client.sweeps.create(body, idempotency_key=options["idempotency_key"])
         if options["follow"]:
             note(f"sweep {sweep.id} is {sweep.state}")
@@ -135,6 +137,7 @@ def plan(**options: Any) -> None:
 
     body = sweep_body.of_options(options)
     with Client(patience=2) as client, named_options(options, body):
+        references(client, body["template"])
         found = client.sweeps.plan(body)
     if options["as_json"]:
         print_json(found.model_dump(mode="json", exclude_unset=True))
@@ -142,8 +145,8 @@ def plan(**options: Any) -> None:
         print_plan(found)
 
 
-app.command("create")(with_options_of(create, _sweep_options, submit, panel=_JOBS))
-app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}, panel=_JOBS))
+app.command("create", epilog=SWEEP_EXAMPLES)(with_options_of(create, _sweep_options, submit))
+app.command("plan")(with_options_of(plan, _sweep_options, submit, without={"idempotency_key", "follow"}))
 app.command("compare")(compare)
 
 
@@ -182,6 +185,7 @@ def show(
     if as_csv and as_json:
         raise CommandFailed("--csv and --json exclude each other", 2)
     with Client(patience=2) as client, named_options({}, {}):
+        sweep_id = complete_id(client, SWEEP, sweep_id)
         if as_csv:
             typer.echo(client.sweeps.csv(sweep_id, front=front or ()), nl=False)
             return
@@ -204,7 +208,7 @@ def watch(sweep_id: SweepId, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        watch_to_end(client, sweep_id, as_json=as_json)
+        watch_to_end(client, complete_id(client, SWEEP, sweep_id), as_json=as_json)
 
 
 @app.command()
@@ -240,6 +244,7 @@ def delete(
     from service.client import Client
 
     with Client(patience=2) as client:
+        sweep_id = complete_id(client, SWEEP, sweep_id)
         client.sweeps.delete(sweep_id, keep_jobs=keep_jobs)
     note(f"sweep {sweep_id} is deleted{'; its jobs stay' if keep_jobs else ', with its jobs'}")
 
@@ -248,7 +253,7 @@ def _change(change: str, sweep_id: str, as_json: bool) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        sweep = getattr(client.sweeps, change)(sweep_id)
+        sweep = getattr(client.sweeps, change)(complete_id(client, SWEEP, sweep_id))
     if as_json:
         print_json(sweep.model_dump(mode="json", exclude_unset=True))
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import SHORT_FORMS, TRIGGER, complete_id, firing_of
 from service.cli.job_body import read_spec
 from service.cli.output import AsJson, local_time, note, print_json, print_records, print_secret
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Manage triggers, which start jobs or sweeps.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="TRIGGER")]
+Id = Annotated[str, typer.Argument(metavar="TRIGGER", help=f"The trigger's id, {SHORT_FORMS}.")]
+FiringId = Annotated[str, typer.Argument(metavar="FIRING", help=f"The firing's id, {SHORT_FORMS}.")]
 Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]
 
 
@@ -55,6 +57,7 @@ def delete(trigger: Id) -> None:
     from service.client import Client
 
     with Client() as client:
+        trigger = complete_id(client, TRIGGER, trigger)
         client.triggers.delete(trigger)
     note(f"trigger {trigger} is deleted")
 
@@ -69,6 +72,7 @@ def rotate(
     from service.client import Client
 
     with Client() as client:
+        trigger = complete_id(client, TRIGGER, trigger)
         print_secret("trigger", client.triggers.rotate_secret(trigger, overlap_seconds=overlap), as_json=as_json)
 
 
@@ -83,6 +87,7 @@ def fire(
     from service.client import Client
 
     with Client() as client:
+        trigger = complete_id(client, TRIGGER, trigger)
         if dry_run:
             print_json(client.triggers.plan(trigger, read_spec(event)))
         else:
@@ -100,16 +105,18 @@ def firings(
     from service.client import Client
 
     with Client() as client:
+        trigger = complete_id(client, TRIGGER, trigger)
         _show(list(islice(client.triggers.firings(trigger, outcome=outcome), limit)), as_json)
 
 
 @app.command()
-def replay(trigger: Id, firing: Annotated[str, typer.Argument(metavar="FIRING")], as_json: AsJson = False) -> None:
+def replay(trigger: Id, firing: FiringId, as_json: AsJson = False) -> None:
     """Start another job or sweep from a logged event."""
     from service.client import Client
 
     with Client() as client:
-        _show([client.triggers.replay(trigger, firing)], as_json)
+        trigger = complete_id(client, TRIGGER, trigger)
+        _show([client.triggers.replay(trigger, complete_id(client, firing_of(trigger), firing))], as_json)
 
 
 def _show(found: "list[Firing]", as_json: bool) -> None:

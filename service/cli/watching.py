@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from service.cli.job_views import print_outcome, ratio, task_rows
-from service.cli.output import counted, duration, note, print_json, printable
+from service.cli.job_views import print_outcome, progress_text, ratio, task_rows
+from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.states import EventType, JobState
+from service.kit.quantities import about
 
 _GLANCE_SECONDS = 1.0
 
@@ -23,15 +25,26 @@ EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, J
 
 def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job until it has ended; exit with the status of its outcome."""
-    if as_json:
-        for event in client.events(job_id):
-            print_json(asdict(event))
-        job = client.get_job(job_id)
-        print_json({"type": "end", "job": job.model_dump(mode="json")})
-    else:
-        job = follow(client, job_id)
-        print_outcome(job)
+    with interruptible(f"dsnot jobs watch {job_id}"):
+        if as_json:
+            for event in client.events(job_id):
+                print_json(asdict(event))
+            job = client.get_job(job_id)
+            print_json({"type": "end", "job": job.model_dump(mode="json")})
+        else:
+            job = follow(client, job_id)
+            print_outcome(job)
     raise typer.Exit(EXIT_STATUS[job.state])
+
+
+@contextmanager
+def interruptible(again: str) -> Iterator[None]:
+    """Exit with status 130 at Ctrl-C, with a message that the work continues and how to watch it again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"no longer watching; the work continues, watch it again with\n  {again}")
+        raise typer.Exit(130) from None
 
 
 def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: None) -> Job:
@@ -143,7 +156,7 @@ class _Bar:
             description=job.stage or job.state,
             completed=progress.done if progress else 0,
             total=progress.total if progress else None,
-            how_far=counted(progress.done, progress.total, progress.unit) if progress else "",
+            how_far=progress_text(progress) if progress else "",
             left=left(job),
         )
 
@@ -169,14 +182,18 @@ class _Lines:
 
 
 def left(job: Job) -> str:
-    """Return the time left of the job if it is known, else of its stage."""
-    stage = job.progress.eta_seconds if job.progress else None
+    """Return the time left of the job with its range, or why it is unknown; nothing else estimates it."""
     if job.state == JobState.QUEUED and job.queue_position:
         starts = _until(job.eta.starts_at) if job.eta else None
         return f"place {job.queue_position}" + (f", starts in about {duration(starts)}" if starts else "")
-    if job.eta and (whole := _until(job.eta.ends_at)):
-        return f"about {duration(whole)} left"
-    return f"about {duration(stage)} left of {job.stage}" if stage else ""
+    if job.has_ended or job.eta is None:
+        return ""
+    whole = _until(job.eta.ends_at)
+    if not whole:
+        return job.eta.note or ""
+    ends = [_until(moment) for moment in (job.eta.ends_earliest_at, job.eta.ends_latest_at)]
+    low, high = (whole if each is None else each for each in ends)
+    return f"{about(whole, low, high)} left"
 
 
 def _until(moment: datetime | None) -> float | None:

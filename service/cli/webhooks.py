@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli.identifiers import SHORT_FORMS, WEBHOOK, complete_id, delivery_of
 from service.cli.output import AsJson, local_time, note, print_records, print_secret
 
 if TYPE_CHECKING:
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Manage webhooks, which receive events.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
-DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY")]
+Id = Annotated[str, typer.Argument(metavar="WEBHOOK", help=f"The webhook's id, {SHORT_FORMS}.")]
+DeliveryId = Annotated[str, typer.Argument(metavar="DELIVERY", help=f"The delivery's id, {SHORT_FORMS}.")]
 
 
 @app.command()
@@ -53,6 +54,7 @@ def delete(webhook: Id) -> None:
     from service.client import Client
 
     with Client() as client:
+        webhook = complete_id(client, WEBHOOK, webhook)
         client.webhooks.delete(webhook)
     note(f"webhook {webhook} is deleted")
 
@@ -67,6 +69,7 @@ def rotate(
     from service.client import Client
 
     with Client() as client:
+        webhook = complete_id(client, WEBHOOK, webhook)
         print_secret("webhook", client.webhooks.rotate_secret(webhook, overlap_seconds=overlap), as_json=as_json)
 
 
@@ -76,6 +79,7 @@ def send_test(webhook: Id, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client() as client:
+        webhook = complete_id(client, WEBHOOK, webhook)
         _show([client.webhooks.test(webhook)], as_json)
 
 
@@ -91,6 +95,7 @@ def deliveries(
     from service.client import Client
 
     with Client() as client:
+        webhook = complete_id(client, WEBHOOK, webhook)
         _show(list(islice(client.webhooks.deliveries(webhook, state=state, type=kind), limit)), as_json)
 
 
@@ -100,7 +105,8 @@ def message(webhook: Id, delivery: DeliveryId) -> None:
     from service.client import Client
 
     with Client() as client:
-        found = client.webhooks.get_delivery(webhook, delivery)
+        webhook = complete_id(client, WEBHOOK, webhook)
+        found = client.webhooks.get_delivery(webhook, complete_id(client, delivery_of(webhook), delivery))
     if found.body is None:
         note("the message has not been sent yet; its body is written at the first attempt")
         raise typer.Exit(1)
@@ -113,7 +119,8 @@ def replay(webhook: Id, delivery: DeliveryId, as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client() as client:
-        _show([client.webhooks.replay(webhook, delivery)], as_json)
+        webhook = complete_id(client, WEBHOOK, webhook)
+        _show([client.webhooks.replay(webhook, complete_id(client, delivery_of(webhook), delivery))], as_json)
 
 
 def _show(found: "list[Delivery]", as_json: bool) -> None:

@@ -1,8 +1,8 @@
 """Typed Python client for the whole HTTP API. It imports the contract and httpx only."""
 
-from service.client.access import AuditEntry, Key, Quota
+from service.client.access import AuditEntry, Key, Quota, SignInLink
 from service.client.aio.client import AsyncClient
-from service.client.answers import Attempt, Job, Layer, ModelInfo, Plan, Progress, Worker
+from service.client.answers import Attempt, Job, Layer, LocalModel, ModelInfo, Plan, Progress, Worker
 from service.client.blocking.client import Client
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
@@ -58,6 +58,7 @@ __all__ = [
     "Job",
     "Key",
     "Layer",
+    "LocalModel",
     "Metrics",
     "ModelInfo",
     "ModelRefused",
@@ -70,6 +71,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ServiceUnavailable",
+    "SignInLink",
     "StoreRefused",
     "Sweep",
     "SweepDetail",

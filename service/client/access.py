@@ -22,6 +22,13 @@ class Key(Answer):
     """The full key; only in the response that created its secret."""
 
 
+class SignInLink(Answer):
+    """A link that signs one browser in, once."""
+
+    url: str
+    valid_seconds: float
+
+
 class AuditEntry(Answer):
     """A request that might have changed something, and its outcome."""
 

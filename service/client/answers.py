@@ -24,6 +24,15 @@ class Progress(Answer):
     total: int
     unit: str
     eta_seconds: float | None = None
+    matrices_done: int | None = None
+    """Pruned matrices of the running block."""
+    matrices_total: int | None = None
+    block_elapsed: float | None = None
+    """Seconds that the running block had taken at the last report."""
+    own_blocks: int | None = None
+    """Blocks that the current attempt has pruned."""
+    block_seconds: float | None = None
+    """Mean time of one of them."""
 
 
 class Eta(Answer):
@@ -31,6 +40,12 @@ class Eta(Answer):
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    ends_earliest_at: datetime | None = None
+    ends_latest_at: datetime | None = None
+    from_own_blocks: bool = False
+    """Whether the end is estimated from the job's own finished blocks."""
+    note: str | None = None
+    """Why `ends_at` is None."""
     basis_jobs: int = 0
 
 
@@ -48,6 +63,10 @@ class Job(Answer):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    active_seconds: float | None = None
+    """Time of the ended attempts, without waits and pauses."""
+    attempt_started_at: datetime | None = None
+    """Start of the running attempt."""
     metrics: dict[str, Any] | None = None
     warnings: list[str] = []
     error: Failure | None = None
@@ -74,6 +93,13 @@ class Attempt(Answer):
     ended_at: datetime | None = None
     outcome: AttemptOutcome | None = None
     detail: str | None = None
+
+
+class LocalModel(Answer):
+    """A local model, as a job's `model` names it."""
+
+    source: str
+    id: str
 
 
 class Worker(Answer):
@@ -167,9 +193,13 @@ class Basis(Answer):
 
 
 class Estimate(Answer):
-    """Estimated seconds; None without earlier runs."""
+    """Estimated seconds; None without earlier runs of about this size."""
 
     run_seconds: float | None = None
+    run_seconds_low: float | None = None
+    run_seconds_high: float | None = None
+    note: str | None = None
+    """Why `run_seconds` is None."""
     starts_in_seconds: float | None = None
     basis: Basis
 

@@ -54,8 +54,12 @@ class Measure(Answer):
     better: str | None = None
     """`lower`, `higher`, or None if no value is better than another."""
     values: list[float | int | None]
+    intervals: list[tuple[float, float] | None] = Field(default=[])
+    """95 % intervals, of a throughput the lowest and the highest measurement; None without one."""
     best: list[str] = Field(default=[])
-    """Ids of the jobs with the best value, if two or more can be compared."""
+    """Id of the job that is better than every other beyond their uncertainty; empty without one."""
+    tied: list[str] = Field(default=[])
+    """Ids of the jobs of which one is the best, but the measurements do not say which."""
 
 
 class Comparison(Answer):

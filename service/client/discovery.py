@@ -1,4 +1,4 @@
-"""URL and API key of the service: from the environment, else from the embedded stack of this home."""
+"""URL and API key of the service: from the environment, else from `dsnot login`, else from the embedded stack of this home."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx
 
+from service.client import login
 from service.client.errors import NotConfigured
 from service.embedded.lock import in_use
 from service.embedded.record import API_KEY_FILE, StackRecord
@@ -18,7 +19,7 @@ _KEY: Final = re.compile("[!-~]+")
 
 
 def address(url: str | None, key: str | None) -> tuple[str, str]:
-    """Return the service's URL and an API key: those given, else the environment's, else those of the stack on this home.
+    """Return the service's URL and an API key: those given, else the environment's, a login's, or those of this home's stack.
 
     Raises:
         NotConfigured: one of them is missing or malformed.
@@ -64,17 +65,25 @@ def proxied() -> Iterator[None]:
 
 
 def _default_address() -> tuple[str, str]:
-    """Return `DSNOT_URL` and `DSNOT_API_KEY`, or URL and key of the stack on this home.
+    """Return `DSNOT_URL` and `DSNOT_API_KEY`, or URL and key of the login, or of the stack on this home.
 
-    The home's key is sent to the home's own stack only, never to another address.
+    A stored key is sent to the address that it was stored for only, and the home's key to the home's own stack.
     """
     url, key = os.environ.get("DSNOT_URL"), os.environ.get("DSNOT_API_KEY")
-    if url and not key:
-        raise NotConfigured("DSNOT_URL is set but DSNOT_API_KEY is not; set it to a key that `dsnot keys create` made")
-    if url and key:
-        return url, key
+    if url:
+        return url, key or _stored_key(url)
+    if found := login.active():
+        return found.url, key or found.key
     home = this_home()
     return running_stack(home).url, key or _home_key(home)
+
+
+def _stored_key(url: str) -> str:
+    """Return the key of the login at this address."""
+    found = login.stored()
+    if found is None or found.url != url.strip().rstrip("/"):
+        raise NotConfigured("DSNOT_URL is set but DSNOT_API_KEY is not; set it to a key that `dsnot keys create` made")
+    return found.key
 
 
 def this_home() -> Path:
@@ -95,9 +104,14 @@ def running_stack(home: Path) -> StackRecord:
     Raises:
         NotConfigured: none is running.
     """
-    record = StackRecord.read(home) if in_use(home) else None
+    if not in_use(home):
+        raise NotConfigured(
+            f"no service is running on {home}; start one with `dsnot up`, "
+            "or name one with `dsnot login`, or DSNOT_URL and DSNOT_API_KEY"
+        )
+    record = StackRecord.read(home)
     if record is None:
-        raise NotConfigured(f"no service is running on {home}; start one with `dsnot up`, or set DSNOT_URL and DSNOT_API_KEY")
+        raise NotConfigured(f"the stack on {home} is starting or stopping; repeat the command in a few seconds")
     return record
 
 

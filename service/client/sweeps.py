@@ -117,10 +117,12 @@ class PlannedPoint(Answer):
     values: dict[str, Any]
     text: str
     run_seconds: float | None = None
+    run_seconds_low: float | None = None
+    run_seconds_high: float | None = None
 
 
 class SweepPlan(Answer):
-    """Dry run of a sweep. None: there are no data for an estimate."""
+    """Dry run of a sweep. None: no past job is of about this size."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -130,7 +132,13 @@ class SweepPlan(Answer):
     table: list[PlannedPoint]
     """Points in their order; for a search its first one."""
     run_seconds: float | None = None
+    run_seconds_low: float | None = None
+    run_seconds_high: float | None = None
     wall_seconds: float | None = None
+    wall_seconds_low: float | None = None
+    wall_seconds_high: float | None = None
+    note: str | None = None
+    """Why the times are None."""
     disk_bytes: int | None = None
     artifact_bytes: int | None = None
     queued_jobs: int

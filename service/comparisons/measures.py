@@ -1,57 +1,43 @@
 """Side-by-side measurements of several jobs; only values measured under the same conditions share a row.
 
-Metrics may come from workers of any version: missing ones are skipped.
+A job is the best of a row only if it is ahead of every other beyond the uncertainty of the measurements. Two perplexities are
+compared by their increases of the loss over the dense model's on the same windows, if it was measured; their standard errors
+are combined as if they were independent. They are not: the same windows are hard for both, so that the interval is too wide
+rather than too narrow.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from service.contract.speed_ways import SAME_WEIGHTS
+from service.comparisons.readings import RATES, Z95, Estimate, Number, Quantity, Reading, readings
 
-Better = Literal["lower", "higher"]
-Number = int | float
-
-_RATES: Final = ("prefill_tokens_per_second", "decode_tokens_per_second")
-_LOWER: Final = frozenset(
-    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "kl_divergence", "kl_p99"}
-)
-_HIGHER: Final = frozenset({"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "mcc", "em", "top1_agreement", *_RATES})
-"""Metrics for which higher is better. One in neither set has an unknown direction, so that no job is marked as best."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A metric and its measurement conditions."""
-
-    name: str
-    model: Literal["dense", "pruned"] | None = None
-    """Measured model; None: the job as a whole."""
-    on: str | None = None
-    """Data set or task."""
-    conditions: tuple[tuple[str, Number], ...] = ()
-    """Measurement conditions; values under other conditions are another quantity."""
-
-    @property
-    def better(self) -> Better | None:
-        """Direction of improvement; None if unknown or not influenced by the job."""
-        if self.model == "dense":
-            return None
-        return "lower" if self.name in _LOWER | _COSTS else "higher" if self.name in _HIGHER else None
-
-
-_COSTS: Final = frozenset({"layer_error", "artifact_bytes", "packed_bytes", "seconds", "peak_host_bytes", "peak_device_bytes"})
+_TOLERANCES: Final = {"seconds": 0.05, "peak_host_bytes": 0.05, "peak_device_bytes": 0.05}
+"""Relative differences below which runs are not distinguished: the same job varies that much."""
+_ROUNDING: Final = 0.0005
+"""Relative difference of exact figures that their text does not show."""
+_EXACT: Final = frozenset({"layer_error", "artifact_bytes", "packed_bytes"})
+_SAME_BASELINE: Final = 1e-4
+"""Relative difference of two measurements of the same dense model on different devices, at most."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The values of one quantity for all jobs."""
+    """The readings of one quantity for all jobs."""
 
     quantity: Quantity
-    values: Sequence[Number | None]
-    """Values in the order of the jobs; None: not measured."""
-    best: Sequence[int]
-    """Indices of the jobs with the best value, if two or more have one."""
+    readings: Sequence[Reading | None]
+    """Readings in the order of the jobs; None: not measured."""
+    best: int | None = None
+    """Index of the job that is ahead of all others beyond their uncertainty; None without one."""
+    tied: Sequence[int] = ()
+    """Indices of the jobs of which one is the best, but it cannot be said which."""
+
+    @property
+    def values(self) -> list[Number | None]:
+        """The values in the order of the jobs."""
+        return [None if each is None else each.value for each in self.readings]
 
 
 def measures(metrics: Sequence[Mapping[str, Any] | None]) -> list[Measure]:
@@ -61,62 +47,41 @@ def measures(metrics: Sequence[Mapping[str, Any] | None]) -> list[Measure]:
     return [_measure(quantity, [each.get(quantity) for each in found]) for quantity in quantities]
 
 
-def _measure(quantity: Quantity, values: list[Number | None]) -> Measure:
-    known = [value for value in values if value is not None]
+def _measure(quantity: Quantity, found: list[Reading | None]) -> Measure:
+    known = {place: reading for place, reading in enumerate(found) if reading is not None}
     if quantity.better is None or len(known) < 2:
-        return Measure(quantity, values, [])
-    best = min(known) if quantity.better == "lower" else max(known)
-    return Measure(quantity, values, [place for place, value in enumerate(values) if value == best])
+        return Measure(quantity, found)
+    choose = min if quantity.better == "lower" else max
+    leader = choose(known, key=lambda place: known[place].value)
+    verdicts = {place: is_ahead(quantity, known[leader], known[place]) for place in known if place != leader}
+    if None in verdicts.values():
+        return Measure(quantity, found)
+    level = [leader, *(place for place, is_behind in verdicts.items() if not is_behind)]
+    return Measure(quantity, found, leader) if len(level) == 1 else Measure(quantity, found, None, sorted(level))
 
 
-def readings(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
-    """Yield the quantities that a job has measured, of both models and of the job as a whole, with their values."""
-    for model in ("pruned", "dense"):
-        part = metrics.get(model) or {}
-        for each in part.get("perplexity") or ():
-            how = _conditions(each, "sequence_length", "windows", "tokens")
-            if each.get("bos") == "window":
-                how += (("bos_per_window", 1),)
-            yield Quantity("perplexity", model, each["dataset"], how), each["perplexity"]
-        for each in part.get("tasks") or ():
-            how = _conditions(each, "few_shot", "samples")
-            for name, measured in each["metrics"].items():
-                yield Quantity(name, model, each["task"], how), measured["value"]
-    for each in metrics.get("agreement") or ():
-        for name in ("kl_divergence", "kl_p99", "top1_agreement"):
-            if each.get(name) is not None:
-                yield Quantity(name, "pruned", each["dataset"], _conditions(each, "windows", "tokens")), each[name]
-    yield from _speeds(metrics.get("speed") or {})
-    yield from _of_the_job(metrics)
+def is_ahead(quantity: Quantity, one: Reading, other: Reading) -> bool | None:
+    """Return whether the better of two values is better beyond their uncertainty; None if that is unknown."""
+    if one.value == other.value:
+        return False
+    if quantity.name in _EXACT or quantity.name in _TOLERANCES:
+        tolerance = _TOLERANCES.get(quantity.name, _ROUNDING)
+        return not math.isclose(one.value, other.value, rel_tol=tolerance)
+    if quantity.name in RATES:
+        return one.interval[0] > other.interval[1] if one.interval and other.interval else None
+    estimates = _comparable(one, other)
+    if estimates is None:
+        return None
+    ahead = estimates[0].mean - estimates[1].mean
+    if quantity.better == "lower":
+        ahead = -ahead
+    return ahead > Z95 * math.hypot(estimates[0].error, estimates[1].error)
 
 
-def _speeds(speed: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
-    """Yield the throughput of the dense model and the best of the pruned model's execution modes, on the given device."""
-    how = _conditions(speed, "threads", "prompt_tokens", "new_tokens")
-    ways: dict[Literal["pruned", "dense"], tuple[str, ...]] = {"pruned": SAME_WEIGHTS, "dense": ("dense",)}
-    for model, names in ways.items():
-        found = [speed[way] for way in names if speed.get(way)]
-        for part, name in zip(("prefill", "decode"), _RATES, strict=True):
-            if found:
-                yield Quantity(name, model, speed["device"], how), max(each[part]["median"] for each in found)
-
-
-def _of_the_job(metrics: Mapping[str, Any]) -> Iterator[tuple[Quantity, Number]]:
-    memory = metrics.get("peak_memory_bytes") or {}
-    seconds = metrics.get("seconds") or {}
-    figures = {
-        "sparsity": metrics.get("sparsity"),
-        "layer_error": (metrics.get("layer_error") or {}).get("final"),
-        "artifact_bytes": metrics.get("bytes"),
-        "packed_bytes": (metrics.get("weight_bytes") or {}).get("packed"),
-        "seconds": round(sum(seconds.values()), 3) if seconds else None,
-        "peak_host_bytes": memory.get("host_total"),
-        "peak_device_bytes": memory.get("device"),
-    }
-    for name, value in figures.items():
-        if value is not None:
-            yield Quantity(name), value
-
-
-def _conditions(measured: Mapping[str, Any], *names: str) -> tuple[tuple[str, Number], ...]:
-    return tuple((name, measured[name]) for name in names if measured.get(name) is not None)
+def _comparable(one: Reading, other: Reading) -> tuple[Estimate, Estimate] | None:
+    """Return the paired estimates of both, if they refer to the same dense model, else their own."""
+    if one.paired and other.paired and one.paired.error and other.paired.error:
+        first, second = one.paired.baseline, other.paired.baseline
+        if first and second and math.isclose(first, second, rel_tol=_SAME_BASELINE):
+            return one.paired, other.paired
+    return (one.own, other.own) if one.own and other.own else None

@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.comparisons.differences import Difference
-from service.comparisons.measures import Better, Measure, Number
+from service.comparisons.measures import Measure
 from service.comparisons.operations import Comparison
+from service.comparisons.readings import Better, Interval, Number
 from service.contract.formats import WeightSizes
 from service.contract.matrices import BlockView
 from service.contract.states import JobState
@@ -76,7 +77,11 @@ class MeasureView(BaseModel):
     conditions: dict[str, int | float] = Field(examples=[{"sequence_length": 2048, "windows": 20}])
     better: Better | None = Field(description="direction of improvement; null if there is none")
     values: list[Number | None] = Field(description="values in the order of `jobs`; null: not measured")
-    best: list[UUID] = Field(description="jobs with the best value, if two or more have one")
+    intervals: list[Interval | None] = Field(
+        description="95 % intervals in the order of `jobs`, of a throughput the lowest and the highest measurement; null: none"
+    )
+    best: list[UUID] = Field(description="the job that is better than every other beyond their uncertainty; empty without one")
+    tied: list[UUID] = Field(description="jobs of which one is the best, but the measurements do not say which; else empty")
 
     @classmethod
     def of(cls, measure: Measure, ids: list[UUID]) -> Self:
@@ -89,7 +94,9 @@ class MeasureView(BaseModel):
             conditions=dict(quantity.conditions),
             better=quantity.better,
             values=list(measure.values),
-            best=[ids[place] for place in measure.best],
+            intervals=[each and each.interval for each in measure.readings],
+            best=[] if measure.best is None else [ids[measure.best]],
+            tied=[ids[place] for place in measure.tied],
         )
 
 
@@ -132,9 +139,21 @@ _EXAMPLE: Final[dict[str, Any]] = {
             "conditions": {"sequence_length": 512, "windows": 20, "tokens": 10_220},
             "better": "lower",
             "values": [25.454, 53.8],
+            "intervals": [[24.4, 26.5], [51.2, 56.6]],
             "best": [_A],
+            "tied": [],
         },
-        {"name": "sparsity", "model": None, "on": None, "conditions": {}, "better": None, "values": [0.5, 0.6], "best": []},
+        {
+            "name": "sparsity",
+            "model": None,
+            "on": None,
+            "conditions": {},
+            "better": None,
+            "values": [0.5, 0.6],
+            "intervals": [None, None],
+            "best": [],
+            "tied": [],
+        },
     ],
     "warnings": [],
 }

@@ -16,6 +16,7 @@ from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
+from service.contract.samples import SMALL_MODELS, SamplesSpec
 from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -140,6 +141,11 @@ class EvaluationSpec(Part):
         description="first windows of each data set on which next-token predictions are compared with the dense model's; 0, or "
         "no `baseline`, disables the comparison",
     )
+    samples: SamplesSpec | None = Field(
+        SMALL_MODELS,
+        description="continuations of prompts by both models, side by side; null: none. By default five built-in prompts, for "
+        "models of at most 1 GiB of weights",
+    )
 
 
 def _once_each(formats: list[Format]) -> list[Format]:
@@ -221,6 +227,7 @@ class JobSpec(Part):
             "/evaluation/perplexity": bool(evaluation.perplexity),
             "/evaluation/tasks": bool(evaluation.tasks),
             "/evaluation/speed": evaluation.speed,
+            "/evaluation/samples": evaluation.samples is not None and evaluation.samples.max_weight_bytes is None,
         }
         return [pointer for pointer, is_used in uses.items() if is_used]
 

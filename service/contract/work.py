@@ -19,6 +19,8 @@ class Work(BaseModel):
     """Tokens that go through a model, over all data sets; twice if the dense model is measured as well."""
     bytes: int = Field(ge=0)
     """Bytes of the model's files."""
+    blocks: int = Field(0, ge=0)
+    """Number of the decoder's blocks; 0 if unknown, as in the work that earlier versions recorded."""
 
 
 def kind_of(spec: Mapping[str, Any]) -> str:

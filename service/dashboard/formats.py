@@ -34,7 +34,7 @@ def share(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}%}".replace("%", " %")
 
 
-SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement"})
+SHARES: Final = frozenset({"acc", "acc_norm", "exact_match", "top1_agreement", "repetition", "equal_tokens"})
 """Measures shown in percent."""
 
 
@@ -45,11 +45,14 @@ def percent(value: float | None, error: float | None = None, digits: int = 1) ->
     return f"{100 * value:.{digits}f} ± {share(error, digits)}"
 
 
-def figure(value: float | None, digits: int = 3) -> str:
-    """Return `29.525` or `1,203.1`, with a precision that depends on the magnitude."""
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.1f}"
+def figure(value: float | None) -> str:
+    """Return `29.53` or `1,203`, three to four significant digits, or a dash for None."""
+    return "–" if value is None else quantities.figure(value)
+
+
+def spread(value: float | None, half_width: float | None) -> str:
+    """Return `29.53 ± 0.41`; the value alone without a half width."""
+    return figure(value) + (f" ± {figure(half_width)}" if value is not None and half_width is not None else "")
 
 
 def pattern(spec: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from service.contract.verdicts import Judgement, judge
 from service.dashboard import repository
 from service.dashboard.memory import Point, by_block
 from service.dashboard.repository import LikeJob
-from service.dashboard.timeline import MILESTONES, Course, courses
 from service.database.engine import Database
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
@@ -21,6 +20,7 @@ from service.database.tables.webhooks import Webhook
 from service.errors import NotFound
 from service.jobs import operations as jobs
 from service.jobs import repository as job_repository
+from service.jobs.attempts.timeline import MILESTONES, Course, courses
 from service.planning import eta as outlook
 from service.planning.eta import Eta
 from service.settings import Settings
@@ -69,11 +69,11 @@ def head(database: Database, settings: Settings, job_id: UUID, *, tenant: str) -
     return JobHead(now, job, retried_by, position, eta, courses(attempts, milestones), judgement, better)
 
 
-def memory_of_blocks(database: Database, job_id: UUID) -> Sequence[Point]:
-    """Return the peak memory of each pruned block."""
+def memory_of_blocks(database: Database, job_id: UUID) -> tuple[Sequence[Point], int | None]:
+    """Return the peak memory of each pruned block, and the number of the model's blocks, None before the first is pruned."""
     with database.begin() as session:
         pruned = repository.events(session, job_id, types=[EventType.BLOCK_PRUNED], newest_first=True, limit=_MOST_BLOCKS)
-    return by_block(reversed(pruned))
+    return by_block(reversed(pruned)), next((event.data.get("total") for event in pruned), None)
 
 
 def events(database: Database, job_id: UUID, types: Sequence[EventType]) -> Sequence[JobEvent]:

@@ -31,6 +31,7 @@ class Tab(StrEnum):
 
     OVERVIEW = "overview"
     LAYERS = "layers"
+    SAMPLES = "samples"
     EVENTS = "events"
     FILES = "files"
     CONFIG = "config"
@@ -103,6 +104,8 @@ def _page(
 def _has_content(tab: Tab, seen: JobHead, reader: Visitor) -> bool:
     if tab is Tab.LAYERS:
         return any(span.stage == "pruning" for course in seen.courses for span in course.spans)
+    if tab is Tab.SAMPLES:
+        return bool((seen.job.metrics or {}).get("samples"))
     return tab is not Tab.FILES or (seen.job.state == JobState.SUCCEEDED and reader.may_fetch)
 
 
@@ -116,7 +119,12 @@ def _overview(seen: JobHead, *_: Any) -> dict[str, Any]:
 
 
 def _layers(seen: JobHead, _: Visitor, database: Database, *_rest: Any) -> dict[str, Any]:
-    return {"memory_points": job_details.memory_of_blocks(database, seen.job.id)}
+    points, blocks = job_details.memory_of_blocks(database, seen.job.id)
+    return {"memory_points": points, "blocks": blocks}
+
+
+def _samples(seen: JobHead, *_: Any) -> dict[str, Any]:
+    return {"samples": (seen.job.metrics or {}).get("samples")}
 
 
 def _events(seen: JobHead, reader: Visitor, database: Database, _: ArtifactStore, types: list[EventType]) -> dict[str, Any]:
@@ -139,7 +147,14 @@ def _config(seen: JobHead, *_: Any) -> dict[str, Any]:
     return {"spec": json.dumps(seen.job.spec, indent=2, ensure_ascii=False)}
 
 
-_CONTENTS: Final = {Tab.OVERVIEW: _overview, Tab.LAYERS: _layers, Tab.EVENTS: _events, Tab.FILES: _files, Tab.CONFIG: _config}
+_CONTENTS: Final = {
+    Tab.OVERVIEW: _overview,
+    Tab.LAYERS: _layers,
+    Tab.SAMPLES: _samples,
+    Tab.EVENTS: _events,
+    Tab.FILES: _files,
+    Tab.CONFIG: _config,
+}
 
 
 def _actions(state: str) -> list[str]:

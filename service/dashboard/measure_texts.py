@@ -7,17 +7,29 @@ from service.dashboard.formats import SHARES, duration, figure, percent, share, 
 _NAMES: Final = {
     "acc": "Accuracy",
     "acc_norm": "Accuracy, length-normalized",
+    "perplexity_ratio": "Perplexity ratio",
     "kl_divergence": "KL divergence",
     "kl_p99": "KL divergence, 99th percentile",
     "top1_agreement": "Top-1 agreement",
+    "repetition": "Repeated 4-grams of samples",
+    "equal_tokens": "Equal first tokens of samples",
+    "prefill_tokens_per_second": "Prefill throughput",
+    "decode_tokens_per_second": "Decode throughput",
     "artifact_bytes": "Artifact",
     "packed_bytes": "Packed weights",
     "seconds": "Time",
     "peak_host_bytes": "Peak memory, host",
     "peak_device_bytes": "Peak memory, device",
 }
-_UNITS: Final = {"kl_divergence": "nats per token", "kl_p99": "nats per token"}
-_SMALL: Final = frozenset({"layer_error", "kl_divergence", "kl_p99"})
+LOG_SPAN: Final = 3
+"""Ratio of the largest to the smallest value from which on a logarithmic scale is the default."""
+_UNITS: Final = {
+    "perplexity_ratio": "dense model = 1",
+    "kl_divergence": "nats per token",
+    "kl_p99": "nats per token",
+    "prefill_tokens_per_second": "tokens per second",
+    "decode_tokens_per_second": "tokens per second",
+}
 
 
 def name_of(quantity: str) -> str:
@@ -44,4 +56,4 @@ def value_text(quantity: str, value: Any) -> str:
         return size(value) if kind == "bytes" else duration(value)
     if quantity in SHARES:
         return percent(value)
-    return share(value) if kind == "share" else figure(value, 4 if quantity in _SMALL else 3)
+    return share(value) if kind == "share" else figure(value)

@@ -1,13 +1,16 @@
-"""Model page: inspection, models used by the tenant's jobs, and the server's model folders."""
+"""Pages of models: inspection, models of the tenant's jobs and of the server's folders, and the chart of one model."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.contract.states import JobState
 from service.dashboard import operations
 from service.dashboard.access import Reader
+from service.dashboard.measure_texts import name_of
+from service.dashboard.points.chart import Asked
+from service.dashboard.points.operations import MOST, model_page
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
@@ -16,6 +19,7 @@ from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 
+_Text = Annotated[str, Query(max_length=512)]
 _MOST_MODELS: Final = 100
 _MOST_MADE: Final = 50
 _MOST_LOCAL: Final = 200
@@ -38,7 +42,7 @@ Named = Annotated[dict[str, Any] | None, Depends(_named)]
 def show_models(
     request: Request, reader: Reader, settings: TheSettings, database: TheDatabase, models: TheModels, named: Named
 ) -> Response:
-    """Show the model page."""
+    """Show the list of models."""
     done = JobFilter([JobState.SUCCEEDED], None, {})
     made = jobs.list_newest(database, done, tenant=reader.tenant, cursor=None, limit=_MOST_MADE).items
     local: Sequence[str] | None = local_models(settings, limit=_MOST_LOCAL) if models.has_folders else None
@@ -51,4 +55,31 @@ def show_models(
         local=local,
         most_local=_MOST_LOCAL,
         made=made,
+    )
+
+
+@router.get("/models/{source}/{name:path}")
+def show_model(
+    request: Request,
+    source: Literal["hub", "local", "job"],
+    name: Annotated[str, Path(max_length=256)],
+    reader: Reader,
+    database: TheDatabase,
+    y: _Text = "",
+    on: _Text = "",
+    scale: _Text = "",
+    revision: _Text | None = None,
+) -> Response:
+    """Show the chart of one model; its URL names the measure and its conditions."""
+    seen = model_page(database, Asked(y, on, scale), tenant=reader.tenant, source=source, model=name, revision=revision)
+    gap = seen.gap
+    return page(
+        request,
+        "model.html",
+        **vars(seen),
+        source=source,
+        name=name,
+        measure_name=name_of,
+        most=MOST,
+        fill=[("from", seen.newest), *(("preset", each) for each in gap.presets), ("values", gap.values)] if gap else [],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.contract.speed_ways import WAYS, timed
-from service.dashboard.formats import SHARES, figure, percent, share, size
+from service.dashboard.formats import SHARES, figure, percent, share, size, spread
 
 _Part = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ def agreements(metrics: _Part) -> list[Agreement]:
     return [
         Agreement(
             str(each.get("dataset")),
-            _spread(each.get("kl_divergence"), each.get("kl_standard_error"), 4),
+            spread(each.get("kl_divergence"), each.get("kl_standard_error")),
             percent(each.get("top1_agreement"), each.get("top1_standard_error")),
             f"{each['windows']} windows, {each['tokens']:,} tokens" if each.get("windows") and each.get("tokens") else "",
         )
@@ -94,7 +94,7 @@ def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
 
 
 def _found(name: str, measured: _Part) -> str:
-    written = percent if name in SHARES else _spread
+    written = percent if name in SHARES else spread
     return written(measured.get("value"), measured.get("standard_error"))
 
 
@@ -107,7 +107,7 @@ def _speeds(speed: _Part) -> Iterator[Row]:
             if old is not None or new is not None:
                 name = f"Tokens per second, {part}"
                 note = ", ".join(filter(None, (title, f"on {speed.get('device', '?')}")))
-                yield Row(name, figure(old, 1), figure(new, 1), _ratio(old, new), note)
+                yield Row(name, figure(old), figure(new), _ratio(old, new), note)
 
 
 def _sizes(metrics: _Part) -> Iterator[Row]:
@@ -137,17 +137,12 @@ def _by(measured: Sequence[_Part] | None, name: str) -> dict[str, _Part]:
 def _interval(value: float | None, bounds: Sequence[float] | None, *, signed: bool = False) -> str:
     if value is None:
         return "–"
-    text = f"{value:+.4f}" if signed else figure(value)
-    digits = 4 if signed else 3
-    return f"{text} ({figure(bounds[0], digits)} to {figure(bounds[1], digits)})" if bounds else text
-
-
-def _spread(value: float | None, error: float | None, digits: int = 3) -> str:
-    return figure(value, digits) + (f" ± {error:.{digits}f}" if error is not None else "")
+    text = ("+" if signed and value > 0 else "") + figure(value)
+    return f"{text} ({figure(bounds[0])} to {figure(bounds[1])})" if bounds else text
 
 
 def _ratio(old: float | None, new: float | None) -> str:
-    return f"× {new / old:.3f}" if old and new is not None else "–"
+    return f"× {figure(new / old)}" if old and new is not None else "–"
 
 
 def _difference(name: str, old: float | None, new: float | None) -> str:

@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from service.dashboard import assets, formats
+from service.contract.continuations import pair_of, summary
+from service.dashboard import assets, formats, times
 from service.web.proxy_headers import prefix_of
 
 _LOCAL_LINK: Final = re.compile(r'( (?:href|src|action)=")(?=/(?!/))')
@@ -44,7 +45,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formats.FILTERS
+    samples = {"continuations": pair_of, "samples_summary": summary}
+    environment.filters |= {**formats.FILTERS, **times.FILTERS, **samples}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.globals["asset"] = assets.address
     return environment

@@ -20,7 +20,9 @@ from service.web.dependencies import TheDatabase, TheRates, TheSettings
 from service.web.request_body import BODY_SECONDS, media_type_of, stalled
 from service.web.streamed_body import pieces
 
-FORMS: Final = ("/sign-in", "/sign-out", "/sign-out/everywhere")
+LINK: Final = "/sign-in/link"
+"""Path of one-time links."""
+FORMS: Final = ("/sign-in", LINK, "/sign-out", "/sign-out/everywhere")
 """Paths that take form data instead of JSON."""
 
 router: Final = APIRouter(include_in_schema=False)

@@ -1,7 +1,7 @@
 """Pages of sweeps: list, one sweep with its chart, and the form of a new one."""
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -59,21 +59,35 @@ def show_sweeps(
 
 @router.get("/sweeps/new")
 def show_new_sweep(
-    request: Request, reader: Reader, database: TheDatabase, source: Annotated[UUID | None, Query(alias="from")] = None
+    request: Request,
+    reader: Reader,
+    database: TheDatabase,
+    earlier_id: Annotated[UUID | None, Query(alias="from")] = None,
+    source: Literal["hub", "local", "job"] = "hub",
+    model_id: Annotated[str, Query(alias="id", max_length=256)] = "",
+    preset: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
+    values: _Text = "",
 ) -> Response:
-    """Show the form."""
+    """Show the form, filled in from an earlier job or with a model, and with presets and sparsities."""
     check_may_write(reader, "creating sweeps")
-    earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
+    earlier = jobs.get(database, earlier_id, tenant=reader.tenant) if earlier_id else None
     known = recipes.describe()
     done = JobFilter([JobState.SUCCEEDED], None, {})
     model, template = _template(earlier, known.defaults)
+    if earlier is None and model_id:
+        model = {"source": source, "id": model_id}
+    if preset:  # steps named in the template would override those of every preset
+        template.pop("recipe", None)
+    usual = earlier.spec.get("recipe", {}).get("preset") if earlier else "balanced"
     return page(
         request,
         "new_sweep.html",
         earlier=earlier,
         model=model,
         body=json.dumps(template, indent=2, ensure_ascii=False),
-        preset=earlier.spec.get("recipe", {}).get("preset") if earlier else "balanced",
+        preset=usual,
+        chosen=[each for each in PRESETS if each in preset] or [usual],
+        values=values or "0.4, 0.5, 0.6",
         presets=list(PRESETS),
         models=pages.models(database, tenant=reader.tenant),
         made=jobs.list_newest(database, done, tenant=reader.tenant, cursor=None, limit=_MOST_JOBS).items,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from service.contract.sweeps import SweepSpec
 from service.dashboard.formats import figure
-from service.dashboard.measure_texts import kind_of, name_of, unit_of, value_text
+from service.dashboard.measure_texts import LOG_SPAN, kind_of, name_of, unit_of, value_text
 from service.database.tables.jobs import Job
 from service.sweeps import front as pareto
 from service.sweeps.figures import Figure, dense_figures, figures
@@ -17,8 +17,6 @@ from service.sweeps.wording import values_text
 _PATTERN: Final = "/recipe/pattern"
 _QUALITY: Final = ("perplexity", "kl_divergence", "acc")
 _USUAL: Final = ("packed_bytes", "artifact_bytes", "seconds")
-_LOG_SPAN: Final = 5
-"""Ratio of the largest to the smallest value from which on a logarithmic scale is the default."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class PointTable:
         """Whether the y axis is logarithmic: as chosen, else by the span of the values."""
         values = [each[self.y].value for each in self._measured if self.y in each]
         is_possible = bool(values) and min(values) > 0
-        return is_possible and (self._asked.scale == "log" or (not self._asked.scale and max(values) > _LOG_SPAN * min(values)))
+        return is_possible and (self._asked.scale == "log" or (not self._asked.scale and max(values) > LOG_SPAN * min(values)))
 
     @cached_property
     def front(self) -> frozenset[int]:
@@ -147,7 +145,7 @@ class PointTable:
             return "–"
         text, dense = value_text(column.name.partition(":")[0], found.value), self.dense.get(column.name)
         is_ratio = column.name.startswith("perplexity:") and dense and dense.value
-        return f"{text} (×\N{NO-BREAK SPACE}{figure(found.value / dense.value, 2)})" if is_ratio and dense else text
+        return f"{text} (×\N{NO-BREAK SPACE}{figure(found.value / dense.value)})" if is_ratio and dense else text
 
 
 def _line_of(job: Job) -> str:

@@ -70,5 +70,5 @@ def _decoding(metrics: Mapping[str, Any]) -> Iterator[Tile]:
         return
     best = max(measured, key=lambda name: measured[name])
     ratio = f", × {measured[best] / dense:.3g}" if dense else ""
-    before = f"{figure(dense, 1)} → " if dense else ""
-    yield Tile("Decoding, tokens per second", f"{before}{figure(measured[best], 1)}", f"{best}{ratio}")
+    before = f"{figure(dense)} → " if dense else ""
+    yield Tile("Decoding, tokens per second", f"{before}{figure(measured[best])}", f"{best}{ratio}")

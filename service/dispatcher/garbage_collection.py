@@ -1,5 +1,6 @@
 """Garbage collection: leftover files in the artifact store, expired artifacts, deleted jobs and data sets, workers silent for a
-day, expired sessions and idempotency keys, old checks of models, and old entries of the webhook, trigger and audit logs.
+day, expired sessions, sign-in links and idempotency keys, old checks of models, and old entries of the webhook, trigger and
+audit logs.
 
 It runs in its own thread, because the store may be slow or unreachable. Several dispatchers may collect concurrently.
 """
@@ -99,6 +100,7 @@ class GarbageCollector:
             idempotency.forget,
             model_checks.forget,
             sessions.forget,
+            sessions.forget_links,
             partial(audit.forget, keep_seconds=kept.keep_audit_seconds),
         )
         return [partial(self._forget, rule) for rule in forget]

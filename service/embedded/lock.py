@@ -63,6 +63,16 @@ def in_use(home: Path) -> bool:
     return False
 
 
+def owner_of(home: Path) -> int | None:
+    """Return the process that runs the stack on this home; None if there is none, or only remaining processes of a killed one."""
+    try:
+        with (home / "lock").open() as file:
+            owner = _owner(file)
+    except OSError:
+        return None
+    return owner if owner and _holds(owner, home / "lock") else None
+
+
 def _open(home: Path) -> TextIO:
     try:
         return os.fdopen(os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")

@@ -78,7 +78,11 @@ class Child:
 
     def exit_report(self) -> str:
         """Return how the process ended, with the end of its log, for an error message."""
-        return f"{self.name} {_how(self.process.returncode)}; its log {self.log} ends:\n{self.last_lines()}"
+        return f"{self.how_it_ended()}; its log {self.log} ends:\n{self.last_lines()}"
+
+    def how_it_ended(self) -> str:
+        """Return the name and how the process ended."""
+        return f"{self.name} {_how(self.process.returncode)}"
 
     def last_lines(self, count: int = 15) -> str:
         """Return the end of the log, for an error message."""

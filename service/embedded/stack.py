@@ -1,7 +1,7 @@
 """The whole service on one machine: PostgreSQL, Valkey, the HTTP service, the dispatcher and workers, for one home.
 
     with running(home) as stack:      # every process is ready
-        stack.wait_for_stop(...)      # until a stop is requested, or a process crashes
+        stack.wait_for_stop(...)      # until a stop is requested, or a server crashes
 
 The processes are those of a production deployment, configured by the same environment variables.
 """
@@ -22,17 +22,21 @@ from service.embedded import devices, first_key, postgres, valkey
 from service.embedded.lock import exclusive
 from service.embedded.processes import Child, ServerError, wait_until
 from service.embedded.record import API_KEY_FILE, StackRecord
+from service.embedded.restarts import Restarts
 
 PREFERRED_PORT = 8321
 
 _SECONDS_TO_STOP = {"worker": 60.0, "dispatcher": 10.0, "service": 10.0, "valkey": 5.0, "postgres": 30.0}
 """Seconds to stop, in the order of stopping: the worker first, because it gives its job back through the others."""
 
+_RESTARTED = frozenset({"worker", "dispatcher"})
+"""Kinds of processes that are started again when they end; the stack stops without one of the others, its servers."""
+
 Say = Callable[[str], None]
 
 
 class ChildCrashed(ServerError):
-    """A process of the stack ended without a request to stop."""
+    """A process that the stack cannot do without ended without a request to stop."""
 
 
 @dataclass
@@ -48,6 +52,8 @@ class Stack:
 
     def __post_init__(self) -> None:
         self._port: int = self.listener.getsockname()[1]
+        self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
+        self._urls = ("", "")
 
     @property
     def url(self) -> str:
@@ -64,14 +70,23 @@ class Stack:
         """Folder of the local models."""
         return self.home / "models"
 
-    def wait_for_stop(self, asked: Callable[[], bool]) -> None:
-        """Wait until `asked()`.
+    def wait_for_stop(self, asked: Callable[[], bool], say: Say = lambda _: None) -> None:
+        """Wait until `asked()`; start workers and the dispatcher again when they end, because jobs survive their crashes.
 
         Raises:
-            ChildCrashed: a process ended before.
+            ChildCrashed: one of the servers ended.
         """
+        restarts = Restarts(say)
         while not asked():
-            self.check()
+            for name, child in list(self.children.items()):
+                if child.exit_status is None:
+                    continue
+                if name.partition("-")[0] not in _RESTARTED:
+                    raise ChildCrashed(child.exit_report())
+                if restarts.is_due(child):
+                    child.stop(0)  # kills what is left of its group
+                    self._start_python(name, *self._commands[name])
+                    self._write_record()
             time.sleep(0.2)
 
     def check(self) -> None:
@@ -99,8 +114,8 @@ class Stack:
             name = "worker" if number == 1 else f"worker-{number}"
             self._start_python(name, ["-m", "worker"], _without_secret(environment) | {"DSNOT_DEVICE": device})
         wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
-        processes = {name: child.process.pid for name, child in self.children.items()}
-        StackRecord(os.getpid(), self.url, database_url, broker_url, processes).write(self.home)
+        self._urls = (database_url, broker_url)
+        self._write_record()
 
     def stop(self, say: Say) -> None:
         """Stop all processes gracefully."""
@@ -120,7 +135,12 @@ class Stack:
         self._start_python("service", ["-m", "service", "--fd", str(self.listener.fileno())], environment)
         self.listener.close()
 
+    def _write_record(self) -> None:
+        processes = {name: child.process.pid for name, child in self.children.items()}
+        StackRecord(os.getpid(), self.url, *self._urls, processes).write(self.home)
+
     def _start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
+        self._commands[name] = (arguments, environment)
         self.children[name] = Child.start(name, [sys.executable, *arguments], self.home / "logs", environment=environment)
 
     def _ready(self) -> bool:

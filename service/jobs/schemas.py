@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.contract.failures import Failure
 from service.contract.matrices import LayerView
 from service.contract.spec import JobSpec
-from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
+from service.contract.states import HELD_STATES, TERMINAL_STATES, AttemptOutcome, JobState, Stage
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 
@@ -44,6 +44,11 @@ class ProgressView(BaseModel):
     total: int
     unit: str = Field(examples=["blocks"])
     eta_seconds: float | None = Field(None, description="estimated seconds until the stage ends, not the job")
+    matrices_done: int | None = Field(None, description="pruned matrices of the running block")
+    matrices_total: int | None = Field(None, description="matrices of that block")
+    block_elapsed: float | None = Field(None, description="seconds that the running block had taken at the last report")
+    own_blocks: int | None = Field(None, description="blocks that the current attempt has pruned")
+    block_seconds: float | None = Field(None, description="mean seconds of one of them")
 
 
 class Links(BaseModel):
@@ -80,12 +85,20 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "created_at": "2026-01-31T12:00:00Z",
     "started_at": "2026-01-31T12:00:02Z",
     "finished_at": None,
+    "active_seconds": None,
+    "attempt_started_at": "2026-01-31T12:00:02Z",
     "updated_at": "2026-01-31T12:00:40Z",
     "timings": {},
     "metrics": None,
     "warnings": [],
     "error": None,
-    "eta": {"starts_at": "2026-01-31T12:00:02Z", "ends_at": "2026-01-31T12:03:00Z", "basis_jobs": 4},
+    "eta": {"starts_at": "2026-01-31T12:00:02Z", "ends_at": "2026-01-31T12:03:00Z", "basis_jobs": 4}
+    | {
+        "ends_earliest_at": "2026-01-31T12:02:39Z",
+        "ends_latest_at": "2026-01-31T12:03:24Z",
+        "from_own_blocks": True,
+        "note": None,
+    },
     "links": Links.of(_EXAMPLE_ID).model_dump(),
 }
 
@@ -97,7 +110,11 @@ class EtaView(BaseModel):
 
     starts_at: datetime | None = Field(description="for a running job its actual start; null if unknown")
     ends_at: datetime | None = Field(description="expected end, including evaluation and publishing; null if unknown")
-    basis_jobs: int = Field(description="number of past jobs behind the estimate; with 0 most values are unknown")
+    ends_earliest_at: datetime | None = Field(None, description="start of the range of the expected end")
+    ends_latest_at: datetime | None = Field(None, description="end of that range")
+    from_own_blocks: bool = Field(False, description="whether `ends_at` comes from the job's own finished blocks")
+    note: str | None = Field(None, description="why `ends_at` is null", examples=["estimate after 2 blocks"])
+    basis_jobs: int = Field(description="number of past jobs behind the estimate")
 
 
 class JobView(BaseModel):
@@ -118,8 +135,10 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    active_seconds: float | None = Field(description="seconds of the ended attempts, without waits and pauses")
+    attempt_started_at: datetime | None = Field(description="start of the running attempt")
     updated_at: datetime
-    timings: dict[str, float] = Field(description="seconds per stage, once the job has succeeded")
+    timings: dict[str, float] = Field(description="seconds per stage over all attempts, once the job has succeeded")
     metrics: dict[str, Any] | None = Field(description="metrics measured so far")
     warnings: list[str] = Field(description="what could not be checked when the job was created", examples=[[]])
     error: Failure | None = Field(description="why it failed")
@@ -147,6 +166,8 @@ class JobView(BaseModel):
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            active_seconds=active_seconds(job),
+            attempt_started_at=job.attempt_started_at if job.state in HELD_STATES else None,
             updated_at=job.updated_at,
             timings=(job.metrics or {}).get("seconds", {}),
             metrics=job.metrics,
@@ -155,6 +176,13 @@ class JobView(BaseModel):
             artifact_removed_at=job.artifact_removed_at,
             links=Links.of(job.id),
         )
+
+
+def active_seconds(job: Job) -> float | None:
+    """Return the time of the ended attempts; of a job from an earlier version the time from start to end."""
+    if job.active_seconds is None and job.started_at and job.finished_at:
+        return (job.finished_at - job.started_at).total_seconds()
+    return job.active_seconds
 
 
 def _warnings(job: Job) -> list[str]:

@@ -1,10 +1,24 @@
-"""Formatting of sizes and durations, shared by API, dashboard, command line and reports."""
+"""Formatting of figures, sizes and durations, shared by API, dashboard, command line and reports."""
 
+import math
 from typing import Final
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+_LEAST: Final = 1e-4
+"""Smaller figures are written with an exponent."""
+
+
+def figure(value: float) -> str:
+    """Return a measured value with four significant digits, below 1 with three: `25.45`, `49,440`, `0.0520`, `3.20e-05`."""
+    if isinstance(value, int) or value == 0 or not math.isfinite(value):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.0f}"
+    digits = 4 if abs(value) >= 1 else 3
+    if abs(value) < _LEAST:
+        return f"{value:.{digits - 1}e}"
+    decimals = digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
 def size(count: float) -> str:
@@ -29,3 +43,26 @@ def duration(seconds: float) -> str:
         if whole >= unit:
             return f"{whole // unit} {name} {whole % unit // smaller} {smaller_name}"
     return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+
+
+def about(seconds: float, low: float, high: float) -> str:
+    """Return an estimate with its range, `about 12 min (10 to 15 min)`; an end in the same unit is not repeated."""
+    value, first, last = _coarse(seconds), _coarse(low), _coarse(high)
+    if first == last:
+        return f"about {value}"
+    unit = last.rpartition(" ")[2]
+    return f"about {value} ({first.removesuffix(f' {unit}')} to {last})"
+
+
+def _coarse(seconds: float) -> str:
+    """Return a duration in one unit, with the digits that an estimate deserves."""
+    for unit, name, up_to in ((1, "s", 90), (_MINUTE, "min", 90 * _MINUTE), (_HOUR, "h", 2 * _DAY)):
+        if seconds < up_to:
+            return f"{_two_digits(seconds / unit)} {name}"
+    return f"{_two_digits(seconds / _DAY)} d"
+
+
+def _two_digits(value: float) -> str:
+    if value >= 20:
+        return str(5 * round(value / 5))
+    return f"{value:.0f}" if value >= 10 else f"{round(value, 1):g}"

@@ -1,6 +1,7 @@
 """API schemas of model inspection."""
 
-from typing import Final, Self
+from collections.abc import Sequence
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +10,26 @@ from service.contract.spec import ModelSpec
 from service.models.operations import Inspection
 
 _MOST_KINDS: Final = 200
+
+
+class LocalModel(BaseModel):
+    """A local model, as a job's `model` names it."""
+
+    source: Literal["local"] = "local"
+    id: str
+
+
+class LocalModels(BaseModel):
+    """Local models, by id."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"items": [{"source": "local", "id": "mine"}]}})
+
+    items: list[LocalModel]
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> Self:
+        """Return the list of these ids."""
+        return cls(items=[LocalModel(id=each) for each in ids])
 
 
 class InspectionView(BaseModel):

@@ -1,7 +1,7 @@
 """Expected start and end of jobs, from the workers online, their current jobs, and past runs on their devices."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,10 @@ from service.database.tables.jobs import Job
 from service.datasets import repository as datasets
 from service.jobs import repository as jobs
 from service.jobs.timings import repository as speeds
-from service.jobs.timings.repository import Taken
-from service.planning.estimates import Estimator, Running, estimator, seconds_left, starts_in
+from service.jobs.timings.repository import PastRun
+from service.planning.estimates import AFTER_BLOCKS, Estimator, Seconds, estimator, mean_seconds
+from service.planning.queueing import starts_in
+from service.planning.remaining import OwnBlocks, Running, seconds_left
 from service.planning.texts import evaluated_tokens
 from service.settings import Settings
 from service.workers import repository as workers
@@ -29,19 +31,22 @@ class Outlook:
     """Workers that may run a job, and the history of runs on their devices."""
 
     able: Sequence[Occupation]
-    history: Sequence[Taken]
+    history: Sequence[PastRun]
     busy: Sequence[float | None]
     """Seconds until each busy worker is idle; None where unknown."""
+    _fitted: dict[str, Estimator] = field(default_factory=dict)
 
-    def rates(self, spec: Mapping[str, Any]) -> Estimator | None:
-        """Return the rates for jobs with the same kind of recipe as this stored spec."""
-        return estimator(self.history, kind_of(spec))
+    def rates(self, spec: Mapping[str, Any]) -> Estimator:
+        """Return the estimator for jobs with the same kind of recipe as this stored spec."""
+        kind = kind_of(spec)
+        if kind not in self._fitted:
+            self._fitted[kind] = estimator(self.history, kind)
+        return self._fitted[kind]
 
     def starts_in(self, ahead: int) -> float | None:
         """Estimate the seconds until a worker claims a job with `ahead` jobs before it in the queue."""
-        rates = estimator(self.history, kind="")
         idle = sum(each.job_id is None for each in self.able)
-        return starts_in(idle=idle, busy=self.busy, ahead=ahead, mean_seconds=rates.mean_seconds if rates else None)
+        return starts_in(idle=idle, busy=self.busy, ahead=ahead, mean_seconds=mean_seconds(self.history))
 
 
 def outlook(session: Session, settings: Settings, device: str) -> Outlook:
@@ -50,19 +55,30 @@ def outlook(session: Session, settings: Settings, device: str) -> Outlook:
     able = [each for each in known if each.is_alive and device in devices_served_by(DeviceClass(each.worker.device))]
     history = speeds.taken_on(session, {each.worker.device_name for each in able})
     progressing = workers.progressing(session, [each.job_id for each in able if each.job_id is not None])
-    return Outlook(able, history, [_left(each, history) for each in progressing])
+    seen = Outlook(able, history, [])
+    return replace(seen, busy=[_until_idle(seen, each) for each in progressing])
 
 
-def _left(running: RunningJob, history: Sequence[Taken]) -> float | None:
-    rates = estimator(history, kind_of(running.spec))
-    progress = Running(
-        stage=Stage(running.stage) if running.stage else None,
-        elapsed=running.elapsed,
-        stage_left=(running.progress or {}).get("eta_seconds"),
-        updated_ago=running.updated_ago,
-        work=Work.model_validate(running.work) if running.work else None,
+def _until_idle(seen: Outlook, running: RunningJob) -> float | None:
+    left = seconds_left(_running(running), seen.rates(running.spec))
+    if left is not None:
+        return left.value
+    mean = mean_seconds(seen.history) if running.work is None else None
+    return None if mean is None else max(0.0, mean - running.elapsed)
+
+
+def _running(job: RunningJob, work: Work | None = None) -> Running:
+    progress = job.progress or {}
+    is_whole_stage = progress.get("unit") != "windows"  # those are of one data set
+    return Running(
+        stage=Stage(job.stage) if job.stage else None,
+        elapsed=job.elapsed,
+        stage_elapsed=job.stage_elapsed,
+        stage_left=progress.get("eta_seconds") if is_whole_stage else None,
+        updated_ago=job.updated_ago,
+        work=Work.model_validate(job.work) if job.work else work,
+        own=OwnBlocks.of(progress) if job.stage == Stage.PRUNING else None,
     )
-    return seconds_left(progress, rates)
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,14 @@ class Eta:
     """Expected start and end of an unfinished job; None where unknown."""
 
     starts_at: datetime | None
-    ends_at: datetime | None
     basis_jobs: int
+    ends_at: datetime | None = None
+    ends_earliest_at: datetime | None = None
+    ends_latest_at: datetime | None = None
+    from_own_blocks: bool = False
+    """Whether the end is estimated from this run's finished blocks."""
+    note: str | None = None
+    """Why the end is not estimated yet."""
 
 
 def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
@@ -80,17 +102,22 @@ def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
         return None
     with database.begin() as session:
         seen = outlook(session, settings, job.device)
-        rates, now = seen.rates(job.spec), jobs.now(session)
-        basis = rates.jobs if rates else 0
+        rates, now, work = seen.rates(job.spec), jobs.now(session), _work_of(session, job)
         if job.state == JobState.RUNNING:
-            left = next((_left(each, seen.history) for each in workers.progressing(session, [job.id])), None)
-            return Eta(job.started_at, _after(now, left), basis)
-        waits = seen.starts_in(jobs.ahead_of(session, job))
-        starts_at = _after(now, waits)
+            found = next((_running(each, work) for each in workers.progressing(session, [job.id])), None)
+            expected = _ending(Eta(job.started_at, rates.jobs), now, seconds_left(found, rates) if found else None)
+            return replace(expected, from_own_blocks=found is not None and found.counts_own)
+        starts_at = _after(now, seen.starts_in(jobs.ahead_of(session, job)))
         if starts_at is not None:
             starts_at = max(starts_at, job.available_at)
-        work = _work_of(session, job)
-        return Eta(starts_at, _after(starts_at, rates.run(work) if rates and work else None), basis)
+        return _ending(Eta(starts_at, rates.jobs), starts_at, rates.run(work) if work else None)
+
+
+def _ending(expected: Eta, moment: datetime | None, left: Seconds | None) -> Eta:
+    if left is None:
+        return replace(expected, note=AFTER_BLOCKS)
+    value, low, high = (_after(moment, each) for each in left)
+    return replace(expected, ends_at=value, ends_earliest_at=low, ends_latest_at=high)
 
 
 def _work_of(session: Session, job: Job) -> Work | None:
@@ -105,13 +132,14 @@ def _work_of(session: Session, job: Job) -> Work | None:
     if known is None:
         return None
     uploaded = datasets.characters(session, set(spec.uploads().values()), tenant=job.tenant)
-    return Work.model_validate(known).model_copy(update=tokens_of(spec, uploaded))
+    work = Work.model_validate(known)
+    return work.model_copy(update=tokens_of(spec, uploaded, work.bytes))
 
 
-def tokens_of(spec: JobSpec, uploaded: dict[str, int]) -> dict[str, int]:
-    """Return the token counts of a spec, as fields of `Work`."""
+def tokens_of(spec: JobSpec, uploaded: dict[str, int], weight_bytes: int) -> dict[str, int]:
+    """Return the token counts of a spec for a model with these bytes of weights, as fields of `Work`."""
     calibration = spec.calibration.num_samples * spec.calibration.sequence_length
-    return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded)}
+    return {"calibration_tokens": calibration, "evaluated_tokens": evaluated_tokens(spec, uploaded, weight_bytes)}
 
 
 def _after(moment: datetime | None, seconds: float | None) -> datetime | None:

@@ -10,7 +10,7 @@ memory before the next:
     writing      activations + results + the changed block, also in the journal's file + temporaries of its largest tensor
     scoring      activations of the windows + kept states + embeddings and head + logits
     evaluating   activations of the windows + kept states + block + batch
-    whole        the whole model, for the speed measurement, which is skipped if memory is insufficient
+    whole        the whole model, for speed and samples, which are skipped if memory is insufficient
     tasks        the whole model + logits, for questions of an assumed length
 
 The kept states are the dense model's final states, for the windows on which the pruned model is compared with it.
@@ -116,16 +116,22 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     batch_tokens = TOKENS_PER_BATCH // 2 if least else TOKENS_PER_BATCH
     kept = {} if least else _kept(holdings, spec, texts)
     computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
-    if spec.evaluation.speed and not least:
-        computed[Phase.WHOLE] = {
-            "whole model": model.parameters * holdings.loaded_number,
-            "batch": holdings.of_batch(PROMPT_TOKENS[-1], 0),
-        }
+    if not least:
+        computed[Phase.WHOLE] = _whole(holdings, spec)
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
     always = {"idle process": IDLE_PROCESS, "libraries": LIBRARIES}
     if device is DeviceClass.GPU:
         return Peak(Need.most(always, kept, written, read), Need.most({"context": CONTEXT}, _fragmented(computed)))
     return Peak(Need.most(always, kept, computed, written, read), None)
+
+
+def _whole(holdings: Holdings, spec: JobSpec) -> _Terms:
+    """Return the terms of the whole model for speed and samples, which are skipped if memory is insufficient."""
+    samples, speed = spec.evaluation.samples, spec.evaluation.speed
+    if not speed and not (samples and samples.are_taken_of(holdings.model.weight_bytes)):
+        return {}
+    batch = holdings.of_batch(PROMPT_TOKENS[-1], 0) if speed else 0
+    return {"whole model": holdings.model.parameters * holdings.loaded_number, "batch": batch}
 
 
 def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:

@@ -21,7 +21,7 @@ from service.models.refusals import HubUnavailable, ModelUnsupported
 from service.models.sources import ModelSources
 from service.planning import capacity as fitting
 from service.planning import warnings
-from service.planning.estimates import Estimator
+from service.planning.estimates import AFTER_BLOCKS, BLOCKS_BEFORE, REACH, Estimator, Seconds
 from service.planning.eta import Outlook, outlook, tokens_of
 from service.planning.texts import text_tokens
 from service.settings import Settings
@@ -32,11 +32,12 @@ from service.tenants.quotas import operations as quotas
 class Estimate:
     """Estimated run time and wait in seconds; None where there are no data."""
 
-    run_seconds: float | None
+    run: Seconds | None
     starts_in_seconds: float | None
-    rates: Estimator | None
-    """Rates behind the estimate."""
+    rates: Estimator
     device_names: Sequence[str]
+    note: str | None
+    """Why there is no run time."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
     found_warnings += [
         *warnings.of_workers(admitted, online, disk),
         *fitting.warnings_of(memory, online),
-        *_of_estimate(estimate),
+        *_of_estimate(estimate, has_model=model is not None),
     ]
     return Plan(
         spec=admitted,
@@ -146,23 +147,36 @@ def _disk(spec: JobSpec, model: ModelOutline) -> int:
 
 def _estimate(seen: Outlook, spec: JobSpec, model: Inspection | None, ahead: int, uploaded: dict[str, int]) -> Estimate:
     rates, names = seen.rates(spec.model_dump(mode="json")), sorted({each.worker.device_name for each in seen.able})
-    return Estimate(run_seconds(seen, spec, model, uploaded), seen.starts_in(ahead), rates, names)
+    run = run_time(seen, spec, model, uploaded)
+    return Estimate(run, seen.starts_in(ahead), rates, names, None if run else AFTER_BLOCKS)
 
 
-def run_seconds(seen: Outlook, spec: JobSpec, model: Inspection | None, uploaded: dict[str, int]) -> float | None:
-    """Estimate the seconds from the claim to the end; None where there are no data."""
-    rates = seen.rates(spec.model_dump(mode="json"))
-    if model is None or rates is None:
+def run_time(seen: Outlook, spec: JobSpec, model: Inspection | None, uploaded: dict[str, int]) -> Seconds | None:
+    """Estimate the time from the claim to the end; None for an unknown model, and where no past run is of about this size."""
+    if model is None:
         return None
     outline = model.outline
-    sizes = {"parameters": outline.parameters, "block_parameters": outline.block_parameters, "bytes": outline.weight_bytes}
-    return rates.run(Work.model_validate(sizes | tokens_of(spec, uploaded)))
+    sizes = {
+        "parameters": outline.parameters,
+        "block_parameters": outline.block_parameters,
+        "bytes": outline.weight_bytes,
+        "blocks": outline.blocks,
+    }
+    return seen.rates(spec.model_dump(mode="json")).run(
+        Work.model_validate(sizes | tokens_of(spec, uploaded, outline.weight_bytes))
+    )
 
 
-def _of_estimate(estimate: Estimate) -> Iterator[str]:
+def _of_estimate(estimate: Estimate, *, has_model: bool) -> Iterator[str]:
     if not estimate.device_names:
         return
-    if estimate.rates is None:
+    if not estimate.rates.jobs:
         yield "No job has succeeded on the devices of the workers online yet, so there is no estimate of the run time."
+    elif estimate.run is None:
+        if has_model:
+            yield (
+                f"No past job on these devices is of about this size (within {REACH:.0f} times): the run time can be estimated "
+                f"after {BLOCKS_BEFORE} blocks."
+            )
     elif not estimate.rates.is_same_recipe:
         yield "No job with a recipe of this kind has succeeded on these devices yet: the estimate is based on other recipes."

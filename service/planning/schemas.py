@@ -9,6 +9,7 @@ from service.contract.serving_memory import ServingMemory
 from service.contract.spec import JobSpec
 from service.models.schemas import InspectionView
 from service.planning.capacity import Memory
+from service.planning.estimates import AFTER_BLOCKS
 from service.planning.memory import Phase
 from service.planning.operations import Estimate, Plan
 
@@ -60,9 +61,12 @@ class BasisView(BaseModel):
 
 
 class EstimateView(BaseModel):
-    """Estimated run time and wait; null where there are no data."""
+    """Estimated run time and wait; null where no past job is of about this size."""
 
     run_seconds: float | None = Field(description="seconds from the claim to the end")
+    run_seconds_low: float | None = Field(description="lower end of its range")
+    run_seconds_high: float | None = Field(description="upper end of its range")
+    note: str | None = Field(description="why `run_seconds` is null", examples=[AFTER_BLOCKS])
     starts_in_seconds: float | None = Field(description="seconds until a worker claims the job")
     basis: BasisView
 
@@ -70,12 +74,16 @@ class EstimateView(BaseModel):
     def of(cls, found: Estimate) -> Self:
         """Return the view of an estimate."""
         rates = found.rates
+        value, low, high = found.run or (None, None, None)
         return cls(
-            run_seconds=_rounded(found.run_seconds),
+            run_seconds=_rounded(value),
+            run_seconds_low=_rounded(low),
+            run_seconds_high=_rounded(high),
+            note=found.note,
             starts_in_seconds=_rounded(found.starts_in_seconds),
             basis=BasisView(
-                jobs=rates.jobs if rates else 0,
-                same_recipe=rates.is_same_recipe if rates else None,
+                jobs=rates.jobs,
+                same_recipe=rates.is_same_recipe if rates.jobs else None,
                 devices=list(found.device_names),
             ),
         )
@@ -118,6 +126,9 @@ class PlanView(BaseModel):
                 ],
                 "estimate": {
                     "run_seconds": 1260.0,
+                    "run_seconds_low": 1080.0,
+                    "run_seconds_high": 1470.0,
+                    "note": None,
                     "starts_in_seconds": 0.0,
                     "basis": {"jobs": 4, "same_recipe": True, "devices": ["NVIDIA H100 80GB HBM3"]},
                 },

@@ -32,10 +32,16 @@ def text_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> TextTokens:
     return TextTokens(longest=max(read), evaluated=max(evaluated, default=0))
 
 
-def evaluated_tokens(spec: JobSpec, uploaded: Mapping[str, int]) -> int:
-    """Estimate the evaluated tokens: whole windows of every data set, twice if the dense model is evaluated as well."""
-    taken = sum(_evaluated(spec, reference, uploaded) for reference in spec.evaluation.perplexity)
-    return taken * (2 if spec.evaluation.baseline else 1)
+def evaluated_tokens(spec: JobSpec, uploaded: Mapping[str, int], weight_bytes: int) -> int:
+    """Estimate the evaluated tokens: whole windows of every data set and the samples, twice with the dense model.
+
+    `weight_bytes` are those of the model; a decoded token counts as the tokens that take as long in a batch.
+    """
+    evaluation = spec.evaluation
+    taken = sum(_evaluated(spec, reference, uploaded) for reference in evaluation.perplexity)
+    samples = evaluation.samples
+    generated = samples.work(with_dense=evaluation.baseline) if samples and samples.are_taken_of(weight_bytes) else 0
+    return taken * (2 if evaluation.baseline else 1) + generated
 
 
 def related(spec: JobSpec) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 
 from service.contract.recipe.pattern import stay_dense
+from service.contract.samples import DEFAULT_MAX_WEIGHT_BYTES
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
@@ -22,6 +23,13 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
         yield (
             "The time of zero-shot tasks is not in the estimate: only the workers know whether the tasks exist, and how many "
             "questions they have. They run the whole model, which has to fit into the device's memory."
+        )
+    samples = spec.evaluation.samples
+    size = model.outline.weight_bytes if model is not None else 0
+    if samples and size > DEFAULT_MAX_WEIGHT_BYTES and samples.are_taken_of(size):
+        yield (
+            "Samples load the whole model: a worker without memory for it omits them and adds a warning to the job. Set "
+            "evaluation.samples to null to prune one block at a time only."
         )
     for reference in related(spec):
         yield (

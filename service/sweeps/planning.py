@@ -1,6 +1,7 @@
 """Dry run of a sweep: the plan of its first job, and the estimated times of all."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 from service.contract.spec import JobSpec, ModelSpec
 from service.contract.sweeps import SweepSpec
@@ -8,6 +9,7 @@ from service.database.engine import Database
 from service.datasets import repository as uploads
 from service.models.sources import ModelSources
 from service.planning import operations as plans
+from service.planning.estimates import AFTER_BLOCKS, Seconds
 from service.planning.eta import outlook
 from service.settings import Settings
 from service.sweeps import operations
@@ -29,16 +31,18 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Swe
     first = planned[admitted.example.model]
     seconds = _seconds(database, settings, [point.spec for point in admitted.points], planned, tenant)
     points = [
-        PlannedPointView(position=point.position, values=point.values, text=values_text(point.values), run_seconds=each)
+        PlannedPointView(
+            position=point.position, values=point.values, text=values_text(point.values), **_fields("run_seconds", each)
+        )
         for point, each in zip(admitted.points, seconds, strict=True)
     ]
     number = len(points)
     if spec.is_search:
         number, points = spec.max_points, [_first_point(admitted.spec, points[0])]
         known = [each for each in seconds if each is not None]
-        total = max(known) * number if len(known) == len(seconds) else None
+        total = max(known).times(number) if len(known) == len(seconds) else None
     else:
-        total = _total(seconds)
+        total = _sum(seconds)
     sizes = [planned[point.spec.model].artifact_bytes for point in admitted.points]
     at_once = 1 if spec.is_search else max(1, min(first.able_workers, number))
     warnings = list(dict.fromkeys(warning for each in planned.values() for warning in each.warnings))
@@ -46,8 +50,9 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Swe
         spec=admitted.spec.model_dump(mode="json"),
         points=number,
         table=points,
-        run_seconds=total,
-        wall_seconds=None if total is None or not first.able_workers else round(total / at_once, 1),
+        **_fields("run_seconds", total),
+        **_fields("wall_seconds", total.times(1 / at_once) if total and first.able_workers else None),
+        note=None if total else AFTER_BLOCKS,
         disk_bytes=max((each.disk_bytes for each in planned.values() if each.disk_bytes is not None), default=None),
         artifact_bytes=_total([sizes[0]] * number if spec.is_search else sizes),
         queued_jobs=first.queued_jobs,
@@ -64,13 +69,23 @@ def _first_point(spec: SweepSpec, example: PlannedPointView) -> PlannedPointView
 
 def _seconds(
     database: Database, settings: Settings, specs: Sequence[JobSpec], planned: dict[ModelSpec, plans.Plan], tenant: str
-) -> list[float | None]:
+) -> list[Seconds | None]:
     with database.begin() as session:
         seen = {device: outlook(session, settings, device) for device in {spec.device for spec in specs}}
         names = {name for spec in specs for name in spec.uploads().values()}
         uploaded = uploads.characters(session, names, tenant=tenant)
-    found = [plans.run_seconds(seen[spec.device], spec, planned[spec.model].model, uploaded) for spec in specs]
-    return [None if seconds is None else round(seconds, 1) for seconds in found]
+    return [plans.run_time(seen[spec.device], spec, planned[spec.model].model, uploaded) for spec in specs]
+
+
+def _fields(name: str, seconds: Seconds | None) -> dict[str, float | None]:
+    """Return a view's fields of an estimate: its value, and the ends of its range."""
+    names = (name, f"{name}_low", f"{name}_high")
+    return dict(zip(names, [round(each, 1) for each in seconds] if seconds else [None] * 3, strict=True))
+
+
+def _sum(seconds: Sequence[Seconds | None]) -> Seconds | None:
+    known = [each for each in seconds if each is not None]
+    return reduce(Seconds.plus, known) if len(known) == len(seconds) else None
 
 
 def _of_room(number: int, first: plans.Plan) -> list[str]:
@@ -80,6 +95,6 @@ def _of_room(number: int, first: plans.Plan) -> list[str]:
     return [f"The sweep has {number} jobs, and the queue has room for {max(free, 0)} of {first.max_queued_jobs}."]
 
 
-def _total(values: Sequence[float | int | None]) -> float | int | None:
+def _total(values: Sequence[int | None]) -> int | None:
     known = [value for value in values if value is not None]
-    return round(sum(known), 1) if len(known) == len(values) else None
+    return sum(known) if len(known) == len(values) else None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.comparisons.measures import Better, Number
+from service.comparisons.readings import Better, Number
 from service.contract.failures import Failure
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState
@@ -247,7 +247,11 @@ class PlannedPointView(BaseModel):
     position: int
     values: dict[str, Any]
     text: str
-    run_seconds: float | None = Field(description="estimated seconds from the claim to the end; null where there are no data")
+    run_seconds: float | None = Field(
+        description="estimated seconds from the claim to the end; null where no past job is of about this size"
+    )
+    run_seconds_low: float | None = Field(description="lower end of its range")
+    run_seconds_high: float | None = Field(description="upper end of its range")
 
 
 class SweepPlanView(BaseModel):
@@ -256,8 +260,15 @@ class SweepPlanView(BaseModel):
     spec: dict[str, Any]
     points: int = Field(description="number of jobs; for a search the maximum")
     table: list[PlannedPointView] = Field(description="points in their order; for a search its first one")
-    run_seconds: float | None = Field(description="estimated seconds of all jobs together; null where there are no data")
+    run_seconds: float | None = Field(
+        description="estimated seconds of all jobs together; null where no past job is of about this size"
+    )
+    run_seconds_low: float | None = Field(description="lower end of its range")
+    run_seconds_high: float | None = Field(description="upper end of its range")
     wall_seconds: float | None = Field(description="estimated seconds until the end on the workers online")
+    wall_seconds_low: float | None = Field(description="lower end of its range")
+    wall_seconds_high: float | None = Field(description="upper end of its range")
+    note: str | None = Field(description="why the times are null", examples=["estimate after 2 blocks"])
     disk_bytes: int | None = Field(description="maximum use of a worker's disk by one of the jobs")
     artifact_bytes: int | None = Field(description="size of all artifacts until the end; afterwards `keep` decides")
     queued_jobs: int

@@ -10,8 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.contract.devices import DeviceClass
+from service.contract.states import EventType
 from service.database.engine import delete_batch, in_seconds
 from service.database.tables.attempts import Attempt
+from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.workers import Worker
 
@@ -58,6 +60,8 @@ class RunningJob:
     work: dict[str, Any] | None
     elapsed: float
     """Seconds since the claim."""
+    stage_elapsed: float
+    """Seconds since the stage began; since the claim before the first."""
     updated_ago: float
     """Seconds since the job's row was last changed."""
 
@@ -95,8 +99,16 @@ def occupations(session: Session, *, silent_seconds: float) -> Sequence[Occupati
 def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[RunningJob]:
     """Return those of the jobs that a worker runs."""
     elapsed, updated_ago = (func.extract("epoch", func.now() - since) for since in (Attempt.started_at, Job.updated_at))
+    stage_began = (
+        select(func.max(JobEvent.created_at))
+        .where(JobEvent.job_id == Job.id, JobEvent.type == EventType.STAGE_STARTED, JobEvent.created_at >= Attempt.started_at)
+        .correlate(Job, Attempt)
+        .scalar_subquery()
+    )
+    stage_elapsed = func.extract("epoch", func.now() - func.coalesce(stage_began, Attempt.started_at))
+    seconds = [cast(each, Double) for each in (elapsed, stage_elapsed, updated_ago)]
     statement = (
-        select(Job.spec, Job.stage, Job.progress, Job.work, cast(elapsed, Double), cast(updated_ago, Double))
+        select(Job.spec, Job.stage, Job.progress, Job.work, *seconds)
         .join(Attempt, (Attempt.job_id == Job.id) & Attempt.ended_at.is_(None))
         .where(Job.id.in_(job_ids))
     )

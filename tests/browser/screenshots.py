@@ -69,7 +69,7 @@ def _new_job(page: Page) -> None:
 
 
 def _compare(page: Page) -> None:
-    expect(page.locator("#trade-chart circle").first).to_be_visible()
+    expect(page.locator("#points-chart a.point").first).to_be_visible()
     page.locator("#measures-title").evaluate("heading => heading.scrollIntoView()")
 
 

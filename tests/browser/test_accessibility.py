@@ -38,6 +38,7 @@ def test_pages_are_accessible_and_never_wider_than_the_screen(
         f"/jobs/{running}",
         *(f"/jobs/{failed}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")),
         f"/jobs/{finished}",
+        f"/jobs/{finished}/samples",
         "/nowhere",
         "/sign-in",
         "/docs",

@@ -90,7 +90,7 @@ def test_models_used_by_the_tenants_jobs_are_listed(opened: Opening, database: D
     insert_job(database, model=HOSTILE)
     page = opened("/models", excused=REFUSED)
     row = page.locator("#used tbody tr")
-    expect(row).to_contain_text("50 %: 25.454 on wiki-sample, 12 × 1024 tokens")
+    expect(row).to_contain_text("50 %: 25.45 on wiki-sample, 12 × 1024 tokens")
     expect(row.locator("a.state")).to_have_text(["1 queued", "1 succeeded"])
     page.get_by_role("link", name="tiny").click()
     expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
@@ -98,6 +98,9 @@ def test_models_used_by_the_tenants_jobs_are_listed(opened: Opening, database: D
     expect(page.locator(".jobs tbody tr")).to_have_count(1)
     page.go_back()
     row.get_by_role("link", name="<script>").click()
+    expect(page.locator("h1")).to_have_text(HOSTILE)
+    expect(page.locator("#points-chart a.point")).to_have_count(1)
+    page.get_by_role("link", name="Inspect").click()
     expect(page.locator("#inspect .error:visible")).to_contain_text("must be a plain name")
 
 

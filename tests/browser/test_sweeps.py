@@ -46,7 +46,7 @@ def test_a_chart_shows_a_card_on_focus_and_opens_the_job(
     reach(page, "", by="#points-chart a.point")
     page.keyboard.press("ArrowRight")
     expect(page.locator(".card-of strong")).to_have_text("fast, 50 %")
-    expect(page.locator(".card-of")).to_contain_text("17.902")
+    expect(page.locator(".card-of")).to_contain_text("17.90")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/jobs/{sweep['table'][1]['job_id']}")
     page.get_by_role("link", name="point 1 of sweep").click()

@@ -36,12 +36,40 @@ def _quality(perplexity: float, ci95: list[float], accuracy: float, loss_differe
     }
 
 
+SAMPLES: dict[str, Any] = {
+    "prompts": "built-in",
+    "max_new_tokens": 48,
+    "chat": False,
+    "cached": False,
+    "continuations": [
+        {
+            "prompt": "The water cycle begins when the sun",
+            "dense": {"text": " heats the water in a river or lake, which warms the air above.", "tokens": 15, "repetition": 0.0},
+            "pruned": {"text": " heats the water in a bottle, in a bottle, in a bottle.", "tokens": 14, "repetition": 0.36},
+            "first_difference": 6,
+            "equal_share": 0.4,
+        },
+        {
+            "prompt": "def is_prime(number):\n",
+            "dense": {"text": "    return number > 1", "tokens": 6, "repetition": 0.0},
+            "pruned": {"text": "    return number > 1", "tokens": 6, "repetition": 0.0},
+            "first_difference": None,
+            "equal_share": 1.0,
+        },
+    ],
+    "identical": 1,
+    "equal_share": 0.7,
+    "repetition": {"dense": 0.0, "pruned": 0.18},
+    "tokens": {"dense": 10.5, "pruned": 10.0},
+}
+
 METRICS: dict[str, Any] = {
     "dense": _quality(14.446, [13.9, 15.0], 0.61, None),
     "pruned": _quality(25.454, [24.4, 26.5], 0.55, {"mean": 0.5665, "standard_error": 0.01, "ci95": [0.547, 0.586]}),
     "agreement": [
         {**_MEASURED, "kl_divergence": 0.4121, "kl_standard_error": 0.01, "top1_agreement": 0.641, "top1_standard_error": 0.004}
     ],
+    "samples": SAMPLES,
     "sparsity": 0.5,
     "coverage": 1.0,
     "layer_error": {"start": 0.081, "mask": 0.052, "final": 0.052},

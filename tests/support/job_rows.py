@@ -19,7 +19,7 @@ SPEC: dict[str, Any] = {
     "model": {"source": "local", "id": "tiny"},
     "recipe": {"refinement": {"method": "none"}},
     "calibration": {"dataset": "c4-sample:test", "num_samples": 2, "sequence_length": 16},
-    "evaluation": {"perplexity": [], "sequence_length": 16},
+    "evaluation": {"perplexity": [], "sequence_length": 16, "samples": None},
 }
 
 

@@ -5,6 +5,7 @@ Model, recipe, sequence lengths and all texts are validated before the expensive
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from worker.engine.model.loading import choose_device
 from worker.evaluation.baselines import Baselines
 from worker.evaluation.bos import BosChoice, choose, stream_and_length, with_heads
 from worker.evaluation.quality import Quality
+from worker.evaluation.samples.prompts import Prompts
+from worker.evaluation.samples.stage import open_samples, take_samples
 from worker.evaluation.stage import measure_quality
 from worker.evaluation.tasks.stage import Tasks, measure_tasks, open_tasks
 from worker.evaluation.texts import windows_of
@@ -53,7 +56,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         Exception: any failure; `worker.failures.as_failure` converts it for the user.
     """
     model, plan = _resolve(run)
-    tokens, bos, tasks, warnings = _load(run, model, plan)
+    tokens, bos, tasks, prompts, warnings = _load(run, model, plan)
     pruned = run.folder / "pruned"
     report = _prune(run, model, tokens, pruned)
     warned = [*report.warnings, *model.notes, *warnings]
@@ -66,8 +69,9 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "warnings": warned,
     }
     quality = measure_quality(run, dense=model.path, pruned=pruned, source=report.source, bos=bos.evaluation, known=known)
-    quality, troubles = measure_tasks(run, tasks, quality, dense=model.path, pruned=pruned, known=known)
-    known["warnings"] = [*warned, *troubles]
+    samples, unsampled = take_samples(run, prompts, dense=model.path, pruned=pruned, source=report.source)
+    quality, troubles = measure_tasks(run, tasks, replace(quality, samples=samples), dense=model.path, pruned=pruned, known=known)
+    known["warnings"] = [*warned, *unsampled, *troubles]
     provenance = provenance_of(run.spec, model, run.texts.seen, tasks.facts, bos=bos.calibration, device=run.settings.device)
     manifest = _publish(run, model, report, quality, provenance, pruned, known["warnings"])
     hub = upload_to_hub(run, pruned)
@@ -79,7 +83,7 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
         "hub": hub,
         "bytes": sum(file.bytes for file in manifest.files),
         "weight_bytes": manifest.weight_bytes and manifest.weight_bytes.model_dump(),
-        "seconds": dict(run.reporter.seconds),
+        "seconds": run.reporter.active_seconds(),
         "engine_seconds": {part: round(seconds, 3) for part, seconds in report.seconds.items()},
         "peak_memory_bytes": run.memory.read(),
     }
@@ -116,8 +120,8 @@ def _bytes_of(model: Model) -> int:
     return sum(file.stat().st_size for file in model.path.glob("*.safetensors"))
 
 
-def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tasks, list[str]]:
-    """Return calibration tokens (samples, length), protocols of BOS, zero-shot tasks and warnings.
+def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tasks, Prompts | None, list[str]]:
+    """Return calibration tokens (samples, length), protocols of BOS, zero-shot tasks, prompts and warnings.
 
     Evaluation texts are only checked.
     """
@@ -132,6 +136,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tas
     stream, length = stream_and_length(text, calibration.sequence_length, bos.calibration)
     tokens = with_heads(calibration_windows(stream, calibration.num_samples, length, calibration.seed), text, bos.calibration)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
+    prompts = open_samples(run, model.path, plan, weight_bytes=_bytes_of(model), bos=bos.evaluation)
     warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:
         run.reporter.tick()
@@ -141,10 +146,12 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tas
         used.append(torch.unique(windows))
         warnings.append(shared_text(calibration.dataset, calibrated, reference, evaluated))
     check_ends(model.path, torch.cat(used), with_head=bool(run.spec.uses_of_head()))
-    run.reporter.sized(_work(model, plan, tokens, evaluated_tokens * (2 if evaluation.baseline else 1)))
+    evaluated_tokens *= 2 if evaluation.baseline else 1
+    evaluated_tokens += prompts.spec.work(with_dense=evaluation.baseline) if prompts else 0
+    run.reporter.sized(_work(model, plan, tokens, evaluated_tokens))
     del text, stream, calibrated
     give_back_memory()  # frees texts and tokenizer output before activations are allocated
-    return tokens, bos, tasks, [warning for warning in warnings if warning]
+    return tokens, bos, tasks, prompts, [warning for warning in warnings if warning]
 
 
 def _choose_bos(run: Run, model: Model, plan: Outline, text: TokenizedText) -> BosChoice:
@@ -178,6 +185,7 @@ def _work(model: Model, plan: Outline, tokens: Tensor, evaluated_tokens: int) ->
         calibration_tokens=tokens.numel(),
         evaluated_tokens=evaluated_tokens,
         bytes=_bytes_of(model),
+        blocks=plan.blocks,
     )
 
 
@@ -222,7 +230,7 @@ def _publish(
     run.reporter.start_stage(Stage.PUBLISHING)
     tick, progress = run.reporter.tick, partial(run.reporter.progress, unit="bytes")
     sizes = write_formats(pruned, spec=run.spec, model=model, tick=tick)
-    costs = Costs(dict(run.reporter.seconds), report.seconds, run.memory.read())
+    costs = Costs(run.reporter.active_seconds(), report.seconds, run.memory.read())
     outcome = Outcome(run.spec, model, report, quality, sizes, provenance, warnings, costs)
     describe(pruned, outcome, tick)
     key = run.settings.signing_key

@@ -91,6 +91,9 @@ class Observer(Protocol):
         `resumed` is set if the block was restored from an interrupted run.
         """
 
+    def matrix_pruned(self, total: int) -> None:
+        """Handle a pruned matrix of the running block, which has `total`; a block from the journal reports none."""
+
     def tick(self) -> None:
         """Handle a sign of progress; called for every batch and every matrix, at least about once per second."""
 
@@ -103,6 +106,9 @@ class NullObserver:
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
         """Ignore the end of a block."""
+
+    def matrix_pruned(self, total: int) -> None:
+        """Ignore a pruned matrix."""
 
     def tick(self) -> None:
         """Ignore a heartbeat."""

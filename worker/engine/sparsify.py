@@ -167,6 +167,7 @@ class _Run:
                 partial_forward,
                 self._watch,
                 tick,
+                self._observer.matrix_pruned,
             )
             results = pruning.run(layer, dense)
         with self._watch.time(Part.IO):

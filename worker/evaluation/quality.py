@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.perplexity import PerplexityMetric
+from worker.evaluation.samples.metrics import Samples
 from worker.evaluation.speed.stage import Speed
 from worker.evaluation.task_results import TaskResult
 
@@ -36,6 +37,7 @@ class Quality:
     agreement: Sequence[AgreementMetric] = ()
     """Agreement of the two models on each data set; empty if the job does not request it."""
     speed: Speed | None = None
+    samples: Samples | None = None
 
     def to_metrics(self) -> dict[str, Any]:
         """Return the measurements JSON-ready, as a part of the job's metrics."""
@@ -44,4 +46,5 @@ class Quality:
             "pruned": self.pruned and self.pruned.to_metrics(),
             "agreement": [metric.model_dump(mode="json") for metric in self.agreement] or None,
             "speed": self.speed and self.speed.model_dump(mode="json"),
+            "samples": self.samples and self.samples.model_dump(mode="json"),
         }

@@ -1,9 +1,38 @@
 """Loading of a whole model by transformers, without running code of the model."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import torch
+
+from service.kit.quantities import gib
+from worker.engine.activations.store import free_memory
 from worker.engine.checkpoint.reader import INDEX, NUMBERED, SINGLE
+
+_LOADING: Final = 2.5
+"""Upper bound of the memory for loading, as a multiple of the weights' bytes: float16 becomes float32, and files are mapped."""
+
+
+class DeviceTooSmall(Exception):
+    """Lack of memory for the whole model on the device or host; the text says so in a sentence."""
+
+
+def check_room(path: Path, target: torch.device) -> None:
+    """Raise DeviceTooSmall if the host lacks memory, because running out would kill the process and lose the pruned model.
+
+    A GPU that runs out of memory only raises.
+    """
+    weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+    free = free_memory()
+    if target.type == "cpu" and weights * _LOADING > free:
+        detail = f"{gib(weights)} of weights, and {gib(free)} of memory are free"
+        raise DeviceTooSmall(f"Loading the whole model needs too much memory: {detail}.")
+
+
+def ready(model: Any, target: torch.device) -> Any:
+    """Return the model on the device in its own dtype, but float16 as float32 on a CPU, for inference."""
+    dtype = torch.float32 if target.type == "cpu" and model.dtype is torch.float16 else model.dtype
+    return model.to(target, dtype).eval()
 
 
 def load_whole(folder: Path, **options: Any) -> Any:
@@ -19,8 +48,6 @@ def load_whole(folder: Path, **options: Any) -> Any:
 
 def build_without_weights(folder: Path) -> Any:
     """Return the model of `load_whole` on the meta device."""
-    import torch
-
     from worker.engine.model.meta import auto_class_of
 
     config = _config(folder)

@@ -5,7 +5,8 @@ retried over short outages of the database; the run stops when the lease would e
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from opentelemetry.trace import Span
@@ -49,8 +50,12 @@ class Reporter:
         self._work: Work | None = None
         self._unit: str | None = None
         self._begun, self._begun_at = 0, 0.0  # count and time at which measuring the rate began in this unit
+        self._block_began = time.monotonic()
+        self._own_blocks, self._own_seconds = 0, 0.0  # blocks that this attempt has pruned, and their time
+        self._in_block = (0, 0, 0)  # running block, number of blocks, pruned matrices
+        self._earlier: dict[str, float] | None = None
         self.seconds: dict[str, float] = {}
-        """Duration of each finished stage."""
+        """Duration of each finished stage of this attempt."""
 
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
@@ -75,6 +80,13 @@ class Reporter:
             self._span.end()
         self._stage, self._span, self._stage_since, self._unit = None, None, now, None
 
+    def active_seconds(self) -> dict[str, float]:
+        """Return the duration of each finished stage over all attempts."""
+        if self._earlier is None:
+            self._earlier = self._read_earlier()
+        stages = [*dict.fromkeys([*self.seconds, *self._earlier])]
+        return {stage: round(self.seconds.get(stage, 0.0) + self._earlier.get(stage, 0.0), 3) for stage in stages}
+
     def close(self) -> None:
         """End the attempt's trace; a stage that is still running is marked as not finished."""
         if self._span is not None:
@@ -85,15 +97,30 @@ class Reporter:
         """Start measuring the block's peak memory."""
         self.tick()
         self._memory.begin_block()
-        if index == 0:
-            self._matrices = 0
+        self._block_began = time.monotonic()
+        self._in_block = (index, total, 0)
+        if index == 0:  # also after a batch that was too large
+            self._matrices = self._own_blocks = 0
+            self._own_seconds = 0.0
             self._write_progress(0, total, "blocks")
+
+    def matrix_pruned(self, total: int) -> None:
+        """Report the pruned matrices of the running block, at most once a second."""
+        block, blocks, before = self._in_block
+        self._in_block = (block, blocks, before + 1)
+        if time.monotonic() - self._progress_written >= _PROGRESS_SECONDS:
+            elapsed = round(time.monotonic() - self._block_began, 1)
+            within = {"matrices_done": before + 1, "matrices_total": total, "block_elapsed": elapsed} | self._own()
+            self._write_progress(block, blocks, "blocks", within)
 
     def block_finished(self, index: int, total: int, matrices: Sequence[MatrixReport], *, resumed: bool = False) -> None:
         """Report a finished block with the measures of its matrices; `resumed`: an earlier attempt has pruned it."""
         if resumed:  # does not count for the rate of this attempt
             self._count_from(index + 1, "blocks", time.monotonic())
-        report = self._report(index + 1, total, "blocks")
+        else:
+            self._own_blocks += 1
+            self._own_seconds += time.monotonic() - self._block_began
+        report = self._report(index + 1, total, "blocks") | self._own()
         memory = None if resumed else self._memory.of_block()
         self.write(
             lambda session: repository.block_pruned(
@@ -136,6 +163,12 @@ class Reporter:
         """Publish the metrics so far, of which the part `which` is new."""
         self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
 
+    def _read_earlier(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        if self._claim.attempt > 1:
+            self.write(lambda session: found.update(repository.earlier_stage_seconds(session, self._claim)))
+        return found
+
     def write(self, statement: Callable[[Session], None]) -> None:
         """Execute a fenced write in a transaction of its own, retrying while the database is unreachable.
 
@@ -157,9 +190,9 @@ class Reporter:
                     raise ClaimLost("the database was unreachable until the lease expired") from error
                 time.sleep(_RETRY_SECONDS)
 
-    def _write_progress(self, done: int, total: int, unit: str) -> None:
+    def _write_progress(self, done: int, total: int, unit: str, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         self._progress_written = time.monotonic()
-        report = self._report(done, total, unit)
+        report = self._report(done, total, unit) | dict(more)
         self.write(lambda session: repository.progress(session, self._claim.job_id, self._claim.fence, report))
 
     def _count_from(self, done: int, unit: str, since: float) -> None:
@@ -174,6 +207,12 @@ class Reporter:
         spent, counted = time.monotonic() - self._begun_at, done - self._begun
         eta = round(spent / counted * (total - done), 1) if counted > 0 and counted >= _ENOUGH * total else None
         return {"done": done, "total": total, "unit": unit, "eta_seconds": eta}
+
+    def _own(self) -> dict[str, Any]:
+        """Return the blocks that this attempt has pruned and their mean time, from which the service estimates the end."""
+        if not self._own_blocks:
+            return {}
+        return {"own_blocks": self._own_blocks, "block_seconds": round(self._own_seconds / self._own_blocks, 4)}
 
 
 class EvaluationProgress:
@@ -195,6 +234,9 @@ class EvaluationProgress:
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
         self._reporter.tick()
+
+    def matrix_pruned(self, total: int) -> None:
+        """Ignore: an evaluation prunes none."""
 
     def block_started(self, index: int, total: int) -> None:  # noqa: ARG002  # the engine's protocol
         """Raise worker.run.lease.Interruption if the run has to stop."""

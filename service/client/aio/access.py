@@ -1,9 +1,10 @@
-"""Calls for API keys, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
+"""Calls for API keys, sign-in links, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from typing import Any
 
-from service.client.access import AuditEntry, Key, Quota
+from service.client.access import AuditEntry, Key, Quota, SignInLink
 from service.client.aio.http import AsyncCalls
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
@@ -36,7 +37,15 @@ class AsyncKeyCalls(AsyncCalls):
 
 
 class AsyncAccessCalls(AsyncCalls):
-    """Audit log and quota."""
+    """Sign-in links, audit log and quota."""
+
+    async def create_sign_in_link(self) -> SignInLink:
+        """Create a link that signs one browser in to the dashboard, once, within `valid_seconds`."""
+
+        def read(document: dict[str, Any]) -> SignInLink:
+            return SignInLink.model_validate({**document, "url": self._http.url + document["path"]})
+
+        return await self._http.fetch(read, "POST", path_to("sessions", "links"))
 
     def audit(
         self,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.client.aio.http import AsyncCalls
-from service.client.answers import ModelInfo, Worker
+from service.client.answers import LocalModel, ModelInfo, Worker
 from service.client.request import drop_none, list_of, path_to
 
 
@@ -21,6 +21,10 @@ class AsyncCatalogueCalls(AsyncCalls):
         """Return facts about a model, and whether it can be pruned, without downloading its weights."""
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return await self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
+
+    async def list_models(self) -> list[LocalModel]:
+        """List the local models, as far as the service can read the model root."""
+        return await self._http.fetch(list_of(LocalModel.model_validate), "GET", path_to("models"))
 
     async def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

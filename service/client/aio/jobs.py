@@ -132,7 +132,7 @@ class AsyncJobCalls(AsyncCalls):
         return await self._http.fetch(Metrics.model_validate, "GET", path_to("jobs", job_id, "metrics"))
 
     async def compare_jobs(self, job_ids: Sequence[str]) -> Comparison:
-        """Compare two to six jobs: settings that differ, measurements, and which job is best."""
+        """Compare 2 to 50 jobs: settings that differ, measurements, and which job is best."""
         query = {"ids": list(job_ids)}
         return await self._http.fetch(Comparison.model_validate, "GET", path_to("jobs", "compare"), query=query)
 

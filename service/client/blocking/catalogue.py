@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from service.client.answers import ModelInfo, Worker
+from service.client.answers import LocalModel, ModelInfo, Worker
 from service.client.blocking.http import Calls
 from service.client.request import drop_none, list_of, path_to
 
@@ -22,6 +22,10 @@ class CatalogueCalls(Calls):
         """Return facts about a model, and whether it can be pruned, without downloading its weights."""
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
+
+    def list_models(self) -> list[LocalModel]:
+        """List the local models, as far as the service can read the model root."""
+        return self._http.fetch(list_of(LocalModel.model_validate), "GET", path_to("models"))
 
     def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

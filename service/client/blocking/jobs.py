@@ -132,7 +132,7 @@ class JobCalls(Calls):
         return self._http.fetch(Metrics.model_validate, "GET", path_to("jobs", job_id, "metrics"))
 
     def compare_jobs(self, job_ids: Sequence[str]) -> Comparison:
-        """Compare two to six jobs: settings that differ, measurements, and which job is best."""
+        """Compare 2 to 50 jobs: settings that differ, measurements, and which job is best."""
         query = {"ids": list(job_ids)}
         return self._http.fetch(Comparison.model_validate, "GET", path_to("jobs", "compare"), query=query)
 

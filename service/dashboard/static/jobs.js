@@ -5,7 +5,7 @@ import { follow, refresh } from "./live.js";
 
 const AT_ONCE = 4;
 const button = document.getElementById("cancel-selected");
-const MOST_COMPARED = 6;
+const MOST_COMPARED = 50; // as the API's (service/api/comparison_parameters.py)
 const comparing = document.getElementById("compare-selected");
 const picked = () => [...document.querySelectorAll(".pick:checked")];
 const toCancel = () => [...document.querySelectorAll(".pick[data-cancellable]:checked")];

@@ -1,14 +1,24 @@
 // Charts of the results per layer, loaded incrementally from the API and drawn per block and matrix type.
 import { pathOf } from "./addresses.js";
-import { drawHeat, drawLines } from "./charts.js";
+import { drawLines } from "./charts.js";
+import { drawHeat } from "./heat_map.js";
+import { figure } from "./number_formats.js";
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
+const WORST = 5;
+
 const MEASURES = {
   sparsity: { of: (layer) => layer.sparsity, text: (value) => `${(100 * value).toFixed(2)} %`, bounds: () => [0, 1], zero: "dense", full: "all zeros" },
-  error: { of: (layer) => layer.error, text: (value) => value.toPrecision(3), bounds: (values) => [0, Math.max(...values)], zero: "0", full: null },
-  swaps: { of: (layer) => layer.swaps / layer.shape[0], text: (value) => value.toFixed(1), bounds: (values) => [0, Math.max(...values, 1)], zero: "0", full: null },
+  error: { of: (layer) => layer.error, text: figure, bounds: (values) => [0, Math.max(...values)], zero: "0", full: null, hasWorst: true },
+  swaps: { of: (layer) => layer.swaps / layer.shape[0], text: figure, bounds: (values) => [0, Math.max(...values, 1)], zero: "0", full: null },
 };
+
+// First and last block of the model, so that charts keep their places while they grow; null before the first is pruned.
+export function blockRange() {
+  const blocks = Number(document.getElementById("memory-points")?.dataset.blocks);
+  return blocks ? [0, blocks - 1] : null;
+}
 
 export class Charts {
   constructor(job) {
@@ -69,7 +79,7 @@ export class Charts {
     const lines = [line("error_start", "first mask"), line("error_mask", "final mask"), line("error", "result")];
     if (same(lines[1], lines[2])) lines.splice(1, 1);
     document.getElementById("errors-caption").textContent = "Relative error of the outputs, mean of a block’s matrices; lower is better";
-    drawLines(document.getElementById("errors-chart"), lines, { x: "block", describe: (value) => value.toPrecision(3) });
+    drawLines(document.getElementById("errors-chart"), lines, { x: "block", describe: figure, range: blockRange() });
   }
 
   drawMatrices() {
@@ -84,8 +94,17 @@ export class Charts {
       return { row, column: Number(block), value: mean(values) };
     });
     const [low, high] = measure.bounds(found.map((cell) => cell.value));
-    document.getElementById("heat-caption").textContent = `per block: from ${measure.zero} (light) to ${measure.full ?? measure.text(high)} (dark)`;
-    drawHeat(document.getElementById("heat-chart"), found, { low, high, text: measure.text, label: "Matrices by block" });
+    document.getElementById("heat-caption").textContent = "mean of a block’s matrices of one kind; a click pins a cell";
+    drawHeat(document.getElementById("heat-chart"), found, { low, high, text: measure.text, label: "Matrices by block", lowest: measure.zero, highest: measure.full ?? measure.text(high), range: blockRange() });
+    this.nameWorst(measure);
+  }
+
+  nameWorst(measure) {
+    const place = document.getElementById("heat-worst");
+    if (!place) return;
+    const worst = measure.hasWorst ? [...this.layers].sort((a, b) => measure.of(b) - measure.of(a)).slice(0, WORST) : [];
+    const texts = worst.map((layer) => `block ${layer.block} ${nameOf(layer)} ${measure.text(measure.of(layer))}`);
+    place.textContent = texts.length ? `Largest error: ${texts.join(", ")}.` : "";
   }
 
   fillTable(blocks) {
@@ -104,11 +123,12 @@ export class Charts {
   }
 }
 
-// `model.layers.3.mlp.experts.7.up_proj` → `mlp.experts.*.up_proj`: the name behind the block's number, without expert numbers.
-function kindOf(layer) {
+// `model.layers.3.mlp.experts.7.up_proj` → `mlp.experts.*.up_proj`: the name behind the block’s number, without expert numbers.
+const kindOf = (layer) => nameOf(layer).split(".").map((part) => (/^\d+$/.test(part) ? "*" : part)).join(".");
+
+function nameOf(layer) {
   const parts = layer.name.split(".");
-  const at = parts.indexOf(String(layer.block));
-  return parts.slice(at + 1).map((part) => (/^\d+$/.test(part) ? "*" : part)).join(".");
+  return parts.slice(parts.indexOf(String(layer.block)) + 1).join(".");
 }
 
 function grouped(layers) {

@@ -1,7 +1,7 @@
 // Form of a new sweep: axes or a search over a job template.
 import { runForm } from "./api_form.js";
 import { controlsOf, read, showApplicable } from "./form_json.js";
-import { definitionList, duration, element, size } from "./number_formats.js";
+import { about, definitionList, element, size } from "./number_formats.js";
 import { OF_SWEEPS } from "./requests.js";
 
 const form = document.getElementById("new-sweep");
@@ -74,8 +74,8 @@ function describe(place, plan) {
   const facts = definitionList([
     [isSearch ? "At most" : "Points", `${plan.points} ${plan.points === 1 ? "job" : "jobs"}`],
     [isSearch ? "First" : "These", isSearch && more < 0 ? null : named],
-    ["Ends in", `${duration(plan.wall_seconds)} on ${plan.able_workers} suitable ${plan.able_workers === 1 ? "worker" : "workers"}`],
-    ["Jobs together", duration(plan.run_seconds)],
+    ["Ends in", plan.wall_seconds === null ? plan.note : `${about(plan.wall_seconds, plan.wall_seconds_low, plan.wall_seconds_high)} on ${plan.able_workers} suitable ${plan.able_workers === 1 ? "worker" : "workers"}`],
+    ["Jobs together", plan.run_seconds === null ? null : about(plan.run_seconds, plan.run_seconds_low, plan.run_seconds_high)],
     ["Artifacts", plan.artifact_bytes === null ? null : `${size(plan.artifact_bytes)} until the end; then ${{ all: "all stay", front: "those on the front stay", best: "the answer’s stays" }[plan.spec.keep]}`],
     ["Disk of a worker", plan.disk_bytes === null ? null : `at most ${size(plan.disk_bytes)}`],
     ["Queue", `${plan.queued_jobs} of ${plan.max_queued_jobs} places taken`],
@@ -83,9 +83,9 @@ function describe(place, plan) {
   place.replaceChildren(...plan.warnings.map((text) => element("p", text, "warning")), facts);
 }
 
-function summary({ points, wall_seconds: seconds, warnings }) {
+function summary({ points, wall_seconds: seconds, wall_seconds_low: low, wall_seconds_high: high, warnings }) {
   const warned = warnings.length ? `, ${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}` : "";
-  return `Plan: ${points} jobs, ${seconds === null ? "time unknown" : duration(seconds)}${warned}.`;
+  return `Plan: ${points} jobs, ${seconds === null ? "time unknown" : about(seconds, low, high)}${warned}.`;
 }
 
 offer();

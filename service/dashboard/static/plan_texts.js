@@ -1,5 +1,5 @@
 // Texts for the API's model inspection and job plan.
-import { count, definitionList, duration, element, share, size } from "./number_formats.js";
+import { about, count, definitionList, duration, element, share, size } from "./number_formats.js";
 
 export function describeModel(place, model) {
   const facts = definitionList([
@@ -19,7 +19,7 @@ export function describePlan(place, plan) {
   const basis = estimate.basis.jobs ? ` (based on ${estimate.basis.jobs} earlier ${estimate.basis.jobs === 1 ? "job" : "jobs"})` : "";
   const workers = queue.able_workers === 1 ? "worker" : "workers";
   const facts = definitionList([
-    ["Runs for", duration(estimate.run_seconds) + basis],
+    ["Runs for", estimate.run_seconds === null ? (estimate.note ?? "unknown") : takes(estimate) + basis],
     ["Starts in", duration(estimate.starts_in_seconds)],
     ["Queue", `position ${queue.position}; ${queue.able_workers} suitable ${workers}, ${queue.idle_workers} idle`],
     ["Devices", (plan.devices ?? []).map((each) => each.name).join(", ") || null],
@@ -32,10 +32,12 @@ export function describePlan(place, plan) {
   place.replaceChildren(...plan.warnings.map((text) => element("p", text, "warning")), facts);
 }
 
+const takes = (estimate) => about(estimate.run_seconds, estimate.run_seconds_low, estimate.run_seconds_high);
+
 // Returns the plan in one line.
 export function summaryOf({ estimate, memory: [first], warnings }) {
   const taken = first && `${size(first.device_bytes ?? first.host_bytes)} of memory`;
-  const time = estimate.run_seconds === null ? "time unknown" : duration(estimate.run_seconds);
+  const time = estimate.run_seconds === null ? "time unknown" : takes(estimate);
   const warned = warnings.length && `${warnings.length} ${warnings.length === 1 ? "warning" : "warnings"}`;
   return `Plan: ${[taken, time, warned].filter(Boolean).join(", ")}.`;
 }

@@ -1,6 +1,13 @@
 // Card of a chart's point, shown on hover and focus: the cells of the point's row in the table.
 import { definitionList, element } from "./number_formats.js";
 
+// Places a card next to a point, within the chart.
+export function placeCard(place, card, { left, top }) {
+  const room = place.clientWidth - card.offsetWidth - 4;
+  card.style.left = `${Math.max(4, Math.min(left + 14 < room ? left + 14 : left - card.offsetWidth - 14, room))}px`;
+  card.style.top = `${Math.max(4, Math.min(top - 20, place.clientHeight - card.offsetHeight - 4))}px`;
+}
+
 export function followPoints(place, points, rowOf, interval) {
   const card = element("div", "", "card-of");
   card.setAttribute("role", "status");
@@ -12,13 +19,11 @@ export function followPoints(place, points, rowOf, interval) {
   function show(at) {
     const point = points[at], row = rowOf(point);
     const heads = [...row.closest("table").tHead.rows[0].cells].map((cell) => cell.querySelector("a")?.firstChild.textContent ?? cell.textContent);
-    const facts = [...row.cells].slice(1, -1).map((cell, number) => [heads[number + 1], cell.innerText.trim()]);
+    const facts = [...row.cells].map((cell, number) => [heads[number], cell]).slice(1, -1).filter(([, cell]) => !("recipe" in cell.dataset)).map(([head, cell]) => [head, cell.innerText.trim()]);
     const [id] = point.href.split("/").slice(-1);
-    card.replaceChildren(element("strong", point.title), definitionList([...facts, ["95 % interval", interval(point)], ["Job", id.slice(0, 8)]]));
+    card.replaceChildren(element("strong", point.title), definitionList([...facts, ["Interval", interval(point)], ["Job", id.slice(0, 8)]]));
     card.hidden = false;
-    const room = place.clientWidth - card.offsetWidth - 4;
-    card.style.left = `${Math.max(4, Math.min(point.left + 14 < room ? point.left + 14 : point.left - card.offsetWidth - 14, room))}px`;
-    card.style.top = `${Math.max(4, Math.min(point.top - 20, place.clientHeight - card.offsetHeight - 4))}px`;
+    placeCard(place, card, point);
   }
 
   // one tab stop; the arrow keys move between the points

@@ -72,6 +72,10 @@ class Job(Base):
     """Time at which its message was last sent to the broker."""
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    active_seconds: Mapped[float | None]
+    """Time of all ended attempts, without waits and pauses; null before the first has ended."""
+    attempt_started_at: Mapped[datetime | None]
+    """Start of the running attempt."""
     queue_deadline_at: Mapped[datetime | None]
     run_deadline_at: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]

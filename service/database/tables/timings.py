@@ -25,6 +25,8 @@ class RunSpeed(Base):
     calibration_tokens: Mapped[int] = mapped_column(BigInteger)
     evaluated_tokens: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
+    blocks: Mapped[int] = mapped_column(server_default="0")
+    """0 if unknown: an earlier version stored the run."""
     token_seconds: Mapped[float]
     """Pruning time proportional to parameters × tokens: forward passes and statistics."""
     weight_seconds: Mapped[float]
@@ -32,6 +34,8 @@ class RunSpeed(Base):
     evaluating_seconds: Mapped[float]
     other_seconds: Mapped[float]
     """Time of resolving, loading and publishing, proportional to bytes."""
+    start_seconds: Mapped[float | None]
+    """Time of the attempt outside its stages; None if an earlier version stored the run."""
     finished_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (Index("ix_run_speeds_kind", "device_name", "recipe", "finished_at"),)

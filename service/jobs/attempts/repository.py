@@ -20,7 +20,9 @@ from service.contract.states import HELD_STATES, EventType, JobState, Stage, Wor
 from service.contract.work import Work
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
+from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, Layer
+from service.jobs.attempts.timeline import MILESTONES, courses, stage_seconds
 from service.jobs.attempts.turns import in_turn, is_claimable
 from service.jobs.events import repository as events
 
@@ -129,6 +131,7 @@ def _take(session: Session, best: Select[UUID]) -> _Taken | None:
             attempts_started=Job.attempts_started + 1,
             attempts_counted=Job.attempts_counted + 1,
             started_at=func.coalesce(Job.started_at, func.now()),
+            attempt_started_at=func.now(),
             run_deadline_at=func.coalesce(Job.run_deadline_at, in_seconds(Job.spec["run_deadline_seconds"].as_float())),
             stage=None,
             progress=None,
@@ -174,6 +177,14 @@ def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> N
 def progress(session: Session, job_id: UUID, fence: int, report: dict[str, Any]) -> None:
     """Store the progress of the stage: done, total, unit, eta_seconds. There is no event, because reports are too frequent."""
     _write(session, job_id, fence, progress=report)
+
+
+def earlier_stage_seconds(session: Session, claim: Claim) -> dict[str, float]:
+    """Return the time of each stage over the attempts before this one."""
+    attempts = session.scalars(select(Attempt).where(Attempt.job_id == claim.job_id).order_by(Attempt.number)).all()
+    milestones = select(JobEvent).where(JobEvent.job_id == claim.job_id, JobEvent.type.in_(MILESTONES)).order_by(JobEvent.seq)
+    earlier = [each for each in courses(attempts, session.scalars(milestones)) if each.attempt.number < claim.attempt]
+    return stage_seconds(earlier, session.scalars(select(func.now())).one())
 
 
 def model_resolved(session: Session, job_id: UUID, fence: int, revision: str) -> None:

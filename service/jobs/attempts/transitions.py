@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Double, cast, func, select, update
 from sqlalchemy.orm import Session
 
 from service.contract.failures import GPU_LOST, Failure, FailureCode
@@ -255,5 +255,14 @@ def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail
     )
     number = session.execute(closed, execution_options={"synchronize_session": False}).scalar_one_or_none()
     if number is not None:
+        _count_active_time(session, job.id)
         ended = {"attempt": number, "outcome": outcome, "detail": detail}
         events.append(session, job.id, EventType.ATTEMPT_ENDED, ended)
+
+
+def _count_active_time(session: Session, job_id: UUID) -> None:
+    """Add the time of the attempt that ends now to that of the earlier ones."""
+    spent = cast(func.extract("epoch", func.now() - Job.attempt_started_at), Double)
+    active = func.coalesce(Job.active_seconds, 0.0) + func.coalesce(spent, 0.0)
+    counted = update(Job).where(Job.id == job_id).values(active_seconds=active, attempt_started_at=None)
+    session.execute(counted, execution_options={"synchronize_session": False})

@@ -23,13 +23,16 @@ from service.storage.opening import open_at
 _SKEW_SECONDS: Final = 5.0
 
 
-def checks(settings: Settings, database: Database) -> list[Check]:
-    """Return the checks of the servers, dependencies first."""
+def checks(settings: Settings, database: Database, *, is_embedded: bool) -> list[Check]:
+    """Return the checks of the servers, dependencies first.
+
+    The broker of `dsnot up` persists nothing: the dispatcher sends messages again from the database.
+    """
     return [
         Check("database", lambda: _database(database), "start PostgreSQL, or correct DSNOT_DATABASE_URL"),
         Check("schema", lambda: _schema(settings), "run `dsnot migrate`"),
         Check("clock", lambda: _clock(database), "see the check of the database"),
-        Check("broker", lambda: _broker(settings), "start Valkey or Redis, or correct DSNOT_BROKER_URL"),
+        Check("broker", lambda: _broker(settings, may_lose=is_embedded), "start Valkey or Redis, or correct DSNOT_BROKER_URL"),
         Check(
             "artifact store",
             lambda: _store(settings),
@@ -68,7 +71,7 @@ def _clock(database: Database) -> Finding:
     return ok("clock", f"differs from the database's by {seconds:.1f} s")
 
 
-def _broker(settings: Settings) -> Finding:
+def _broker(settings: Settings, *, may_lose: bool) -> Finding:
     client = redis.Redis.from_url(settings.broker_url.get_secret_value(), socket_connect_timeout=3, socket_timeout=3)
     info: dict[str, Any] = client.info()
     policy = info.get("maxmemory_policy", "noeviction")
@@ -77,7 +80,7 @@ def _broker(settings: Settings) -> Finding:
     if policy != "noeviction":
         remedy = "set maxmemory-policy noeviction: evicted messages delay jobs until they are sent again"
         return fail("broker", f"{found}, maxmemory-policy {policy}", remedy)
-    if not info.get("aof_enabled"):
+    if not info.get("aof_enabled") and not may_lose:
         return warn(
             "broker",
             f"{found}, not append-only",

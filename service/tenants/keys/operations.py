@@ -30,12 +30,12 @@ def create_key(
     """Create a key. The plaintext, second of the pair, is not stored and cannot be recovered.
 
     Raises:
-        ValueError: no scope, no tenant, or `expires_at` without a time zone.
+        ValueError: no name, no scope, no tenant, or `expires_at` without a time zone.
         Conflict: the tenant has too many valid keys.
     """
     wanted = sorted(set(scopes))
-    if not wanted or not tenant:
-        raise ValueError("a key needs a tenant and at least one scope")
+    if not wanted or not tenant or not name.strip():
+        raise ValueError("a key needs a name, a tenant and at least one scope")
     if expires_at is not None and expires_at.tzinfo is None:
         raise ValueError("expires_at needs a time zone")
     key_id, secret = secrets.new_id(), secrets.new_secret()

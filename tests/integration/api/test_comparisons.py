@@ -1,6 +1,7 @@
 """Jobs side by side over HTTP, with both clients and on the command line."""
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,14 @@ ROOT = Path(__file__).parents[3]
 
 def metrics(perplexity: float) -> dict[str, Any]:
     how = {"dataset": "wiki-sample:test", "sequence_length": 512, "windows": 20, "tokens": 10_220, "mean_nll": 3.0}
+    difference = {"mean": math.log(perplexity / 14.0), "standard_error": 0.01, "ci95": None}
     return {
         "dense": {"perplexity": [how | {"perplexity": 14.0}]},
-        "pruned": {"perplexity": [how | {"perplexity": perplexity}]},
+        "pruned": {
+            "perplexity": [
+                how | {"perplexity": perplexity, "ci95": [perplexity - 1, perplexity + 1]} | {"loss_difference": difference}
+            ]
+        },
         "sparsity": 0.5,
         "bytes": 1000,
         "weight_bytes": {"dense": 900, "packed": 500, "mask": None, "zstd": 450},
@@ -76,7 +82,13 @@ def test_jobs_are_compared_in_the_order_of_the_request(api: httpx.Client, pair: 
         assert found["differences"] == [{"pointer": "/recipe/pattern/sparsity", "values": values}]
         line = next(each for each in found["measures"] if (each["model"], each["name"]) == ("pruned", "perplexity"))
         assert line["conditions"] == {"sequence_length": 512, "windows": 20, "tokens": 10_220}
-        assert (line["on"], line["better"], line["best"]) == ("wiki-sample:test", "lower", [str(pair[1])])
+        assert (line["on"], line["better"], line["best"], line["tied"]) == ("wiki-sample:test", "lower", [str(pair[1])], [])
+        assert line["intervals"][found["jobs"].index(next(job for job in found["jobs"] if job["id"] == str(pair[1])))] == [
+            19.0,
+            21.0,
+        ]
+        sizes = next(each for each in found["measures"] if each["name"] == "artifact_bytes")
+        assert (sizes["best"], sizes["tied"]) == ([], [str(a), str(b)]), "equal sizes tie"
     first = found["jobs"][0]
     assert (first["state"], first["sparsity"], first["bytes"], first["seconds"]) == ("succeeded", 0.5, 1000, 4.75)
     assert first["weight_bytes"]["packed"] == 500
@@ -117,13 +129,13 @@ def test_an_unknown_job_is_named(api: httpx.Client, database: Database, pair: tu
 
 def test_the_number_of_jobs_is_limited(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     a, b = map(str, pair)
-    six = [str(insert_job(database)) for _ in range(6)]
-    assert compare(api, *six).status_code == 200
+    most = [str(insert_job(database)) for _ in range(50)]
+    assert compare(api, *most).status_code == 200
     for wrong, said in (
         ((a, a), "twice"),
         ((a, a.upper()), "twice"),
         ((a,), "1 job"),
-        ((*six, a), "7 jobs"),
+        ((*most, a), "51 jobs"),
         ((f"{a},{b}",), "ids=A&ids=B"),
         ((a, "x"), "ids=A&ids=B"),
     ):
@@ -168,7 +180,7 @@ def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: D
     shown = {line.split("  ")[0].strip(): line for line in dsnot(a, b).stdout.splitlines()}
     assert shown["/recipe/pattern/sparsity"].split()[1:] == ["0.6", "0.5"]
     line = next(line for title, line in shown.items() if title.startswith("pruned perplexity on wiki-sample:test"))
-    assert line.split()[-3:] == ["30.000", "20.000", "*"]
+    assert line.split()[-7:] == ["30.00", "±", "1.000", "20.00", "±", "1.000", "*"]
     assert json.loads(dsnot(a, b, "--json").stdout)["jobs"][1]["id"] == b
     refused = dsnot(a, a)
     assert (refused.returncode, refused.stdout) == (1, "")

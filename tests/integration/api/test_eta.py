@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from service.contract.devices import DeviceClass
 from service.contract.states import Stage
@@ -43,10 +43,12 @@ def taken(api: httpx.Client, database: Database, settings: Settings) -> dict[str
     assert work(settings, threading.Event(), worker=NAMES[0])
     done = api.get(f"/v1/jobs/{made['id']}").json()
     assert done["state"] == "succeeded"
-    columns = ("token_seconds", "weight_seconds", "evaluating_seconds", "other_seconds")
+    columns = ("token_seconds", "weight_seconds", "evaluating_seconds", "other_seconds", "start_seconds")
     with database.begin() as session:
         session.execute(update(RunSpeed).values({name: getattr(RunSpeed, name) * SCALE for name in columns}))
-    return {stage: seconds * SCALE for stage, seconds in done["metrics"]["seconds"].items()}
+        start = session.scalars(select(RunSpeed.start_seconds)).one()
+    assert start is not None
+    return {stage: seconds * SCALE for stage, seconds in done["metrics"]["seconds"].items()} | {"start": start}
 
 
 def introduce(database: Database, name: str) -> None:
@@ -87,10 +89,25 @@ def test_the_same_job_is_estimated_at_its_past_duration(api: httpx.Client, datab
     estimate = plan(api)["estimate"]
     assert estimate["run_seconds"] == pytest.approx(sum(taken.values()), rel=0.05)
     assert estimate["basis"] == {"jobs": 1, "same_recipe": True, "devices": ["a processor"]}
-    assert estimate["starts_in_seconds"] == 0
+    assert estimate["run_seconds_low"] < estimate["run_seconds"] < estimate["run_seconds_high"]
+    assert (estimate["starts_in_seconds"], estimate["note"]) == (0, None)
     other = plan(api, recipe={"preset": "best"})
     assert (other["estimate"]["basis"]["jobs"], other["estimate"]["basis"]["same_recipe"]) == (1, False)
     assert any("based on other recipes" in warning for warning in other["warnings"])
+
+
+def test_a_job_of_another_magnitude_gets_a_note_in_place_of_an_estimate(
+    api: httpx.Client, database: Database, taken: dict[str, float]
+) -> None:
+    show_up(database)
+    larger = plan(api, calibration=JOB["calibration"] | {"num_samples": 128})
+    assert larger["estimate"]["run_seconds"] is larger["estimate"]["run_seconds_high"] is None
+    assert larger["estimate"]["note"] == "estimate after 2 blocks"
+    assert any("within 10 times" in warning for warning in larger["warnings"])
+    swept = {"template": JOB, "axes": {"/calibration/num_samples": [8, 128]}}
+    planned = api.post("/v1/sweeps", params={"validate_only": "true"}, json=swept).json()
+    assert [each["run_seconds"] is None for each in planned["table"]] == [False, True]
+    assert (planned["run_seconds"], planned["wall_seconds_low"], planned["note"]) == (None, None, "estimate after 2 blocks")
 
 
 def test_evaluation_is_not_estimated_from_runs_without_it(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
@@ -107,7 +124,7 @@ def test_without_history_only_an_idle_worker_gives_an_estimate(api: httpx.Client
     assert (estimate["run_seconds"], estimate["starts_in_seconds"], estimate["basis"]["jobs"]) == (None, 0, 0)
     waiting = create(api)
     shown = api.get(f"/v1/jobs/{waiting}").json()
-    assert shown["eta"]["ends_at"] is None
+    assert (shown["eta"]["ends_at"], shown["eta"]["note"]) == (None, "estimate after 2 blocks")
     assert until(shown["eta"]["starts_at"]) <= 0
 
 
@@ -130,7 +147,9 @@ def test_a_queued_job_starts_after_the_jobs_ahead_of_it(api: httpx.Client, datab
     assert third > until(eta["starts_at"])
 
 
-def test_a_running_job_ends_after_its_remaining_stages(api: httpx.Client, database: Database, taken: dict[str, float]) -> None:
+def test_a_running_job_ends_after_its_remaining_blocks_and_stages(
+    api: httpx.Client, database: Database, taken: dict[str, float]
+) -> None:
     job_id = create(api)
     claim = claimed(database, NAMES[0])
     with database.begin() as session:
@@ -139,12 +158,13 @@ def test_a_running_job_ends_after_its_remaining_stages(api: httpx.Client, databa
         session.execute(update(Job).where(Job.id == UUID(job_id)).values(work=known))
     with database.begin() as session:
         repository.stage_started(session, claim.job_id, claim.fence, Stage.PRUNING)
-        report = {"done": 1, "total": 3, "unit": "blocks", "eta_seconds": 100.0}
+        report = {"done": 2, "total": 3, "unit": "blocks", "eta_seconds": 90.0, "own_blocks": 2, "block_seconds": 100.0}
         repository.progress(session, claim.job_id, claim.fence, report)
     show_up(database)
     eta = api.get(f"/v1/jobs/{job_id}").json()["eta"]
-    assert 95 < until(eta["ends_at"]) < 101 + sum(taken.values())
-    assert eta["basis_jobs"] == 1
+    assert 95 < until(eta["ends_at"]) < 101 + 0.5 * sum(taken.values())
+    assert 60 < until(eta["ends_earliest_at"]) < until(eta["ends_at"]) < until(eta["ends_latest_at"])
+    assert (eta["basis_jobs"], eta["from_own_blocks"], eta["note"]) == (1, True, None)
     assert until(eta["starts_at"]) <= 0
 
 

@@ -75,13 +75,16 @@ def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sparsity", "1.0"], "/recipe/pattern/sparsity: must be less than 1"),
-        (["--pattern", "4:4"], "/recipe/pattern"),
-        (["--criterion", "luck"], "/recipe/criterion"),
-        (["--dataset", "nowhere"], "/calibration/dataset"),
+        (["--sparsity", "1.0"], "--sparsity 1: must be less than 1"),
+        (["--sparsity", "50"], "--sparsity 50: give a fraction between 0 and 1; did you mean 0.5?"),
+        (["--pattern", "4:4"], "--pattern 4:4: must be smaller than m: 4:4 prunes nothing"),
+        (["--criterion", "luck"], "--criterion luck: must be "),
+        (["--dataset", "nowhere"], "--dataset nowhere: "),
+        (["--evaluate", "wiki-sample", "--evaluate", "nowhere"], "--evaluate nowhere: "),
+        (["--label", "-x=y"], "--label -x=y: "),
     ],
 )
-def test_bad_input_is_refused_with_a_pointer_to_it(stack: Up, arguments: list[str], message: str) -> None:
+def test_bad_input_is_refused_with_the_option_at_fault(stack: Up, arguments: list[str], message: str) -> None:
     done = dsnot(stack.home, "jobs", "submit", "tiny", "--source", "local", *arguments)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -12,8 +12,9 @@ import pytest
 
 from service.client import Client
 from service.embedded.lock import in_use
+from service.embedded.record import StackRecord
 from tests.support.command_line import dsnot
-from tests.support.embedded_stack import Up, start_up, up
+from tests.support.embedded_stack import Up, is_alive, start_up, up
 from tests.support.job_rows import SPEC
 from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS, eventually
@@ -107,8 +108,8 @@ def assert_both_workers_idle(stack: Up) -> None:
         eventually(lambda: ours <= {int(each.id.rpartition(":")[2]) for each in client.workers() if each.state == "idle"})
 
 
-@pytest.mark.parametrize("name", ["postgres", "service", "worker"])
-def test_a_crashed_process_is_reported_and_stops_the_rest(home: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["postgres", "service"])
+def test_a_crashed_server_is_reported_and_stops_the_rest(home: Path, name: str) -> None:
     (home / "api-key").write_text("dsnot_000000000000_" + "x" * 43)
     with up(home) as stack:
         assert isinstance(_jobs(stack), list), "a key that the database does not know is replaced"
@@ -119,6 +120,30 @@ def test_a_crashed_process_is_reported_and_stops_the_rest(home: Path, name: str)
     assert "Traceback" not in errors.split("ends:")[0]
     assert stack.living() == []
     assert not in_use(stack.home)
+
+
+def test_a_crashed_worker_or_dispatcher_is_started_again_and_takes_jobs(home: Path) -> None:
+    with up(home, "--workers", "2") as stack:
+        before = stack.pids
+        for name in ("worker", "worker-2", "dispatcher"):
+            os.kill(before[name], signal.SIGKILL)
+        eventually(lambda: all(_pids(home)[name] != before[name] for name in ("worker", "worker-2", "dispatcher")))
+        after = _pids(home)
+        assert {name for name in before if after[name] == before[name]} == {"postgres", "valkey", "service"}
+        with _client(stack) as client:
+            job = client.wait(_job(stack), timeout=CEILING_SECONDS)
+        assert job.state == "succeeded"
+        status, errors = stack.end(signal.SIGTERM)
+    assert status == 0, errors
+    for name in ("worker", "worker-2", "dispatcher"):
+        assert f"{name} was killed by SIGKILL; it is started again in 1 s" in errors
+    assert not any(is_alive(pid) for pid in after.values())
+
+
+def _pids(home: Path) -> dict[str, int]:
+    record = StackRecord.read(home)
+    assert record is not None
+    return record.processes
 
 
 def test_a_starting_stack_can_be_stopped(home: Path) -> None:

@@ -81,5 +81,5 @@ def test_a_cancelled_sweep_has_exit_status_3(command: Command, database: Databas
 
 def test_a_refused_point_is_named_by_its_option(command: Command) -> None:
     refused = command("create", "--spec", "-", "--sparsities", "0.5,1.5", status=1, body=GRID)
-    assert "--sparsities, value 1.5: must be less than 1" in refused.stderr
+    assert "--sparsities, value 1.5: give a fraction between 0 and 1 (at" in refused.stderr
     assert refused.stdout == ""

@@ -150,13 +150,14 @@ def test_models_are_counted_by_their_jobs(visitor: httpx.Client, database: Datab
     page = Parsed(visitor.get("/models").text)
     words = " ".join(page.text.split())
     assert "org/a hub 2 queued 1 running 3 succeeded" in words
-    assert "50 %: 19.500 on wiki-sample" in words
-    assert "2:4: 25.454 on wiki-sample" in words
-    assert "25.454" in words.partition("50 %")[2]
+    assert "50 %: 19.50 on wiki-sample" in words
+    assert "2:4: 25.45 on wiki-sample" in words
+    assert "25.45" in words.partition("50 %")[2]
     assert "half hub 1 succeeded" in words
     assert "of-another-mind – 1 queued" in words
     links = [link["href"] for link in page.all("a")]
     assert f"/jobs/{best}" in links
+    assert "/models/hub/org/a" in links
     assert f"/jobs/{first}" in links
     assert f"{first} an earlier job 1 queued" in words
 

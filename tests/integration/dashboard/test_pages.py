@@ -21,7 +21,7 @@ from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.api_server import insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
-from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
+from tests.support.dashboard_jobs import HOSTILE, METRICS, SAMPLES, finished_job, many_jobs
 from tests.support.html_pages import SCRIPTLESS, Parsed
 from tests.support.statements import assert_bounded_work
 from tests.support.tiny_model import save_model
@@ -31,7 +31,7 @@ SHA256 = "5" * 64
 
 def pages(job_id: object) -> list[str]:
     lists = ["/jobs", "/sweeps", "/sweeps/new", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
-    job = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")]
+    job = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/samples", "/events", "/files", "/config")]
     return ["/", *lists, "/jobs/new", *job, "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
 
 
@@ -177,8 +177,8 @@ def test_a_job_shows_its_metrics_course_and_events(visitor: httpx.Client, databa
     job_id = finished_job(database)
     words = " ".join(Parsed(visitor.get(f"/jobs/{job_id}").text).text.split())
     for part in (
-        "14.446 (13.900 to 15.000)", "25.454 (24.400 to 26.500)", "× 1.762", "+0.5665 (0.5470 to 0.5860)", "61.0 ± 3.0 %",
-        "-6.0 points", "64.1 ± 0.4 %", "0.4121 ± 0.0100", "The text is short", "893 MB above an idle worker",
+        "14.45 (13.90 to 15.00)", "25.45 (24.40 to 26.50)", "× 1.762", "+0.567 (0.547 to 0.586)", "61.0 ± 3.0 %",
+        "-6.0 points", "64.1 ± 0.4 %", "0.412 ± 0.0100", "The text is short", "893 MB above an idle worker",
         "Attempt 1 on gpu-7:4711", "publishing",
     ):  # fmt: skip
         assert part in words, part
@@ -197,7 +197,7 @@ def test_a_finished_job_begins_with_its_verdict(visitor: httpx.Client, database:
     finished_job(database, tenant="other", metrics={**METRICS, "pruned": {"perplexity": [{**measured, "perplexity": 15.0}]}})
     page = Parsed(visitor.get(f"/jobs/{finished_job(database)}").text)
     words = " ".join(page.text.split())
-    assert words.index("Severe loss") < words.index("14.446 → 25.454 × 1.76 (1.73 to 1.80)") < words.index("Conditions")
+    assert words.index("Severe loss") < words.index("14.45 → 25.45 × 1.76 (1.73 to 1.8)") < words.index("Conditions")
     assert "Lower perplexity at 50 % on this model: wanda, then dsnot, × 1.2" in words
     assert f"/jobs/{better}" in [link.get("href") for link in page.all("a")]
     assert "Lower perplexity" not in Parsed(visitor.get(f"/jobs/{better}").text).text
@@ -209,8 +209,8 @@ def test_tabs_without_content_are_not_offered(visitor: httpx.Client, database: D
         return [str(link["id"]).removeprefix("tab-") for link in links if str(link.get("id", "")).startswith("tab-")]
 
     assert tabs(insert_job(database)) == ["overview", "events", "config"]
-    assert tabs(finished_job(database, state=JobState.FAILED)) == ["overview", "layers", "events", "config"]
-    assert tabs(finished_job(database)) == ["overview", "layers", "events", "files", "config"]
+    assert tabs(finished_job(database, state=JobState.FAILED)) == ["overview", "layers", "samples", "events", "config"]
+    assert tabs(finished_job(database)) == ["overview", "layers", "samples", "events", "files", "config"]
     assert visitor.get(f"/jobs/{insert_job(database)}/nonsense").status_code == 404
 
 
@@ -226,6 +226,28 @@ def test_the_report_opens_in_the_browser_without_scripts(visitor: httpx.Client, 
     without = visitor.get(f"/jobs/{artifact_with(database, settings, 'README.md', b'#')}/report")
     assert without.status_code == 404
     assert "the artifact has no report" in without.text
+
+
+def test_samples_mark_what_follows_the_first_difference(visitor: httpx.Client, database: Database) -> None:
+    page = visitor.get(f"/jobs/{finished_job(database)}/samples").text
+    words = " ".join(Parsed(page).text.split())
+    assert "1 of 2 continuations are identical; 70 % of the tokens come before the first difference" in words
+    assert "heats the water in a [different from here:] river or lake" in words
+    assert "heats the water in a [different from here:] bottle" in words
+    assert "Token 7 is the first that differs: 40 % of the tokens come before it." in words
+    assert page.count("<mark>") == 2, "equal continuations have no mark"
+    without = f"/jobs/{finished_job(database, metrics={'samples': None})}"
+    assert "/samples" not in visitor.get(without).text
+    assert "No samples were generated." in visitor.get(f"{without}/samples").text
+
+
+def test_texts_of_samples_are_never_markup(visitor: httpx.Client, database: Database) -> None:
+    sample = SAMPLES["continuations"][0] | {"prompt": HOSTILE}
+    hostile = SAMPLES | {"continuations": [sample | {"pruned": sample["pruned"] | {"text": HOSTILE}}]}
+    page = Parsed(visitor.get(f"/jobs/{finished_job(database, metrics={'samples': hostile})}/samples").text)
+    assert HOSTILE in page.text
+    assert not [attributes for attributes in page.all("img") if "onerror" in attributes]
+    assert all("src" in attributes for attributes in page.all("script"))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +358,7 @@ def test_static_files_are_cached_under_content_addresses(visitor: httpx.Client) 
 def test_pages_of_ten_thousand_jobs_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     job_id = finished_job(database, blocks=126)
-    job_pages = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/events", "/files", "/config")]
+    job_pages = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/samples", "/events", "/files", "/config")]
     for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", *job_pages):
         assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
         answer = visitor.get(path)

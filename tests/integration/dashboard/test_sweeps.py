@@ -73,7 +73,7 @@ def test_a_finished_grid_shows_its_front_ratios_and_series(
     [points] = [each for each in page.all("div") if each.get("id") == "points"]
     assert json.loads(str(points["data-series"])) == ["fast", "balanced", "best"]
     assert (points["data-dense"], points["data-log"]) == ("12.0", "yes")
-    assert re.search(r"14\.119 \(×.1\.18\)", words(page))
+    assert re.search(r"14\.12 \(×.1\.177\)", words(page))
     assert f"/jobs/{sweep['table'][0]['job_id']}/files" in [link.get("href") for link in page.all("a")]
 
 

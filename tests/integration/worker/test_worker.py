@@ -317,6 +317,23 @@ def test_a_worker_that_stops_releases_its_job(settings: Settings, database: Data
     assert [path for path in left_behind(settings) if "blocks" not in path.parts] == []
 
 
+def test_the_stage_times_of_a_resumed_job_are_those_of_all_its_attempts(settings: Settings, database: Database) -> None:
+    stop = threading.Event()
+    with pruning_meanwhile(settings, database, stop) as job_id:
+        stop.set()
+        eventually(lambda: job_row(database, job_id).state == JobState.QUEUED)
+    run_once(settings)
+    first, _ = attempts_of(database, job_id)
+    assert first.ended_at is not None
+    stages = [event for event in events_of(database, job_id) if event.data.get("stage") == "pruning"]
+    job = job_row(database, job_id)
+    assert job.metrics is not None
+    seconds = job.metrics["seconds"]
+    assert seconds["pruning"] > (first.ended_at - stages[0].created_at).total_seconds()
+    assert job.active_seconds is not None
+    assert sum(seconds.values()) <= job.active_seconds
+
+
 def test_a_worker_that_lost_its_claim_stops_and_writes_nothing(settings: Settings, database: Database) -> None:
     with pruning_meanwhile(settings, database, threading.Event()) as job_id:
         with database.begin() as session:

@@ -21,6 +21,8 @@ class Watcher:
         assert not resumed
         self.told.append(("finished", index, total, tuple(matrices)))
 
+    def matrix_pruned(self, total: int) -> None: ...
+
     def tick(self) -> None:
         self.ticks += 1
         if self.ticks == self.stop_at:

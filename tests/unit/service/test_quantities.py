@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.kit.quantities import duration, gib, size
+from service.kit.quantities import about, duration, figure, gib, size
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,37 @@ def test_a_size_has_three_significant_digits(count: float, text: str) -> None:
 
 def test_memory_is_counted_in_powers_of_two() -> None:
     assert gib(3 * 2**29) == "1.5 GiB"
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((720, 600, 930), "about 12 min (10 to 16 min)"),
+        ((62, 45, 130), "about 60 s (45 s to 2.2 min)"),
+        ((3.04, 3.01, 3.02), "about 3 s"),
+        ((0, 0, 0), "about 0 s"),
+        ((5400, 4000, 8000), "about 1.5 h (65 min to 2.2 h)"),
+        ((300_000, 200_000, 500_000), "about 3.5 d (2.3 to 5.8 d)"),
+    ],
+)
+def test_an_estimate_names_its_range_in_few_digits(ends: tuple[float, float, float], text: str) -> None:
+    assert about(*ends) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (25.454, "25.45"),
+        (9.99996, "10.00"),
+        (1203.1, "1,203"),
+        (49440.544, "49,440"),
+        (0.05204, "0.0520"),
+        (-0.4121, "-0.412"),
+        (0.0000321, "3.21e-05"),
+        (12_345, "12,345"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_figure_has_three_to_four_significant_digits(value: float, text: str) -> None:
+    assert figure(value) == text

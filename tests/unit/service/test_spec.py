@@ -46,6 +46,13 @@ DEFAULTS = {
         "baseline": True,
         "agreement_windows": 16,
         "speed": False,
+        "samples": {
+            "prompts": None,
+            "num_prompts": 5,
+            "max_new_tokens": 48,
+            "chat": False,
+            "max_weight_bytes": 1 << 30,
+        },
     },
     "output": {"formats": ["dense"], "dtype": "source", "hub": None},
     "device": "any",

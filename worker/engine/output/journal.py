@@ -117,10 +117,19 @@ def evaluation_key(*, source: str, windows: Tensor, device: torch.device) -> str
     return _key(source, windows, device)
 
 
+def generation_key(*, source: str, prompts: str, device: torch.device) -> str:
+    """Return the same kind of hash for continuations; `prompts` is a text of all that determines them."""
+    return _hashed(source, prompts, device)
+
+
 def _key(source: str, tokens: Tensor, device: torch.device, **more: Any) -> str:
+    return _hashed(source, [*tokens.shape, hashlib.sha256(tokens.contiguous().numpy().data).hexdigest()], device, **more)
+
+
+def _hashed(source: str, tokens: Any, device: torch.device, **more: Any) -> str:
     parts = {
         "source": source,
-        "tokens": [*tokens.shape, hashlib.sha256(tokens.contiguous().numpy().data).hexdigest()],
+        "tokens": tokens,
         "engine": _own_code(),
         "libraries": [version("torch"), version("transformers")],
         "processor": _processor(device),

@@ -39,6 +39,7 @@ class BlockPruning:
     partial_forward: PartialForward  # caches the inputs of pruned matrices, for later passes through the block
     watch: Stopwatch
     tick: Callable[[], None]
+    matrix_pruned: Callable[[int], None]  # with the number of the block's matrices
 
     def run(self, layer: nn.Module, dense: DenseReference | None) -> dict[Matrix, Pruned]:
         """Prune every matrix and return the results; `dense` holds the targets if the objective is propagated."""
@@ -112,6 +113,7 @@ class BlockPruning:
         result = prune(
             PruningTask(matrix.name, weight, inputs, self.recipe, self.pattern, self.stream.length, target_products), self.watch
         )
+        self.matrix_pruned(len(self.block.matrices))
         self.tick()
         return result
 

@@ -23,27 +23,20 @@ from pydantic import BaseModel, ConfigDict
 
 from service.contract.engine_sizes import PROMPT_TOKENS
 from service.contract.speed_ways import Way
-from service.kit.quantities import gib
 from worker.devices import processor_name
-from worker.engine.activations.store import free_memory, give_back_memory
+from worker.engine.activations.store import give_back_memory
 from worker.engine.device_memory import is_device_memory_exhausted
 from worker.engine.model.loading import choose_device
 from worker.engine.model.structure import outline
 from worker.evaluation.speed.packed_weights import is_packed, load_packed
 from worker.evaluation.speed.sparse_kernels import NoSparseKernels, check_device, stored_bytes, with_sparse_kernels
 from worker.evaluation.speed.timing import Generation, Throughput, timed
-from worker.inputs.whole_models import load_whole
+from worker.inputs.whole_models import DeviceTooSmall, check_room, load_whole, ready
 from worker.process.peak_memory import PeakMemory
 
 _NEW: Final = 32
 _LONGEST_SECONDS: Final = 20.0
 """Prefills that would take longer are not measured."""
-_LOADING: Final = 2.5
-"""Upper bound of the memory for loading, as a multiple of the weights' bytes: float16 becomes float32, and files are mapped."""
-
-
-class DeviceTooSmall(Exception):
-    """Lack of memory for the whole model on the device or host; the text says so in a sentence."""
 
 
 class _Metric(BaseModel):
@@ -134,7 +127,7 @@ def measure_speed(path: Path, device: str, memory: PeakMemory, tick: Callable[[]
     target, generations = choose_device(device), speed_lengths(path)
     if way == "sparse":
         check_device(target)
-    _check_room(path, target)
+    check_room(path, target)
     try:
         with memory.part() as taken, _loaded(path, target, way) as model:
             converted = with_sparse_kernels(model) if way == "sparse" else sum(map(is_packed, model.parameters()))
@@ -173,21 +166,8 @@ def speed_lengths(path: Path) -> list[Generation]:
     return [Generation(prompt, new), *(Generation(each, 0) for each in (shortest, longest) if each < context)]
 
 
-def _check_room(path: Path, target: torch.device) -> None:
-    """Raise DeviceTooSmall if the host lacks memory, because running out would kill the process and lose the pruned model.
-
-    A GPU that runs out of memory only raises.
-    """
-    weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-    free = free_memory()
-    if target.type == "cpu" and weights * _LOADING > free:
-        detail = f"{gib(weights)} of weights, and {gib(free)} of memory are free"
-        raise DeviceTooSmall(f"Loading the whole model needs too much memory: {detail}.")
-
-
 @contextmanager
 def _loaded(path: Path, target: torch.device, way: Way) -> Iterator[Any]:
     model = load_packed(path, "int8" if way == "packed_int8" else "stored") if way.startswith("packed") else load_whole(path)
     with torch.inference_mode():
-        dtype = torch.float32 if target.type == "cpu" and model.dtype is torch.float16 else model.dtype
-        yield model.to(target, dtype).eval()
+        yield ready(model, target)

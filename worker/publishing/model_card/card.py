@@ -18,6 +18,7 @@ from worker.publishing.model_card.formats import formats_section
 from worker.publishing.model_card.markdown import plain
 from worker.publishing.model_card.model_index import eval_results
 from worker.publishing.model_card.quality import perplexity_section
+from worker.publishing.model_card.samples import samples_section
 from worker.publishing.model_card.speed import speed_section
 from worker.publishing.model_card.tasks import tasks_section
 
@@ -77,6 +78,7 @@ def render_card(
         " ".join(origin),
         "## Recipe\n\n" + _list(_recipe_facts(spec, report, bos)),
         "## Quality\n\n" + _quality(quality),
+        *([samples_section(quality.samples)] if quality.samples else []),
         *([speed_section(quality.speed)] if quality.speed else []),
         formats_section(spec.output.formats, sizes),
         dedent(_NOTES).replace("{loading_class}", loading_class),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.contract.continuations import Pair, pair_of, summary
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 
 
@@ -38,6 +39,17 @@ class QualityTables:
     tasks: Sequence[TaskRow]
     agreement: Sequence[Mapping[str, Any]]
     speed: Mapping[str, Any] | None = None
+    samples: Mapping[str, Any] | None = None
+
+    @property
+    def continuations(self) -> Sequence[tuple[Mapping[str, Any], Pair]]:
+        """Samples with their texts, cut at the first difference."""
+        return [(sample, pair_of(sample)) for sample in (self.samples or {}).get("continuations") or ()]
+
+    @property
+    def samples_summary(self) -> str:
+        """Figures of the samples in a sentence."""
+        return summary(self.samples) if self.samples else ""
 
     @property
     def timed(self) -> Mapping[str, Any]:
@@ -73,6 +85,7 @@ def quality_of(metrics: Mapping[str, Any]) -> QualityTables:
         tasks=list(_tasks(pruned, dense)),
         agreement=metrics.get("agreement") or [],
         speed=metrics.get("speed"),
+        samples=metrics.get("samples"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -169,6 +170,28 @@ def test_recipe_options_make_a_body_the_contract_accepts() -> None:
     JobSpec.model_validate(body)
 
 
+@pytest.mark.parametrize(
+    ("given", "file", "samples"),
+    [
+        ({"generate": True}, {}, {"max_weight_bytes": None}),
+        ({"generate": False}, {"samples": {"chat": True}}, None),
+        ({"prompts": ["One", "Two"]}, {}, {"prompts": ["One", "Two"]}),
+        ({"prompts": ["One"]}, {"samples": {"max_new_tokens": 9}}, {"prompts": ["One"], "max_new_tokens": 9}),
+        ({"prompts": ["One"], "generate": True}, {}, {"prompts": ["One"], "max_weight_bytes": None}),
+    ],
+)
+def test_options_of_samples_are_merged_with_the_file(given: dict[str, Any], file: dict[str, Any], samples: Any) -> None:
+    body = {"model": {"id": "m"}, "evaluation": {"perplexity": [], **file}}
+    made = job_body.with_options(body, _options(**given))
+    assert made["evaluation"] == {"perplexity": [], "samples": samples}
+    JobSpec.model_validate(made)
+
+
+def test_prompts_without_generation_are_refused() -> None:
+    with pytest.raises(CommandFailed, match="--prompt and --no-generate exclude each other"):
+        job_body.of_options(_options(model="m", prompts=["One"], generate=False))
+
+
 def test_omitted_options_are_left_to_the_service() -> None:
     assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}}
     assert job_body.of_options(_options()) == {}
@@ -296,7 +319,8 @@ def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None
 
 def expected_job(**fields: Any) -> Job:
     moment = datetime.now(UTC)
-    eta = {"starts_at": moment + timedelta(seconds=90), "ends_at": moment + timedelta(seconds=600), "basis_jobs": 3}
+    seconds = {"starts_at": 90, "ends_earliest_at": 500, "ends_at": 600, "ends_latest_at": 720}
+    eta = {name: moment + timedelta(seconds=each) for name, each in seconds.items()} | {"basis_jobs": 3}
     facts = {"id": "1", "state": "queued", "spec": {}, "created_at": moment, "queue_position": 2, "eta": eta}
     return Job.model_validate(facts | fields)
 
@@ -310,9 +334,28 @@ def test_estimates_of_a_job_are_shown_where_known() -> None:
     assert (job_views.expected(nothing_known), watching.left(nothing_known)) == ("place 2", "place 2")
 
 
-def test_a_running_job_shows_its_total_or_stage_estimate() -> None:
+def test_a_running_job_shows_one_estimate_of_the_whole_with_its_range() -> None:
     progress = {"done": 1, "total": 4, "unit": "blocks", "eta_seconds": 30.0}
     running = {"state": "running", "stage": "pruning", "progress": progress, "queue_position": None}
-    assert watching.left(expected_job(**running)) in ("about 9 min 59 s left", "about 10 min left", "about 10 min 0 s left")
-    assert job_views.expected(expected_job(**running)).startswith("ends ")
-    assert watching.left(expected_job(**running, eta=None)) == "about 30 s left of pruning"
+    assert watching.left(expected_job(**running)) == "about 10 min (8.3 to 12 min) left"
+    assert re.fullmatch(r"ends .*\d\d:\d\d.* \(\d\d:\d\d to \d\d:\d\d\)", job_views.expected(expected_job(**running)))
+    assert watching.left(expected_job(**running, eta=None)) == ""
+
+
+def test_without_an_estimate_the_reason_is_shown_and_after_the_end_nothing() -> None:
+    unknown = {"starts_at": None, "ends_at": None, "basis_jobs": 0, "note": "estimate after 2 blocks"}
+    running = expected_job(state="running", stage="pruning", queue_position=None, eta=unknown)
+    assert watching.left(running) == job_views.expected(running) == "estimate after 2 blocks"
+    ended = expected_job(state="failed", stage="pruning", queue_position=None)
+    assert watching.left(ended) == job_views.expected(ended) == ""
+
+
+def test_the_time_taken_is_that_of_the_attempts() -> None:
+    moment = datetime.now(UTC)
+    begun = {"started_at": moment - timedelta(hours=9), "eta": None, "queue_position": None}
+    paused = expected_job(**begun, state="paused", active_seconds=130.0)
+    assert job_views._took(paused) == "2 min 10 s"
+    resumed = expected_job(**begun, state="running", active_seconds=130.0, attempt_started_at=moment - timedelta(seconds=60.2))
+    assert job_views._took(resumed) == "3 min 10 s"
+    from_older_service = expected_job(**begun, state="succeeded", finished_at=moment)
+    assert job_views._took(from_older_service) == "9 h 0 min"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.cli import job_views, watching
+from service.cli.sample_views import print_samples
 from service.client import Event
 from service.contract.states import EventType
 
@@ -64,3 +65,30 @@ def test_pruned_perplexity_is_compared_on_paired_windows(capsys: pytest.CaptureF
 )
 def test_a_ratio_without_interval_or_with_infinite_values(difference: dict[str, Any], shown: str) -> None:
     assert job_views.ratio(_pruned(30.0, **difference)["perplexity"][0]) == shown
+
+
+SAMPLES = {
+    "continuations": [
+        {"prompt": f"Prompt {number}", "dense": {"text": "it heats\nwater"}, "pruned": {"text": "it heats ice" + " ice" * 99}}
+        for number in (1, 2)
+    ],
+    "identical": 0,
+    "equal_share": 0.25,
+    "repetition": {"dense": 0.0, "pruned": 0.9},
+}
+
+
+def test_the_first_sample_is_shown_shortly_and_all_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    print_samples(SAMPLES)
+    short = capsys.readouterr().out
+    assert "Prompt 1" in short
+    assert "Prompt 2" not in short
+    assert "it heats⟦ water⟧" in short
+    assert max(map(len, short.splitlines())) < 220
+    assert "All 2: --samples." in short
+    print_samples(SAMPLES, are_all=True)
+    whole = capsys.readouterr().out
+    assert "Prompt 2" in whole
+    assert whole.count("ice") == 200
+    print_samples(None)
+    assert capsys.readouterr().out == ""

@@ -1,9 +1,12 @@
 """What the client finds in its environment: each wrong value becomes one sentence, none is quoted."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from service.client import Client, NotConfigured, Unreachable, discovery
+from service.embedded.lock import exclusive
 from tests.support.client_kinds import KINDS, client_on
 
 SECRET = "dsnot_abc_s3cret"
@@ -59,6 +62,15 @@ def test_without_a_home_directory_the_variable_to_set_is_named(monkeypatch: pyte
     monkeypatch.setattr("os.geteuid", lambda: 54321)
     monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
     with pytest.raises(NotConfigured, match="set DSNOT_HOME"):
+        Client()
+
+
+def test_a_stack_that_is_starting_is_not_called_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DSNOT_HOME", str(tmp_path))
+    monkeypatch.delenv("DSNOT_URL", raising=False)
+    with pytest.raises(NotConfigured, match=f"no service is running on {tmp_path}"):
+        Client()
+    with exclusive(tmp_path), pytest.raises(NotConfigured, match=f"the stack on {tmp_path} is starting or stopping"):
         Client()
 
 

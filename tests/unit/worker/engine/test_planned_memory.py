@@ -11,6 +11,7 @@ import torch
 from service.contract.devices import DeviceClass
 from service.contract.engine_sizes import LOSS_LOGITS
 from service.contract.recipe.recipe import Recipe
+from service.contract.samples import SamplesSpec
 from service.contract.spec import EvaluationSpec, JobSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
@@ -49,7 +50,8 @@ def holdings(folder: Path, recipe: dict[str, Any]) -> Holdings:
 
 def spec(**calibration: int) -> JobSpec:
     asked = {"num_samples": 8, "sequence_length": 64} | calibration
-    return JobSpec.model_validate({"model": {"id": "m"}, "recipe": {"preset": "balanced"}, "calibration": asked})
+    bare = {"recipe": {"preset": "balanced"}, "calibration": asked, "evaluation": {"samples": None}}
+    return JobSpec.model_validate({"model": {"id": "m"}} | bare)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -140,7 +142,7 @@ def terms_of(folder: Path, **evaluation: Any) -> Mapping[str, int]:
     plain = outlined(folder)
     with_head = replace(plain, vocab_size=100_000, parameters=plain.parameters + 10**8)
     tiny = {"num_samples": 1, "sequence_length": 8}
-    asked = JobSpec.model_validate({"model": {"id": "m"}, "calibration": tiny, "evaluation": evaluation})
+    asked = JobSpec.model_validate({"model": {"id": "m"}, "calibration": tiny, "evaluation": {"samples": None} | evaluation})
     need = peak(with_head, asked, DeviceClass.CPU, TextTokens(0, 6 * families.LENGTH)).host
     assert need.phase is Phase.SCORING or not asked.evaluation.perplexity
     return need.terms
@@ -151,7 +153,9 @@ def test_comparing_small_windows_takes_more_memory_than_losses() -> None:
     tokens = 64
     need = peak(llama(32_000), evaluating(tokens), DeviceClass.CPU, TextTokens(0, 10**6)).host
     assert need.terms["logits"] == tokens * 32_000 * (2 * 2 + 3 * 8 + 16)
-    alone = evaluating(tokens).model_copy(update={"evaluation": EvaluationSpec(sequence_length=tokens, baseline=False)})
+    alone = evaluating(tokens).model_copy(
+        update={"evaluation": EvaluationSpec(sequence_length=tokens, baseline=False, samples=None)}
+    )
     assert peak(llama(32_000), alone, DeviceClass.CPU, TextTokens(0, 10**6)).host.terms["logits"] == tokens * 32_000 * 12
 
 
@@ -168,7 +172,7 @@ def peak_of(*, vocab_size: int, sequence_length: int) -> int:
 
 def evaluating(sequence_length: int) -> JobSpec:
     tiny = {"num_samples": 1, "sequence_length": 8}
-    evaluation = {"sequence_length": sequence_length, "max_windows": 1}
+    evaluation = {"sequence_length": sequence_length, "max_windows": 1, "samples": None}
     return JobSpec.model_validate({"model": {"id": "m"}, "calibration": tiny, "evaluation": evaluation})
 
 
@@ -213,6 +217,16 @@ def test_timing_needs_the_whole_model_and_is_excluded_at_minimum(device: DeviceC
     assert most.computing.phase is Phase.WHOLE
     assert most.computing.terms["whole model"] == model.parameters * 2
     assert "whole model" not in least.computing.terms
+
+
+@pytest.mark.parametrize("device", DeviceClass)
+def test_samples_need_the_whole_model_if_they_are_taken(device: DeviceClass) -> None:
+    texts, model = TextTokens(0, 0), llama(100, blocks=400)
+    for limit, is_whole in ((None, True), (model.weight_bytes, True), (model.weight_bytes - 1, False)):
+        evaluation = EvaluationSpec(perplexity=[], samples=SamplesSpec(max_weight_bytes=limit))
+        most = peak(model, spec().model_copy(update={"evaluation": evaluation}), device, texts)
+        assert (most.computing.phase is Phase.WHOLE) == is_whole
+        assert most.computing.terms.get("whole model", 0) == model.parameters * 2 * is_whole
 
 
 @pytest.mark.parametrize("device", DeviceClass)

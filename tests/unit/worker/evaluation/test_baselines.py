@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from worker.engine.output import journal
-from worker.evaluation import baselines
+from worker.evaluation import dense_cache
 from worker.evaluation.baselines import Baselines
 
 WINDOWS = torch.arange(12).view(3, 4)
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_rewritten(tmp_path: Path, entry: Path, damage: str) 
 
 
 def test_the_number_of_entries_is_limited_by_last_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "LIMIT", 3)
+    monkeypatch.setattr(dense_cache, "LIMIT", 3)
     for age, source in enumerate("abcd"):
         of(tmp_path, source).keep(WINDOWS, LOSSES)
         for path in (tmp_path / "baselines").iterdir():
@@ -102,7 +102,7 @@ def test_the_number_of_entries_is_limited_by_last_use(tmp_path: Path, monkeypatc
 
 
 def test_concurrent_workers_see_complete_entries_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "LIMIT", 2)
+    monkeypatch.setattr(dense_cache, "LIMIT", 2)
 
     def use(number: int) -> bool:
         own = of(tmp_path, str(number % 4))

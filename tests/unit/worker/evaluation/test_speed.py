@@ -19,6 +19,7 @@ from worker.evaluation.speed.sparse_kernels import (
 )
 from worker.evaluation.speed.stage import compare_speed, measure_speed, speed_lengths
 from worker.evaluation.speed.timing import Generation, timed
+from worker.inputs import whole_models
 from worker.process.peak_memory import PeakMemory
 
 CPU = torch.device("cpu")
@@ -131,7 +132,7 @@ def test_missing_sparse_kernels_are_reported_with_the_reason(model: Path) -> Non
 
 
 def test_a_model_that_exceeds_memory_is_skipped_with_the_bytes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "free_memory", lambda: 1000)
+    monkeypatch.setattr(whole_models, "free_memory", lambda: 1000)
 
     found = compare_speed(model, model, device="cpu", memory=PeakMemory.start("cpu"), two_of_four=False, progress=_ignore)
 
@@ -146,7 +147,7 @@ def test_a_device_that_runs_out_of_memory_is_too_small(model: Path, monkeypatch:
 
     monkeypatch.setattr(speed, "timed", out_of_memory)
 
-    with pytest.raises(speed.DeviceTooSmall, match="whole model and 64 tokens"):
+    with pytest.raises(whole_models.DeviceTooSmall, match="whole model and 64 tokens"):
         measure_speed(model, "cpu", PeakMemory.start("cpu"), _ignore)
 
 

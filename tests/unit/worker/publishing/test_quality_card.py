@@ -1,9 +1,11 @@
-"""What the model card says of quality."""
+"""What the model card says of quality, and its samples."""
 
 from worker.evaluation.agreement import AgreementMetric
 from worker.evaluation.perplexity import LossDifference, PerplexityMetric
 from worker.evaluation.quality import Measured, Quality
+from worker.evaluation.samples.metrics import sample_of, samples_of
 from worker.publishing.model_card.quality import perplexity_section
+from worker.publishing.model_card.samples import samples_section
 
 DENSE = PerplexityMetric(
     dataset="wiki-sample:test",
@@ -51,3 +53,27 @@ def test_missing_measurements_are_omitted() -> None:
     headed = perplexity_section(Quality(None, Measured([PRUNED.model_copy(update={"bos": "window"})])))
     assert "every window has a beginning-of-sequence token at its head" in headed
     assert perplexity_section(Quality()) == ""
+
+
+def test_samples_are_on_the_card_with_what_differs_in_bold() -> None:
+    differing = sample_of("The *sun*", ["it heats | water", "it heats\nice"], [[1, 2, 3], [1, 2, 9]])
+    alone = sample_of("Alone", ["one"], [[1]])
+    text = samples_section(samples_of([differing], prompts="built-in", max_new_tokens=3, chat=True, cached=False))
+    assert r"Prompt: *The \*sun\**" in text
+    assert "* dense: it heats **\\| water**\n* pruned: it heats **ice**" in text
+    assert "0 of 1 continuations are identical; 67 % of the tokens come before the first difference" in text
+    assert "chat template" in text
+    single = samples_section(samples_of([alone], prompts="built-in", max_new_tokens=3, chat=False, cached=False))
+    assert "* pruned: one" in single
+    assert "* dense" not in single
+    assert "**" not in single
+
+
+def test_no_text_of_a_model_becomes_markup_of_the_card() -> None:
+    hostile = "# Title\n<img src=x onerror=alert(1)> ```\n| a | [b](c) **d**"
+    text = samples_section(
+        samples_of([sample_of(hostile, [hostile, "x"], [[1], [2]])], prompts="x", max_new_tokens=1, chat=False, cached=False)
+    )
+    for markup in ("\n# Title", "```", "[b](c)"):
+        assert markup not in text
+    assert text.count("<img") == text.count(r"\<img") == 2

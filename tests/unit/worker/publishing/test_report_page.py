@@ -238,3 +238,25 @@ def test_a_subset_of_many_blocks_is_labelled() -> None:
     assert chart is not None
     assert len(chart.across) <= 12
     assert line_chart(["a"], {"one": [None]}) is None
+
+
+def test_samples_are_shown_side_by_side_with_what_differs_marked() -> None:
+    written = {"tokens": 3, "repetition": 0.0}
+    sample = {"dense": {"text": "it heats <b>water</b>", **written}, "pruned": {"text": "it heats ice", **written}}
+    found = {
+        "samples": {
+            "max_new_tokens": 3,
+            "chat": False,
+            "identical": 0,
+            "equal_share": 0.5,
+            "repetition": {"dense": 0.0, "pruned": 0.25},
+            "continuations": [{"prompt": HOSTILE, **sample, "first_difference": 1, "equal_share": 0.5}],
+        }
+    }
+    made = page(outcome(found))
+    parsed(made)
+    assert "it heats <mark>&lt;b&gt;water&lt;/b&gt;</mark>" in made
+    assert "it heats <mark>ice</mark>" in made
+    assert "50 % of the tokens come before the first difference; repeated 4-grams: dense 0 %, pruned 25 %." in made
+    assert "<script" not in made
+    assert "<h2>Samples</h2>" not in page(outcome({"samples": None}))

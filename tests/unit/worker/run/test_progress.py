@@ -36,6 +36,7 @@ class Told(Reporter):
         claim = SimpleNamespace(job_id=uuid4(), fence=1)
         super().__init__(cast("Database", None), cast("Claim", claim), cast("Lease", lease), PeakMemory.start("cpu"))
         self.etas: list[float | None] = []
+        self.reports: list[dict[str, Any]] = []
         monkeypatch.setattr(repository, "progress", lambda *about: self._keep(about[-1]))
         monkeypatch.setattr(repository, "block_pruned", lambda *_, report, **__: self._keep(report))
         monkeypatch.setattr(repository, "stage_started", lambda *_: None)
@@ -45,6 +46,7 @@ class Told(Reporter):
 
     def _keep(self, report: dict[str, Any]) -> None:
         self.etas.append(report["eta_seconds"])
+        self.reports.append(report)
 
 
 @pytest.fixture
@@ -92,3 +94,27 @@ def test_the_first_bytes_of_many_give_no_estimate(clock: Clock, monkeypatch: pyt
     clock.now += 2
     told.progress(271_000_000, 542_000_000, "bytes")
     assert told.etas == [None, 4.0]
+
+
+def test_matrices_within_a_block_are_reported_at_most_once_a_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.PRUNING)
+    told.block_started(0, 2)
+    for _ in range(7):
+        clock.now += 0.4
+        told.matrix_pruned(7)
+    counts = [report.get("matrices_done") for report in told.reports]
+    assert counts == [None, 3, 6]
+    assert [(report["done"], report["total"], report["unit"]) for report in told.reports] == [(0, 2, "blocks")] * 3
+
+
+def test_blocks_report_the_mean_time_of_those_that_this_attempt_has_pruned(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.start_stage(Stage.PRUNING)
+    clock.now += 50  # before the first block
+    for block, (seconds, resumed) in enumerate(((1, True), (4, False), (6, False))):
+        told.block_started(block, 4)
+        clock.now += seconds
+        told.block_finished(block, 4, (), resumed=resumed)
+    finished = [(report.get("own_blocks"), report.get("block_seconds")) for report in told.reports[1:]]
+    assert finished == [(None, None), (1, 4.0), (2, 5.0)]

@@ -56,6 +56,19 @@ def courses(attempts: Sequence[Attempt], milestones: Iterable[JobEvent]) -> list
     return list(found.values())
 
 
+def stage_seconds(found: Iterable[Course], now: datetime) -> dict[str, float]:
+    """Return the time of each stage over all attempts, until `now` where one is running; waits and pauses do not count."""
+    seconds: dict[str, float] = {}
+    for span in (span for course in found for span in course.spans):
+        seconds[span.stage] = seconds.get(span.stage, 0.0) + span.seconds(now)
+    return seconds
+
+
+def active_seconds(found: Iterable[Course], now: datetime) -> float:
+    """Return the time of all attempts, until `now` if one is running."""
+    return sum(course.seconds(now) for course in found)
+
+
 def _end_last(course: Course, moment: datetime) -> None:
     if course.spans and course.spans[-1].ended_at is None:
         last = course.spans[-1]

@@ -1,0 +1,5 @@
+// Page of one model: the chart of its points.
+import { followChoices } from "./point_chart.js";
+
+if (document.getElementById("points-chart")) followChoices();
+document.getElementById("revision")?.addEventListener("change", (event) => event.target.form.requestSubmit());

@@ -1,0 +1,1 @@
+"""Greedy continuations of prompts by the dense and the pruned model."""
