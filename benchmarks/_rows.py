@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, String, case, func, insert, literal, select, text
+from sqlalchemy import ARRAY, ColumnElement, Double, String, case, cast, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.contract.spec import JobSpec
@@ -52,8 +52,22 @@ def add_history(database: Database, count: int) -> None:
     created_at = in_seconds((number - count).cast(Double))
     waiting = state.in_((JobState.RUNNING, JobState.QUEUED))
     ended = case((waiting, None), else_=created_at)
-    metrics = case((state == JobState.SUCCEEDED, literal(_METRICS, JSONB)))
-    _add(database, {"state": state, "created_at": created_at, "finished_at": ended, "metrics": metrics})
+    metrics = case((state == JobState.SUCCEEDED, _varied(number)))
+    times = {"created_at": created_at, "started_at": created_at - func.make_interval(0, 0, 0, 0, 0, 0, number % 5000)}
+    artifact = case((state == JobState.SUCCEEDED, number * 1000))
+    _add(database, {"state": state, **times, "finished_at": ended, "metrics": metrics, "artifact_bytes": artifact})
+
+
+def _varied(number: ColumnElement[int]) -> ColumnElement[Any]:
+    """Metrics whose perplexity and agreement depend on the number of the job."""
+    perplexity = func.to_jsonb(20 + (number * 7919 % 10_007) / 100.0)
+    varied = func.jsonb_set(literal(_METRICS, JSONB), _path("pruned", "perplexity", "0", "perplexity"), perplexity)
+    agreement = func.jsonb_build_array(func.jsonb_build_object("top1_agreement", (number * 31 % 1000) / 1000.0))
+    return func.jsonb_set(varied, _path("agreement"), agreement)
+
+
+def _path(*steps: str) -> ColumnElement[Any]:
+    return cast(list(steps), ARRAY(String))
 
 
 def add_queue(database: Database, count: int, tenants: int = 1) -> None:

@@ -27,6 +27,8 @@ from service.database.engine import Database
 _POST = {"method": "POST", "url": "/v1/jobs", "json": _rows.BODY}
 _TENANTS = (50, 1000)
 """Numbers of tenants that share the longest queue."""
+_SEARCHED = 10_000
+"""Jobs in the list that is searched."""
 _WARM_UP = 50
 """Warm-up requests, sent by as many clients as the measured ones, so that as many database connections are open."""
 
@@ -87,6 +89,27 @@ def listing(servers: Servers, database: Database, options: argparse.Namespace) -
             yield aiming(latencies("listing", f"{case}, {clients} clients", seconds, **more), p99_ms=100)
 
 
+def searching(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure GET /v1/jobs of a list of 10,000 jobs with results, sorted and filtered by what has no index."""
+    count = min(options.jobs, _SEARCHED)
+    _rows.add_history(database, count)
+    pages: dict[str, dict[str, Any]] = {
+        f"sorted by {key}": {"sort": key} for key in ("perplexity", "-agreement", "size", "duration")
+    }
+    pages |= {
+        "sorted by name": {"sort": "name"},
+        "text in labels": {"q": "team=sea", "sort": "perplexity"},
+        "text in none": {"q": "nowhere"},
+        "preset in none": {"preset": "best"},
+        "label and state, sorted by perplexity": {"label.team": "search", "state": JobState.SUCCEEDED, "sort": "-perplexity"},
+    }
+    for case, parameters in pages.items():
+        request = {"method": "GET", "url": "/v1/jobs", "params": parameters | {"limit": 50}}
+        requests(servers, request, min(_WARM_UP, options.listings), 1)
+        seconds, _ = requests(servers, request, options.listings, 1)
+        yield aiming(latencies("searching", case, seconds, jobs=count), p99_ms=200)
+
+
 def sweeping(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """Measure sweeps after a long history: creation with all points, the list, the table of points, cancellation."""
     _rows.add_history(database, options.jobs)
@@ -136,6 +159,7 @@ def _claimed(database: Database, queued: int, threads: int, tenants: int, option
 MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterator[Figure]]] = {
     "creation": creation,
     "listing": listing,
+    "searching": searching,
     "sweeping": sweeping,
     "following": following,
     "claiming": claiming,

@@ -11,6 +11,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 
+from service.contract.recipe.presets import PresetName
 from service.contract.states import JobState
 from service.errors import InvalidInput
 from service.jobs.repository import JobFilter
@@ -43,13 +44,17 @@ async def _job_filter(
     created_before: Annotated[Moment | None, Query()] = None,
     q: Annotated[
         _Text | None,
-        Query(description="substring of the model's name or of a label `name=value`, or prefix of the id; case-insensitive"),
+        Query(
+            description="substring of the job's name, the model's id or a label `name=value`, or prefix of the id; "
+            "case-insensitive"
+        ),
     ] = None,
     sweep: Annotated[UUID | None, Query(description="only the jobs of this sweep, also those that were retried")] = None,
+    preset: Annotated[list[PresetName], Query(description="only jobs with this preset; repeatable")] = [],  # noqa: B006
 ) -> JobFilter:
     given = request.query_params.multi_items()
     labels = {name.removeprefix(_LABEL): value for name, value in given if name.startswith(_LABEL)}
-    return JobFilter(state, model, labels, created_after, created_before, q or None, sweep)
+    return JobFilter(state, model, labels, created_after, created_before, q or None, sweep, preset)
 
 
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]

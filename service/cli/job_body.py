@@ -9,6 +9,7 @@ from typing import Any, Final
 from service.cli.output import CommandFailed
 
 PLACES: Final = {
+    "name": "name",
     "model": "model.id",
     "source": "model.source",
     "revision": "model.revision",

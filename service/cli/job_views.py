@@ -17,24 +17,13 @@ from service.contract.states import JobState, Stage
 from service.kit.quantities import size
 
 
-def print_jobs(jobs: Iterable[Job]) -> None:
-    """Print a table of jobs."""
-    rows = [
-        (job.id, job.model, pattern_name(job.spec["recipe"]), how_far(job), local_time(job.created_at), _took(job))
-        for job in jobs
-    ]
-    if rows:
-        print_table(("job", "model", "sparsity", "state", "created", "took>"), rows)
-    else:
-        note("no jobs")
-
-
 def print_job(job: Job, *, all_samples: bool = False) -> None:
     """Print one job: settings, progress, and results, of the samples the first one unless all are requested."""
     calibration = job.spec["calibration"]
     print_fields(
         [
             ("job", job.id),
+            ("name", job.name or ""),
             ("state", how_far(job)),
             ("model", f"{job.model} ({job.spec['model']['source']})"),
             ("revision", job.spec["model"].get("revision") or ""),
@@ -50,7 +39,7 @@ def print_job(job: Job, *, all_samples: bool = False) -> None:
             ("started", local_time(job.started_at)),
             ("expected", expected(job)),
             ("ended", local_time(job.finished_at)),
-            ("took", _took(job)),
+            ("took", took(job)),
         ]
     )
     if job.metrics:
@@ -63,7 +52,7 @@ def print_outcome(job: Job) -> None:
     """Print the outcome of a watched job."""
     if job.metrics and job.state == JobState.SUCCEEDED:
         print_metrics(job.metrics)
-        note(f"succeeded after {_took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
+        note(f"succeeded after {took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
     elif job.error:
         note(failure(job))
     else:
@@ -247,7 +236,7 @@ def progress_text(progress: Progress) -> str:
     return counted(progress.done, progress.total, progress.unit) + within
 
 
-def _took(job: Job) -> str:
+def took(job: Job) -> str:
     """Return the time of all attempts, without waits and pauses."""
     running = (datetime.now(UTC) - job.attempt_started_at).total_seconds() if job.attempt_started_at else 0.0
     if job.active_seconds is not None or job.attempt_started_at:

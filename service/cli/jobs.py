@@ -1,6 +1,6 @@
 """`dsnot jobs …`: submit, inspect, follow and change jobs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}; {LAST}: the newest job.")]
+_SORT_KEYS: Final = (
+    "created_at", "finished_at", "name", "model", "state", "priority", "sparsity", "perplexity", "agreement", "size", "duration",
+)  # fmt: skip
 Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")]
 
 Preset = Annotated[
@@ -49,6 +52,7 @@ IdempotencyKey = Annotated[
 @in_panels(PANELS)
 def submit(
     model: Annotated[str | None, typer.Argument(help="Hub id, or with --source a local folder or an earlier job.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the job in lists.")] = None,
     source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Source of the model; hub by default.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
     token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps, for gated models.")] = None,
@@ -155,29 +159,33 @@ def list_(
     model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     label: Labels = None,
     search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Part of the model's name or of a label, or the start of an id.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Part of the job's name, the model's id or a label, or the start of an id."),
     ] = None,
+    preset: Annotated[list[str] | None, typer.Option(metavar="|".join(PRESETS), help="May be repeated.")] = None,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="[-]created_at|finished_at|model|state|priority", help="Sort key; prefix with - for descending."),
+        typer.Option(metavar=f"[-]{'|'.join(_SORT_KEYS)}", help="Sort key; prefix with - for descending."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
+    wide: Annotated[bool, typer.Option("--wide", help="Whole ids and names, and more columns.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first by default. With --json: one line for each."""
     from itertools import islice
 
-    from service.cli.job_views import print_jobs
+    from service.cli.job_table import print_jobs
     from service.client import Client
 
     with Client(patience=2) as client:
         labels = job_body.labels(label or [])
-        found = list(islice(client.list_jobs(state=state, model=model, labels=labels, search=search, sort=sort), limit))
+        jobs = client.list_jobs(state=state, model=model, labels=labels, search=search, presets=preset, sort=sort)
+        found = list(islice(jobs, limit))
     if as_json:
         for job in found:
             print_json(job.model_dump(mode="json"))
     else:
-        print_jobs(found)
+        print_jobs(found, is_wide=wide)
 
 
 @app.command()

@@ -31,7 +31,7 @@ def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     body = job_body.read_spec(given["spec"])
     template = body.get("template")
-    body["template"] = job_body.with_options(dict(template) if isinstance(template, dict) else {}, given)
+    body["template"] = job_body.with_options(dict(template) if isinstance(template, dict) else {}, {**given, "name": None})
     if any(given[bound] is not None for bound in BOUNDS) and isinstance(body.get("target"), dict):
         body["target"] = {name: value for name, value in body["target"].items() if name not in BOUNDS}
     for option, place in PLACES.items():

@@ -53,6 +53,7 @@ class Job(Answer):
     """One request to prune one model."""
 
     id: str
+    name: str | None = None
     state: JobState
     stage: Stage | None = None
     progress: Progress | None = None

@@ -170,11 +170,19 @@ class OutputSpec(Part):
 
 
 Label = Annotated[str, Field(max_length=256)]
+MAX_NAME: Final = 128
 
 
 class JobSpec(Part):
     """The body of `POST /v1/jobs`."""
 
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_NAME,
+        description="name in lists, which need not be unique; a sweep's points are named after it",
+        examples=["2:4 baseline"],
+    )
     model: ModelSpec
     recipe: Recipe = Recipe()
     calibration: CalibrationSpec = CalibrationSpec()

@@ -6,21 +6,22 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.contract.failures import FailureCode
+from service.contract.recipe.presets import PRESETS
 from service.contract.states import TERMINAL_STATES, JobState
 from service.contract.verdicts import judge
 from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of
 from service.dashboard.filtering import Asked
+from service.dashboard.job_columns import COLUMNS, NAME, ORDERS
+from service.dashboard.job_list import job_list
 from service.dashboard.rendering import page
-from service.jobs import operations as jobs
 from service.jobs.sorting import MAX_CURSOR
 from service.models.folder import local_models
 from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 
-_PAGE: Final = 50
 _MOST_LOCAL: Final = 12
 _CANCELLABLE: Final = frozenset(JobState) - TERMINAL_STATES - {JobState.CANCELLING}
 
@@ -43,17 +44,19 @@ def show_jobs(
     cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
 ) -> Response:
     """Show the job list, filtered, sorted and paginated."""
-    found = jobs.list_sorted(database, asked.wanted, asked.order, tenant=reader.tenant, cursor=cursor or None, limit=_PAGE)
     return page(
         request,
         "jobs.html",
         status=422 if asked.errors else 200,
-        found=found,
+        found=job_list(database, asked, tenant=reader.tenant, cursor=cursor or None),
         asked=asked,
         cursor=cursor,
         states=list(JobState),
         cancellable=_CANCELLABLE,
-        models=operations.models(database, tenant=reader.tenant),
+        name=NAME,
+        columns=COLUMNS,
+        presets=list(PRESETS),
+        orders=ORDERS,
     )
 
 

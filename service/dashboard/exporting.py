@@ -19,7 +19,8 @@ _Row = tuple[Any, ...]
 _PAGE: Final = 500
 _COLUMNS: Final = (
     "id", "state", "model", "pattern", "recipe", "labels", "priority", "created_at", "started_at", "finished_at", "attempts",
-    "error", "dataset", "perplexity_dense", "perplexity_pruned",
+    "error", "dataset", "perplexity_dense", "perplexity_pruned", "name", "sweep_id", "agreement",
+    "artifact_bytes", "duration_seconds",
 )  # fmt: skip
 _ENTRY_COLUMNS: Final = (
     "id", "created_at", "key_id", "key_name", "action", "path", "created", "status", "problem", "request_id", "address",
@@ -63,7 +64,7 @@ def _row(job: Job) -> _Row:
     error = (job.error or {}).get("code", "")
     return (
         job.id, job.state, job.model, pattern(job.spec), recipe(job.spec), labels, job.priority, *times, job.attempts_started,
-        error, *_perplexities(job.metrics or {}),
+        error, *_perplexities(job.metrics or {}), job.name, job.sweep_id, job.agreement, job.artifact_bytes, job.duration,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from service.contract.recipe.names import pattern_name, recipe_name
+from service.contract.recipe.names import pattern_name, recipe_name, short_recipe_name
 from service.contract.verdicts import multiple
 from service.kit import quantities
 
@@ -64,6 +64,11 @@ def pattern(spec: Mapping[str, Any]) -> str:
 def recipe(spec: Mapping[str, Any]) -> str:
     """Return the recipe of a stored spec, such as `wanda, then swaps, propagated`, or `admm` if it selects the mask itself."""
     return recipe_name(spec["recipe"]) if spec.get("recipe") else "–"
+
+
+def short_recipe(spec: Mapping[str, Any]) -> str:
+    """Return the preset of a stored spec, or its recipe in words."""
+    return short_recipe_name(spec["recipe"]) if spec.get("recipe") else "–"
 
 
 def words(name: str) -> str:

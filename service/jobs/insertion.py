@@ -83,7 +83,9 @@ def _columns(spec: JobSpec, tenant: str, origin: Origin) -> dict[str, Any]:
         "id": uuid4(),
         "tenant": tenant,
         "state": JobState.QUEUED,
-        "spec": spec.model_dump(mode="json"),
+        # workers of the version before refuse a field that they do not know
+        "spec": spec.model_dump(mode="json", exclude={"name"} if spec.name is None else None),
+        "name": spec.name,
         "model": spec.model.id,
         "labels": spec.labels,
         "priority": spec.priority + origin.precedence,

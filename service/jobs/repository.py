@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.contract.devices import ANY_DEVICE
@@ -16,6 +17,10 @@ from service.database.tables.jobs import Job, Layer
 from service.jobs.sorting import JobOrder, Place
 
 _LAST: Final = 50
+_WITH_GAPS: Final = {"finished_at": "timestamptz"} | dict.fromkeys(
+    ("size", "sparsity", "perplexity", "agreement", "duration"), "float8"
+)
+"""Sort keys that some jobs lack, with their SQL types, which have infinite values."""
 _Uuid = InstrumentedAttribute[UUID] | UUID
 _Text = InstrumentedAttribute[str] | str
 
@@ -30,8 +35,13 @@ class JobFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     search: str | None = None
-    """Substring of the model's name or of a label as `name=value`, or prefix of the id."""
+    """Substring of the job's name, the model's id or a label as `name=value`, or prefix of the id."""
     sweep: UUID | None = None
+    presets: Sequence[str] = ()
+    model_parts: Sequence[str] = ()
+    """Substrings of the model's id."""
+    label_names: Sequence[str] = ()
+    """Names of labels that the job has, with any value."""
 
 
 def ahead_of_new(session: Session, *, tenant: str, priority: int, device: str) -> int:
@@ -112,17 +122,23 @@ def listed(
     session: Session, wanted: JobFilter, *, tenant: str, order: JobOrder, behind: Place | None, limit: int
 ) -> Sequence[Job]:
     """Return up to `limit` of the tenant's jobs in this order, after the place."""
-    statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None), *_conditions(wanted))
+    statement = select(Job).where(Job.tenant == tenant, Job.deleted_at.is_(None), *conditions(wanted))
     if behind is not None:
         statement = statement.where(_is_behind(behind))
-    key = _key(order, getattr(Job, order.column))
+    return session.scalars(statement.order_by(*ordering(order)).limit(limit)).all()
+
+
+def ordering(order: JobOrder) -> Sequence[ColumnElement[Any]]:
+    """Return the ORDER BY of a list."""
+    key = _key(order, getattr(Job, order.attribute))
     first = key.desc() if order.is_descending else key.asc()
     is_downwards = order != JobOrder.OLDEST
     rest = (Job.created_at.desc(), Job.id.desc()) if is_downwards else (Job.created_at.asc(), Job.id.asc())
-    return session.scalars(statement.order_by(first, *rest).limit(limit)).all()
+    return first, *rest
 
 
-def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+def conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions of a filter."""
     if wanted.states:
         yield Job.state.in_(wanted.states)
     if wanted.model is not None:
@@ -135,6 +151,12 @@ def _conditions(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at < wanted.created_before
     if wanted.sweep is not None:
         yield Job.sweep_id == wanted.sweep
+    if wanted.presets:
+        yield Job.spec["recipe"]["preset"].as_string().in_(wanted.presets)
+    for part in wanted.model_parts:
+        yield Job.model.icontains(part, autoescape=True)
+    if wanted.label_names:
+        yield Job.labels.has_all(array(wanted.label_names))
     if wanted.search:
         yield _holds(wanted.search)
 
@@ -144,7 +166,8 @@ def _holds(part: str) -> ColumnElement[bool]:
     label = func.jsonb_each_text(Job.labels).table_valued("key", "value").alias("label")
     in_label = exists().select_from(label).where((label.c.key + "=" + label.c.value).icontains(part, autoescape=True))
     is_id = cast(Job.id, String).istartswith(part, autoescape=True)
-    return Job.model.icontains(part, autoescape=True) | is_id | in_label
+    is_named = Job.name.icontains(part, autoescape=True)
+    return Job.model.icontains(part, autoescape=True) | is_named | is_id | in_label
 
 
 def _is_behind(place: Place) -> ColumnElement[bool]:
@@ -153,7 +176,7 @@ def _is_behind(place: Place) -> ColumnElement[bool]:
     is_older = tuple_(Job.created_at, Job.id) < (place.created_at, place.id)
     if place.order == JobOrder.NEWEST:
         return is_older
-    column = getattr(Job, place.order.column)
+    column = getattr(Job, place.order.attribute)
     key, end = _key(place.order, column), _key(place.order, literal(place.value, column.type))
     # the first condition is implied by the second, but lets the database start in an index
     if place.order.is_descending:
@@ -162,12 +185,13 @@ def _is_behind(place: Place) -> ColumnElement[bool]:
 
 
 def _key(order: JobOrder, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Build the sort key: models are case-insensitive, and unfinished jobs come last in both directions."""
-    if order.column == "model":
+    """Build the sort key: names are case-insensitive, and jobs without a value come last in both directions."""
+    if order.column in ("model", "name"):
         return func.lower(value)
-    if order.column == "finished_at":
-        return func.coalesce(value, text("'-infinity'::timestamptz" if order.is_descending else "'infinity'::timestamptz"))
-    return value
+    kind = _WITH_GAPS.get(order.column)
+    if kind is None:
+        return value
+    return func.coalesce(value, text(f"'{'-' if order.is_descending else ''}infinity'::{kind}"))
 
 
 def queue_again(session: Session, job_id: UUID) -> None:

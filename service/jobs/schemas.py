@@ -76,6 +76,7 @@ class Links(BaseModel):
 _EXAMPLE_ID: Final = UUID("0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11")
 _EXAMPLE: Final[dict[str, Any]] = {
     "id": str(_EXAMPLE_ID),
+    "name": "first try",
     "state": "running",
     "stage": "pruning",
     "progress": {"done": 12, "total": 30, "unit": "blocks", "eta_seconds": 54.2},
@@ -123,6 +124,7 @@ class JobView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: UUID
+    name: str | None = Field(None, description="its name in lists")
     state: JobState
     stage: Stage | None = Field(description="stage of the current attempt")
     progress: ProgressView | None
@@ -154,6 +156,7 @@ class JobView(BaseModel):
         """Return the view of a job."""
         return cls(
             id=job.id,
+            name=job.name,
             state=JobState(job.state),
             stage=Stage(job.stage) if job.stage else None,
             progress=ProgressView.model_validate(job.progress) if job.progress else None,

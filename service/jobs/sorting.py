@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from annotated_types import Interval
-from pydantic import AwareDatetime, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, AwareDatetime, StringConstraints, TypeAdapter, ValidationError
 
 from service.database.tables.jobs import Job
 from service.kit.pagination import Cursor, refused
@@ -33,11 +33,28 @@ class JobOrder(StrEnum):
     STATE_DOWN = "-state"
     MOST_URGENT = "-priority"
     LEAST_URGENT = "priority"
+    NAME = "name"
+    NAME_DOWN = "-name"
+    DENSEST = "sparsity"
+    SPARSEST = "-sparsity"
+    BEST_PERPLEXITY = "perplexity"
+    WORST_PERPLEXITY = "-perplexity"
+    LEAST_AGREEMENT = "agreement"
+    MOST_AGREEMENT = "-agreement"
+    SMALLEST = "size"
+    LARGEST = "-size"
+    SHORTEST = "duration"
+    LONGEST = "-duration"
 
     @property
     def column(self) -> str:
-        """Column to sort by."""
+        """Key to sort by, without its direction."""
         return self.value.removeprefix("-")
+
+    @property
+    def attribute(self) -> str:
+        """Attribute of the job that holds the key."""
+        return _ATTRIBUTES.get(self.column, self.column)
 
     @property
     def is_descending(self) -> bool:
@@ -45,12 +62,21 @@ class JobOrder(StrEnum):
         return self.value.startswith("-")
 
 
+_ATTRIBUTES: Final = {"size": "artifact_bytes", "name": "title"}
+_Figure = Annotated[float, AllowInfNan(False)]
+_Bytes = Annotated[int, Interval(ge=0, lt=2**63)]
 _PLACES: Final[Mapping[str, TypeAdapter[Any]]] = {
     "created_at": TypeAdapter(tuple[JobOrder, AwareDatetime, AwareDatetime, UUID]),
     "finished_at": TypeAdapter(tuple[JobOrder, AwareDatetime | None, AwareDatetime, UUID]),
     "model": TypeAdapter(tuple[JobOrder, _Text, AwareDatetime, UUID]),
     "state": TypeAdapter(tuple[JobOrder, _Text, AwareDatetime, UUID]),
     "priority": TypeAdapter(tuple[JobOrder, _SmallInteger, AwareDatetime, UUID]),
+    "name": TypeAdapter(tuple[JobOrder, _Text, AwareDatetime, UUID]),
+    "size": TypeAdapter(tuple[JobOrder, _Bytes | None, AwareDatetime, UUID]),
+    **dict.fromkeys(
+        ("sparsity", "perplexity", "agreement", "duration"),
+        TypeAdapter(tuple[JobOrder, _Figure | None, AwareDatetime, UUID]),
+    ),
 }
 
 
@@ -66,7 +92,7 @@ class Place:
     @classmethod
     def of(cls, job: Job, order: JobOrder) -> "Place":
         """Return the position of a job."""
-        return cls(order, getattr(job, order.column), job.created_at, job.id)
+        return cls(order, getattr(job, order.attribute), job.created_at, job.id)
 
     def encode(self) -> str:
         """Encode as an opaque cursor; newest first uses the common `Cursor` format."""

@@ -6,6 +6,8 @@ from typing import Final
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
+_AS_FACTOR: Final = 10.0
+"""Ratio from which a change is a factor instead of a percentage."""
 _LEAST: Final = 1e-4
 """Smaller figures are written with an exponent."""
 
@@ -66,3 +68,20 @@ def _two_digits(value: float) -> str:
     if value >= 20:
         return str(5 * round(value / 5))
     return f"{value:.0f}" if value >= 10 else f"{round(value, 1):g}"
+
+
+def change(value: float, base: float) -> str:
+    """Return the change from a positive base: `+3.8 %`, `+76 %`, or from ten times on `× 3,422`."""
+    ratio = value / base
+    if ratio >= _AS_FACTOR:
+        return f"× {ratio:,.0f}"
+    percent = 100 * (ratio - 1)
+    return f"{percent:+.{1 if abs(percent) < 10 else 0}f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def age(seconds: float) -> str:
+    """Return `now`, `5 min`, `3 h` or `12 d`, rounded down."""
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= unit:
+            return f"{int(seconds // unit)} {name}"
+    return "now"

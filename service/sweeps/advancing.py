@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.sweeps import front as pareto
 from service.sweeps import repository
 from service.sweeps.figures import figures
-from service.sweeps.points import Misfit, Values, job_spec
+from service.sweeps.points import Misfit, Values, job_spec, named
 from service.sweeps.searching import Measured, Progress, SearchFailed, progress
 
 log = get_logger(__name__)
@@ -80,7 +80,8 @@ def add_point(session: Session, settings: Settings, sweep: Sweep, spec: SweepSpe
     """Add a point to a search, and write its event. Raise what `jobs.add` raises."""
     precedence = 1 if position else 0  # before jobs of the same priority that were created since: a search has one job at a time
     origin = Origin(sweep_id=sweep.id, position=position, values=values, precedence=precedence)
-    job = jobs.add(session, settings, job_spec(spec.template, values), tenant=sweep.tenant, origin=origin)
+    point = named(job_spec(spec.template, values), sweep.name, position)
+    job = jobs.add(session, settings, point, tenant=sweep.tenant, origin=origin)
     about = {"position": position, "values": values, "job_id": str(job.id)}
     sweep_links.append(session, sweep.id, SweepEventType.POINT_ADDED, about)
     return job

@@ -25,7 +25,7 @@ from service.models.sources import ModelSources
 from service.settings import Settings
 from service.sweeps import advancing, repository
 from service.sweeps.candidates import checked
-from service.sweeps.points import Point, grid, refuse, refused_points
+from service.sweeps.points import Point, grid, named, refuse, refused_points
 from service.sweeps.searching import progress
 from service.tenants.quotas import operations as quotas
 
@@ -144,7 +144,8 @@ def _add_all(session: Session, settings: Settings, sweep: Sweep, points: Sequenc
     for point in points:
         origin = Origin(sweep_id=sweep.id, position=point.position, values=point.values)
         try:
-            made.append(jobs.add(session, settings, point.spec, tenant=sweep.tenant, origin=origin))
+            job = named(point.spec, sweep.name, point.position)
+            made.append(jobs.add(session, settings, job, tenant=sweep.tenant, origin=origin))
         except QuotaExceeded:
             limit = quotas.limits_in(session, settings, sweep.tenant).max_queued_jobs
             free = max(0, limit - (job_rows.count_queued(session, sweep.tenant) - len(made)))

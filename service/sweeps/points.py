@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from service.contract.json_pointer import pointer, steps_of
-from service.contract.spec import JobSpec
+from service.contract.spec import MAX_NAME, JobSpec
 from service.contract.sweeps import MAX_POINTS, SweepSpec
 from service.contract.validation_errors import errors_of
 from service.errors import InvalidInput
@@ -90,6 +90,14 @@ def job_spec(template: Mapping[str, Any], values: Mapping[str, Any]) -> JobSpec:
         return JobSpec.model_validate(body)
     except ValidationError as error:
         raise Misfit(errors_of(error, body)) from None
+
+
+def named(spec: JobSpec, sweep: str | None, position: int) -> JobSpec:
+    """Return the job of a point, named `SWEEP #3` unless the template names it or the sweep has no name."""
+    if spec.name is not None or sweep is None:
+        return spec
+    place = f" #{position}"
+    return spec.model_copy(update={"name": sweep[: MAX_NAME - len(place)] + place})
 
 
 def axis_pointer(where: str, index: int) -> str:

@@ -120,16 +120,17 @@ def test_several_jobs_are_cancelled_at_once_and_the_list_updates(opened: Opening
     page = opened("/jobs")
     mark(page)
     page.get_by_label("Select all jobs").check()
-    expect(page.locator("#selection")).to_have_text("6 selected")
+    expect(page.locator("#selection")).to_have_text("7 selected")
     set_job(database, insert_job(database, model="org/earlier"), state=JobState.PAUSED)
-    expect(page.locator(".state.paused")).to_have_count(1)  # the list has been read again
-    expect(page.locator("#selection")).to_have_text("6 selected")
-    page.get_by_role("button", name="Cancel selected").click()
+    expect(page.locator(".jobs .state.paused")).to_have_count(1)  # the list has been read again
+    expect(page.locator("#selection")).to_have_text("7 selected")
+    page.get_by_role("button", name="Cancel 6 of 7").click()
     page.get_by_role("button", name="Cancel these 6 jobs").click()
-    expect(page.locator(".state.cancelled")).to_have_count(len(jobs))
-    expect(page.locator("#selection")).to_have_text("6 cancelled")
+    expect(page.locator(".jobs .state.cancelled")).to_have_count(len(jobs))
+    expect(page.locator("#said")).to_have_text("6 cancelled")
+    expect(page.locator("#bulk")).to_be_hidden()
     set_job(database, insert_job(database, model="org/new"), state=JobState.RUNNING)
-    expect(page.locator(".state.running")).to_have_count(1)
+    expect(page.locator(".jobs .state.running")).to_have_count(1)
     assert is_unbroken(page)
 
 

@@ -58,16 +58,19 @@ class JobCalls(Calls):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         search: str | None = None,
+        presets: Sequence[str] | None = None,
         sort: str | None = None,
     ) -> Generator[Job]:
         """List jobs, newest first by default; pages are fetched as needed.
 
-        `search`: a part of the model's name or of a label (`name=value`), or the start of the id, ignoring case. `sort`:
-        `created_at`, `finished_at`, `model`, `state` or `priority`; prefix with - for descending; ties are newest first.
+        `search`: a part of the job's name, the model's id or a label (`name=value`), or the start of the id, ignoring case.
+        `sort`: `created_at`, `finished_at`, `name`, `model`, `state`, `priority`, `sparsity`, `perplexity`, `agreement`, `size`
+        or `duration`; prefix with - for descending; jobs without a value come last, ties are newest first.
         """
         times = drop_none(created_after=created_after, created_before=created_before)
         query = {
             **drop_none(state=state or None, model=model or None, q=search or None, sort=sort or None),
+            **drop_none(preset=[*presets] if presets else None),
             **{f"label.{name}": value for name, value in (labels or {}).items()},
             **{name: moment.astimezone().isoformat() for name, moment in times.items()},
         }

@@ -15,3 +15,15 @@ async function isCopied(text) {
     return document.execCommand("copy");
   }
 }
+
+// Copies a text that is not on the page as a whole.
+export async function copyValue(text, said) {
+  const field = Object.assign(document.createElement("textarea"), { value: text, className: "offscreen" });
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const isDone = await isCopied(text);
+  field.remove();
+  focused?.focus();
+  said.textContent = isDone ? `copied ${text}` : `could not be copied: ${text}`;
+}

@@ -1,6 +1,7 @@
 // Live pages: reloads the page in the background and replaces changed [data-live] elements; rendering stays on the server.
 // Checked boxes, open menus, focus and scroll positions are kept.
 import { signInPath } from "./addresses.js";
+import { localise } from "./times.js";
 
 const LOST = "Connection lost. This page may be outdated; it updates when the service answers.";
 
@@ -12,9 +13,10 @@ export function connectionIs(isThere, text = LOST) {
 
 // Resolves to true if the page could be loaded.
 export async function refresh() {
+  const address = location.href;
   let response;
   try {
-    response = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+    response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "manual" });
   } catch {
     connectionIs(false);
     return false;
@@ -32,11 +34,12 @@ export async function refresh() {
     connectionIs(false, `This ${what} has been deleted. The page shows its last state.`);
     return false;
   }
-  if (!response.ok) {
+  if (!response.ok && response.status !== 422) { // a page with invalid parameters names them
     connectionIs(false, `The service currently answers with ${response.status}. This page may be outdated.`);
     return false;
   }
-  put(new DOMParser().parseFromString(await response.text(), "text/html"));
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (location.href === address) put(page); // else a script has changed the page's parameters, and loads it again
   connectionIs(true);
   return true;
 }
@@ -44,6 +47,7 @@ export async function refresh() {
 function put(page) {
   const focused = document.activeElement?.id;
   const ticked = [...document.querySelectorAll("[data-live] input:checked")].map((box) => box.id);
+  for (const root of [document, page]) localise(root); // at the same time, so that equal times are equal
   for (const old of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(old.id);
     if (!fresh) continue;

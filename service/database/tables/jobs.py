@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, Computed, ForeignKey, Index, SmallInteger, func, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.contract.devices import ANY_DEVICE
@@ -13,6 +14,25 @@ from service.contract.states import JobState
 from service.database.engine import Base
 
 _STATES = ", ".join(f"'{state}'" for state in JobState)
+# spelt as PostgreSQL prints them, so that the comparison with the migrations' schema finds no difference
+_SPARSITY = (
+    "CASE WHEN jsonb_typeof(spec #> '{recipe,pattern,sparsity}'::text[]) = 'number'::text "
+    "THEN (spec #>> '{recipe,pattern,sparsity}'::text[])::double precision "
+    "WHEN jsonb_typeof(spec #> '{recipe,pattern,n}'::text[]) = 'number'::text "
+    "AND jsonb_typeof(spec #> '{recipe,pattern,m}'::text[]) = 'number'::text "
+    "THEN 1::double precision - (spec #>> '{recipe,pattern,n}'::text[])::double precision "
+    "/ NULLIF((spec #>> '{recipe,pattern,m}'::text[])::double precision, 0::double precision) "
+    "ELSE NULL::double precision END"
+)
+_DURATION = "COALESCE(active_seconds, (EXTRACT(epoch FROM (finished_at - started_at)))::double precision)"
+
+
+def _number(path: str) -> str:
+    """Return the SQL of a number in the metrics; null where workers of another version wrote none there."""
+    is_number = f"jsonb_typeof(metrics #> '{path}'::text[]) = 'number'::text"
+    return f"CASE WHEN {is_number} THEN (metrics #>> '{path}'::text[])::double precision ELSE NULL::double precision END"
+
+
 _HAS_ARTIFACT = text("artifact_prefix IS NOT NULL AND artifact_removed_at IS NULL")
 
 
@@ -29,6 +49,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
     stage: Mapped[str | None]
     spec: Mapped[dict[str, Any]]
+    name: Mapped[str | None]
     model: Mapped[str]
     labels: Mapped[dict[str, Any]]
     priority: Mapped[int] = mapped_column(SmallInteger)
@@ -64,6 +85,15 @@ class Job(Base):
     """Store prefix of the manifest that readers trust; set by the attempt that succeeded."""
     artifact_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
+    sparsity: Mapped[float | None] = mapped_column(Computed(_SPARSITY, persisted=True))
+    """Share of the weights that the pattern prunes. This and the next columns are computed by the database, for sorting."""
+    perplexity: Mapped[float | None] = mapped_column(Computed(_number("{pruned,perplexity,0,perplexity}"), persisted=True))
+    """Perplexity of the pruned model on the first data set."""
+    agreement: Mapped[float | None] = mapped_column(Computed(_number("{agreement,0,top1_agreement}"), persisted=True))
+    """Share of the tokens of the first data set at which dense and pruned model predict the same."""
+    duration: Mapped[float | None] = mapped_column(Computed(_DURATION, persisted=True))
+    """Time of all ended attempts; of a job from an earlier version from its start to its end."""
+
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -92,6 +122,16 @@ class Job(Base):
     """Time at which the finished blocks were removed, after the job had ended."""
     deleted_at: Mapped[datetime | None]
     """Time of soft deletion; the row is deleted after all files of the job."""
+
+    @hybrid_property
+    def title(self) -> str:
+        """Name, or the model's id if the job has none."""
+        return self.name or self.model
+
+    @title.inplace.expression
+    @classmethod
+    def _title(cls) -> ColumnElement[str]:
+        return func.coalesce(cls.name, cls.model)
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state"),

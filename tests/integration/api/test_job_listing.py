@@ -30,22 +30,49 @@ def made(database: Database, seed: int, count: int) -> dict[str, dict[str, Any]]
             "finished_at": ended,
             "model": chosen.choice(MODELS),
             "priority": chosen.randrange(3),
+            "name": chosen.choice((None, "Org/beta", "second")),
+            "artifact_bytes": chosen.choice((None, 2**40, 7)),
         }
-        found[str(insert_job(database, state=state, **values))] = {"state": state, **values}
+        started = created if chosen.random() < 0.5 else None
+        share, measured = chosen.choice((0.5, 0.6)), chosen.choice((None, 12.5, 1e4))
+        stored: dict[str, Any] = {"started_at": started, "spec": at_sparsity(share), "metrics": metrics(measured)}
+        found[str(insert_job(database, state=state, **values, **stored))] = {
+            "state": state,
+            **values,
+            "name": values["name"] or values["model"],
+            "size": values["artifact_bytes"],
+            "duration": (ended - started).total_seconds() if ended and started else None,
+            "sparsity": share,
+            "perplexity": measured,
+            "agreement": measured and 1 / measured,
+        }
     return found
+
+
+def at_sparsity(share: float) -> dict[str, Any]:
+    return {"model": {"id": "any"}, "recipe": {"pattern": {"type": "unstructured", "sparsity": share}}}
+
+
+def metrics(perplexity: float | None) -> dict[str, Any] | None:
+    """As a worker writes them; null: what has not been measured."""
+    if perplexity is None:
+        return None
+    return {"pruned": {"perplexity": [{"perplexity": perplexity}]}, "agreement": [{"top1_agreement": 1 / perplexity}]}
 
 
 def in_order(jobs: dict[str, dict[str, Any]], order: JobOrder) -> list[str]:
     """By sorting stably, the least important first: what has not ended is behind what has, in both directions."""
     is_up = order == JobOrder.OLDEST
     found = sorted(jobs, key=lambda job: (jobs[job]["created_at"], UUID(job).int), reverse=not is_up)
-    if order.column == "model":
-        found.sort(key=lambda job: jobs[job]["model"].lower(), reverse=order.is_descending)
-    elif order.column != "created_at":
-        found.sort(
-            key=lambda job: NOW if jobs[job][order.column] is None else jobs[job][order.column], reverse=order.is_descending
-        )
-    return sorted(found, key=lambda job: jobs[job]["finished_at"] is None) if order.column == "finished_at" else found
+    if order.column == "created_at":
+        return found
+    known = [job for job in found if jobs[job][order.column] is not None]
+    known.sort(key=lambda job: folded(jobs[job][order.column]), reverse=order.is_descending)
+    return known + [job for job in found if jobs[job][order.column] is None]
+
+
+def folded(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("order", JobOrder)
@@ -73,7 +100,7 @@ def test_a_cursor_belongs_to_its_order(api: httpx.Client, database: Database, or
 
 
 def test_an_unknown_order_is_refused(api: httpx.Client) -> None:
-    answer = api.get("/v1/jobs", params={"sort": "size"})
+    answer = api.get("/v1/jobs", params={"sort": "colour"})
     assert problem(answer)[::2] == (422, ["sort"])
     assert "-created_at" in answer.text
 
@@ -133,6 +160,33 @@ def test_search_combines_with_filters_orders_and_pages(found: Any, api: httpx.Cl
     walked = list(pages(api, q="many", sort="model", limit=4))
     assert [len(page) for page in walked] == [4, 4, 1]
     assert {job for page in walked for job in page} == many
+
+
+def test_jobs_are_found_by_their_name_and_their_preset(api: httpx.Client, database: Database) -> None:
+    fast = {"model": {"id": "any"}, "recipe": {"preset": "fast"}}
+    named = insert_job(database, name="Baseline 50%", spec=fast)
+    plain = insert_job(database, model="org/baseline")
+    for params, wanted in (
+        ({"q": "BASELINE"}, {named, plain}),
+        ({"q": "50%"}, {named}),
+        ({"preset": "fast"}, {named}),
+        ({"preset": ["fast", "best"], "q": "org"}, set()),
+    ):
+        found = {UUID(job["id"]) for job in api.get("/v1/jobs", params=params).json()["items"]}
+        assert found == wanted, params
+    answer = api.get("/v1/jobs", params={"preset": "cheap"})
+    assert problem(answer) == (422, "invalid-input", ["preset"])
+
+
+@pytest.mark.parametrize(
+    "broken", [{"pruned": {"perplexity": [{"perplexity": "many"}]}}, {"pruned": {"perplexity": []}}, {"pruned": None}, {"a": 1}]
+)
+def test_metrics_of_another_version_do_not_break_the_order(api: httpx.Client, database: Database, broken: Any) -> None:
+    odd = insert_job(database, metrics=broken, spec={"model": {"id": "any"}, "recipe": {"pattern": {"n": 2, "m": 0}}})
+    good = insert_job(database, metrics=metrics(9.0), spec=at_sparsity(0.5))
+    for sort in ("perplexity", "-perplexity", "sparsity", "-sparsity"):
+        found = [job["id"] for job in api.get("/v1/jobs", params={"sort": sort}).json()["items"]]
+        assert found == [str(good), str(odd)]
 
 
 def test_the_longest_names_do_not_break_pages(api: httpx.Client, database: Database) -> None:

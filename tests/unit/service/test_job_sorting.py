@@ -17,10 +17,17 @@ from service.jobs.sorting import JobOrder, Place
 
 moments = st.datetimes(timezones=st.just(UTC))
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=80)
+figures = st.floats(allow_nan=False, allow_infinity=False)
 rows = st.builds(
     Job,
     id=st.uuids(),
     model=names,
+    name=st.none() | names,
+    artifact_bytes=st.none() | st.integers(0, 2**63 - 1),
+    sparsity=st.none() | figures,
+    perplexity=st.none() | figures,
+    agreement=st.none() | figures,
+    duration=st.none() | figures,
     state=st.sampled_from(JobState),
     priority=st.integers(0, 9),
     created_at=moments,
@@ -67,6 +74,11 @@ def test_other_text_is_refused(text: str, order: JobOrder) -> None:
         ("-finished_at", "yesterday"),
         ("finished_at", {"a": []}),
         ("created_at", None),
+        ("size", -1),
+        ("size", 2**63),
+        ("perplexity", "low"),
+        ("-duration", "NaN"),
+        ("name", None),
     ],
 )
 def test_values_no_column_can_hold_are_refused(order: str, value: Any) -> None:

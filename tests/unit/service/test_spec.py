@@ -14,7 +14,8 @@ from service.contract.spec import JobSpec
 from service.contract.states import TRANSITIONS, JobState, sources_of
 from tests.support.job_examples import MODEL, filled
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
+    "name": None,
     "model": {"source": "hub", "id": "org/model", "revision": None, "token": None},
     "recipe": {
         "preset": None,
@@ -173,7 +174,7 @@ def test_fields_next_to_a_preset_take_precedence(recipe: dict[str, Any]) -> None
 
 def test_a_preset_fills_the_missing_fields() -> None:
     refinement = filled(recipe={"preset": "dsnot-reference", "refinement": {"max_cycles": 7}})["recipe"]["refinement"]
-    assert refinement == DEFAULTS["recipe"]["refinement"] | {  # type: ignore[index]
+    assert refinement == DEFAULTS["recipe"]["refinement"] | {
         "max_cycles": 7,
         "accept": "always",
         "stop_on_sign_change": False,

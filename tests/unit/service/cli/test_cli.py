@@ -354,8 +354,8 @@ def test_the_time_taken_is_that_of_the_attempts() -> None:
     moment = datetime.now(UTC)
     begun = {"started_at": moment - timedelta(hours=9), "eta": None, "queue_position": None}
     paused = expected_job(**begun, state="paused", active_seconds=130.0)
-    assert job_views._took(paused) == "2 min 10 s"
+    assert job_views.took(paused) == "2 min 10 s"
     resumed = expected_job(**begun, state="running", active_seconds=130.0, attempt_started_at=moment - timedelta(seconds=60.2))
-    assert job_views._took(resumed) == "3 min 10 s"
+    assert job_views.took(resumed) == "3 min 10 s"
     from_older_service = expected_job(**begun, state="succeeded", finished_at=moment)
-    assert job_views._took(from_older_service) == "9 h 0 min"
+    assert job_views.took(from_older_service) == "9 h 0 min"
