@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -25,19 +25,9 @@ def configure_logging(level: str = "INFO", log_format: str = "json", secrets: It
     Args:
         secrets: texts to redact wherever they occur, in addition to what looks like a secret.
     """
-    global _secrets
-    _secrets = tuple(sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True))
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        _add_trace,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        redact,
-    ]
+    _keep(secrets)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
@@ -46,17 +36,42 @@ def configure_logging(level: str = "INFO", log_format: str = "json", secrets: It
         structlog.dev.ConsoleRenderer(colors=False) if log_format == "text" else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer, _hide_in_line],
-        )
-    )
+    handler.setFormatter(formatter(renderer))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "urllib3", "filelock", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def hide(secret: str) -> None:
+    """Redact a text from now on, wherever it occurs."""
+    _keep([*_secrets, secret])
+
+
+def _keep(secrets: Iterable[str]) -> None:
+    global _secrets
+    _secrets = tuple(sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True))
+
+
+def formatter(renderer: Processor) -> logging.Formatter:
+    """Return the formatter of a handler: `renderer` gets events of this code and of libraries, with secrets redacted."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer, _hide_in_line],
+    )
+
+
+def _shared() -> Sequence[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        _add_trace,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

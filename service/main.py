@@ -25,6 +25,7 @@ import service.api.events
 import service.api.health
 import service.api.jobs
 import service.api.keys
+import service.api.logs
 import service.api.metrics
 import service.api.models
 import service.api.quotas
@@ -91,6 +92,7 @@ _V1 = (
     service.api.comparisons,  # before jobs, whose `{job_id}` would match `compare`
     service.api.jobs,
     service.api.events,
+    service.api.logs,
     service.api.artifacts,
     service.api.sweeps,
     service.api.recipes,

@@ -16,6 +16,8 @@ from service.broker.address import broker_address
 from service.database.address import DatabaseAddress
 from service.storage.addresses import check_public_endpoint, check_url
 
+_SECRET_VARIABLE: Final = re.compile(r"(?!DSNOT_)\w*(PASSWORD|SECRET|TOKEN|_KEY)", re.IGNORECASE)
+"""Environment variables of libraries with a secret, such as AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_KEY and HF_TOKEN."""
 PLACEHOLDER: Final = "change-me"
 """Value of secrets in .env.example, refused at start-up."""
 
@@ -122,6 +124,8 @@ class Settings(DatabaseSettings):
     """Delay before the second attempt; doubles with each further attempt."""
     keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
     """Retention of a failed job's finished blocks, which a retry reuses."""
+    keep_logs_seconds: float = Field(30 * 86400.0, gt=0)
+    """Retention of the jobs' log lines; those of a deleted job are deleted with it."""
     sweep_seconds: float = Field(60.0, gt=0)
     """Interval of garbage collection in the artifact store."""
     keep_artifacts_seconds: float | None = Field(None, gt=0)
@@ -243,7 +247,8 @@ class Settings(DatabaseSettings):
         written = [url.password or "" for url in urls]
         written += [value for url in urls for name, value in parse_qsl(url.query) if name.endswith("password")]
         key = self.secret_key.get_secret_value() if self.secret_key else ""
-        return [key, *written, *map(unquote, written)]
+        of_libraries = [value for name, value in os.environ.items() if _SECRET_VARIABLE.fullmatch(name)]
+        return [key, *written, *map(unquote, written), *of_libraries]
 
 
 def problems_of(error: ValidationError) -> list[str]:

@@ -1,14 +1,14 @@
 """Active time of jobs over all attempts; constants of a run: its number of blocks, and the time outside its stages.
 
 Revision ID: 0021
-Revises: 0019
+Revises: 0020
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 
 
 def upgrade() -> None:

@@ -11,8 +11,12 @@ from uuid import UUID
 from annotated_types import Interval
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse
+from pydantic import BaseModel
+from typing_extensions import TypeVar
 
-from service.api.event_stream import follow
+from service.api.event_stream import Show, follow
+from service.database.tables.events import JobEvent
+from service.database.tables.sweeps import SweepEvent
 from service.errors import NotFound, Unavailable
 from service.jobs.events.operations import Batch, events_after
 from service.jobs.events.schemas import EventPage, EventView
@@ -34,6 +38,8 @@ EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     **problem_responses(NotFound, Unavailable, ShareExceeded),
 }
 
+Page = TypeVar("Page", bound=BaseModel, default=EventPage)
+
 Accept = Annotated[str, Header(description="`text/event-stream` requests the live stream")]
 EventNumber = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
 LastEventId = Annotated[EventNumber | None, Header(description="resumes a stream after this `id`, of the last message received")]
@@ -48,12 +54,12 @@ async def _job_subscription(
 
 
 @contextmanager
-def subscription(subject: UUID, caller: Caller, wakeups: Wakeups, accept: str) -> Iterator[asyncio.Event | None]:
-    """Yield a subscription to the events of a job or sweep if the caller wants a stream."""
+def subscription(subject: UUID, caller: Caller, wakeups: Wakeups, accept: str, *channels: str) -> Iterator[asyncio.Event | None]:
+    """Yield a subscription to a job or sweep if the caller wants a stream: to its events, or to these channels."""
     if not _wants_stream(accept):
         yield None
         return
-    with wakeups.subscribe(subject, tenant=caller.tenant) as woken:
+    with wakeups.subscribe(subject, *channels, tenant=caller.tenant) as woken:
         yield woken
 
 
@@ -61,28 +67,45 @@ def _wants_stream(accept: str) -> bool:
     return any(offer.partition(";")[0].strip().lower() == _EVENT_STREAM for offer in accept.split(","))
 
 
+def _show(event: JobEvent | SweepEvent) -> tuple[str, EventView]:
+    return event.type, EventView.of(event)
+
+
 @dataclass(frozen=True)
 class Reading:
-    """Query parameters and headers of a request for events."""
+    """Query parameters and headers of a request for numbered items: events, or log lines."""
 
     request: Request
     database: TheDatabase
     wakeups: TheWakeups
-    after: Annotated[EventNumber, Query(description="only events with a higher `seq`")] = 0
+    after: Annotated[EventNumber, Query(description="only those with a higher `seq`")] = 0
     cursor: Annotated[EventNumber | None, Query(description=PAGE_BEFORE)] = None
     limit: LongPageLimit = 200
     last_event_id: LastEventId = None
 
-    def answer(self, read: Callable[..., Batch], woken: asyncio.Event | None) -> EventPage | Response:
-        """Return one page of the events that `read` returns above a number, or with a subscription the stream of them."""
+    @property
+    def continues(self) -> bool:
+        """Whether the request continues an earlier one."""
+        return self.last_event_id is not None or self.cursor is not None
+
+    def answer(
+        self,
+        read: Callable[..., Batch[Any]],
+        woken: asyncio.Event | None,
+        *,
+        show: Show = _show,
+        page: Callable[..., Page] = EventPage,  # type: ignore[assignment]
+    ) -> Page | Response:
+        """Return one page of the items that `read` returns above a number, or with a subscription the stream of them."""
         start = next((number for number in (self.last_event_id, self.cursor) if number is not None), self.after)
         batch = read(start, limit=self.limit)
         if woken is not None:
             allowed = partial(is_still_valid, self.request, self.database)
-            return EventSourceResponse(follow(read, self.wakeups, woken, start, is_allowed=allowed), headers=_STREAM_HEADERS)
-        last = batch.events[-1].seq if batch.events else start
-        items = [EventView.of(event) for event in batch.events]
-        return EventPage(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
+            stream = follow(read, self.wakeups, woken, start, show=show, is_allowed=allowed)
+            return EventSourceResponse(stream, headers=_STREAM_HEADERS)
+        last = batch.items[-1].seq if batch.items else start
+        items = [show(item)[1] for item in batch.items]
+        return page(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
 
 
 AsReading = Annotated[Reading, Depends()]

@@ -8,8 +8,9 @@ from service.cli import job_body
 from service.cli.comparing import compare
 from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id, references
 from service.cli.job_options import PANELS, SUBMIT_EXAMPLES
+from service.cli.logs import last_lines, logs
 from service.cli.option_errors import named_options
-from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.cli.output import AsJson, CommandFailed, note, print_json, printable
 from service.cli.planning import planning
 from service.cli.reporting import report
 from service.cli.shared_options import in_panels
@@ -128,6 +129,7 @@ def submit(
 app.command("plan", epilog=SUBMIT_EXAMPLES.replace("jobs submit", "jobs plan").replace(" --watch", ""))(planning(submit))
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("logs")(logs)
 
 
 def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool) -> None:
@@ -200,10 +202,13 @@ def show(
 
     with Client(patience=2) as client:
         job = client.get_job(complete_id(client, JOB, job_id))
+        last = [] if as_json else last_lines(client, job)
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:
         print_job(job, all_samples=samples)
+        for line in last:
+            typer.echo(printable(line))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.cli.job_views import print_outcome, progress_text, ratio, task_rows
+from service.cli.logs import last_lines
 from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.states import EventType, JobState
@@ -34,6 +35,8 @@ def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
         else:
             job = follow(client, job_id)
             print_outcome(job)
+            for line in last_lines(client, job):
+                note(line)
     raise typer.Exit(EXIT_STATUS[job.state])
 
 

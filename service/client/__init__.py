@@ -30,6 +30,7 @@ from service.client.errors import (
     Unreachable,
 )
 from service.client.events import Event
+from service.client.logs import LogLine
 from service.client.measured import Metrics
 from service.client.sweeps import Sweep, SweepDetail, SweepPlan
 from service.client.triggers import Firing, Trigger
@@ -59,6 +60,7 @@ __all__ = [
     "Key",
     "Layer",
     "LocalModel",
+    "LogLine",
     "Metrics",
     "ModelInfo",
     "ModelRefused",

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from httpx_sse import ServerSentEvent
 
 from service.client.errors import UnexpectedResponse
 
@@ -23,11 +22,6 @@ class Event:
 def event_of(document: dict[str, Any]) -> Event:
     """Return the event of a JSON document."""
     return Event(int(document["seq"]), document["type"], document["data"], datetime.fromisoformat(document["created_at"]))
-
-
-def event_in(message: ServerSentEvent) -> Event:
-    """Return the event of a message of a stream."""
-    return event_of(message.json())
 
 
 def check_stream(response: httpx.Response) -> None:

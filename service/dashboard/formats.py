@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
+from service.contract.logs import LogLevel
 from service.contract.recipe.names import pattern_name, recipe_name, short_recipe_name
 from service.contract.verdicts import multiple
 from service.kit import quantities
@@ -81,6 +82,11 @@ def code(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it has been escaped
 
 
+def log_level(number: int) -> str:
+    """Return `warning`, the name of a stored level."""
+    return LogLevel.of(number)
+
+
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    each.__name__: each for each in (moment, duration, size, share, figure, multiple, pattern, recipe, words, code)
+    each.__name__: each for each in (moment, duration, size, share, figure, multiple, pattern, recipe, words, code, log_level)
 }

@@ -1,6 +1,7 @@
 """Pages of one job: a head with state and verdict, and tabs, each with an address of its own. Only the shown tab is queried."""
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -10,9 +11,10 @@ from fastapi.responses import HTMLResponse
 
 from service.contract.scopes import Scope
 from service.contract.states import TERMINAL_STATES, EventType, JobState
-from service.dashboard import job_details, quality, verdict_strip
+from service.dashboard import job_details, job_logs, quality, verdict_strip
 from service.dashboard.access import Reader, Visitor
 from service.dashboard.job_details import JobHead
+from service.dashboard.job_logs import WantedLines
 from service.dashboard.rendering import HEADERS, page
 from service.database.engine import Database
 from service.errors import NotFound
@@ -32,6 +34,7 @@ class Tab(StrEnum):
     OVERVIEW = "overview"
     LAYERS = "layers"
     SAMPLES = "samples"
+    LOGS = "logs"
     EVENTS = "events"
     FILES = "files"
     CONFIG = "config"
@@ -53,6 +56,21 @@ def show_report(job_id: UUID, reader: Reader, database: TheDatabase, store: TheS
         raise Forbidden(f"the report needs a key with the scope {Scope.ARTIFACTS_READ}; sign out and sign in with another key")
     content = job_details.report(database, store, job_id, tenant=reader.tenant)
     return HTMLResponse(content, headers={**HEADERS, "Content-Security-Policy": _REPORT_POLICY})
+
+
+@router.get("/jobs/{job_id}/logs")
+def show_logs(
+    request: Request,
+    job_id: UUID,
+    reader: Reader,
+    settings: TheSettings,
+    database: TheDatabase,
+    store: TheStore,
+    wanted: WantedLines,
+) -> Response:
+    """Show a job's log."""
+    seen = job_details.head(database, settings, job_id, tenant=reader.tenant)
+    return _page(request, Tab.LOGS, reader, seen, database, store, [], log=job_logs.log_of(database, seen.job, wanted))
 
 
 @router.get("/jobs/{job_id}/{tab}")
@@ -82,6 +100,7 @@ def _page(
     database: Database,
     store: ArtifactStore,
     types: list[EventType],
+    **more: Any,
 ) -> Response:
     job = seen.job
     has_ended = job.state in TERMINAL_STATES
@@ -97,7 +116,8 @@ def _page(
         event_types=list(EventType),
         has_ended=has_ended,
         has_report=job.state == JobState.SUCCEEDED and job.artifact_removed_at is None and reader.may_fetch,
-        **_CONTENTS[tab](seen, reader, database, store, types),
+        **(_CONTENTS[tab](seen, reader, database, store, types) if tab in _CONTENTS else {}),
+        **more,
     )
 
 
@@ -109,12 +129,13 @@ def _has_content(tab: Tab, seen: JobHead, reader: Visitor) -> bool:
     return tab is not Tab.FILES or (seen.job.state == JobState.SUCCEEDED and reader.may_fetch)
 
 
-def _overview(seen: JobHead, *_: Any) -> dict[str, Any]:
+def _overview(seen: JobHead, _: Visitor, database: Database, *_rest: Any) -> dict[str, Any]:
     metrics = seen.job.metrics or {}
     return {
         "rows": quality.rows(metrics),
         "agreements": quality.agreements(metrics),
         "memory": quality.memory(metrics),
+        "last_lines": job_logs.last_lines(database, seen.job) if seen.job.state == JobState.FAILED else [],
     }
 
 
@@ -147,7 +168,7 @@ def _config(seen: JobHead, *_: Any) -> dict[str, Any]:
     return {"spec": json.dumps(seen.job.spec, indent=2, ensure_ascii=False)}
 
 
-_CONTENTS: Final = {
+_CONTENTS: Final[dict[Tab, Callable[..., dict[str, Any]]]] = {
     Tab.OVERVIEW: _overview,
     Tab.LAYERS: _layers,
     Tab.SAMPLES: _samples,

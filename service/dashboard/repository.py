@@ -16,6 +16,9 @@ from service.database.engine import in_seconds
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.keys import ApiKey
+from service.database.tables.logs import JobLogLine
+from service.jobs.logs import repository as logs
+from service.jobs.logs.repository import LineFilter
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 _HOURS: Final = 24
@@ -246,6 +249,12 @@ def key_names(session: Session, tenant: str, ids: Collection[str]) -> Mapping[st
     """Return the names of keys by id."""
     rows = session.execute(select(ApiKey.id, ApiKey.name).where(ApiKey.tenant == tenant, ApiKey.id.in_(ids)))
     return {key_id: name for key_id, name in rows}  # noqa: C416  # as in by_state
+
+
+def last_lines(session: Session, job_id: UUID, wanted: LineFilter, *, limit: int) -> Sequence[JobLogLine]:
+    """Return the last lines of a job's log, oldest first."""
+    start = logs.start_of_tail(session, job_id, wanted, limit)
+    return logs.after(session, job_id, start, wanted, limit)
 
 
 def events(session: Session, job_id: UUID, *, types: Collection[EventType], newest_first: bool, limit: int) -> Sequence[JobEvent]:

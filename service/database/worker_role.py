@@ -13,6 +13,7 @@ RIGHTS: Final = {
     "installation": "SELECT",
     "attempts": "SELECT, INSERT, UPDATE",
     "job_events": "SELECT, INSERT",
+    "job_logs": "SELECT (job_id, seq, bytes), INSERT",
     "jobs": "SELECT, UPDATE",
     "layers": "SELECT, INSERT, DELETE",
     "model_checks": "SELECT, UPDATE",

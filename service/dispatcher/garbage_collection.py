@@ -1,6 +1,6 @@
 """Garbage collection: leftover files in the artifact store, expired artifacts, deleted jobs and data sets, workers silent for a
-day, expired sessions, sign-in links and idempotency keys, old checks of models, and old entries of the webhook, trigger and
-audit logs.
+day, expired sessions, sign-in links and idempotency keys, old checks of models, old log lines of jobs, and old entries of the
+webhook, trigger and audit logs.
 
 It runs in its own thread, because the store may be slow or unreachable. Several dispatchers may collect concurrently.
 """
@@ -22,6 +22,7 @@ from service.dispatcher.abandoned_uploads import abort_abandoned
 from service.dispatcher.datasets import abort_stale, remove_orphans, sweep_deleted
 from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, STORE_MISMATCH
 from service.idempotency import repository as idempotency
+from service.jobs.logs import repository as logs
 from service.logging import get_logger
 from service.models.checks import repository as model_checks
 from service.ops import installation
@@ -94,6 +95,7 @@ class GarbageCollector:
         kept = self._settings
         forget: Sequence[Callable[[Session], int]] = (
             partial(workers.forget, silent_seconds=_FORGET_WORKERS_SECONDS),
+            partial(logs.forget, keep_seconds=kept.keep_logs_seconds),
             partial(webhooks.forget, keep_seconds=kept.keep_deliveries_seconds),
             partial(triggers.forget, keep_seconds=kept.keep_firings_seconds),
             triggers.forget_unfired,

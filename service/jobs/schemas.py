@@ -61,6 +61,7 @@ class Links(BaseModel):
     retry: str
     attempts: str
     events: str
+    logs: str
     layers: str
     metrics: str
     artifacts: str
@@ -69,7 +70,7 @@ class Links(BaseModel):
     def of(cls, job_id: UUID) -> "Links":
         """Return the paths of a job."""
         path = f"/v1/jobs/{job_id}"
-        parts = ("cancel", "pause", "resume", "retry", "attempts", "events", "layers", "metrics", "artifacts")
+        parts = ("cancel", "pause", "resume", "retry", "attempts", "events", "logs", "layers", "metrics", "artifacts")
         return cls.model_validate({"self": path, **{part: f"{path}/{part}" for part in parts}})
 
 

@@ -16,7 +16,7 @@ from service.idempotency.stored_response import Answer
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
 from service.jobs.admission import Admission
-from service.jobs.events.operations import BATCH, Batch
+from service.jobs.events.operations import BATCH, Batch, EventBatch
 from service.jobs.insertion import Origin
 from service.jobs.operations import QuotaExceeded
 from service.kit.pagination import Cursor, Page, page_of
@@ -190,7 +190,7 @@ def list_newest(
     return Page([Counted(sweep, counts.get(sweep.id, {})) for sweep in page.items], page.next_cursor)
 
 
-def events_after(database: Database, sweep_id: UUID, number: int, *, tenant: str, limit: int = BATCH) -> Batch:
+def events_after(database: Database, sweep_id: UUID, number: int, *, tenant: str, limit: int = BATCH) -> EventBatch:
     """Return up to `limit` events of the tenant's sweep with numbers above `number`. Raises SweepNotFound."""
     with database.begin() as session:
         sweep = repository.get(session, sweep_id, tenant=tenant)

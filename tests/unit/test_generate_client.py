@@ -12,4 +12,4 @@ def modules(folder: Path) -> dict[str, str]:
 def test_the_blocking_client_is_generated_from_the_asyncio_client(tmp_path: Path) -> None:
     generate(tmp_path)
     assert modules(tmp_path) == modules(TARGET), "run `make client`"
-    assert len(modules(TARGET)) == 11
+    assert len(modules(TARGET)) == 12

@@ -21,6 +21,7 @@ from service.contract.spec import JobSpec, without_head
 from service.contract.states import Stage
 from service.contract.work import Work
 from service.kit.quantities import gib
+from service.logging import get_logger
 from worker.engine import Outline, SparsityReport, evaluate, outline, sparsify
 from worker.engine.activations.store import give_back_memory
 from worker.engine.model.finite_ends import check_ends
@@ -46,6 +47,8 @@ from worker.publishing.outcome import Costs, Outcome
 from worker.publishing.signing import key_facts, sign
 from worker.run.context import Run
 from worker.run.progress import EvaluationProgress
+
+log = get_logger(__name__)
 
 
 def prune_and_publish(run: Run) -> dict[str, Any]:
@@ -235,4 +238,6 @@ def _publish(
     describe(pruned, outcome, tick)
     key = run.settings.signing_key
     weights = Weights(run.spec.output.formats, sizes, provenance, sign(pruned, key) if key else None)
-    return publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
+    manifest = publish(pruned, run.store, job_id=run.job_id, fence=run.fence, weights=weights, progress=progress, tick=tick)
+    log.info("artifact_published", files=len(manifest.files), bytes=sum(file.bytes for file in manifest.files))
+    return manifest

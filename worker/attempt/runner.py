@@ -39,6 +39,7 @@ from worker.publishing.artifact import open_store, sweep
 from worker.run import finished_blocks as blocks
 from worker.run.context import Run
 from worker.run.finished_blocks import Blocks
+from worker.run.job_log import JobLog
 from worker.run.lease import ClaimLost, Interruption, JobCancelled, JobPaused, Lease, StopRequested
 from worker.run.progress import Reporter
 from worker.run.scratch import scratch_folder
@@ -68,7 +69,6 @@ def work(settings: Settings, stop: threading.Event, worker: str | None = None, m
         causes = {"request": claim.traceparent, "message": message}
         request = {"request_id": claim.request_id} if claim.request_id else {}
         with bound_contextvars(**about, **request), tracing.consuming("attempt", causes, about):
-            log.info("job_claimed")
             _Attempt(claim, database, settings, stop).run()
         return True
     finally:
@@ -94,6 +94,11 @@ def _claim(database: Database, settings: Settings, stop: threading.Event, worker
     return None
 
 
+def _folders(settings: Settings) -> dict[str, str]:
+    """Return what tenants read in a log instead of the paths of this machine."""
+    return {str(settings.cache_dir): "<cache>", str(settings.model_root): "<models>"}
+
+
 class _Attempt:
     """One attempt at a claimed job."""
 
@@ -105,14 +110,16 @@ class _Attempt:
         self._lease = Lease(database, claim, settings, stop, end_stuck=self._interrupted)
         self._memory = PeakMemory.start(settings.device)
         self._reporter = Reporter(database, claim, self._lease, self._memory)
+        self._log = JobLog(database, claim, lambda: self._reporter.stage, _folders(settings))
         self._database = database
         self._store: ObjectStore | None = None
         self._blocks: Blocks | None = None
         self._may_have_succeeded = False
 
     def run(self) -> None:
-        with self._lease:
+        with self._lease, self._log:
             try:
+                log.info("job_claimed")
                 self._prune()
             except StaleFence as error:
                 self._interrupted(ClaimLost(str(error)))
@@ -155,6 +162,7 @@ class _Attempt:
     def _succeeded(self, metrics: dict[str, Any]) -> None:
         """Record the success. Unless that write certainly failed, the artifact must stay, because readers may trust it."""
         prefix = artifact_prefix(self._job_id, self._fence)
+        self._log.end()
         self._may_have_succeeded = True
         try:
             self._reporter.write(
@@ -230,6 +238,7 @@ class _Attempt:
             self._blocks.remove()
 
     def _end(self, write: Callable[[Session], None]) -> None:
+        self._log.end()
         try:
             self._reporter.write(write)
         except (StaleFence, ClaimLost) as error:

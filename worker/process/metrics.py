@@ -40,6 +40,7 @@ BLOCKS: Final = Counter(
 )
 STALE_WRITES: Final = Counter("dsnot_stale_writes", "Writes rejected because of a stale fence.", registry=REGISTRY)
 WRITES_RETRIED: Final = Counter("dsnot_writes_retried", "Writes retried while the database was unreachable.", registry=REGISTRY)
+LOG_LINES: Final = Counter("dsnot_log_lines", "Log lines that were stored with their jobs.", registry=REGISTRY)
 UPLOADED_BYTES: Final = Counter("dsnot_uploaded_bytes", "Artifact bytes uploaded and read back.", registry=REGISTRY)
 TRANSFERS_FAILED: Final = Counter(
     "dsnot_transfers_failed", "Failed tries to upload a file and read it back unchanged.", registry=REGISTRY

@@ -57,6 +57,11 @@ class Reporter:
         self.seconds: dict[str, float] = {}
         """Duration of each finished stage of this attempt."""
 
+    @property
+    def stage(self) -> Stage | None:
+        """Current stage."""
+        return self._stage
+
     def tick(self) -> None:
         """Raise worker.run.lease.Interruption if the run has to stop."""
         self._lease.check()
@@ -135,6 +140,8 @@ class Reporter:
                 memory=memory,
             )
         )
+        seconds = round(sum(matrix.seconds for matrix in matrices), 3)
+        log.info("block_pruned", block=index, total=total, matrices=len(matrices), seconds=seconds, resumed=resumed)
         self._matrices += len(matrices)
         BLOCKS.labels("resumed" if resumed else "pruned").inc()
         self.tick()
@@ -148,11 +155,13 @@ class Reporter:
     def model_resolved(self, revision: str) -> None:
         """Record the commit that the model's revision was resolved to."""
         self.write(lambda session: repository.model_resolved(session, self._claim.job_id, self._claim.fence, revision))
+        log.info("model_resolved", revision=revision)
 
     def sized(self, work: Work) -> None:
         """Record the sizes that the run's time grows with."""
         self._work = work
         self.write(lambda session: repository.sized(session, self._claim.job_id, self._claim.fence, work))
+        log.info("inputs_loaded", **work.model_dump(mode="json"))
 
     def spared(self, tokens: int) -> None:
         """Subtract tokens that did not have to go through a model from those to evaluate."""
@@ -162,6 +171,8 @@ class Reporter:
     def evaluated(self, which: str, metrics: dict[str, Any]) -> None:
         """Publish the metrics so far, of which the part `which` is new."""
         self.write(lambda session: repository.evaluated(session, self._claim.job_id, self._claim.fence, metrics, which))
+        perplexity = {each["dataset"]: round(each["perplexity"], 4) for each in metrics[which].get("perplexity", [])}
+        log.info("model_evaluated", model=which, perplexity=perplexity)
 
     def _read_earlier(self) -> dict[str, float]:
         found: dict[str, float] = {}

@@ -19,12 +19,13 @@ from service.client.aio.download import AsyncArtifactCalls
 from service.client.aio.events import AsyncEventCalls
 from service.client.aio.http import AsyncHttp
 from service.client.aio.jobs import AsyncJobCalls
+from service.client.aio.logs import AsyncLogCalls
 from service.client.aio.sweeps import AsyncSweepCalls
 from service.client.aio.triggers import AsyncTriggerCalls
 from service.client.aio.webhooks import AsyncWebhookCalls
 
 
-class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncArtifactCalls, AsyncCatalogueCalls, AsyncAccessCalls):
+class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncLogCalls, AsyncArtifactCalls, AsyncCatalogueCalls, AsyncAccessCalls):
     """Asyncio client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(

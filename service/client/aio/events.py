@@ -1,31 +1,44 @@
 """Events of jobs and sweeps: live (Server-Sent Events), and those so far."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
-from httpx_sse import EventSource
+from httpx_sse import EventSource, ServerSentEvent
 
 from service.client.aio.http import AsyncCalls, AsyncHttp
 from service.client.errors import ApiError, Unreachable, parsed
-from service.client.events import Event, check_stream, event_in, event_of
+from service.client.events import Event, check_stream, event_of
 from service.client.patience import RetryBudget, Trouble
-from service.client.request import path_to
+from service.client.request import Query, path_to
 
 _END: Final = "end"
 _SECONDS_UNAVAILABLE: Final = 60.0
 """Seconds that the service may be unavailable before a stream fails."""
 
 
-async def follow(http: AsyncHttp, path: str, after: int) -> AsyncGenerator[Event]:
-    """Yield every event above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
+class Numbered(Protocol):
+    """Event or log line."""
+
+    @property
+    def seq(self) -> int:
+        """Number."""
+
+
+Item = TypeVar("Item", bound=Numbered)
+
+
+async def follow(
+    http: AsyncHttp, path: str, after: int, read: Callable[[Any], Item], query: Query | None = None
+) -> AsyncGenerator[Item]:
+    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
     patience = RetryBudget(_SECONDS_UNAVAILABLE)
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
         try:
-            async with http.stream(path, headers) as response:
+            async with http.stream(path, headers, query) as response:
                 check_stream(response)
                 async for message in EventSource(response).aiter_sse():
                     patience.restart()
@@ -33,16 +46,20 @@ async def follow(http: AsyncHttp, path: str, after: int) -> AsyncGenerator[Event
                         continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                     if message.event == _END:
                         return
-                    event = parsed(response, partial(event_in, message))
-                    if event.seq > after:
-                        after = event.seq
-                        yield event
+                    item = parsed(response, partial(_read_message, message, read))
+                    if item.seq > after:
+                        after = item.seq
+                        yield item
             trouble: Trouble = Unreachable(http.url, "the stream ended early")
         except httpx.RequestError as error:
             trouble = Unreachable(http.url, error)
         except ApiError as error:
             trouble = error
         await asyncio.sleep(patience.pause_after(trouble))
+
+
+def _read_message(message: ServerSentEvent, read: Callable[[Any], Item]) -> Item:
+    return read(message.json())
 
 
 class AsyncEventCalls(AsyncCalls):
@@ -53,7 +70,7 @@ class AsyncEventCalls(AsyncCalls):
 
         Reconnects after a lost connection.
         """
-        return follow(self._http, path_to("jobs", job_id, "events"), after)
+        return follow(self._http, path_to("jobs", job_id, "events"), after, event_of)
 
     def list_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """List the events above number `after` that have happened so far."""

@@ -95,13 +95,15 @@ class AsyncHttp:
             query["cursor"] = cursor
 
     @asynccontextmanager
-    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[httpx.Response]:
+    async def stream(self, path: str, headers: Mapping[str, str], query: Query | None = None) -> AsyncGenerator[httpx.Response]:
         """Open a response with an unread body; no retries. Follows redirects, without the API key.
 
         Raises:
             StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
         """
-        response = await self._client.send(self._client.build_request("GET", path, headers=dict(headers)), stream=True)
+        response = await self._client.send(
+            self._client.build_request("GET", path, params=query or None, headers=dict(headers)), stream=True
+        )
         redirect = response.next_request
         if redirect is not None:
             await response.aclose()

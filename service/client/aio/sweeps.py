@@ -82,7 +82,7 @@ class AsyncSweepCalls(AsyncCalls):
 
         Reconnects after a lost connection.
         """
-        return follow(self._http, path_to("sweeps", sweep_id, "events"), after)
+        return follow(self._http, path_to("sweeps", sweep_id, "events"), after, event_of)
 
     def list_events(self, sweep_id: str, *, after: int = 0) -> AsyncGenerator[Event]:
         """List the events above number `after` that have happened so far."""

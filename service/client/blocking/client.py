@@ -20,12 +20,13 @@ from service.client.blocking.download import ArtifactCalls
 from service.client.blocking.events import EventCalls
 from service.client.blocking.http import Http
 from service.client.blocking.jobs import JobCalls
+from service.client.blocking.logs import LogCalls
 from service.client.blocking.sweeps import SweepCalls
 from service.client.blocking.triggers import TriggerCalls
 from service.client.blocking.webhooks import WebhookCalls
 
 
-class Client(JobCalls, EventCalls, ArtifactCalls, CatalogueCalls, AccessCalls):
+class Client(JobCalls, EventCalls, LogCalls, ArtifactCalls, CatalogueCalls, AccessCalls):
     """Blocking client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(

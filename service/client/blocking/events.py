@@ -2,31 +2,42 @@
 """Events of jobs and sweeps: live (Server-Sent Events), and those so far."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
-from httpx_sse import EventSource
+from httpx_sse import EventSource, ServerSentEvent
 
 from service.client.blocking.http import Calls, Http
 from service.client.errors import ApiError, Unreachable, parsed
-from service.client.events import Event, check_stream, event_in, event_of
+from service.client.events import Event, check_stream, event_of
 from service.client.patience import RetryBudget, Trouble
-from service.client.request import path_to
+from service.client.request import Query, path_to
 
 _END: Final = "end"
 _SECONDS_UNAVAILABLE: Final = 60.0
 """Seconds that the service may be unavailable before a stream fails."""
 
 
-def follow(http: Http, path: str, after: int) -> Generator[Event]:
-    """Yield every event above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
+class Numbered(Protocol):
+    """Event or log line."""
+
+    @property
+    def seq(self) -> int:
+        """Number."""
+
+
+Item = TypeVar("Item", bound=Numbered)
+
+
+def follow(http: Http, path: str, after: int, read: Callable[[Any], Item], query: Query | None = None) -> Generator[Item]:
+    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
     patience = RetryBudget(_SECONDS_UNAVAILABLE)
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
         try:
-            with http.stream(path, headers) as response:
+            with http.stream(path, headers, query) as response:
                 check_stream(response)
                 for message in EventSource(response).iter_sse():
                     patience.restart()
@@ -34,16 +45,20 @@ def follow(http: Http, path: str, after: int) -> Generator[Event]:
                         continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                     if message.event == _END:
                         return
-                    event = parsed(response, partial(event_in, message))
-                    if event.seq > after:
-                        after = event.seq
-                        yield event
+                    item = parsed(response, partial(_read_message, message, read))
+                    if item.seq > after:
+                        after = item.seq
+                        yield item
             trouble: Trouble = Unreachable(http.url, "the stream ended early")
         except httpx.RequestError as error:
             trouble = Unreachable(http.url, error)
         except ApiError as error:
             trouble = error
         time.sleep(patience.pause_after(trouble))
+
+
+def _read_message(message: ServerSentEvent, read: Callable[[Any], Item]) -> Item:
+    return read(message.json())
 
 
 class EventCalls(Calls):
@@ -54,7 +69,7 @@ class EventCalls(Calls):
 
         Reconnects after a lost connection.
         """
-        return follow(self._http, path_to("jobs", job_id, "events"), after)
+        return follow(self._http, path_to("jobs", job_id, "events"), after, event_of)
 
     def list_events(self, job_id: str, *, after: int = 0) -> Generator[Event]:
         """List the events above number `after` that have happened so far."""

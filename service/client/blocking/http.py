@@ -96,13 +96,15 @@ class Http:
             query["cursor"] = cursor
 
     @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
+    def stream(self, path: str, headers: Mapping[str, str], query: Query | None = None) -> Generator[httpx.Response]:
         """Open a response with an unread body; no retries. Follows redirects, without the API key.
 
         Raises:
             StoreRefused: the service redirected to an address that answered with an error; a new request may get another address.
         """
-        response = self._client.send(self._client.build_request("GET", path, headers=dict(headers)), stream=True)
+        response = self._client.send(
+            self._client.build_request("GET", path, params=query or None, headers=dict(headers)), stream=True
+        )
         redirect = response.next_request
         if redirect is not None:
             response.close()

@@ -6,7 +6,8 @@ import { connectionIs, refresh } from "./live.js";
 const AGAIN_MS = 3000;
 
 // `path` is the resource's; `types` are all event names, because EventSource needs a listener for each.
-export function streamOf(path, types, after, onEvent, onEnd) {
+// `list` is the name of the resource's list of events or lines, `query` filters it.
+export function streamOf(path, types, after, onEvent, onEnd, { list = "events", query = "" } = {}) {
   let source = null;
   let last = after;
   let timer = 0;
@@ -15,7 +16,7 @@ export function streamOf(path, types, after, onEvent, onEnd) {
   function open() {
     clearTimeout(timer);
     if (source || ended || document.hidden) return;
-    source = new EventSource(pathOf(`${path}/events?after=${last}`));
+    source = new EventSource(pathOf(`${path}/${list}?after=${last}&${query}`));
     source.onopen = () => connectionIs(true);
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED) {

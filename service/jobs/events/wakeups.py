@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from service.contract.messages import EVENTS_CHANNEL
+from service.contract.messages import EVENTS_CHANNEL, LOGS_CHANNEL
 from service.database.address import DatabaseAddress
 from service.database.connecting import arguments_of
 from service.database.reasons import reason_of
@@ -33,15 +33,15 @@ class Wakeups:
     def __init__(self, address: DatabaseAddress | str, max_streams: int) -> None:
         self._arguments = arguments_of(DatabaseAddress.of(address))
         self._streams = Pool("event streams", max_streams)
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
         self.closing = False
         """Set at shutdown: streams have to end."""
         self.turn = asyncio.Semaphore(_AT_ONCE)
         """Limits the woken requests that query at the same time, so that threads and connections remain for other requests."""
 
     @contextmanager
-    def subscribe(self, job_id: UUID, *, tenant: str) -> Iterator[asyncio.Event]:
-        """Yield an event that is set whenever the job may have new events.
+    def subscribe(self, job_id: UUID, *channels: str, tenant: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever the job may have something new on one of the channels, its events by default.
 
         Raises:
             Unavailable: this process serves its maximum number of streams, or stops.
@@ -49,15 +49,17 @@ class Wakeups:
         """
         if self.closing:
             raise Unavailable("the service process is stopping; try again shortly", retry_after=5)
-        woken, job = asyncio.Event(), str(job_id)
+        woken, subjects = asyncio.Event(), [(channel, str(job_id)) for channel in channels or (EVENTS_CHANNEL,)]
         with self._streams.hold(tenant):
-            self._waiting[job].add(woken)
+            for subject in subjects:
+                self._waiting[subject].add(woken)
             try:
                 yield woken
             finally:
-                self._waiting[job].discard(woken)
-                if not self._waiting[job]:
-                    del self._waiting[job]
+                for subject in subjects:
+                    self._waiting[subject].discard(woken)
+                    if not self._waiting[subject]:
+                        del self._waiting[subject]
 
     def close(self) -> None:
         """End all streams."""
@@ -76,18 +78,19 @@ class Wakeups:
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(**self._arguments, autocommit=True)
         async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(EVENTS_CHANNEL)))
+            for channel in (EVENTS_CHANNEL, LOGS_CHANNEL):
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             self._wake_all()
             async for notification in connection.notifies():
-                self._wake(notification.payload)
+                self._wake(notification.channel, notification.payload)
 
-    def _wake(self, job: str) -> None:
-        for woken in self._waiting.get(job, ()):
+    def _wake(self, channel: str, job: str) -> None:
+        for woken in self._waiting.get((channel, job), ()):
             woken.set()
 
     def _wake_all(self) -> None:
-        for job in self._waiting:
-            self._wake(job)
+        for subject in self._waiting:
+            self._wake(*subject)
 
 
 async def happens(woken: asyncio.Event, seconds: float) -> bool:

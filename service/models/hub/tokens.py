@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from service.logging import hide
 from service.settings import Settings
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -38,6 +39,7 @@ def hub_token(settings: Settings, tenant: str, name: str | None) -> str | None:
     token = _read(root / tenant / name)
     if not token or not token.isascii() or not token.isprintable():
         raise UnknownToken(name)
+    hide(token)
     return token
 
 

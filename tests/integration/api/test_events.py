@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -26,29 +24,8 @@ from service.tenants.keys.operations import revoke_key
 from tests.support.api_server import client, insert_job, key_for, serving, wait_for
 from tests.support.browsing import csrf_token
 from tests.support.child_environment import environment
+from tests.support.event_messages import STREAM, messages
 from tests.support.waiting import CEILING_SECONDS, eventually
-
-STREAM = {"Accept": "text/event-stream"}
-
-
-@dataclass(frozen=True)
-class Message:
-    event: str
-    id: str | None
-    data: Any
-
-
-def messages(response: httpx.Response) -> Iterator[Message]:
-    """The messages of a stream, read by the rules of the HTML standard, comments left out."""
-    fields: dict[str, str] = {}
-    for line in response.iter_lines():
-        if not line and "data" in fields:
-            yield Message(fields.get("event", "message"), fields.get("id"), json.loads(fields["data"]))
-        if not line:
-            fields = {}
-        elif not line.startswith(":"):
-            name, _, value = line.partition(": ")
-            fields[name] = value
 
 
 def append(database: Database, job_id: UUID, count: int = 1) -> None:

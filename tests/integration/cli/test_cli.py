@@ -115,6 +115,43 @@ def test_a_failed_job_sets_message_and_exit_status(stack: Up) -> None:
     assert "trying again will not help" in done.stderr
 
 
+def test_the_log_of_a_job_is_printed_filtered_and_followed(stack: Up, done_job: dict[str, Any]) -> None:
+    lines = _json_lines(stack, "jobs", "logs", done_job["id"])
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert lines[0]["text"].startswith("job_claimed")
+    assert lines[-1]["text"].startswith("artifact_published")
+    assert _json_lines(stack, "jobs", "logs", done_job["id"], "--tail", "2") == lines[-2:]
+    assert _json_lines(stack, "jobs", "logs", done_job["id"], "-f", "--attempt", "1") == lines
+    assert _json_lines(stack, "jobs", "logs", done_job["id"], "--attempt", "2") == []
+    assert _json_lines(stack, "jobs", "logs", done_job["id"], "--level", "error") == []
+    printed = dsnot(stack.home, "jobs", "logs", done_job["id"]).stdout.splitlines()
+    assert [line.endswith(found["text"]) for line, found in zip(printed, lines, strict=True)] == [True] * len(lines)
+    assert "no lines" in dsnot(stack.home, "jobs", "logs", done_job["id"], "--level", "critical").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--level", "loud"], "'loud' is not one of"), (["--attempt", "0"], "--attempt"), (["--tail", "1001"], "--tail")],
+)
+def test_bad_options_of_the_log_are_refused(stack: Up, done_job: dict[str, Any], options: list[str], message: str) -> None:
+    done = dsnot(stack.home, "jobs", "logs", done_job["id"], *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_a_failed_job_is_shown_and_watched_with_its_last_lines(stack: Up) -> None:
+    job_id = dsnot(stack.home, "jobs", "submit", *_TINY, "--samples", "65536", "--sequence-length", "512").stdout.strip()
+    watched = dsnot(stack.home, "jobs", "watch", job_id)
+    assert watched.returncode == 1
+    shown = dsnot(stack.home, "jobs", "show", job_id)
+    last = [line["text"] for line in _json_lines(stack, "jobs", "logs", job_id, "--tail", "10")]
+    for output in (watched.stderr, shown.stdout):
+        head, *lines = output.partition("last lines of attempt ")[2].splitlines()
+        assert head == f"1; all with `dsnot jobs logs {job_id}`:"
+        assert lines == last
+    assert last[-1].startswith("worker.failures.JobFailure: ")
+
+
 def test_a_cancelled_job_has_exit_status_3(stack: Up) -> None:
     os.kill(stack.pids["worker"], signal.SIGSTOP)  # so that the job waits
     try:

@@ -19,8 +19,10 @@ from service.settings import Settings
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support.job_rows import insert_job, job_row
+from tests.support.log_rows import texts_of
 from tests.support.restricted_role import restricted_role
 from tests.support.tiny_model import save_model
+from tests.support.worker_logging import logging_like_a_worker
 from worker.attempt.runner import work
 
 
@@ -47,7 +49,9 @@ def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database
         assert lost is not None
         transitions.give_up(session, job_id, lost.fence)
     own.close()
-    assert work(limited, threading.Event())
+    with logging_like_a_worker(limited):
+        assert work(limited, threading.Event())
+    assert "artifact_published" in texts_of(database, job_id)[-1]
     assert job_row(database, job_id).state == JobState.SUCCEEDED, job_row(database, job_id).error
     with database.begin() as session:
         assert session.query(Delivery).count() == 1
@@ -57,7 +61,12 @@ def test_the_role_reads_no_secrets(limited: Settings, database: Database) -> Non
     own = Database(limited.database_url.get_secret_value())
     tables = set(inspect(database.engine).get_table_names()) - {"webhooks"} - worker_role.RIGHTS.keys()
     assert {"api_keys", "sessions", "audit_entries", "triggers", "tenant_quotas"} <= tables
-    for wanted in (*(f"TABLE {table}" for table in sorted(tables)), "SELECT url FROM webhooks", "DELETE FROM jobs"):
+    for wanted in (
+        *(f"TABLE {table}" for table in sorted(tables)),
+        "SELECT url FROM webhooks",
+        "SELECT text FROM job_logs",
+        "DELETE FROM jobs",
+    ):
         with pytest.raises(ProgrammingError, match="permission denied"), own.begin() as session:
             session.execute(text(wanted))
     own.close()

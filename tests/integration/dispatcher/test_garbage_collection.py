@@ -33,6 +33,7 @@ from service.storage.artifact_store import ArtifactStore, StoreRefused
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage, seen
 from tests.support.job_rows import event_types, insert_job, job_row
+from tests.support.log_rows import make_lines_older, texts_of, write_lines
 
 LOST = Failure(code=FailureCode.MODEL_NOT_FOUND, detail="a test", retryable=False)
 DAY = 86_400.0
@@ -304,6 +305,18 @@ def test_a_restored_database_reuses_no_fence_and_takes_no_later_artifact(
     sweeper.sweep()
     assert artifact.exists()
     assert not leftover.exists()
+
+
+def test_log_lines_are_deleted_after_their_retention_and_newer_ones_are_kept(
+    settings: Settings, database: Database, sweeper: GarbageCollector
+) -> None:
+    old, new = insert_job(database), insert_job(database)
+    for job_id in (old, new):
+        write_lines(database, job_id, "a", "b")
+    make_lines_older(database, old, settings.keep_logs_seconds + 60)
+    make_lines_older(database, new, settings.keep_logs_seconds - 60)
+    assert sweeper.sweep()
+    assert (texts_of(database, old), texts_of(database, new)) == ([], ["a", "b"])
 
 
 def test_idempotency_keys_expire_after_a_day(settings: Settings, database: Database, sweeper: GarbageCollector) -> None:

@@ -15,6 +15,10 @@ INSERT INTO webhook_deliveries (webhook_id, type, state, finished_at)
 INSERT INTO trigger_firings (trigger_id, kind, event_id, outcome)
     SELECT triggers.id, 'x', n.n, CASE WHEN n.n % 10 = 0 THEN 'duplicate' ELSE 'fired' END FROM triggers, n;
 INSERT INTO idempotency_keys (tenant, key, fingerprint, status, headers, body) SELECT 'acme', n.n, 'x', 201, '{}', '' FROM n;
+INSERT INTO jobs (id, tenant, state, spec, model, labels, priority, max_attempts)
+    VALUES ('00000000-0000-0000-0000-000000000001', 'acme', 'queued', '{}', 'x', '{}', 0, 1);
+INSERT INTO job_logs (job_id, seq, attempt, level, text, bytes)
+    SELECT '00000000-0000-0000-0000-000000000001', n.n, 1, 20, 'x', 101 FROM n;
 INSERT INTO model_checks (key, asked_at, answer) SELECT n.n, now(), '{}' FROM n;
 INSERT INTO sessions (token_sha256, key_id, secret_sha256, expires_at)
     SELECT n.n::text::bytea, 'key', 'x', now() + interval '1 day' FROM n;

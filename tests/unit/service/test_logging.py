@@ -68,16 +68,27 @@ def test_secrets_in_exceptions_and_library_logs_are_blanked(written: io.StringIO
     assert [json.loads(line)["level"] for line in written.getvalue().splitlines()] == ["error", "error"]
 
 
+def test_secrets_of_libraries_in_the_environment_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {"AWS_SECRET_ACCESS_KEY": "aws-secret", "AZURE_STORAGE_KEY": "azure-secret", "HF_TOKEN": "hub-secret"}
+    public = {"HF_TOKEN_PATH": "/home/token", "TOKENIZERS_PARALLELISM": "false", "DSNOT_SIGNING_KEY": "/keys/signing.pem"}
+    for name, value in (secret | public).items():
+        monkeypatch.setenv(name, value)
+    known = settings_of({"database_url": "postgresql://u@h/d", "broker_url": "redis://h/0"}).secrets()
+    assert set(secret.values()) <= set(known)
+    assert set(public.values()).isdisjoint(known)
+
+
+def settings_of(fields: dict[str, str]) -> Settings:
+    return Settings.model_validate(fields | {"artifact_url": "file:///x", "model_root": "/x", "cache_dir": "/x"})
+
+
 def test_known_secrets_are_blanked_wherever_a_library_writes_them(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings.model_validate(
+    settings = settings_of(
         {
             "database_url": "postgresql://u:s5%2Fdatabase@127.0.0.1:1/d",
             "database_direct_url": "postgresql://u@127.0.0.1:1/d?password=s5direct",
             "broker_url": "redis://:s5%23broker@127.0.0.1:1/0",
             "secret_key": "s5" * 20,
-            "artifact_url": "file:///x",
-            "model_root": "/x",
-            "cache_dir": "/x",
         }
     )
     monkeypatch.setattr("sys.stderr", written)

@@ -15,7 +15,20 @@ from service.client import ApiError, Client, DownloadRefused
 from service.contract.artifacts import Manifest, ManifestFile
 from tests.support.client_kinds import GROUPS, KINDS, calls_of, client_on
 
-SUBJECTS = {"jobs", "sweeps", "events", "artifacts", "recipes", "models", "datasets", "workers", "webhooks", "triggers", "keys"}
+SUBJECTS = {
+    "jobs",
+    "sweeps",
+    "events",
+    "logs",
+    "artifacts",
+    "recipes",
+    "models",
+    "datasets",
+    "workers",
+    "webhooks",
+    "triggers",
+    "keys",
+}
 """All that callers ask for; the rest is the platform's."""
 
 ID = "11111111-2222-3333-4444-555555555555"
