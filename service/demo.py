@@ -76,7 +76,7 @@ model = AutoModelForCausalLM.from_pretrained("{place}", quantization_config=Spar
 Next, prune a model of your own:
 
 .venv/bin/dsnot models import model.gguf --name mine
-.venv/bin/dsnot jobs submit mine --source local --sparsity 0.5 --dataset c4-sample --evaluate wiki-sample --watch
+.venv/bin/dsnot jobs submit mine --source local --watch
 """
 
 Check = Callable[[], None]

@@ -24,6 +24,11 @@ def page() -> str:
     for preset in found.presets:
         parts += [f"### `{preset.name}`\n", f"{preset.summary}\n", f"Cost: {preset.cost}.\n", f"Use it {preset.when}.\n"]
         parts.append(f"```json\n{json.dumps(preset.recipe, indent=2)}\n```\n")
+    parts.append("## Effort\n")
+    for effort in found.efforts:
+        parts += [f"### `{effort.name}`\n", f"{effort.summary}\n", f"Use it {effort.when}.\n"]
+        filled = {"calibration": effort.calibration, "evaluation": effort.evaluation}
+        parts.append(f"```json\n{json.dumps(filled, indent=2)}\n```\n")
     for title, choices in (
         ("Criterion", found.criteria),
         ("Allocation", found.allocations),

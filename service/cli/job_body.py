@@ -15,6 +15,7 @@ PLACES: Final = {
     "revision": "model.revision",
     "token": "model.token",
     "preset": "recipe.preset",
+    "effort": "effort",
     "criterion": "recipe.criterion",
     "allocation": "recipe.allocation",
     "objective": "recipe.objective",
@@ -34,6 +35,8 @@ PLACES: Final = {
     "priority": "priority",
 }
 """Path in the body of each option whose value is sent unchanged."""
+DEFAULT_EFFORT: Final = "quick"
+"""Effort of jobs described by options alone, so that a first job ends within minutes and needs no hub."""
 
 
 def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,6 +60,8 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
     for place, value in values.items():
         put(body, place, value)
     set_samples(body, given["generate"], given["prompts"] or [])
+    if given["spec"] is None:
+        body.setdefault("effort", DEFAULT_EFFORT)
     return body
 
 

@@ -14,6 +14,7 @@ from service.cli.output import AsJson, CommandFailed, note, print_json, printabl
 from service.cli.planning import planning
 from service.cli.reporting import report
 from service.cli.shared_options import in_panels
+from service.contract.efforts import EFFORTS
 from service.contract.recipe import choices
 from service.contract.recipe.presets import PRESETS
 
@@ -29,7 +30,14 @@ Labels = Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE
 
 Preset = Annotated[
     str | None,
-    typer.Option(metavar="|".join(PRESETS), help="A named recipe; other options override it."),
+    typer.Option(metavar="|".join(PRESETS), help="A named recipe; other options override it. By default balanced."),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(EFFORTS),
+        help="Amount of calibration and evaluation text; other options override it. By default quick, with --spec none.",
+    ),
 ]
 Criterion = Annotated[str | None, typer.Option(metavar="|".join(choices.Criterion), help="Saliency of a weight.")]
 Allocation = Annotated[str | None, typer.Option(metavar="|".join(choices.Allocation), help="Sparsity of each block.")]
@@ -62,6 +70,7 @@ def submit(
         str | None, typer.Option(metavar="N:M", help="At most N of every M weights are kept, such as 2:4.")
     ] = None,
     preset: Preset = None,
+    effort: Effort = None,
     criterion: Criterion = None,
     allocation: Allocation = None,
     objective: Objective = None,
@@ -145,6 +154,8 @@ def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool)
             job = client.create_job(body, idempotency_key=key)
         for warning in job.warnings:
             note(f"warning: {warning}")
+        if effort := EFFORTS.get(job.spec.get("effort") or ""):
+            note(f"effort {effort.name}: {effort.summary}")
         if follow:
             note(f"job {job.id} is queued")
             watch_to_end(client, job.id, as_json)

@@ -50,6 +50,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("in use", _serving(found.get("serving"))),
         *(_memory(each) for each in found["memory"]),
         *(("device", _device(each)) for each in found.get("devices", [])),
+        ("effort", found["spec"].get("effort") or ""),
         ("calibration", f"{found['calibration_tokens']:,} tokens"),
         ("queue", f"place {queue['position']}; {_workers(queue['able_workers'])} could take it, {queue['idle_workers']} idle"),
         ("quota", f"{queue['queued_jobs']} of {queue['max_queued_jobs']} jobs queued"),

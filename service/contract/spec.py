@@ -5,12 +5,13 @@ stored spec can be sent back to repeat a job.
 """
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
+from service.contract.efforts import FILLED, EffortName, fill_effort
 from service.contract.formats import Format
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
@@ -88,18 +89,31 @@ Bos = Annotated[
 ]
 
 
+def _without_default_of(*fields: str) -> Callable[[dict[str, Any]], None]:
+    """Return a hook that removes defaults from the schema, because generated clients would send them, and override an effort."""
+
+    def remove(schema: dict[str, Any]) -> None:
+        for field in fields:
+            schema["properties"][field].pop("default", None)
+
+    return remove
+
+
 class CalibrationSpec(Part):
     """Calibration data of the pruning."""
+
+    model_config = ConfigDict(json_schema_extra=_without_default_of(*FILLED["calibration"]))
 
     dataset: Annotated[str, AfterValidator(canonical("calibration"))] = Field(
         default_split("c4", "calibration"),
         max_length=128,
         examples=["c4-sample"],
-        description="a built-in data set or an upload's id, `ds-…`; append `:split` to override the default split",
+        description="a built-in data set or an upload's id, `ds-…`; append `:split` to override the default split; by default "
+        "`c4`, or the effort's",
         json_schema_extra={"pattern": reference_pattern()},
     )
-    num_samples: int = Field(128, ge=1, le=65_536)
-    sequence_length: int = Field(2048, ge=8, le=1_048_576)
+    num_samples: int = Field(128, ge=1, le=65_536, description="number of samples; by default 128, or the effort's")
+    sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens of each sample; by default 2048, or the effort's")
     seed: int = Field(0, ge=0, lt=2**32)
     bos: Bos = "auto"
 
@@ -114,13 +128,23 @@ _Evaluated = Annotated[
 class EvaluationSpec(Part):
     """Measurements of the dense and the pruned model."""
 
+    model_config = ConfigDict(json_schema_extra=_without_default_of(*FILLED["evaluation"]))
+
     perplexity: list[_Evaluated] = Field(
-        default=[default_split("wikitext2", "evaluation")], max_length=8, examples=[["wiki-sample"]]
+        default=[default_split("wikitext2", "evaluation")],
+        max_length=8,
+        examples=[["wiki-sample"]],
+        description="data sets on which perplexity is measured; by default `wikitext2`, or the effort's",
     )
-    sequence_length: int = Field(2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap")
+    sequence_length: int = Field(
+        2048, ge=8, le=1_048_576, description="tokens per window; windows do not overlap; by default 2048, or the effort's"
+    )
     bos: Bos = "auto"
     max_windows: int | None = Field(
-        None, ge=1, description="only the first windows of each text; null: the whole split, or 256 windows of c4"
+        None,
+        ge=1,
+        description="only the first windows of each text; null: the whole split, or 256 windows of c4; by default null, or the "
+        "effort's",
     )
     tasks: TaskNames = Field(
         default=[],
@@ -176,6 +200,8 @@ MAX_NAME: Final = 128
 class JobSpec(Part):
     """The body of `POST /v1/jobs`."""
 
+    model_config = ConfigDict(json_schema_extra=_without_default_of("recipe", *FILLED))
+
     name: str | None = Field(
         None,
         min_length=1,
@@ -185,6 +211,11 @@ class JobSpec(Part):
     )
     model: ModelSpec
     recipe: Recipe = Recipe()
+    effort: EffortName | None = Field(
+        None,
+        description="amount of text: fills in data sets, numbers and lengths of `calibration` and `evaluation` where left out; "
+        "`quick` needs no hub, `standard` is the papers' protocol",
+    )
     calibration: CalibrationSpec = CalibrationSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
     output: OutputSpec = OutputSpec()
@@ -198,6 +229,11 @@ class JobSpec(Part):
     max_attempts: int = Field(
         3, ge=1, le=10, description="attempts until a retryable failure or a lost worker ends the job; with 1 the first one does"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_effort(cls, given: Any) -> Any:
+        return fill_effort(given) if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _texts_do_not_overlap(self) -> "JobSpec":

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from service.contract.recipe.choices import Criterion
 from service.contract.recipe.presets import PRESETS
 from service.contract.recipe.recipe import Recipe
 from service.contract.spec import JobSpec
@@ -140,5 +141,6 @@ def _fits(body: Mapping[str, Any]) -> bool:
 @cache
 def filled_presets() -> Mapping[str, Any]:
     """Return the recipe of each preset with all defaults; the empty name is the recipe without a preset."""
+    plain = Recipe.model_validate({"criterion": Criterion.WANDA})
     named = {name: Recipe.model_validate({"preset": name}) for name in PRESETS}
-    return {name: spec.model_dump(mode="json") for name, spec in {"": Recipe(), **named}.items()}
+    return {name: spec.model_dump(mode="json") for name, spec in {"": plain, **named}.items()}

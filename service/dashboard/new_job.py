@@ -8,34 +8,47 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from service.contract.datasets import dataset_of
+from service.contract.efforts import EFFORTS, FILLED
 from service.contract.formats import FORMATS
 from service.contract.spec import JobSpec
 from service.contract.states import JobState
-from service.dashboard import choices, operations
+from service.dashboard import choices, formats, operations, preset_figures
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.model_pages import Named
 from service.dashboard.rendering import page
+from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.datasets import operations as datasets
 from service.datasets.operations import Upload
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
+from service.models.folder import local_models
 from service.recipes import operations as recipes
-from service.web.dependencies import TheDatabase
+from service.settings import Settings
+from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
 router: Final = APIRouter(include_in_schema=False)
 
 _MOST_UPLOADS: Final = 100
 _MOST_JOBS: Final = 50
+_MOST_LOCAL: Final = 200
 _MOST_TEXTS: Final = 12
 """Texts shown without a search field."""
+
+
+CARDS: Final = ("fast", "balanced", "best")
+"""Presets that have a card each; the others are in the group of the recipe."""
+_DEFAULT_EFFORT: Final = "quick"
+"""As of the command: a first job ends within minutes and needs no hub."""
 
 
 @router.get("/jobs/new")
 def show_new_job(
     request: Request,
     reader: Reader,
+    settings: TheSettings,
     database: TheDatabase,
+    models: TheModels,
     named: Named,
     source: Annotated[UUID | None, Query(alias="from")] = None,
 ) -> Response:
@@ -44,17 +57,18 @@ def show_new_job(
     earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
     known = recipes.describe()
     uploads = datasets.list_all(database, cursor=None, limit=_MOST_UPLOADS, tenant=reader.tenant).uploads
-    done = jobs.list_newest(
-        database, JobFilter([JobState.SUCCEEDED], None, {}), tenant=reader.tenant, cursor=None, limit=_MOST_JOBS
-    )
     return page(
         request,
         "new_job.html",
         earlier=earlier,
-        body=_body(earlier, known.defaults) | ({"model": named} if named else {}),
+        body=_body(earlier) | ({"model": named} if named else {}),
         defaults=known.defaults,
-        presets=known.presets,
-        choices=choices.choices(),
+        presets={each.name: each for each in known.presets},
+        cards=CARDS,
+        figures=preset_figures.ratios(),
+        efforts=known.efforts,
+        filled_efforts=_filled_efforts(known.defaults),
+        choices=[each for each in choices.choices() if each.pointer != "/recipe/pattern"],
         recipes={
             "fitting": choices.fitting(),
             "choices": {each.pointer: {kind.name: kind.body for kind in each.kinds} for each in choices.choices()},
@@ -64,15 +78,32 @@ def show_new_job(
         formats=FORMATS,
         datasets=_references(uploads, earlier.spec if earlier else {}),
         most_texts=_MOST_TEXTS,
-        models=operations.models(database, tenant=reader.tenant),
-        made=done.items,
+        models=_suggestions(database, settings, tenant=reader.tenant, has_folders=models.has_folders),
     )
 
 
-def _body(earlier: Job | None, defaults: dict[str, Any]) -> dict[str, Any]:
+def _suggestions(database: Database, settings: Settings, *, tenant: str, has_folders: bool) -> dict[str, list[tuple[str, str]]]:
+    """Return names and descriptions of models by source: folders, artifacts of earlier jobs, models of the tenant's jobs."""
+    folders = local_models(settings, limit=_MOST_LOCAL) if has_folders else []
+    done = jobs.list_newest(database, JobFilter([JobState.SUCCEEDED], None, {}), tenant=tenant, cursor=None, limit=_MOST_JOBS)
+    made = [(str(job.id), f"{job.model}, {formats.pattern(job.spec)}") for job in done.items if job.artifact_removed_at is None]
+    ids = {job_id for job_id, _ in made}
+    used = [name for name in operations.models(database, tenant=tenant) if name not in ids and name not in folders]
+    return {"local": [(name, "") for name in folders], "job": made, "hub": [(name, "") for name in used]}
+
+
+def _filled_efforts(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return calibration and evaluation of each effort with all defaults; the empty name is a body without an effort."""
+    plain = {part: defaults[part] for part in FILLED}
+    filled = {name: {part: plain[part] | getattr(effort, part) for part in FILLED} for name, effort in EFFORTS.items()}
+    return {"": plain, **filled}
+
+
+def _body(earlier: Job | None) -> dict[str, Any]:
     """Return an earlier job's spec with the defaults of newer fields; unchanged if it is no longer valid."""
     if earlier is None:
-        return {"model": {"source": "hub", "id": ""}, **defaults}
+        first = JobSpec.model_validate({"model": {"id": "any"}, "effort": _DEFAULT_EFFORT}).model_dump(mode="json")
+        return first | {"model": {"source": "hub", "id": ""}}
     try:
         return JobSpec.model_validate(earlier.spec).model_dump(mode="json")
     except ValidationError:

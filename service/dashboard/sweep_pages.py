@@ -20,7 +20,6 @@ from service.dashboard.sweep_tables import Asked, PointTable
 from service.database.tables.jobs import Job
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
-from service.recipes import operations as recipes
 from service.sweeps import operations
 from service.sweeps.schemas import SweepView
 from service.web.dependencies import TheDatabase
@@ -32,7 +31,7 @@ _PAGE: Final = 50
 _MOST_JOBS: Final = 50
 _Text = Annotated[str, Query(max_length=256)]
 _SHOWN: Final = {"calibration": ("dataset", "num_samples", "sequence_length"), "evaluation": ("perplexity", "sequence_length")}
-"""Fields of a template that the form shows even where they have their defaults."""
+"""Fields of an earlier job that the form shows even where they have their defaults."""
 
 
 @router.get("/sweeps")
@@ -71,9 +70,8 @@ def show_new_sweep(
     """Show the form, filled in from an earlier job or with a model, and with presets and sparsities."""
     check_may_write(reader, "creating sweeps")
     earlier = jobs.get(database, earlier_id, tenant=reader.tenant) if earlier_id else None
-    known = recipes.describe()
     done = JobFilter([JobState.SUCCEEDED], None, {})
-    model, template = _template(earlier, known.defaults)
+    model, template = _template(earlier)
     if earlier is None and model_id:
         model = {"source": source, "id": model_id}
     if preset:  # steps named in the template would override those of every preset
@@ -138,16 +136,21 @@ _ACTIONS: Final = {
 }
 
 
-def _template(earlier: Job | None, defaults: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return an earlier job's model, and the rest of its spec without defaults, its preset and what that fills in."""
-    shown = {part: {name: defaults[part][name] for name in names} for part, names in _SHOWN.items()}
+def _template(earlier: Job | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an earlier job's model, and the rest of its spec without defaults, its preset and what that fills in.
+
+    The effort is left out, because it would fill in fields that have their defaults.
+    """
     if earlier is None:
-        return {"source": "hub", "id": ""}, shown
+        return {"source": "hub", "id": ""}, {"effort": "quick"}
     try:
         spec = JobSpec.model_validate(earlier.spec)
     except ValidationError:
         return earlier.spec.get("model", {}), {name: part for name, part in earlier.spec.items() if name != "model"}
-    full, short = spec.model_dump(mode="json"), spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "recipe"})
+    full, short = (
+        spec.model_dump(mode="json"),
+        spec.model_dump(mode="json", exclude_defaults=True, exclude={"model", "recipe", "effort"}),
+    )
     usual = choices.filled_presets()[spec.recipe.preset or ""]
     recipe = {name: value for name, value in full["recipe"].items() if value != usual.get(name) and name != "preset"}
     parts = {part: {name: full[part][name] for name in names} | short.pop(part, {}) for part, names in _SHOWN.items()}

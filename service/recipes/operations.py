@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from service.contract.datasets import DATASETS
+from service.contract.efforts import EFFORTS
 from service.contract.formats import FORMATS
 from service.contract.recipe.choices import Allocation, Choice, Criterion, Objective
 from service.contract.recipe.pattern import Pattern
@@ -20,6 +21,7 @@ def describe() -> RecipesView:
     """Return every option of a job's body."""
     return RecipesView(
         presets=list(PRESETS.values()),
+        efforts=list(EFFORTS.values()),
         criteria=_values(Criterion),
         allocations=_values(Allocation),
         objectives=_values(Objective),

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from service.contract.efforts import Effort
 from service.contract.recipe.presets import Preset
 
 
@@ -32,6 +33,7 @@ class RecipesView(BaseModel):
     """Options of a job's `recipe`, `calibration`, `evaluation` and `output`."""
 
     presets: list[Preset]
+    efforts: list[Effort]
     criteria: list[ChoiceView]
     allocations: list[ChoiceView]
     objectives: list[ChoiceView]

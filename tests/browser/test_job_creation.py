@@ -18,20 +18,22 @@ from tests.support.tiny_model import save_model
 
 
 def name_model(page: Page, name: str = "tiny") -> None:
-    page.get_by_label("From", exact=True).select_option("local")
     page.get_by_label("Name", exact=True).fill(name)
+    expect(page.get_by_label("From", exact=True)).to_have_value("local")
+    unfold(page, "Calibration", "Evaluation")
     page.get_by_label("Tokens per sample").fill("64")
     page.get_by_label("Tokens per window").fill("64")
+
+
+def unfold(page: Page, *groups: str) -> None:
+    for name in groups:
+        page.locator("summary").filter(has_text=name).click()
 
 
 def request_of(page: Page) -> dict[str, object]:
     expect(page.locator("#request")).not_to_be_empty()
     found: dict[str, object] = json.loads(page.locator("#request").inner_text())
     return found
-
-
-def open_steps(page: Page) -> None:
-    page.get_by_text("Every step of the recipe").click()
 
 
 def test_a_job_is_created_with_the_form_and_watched_to_its_end(
@@ -43,19 +45,18 @@ def test_a_job_is_created_with_the_form_and_watched_to_its_end(
     name_model(page)
     expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
     page.get_by_role("radio", name="fast").check()
-    page.get_by_label("Sparsity").fill("0.6")
-    page.get_by_label("Text", exact=True).select_option("c4-sample:train")
+    page.get_by_label("Sparsity or pattern").fill("0.6")
     page.get_by_label("Samples", exact=True).fill("4")
-    page.get_by_label("wikitext2, test").uncheck()
-    page.get_by_label("wiki-sample, test").check()
+    unfold(page, "Queue")
     page.get_by_label("Labels").fill("team=search")
     expect(page.locator("#plan")).to_contain_text("256 tokens")
     expect(page.locator("#plan")).to_contain_text("at most")
     assert request_of(page) == {
         "model": {"source": "local", "id": "tiny"},
         "recipe": {"preset": "fast", "pattern": {"type": "unstructured", "sparsity": 0.6}},
-        "calibration": {"dataset": "c4-sample:train", "num_samples": 4, "sequence_length": 64},
-        "evaluation": {"perplexity": ["wiki-sample:test"], "sequence_length": 64},
+        "effort": "quick",
+        "calibration": {"num_samples": 4, "sequence_length": 64},
+        "evaluation": {"sequence_length": 64},
         "labels": {"team": "search"},
     }
     page.get_by_role("button", name="Create job").dblclick()
@@ -68,15 +69,15 @@ def test_a_job_is_created_with_the_form_and_watched_to_its_end(
 
 def test_choices_are_limited_by_earlier_choices(opened: Opening) -> None:
     page = opened("/jobs/new")
-    open_steps(page)
+    unfold(page, "Recipe", "Output")
     page.get_by_label("Update", exact=True).select_option("admm, mask joint")
-    expect(page.locator("#fitted")).to_contain_text("Refinement changed to none: dsnot is not compatible")
+    expect(page.locator("#fitted")).to_contain_text("Refinement changed to none: swaps is not compatible")
     refinement = page.get_by_label("Refinement", exact=True)
     assert refinement.locator("option:enabled").all_inner_texts() == ["none"]
     expect(page.get_by_label("Iterations")).to_have_value("20")
     expect(page.get_by_role("checkbox", name=re.compile("^mask "))).to_be_disabled()
-    page.get_by_label("Pattern", exact=True).select_option("n:m")
-    expect(page.get_by_label("Sparsity")).to_be_hidden()
+    page.get_by_role("button", name="2:4").click()
+    expect(page.get_by_label("Sparsity or pattern")).to_have_value("2:4")
     assert page.get_by_label("Allocation").locator("option:enabled").all_inner_texts() == ["uniform"]
 
 
@@ -102,6 +103,7 @@ def test_form_input_survives_an_outage_and_an_expired_session(
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs/new", excused="the server responded with a status of")
     name_model(page)
+    unfold(page, "Queue")
     page.get_by_label("Labels").fill("team=search")
     expect(page.locator("#plan")).to_contain_text("Calibration")
     away = {"type": "unavailable", "title": "Not now", "status": 503, "detail": "the database does not answer"}

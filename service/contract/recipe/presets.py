@@ -1,6 +1,7 @@
 """Presets: named recipes that fill in the fields which a job's recipe leaves out.
 
-Fields that a preset leaves out, too, have the defaults of their choices.
+Fields that a preset leaves out, too, have the defaults of their choices. A recipe with neither a preset nor a method choice has
+the preset `balanced`.
 """
 
 from collections.abc import Mapping
@@ -87,6 +88,10 @@ PRESETS: Final[dict[str, Preset]] = {
     )
 }
 
+DEFAULT_PRESET: Final[PresetName] = "balanced"
+METHOD_CHOICES: Final = ("criterion", "allocation", "objective", "refinement", "update")
+"""Fields of a recipe that a preset decides; where one is given, no preset is filled in."""
+
 _DEFAULT_KIND: Final = {
     "pattern": ("type", "unstructured"),
     "refinement": ("method", "dsnot"),
@@ -100,6 +105,9 @@ def fill(given: Mapping[str, Any]) -> dict[str, Any]:
     An update without a refinement disables the refinement, because DSnoT assumes that the kept weights do not change.
     """
     name = given.get("preset")
+    if name is None and not any(choice in given for choice in METHOD_CHOICES):
+        name = DEFAULT_PRESET
+        given = {**given, "preset": name}
     filled: dict[str, Any] = dict(PRESETS[name].recipe) if isinstance(name, str) and name in PRESETS else {}
     for field, value in given.items():
         filled[field] = _merge(field, filled.get(field), value)

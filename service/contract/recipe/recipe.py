@@ -29,20 +29,31 @@ class Recipe(Part):
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     preset: PresetName | None = Field(
-        None, description="a named recipe that fills in the rest; fields that are given override it"
+        None,
+        description="a named recipe that fills in the rest; fields that are given override it; by default `balanced` where no "
+        "other field than `pattern` is given",
     )
     pattern: Annotated[Pattern, Field(description="where zeros may be; by default anywhere, half of each row")] = Unstructured()
-    criterion: Criterion = Field(Criterion.WANDA, strict=False, description="saliency of a weight; by default `wanda`")
+    criterion: Criterion = Field(
+        Criterion.WANDA, strict=False, description="saliency of a weight; by default the preset's, without one `wanda`"
+    )
     allocation: Allocation = Field(
-        Allocation.UNIFORM, strict=False, description="sparsity of each block; by default the same for all"
+        Allocation.UNIFORM,
+        strict=False,
+        description="sparsity of each block; by default the preset's, without one the same for all",
     )
     objective: Objective = Field(
-        Objective.LAYERWISE, strict=False, description="target that every matrix is fitted to; by default `layerwise`"
+        Objective.LAYERWISE,
+        strict=False,
+        description="target that every matrix is fitted to; by default the preset's, without one `layerwise`",
     )
     refinement: Annotated[
-        Refinement, Field(description="how the mask is improved; by default `dsnot`, with an update `none`")
+        Refinement,
+        Field(description="how the mask is improved; by default the preset's, without one `dsnot`, with an update `none`"),
     ] = DsnotRefinement()
-    update: Annotated[Update, Field(description="how the kept weights change; by default not at all")] = NoUpdate()
+    update: Annotated[
+        Update, Field(description="how the kept weights change; by default the preset's, without one not at all")
+    ] = NoUpdate()
 
     @classmethod
     def from_dict(cls, recipe: Mapping[str, Any]) -> Self:

@@ -10,11 +10,11 @@ import { describeModel } from "./plan_texts.js";
 const JSON_BODY = { "Content-Type": "application/json" };
 const BREATH_MS = 450;
 
-// `path` creates, and plans with `validate_only`; `page` shows what was created. `body` is the request, `state` the form's draft,
-// which `restore` puts back; `model` is the model that the form names, in fields below `within`. `describe` and `summary` write
-// the plan, `requests` the request, `placed` moves an error's pointer to a field's.
+// `body` is the request, `state` the form's draft, which `restore` puts back; `model` is the model that the form names, in fields
+// below `within`. `kind()` is what the form creates now: `path` creates, and plans with `validate_only`; `page` shows what was
+// created; `describe` and `summary` write the plan, `requests` the request, `placed` moves an error's pointer to a field's.
 export function runForm(form, options) {
-  const { path, page, noun, within, initial, body, state, restore, model, describe, summary, requests, placed = (pointer) => pointer, changed = () => {} } = options;
+  const { kind, within, initial, body, state, restore, model, changed = () => {}, shown = () => {} } = options;
   let written = "json";
 
   // Debounces `call` and aborts the one before.
@@ -35,6 +35,7 @@ export function runForm(form, options) {
   }
 
   const planSoon = lately(async (signal) => {
+    const { path, summary, describe } = kind();
     try {
       const answer = await callApi("POST", `${path}?validate_only=true`, { body: JSON.stringify(body()), headers: JSON_BODY, signal });
       const plan = await answer.json();
@@ -50,7 +51,7 @@ export function runForm(form, options) {
 
   function refusal(error) {
     if (!error.problem?.errors) return error.message;
-    const rest = showErrors(form, error.problem.errors.map((each) => ({ ...each, pointer: placed(each.pointer ?? "") })));
+    const rest = showErrors(form, error.problem.errors.map((each) => ({ ...each, pointer: kind().placed(each.pointer ?? "") })));
     return rest.length ? rest.map((each) => `${each.pointer} ${each.detail}`.trim()).join("; ") : "Correct the marked fields to see the plan.";
   }
 
@@ -78,8 +79,8 @@ export function runForm(form, options) {
 
   function show() {
     if (!isParsed()) return;
-    form.elements[`${within}/id`].setAttribute("list", model().source === "job" ? "made" : "models");
-    document.getElementById("request").textContent = requests[written](body());
+    document.getElementById("request").textContent = kind().requests[written](body());
+    shown();
     if (model().id) planSoon();
     else {
       say("Enter a model to see the plan.");
@@ -88,6 +89,7 @@ export function runForm(form, options) {
   }
 
   async function send() {
+    const { path, page, noun } = kind();
     showFailure("");
     if (!isParsed()) {
       showFailure(`The ${noun} was not created. Correct the marked fields.`);
@@ -146,7 +148,7 @@ export function runForm(form, options) {
 
   // enabled last, so that no early input is overwritten
   const draft = storedDraft();
-  document.getElementById("whole").disabled = false;
+  document.getElementById("whole").disabled = document.getElementById("create").disabled = false;
   document.getElementById("restored").hidden = draft === null;
   begin(draft?.body ?? initial);
 }

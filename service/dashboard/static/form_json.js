@@ -13,10 +13,12 @@ const WAYS = {
   optional: { read: (control) => control.value.trim() || null, fill: (control, value) => (control.value = plain(value)) },
   json: { read: (control) => JSON.parse(control.value), fill: (control, value) => (control.value = JSON.stringify(value, null, 2)) },
   integer: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
+  limit: { read: (control) => number(control.value) ?? null, fill: (control, value) => (control.value = plain(value)) },
   number: { read: (control) => number(control.value), fill: (control, value) => (control.value = plain(value)) },
   flag: { read: (control) => control.checked, fill: (control, value) => (control.checked = value === true) },
   choice: { read: readChoice, fill: fillChoice },
   words: { read: (control) => control.value.split(/[\s,]+/).filter(Boolean), fill: (control, value) => (control.value = (value ?? []).join(", ")) },
+  patterns: { read: readPatterns, fill: (control, value) => (control.value = [value ?? []].flat().map(patternText).join(", ")) },
   values: { read: (control) => control.value.split(/[\s,;]+/).filter(Boolean).map(valueOf) },
   seeds: { read: (control) => control.value.split(/[\s,;]+/).filter(Boolean).map(number) },
   labels: { read: (control) => Object.fromEntries(lines(control.value)), fill: (control, value) => (control.value = Object.entries(value ?? {}).map((pair) => pair.join("=")).join("\n")) },
@@ -32,6 +34,17 @@ function valueOf(text) {
   if (group) return { type: "n:m", n: Number(group[1]), m: Number(group[2]) };
   return /^[\d.]+%$/.test(text) ? Number((Number(text.slice(0, -1)) / 100).toPrecision(6)) : number(text);
 }
+
+const PARTS = /[\s,;]+/;
+
+// Returns a pattern; several as a list. An empty field is sent as it is, so that the API reports it.
+function readPatterns(control) {
+  const texts = control.value.replace(/\s+%/g, "%").split(PARTS).filter(Boolean);
+  const found = (texts.length ? texts : [""]).map(valueOf).map((value) => (typeof value === "object" ? value : { type: "unstructured", sparsity: value ?? "" }));
+  return found.length === 1 ? found[0] : found;
+}
+
+export const patternText = (pattern) => (pattern.type === "n:m" ? `${pattern.n}:${pattern.m}` : plain(pattern.sparsity));
 
 function readChoice(control) {
   if (control.type === "radio" && !control.checked) return undefined;
@@ -102,7 +115,7 @@ export function fill(form, body, kinds) {
   }
 }
 
-function kindOf(known, value) {
+export function kindOf(known, value) {
   const fits = (body) => (typeof body === "object" ? Object.entries(body).every(([key, part]) => value?.[key] === part) : body === value);
   return Object.keys(known).find((name) => fits(known[name])) ?? Object.keys(known)[0];
 }

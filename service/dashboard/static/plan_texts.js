@@ -2,16 +2,16 @@
 import { about, count, definitionList, duration, element, share, size } from "./number_formats.js";
 
 export function describeModel(place, model) {
-  const facts = definitionList([
-    ["Architecture", model.architecture ?? model.model_type],
-    ["Parameters", `${count(model.parameters)}, ${share(model.prunable_share)} prunable`],
-    ["Blocks", `${model.blocks}`],
-    ["Weights", `${size(model.weight_bytes)}, ${model.dtype}`],
-    ["Maximum sequence length", model.max_sequence_length === null ? null : `${count(model.max_sequence_length)} tokens`],
-    ["Licence", model.license],
-  ]);
-  const refusal = model.can_be_pruned ? [] : [element("p", `It cannot be pruned: ${model.why_not}`, "error")];
-  place.replaceChildren(...refusal, facts, ...model.warnings.map((text) => element("p", text, "warning")));
+  const facts = [
+    model.architecture ?? model.model_type,
+    `${count(model.parameters)} parameters, ${share(model.prunable_share)} prunable`,
+    `${count(model.blocks)} blocks`,
+    `${size(model.weight_bytes)} in ${model.dtype}`,
+    model.max_sequence_length === null ? null : `at most ${count(model.max_sequence_length)} tokens`,
+    model.license && `licence ${model.license}`,
+  ];
+  const verdict = model.can_be_pruned ? element("p", `✓ ${facts.filter(Boolean).join(" · ")}`) : element("p", `It cannot be pruned: ${model.why_not}`, "error");
+  place.replaceChildren(verdict); // its warnings are in the plan
 }
 
 export function describePlan(place, plan) {
@@ -22,8 +22,8 @@ export function describePlan(place, plan) {
     ["Runs for", estimate.run_seconds === null ? (estimate.note ?? "unknown") : takes(estimate) + basis],
     ["Starts in", duration(estimate.starts_in_seconds)],
     ["Queue", `position ${queue.position}; ${queue.able_workers} suitable ${workers}, ${queue.idle_workers} idle`],
-    ["Devices", (plan.devices ?? []).map((each) => each.name).join(", ") || null],
     ...plan.memory.map((each) => [`Memory, ${each.device}`, memory(each)]),
+    ...(plan.devices ?? []).map((each) => [each.name, against(each, plan.memory)]),
     ["Disk", plan.disk_bytes === null ? null : `at most ${size(plan.disk_bytes)}`],
     ["Artifact", plan.artifact_bytes === null ? null : size(plan.artifact_bytes)],
     ["Weights in use", plan.serving ? serving(plan.serving) : null],
@@ -33,6 +33,14 @@ export function describePlan(place, plan) {
 }
 
 const takes = (estimate) => about(estimate.run_seconds, estimate.run_seconds_low, estimate.run_seconds_high);
+// Returns the memory that the job needs against a worker's device; on a CPU only the job's, as the service does not know the host's.
+function against(device, needed) {
+  const isGpu = device.memory_bytes !== null;
+  const { device_bytes: most, host_bytes: host } = needed.find((each) => (each.device_bytes !== null) === isGpu) ?? {};
+  if (host === undefined) return "memory unknown";
+  if (!isGpu) return `${size(host)} of its host’s memory`;
+  return `${size(most)} of ${size(device.memory_bytes)}, ${Math.max(1, Math.round((100 * most) / device.memory_bytes))} %`;
+}
 
 // Returns the plan in one line.
 export function summaryOf({ estimate, memory: [first], warnings }) {

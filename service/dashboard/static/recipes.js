@@ -1,12 +1,14 @@
-// Recipe fields: presets, and choices that offer only values compatible with the earlier choices. Compatibility is in the page's data.
+// Recipe fields: presets, and choices that offer only values compatible with the patterns and the earlier choices. Compatibility is
+// in the page's data, as places of the pattern's kind and of each choice.
 import { fill, read, showApplicable } from "./form_json.js";
 
+const PATTERN = "/recipe/pattern";
 const TAGGED = ["refinement", "update"];
 
 export class Recipe {
   constructor(form, known, said) {
     Object.assign(this, { form, known, said });
-    this.pointers = Object.keys(known.choices);
+    this.pointers = Object.keys(known.choices).filter((pointer) => pointer !== PATTERN);
     this.names = this.pointers.map((pointer) => Object.keys(known.choices[pointer]));
     this.controls = this.pointers.map((pointer) => form.elements[pointer]);
   }
@@ -30,7 +32,7 @@ export class Recipe {
   // Hides incompatible options and reports the values changed because of that.
   offer() {
     const changed = [];
-    let left = this.known.fitting;
+    let left = this.fitting();
     this.controls.forEach((control, at) => {
       const fits = new Set(left.map((places) => places[at]));
       const before = control.value;
@@ -47,6 +49,16 @@ export class Recipe {
     this.offerMask();
   }
 
+  // Returns the combinations of the choices that fit every pattern.
+  fitting() {
+    const names = Object.keys(this.known.choices[PATTERN]), { pattern } = read(this.form, this.known.choices).recipe;
+    const kinds = new Set([pattern].flat().map((each) => names.indexOf(each.type)));
+    const of = (kind) => this.known.fitting.filter((places) => places[0] === kind).map((places) => places.slice(1));
+    const [first, ...others] = [...kinds].map(of);
+    const keys = others.map((each) => new Set(each.map(String)));
+    return first.filter((places) => keys.every((known) => known.has(String(places))));
+  }
+
   explain() {
     for (const summary of this.form.querySelectorAll("[data-preset]")) summary.hidden = summary.dataset.preset !== this.preset;
     for (const control of this.controls) {
@@ -61,10 +73,11 @@ export class Recipe {
     if (mask.disabled) mask.checked = false;
   }
 
-  // Returns the shortest equivalent recipe: preset, pattern, and differences from the preset.
+  // Returns the shortest equivalent recipe: preset, pattern, and differences from the preset. Without a preset it names the
+  // criterion, because the service fills in a preset where neither is named.
   shortened(recipe) {
     const base = this.known.presets[this.preset];
-    const short = { ...(this.preset ? { preset: this.preset } : {}), pattern: recipe.pattern };
+    const short = { ...(this.preset ? { preset: this.preset } : { criterion: recipe.criterion }), pattern: recipe.pattern };
     for (const name of ["criterion", "allocation", "objective", ...TAGGED]) {
       const difference = TAGGED.includes(name) ? ofOneKind(recipe[name], base[name]) : recipe[name] === base[name] ? undefined : recipe[name];
       if (difference !== undefined) short[name] = difference;

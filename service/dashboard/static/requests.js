@@ -1,13 +1,14 @@
-// Requests that create a job or a sweep, as JSON, curl command and Python code.
+// Requests that create a job or a sweep, as JSON, curl command, Python code and command of the CLI.
 import { BASE } from "./addresses.js";
+import { commandOfJob, commandOfSweep } from "./commands.js";
 
 const json = (body) => JSON.stringify(body, null, 2);
 const HEADERS = ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: application/json"];
 
-const requestsOf = (path, python) => ({ json, curl: (body) => curlOf(path, json(body), HEADERS), python });
+const requestsOf = (path, python, cli) => ({ json, curl: (body) => curlOf(path, json(body), HEADERS), python, cli });
 
-export const OF_JOBS = requestsOf("/v1/jobs", (body) => pythonOf(body, ["job = client.create_job(body)", "job = client.wait(job.id, timeout=86_400)", "print(job.id, job.state)"]));
-export const OF_SWEEPS = requestsOf("/v1/sweeps", (body) => pythonOf(body, ["sweep = client.sweeps.create(body)", "sweep = client.sweeps.wait(sweep.id)", "print(sweep.id, sweep.state)"]));
+export const OF_JOBS = requestsOf("/v1/jobs", (body) => pythonOf(body, ["job = client.create_job(body)", "job = client.wait(job.id, timeout=86_400)", "print(job.id, job.state)"]), commandOfJob);
+export const OF_SWEEPS = requestsOf("/v1/sweeps", (body) => pythonOf(body, ["sweep = client.sweeps.create(body)", "sweep = client.sweeps.wait(sweep.id)", "print(sweep.id, sweep.state)"]), commandOfSweep);
 
 export function curlOf(path, text, headers) {
   // within single quotes, a shell interprets only the quote

@@ -46,7 +46,8 @@ def test_a_new_job_has_its_row_event_and_outbox_message(api: httpx.Client, datab
 def test_the_response_has_all_defaults_and_can_be_posted_again(api: httpx.Client) -> None:
     spec = api.post("/v1/jobs", json=BODY).json()["spec"]
     assert spec["calibration"] == {"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048, "seed": 0, "bos": "auto"}
-    assert spec["recipe"]["refinement"]["accept"] == "if_better"
+    assert spec["recipe"]["preset"] == "balanced"
+    assert spec["recipe"]["refinement"] == {"method": "swaps", "max_swaps": 100}
     assert api.post("/v1/jobs", json=spec).json()["spec"] == spec
 
 

@@ -160,6 +160,7 @@ def test_recipe_options_make_a_body_the_contract_accepts() -> None:
             "refinement": {"method": "swaps"},
             "update": {"method": "least_squares"},
         },
+        "effort": "quick",
         "evaluation": {"agreement_windows": 0},
         "output": {
             "formats": ["packed", "dense"],
@@ -193,11 +194,27 @@ def test_prompts_without_generation_are_refused() -> None:
 
 
 def test_omitted_options_are_left_to_the_service() -> None:
-    assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}}
-    assert job_body.of_options(_options()) == {}
+    assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}, "effort": "quick"}
+    assert job_body.of_options(_options()) == {"effort": "quick"}
 
 
-@pytest.mark.parametrize("field", ["preset", "criterion", "allocation", "objective", "refinement", "update", "formats"])
+def test_a_job_from_a_file_has_the_effort_of_the_file_or_of_the_option(tmp_path: Path) -> None:
+    (tmp_path / "plain.json").write_text(json.dumps({"model": {"id": "m"}}))
+    (tmp_path / "named.json").write_text(json.dumps({"model": {"id": "m"}, "effort": "thorough"}))
+    efforts = {
+        (file, given): job_body.of_options(_options(spec=str(tmp_path / f"{file}.json"), effort=given)).get("effort")
+        for file in ("plain", "named")
+        for given in (None, "standard")
+    }
+    assert efforts == {
+        ("plain", None): None,
+        ("plain", "standard"): "standard",
+        ("named", None): "thorough",
+        ("named", "standard"): "standard",
+    }
+
+
+@pytest.mark.parametrize("field", ["preset", "effort", "criterion", "allocation", "objective", "refinement", "update", "formats"])
 def test_the_help_names_everything_the_contract_accepts(field: str) -> None:
     shown = inspect.signature(submit).parameters[field].annotation.__metadata__[0].metavar.split("|")
     listed = describe()
@@ -246,7 +263,8 @@ def test_a_running_job_shows_its_progress() -> None:
 @pytest.mark.parametrize(
     ("recipe", "text"),
     [
-        ({}, "wanda, then dsnot"),
+        ({}, "wanda, then swaps, propagated (preset balanced)"),
+        ({"criterion": "wanda"}, "wanda, then dsnot"),
         ({"refinement": {"method": "none"}, "criterion": "ria"}, "ria"),
         ({"preset": "fast"}, "wanda, then swaps (preset fast)"),
         ({"preset": "balanced", "allocation": "owl"}, "wanda, then swaps, owl, propagated (preset balanced)"),
@@ -301,7 +319,7 @@ def test_tasks_are_shown_in_columns_with_their_errors(capsys: pytest.CaptureFixt
 def test_options_for_tasks_go_into_the_evaluation() -> None:
     given = dict.fromkeys(inspect.signature(submit).parameters) | {"model": "m", "tasks": ["boolq", "rte"], "task_limit": 200}
     evaluation = {"tasks": ["boolq", "rte"], "task_limit": 200, "few_shot": 0}
-    assert job_body.of_options(given | {"few_shot": 0}) == {"model": {"id": "m"}, "evaluation": evaluation}
+    assert job_body.of_options(given | {"few_shot": 0}) == {"model": {"id": "m"}, "effort": "quick", "evaluation": evaluation}
 
 
 def test_a_model_needs_a_plain_name(tmp_path: Path) -> None:

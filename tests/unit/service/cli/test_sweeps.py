@@ -83,7 +83,7 @@ def test_options_make_a_grid() -> None:
     body = sweep_body.of_options(given(presets="fast,best", sparsities="0.4,0.5", evaluate=["wiki-sample"], name="nightly"))
     assert body == {
         "name": "nightly",
-        "template": {"model": {"id": "org/model"}, "evaluation": {"perplexity": ["wiki-sample"]}},
+        "template": {"model": {"id": "org/model"}, "effort": "quick", "evaluation": {"perplexity": ["wiki-sample"]}},
         "axes": {"/recipe/preset": ["fast", "best"], "/recipe/pattern/sparsity": [0.4, 0.5]},
     }
     SweepSpec.model_validate(body)
@@ -99,7 +99,7 @@ def test_options_make_a_grid() -> None:
 )
 def test_options_make_a_search(options: dict[str, Any], over: dict[str, Any]) -> None:
     body = sweep_body.of_options(given(at_most_increase=0.05, **options))
-    assert body == {"template": TEMPLATE, "target": {"at_most_increase": 0.05}, "over": over}
+    assert body == {"template": TEMPLATE | {"effort": "quick"}, "target": {"at_most_increase": 0.05}, "over": over}
     assert SweepSpec.model_validate(body).target is not None
 
 

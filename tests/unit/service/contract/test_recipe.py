@@ -33,8 +33,32 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_an_empty_recipe_is_wanda_with_improving_dsnot() -> None:
-    assert Recipe.from_dict({}).to_dict() == FULL
+def test_a_recipe_with_a_method_choice_alone_is_wanda_with_improving_dsnot() -> None:
+    assert Recipe.from_dict({"criterion": "wanda"}).to_dict() == FULL
+
+
+@pytest.mark.parametrize("given", [{}, {"preset": None}, {"pattern": {"type": "n:m", "n": 2, "m": 4}}, {"pattern": {}}])
+def test_a_recipe_without_a_preset_or_a_method_choice_is_balanced(given: dict[str, Any]) -> None:
+    assert Recipe.from_dict(given) == Recipe.from_dict({**given, "preset": "balanced"})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"criterion": "ria"},
+        {"allocation": "owl"},
+        {"objective": "layerwise"},
+        {"refinement": {"method": "none"}},
+        {"update": {"method": "none"}},
+        {"preset": None, "update": {"method": "obs"}},
+    ],
+)
+def test_a_recipe_with_any_method_choice_has_no_preset(given: dict[str, Any]) -> None:
+    assert Recipe.from_dict(given).preset is None
+
+
+def test_a_stored_recipe_without_a_preset_keeps_its_steps() -> None:
+    assert Recipe.from_dict(FULL).to_dict() == FULL
 
 
 @pytest.mark.parametrize(
@@ -73,13 +97,13 @@ def test_every_method_is_parsed_with_its_defaults() -> None:
     def read(**recipe: Any) -> Recipe:
         return Recipe.from_dict(recipe)
 
-    assert isinstance(read().refinement, DsnotRefinement)
+    assert isinstance(read(criterion="wanda").refinement, DsnotRefinement)
     assert read(refinement={"method": "swaps"}).refinement == SwapsRefinement(method="swaps", max_swaps=200)
-    assert read().update == NoUpdate()
+    assert read(criterion="wanda").update == NoUpdate()
     assert read(update={"method": "obs"}).update == ObsUpdate(method="obs", damping=0.01)
     assert read(update={"method": "least_squares"}).update == LeastSquaresUpdate(method="least_squares", damping=0.01)
     assert read(update={"method": "admm"}).update == AdmmUpdate(method="admm", iterations=20, damping=0.1, mask="joint")
-    assert read().objective is Objective.LAYERWISE
+    assert read(criterion="wanda").objective is Objective.LAYERWISE
 
 
 def test_only_admm_with_a_joint_mask_selects_the_mask() -> None:

@@ -74,7 +74,7 @@ def test_exceeded_memory_at_batch_size_1_is_reported_with_bytes(
 ) -> None:
     sizes = small_device(0)
     with pytest.raises(DeviceMemoryExhausted, match=r"at least 1\.5 GiB were needed"):
-        sparsify(checkpoint("llama"), tmp_path, Recipe.from_dict({}), families.tokens(), device="cpu")
+        sparsify(checkpoint("llama"), tmp_path, Recipe.from_dict({"criterion": "wanda"}), families.tokens(), device="cpu")
     assert sizes == [2, 1]
 
 
@@ -93,5 +93,11 @@ def test_half_of_one_sample_is_not_tried(
     (families if family in families.FAMILIES else tiny_decoders).save(family, tmp_path / "source")
     sizes = small_device(0)
     with pytest.raises(DeviceMemoryExhausted, match=r"at least 1\.5 GiB were needed"):
-        sparsify(tmp_path / "source", tmp_path / "target", Recipe(), families.tokens(length=length), device="cpu")
+        sparsify(
+            tmp_path / "source",
+            tmp_path / "target",
+            Recipe.from_dict({"criterion": "wanda"}),
+            families.tokens(length=length),
+            device="cpu",
+        )
     assert sizes == [1]

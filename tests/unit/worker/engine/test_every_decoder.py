@@ -21,7 +21,7 @@ from worker.evaluation.speed.packed_weights import load_packed
 SAVED_AS_TEXT = {"emu3", "mllama"}
 TOKENS = torch.randint(3, tiny_decoders.VOCABULARY, (3, 24), generator=torch.Generator().manual_seed(0))
 FEW_CYCLES = {"refinement": {"max_cycles": 2}}
-TWO_OF_FOUR = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
+TWO_OF_FOUR = {"criterion": "wanda", "pattern": {"type": "n:m", "n": 2, "m": 4}}
 
 
 @pytest.mark.parametrize("model_type", sampled(SUPPORTED))

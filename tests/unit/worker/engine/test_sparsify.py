@@ -23,7 +23,7 @@ TWO_OF_FOUR = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
 
 def run(source: Path, target: Path, recipe: dict[str, Any] | None = None, **more: Any) -> SparsityReport:
     tokens = more.pop("tokens", families.tokens())
-    return sparsify(source, target, Recipe.from_dict(recipe or {}), tokens, device="cpu", **more)
+    return sparsify(source, target, Recipe.from_dict({"criterion": "wanda"} | (recipe or {})), tokens, device="cpu", **more)
 
 
 def weights(folder: Path) -> dict[str, Tensor]:

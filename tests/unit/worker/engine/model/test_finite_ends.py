@@ -45,7 +45,7 @@ def test_a_row_of_the_embeddings_matters_if_its_token_is_used(folder: Path) -> N
 
 def test_a_model_is_pruned_with_rows_that_no_token_uses(folder: Path) -> None:
     spoil(folder, EMBEDDINGS, 1, torch.nan)
-    report = sparsify(folder, folder.with_name("pruned"), Recipe(), families.tokens())
+    report = sparsify(folder, folder.with_name("pruned"), Recipe.from_dict({"criterion": "wanda"}), families.tokens())
     assert report.sparsity == pytest.approx(0.5, abs=0.01)
 
 

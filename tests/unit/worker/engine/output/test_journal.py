@@ -119,7 +119,7 @@ def test_runs_with_possibly_different_bits_have_different_keys() -> None:
         key(),
         key(source="other"),
         key(tokens_per_batch=1024),
-        key(recipe=Recipe.from_dict({"preset": "balanced"})),
+        key(recipe=Recipe.from_dict({"preset": "fast"})),
         key(recipe=Recipe.from_dict({"pattern": {"type": "unstructured", "sparsity": 0.6}})),
         key(tokens=torch.arange(8).view(4, 2)),
         key(tokens=torch.arange(8).view(2, 4).flip(0)),
