@@ -102,7 +102,7 @@ def submit(
         bool | None,
         typer.Option(
             "--generate/--no-generate",
-            help="Let both models continue prompts, or not; by default for models of at most 1 GiB of weights.",
+            help="Let both models continue prompts, or not; by default with an effort, for models of at most 1 GiB of weights.",
         ),
     ] = None,
     prompts: Annotated[

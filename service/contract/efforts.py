@@ -1,7 +1,7 @@
 """Efforts: how much text a job calibrates on and measures, by name; they fill in the fields that a job's body leaves out.
 
 `quick` uses the sample texts that are installed with the service, so that it needs no hub. `standard` is the protocol of the
-papers, and has the values of a body without an effort.
+papers, with the texts of a body without an effort. All of them let small models continue prompts.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from service.contract.parts import Part
+from service.contract.samples import SMALL_MODELS
 
 EffortName = Literal["quick", "standard", "thorough"]
 
@@ -24,6 +25,8 @@ class Effort(Part):
     evaluation: dict[str, Any] = Field(description="fields of `evaluation` that it fills in")
 
 
+_SAMPLES: Final = SMALL_MODELS.model_dump(mode="json", exclude_defaults=True)
+
 EFFORTS: Final[dict[str, Effort]] = {
     effort.name: effort
     for effort in (
@@ -32,14 +35,14 @@ EFFORTS: Final[dict[str, Effort]] = {
             summary="16 × 512 tokens of C4, 16 windows of Wikipedia; sample texts of the service, no hub needed.",
             when="for a first result: minutes for a 135M-parameter model on two CPU cores",
             calibration={"dataset": "c4-sample:train", "num_samples": 16, "sequence_length": 512},
-            evaluation={"perplexity": ["wiki-sample:test"], "sequence_length": 512, "max_windows": 16},
+            evaluation={"perplexity": ["wiki-sample:test"], "sequence_length": 512, "max_windows": 16, "samples": _SAMPLES},
         ),
         Effort(
             name="standard",
             summary="128 × 2048 tokens of C4, all of WikiText-2's test text: the papers' protocol; both from the hub.",
             when="for figures to report; hours on a CPU",
             calibration={"dataset": "c4:train", "num_samples": 128, "sequence_length": 2048},
-            evaluation={"perplexity": ["wikitext2:test"], "sequence_length": 2048, "max_windows": None},
+            evaluation={"perplexity": ["wikitext2:test"], "sequence_length": 2048, "max_windows": None, "samples": _SAMPLES},
         ),
         Effort(
             name="thorough",
@@ -50,6 +53,7 @@ EFFORTS: Final[dict[str, Effort]] = {
                 "perplexity": ["c4:validation", "wikitext2:test"],
                 "sequence_length": 2048,
                 "max_windows": None,
+                "samples": _SAMPLES,
             },
         ),
     )

@@ -2,10 +2,8 @@
 
 Perplexity and multiple-choice tasks score given text; models that pass them may still write nothing but repetitions.
 
-They are on by default for models with at most 1 GiB of weights: five prompts of 48 tokens take SmolLM2-135M 240 decoded tokens
-for each of the two models, 11 seconds on two idle cores at the 21.9 tokens per second of `benchmarks/results`, and the dense
-half is cached. Generation needs the whole model in memory, which nothing else in a default job does, so that a larger model
-gets samples on request only.
+An effort takes them of models with at most 1 GiB of weights. Generation needs the whole model in memory, which nothing else in a
+usual job does, so that a larger model gets samples on request only. The continuations of the dense model are cached.
 """
 
 from typing import Annotated, Final
@@ -67,6 +65,11 @@ class SamplesSpec(Part):
     )
 
     @property
+    def may_be_omitted(self) -> bool:
+        """Whether a model that cannot continue the prompts is no error: an effort chose them, not the caller."""
+        return self.max_weight_bytes is not None and self.prompts is None and not self.chat
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Prompts of the job."""
         return BUILT_IN[: self.num_prompts] if self.prompts is None else tuple(self.prompts)
@@ -81,4 +84,4 @@ class SamplesSpec(Part):
 
 
 SMALL_MODELS: Final = SamplesSpec(max_weight_bytes=DEFAULT_MAX_WEIGHT_BYTES)
-"""Default of a job."""
+"""Samples of an effort."""

@@ -17,7 +17,7 @@ from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
-from service.contract.samples import SMALL_MODELS, SamplesSpec
+from service.contract.samples import SamplesSpec
 from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -166,9 +166,9 @@ class EvaluationSpec(Part):
         "no `baseline`, disables the comparison",
     )
     samples: SamplesSpec | None = Field(
-        SMALL_MODELS,
-        description="continuations of prompts by both models, side by side; null: none. By default five built-in prompts, for "
-        "models of at most 1 GiB of weights",
+        None,
+        description="continuations of prompts by both models, side by side; null: none. With an effort by default five built-in "
+        "prompts, for models of at most 1 GiB of weights",
     )
 
 
@@ -271,7 +271,7 @@ class JobSpec(Part):
             "/evaluation/perplexity": bool(evaluation.perplexity),
             "/evaluation/tasks": bool(evaluation.tasks),
             "/evaluation/speed": evaluation.speed,
-            "/evaluation/samples": evaluation.samples is not None and evaluation.samples.max_weight_bytes is None,
+            "/evaluation/samples": evaluation.samples is not None and not evaluation.samples.may_be_omitted,
         }
         return [pointer for pointer, is_used in uses.items() if is_used]
 

@@ -139,7 +139,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tas
     stream, length = stream_and_length(text, calibration.sequence_length, bos.calibration)
     tokens = with_heads(calibration_windows(stream, calibration.num_samples, length, calibration.seed), text, bos.calibration)
     tasks = open_tasks(model.path, evaluation, run.settings, run.reporter)
-    prompts = open_samples(run, model.path, plan, weight_bytes=_bytes_of(model), bos=bos.evaluation)
+    prompts, unsampled = open_samples(run, model.path, plan, weight_bytes=_bytes_of(model), bos=bos.evaluation)
     warnings, evaluated_tokens, used = [], tasks.tokens, [torch.unique(tokens)]
     for reference in evaluation.perplexity:
         run.reporter.tick()
@@ -154,7 +154,7 @@ def _load(run: Run, model: Model, plan: Outline) -> tuple[Tensor, BosChoice, Tas
     run.reporter.sized(_work(model, plan, tokens, evaluated_tokens))
     del text, stream, calibrated
     give_back_memory()  # frees texts and tokenizer output before activations are allocated
-    return tokens, bos, tasks, prompts, [warning for warning in warnings if warning]
+    return tokens, bos, tasks, prompts, [*unsampled, *filter(None, warnings)]
 
 
 def _choose_bos(run: Run, model: Model, plan: Outline, text: TokenizedText) -> BosChoice:

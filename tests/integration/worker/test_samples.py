@@ -116,8 +116,8 @@ def test_card_and_report_have_the_samples(settings: Settings, database: Database
     assert "<h2>Samples</h2>" in report
 
 
-def test_five_built_in_prompts_are_continued_by_default(settings: Settings, database: Database) -> None:
-    job_id = insert_job(database, evaluation={"perplexity": []})
+def test_an_effort_lets_both_models_continue_five_built_in_prompts(settings: Settings, database: Database) -> None:
+    job_id = insert_job(database, effort="quick", evaluation={"perplexity": []})
     assert work(settings, threading.Event())
     found = samples_of(job_row(database, job_id))
     assert [each["prompt"] for each in found["continuations"]] == list(BUILT_IN[:5])
@@ -202,6 +202,17 @@ def test_a_prompt_longer_than_the_context_is_refused_by_its_number(settings: Set
     assert job.error is not None
     assert job.error["code"] == "invalid-request"
     assert job.error["detail"].startswith("evaluation.samples: prompt 2 has 256 tokens, and the model takes 256")
+
+
+def test_an_effort_omits_samples_with_a_warning_if_the_context_is_too_short(settings: Settings, database: Database) -> None:
+    checkpoints.save(settings.model_root / "tiny", max_position_embeddings=32)
+    job_id = insert_job(database, effort="quick", evaluation={"perplexity": []})
+    assert work(settings, threading.Event())
+    job = job_row(database, job_id)
+    assert samples_of(job) is None
+    assert job.metrics is not None
+    [warning] = job.metrics["warnings"]
+    assert warning.startswith("the samples could not be generated: evaluation.samples: prompt 1 has ")
 
 
 def test_a_continuation_ends_with_the_context(settings: Settings, database: Database) -> None:

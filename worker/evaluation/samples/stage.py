@@ -20,7 +20,7 @@ from worker.evaluation.dense_cache import DenseCache
 from worker.evaluation.samples.generation import VERSION, generate
 from worker.evaluation.samples.metrics import Samples, sample_of, samples_of
 from worker.evaluation.samples.prompts import Prompts, decode, open_prompts
-from worker.failures import as_failure, is_device_lost
+from worker.failures import JobFailure, as_failure, is_device_lost
 from worker.inputs.whole_models import DeviceTooSmall
 from worker.run.context import Run
 from worker.run.lease import Interruption
@@ -30,13 +30,23 @@ log = get_logger(__name__)
 _NOT_MADE: Final = "the samples could not be generated"
 
 
-def open_samples(run: Run, model: Path, plan: Outline, *, weight_bytes: int, bos: BosProtocol) -> Prompts | None:
-    """Return the job's prompts as tokens; None if it generates no samples of this model. Raises as `open_prompts`."""
+def open_samples(
+    run: Run, model: Path, plan: Outline, *, weight_bytes: int, bos: BosProtocol
+) -> tuple[Prompts | None, list[str]]:
+    """Return the job's prompts as tokens, None if it generates no samples of this model, and warnings.
+
+    Raises as `open_prompts`, unless the samples may be omitted.
+    """
     spec = run.spec.evaluation.samples
     if spec is None or not plan.has_head or not spec.are_taken_of(weight_bytes):
-        return None
+        return None, []
     run.reporter.tick()
-    return open_prompts(model, spec, context=plan.max_sequence_length, bos=bos)
+    try:
+        return open_prompts(model, spec, context=plan.max_sequence_length, bos=bos), []
+    except JobFailure as failure:
+        if failure.code is FailureCode.INVALID_REQUEST and spec.may_be_omitted:
+            return None, [f"{_NOT_MADE}: {failure.detail}"]
+        raise
 
 
 def take_samples(

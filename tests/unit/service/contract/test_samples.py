@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.contract.continuations import cut_at_difference, pair_of, summary
+from service.contract.efforts import EFFORTS
 from service.contract.samples import BUILT_IN, SMALL_MODELS, SamplesSpec
 from service.contract.spec import JobSpec
 
 words = st.lists(st.sampled_from(["sun", "suns", "a", ",", "\n"]), max_size=8).map(" ".join)
 
 
-def evaluated(**evaluation: Any) -> JobSpec:
-    return JobSpec.model_validate({"model": {"id": "m"}, "evaluation": evaluation})
+def evaluated(effort: str | None = None, **evaluation: Any) -> JobSpec:
+    return JobSpec.model_validate({"model": {"id": "m"}, "effort": effort, "evaluation": evaluation})
 
 
 @given(words, words)
@@ -53,17 +54,19 @@ def test_built_in_prompts_are_twelve_different_texts_of_which_five_are_taken() -
     assert SamplesSpec(prompts=["mine"], num_prompts=3).texts == ("mine",)
 
 
-def test_default_samples_are_for_small_models_and_requested_ones_for_all() -> None:
-    default, requested = evaluated().evaluation.samples, evaluated(samples={}).evaluation.samples
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_samples_of_an_effort_are_for_small_models_and_requested_ones_for_all(effort: str) -> None:
+    default, requested = evaluated(effort).evaluation.samples, evaluated(effort, samples={}).evaluation.samples
     assert default is not None
     assert requested is not None
     assert (default.are_taken_of(2**30), default.are_taken_of(2**30 + 1)) == (True, False)
     assert requested.are_taken_of(2**60)
-    assert evaluated(samples=None).evaluation.samples is None
+    assert evaluated(effort, samples=None).evaluation.samples is None
+    assert evaluated().evaluation.samples is None
 
 
 def test_only_requested_samples_need_a_head() -> None:
-    assert "/evaluation/samples" not in evaluated().uses_of_head()
+    assert "/evaluation/samples" not in evaluated("quick").uses_of_head()
     assert "/evaluation/samples" in evaluated(samples={"prompts": ["a"]}).uses_of_head()
 
 
