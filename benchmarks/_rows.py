@@ -1,5 +1,6 @@
 """Synthetic jobs, inserted into the tables in bulk, as after long operation of the service."""
 
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from service.contract.spec import JobSpec
 from service.contract.states import EventType, JobState, Stage
 from service.database.engine import Base, Database, in_seconds
 from service.database.tables.events import JobEvent
-from service.database.tables.jobs import Job
+from service.database.tables.jobs import Job, Layer
 from service.database.tables.sweeps import Sweep
 from service.kit.pagination import Cursor
 
@@ -20,9 +21,18 @@ BODY: dict[str, Any] = {
     "labels": {"team": "search"},
 }
 """Request for a job with a pinned model, so that the hub's time to resolve a branch is not measured."""
+_WINDOWS: dict[str, Any] = {"dataset": "wikitext2:test", "windows": 140, "tokens": 286_580}
+_PERPLEXITY: dict[str, Any] = {**_WINDOWS, "sequence_length": 2048, "mean_nll": 3.4, "standard_error": 0.01}
+_CHANGE: dict[str, Any] = {"mean": 0.213, "standard_error": 0.002, "ci95": [0.209, 0.217]}
 _METRICS: dict[str, Any] = {
-    "dense": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 27.65, "tokens": 287_000}]},
-    "pruned": {"perplexity": [{"dataset": "wikitext2:test", "perplexity": 34.21, "tokens": 287_000}]},
+    "dense": {"perplexity": [{**_PERPLEXITY, "perplexity": 27.65, "ci95": [27.1, 28.2]}], "tasks": []},
+    "pruned": {
+        "perplexity": [{**_PERPLEXITY, "perplexity": 34.21, "ci95": [33.5, 34.9], "loss_difference": _CHANGE}],
+        "tasks": [],
+    },
+    "agreement": [
+        {**_WINDOWS, "top1_agreement": 0.6, "top1_standard_error": 0.002, "kl_divergence": 0.4, "kl_standard_error": 0.01}
+    ],
     "sparsity": 0.5,
     "coverage": 0.7,
     "parameters": 125_000_000,
@@ -30,8 +40,11 @@ _METRICS: dict[str, Any] = {
     "warnings": [],
     "bytes": 250_000_000,
     "seconds": dict.fromkeys(Stage, 12.5),
-    "peak_memory_bytes": 2_000_000_000,
+    "peak_memory_bytes": {"host": 2_000_000_000, "device": None},
 }
+_SPEC = JobSpec.model_validate(BODY).model_dump(mode="json")
+_KINDS = (*(f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")), "fc1", "fc2")
+_BLOCKS = 30
 
 
 def add_history(database: Database, count: int) -> None:
@@ -55,15 +68,17 @@ def add_history(database: Database, count: int) -> None:
     metrics = case((state == JobState.SUCCEEDED, _varied(number)))
     times = {"created_at": created_at, "started_at": created_at - func.make_interval(0, 0, 0, 0, 0, 0, number % 5000)}
     artifact = case((state == JobState.SUCCEEDED, number * 1000))
-    _add(database, {"state": state, **times, "finished_at": ended, "metrics": metrics, "artifact_bytes": artifact})
+    spec = func.jsonb_set(literal(_SPEC, JSONB), _path("recipe", "pattern", "sparsity"), func.to_jsonb(0.3 + (number % 9) / 20.0))
+    results = {"spec": spec, "metrics": metrics, "artifact_bytes": artifact}
+    _add(database, {"state": state, **times, "finished_at": ended, **results})
 
 
 def _varied(number: ColumnElement[int]) -> ColumnElement[Any]:
     """Metrics whose perplexity and agreement depend on the number of the job."""
     perplexity = func.to_jsonb(20 + (number * 7919 % 10_007) / 100.0)
     varied = func.jsonb_set(literal(_METRICS, JSONB), _path("pruned", "perplexity", "0", "perplexity"), perplexity)
-    agreement = func.jsonb_build_array(func.jsonb_build_object("top1_agreement", (number * 31 % 1000) / 1000.0))
-    return func.jsonb_set(varied, _path("agreement"), agreement)
+    agreement = func.to_jsonb((number * 31 % 1000) / 1000.0)
+    return func.jsonb_set(varied, _path("agreement", "0", "top1_agreement"), agreement)
 
 
 def _path(*steps: str) -> ColumnElement[Any]:
@@ -89,7 +104,7 @@ def _add(database: Database, values: dict[str, Any]) -> None:
         "id": func.gen_random_uuid(),
         "tenant": TENANT,
         "state": JobState.QUEUED,
-        "spec": literal(spec.model_dump(mode="json"), JSONB),
+        "spec": literal(_SPEC, JSONB),
         "model": spec.model.id,
         "labels": literal(spec.labels, JSONB),
         "priority": spec.priority,
@@ -110,6 +125,16 @@ def _analyse(database: Database) -> None:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
+
+
+def add_layers(database: Database, job_id: UUID) -> None:
+    """Insert the matrices of a job with 30 blocks."""
+    measured = {"sparsity": 0.5, "error_start": 0.09, "error_mask": 0.07, "error": 0.05, "swaps": 900, "seconds": 0.4}
+    size = {"rows": 768, "columns": 768, "tokens": 262_144, "stops": None}
+    with database.begin() as session:
+        for place, (block, kind) in enumerate(product(range(_BLOCKS), _KINDS)):
+            where = {"job_id": job_id, "position": place, "name": f"model.decoder.layers.{block}.{kind}", "block": block}
+            session.execute(insert(Layer), where | size | measured)
 
 
 def add_running(database: Database) -> UUID:

@@ -1,4 +1,4 @@
-"""Measure the service under load: creating and listing jobs and sweeps, following events, claiming from a long queue.
+"""Measure the service under load: jobs and sweeps created and listed, pages, streams of events, claims from a long queue.
 
     python -m benchmarks.service --out benchmarks/results/service
 
@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _rows
+from benchmarks import _pages, _rows
 from benchmarks._claims import claims
 from benchmarks._figures import Figure, aiming, latencies, markdown
 from benchmarks._load import requests, streams
@@ -110,6 +110,12 @@ def searching(servers: Servers, database: Database, options: argparse.Namespace)
         yield aiming(latencies("searching", case, seconds, jobs=count), p99_ms=200)
 
 
+def showing(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the dashboard's pages with 10,000 jobs, and a sweep with `--points` of them."""
+    sweep = {"template": _rows.BODY, "axes": {"/calibration/seed": list(range(options.points))}}
+    yield from _pages.measure(servers, database, jobs=min(options.jobs, _SEARCHED), sweep=sweep, count=options.visits)
+
+
 def sweeping(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """Measure sweeps after a long history: creation with all points, the list, the table of points, cancellation."""
     _rows.add_history(database, options.jobs)
@@ -160,6 +166,7 @@ MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterat
     "creation": creation,
     "listing": listing,
     "searching": searching,
+    "showing": showing,
     "sweeping": sweeping,
     "following": following,
     "claiming": claiming,
@@ -189,6 +196,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=50, help="clients that create jobs concurrently")
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the list")
     parser.add_argument("--listings", type=int, default=300, help="requests for each page of the list")
+    parser.add_argument("--visits", type=int, default=20, help="requests for each page of the dashboard")
     parser.add_argument("--points", type=int, default=200, help="points of each sweep")
     parser.add_argument("--sweeps", type=int, default=5, help="sweeps to create")
     parser.add_argument("--streams", type=int, default=200, help="concurrent event streams")

@@ -4,10 +4,11 @@ from email.message import Message
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import StringConstraints
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from service.contract.datasets import Dataset
+from service.contract.display_names import DisplayName
 from service.datasets import operations
 from service.datasets.documents import MAX_LINE_BYTES, Format
 from service.datasets.intake import Intake
@@ -55,9 +56,7 @@ _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     **problem_responses(DatasetQuotaExceeded, ShareExceeded, *BODY_PROBLEMS, StoreUnavailable),
 }
 
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]*$")
-]
+Name = Annotated[DisplayName, Field(max_length=64)]
 
 
 @router.post(

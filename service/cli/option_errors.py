@@ -17,9 +17,11 @@ _MORE_PLACES: Final = {
     "bos": "calibration.bos",
     "hub_public": "output.hub.private",
     "label": "labels",
+    "generate": "evaluation.samples",
+    "prompts": "evaluation.samples.prompts",
 }
 _ALSO: Final = {"evaluation.sequence_length": "sequence_length", "evaluation.bos": "bos"}
-_FLAGS: Final = {"model": "MODEL", "tasks": "--task", "formats": "--format"}
+_FLAGS: Final = {"model": "MODEL", "tasks": "--task", "formats": "--format", "prompts": "--prompt"}
 """Arguments, and options that are not called like their parameter."""
 
 _OPTIONS: Final = {place: option for option, place in (PLACES | _MORE_PLACES).items()} | _ALSO

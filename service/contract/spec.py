@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from service.contract.datasets import canonical, default_split, is_upload, reference_pattern, share_text
+from service.contract.display_names import DisplayName
 from service.contract.efforts import FILLED, EffortName, fill_effort
 from service.contract.formats import Format
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
@@ -194,7 +195,6 @@ class OutputSpec(Part):
 
 
 Label = Annotated[str, Field(max_length=256)]
-MAX_NAME: Final = 128
 
 
 class JobSpec(Part):
@@ -202,10 +202,8 @@ class JobSpec(Part):
 
     model_config = ConfigDict(json_schema_extra=_without_default_of("recipe", *FILLED))
 
-    name: str | None = Field(
+    name: DisplayName | None = Field(
         None,
-        min_length=1,
-        max_length=MAX_NAME,
         description="name in lists, which need not be unique; a sweep's points are named after it",
         examples=["2:4 baseline"],
     )
@@ -254,6 +252,10 @@ class JobSpec(Part):
                 "use dense or packed, or the update none",
             )
         return self
+
+    def stored(self) -> dict[str, Any]:
+        """Return the JSON form that is stored: a name only if there is one, because workers of older versions know none."""
+        return self.model_dump(mode="json", exclude=None if self.name else {"name"})
 
     def uploads(self) -> dict[str, str]:
         """Return the ids of the referenced uploads, by the JSON pointer of each reference."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from service.contract.datasets import canonical, reference_pattern
+from service.contract.display_names import DisplayName
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.pattern import Pattern
 from service.contract.recipe.presets import PresetName
@@ -184,7 +185,7 @@ class Over(Part):
 class SweepSpec(Part):
     """The body of `POST /v1/sweeps`: a template with `axes`, or with `target` and `over`."""
 
-    name: str | None = Field(None, min_length=1, max_length=128, examples=["SmolLM2, presets and sparsities"])
+    name: DisplayName | None = Field(None, examples=["SmolLM2, presets and sparsities"])
     template: dict[str, Any] = Field(
         description="body of `POST /v1/jobs`, without what the axes or the search fill in",
         examples=[{"model": {"source": "local", "id": "SmolLM2-135M-Instruct"}}],

@@ -52,7 +52,7 @@ def show_jobs(
         asked=asked,
         cursor=cursor,
         states=list(JobState),
-        cancellable=_CANCELLABLE,
+        cancellable=_CANCELLABLE if reader.may_write else (),
         name=NAME,
         columns=COLUMNS,
         presets=list(PRESETS),

@@ -84,7 +84,7 @@ def _columns(spec: JobSpec, tenant: str, origin: Origin) -> dict[str, Any]:
         "tenant": tenant,
         "state": JobState.QUEUED,
         # workers of the version before refuse a field that they do not know
-        "spec": spec.model_dump(mode="json", exclude={"name"} if spec.name is None else None),
+        "spec": spec.stored(),
         "name": spec.name,
         "model": spec.model.id,
         "labels": spec.labels,

@@ -164,7 +164,7 @@ class PlanView(BaseModel):
     def of(cls, found: Plan) -> Self:
         """Return the view of a plan."""
         return cls(
-            spec=found.spec.model_dump(mode="json"),
+            spec=found.spec.stored(),
             model=None if found.model is None else InspectionView.of(found.model),
             artifact_bytes=found.artifact_bytes,
             disk_bytes=found.disk_bytes,

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from service.contract.display_names import MAX_NAME
 from service.contract.json_pointer import pointer, steps_of
-from service.contract.spec import MAX_NAME, JobSpec
+from service.contract.spec import JobSpec
 from service.contract.sweeps import MAX_POINTS, SweepSpec
 from service.contract.validation_errors import errors_of
 from service.errors import InvalidInput

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
+from service.contract.display_names import DisplayName
 from service.contract.triggers import EventKind, FiringOutcome, Started, TriggerSource
 from service.database.tables.triggers import Firing, Trigger
 from service.hooks.schemas import Description
@@ -13,7 +14,6 @@ from service.jobs.schemas import JobView
 from service.sweeps.schemas import SweepView
 from service.triggers.expressions import MAX_LENGTH
 
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Filter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LENGTH)]
 _TEMPLATE: Final = (
     "body of a job, or of a sweep if the trigger starts sweeps; its strings may contain placeholders `${{ data.repo.name }}`, "
@@ -40,7 +40,7 @@ class NewTrigger(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    name: _Name
+    name: DisplayName
     description: Description = ""
     starts: Started = Field("job", description=_STARTS)
     template: dict[str, Any] = Field(description=_TEMPLATE)
@@ -54,7 +54,7 @@ class TriggerChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}, {"filter": None}]})
 
-    name: _Name | None = None
+    name: DisplayName | None = None
     description: Description | None = None
     starts: Started | None = Field(None, description=f"{_STARTS}; a change needs such a template")
     template: dict[str, Any] | None = Field(None, description=_TEMPLATE)

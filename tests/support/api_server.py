@@ -63,7 +63,7 @@ def insert_job(database: Database, *, state: JobState = JobState.QUEUED, tenant:
         id=uuid4(),
         tenant=tenant,
         state=state,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.stored(),
         model=spec.model.id,
         labels={},
         priority=0,

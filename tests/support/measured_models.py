@@ -20,8 +20,7 @@ def measured_job(
 ) -> UUID:
     """A succeeded job whose loss grows with the sparsity: by 0.2 nats at 50 % and twice that for every tenth more."""
     shape = pattern if isinstance(pattern, dict) else {"type": "unstructured", "sparsity": pattern}
-    chosen = {"preset": preset} if preset else {}
-    spec = JobSpec.model_validate({**BODY, "recipe": {**chosen, "pattern": shape, **recipe}})
+    spec = JobSpec.model_validate({**BODY, "recipe": {"preset": preset, "pattern": shape, **recipe}})
     share = spec.recipe.pattern.pruned_share
     increase = loss if loss is not None else _QUALITY.get(preset or "", 1.5) * 0.2 * 2 ** (10 * (share - 0.5))
     metrics = copy.deepcopy(METRICS)

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from service.contract.display_names import DisplayName
 from service.contract.scopes import Scope
 from service.database.tables.keys import ApiKey
 from service.kit.datetimes import Moment
 
 KeyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{12}$")]
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _EXAMPLE: Final[dict[str, Any]] = {
     "id": "abcdefgh1234",
     "tenant": "search",
@@ -31,7 +31,7 @@ class NewKey(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"name": "nightly pipeline", "scopes": ["jobs:read", "jobs:write"]}]}
     )
 
-    name: _Name = Field(description="display name, such as its purpose")
+    name: DisplayName = Field(description="display name, such as its purpose")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     expires_at: Moment | None = Field(None, description="within ten years; null: valid until revoked")
 

@@ -59,6 +59,7 @@ def test_every_link_of_a_job_resolves(api: httpx.Client) -> None:
         "attempts": 200,
         "events": 200,
         "layers": 200,
+        "logs": 200,
         "metrics": 200,
     }
     assert api.get(links["artifacts"]).status_code == 404

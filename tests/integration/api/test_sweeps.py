@@ -372,7 +372,10 @@ def test_a_stream_ends_with_the_sweep(api: httpx.Client, database: Database, set
             {"/axes/~1recipe~1preset": "is within the axis /recipe"},
         ),
         (GRID | {"axes": {"/calibration/seed": list(range(201))}}, {"/axes": "201 are 201 points; a sweep has at most 200"}),
-        (GRID | {"axes": {"/recipe/pattern/sparsity": [0.5, 1.5]}}, {"/axes/~1recipe~1pattern~1sparsity/1": "less than 1"}),
+        (
+            GRID | {"axes": {"/recipe/pattern/sparsity": [0.5, 1.5]}},
+            {"/axes/~1recipe~1pattern~1sparsity/1": "give a fraction between 0 and 1"},
+        ),
         (GRID | {"axes": {"/evaluation/perplexity/3": ["c4"]}}, {"/axes/~1evaluation~1perplexity~13/0": "names no field"}),
         (
             GRID | {"axes": {"/recipe/allocation": ["uniform", "owl"], "/recipe/pattern": [{"type": "n:m", "n": 2, "m": 4}]}},

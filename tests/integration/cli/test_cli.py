@@ -63,7 +63,7 @@ def test_a_job_is_submitted_watched_and_shown(stack: Up, done_job: dict[str, Any
 
 def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
     listed = dsnot(stack.home, "jobs", "list")
-    assert done_job["id"] in listed.stdout
+    assert done_job["id"][:8] in listed.stdout
     shown = dsnot(stack.home, "jobs", "show", done_job["id"]).stdout
     for expected in ("succeeded", "perplexity on wiki-sample:test", "peak memory", "c4-sample:test", "team=x", "pruning"):
         assert expected in shown

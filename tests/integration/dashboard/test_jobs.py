@@ -128,7 +128,7 @@ def test_links_of_other_pages_still_filter(visitor: httpx.Client, database: Data
 
 
 def test_a_preset_with_another_setting_is_shown_as_changed(visitor: httpx.Client, database: Database) -> None:
-    for recipe in ({"preset": "fast"}, {"preset": "fast", "criterion": "ria"}, {}):
+    for recipe in ({"preset": "fast"}, {"preset": "fast", "criterion": "ria"}, {"criterion": "wanda"}):
         insert_job(database, spec=JobSpec.model_validate(BODY | {"recipe": recipe}).model_dump(mode="json"))
     text = visitor.get("/jobs").text
     assert text.count(">fast<") == 1

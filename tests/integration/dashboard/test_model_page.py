@@ -76,7 +76,7 @@ def test_only_like_measurements_share_the_chart(visitor: httpx.Client, database:
 def test_changed_presets_are_series_of_their_own(visitor: httpx.Client, database: Database) -> None:
     measured_job(database, "fast", 0.5)
     measured_job(database, "fast", 0.5, criterion="ria")
-    measured_job(database, None, 0.5)
+    measured_job(database, None, 0.5, criterion="wanda")
     assert sorted(json.loads(attribute(Parsed(visitor.get(PAGE).text), "data-series"))) == [
         "fast",
         "fast, changed",

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from service.comparisons.differences import differences
+from service.contract.display_names import MAX_NAME
 from service.contract.recipe.names import short_recipe_name
-from service.contract.spec import MAX_NAME, JobSpec
+from service.contract.spec import JobSpec
 from service.kit.quantities import age, change
 from service.sweeps.points import named
 from tests.support.job_examples import filled
@@ -48,7 +49,8 @@ def test_a_name_is_no_setting_that_differs() -> None:
         ({"preset": "best"}, "best"),
         ({"preset": "best", "pattern": {"type": "n:m", "n": 2, "m": 4}}, "best"),
         ({"preset": "fast", "criterion": "ria"}, "fast, changed"),
-        ({}, "wanda, then dsnot"),
+        ({}, "balanced"),
+        ({"criterion": "wanda"}, "wanda, then dsnot"),
     ],
 )
 def test_a_recipe_is_named_by_its_preset_unless_changed(recipe: dict[str, Any], name: str) -> None:
