@@ -12,6 +12,7 @@ from service.dashboard.measure_texts import name_of
 from service.dashboard.points.chart import Asked
 from service.dashboard.points.operations import MOST, model_page
 from service.dashboard.rendering import page
+from service.dashboard.repository import MOST_COMPARED
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
 from service.models.folder import local_models
@@ -54,6 +55,7 @@ def show_models(
         most=_MOST_MODELS,
         local=local,
         most_local=_MOST_LOCAL,
+        most_compared=MOST_COMPARED,
         made=made,
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from service.contract.states import JobState
@@ -26,14 +26,16 @@ class MeasuredJob:
 
 
 def measured_jobs(session: Session, *, tenant: str, source: str, model: str, limit: int) -> Sequence[MeasuredJob]:
-    """Return the tenant's succeeded jobs that pruned this model, newest first."""
-    parts = [Job.spec["model"], Job.spec["recipe"], Job.spec["calibration"]]
+    """Return those of the newest `limit` succeeded jobs with this model's name that pruned it from `source`, newest first.
+
+    The limit comes first: the database cannot estimate conditions on JSON, and would read all jobs of the model.
+    """
     is_ours = (Job.tenant == tenant) & (Job.model == model) & Job.deleted_at.is_(None)
-    is_whole = [func.jsonb_typeof(part) == "object" for part in (*parts, Job.metrics)]
-    statement = (
-        select(Job.id, *parts, Job.metrics, Job.finished_at)
-        .where(is_ours, Job.state == JobState.SUCCEEDED, Job.spec["model"]["source"].as_string() == source, *is_whole)
-        .order_by(Job.created_at.desc(), Job.id.desc())
-        .limit(limit)
-    )
-    return [MeasuredJob(*row) for row in session.execute(statement)]
+    order = (Job.created_at.desc(), Job.id.desc())
+    columns = (Job.id, Job.spec, Job.metrics, Job.finished_at, Job.created_at)
+    newest = select(*columns).where(is_ours, Job.state == JobState.SUCCEEDED).order_by(*order).limit(limit).subquery().c
+    parts = [newest.spec["model"], newest.spec["recipe"], newest.spec["calibration"], newest.metrics]
+    is_whole = [func.jsonb_typeof(part) == "object" for part in parts]
+    wanted: Select[Any] = select(newest.id, *parts, newest.finished_at).where(*is_whole)
+    wanted = wanted.where(newest.spec["model"]["source"].as_string() == source)
+    return [MeasuredJob(*row) for row in session.execute(wanted.order_by(newest.created_at.desc(), newest.id.desc()))]
