@@ -67,7 +67,7 @@ def show_new_job(
         cards=CARDS,
         figures=preset_figures.ratios(),
         efforts=known.efforts,
-        filled_efforts=_filled_efforts(known.defaults),
+        filled_efforts=_filled_efforts(),
         choices=[each for each in choices.choices() if each.pointer != "/recipe/pattern"],
         recipes={
             "fitting": choices.fitting(),
@@ -92,11 +92,10 @@ def _suggestions(database: Database, settings: Settings, *, tenant: str, has_fol
     return {"local": [(name, "") for name in folders], "job": made, "hub": [(name, "") for name in used]}
 
 
-def _filled_efforts(defaults: dict[str, Any]) -> dict[str, Any]:
+def _filled_efforts() -> dict[str, Any]:
     """Return calibration and evaluation of each effort with all defaults; the empty name is a body without an effort."""
-    plain = {part: defaults[part] for part in FILLED}
-    filled = {name: {part: plain[part] | getattr(effort, part) for part in FILLED} for name, effort in EFFORTS.items()}
-    return {"": plain, **filled}
+    specs = {name: JobSpec.model_validate({"model": {"id": "any"}, "effort": name or None}) for name in ("", *EFFORTS)}
+    return {name: spec.model_dump(mode="json", include=set(FILLED)) for name, spec in specs.items()}
 
 
 def _body(earlier: Job | None) -> dict[str, Any]:

@@ -41,13 +41,13 @@ def test_a_job_is_created_with_the_form_and_watched_to_its_end(
 ) -> None:
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs", excused="the server responded with a status of 422")
-    page.get_by_role("link", name="New job").click()
+    page.get_by_role("link", name="New job").first.click()
     name_model(page)
     expect(page.locator("#inspection")).to_contain_text("LlamaForCausalLM")
     page.get_by_role("radio", name="fast").check()
     page.get_by_label("Sparsity or pattern").fill("0.6")
     page.get_by_label("Samples", exact=True).fill("4")
-    unfold(page, "Queue")
+    unfold(page, "Name and queue")
     page.get_by_label("Labels").fill("team=search")
     expect(page.locator("#plan")).to_contain_text("256 tokens")
     expect(page.locator("#plan")).to_contain_text("at most")
@@ -103,7 +103,7 @@ def test_form_input_survives_an_outage_and_an_expired_session(
     save_model(settings.model_root / "tiny", layers=2)
     page = opened("/jobs/new", excused="the server responded with a status of")
     name_model(page)
-    unfold(page, "Queue")
+    unfold(page, "Name and queue")
     page.get_by_label("Labels").fill("team=search")
     expect(page.locator("#plan")).to_contain_text("Calibration")
     away = {"type": "unavailable", "title": "Not now", "status": 503, "detail": "the database does not answer"}
@@ -139,4 +139,4 @@ def test_a_clone_repeats_the_same_spec(opened: Opening, api: httpx.Client, datab
     expect(page.locator("h1")).to_have_text("New job")
     cloned = request_of(page)
     spec = api.get(f"/v1/jobs/{source}").json()["spec"]
-    assert JobSpec.model_validate(cloned).model_dump(mode="json") == spec
+    assert JobSpec.model_validate(cloned).stored() == spec

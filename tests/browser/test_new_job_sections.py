@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from service.cli import job_body
 from service.cli.jobs import app
 from service.contract.efforts import EFFORTS
+from service.contract.samples import SMALL_MODELS, SamplesSpec
 from service.contract.spec import JobSpec
 from service.contract.states import JobState
 from service.database.engine import Database
@@ -120,7 +121,7 @@ def test_folded_groups_count_their_changed_fields(opened: Opening) -> None:
     page = opened("/jobs/new", excused=REFUSALS)
     changed = page.locator(".group .changed")
     assert changed.all_inner_texts() == [""] * 5
-    unfold(page, "Recipe", "Calibration", "Evaluation", "Output", "Queue")
+    unfold(page, "Recipe", "Calibration", "Evaluation", "Output", "Name and queue")
     page.get_by_label("Criterion").select_option("ria")
     page.get_by_label("Max swaps").fill("5")
     page.get_by_label("Samples", exact=True).fill("3")
@@ -163,12 +164,41 @@ def test_a_job_without_a_preset_is_cloned_with_its_steps(opened: Opening, api: h
     assert JobSpec.model_validate(request_of(page)).model_dump(mode="json") == spec
 
 
+def test_prompts_of_ones_own_are_sent_line_by_line(opened: Opening) -> None:
+    page = opened("/jobs/new", excused="the server responded with a status of")
+    page.get_by_label("Name", exact=True).fill("org/model")
+    unfold(page, "Evaluation")
+    assert "evaluation" not in request_of(page)
+    chosen = page.get_by_label("Continued prompts")
+    for name, wanted in (("none", None), ("five built-in prompts", {"max_weight_bytes": None})):
+        chosen.select_option(label=name)
+        assert request_of(page)["evaluation"] == {"samples": wanted}
+    chosen.select_option(label="prompts of mine")
+    page.get_by_label("Prompts", exact=True).fill("The sun\n\nOne, two,")
+    assert request_of(page)["evaluation"] == {"samples": {"prompts": ["The sun", "One, two,"]}}
+    chosen.select_option(label="five built-in prompts, models up to 1 GiB")
+    page.locator('[name="/effort"][value="standard"]').check()
+    assert JobSpec.model_validate(request_of(page)).evaluation.samples == SMALL_MODELS
+
+
+def test_a_clone_keeps_name_and_prompts(opened: Opening, api: httpx.Client, database: Database) -> None:
+    asked = {"prompts": ["a", "b"], "max_new_tokens": 7, "chat": True}
+    source = finished_job(database, spec=filled(name="baseline", effort="quick", evaluation={"samples": asked}))
+    page = opened(f"/jobs/new?from={source}", excused="the server responded with a status of")
+    spec = api.get(f"/v1/jobs/{source}").json()["spec"]
+    assert JobSpec.model_validate(request_of(page)).stored() == spec
+    unfold(page, "Evaluation")
+    page.get_by_label("Prompts", exact=True).fill("c")
+    changed = JobSpec.model_validate(request_of(page)).evaluation.samples
+    assert changed == SamplesSpec(prompts=["c"], max_new_tokens=7, chat=True)
+
+
 @pytest.mark.parametrize("is_expressible", [True, False])
 def test_the_command_makes_the_same_job_as_the_request(opened: Opening, tmp_path: Path, is_expressible: bool) -> None:
     page = opened("/jobs/new", excused="the server responded with a status of")
     page.get_by_label("Name", exact=True).fill("org/model")
     page.get_by_label("Sparsity or pattern").fill("2:4")
-    unfold(page, "Recipe", "Calibration", "Evaluation", "Output", "Queue")
+    unfold(page, "Recipe", "Calibration", "Evaluation", "Output", "Name and queue")
     page.get_by_label("Criterion").select_option("ria")
     page.get_by_label("Tokens per sample").fill("128")
     page.get_by_label("Tokens per window").fill("128")

@@ -25,6 +25,8 @@ const WAYS = {
   days: { read: (control) => moment(Date.now() + Number(control.value) * DAY_MS) ?? control.value },
   day: { read: (control) => control.value && `${control.value}T23:59:59Z` },
   hours: { read: (control) => (control.value.trim() && Number.isFinite(Number(control.value)) ? Math.round(Number(control.value) * 3600) : control.value) },
+  samples: { read: readSamples, fill: fillSamples },
+  prompts: { read: (control) => control.value.split("\n").filter((line) => line.trim()), fill: (control, value) => (control.value = (value ?? []).join("\n")) },
   presence: { read: () => undefined, fill: (control, value) => (control.value = value ? "yes" : "") },
 };
 
@@ -54,6 +56,21 @@ function readChoice(control) {
 function fillChoice(control, value) {
   if (control.type === "radio") control.checked = control.value === plain(value);
   else control.value = plain(value);
+}
+
+const SMALL_MODELS = 2 ** 30;
+const samplesChoice = (value) => (!value ? "none" : value.prompts ? "own" : value.max_weight_bytes ? "small" : "all");
+
+// Fields of samples that the form does not show are kept while the choice is.
+function readSamples(control) {
+  const kept = JSON.parse(control.dataset.kept ?? "null");
+  if (control.value === samplesChoice(kept)) return kept;
+  return { none: null, small: { max_weight_bytes: SMALL_MODELS }, all: { max_weight_bytes: null }, own: {} }[control.value];
+}
+
+function fillSamples(control, value) {
+  control.dataset.kept = JSON.stringify(value ?? null);
+  control.value = samplesChoice(value);
 }
 
 function lines(text) {
@@ -101,7 +118,7 @@ export function read(form, kinds) {
 // Fills choices first, because they decide which other fields apply. Settings of unselected choices keep the page's values.
 export function fill(form, body, kinds) {
   const all = controlsOf(form);
-  const decides = (control) => ["kind", "choice", "presence"].includes(control.dataset.as);
+  const decides = (control) => ["kind", "choice", "presence", "samples"].includes(control.dataset.as);
   for (const control of all.filter(decides)) {
     const value = valueAt(body, control.name);
     if (control.dataset.as === "kind") control.value = kindOf(kinds[control.name], value);
