@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.broker.address import broker_address
 from service.database.address import DatabaseAddress
-from service.storage.addresses import check_public_endpoint, check_url
+from service.storage.addresses import check_public_endpoint, check_url, is_http_url
 
 _SECRET_VARIABLE: Final = re.compile(r"(?!DSNOT_)\w*(PASSWORD|SECRET|TOKEN|_KEY)", re.IGNORECASE)
 """Environment variables of libraries with a secret, such as AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_KEY and HF_TOKEN."""
@@ -133,6 +133,8 @@ class Settings(DatabaseSettings):
     max_artifact_bytes: int | None = Field(None, ge=1)
     """Maximum size of a tenant's artifacts; the oldest are removed. Unset: no limit."""
 
+    public_url: str | None = None
+    """Address at which people open the dashboard, such as `https://dsnot.example`, for links in messages; unset: no links."""
     secret_key: SecretStr | None = Field(None, min_length=32)
     """Key from which webhook and trigger secrets are derived; unset: no webhooks or triggers. A new key changes all secrets."""
     webhooks_may_be_local: bool = False
@@ -215,6 +217,13 @@ class Settings(DatabaseSettings):
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
             raise ValueError("is not a path such as /tools/dsnot; begin with a slash, and end without one")
         return prefix
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, url: str | None) -> str | None:
+        if url and (not is_http_url(url) or set(url) & set("?#@|<>")):
+            raise ValueError("must be an http(s) URL without user and query, such as https://host/tools/dsnot")
+        return url.rstrip("/") if url else None
 
     @field_validator("artifact_public_endpoint")
     @classmethod

@@ -42,7 +42,7 @@ _Type = WebhookEvent | Literal["webhook.test"]
 def create_webhook(
     wanted: NewWebhook, caller: JobReaderAndWriter, settings: TheSettings, database: TheDatabase, response: Response
 ) -> WebhookWithSecret:
-    """Create a webhook subscription. Messages are CloudEvents, signed as in Standard Webhooks.
+    """Create a webhook subscription. Messages are CloudEvents, or texts for chat services, signed as in Standard Webhooks.
 
     They show jobs, so the key needs the scope `jobs:read` as well.
     """

@@ -41,10 +41,13 @@ _LIMITS: Final = ((0.05, Verdict.CLOSE), (0.2, Verdict.SLIGHT), (0.5, Verdict.NO
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdict on one data set, and the ratio of the perplexities, pruned to dense, that it rests on."""
+    """Verdict on one data set, and the perplexities and their ratio, pruned to dense, that it rests on."""
 
     verdict: Verdict
     dataset: str
+    dense: float
+    """Perplexity of the dense model."""
+    pruned: float
     ratio: float
     low: float | None = None
     """Lower end of the ratio's 95 % interval, paired by window; None without one."""
@@ -76,7 +79,7 @@ def _judgements(metrics: Mapping[str, Any]) -> Iterator[Judgement]:
         low, high = (each.get("loss_difference") or {}).get("ci95") or (None, None)
         gap = math.log(new / old)
         verdict = next((verdict for limit, verdict in _LIMITS if gap <= limit), Verdict.UNUSABLE)
-        yield Judgement(verdict, str(each["dataset"]), new / old, _ratio(low), _ratio(high))
+        yield Judgement(verdict, str(each["dataset"]), old, new, new / old, _ratio(low), _ratio(high))
 
 
 def _ratio(gap: float | None) -> float | None:

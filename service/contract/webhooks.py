@@ -31,6 +31,16 @@ class WebhookEvent(StrEnum):
 ENDS: Final = (WebhookEvent.JOB_SUCCEEDED, WebhookEvent.JOB_FAILED, WebhookEvent.JOB_CANCELLED, WebhookEvent.JOB_EXPIRED)
 """Events of a webhook that names none: the ends of jobs."""
 
+
+class WebhookFormat(StrEnum):
+    """Format of a webhook's messages."""
+
+    DSNOT = "dsnot"
+    """CloudEvent with the whole job or sweep."""
+    SLACK = "slack"
+    """Text for people, as incoming webhooks of Slack and compatible chat services accept it."""
+
+
 TEST_EVENT: Final = "webhook.test"
 """Type of the message that is sent on request."""
 

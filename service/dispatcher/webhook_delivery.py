@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from service.contract.webhooks import DeliveryState
+from service.contract.webhooks import DeliveryState, WebhookFormat
 from service.database.engine import TRANSIENT, Database, Session
 from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.circuit_breaker import CircuitBreakers, endpoint_of
@@ -24,10 +24,9 @@ from service.hooks.signing import secret_of, signatures
 from service.logging import get_logger
 from service.settings import Settings
 from service.webhooks import repository
-from service.webhooks.messages import CONTENT_TYPE, body_of
+from service.webhooks.bodies import CONTENT_TYPES, body_for
 from service.webhooks.posting import GONE, Outcome, post
 from service.webhooks.repository import Candidate, Due
-from service.webhooks.subjects import subject_of
 
 log = get_logger(__name__)
 
@@ -47,6 +46,7 @@ _JITTER: Final = 0.1
 @dataclass(frozen=True)
 class _Message:
     url: str
+    content_type: str
     body: bytes
     secrets: list[str]
 
@@ -137,7 +137,7 @@ class WebhookSender:
             return False
         timestamp = int(time.time())
         headers = {
-            "Content-Type": CONTENT_TYPE,
+            "Content-Type": message.content_type,
             "User-Agent": "dsnot-webhooks/1",
             "webhook-id": str(due.id),
             "webhook-timestamp": str(timestamp),
@@ -160,10 +160,10 @@ class WebhookSender:
             repository.finish(session, due.id, DeliveryState.FAILED)
             return None
         if delivery.body is None:
-            delivery.body = body_of(delivery, subject_of(session, delivery))
+            delivery.body = body_for(session, webhook, delivery, public_url=self._settings.public_url)
         master, numbers = self._settings.secret_key.get_secret_value(), valid_secret_numbers(session, webhook)
         secrets = [secret_of(master, webhook.noun, webhook.id, number) for number in numbers]
-        return _Message(webhook.url, delivery.body.encode(), secrets)
+        return _Message(webhook.url, CONTENT_TYPES[WebhookFormat(webhook.format)], delivery.body.encode(), secrets)
 
     def _write_down(self, session: Session, due: Due, outcome: Outcome) -> None:
         decides = repository.note(session, due, seconds=outcome.seconds, status=outcome.status, error=outcome.error)

@@ -157,6 +157,7 @@ class Stack:
             "DSNOT_DATABASE_URL": database_url,
             "DSNOT_BROKER_URL": broker_url,
             "DSNOT_SECRET_KEY": os.environ.get("DSNOT_SECRET_KEY") or first_key.secret(self.home / "secret-key"),
+            "DSNOT_PUBLIC_URL": os.environ.get("DSNOT_PUBLIC_URL") or self.url,
             **{f"DSNOT_{name.upper()}": value for name, value in places(self.home).items()},
             "DSNOT_LOG_FORMAT": os.environ.get("DSNOT_LOG_FORMAT", "text"),
             "PYTHONUNBUFFERED": "1",

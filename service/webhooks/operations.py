@@ -5,7 +5,7 @@ from uuid import UUID
 
 from service.contract.webhooks import TEST_EVENT, DeliveryState
 from service.database.engine import Database, Session, save
-from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
+from service.database.tables.webhooks import SHORTENED, Delivery, DeliveryAttempt, Webhook
 from service.errors import Conflict, InvalidInput, NotFound
 from service.hooks import operations as hooks
 from service.hooks.signing import secret_of
@@ -38,7 +38,7 @@ def create(database: Database, settings: Settings, wanted: NewWebhook, *, tenant
     master = hooks.master_secret(settings)
     url = _checked(wanted.url, settings)
     events = [str(event) for event in dict.fromkeys(wanted.events)]
-    made = Webhook(tenant=tenant, url=url, description=wanted.description, events=events)
+    made = Webhook(tenant=tenant, url=url, format=wanted.format, description=wanted.description, events=events)
     with database.begin() as session:
         hooks.add(session, made, most=quotas.limits_in(session, settings, tenant).max_webhooks)
     return made, secret_of(master, made.noun, made.id, made.secret_number)
@@ -138,6 +138,8 @@ def _delivery(session: Session, webhook_id: UUID, delivery_id: UUID) -> Delivery
 
 def _checked(url: str, settings: Settings) -> str:
     try:
+        if SHORTENED in url:
+            raise TargetRefused("is shortened as in lists; give the whole URL")
         return check_url(url, may_be_local=settings.webhooks_may_be_local)
     except TargetRefused as error:
         raise InvalidInput(f"/url: {error}", errors=[{"pointer": "/url", "detail": str(error)}]) from error

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
-from service.contract.webhooks import ENDS, DeliveryState, WebhookEvent
+from service.contract.parts import FieldError
+from service.contract.webhooks import ENDS, DeliveryState, WebhookEvent, WebhookFormat
 from service.database.tables.webhooks import Delivery, DeliveryAttempt, Webhook
 from service.hooks.schemas import Description
 
@@ -31,6 +32,11 @@ class NewWebhook(BaseModel):
 
     url: _Url = Field(description=_URL_TEXT)
     events: _Events = Field(list(ENDS), description="subscribed events; by default the ends of jobs")
+    format: WebhookFormat = Field(
+        WebhookFormat.DSNOT,
+        description="`dsnot`: CloudEvents; `slack`: a text for incoming webhooks of Slack, Mattermost and Rocket.Chat, and of "
+        "Discord with `/slack` at the end of the URL. It cannot be changed later",
+    )
     description: Description = ""
 
 
@@ -44,6 +50,13 @@ class WebhookChange(BaseModel):
     description: Description | None = None
     enabled: StrictBool | None = Field(None, description="false: send nothing; true: send events from now on")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keeps_format(cls, body: Any) -> Any:
+        if isinstance(body, dict) and "format" in body:
+            raise FieldError("/format", "cannot be changed, because messages are repeated as first sent; create another webhook")
+        return body
+
 
 class WebhookView(BaseModel):
     """Webhook."""
@@ -51,7 +64,11 @@ class WebhookView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    url: str
+    url: str = Field(
+        validation_alias=AliasChoices("shown_url", "url"),
+        description="for `format` slack without its path, which authorises to post messages: `https://hooks.slack.com/…aB3d`",
+    )
+    format: WebhookFormat
     events: list[str]
     description: str
     enabled: bool

@@ -4,14 +4,22 @@ A database trigger inserts the deliveries in the transaction that inserts the ev
 """
 
 from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ForeignKey, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.contract.webhooks import DeliveryState
+from service.contract.webhooks import DeliveryState, WebhookFormat
 from service.database.engine import Base
 from service.database.tables.hooks import Hook
+
+SHORTENED: Final = "/…"
+"""Mark in a shown URL in place of the path."""
+_SHOWN: Final = 4
+_LONG: Final = 24
+"""Length of a path from which on its last four characters are shown."""
 
 
 class Webhook(Hook):
@@ -21,6 +29,7 @@ class Webhook(Hook):
     noun = "webhook"
 
     url: Mapped[str]
+    format: Mapped[str] = mapped_column(server_default=WebhookFormat.DSNOT)
     events: Mapped[list[str]] = mapped_column(ARRAY(String))
     disabled_at: Mapped[datetime | None]
     disabled_because: Mapped[str | None]
@@ -31,6 +40,15 @@ class Webhook(Hook):
     def enabled(self) -> bool:
         """Whether events are sent."""
         return self.disabled_at is None
+
+    @property
+    def shown_url(self) -> str:
+        """URL for responses and pages; that of a chat service without its path, which authorises to post messages."""
+        if self.format != WebhookFormat.SLACK:
+            return self.url
+        parts = urlsplit(self.url)
+        path = parts._replace(scheme="", netloc="").geturl()
+        return f"{parts.scheme}://{parts.netloc}{SHORTENED}{path[-_SHOWN:] if len(path) >= _LONG else ''}"
 
 
 class Delivery(Base):

@@ -28,6 +28,46 @@ def test_a_webhook_is_created_with_a_secret_shown_once(api: httpx.Client) -> Non
     assert api.get("/v1/webhooks").json() == {"items": [made], "next_cursor": None}
 
 
+SLACK = "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXaB3d"
+SHOWN = "https://hooks.slack.com/…aB3d"
+
+
+def test_a_webhook_sends_cloudevents_unless_it_has_another_format(api: httpx.Client) -> None:
+    made = create(api)
+    assert (made["format"], made["url"]) == ("dsnot", URL)
+
+
+def test_no_response_has_the_path_of_a_chat_services_url(api: httpx.Client) -> None:
+    made = create(api, url=SLACK, format="slack")
+    path = f"/v1/webhooks/{made['id']}"
+    assert (made["format"], made["url"], made["events"]) == ("slack", SHOWN, ENDS)
+    moved = api.patch(path, json={"url": SLACK.replace("aB3d", "eF5g")})
+    assert moved.json()["url"] == SHOWN.replace("aB3d", "eF5g")
+    answers = [moved, api.get(path), api.get("/v1/webhooks"), api.post(f"{path}/rotate-secret"), api.post(f"{path}/test")]
+    assert [each.status_code for each in answers] == [200, 200, 200, 200, 202]
+    assert [each.url for each in answers if "T00000000" in each.text] == []
+
+
+def test_a_shortened_url_is_refused(api: httpx.Client) -> None:
+    made = create(api, url=SLACK, format="slack")
+    for answer in (
+        api.patch(f"/v1/webhooks/{made['id']}", json={"url": made["url"]}),
+        api.post("/v1/webhooks", json={"url": made["url"], "format": "slack"}),
+    ):
+        assert problem(answer) == (422, "invalid-input", ["/url"])
+        assert answer.json()["errors"][0]["detail"] == "is shortened as in lists; give the whole URL"
+
+
+def test_an_unknown_format_and_a_change_of_the_format_are_refused(api: httpx.Client) -> None:
+    made = create(api)
+    unknown = api.post("/v1/webhooks", json={"url": URL, "format": "teams"})
+    changed = api.patch(f"/v1/webhooks/{made['id']}", json={"format": "slack"})
+    assert problem(unknown) == problem(changed) == (422, "invalid-input", ["/format"])
+    assert unknown.json()["errors"][0]["detail"] == "must be 'dsnot' or 'slack'"
+    assert changed.json()["errors"][0]["detail"].startswith("cannot be changed")
+    assert [each["format"] for each in api.get("/v1/webhooks").json()["items"]] == ["dsnot"]
+
+
 def test_no_secret_is_stored(api: httpx.Client, database: Database) -> None:
     made = create(api)
     rotated = api.post(f"/v1/webhooks/{made['id']}/rotate-secret").json()
