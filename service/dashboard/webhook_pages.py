@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent
+from service.contract.webhooks import ENDS, TEST_EVENT, DeliveryState, WebhookEvent, WebhookFormat
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.database.tables.webhooks import Webhook
@@ -19,6 +19,10 @@ from service.webhooks.schemas import DeliveryDetail, DeliveryView
 router: Final = APIRouter(include_in_schema=False)
 
 _PAGE: Final = 50
+_FORMATS: Final = {
+    WebhookFormat.DSNOT: "Signed JSON, for programs",
+    WebhookFormat.SLACK: "Chat message, for Slack, Mattermost, Rocket.Chat, Discord",
+}
 
 
 @router.get("/webhooks")
@@ -31,7 +35,7 @@ def show_webhooks(request: Request, reader: Reader, database: TheDatabase) -> Re
 def show_new_webhook(request: Request, reader: Reader) -> Response:
     """Show the form of a new webhook."""
     check_may_write(reader, "creating webhooks")
-    return page(request, "webhook_form.html", webhook=None, chosen=list(ENDS), events=list(WebhookEvent))
+    return page(request, "webhook_form.html", webhook=None, chosen=list(ENDS), events=list(WebhookEvent), formats=_FORMATS)
 
 
 @router.get("/webhooks/{webhook_id}/edit")
@@ -64,6 +68,7 @@ def show_webhook(
         request,
         "webhook.html",
         webhook=webhook,
+        formats=_FORMATS,
         deliveries=[DeliveryView.of(each, found.attempts) for each in found.deliveries],
         next_cursor=found.next_cursor,
         cursor=cursor,

@@ -245,6 +245,7 @@ def test_webhook_pages_are_accessible_and_execute_no_markup(
     sink.status = 500
     made = create(api, url=f"{sink.url}?{'long' * 40}<script>alert(1)</script>", events=["job.paused"], description=HOSTILE)
     off = create(api, url="https://sink.example/", description=HOSTILE)
+    chat = create(api, url=f"https://hooks.example/{'long' * 40}", format="slack", description=HOSTILE)
     api.patch(f"/v1/webhooks/{off['id']}", json={"enabled": False})
     job = insert_job(database, state=JobState.RUNNING)
     tell(database, job)
@@ -253,7 +254,8 @@ def test_webhook_pages_are_accessible_and_execute_no_markup(
     (delivery,) = deliveries(api, made)
     here = f"/webhooks/{made['id']}"
     for path in (
-        "/webhooks", "/webhooks/new", here, f"/webhooks/{off['id']}", f"{here}/edit", f"{here}/deliveries/{delivery['id']}",
+        "/webhooks", "/webhooks/new", here, f"/webhooks/{off['id']}", f"{here}/edit", f"/webhooks/{chat['id']}/edit",
+        f"{here}/deliveries/{delivery['id']}",
         f"/jobs/{job}/events",
     ):  # fmt: skip
         page.goto(f"{url}{path}")
