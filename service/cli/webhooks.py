@@ -24,13 +24,18 @@ def create(
         list[str] | None, typer.Option(help="job.succeeded, sweep.finished, …; may be repeated. By default all ends of jobs.")
     ] = None,
     description: Annotated[str, typer.Option(help="Description for people.")] = "",
+    message_format: Annotated[
+        str | None,
+        typer.Option("--format", help="slack: a text for Slack, Mattermost, Rocket.Chat or Discord; by default signed JSON."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a webhook and show its signing secret, once."""
     from service.client import Client
 
     with Client() as client:
-        print_secret("webhook", client.webhooks.create(url, events=event or (), description=description), as_json=as_json)
+        made = client.webhooks.create(url, events=event or (), description=description, format=message_format)
+        print_secret("webhook", made, as_json=as_json)
 
 
 @app.command("list")
@@ -42,8 +47,8 @@ def list_(as_json: AsJson = False) -> None:
         found = client.webhooks.list()
     print_records(
         found,
-        ("id", "url", "events", "state", "description"),
-        lambda each: (each.id, each.url, " ".join(each.events), each.disabled_because or "on", each.description),
+        ("id", "url", "format", "events", "state", "description"),
+        lambda each: (each.id, each.url, each.format, " ".join(each.events), each.disabled_because or "on", each.description),
         as_json=as_json,
     )
 

@@ -10,6 +10,8 @@ class Webhook(Answer):
 
     id: str
     url: str
+    """Of the format `slack` without its path, which authorises to post messages."""
+    format: str = "dsnot"
     events: list[str]
     description: str = ""
     enabled: bool

@@ -12,9 +12,21 @@ from service.client.webhooks import Delivery, DeliveryDetail, Webhook
 class AsyncWebhookCalls(AsyncCalls):
     """Webhooks and their deliveries."""
 
-    async def create(self, url: str, *, events: Sequence[str] = (), description: str = "") -> Webhook:
-        """Create a webhook, by default for the ends of jobs. Its `secret` is returned only once."""
-        body: dict[str, Any] = {"url": url, "description": description} | ({"events": list(events)} if events else {})
+    async def create(
+        self,
+        url: str,
+        *,
+        events: Sequence[str] = (),
+        description: str = "",
+        format: str | None = None,  # noqa: A002
+    ) -> Webhook:
+        """Create a webhook, by default for the ends of jobs. Its `secret` is returned only once.
+
+        Args:
+            format: `slack` for texts that Slack and compatible chat services accept; by default CloudEvents.
+        """
+        body: dict[str, Any] = {"url": url, "description": description}
+        body |= drop_none(events=list(events) or None, format=format)
         return await self._http.fetch(Webhook.model_validate, "POST", path_to("webhooks"), body=body, repeat=Repeat.UNDONE)
 
     async def list(self) -> list[Webhook]:

@@ -345,3 +345,10 @@ def test_the_command_creates_tests_shows_and_deletes_a_webhook(
         assert dsnot("rotate", listed["id"], "--overlap", "0").startswith("whsec_")
         dsnot("delete", listed["id"])
         assert dsnot("list", "--json") == ""
+        dsnot("create", f"{sink.url}/T00000000/a-path-that-authorises", "--format", "slack")
+        assert json.loads(dsnot("list", "--json"))["format"] == "slack"
+        assert "slack" in dsnot("list")
+        assert "T00000000" not in dsnot("list") + dsnot("list", "--json")
+        refused = fork_server.run(["service.cli", "webhooks", "create", sink.url, "--format", "teams"], os.environ)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "format: must be 'dsnot' or 'slack'" in refused.stderr
