@@ -14,6 +14,7 @@ from service.database.tables.audit import AuditEntry
 from service.database.tables.jobs import Job
 from service.jobs import repository as job_repository
 from service.kit.pagination import Page
+from service.planning.eta import Eta, eta
 from service.settings import Settings
 from service.tenants.audit import operations as audit
 from service.tenants.audit.repository import EntryFilter
@@ -42,6 +43,8 @@ class Overview:
     results: Sequence[Job]
     """Jobs that succeeded in the last seven days, newest first."""
     notices: Sequence[Notice]
+    drained: Eta | None
+    """Expected start and end of the last queued job."""
 
     @property
     def is_new(self) -> bool:
@@ -50,7 +53,10 @@ class Overview:
 
 
 def overview(database: Database, settings: Settings, *, tenant: str) -> Overview:
-    """Return the data of the overview page, read in one transaction."""
+    """Return the data of the overview page, with all jobs read in one transaction."""
+    with database.begin() as session:
+        last = repository.last_queued(session, tenant)
+    drained = eta(database, settings, last) if last else None
     with database.begin() as session:
         now, seen = job_repository.now(session), _workers(session, settings, tenant)
         return Overview(
@@ -63,6 +69,7 @@ def overview(database: Database, settings: Settings, *, tenant: str) -> Overview
             seen,
             repository.results(session, tenant, limit=_MOST_RESULTS),
             notices(seen, webhooks.standings(session, tenant), keys.expiring(session, tenant, seconds=EXPIRES_SOON_SECONDS), now),
+            drained,
         )
 
 

@@ -113,6 +113,13 @@ def queue(session: Session, tenant: str) -> Queue:
     return Queue(count, seconds)
 
 
+def last_queued(session: Session, tenant: str) -> Job | None:
+    """Return the queued job of the tenant that is claimed last."""
+    ours = (Job.tenant == tenant) & (Job.state == JobState.QUEUED)
+    order = (Job.priority, Job.created_at.desc(), Job.id.desc())
+    return session.execute(select(Job).where(ours).order_by(*order).limit(1)).scalar_one_or_none()
+
+
 def failures(session: Session, tenant: str, *, limit: int) -> Sequence[Reason]:
     """Return recent failures by error code, the most frequent first."""
     code, count = Job.error["code"].as_string(), func.count()

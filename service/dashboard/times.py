@@ -15,9 +15,14 @@ from service.planning.eta import Eta
 
 def time_left(eta: Eta, now: datetime) -> str:
     """Return `About 12 min (10 to 15 min) left` for a job whose end is estimated."""
+    return f"{until_end(eta, now)} left".capitalize()
+
+
+def until_end(eta: Eta, now: datetime) -> str:
+    """Return `about 12 min (10 to 15 min)` for a job whose end is estimated."""
     ends = (eta.ends_at, eta.ends_earliest_at, eta.ends_latest_at)
     value, low, high = (max(0.0, ((moment or now) - now).total_seconds()) for moment in ends)
-    return f"{about(value, low, high)} left".capitalize()
+    return about(value, low, high)
 
 
 def active_time(job: Job, now: datetime) -> str:
@@ -29,5 +34,5 @@ def active_time(job: Job, now: datetime) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    each.__name__: each for each in (time_left, active_time, timeline.stage_seconds, timeline.active_seconds)
+    each.__name__: each for each in (time_left, until_end, active_time, timeline.stage_seconds, timeline.active_seconds)
 }

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from service.contract.devices import DeviceClass
 from service.contract.states import Stage
+from service.dashboard.operations import overview
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.database.tables.timings import RunSpeed
@@ -145,6 +146,22 @@ def test_a_queued_job_starts_after_the_jobs_ahead_of_it(api: httpx.Client, datab
     third = plan(api)["estimate"]["starts_in_seconds"]
     assert third == pytest.approx(2 * whole, rel=0.5)
     assert third > until(eta["starts_at"])
+
+
+def test_the_overview_knows_when_the_queue_is_empty(
+    api: httpx.Client, database: Database, settings: Settings, taken: dict[str, float]
+) -> None:
+    show_up(database)
+    assert overview(database, settings, tenant="acme").drained is None
+    for _ in NAMES:
+        create(api)
+    urgent = api.post("/v1/jobs", json=JOB | {"priority": 9}).json()["id"]
+    show_up(database)
+    drained = overview(database, settings, tenant="acme").drained
+    assert drained is not None
+    assert drained.ends_at is not None
+    first = api.get(f"/v1/jobs/{urgent}").json()["eta"]
+    assert drained.ends_at > datetime.fromisoformat(first["ends_at"])
 
 
 def test_a_running_job_ends_after_its_remaining_blocks_and_stages(

@@ -360,7 +360,8 @@ def test_pages_of_ten_thousand_jobs_take_few_queries_and_bytes(visitor: httpx.Cl
     job_id = finished_job(database, blocks=126)
     job_pages = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/samples", "/events", "/files", "/config")]
     for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", *job_pages):
-        assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
+        more = 5 if path == "/" else 0  # for the time until the queue is empty
+        assert_bounded_work(lambda: visitor.get(path), database, statements=20 + more)  # noqa: B023
         answer = visitor.get(path)
         assert answer.status_code == 200
         assert len(answer.content) < 300_000, path
