@@ -20,7 +20,7 @@ _REPLACEMENTS: Final = (
     (r"\bAsyncio client\b", "Blocking client"),
     (r"\bAsync(?=[A-Z])", ""),
     (r"\basynccontextmanager\b", "contextmanager"),
-    (r"\b__a(enter|exit)__\b", r"__\1__"),
+    (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\ba(close|read|iter_bytes|iter_sse)\b", r"\1"),
     (r"\bservice\.client\.aio\b", "service.client.blocking"),
 )

@@ -117,24 +117,24 @@ def run_cases(cases: Iterable[Case]) -> Iterator[dict[str, Any]]:
 
 def _run(case: Case, stack: Stack, client: Client, database: Database) -> dict[str, Any]:
     _ensure_model(case.model, stack.model_root)
-    job = client.wait(client.create_job(case.body()).id)
+    job = client.jobs.create(case.body()).wait()
     assert job.state == JobState.SUCCEEDED, job.error
-    (attempt,) = client.attempts(job.id)
+    (attempt,) = client.jobs.attempts(job.id)
     with database.begin() as session:
         work = session.get_one(Job, UUID(job.id)).work
     kept = (EventType.STAGE_STARTED, EventType.BLOCK_PRUNED)
     steps = [
         (event.type, event.data.get("stage") or event.data.get("block"), _seconds(attempt.started_at, event.created_at))
-        for event in client.events(job.id)
+        for event in client.jobs.events(job.id)
         if event.type in kept
     ]
-    assert job.metrics is not None
+    assert job.metric_values is not None
     return {
         "case": list(astuple(case)),
         "spec": job.spec,
         "work": work,
-        "seconds": job.metrics["seconds"],
-        "engine_seconds": job.metrics["engine_seconds"],
+        "seconds": job.metric_values["seconds"],
+        "engine_seconds": job.metric_values["engine_seconds"],
         "measured": _seconds(attempt.started_at, attempt.ended_at),
         "steps": steps,
     }

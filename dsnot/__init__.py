@@ -3,7 +3,9 @@
     from dsnot import Client
 
     with Client() as client:
-        job = client.create_job({"model": {"id": "org/model"}, "recipe": {"preset": "best"}})
+        job = client.jobs.create(model="org/model", sparsity=0.5, preset="best")
+        job.wait()
+        job.download("pruned")
 
 `Client` blocks, `AsyncClient` is for asyncio; both read `DSNOT_URL` and `DSNOT_API_KEY`. Every error is a `ClientError`.
 """
@@ -14,6 +16,7 @@ from service.contract.artifacts import Manifest, ManifestFile
 from service.contract.devices import DeviceClass
 from service.contract.failures import Failure, FailureCode
 from service.contract.formats import Format
+from service.contract.gates import Gate
 from service.contract.recipe.presets import Preset
 from service.contract.scopes import Scope
 from service.contract.spec import JobSpec, ModelSpec
@@ -28,6 +31,7 @@ __all__ = [
     "Failure",
     "FailureCode",
     "Format",
+    "Gate",
     "JobSpec",
     "JobState",
     "Manifest",

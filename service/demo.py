@@ -142,7 +142,7 @@ def _compare(client: Client, home: Path, url: str, check: Check) -> bool:
         return False
     wanda = _prune(client, WANDA_JOB, "Wanda alone, for comparison", check)
     _tell(job, wanda)
-    place = home / "artifacts" / artifact_prefix(job.id, client.manifest(job.id).fence)
+    place = home / "artifacts" / artifact_prefix(job.id, client.jobs.manifest(job.id).fence)
     _continue_prompt({"dense": home / "models" / MODEL, PRESET: place}, check)
     stays = os.environ.get("KEEP") == "1"
     service = f"The service runs: dashboard {url}/, HTTP API {url}/docs." if stays else "Start the service: .venv/bin/dsnot up"
@@ -172,12 +172,12 @@ def _continue_prompt(folders: dict[str, Path], check: Check) -> None:
 
 
 def _prune(client: Client, body: dict[str, Any], how: str, check: Check) -> Job:
-    job = client.create_job(body)
+    job = client.jobs.create(body)
     note(f"job {job.id}: {MODEL} to 50 % zeros, {how}")
     try:
         job = follow(client, job.id, check)
     except KeyboardInterrupt:
-        client.cancel_job(job.id)  # otherwise the next demo would queue behind it
+        client.jobs.cancel(job.id)  # otherwise the next demo would queue behind it
         raise
     if not _has_metrics(job):
         note(failure(job) if job.error else f"job {job.id} {job.state}")
@@ -185,18 +185,18 @@ def _prune(client: Client, body: dict[str, Any], how: str, check: Check) -> Job:
 
 
 def _has_metrics(job: Job) -> bool:
-    return job.state == JobState.SUCCEEDED and job.metrics is not None
+    return job.state == JobState.SUCCEEDED and job.metric_values is not None
 
 
 def _tell(job: Job, wanda: Job) -> None:
     """Print one table for both jobs, without Wanda if its job has no metrics; then the cost of the first job."""
-    assert job.metrics is not None
-    columns = {"dense": (job.metrics.get("dense"), 0.0)}
-    for name, metrics in (("Wanda", wanda.metrics), (PRESET, job.metrics)):
+    assert job.metric_values is not None
+    columns = {"dense": (job.metric_values.get("dense"), 0.0)}
+    for name, metrics in (("Wanda", wanda.metric_values), (PRESET, job.metric_values)):
         if metrics is not None:
             columns[name] = (metrics["pruned"], metrics["sparsity"])
     print_quality(columns)
-    print_cost(job.metrics)
+    print_cost(job.metric_values)
 
 
 def shipped_model() -> Path:

@@ -24,13 +24,13 @@ def ask(params: dict[str, Any] | None = None, run_id: str | None = None) -> str:
     Airflow passes both arguments from the run.
     """
     with Client() as client:
-        return client.create_job((params or {})["job"], idempotency_key=f"airflow/prune/{run_id}").id
+        return client.jobs.create((params or {})["job"], idempotency_key=f"airflow/prune/{run_id}").id
 
 
 def has_succeeded(job_id: str) -> bool:
     """Return whether the job has succeeded. Any other end fails the run at once, because the service has retried already."""
     with Client() as client:
-        job = client.get_job(job_id)
+        job = client.jobs.get(job_id)
     if job.has_ended and job.state != JobState.SUCCEEDED:
         raise AirflowFailException(f"job {job.id} has {job.state}: {job.error.detail if job.error else 'no reason is given'}")
     return job.has_ended
@@ -39,7 +39,7 @@ def has_succeeded(job_id: str) -> bool:
 def fetch(job_id: str) -> str:
     """Download the pruned model, verified by SHA-256, and return its folder."""
     with Client() as client:
-        client.download(job_id, FOLDER / job_id)
+        client.jobs.download(job_id, FOLDER / job_id)
     return str(FOLDER / job_id)
 
 

@@ -18,12 +18,12 @@ def prune(job: dict, run_id: str, pruned: dsl.Output[dsl.Model]) -> None:  # typ
     from dsnot import Client
 
     with Client() as client:
-        made = client.create_job(job, idempotency_key=f"kubeflow/{run_id}")  # a restarted pod gets the same job
-        ended = client.wait(made.id)
+        made = client.jobs.create(job, idempotency_key=f"kubeflow/{run_id}")  # a restarted pod gets the same job
+        ended = client.jobs.wait(made.id)
         if ended.state != "succeeded":
             raise RuntimeError(f"job {ended.id} has {ended.state}: {ended.error.detail if ended.error else 'no reason is given'}")
-        client.download(ended.id, Path(pruned.path))
-        pruned.metadata.update(job_id=ended.id, metrics=ended.metrics)
+        client.jobs.download(ended.id, Path(pruned.path))
+        pruned.metadata.update(job_id=ended.id, metrics=ended.metric_values)
 
 
 component = dsl.component(prune, base_image=IMAGE, install_kfp_package=False)

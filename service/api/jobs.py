@@ -1,7 +1,9 @@
 """Routes of jobs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,6 +26,7 @@ from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, J
 from service.jobs.sorting import JobOrder
 from service.planning import eta as outlook
 from service.planning import operations as plans
+from service.planning import warnings
 from service.planning.schemas import PlanView
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheModels, TheSettings
@@ -71,9 +74,8 @@ async def create_job(
     if validate_only:
         planned = await run_in_threadpool(plans.plan, database, settings, models, spec, tenant=caller.tenant)
         return Response(PlanView.of(planned).model_dump_json(), media_type="application/json")
-    answer = await run_in_threadpool(
-        operations.create, database, settings, models, spec, tenant=caller.tenant, keyed=keyed, answer=_created
-    )
+    create = partial(operations.create, database, settings, models, spec, warn=warnings.of_creation)
+    answer = await run_in_threadpool(create, tenant=caller.tenant, keyed=keyed, answer=_created)
     if waiting.seconds is None:
         return answer.response(VARY)
     return await _after_waiting(answer, waiting, caller.tenant)
@@ -85,11 +87,14 @@ async def _after_waiting(answer: Answer, waiting: Waiting, tenant: str) -> Respo
         waited = await waiting.until_ended(UUID(json.loads(answer.body)["id"]), tenant=tenant)
     except (JobNotFound, *TRANSIENT):
         return answer.response(VARY)
-    return replace(_created(waited.job), is_replay=answer.is_replay).response(waited.headers)
+    warned = json.loads(answer.body)["warnings"]
+    return replace(_created(waited.job, warned), is_replay=answer.is_replay).response(waited.headers)
 
 
-def _created(job: Job) -> Answer:
-    return Answer.of(JobView.of(job), status=201, headers=_etag(job) | {"Location": f"/v1/jobs/{job.id}"})
+def _created(job: Job, warned: Sequence[str] = ()) -> Answer:
+    view = JobView.of(job)
+    view.warnings = list(dict.fromkeys([*view.warnings, *warned]))
+    return Answer.of(view, status=201, headers=_etag(job) | {"Location": f"/v1/jobs/{job.id}"})
 
 
 @router.get("", response_model=JobPage, openapi_extra={"parameters": [LABEL_PARAMETER]})

@@ -1,7 +1,7 @@
 """`dsnot`: command line of the service.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done; 1 failed, with a message on standard error;
-2 wrong usage; 3 the watched job or sweep was cancelled; 130 interrupted.
+2 wrong usage; 3 the watched job or sweep was cancelled; 4 the watched job misses a gate; 130 interrupted.
 """
 
 import errno
@@ -53,7 +53,8 @@ dsnot jobs submit org/model --preset fast --sparsity 0.5 --watch
 
 dsnot artifacts download @last
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 130 interrupted."""
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 the watched job or sweep was cancelled, 4 the watched job misses a gate,
+130 interrupted."""
 _HERE, _WORK, _ADMIN = "Service on this machine", "Jobs and results", "Access and integrations"
 
 app = typer.Typer(

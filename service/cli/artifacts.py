@@ -34,7 +34,7 @@ def list_(
     from service.client import Client
 
     with Client(patience=2) as client:
-        there = (job for job in client.list_jobs(state="succeeded") if not getattr(job, "artifact_removed_at", None))
+        there = (job for job in client.jobs.list(state="succeeded") if not getattr(job, "artifact_removed_at", None))
         found = list(islice(there, limit))
     columns = ("job!", "model", "sparsity", "formats", "size>")
     print_records(found, columns, _artifact_row, as_json=as_json, nothing="no artifacts; a job that succeeds publishes one")
@@ -45,7 +45,13 @@ def _artifact_row(job: "Job") -> tuple[str, ...]:
     from service.contract.recipe.names import pattern_name
 
     formats = " ".join(job.spec.get("output", {}).get("formats", ()))
-    return (job.id[:SHORT], job.model, pattern_name(job.spec["recipe"]), formats, size((job.metrics or {}).get("bytes") or 0))
+    return (
+        job.id[:SHORT],
+        job.model,
+        pattern_name(job.spec["recipe"]),
+        formats,
+        size((job.metric_values or {}).get("bytes") or 0),
+    )
 
 
 @app.command()
@@ -203,11 +209,11 @@ def _download(client: "Client", job_id: str, folder: Path) -> "Manifest":
     console = Console(stderr=True)
     there: dict[str, int] = {}
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        manifest = client.manifest(job_id)
+        manifest = client.jobs.manifest(job_id)
         task = bar.add_task("", total=sum(file.bytes for file in manifest.files))
 
         def received(path: str, count: int) -> None:
             there[path] = count
             bar.update(task, description=printable(path), completed=sum(there.values()))
 
-        return client.download(job_id, folder, received)
+        return client.jobs.download(job_id, folder, received)

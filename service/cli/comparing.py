@@ -27,7 +27,7 @@ def compare(
     from service.client import Client
 
     with Client(patience=2) as client:
-        found = client.compare_jobs([complete_id(client, JOB, each) for each in job_ids])
+        found = client.jobs.compare([complete_id(client, JOB, each) for each in job_ids])
     if as_json:
         print_json(found.model_dump(mode="json", exclude_unset=True))
         return

@@ -32,7 +32,7 @@ class Kind:
     """Prefix that all ids of the kind have and that may be left out."""
 
 
-JOB: Final = Kind("job", _UUID, lambda client, text: client.list_jobs(search=text), "dsnot jobs list", has_last=True)
+JOB: Final = Kind("job", _UUID, lambda client, text: client.jobs.list(search=text), "dsnot jobs list", has_last=True)
 SWEEP: Final = Kind("sweep", _UUID, lambda client, _: client.sweeps.list(), "dsnot sweeps list", has_last=True)
 WEBHOOK: Final = Kind("webhook", _UUID, lambda client, _: client.webhooks.list(), "dsnot webhooks list")
 TRIGGER: Final = Kind("trigger", _UUID, lambda client, _: client.triggers.list(), "dsnot triggers list")

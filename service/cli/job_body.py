@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.cli.output import CommandFailed
+from service.contract.targets import TASK
 
 PLACES: Final = {
     "name": "name",
@@ -55,6 +56,7 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
         "evaluation.sequence_length": given["sequence_length"],
         "calibration.bos": given["bos"],
         "evaluation.bos": given["bos"],
+        "evaluation.require": [gate(text) for text in given["require"] or []],
         "labels": more_labels(body.get("labels"), given["label"] or []),
     }
     for place, value in values.items():
@@ -128,6 +130,35 @@ def pattern(sparsity: float | None, groups: str | None) -> dict[str, Any] | None
     if not (colon and n.isascii() and n.isdigit() and m.isascii() and m.isdigit()):
         raise CommandFailed(f"--pattern takes n:m such as 2:4 (at most 2 of every 4 are kept), not {groups!r}", 2)
     return {"type": "n:m", "n": int(n), "m": int(m)}
+
+
+def gate(text: str) -> dict[str, Any]:
+    """Return `--require perplexity:wiki-sample,at-most-increase=0.3` as a gate of the body.
+
+    Raises:
+        CommandFailed: it has no bound, or one that is no number.
+    """
+    named, *bounds = [part.strip() for part in text.split(",")]
+    if "=" in named:
+        named, bounds = "", [named, *bounds]
+    metric, colon, dataset = ("", "", "") if named.startswith(TASK) else named.partition(":")
+    found: dict[str, Any] = {"metric": metric or named} | ({"dataset": dataset} if colon else {}) if named else {}
+    for bound in bounds:
+        name, equals, value = bound.partition("=")
+        if not equals:
+            raise CommandFailed(f"--require {text}: {bound!r} is no bound; write one such as at-most-increase=0.3", 2)
+        found[name.replace("-", "_")] = value if name == "judge-by" else _number(value, f"--require {text}: {name}")
+    if not bounds:
+        remedy = f"add one, such as --require {text},at-most-increase=0.3"
+        raise CommandFailed(f"--require {text} has no bound; {remedy}", 2)
+    return found
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CommandFailed(f"{where} must be a number such as 0.3, not {text!r}", 2) from None
 
 
 def more_labels(before: Any, given: Iterable[str]) -> dict[str, str] | None:

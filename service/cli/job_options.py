@@ -15,7 +15,7 @@ PANELS: Final = {
         "update",
     ),
     "Calibration": ("dataset", "samples", "sequence_length", "bos"),
-    "Evaluation": ("evaluate", "speed", "tasks", "task_limit", "few_shot", "agreement_windows"),
+    "Evaluation": ("evaluate", "speed", "tasks", "task_limit", "few_shot", "agreement_windows", "generate", "prompts", "require"),
     "Output": ("formats", "hub_repo", "hub_token", "hub_branch", "hub_public"),
     "Queue": ("device", "priority", "idempotency_key"),
 }

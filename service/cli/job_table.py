@@ -48,13 +48,13 @@ def _narrow_row(job: Job, now: datetime) -> tuple[str, ...]:
         _short_state(job),
         pattern_name(job.spec["recipe"]),
         _cut(short_recipe_name(job.spec["recipe"]), 11),
-        " ".join(_perplexity_and_change(job.metrics, 2)),
+        " ".join(_perplexity_and_change(job.metric_values, 2)),
         age((now - job.created_at).total_seconds()),
     )
 
 
 def _wide_row(job: Job) -> tuple[str, ...]:
-    agreement = next(iter((job.metrics or {}).get("agreement") or []), None)
+    agreement = next(iter((job.metric_values or {}).get("agreement") or []), None)
     return (
         job.id,
         job.name or "",
@@ -62,9 +62,9 @@ def _wide_row(job: Job) -> tuple[str, ...]:
         how_far(job),
         pattern_name(job.spec["recipe"]),
         recipe(job),
-        *_perplexity_and_change(job.metrics, 3),
+        *_perplexity_and_change(job.metric_values, 3),
         f"{agreement['top1_agreement']:.1%}".replace("%", " %") if agreement else "",
-        size(job.metrics["bytes"]) if job.metrics and job.metrics.get("bytes") else "",
+        size(job.metric_values["bytes"]) if job.metric_values and job.metric_values.get("bytes") else "",
         " ".join(f"{name}={value}" for name, value in job.labels.items()),
         local_time(job.created_at),
         took(job),

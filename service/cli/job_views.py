@@ -11,6 +11,7 @@ from service.cli.output import counted, duration, local_time, note, print_fields
 from service.cli.sample_views import print_samples
 from service.client import Job
 from service.client.answers import Progress
+from service.contract.gates import gate_text
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
@@ -42,16 +43,18 @@ def print_job(job: Job, *, all_samples: bool = False) -> None:
             ("took", took(job)),
         ]
     )
-    if job.metrics:
-        print_metrics(job.metrics, all_samples=all_samples)
+    if job.metric_values:
+        print_metrics(job.metric_values, all_samples=all_samples)
     if job.error:
         typer.echo(printable(failure(job)))
 
 
 def print_outcome(job: Job) -> None:
     """Print the outcome of a watched job."""
-    if job.metrics and job.state == JobState.SUCCEEDED:
-        print_metrics(job.metrics)
+    if job.metric_values and job.state == JobState.SUCCEEDED:
+        print_metrics(job.metric_values)
+        if job.gates_passed is False:
+            note("the pruned model misses a gate; its artifact exists nevertheless")
         note(f"succeeded after {took(job)}; fetch the result with `dsnot artifacts download {job.id}`")
     elif job.error:
         note(failure(job))
@@ -97,6 +100,7 @@ def print_metrics(metrics: dict[str, Any], *, all_samples: bool = False) -> None
     print_speed(metrics.get("speed") or {})
     hub = metrics.get("hub") or {}
     print_fields([("on the hub", hub.get("commit_url") or "")])
+    print_fields([("gate", gate_text(gate)) for gate in metrics.get("gates") or []])
     print_fields([("warning", warning) for warning in metrics.get("warnings") or []])
     print_cost(metrics)
 

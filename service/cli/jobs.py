@@ -109,6 +109,14 @@ def submit(
         list[str] | None,
         typer.Option("--prompt", metavar="TEXT", help="Prompt to continue instead of the built-in ones; may be repeated."),
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC[:DATASET],BOUND=VALUE",
+            help="Gate that the pruned model has to meet, such as perplexity:wiki-sample,at-most-increase=0.3 or "
+            "task:arc_easy,at-most-decrease=0.02; may be repeated.",
+        ),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="dense|packed|mask", help="Format of the published weights; may be repeated."),
@@ -151,7 +159,7 @@ def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool)
     with Client(patience=2) as client:
         references(client, body)
         with named_options(given):
-            job = client.create_job(body, idempotency_key=key)
+            job = client.jobs.create(body, idempotency_key=key)
         for warning in job.warnings:
             note(f"warning: {warning}")
         if effort := EFFORTS.get(job.spec.get("effort") or ""):
@@ -192,7 +200,7 @@ def list_(
 
     with Client(patience=2) as client:
         labels = job_body.labels(label or [])
-        jobs = client.list_jobs(state=state, model=model, labels=labels, search=search, presets=preset, sort=sort)
+        jobs = client.jobs.list(state=state, model=model, labels=labels, search=search, presets=preset, sort=sort)
         found = list(islice(jobs, limit))
     if as_json:
         for job in found:
@@ -212,7 +220,7 @@ def show(
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = client.get_job(complete_id(client, JOB, job_id))
+        job = client.jobs.get(complete_id(client, JOB, job_id))
         last = [] if as_json else last_lines(client, job)
     if as_json:
         print_json(job.model_dump(mode="json"))
@@ -234,7 +242,8 @@ def watch(
 
     With --json: a line for each event, the last one {"type": "end", "job": {…}}; for several jobs a line for each change.
 
-    Exit status: 0 all succeeded; 1 one failed or expired in the queue; 3 one was cancelled.
+    Exit status: 0 all succeeded; 1 one failed or expired in the queue; 3 one was cancelled; 4 all succeeded, but one misses a
+    gate (--require).
     """
     from service.cli import many_jobs
     from service.cli.watching import watch_to_end
@@ -260,31 +269,31 @@ def events(
     from service.client import Client
 
     with Client(patience=2) as client:
-        print_events(client.list_events(complete_id(client, JOB, job_id), after=after), as_json)
+        print_events(client.jobs.list_events(complete_id(client, JOB, job_id), after=after), as_json)
 
 
 @app.command()
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Request cancellation; a running job stops within seconds. Exit status: 0 requested, 1 not possible."""
-    _change("cancel_job", job_id, as_json)
+    _change("cancel", job_id, as_json)
 
 
 @app.command()
 def pause(job_id: JobId, as_json: AsJson = False) -> None:
     """Pause a job; a running one stops within seconds and keeps its finished blocks. Exit status: 0 requested, 1 not possible."""
-    _change("pause_job", job_id, as_json)
+    _change("pause", job_id, as_json)
 
 
 @app.command()
 def resume(job_id: JobId, as_json: AsJson = False) -> None:
     """Queue a paused job again. Exit status: 0 queued, 1 not possible."""
-    _change("resume_job", job_id, as_json)
+    _change("resume", job_id, as_json)
 
 
 @app.command()
 def retry(job_id: JobId, as_json: AsJson = False) -> None:
     """Retry a failed, expired or cancelled job, as a new job. Exit status: 0 queued, 1 not possible."""
-    _change("retry_job", job_id, as_json)
+    _change("retry", job_id, as_json)
 
 
 @app.command()
@@ -294,7 +303,7 @@ def delete(job_id: JobId) -> None:
 
     with Client(patience=2) as client:
         job_id = complete_id(client, JOB, job_id)
-        client.delete_job(job_id)
+        client.jobs.delete(job_id)
     note(f"job {job_id} is deleted")
 
 
@@ -302,7 +311,7 @@ def _change(change: str, job_id: str, as_json: bool) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        job = getattr(client, change)(complete_id(client, JOB, job_id))
+        job = getattr(client.jobs, change)(complete_id(client, JOB, job_id))
     if as_json:
         print_json(job.model_dump(mode="json"))
     else:

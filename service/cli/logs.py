@@ -31,7 +31,7 @@ def logs(
     from service.client import Client
 
     with Client(patience=2) as client:
-        read = client.logs if follow else client.list_logs
+        read = client.jobs.logs if follow else client.jobs.list_logs
         _print(read(job_id, attempt=attempt, level=level, tail=tail), as_json=as_json)
 
 
@@ -59,7 +59,7 @@ def last_lines(client: "Client", job: "Job") -> list[str]:
     if job.state != JobState.FAILED:
         return []
     try:
-        found = list(client.list_logs(job.id, tail=_LAST))
+        found = list(client.jobs.list_logs(job.id, tail=_LAST))
     except ClientError:  # an older service, or the connection was lost after the job was read
         return []
     lines = [line.text for line in found if line.attempt == found[-1].attempt]

@@ -13,7 +13,7 @@ from rich.table import Table
 from service.cli.comparing import short_names
 from service.cli.job_views import how_far, perplexity
 from service.cli.output import CommandFailed, note, print_json, table_of
-from service.cli.watching import EXIT_STATUS, interruptible, left
+from service.cli.watching import GATE_FAILED, exit_status, interruptible, left
 from service.client import Client, Job, NotFound
 from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, JobState
@@ -33,7 +33,7 @@ def unfinished(client: Client) -> list[str]:
         CommandFailed: there are none, or too many to watch.
     """
     states = [state for state in JobState if state not in TERMINAL_STATES]
-    found = [job.id for job in islice(client.list_jobs(state=states, sort="created_at"), _MOST + 1)]
+    found = [job.id for job in islice(client.jobs.list(state=states, sort="created_at"), _MOST + 1)]
     if not found:
         raise CommandFailed("no job is queued, running or paused; `dsnot jobs list` lists those that have ended")
     return checked(found)
@@ -88,7 +88,7 @@ def _rounds(client: Client, job_ids: Sequence[str], jobs: dict[str, Job]) -> Ite
 def _job(client: Client, job_id: str, before: Job | None) -> Job:
     """Return the job; one that was deleted while it was watched counts as cancelled."""
     try:
-        return client.get_job(job_id)
+        return client.jobs.get(job_id)
     except NotFound:
         if before is None:
             raise
@@ -112,11 +112,11 @@ def _left(job: Job) -> str:
 
 
 def _quality(job: Job) -> str:
-    measured = ((job.metrics or {}).get("pruned") or {}).get("perplexity") or []
+    measured = ((job.metric_values or {}).get("pruned") or {}).get("perplexity") or []
     return perplexity(measured[0], with_interval=False) if measured else ""
 
 
 def _exit_status(jobs: Iterable[Job]) -> int:
-    """Return 1 if any job failed or expired, else 3 if any was cancelled, else 0."""
-    found = {EXIT_STATUS[job.state] for job in jobs}
-    return next((status for status in (1, 3) if status in found), 0)
+    """Return 1 if any job failed or expired, else 3 if any was cancelled, else 4 if any misses a gate, else 0."""
+    found = {exit_status(job) for job in jobs}
+    return next((status for status in (1, 3, GATE_FAILED) if status in found), 0)

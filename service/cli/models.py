@@ -32,7 +32,7 @@ def inspect(
 
     with Client() as client:
         model = complete_id(client, JOB, model) if source == "job" else model
-        found = client.inspect_model(model, source=source, revision=revision, token=token)
+        found = client.models.inspect(model, source=source, revision=revision, token=token)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -62,7 +62,7 @@ def list_(as_json: AsJson = False) -> None:
     from service.client import Client
 
     with Client(patience=2) as client:
-        found = client.list_models()
+        found = client.models.list()
     nothing = "no local models, or the service cannot read the workers' folder; `dsnot models import` puts one there"
     print_records(found, ("model", "source"), lambda each: (each.id, each.source), as_json=as_json, nothing=nothing)
 

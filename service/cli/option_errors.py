@@ -16,6 +16,7 @@ _MORE_PLACES: Final = {
     "sequence_length": "calibration.sequence_length",
     "bos": "calibration.bos",
     "hub_public": "output.hub.private",
+    "require": "evaluation.require",
     "label": "labels",
     "generate": "evaluation.samples",
     "prompts": "evaluation.samples.prompts",

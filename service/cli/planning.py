@@ -26,7 +26,7 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         with Client(patience=2) as client:
             references(client, body)
             with named_options(options):
-                found = client.plan(body).model_dump(mode="json", exclude_unset=True)
+                found = client.jobs.plan(body).model_dump(mode="json", exclude_unset=True)
         if options["as_json"]:
             print_json(found)
             return

@@ -23,7 +23,7 @@ def report(
     with Client(patience=10) as client:
         job_id = complete_id(client, JOB, job_id)
         target = to or Path(f"dsnot-{job_id}.html")
-        file = client.download_file(job_id, REPORT_NAME, target)
+        file = client.jobs.download_file(job_id, REPORT_NAME, target)
     if as_json:
         print_json({"file": str(target.absolute()), **file.model_dump(exclude={"path"})})
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -16,11 +16,14 @@ from service.cli.job_views import print_outcome, progress_text, ratio, task_rows
 from service.cli.logs import last_lines
 from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
+from service.contract.gates import gate_text
 from service.contract.states import EventType, JobState
 from service.kit.quantities import about
 
 _GLANCE_SECONDS = 1.0
 
+GATE_FAILED: Final = 4
+"""Exit status of a job that succeeded and misses a gate."""
 EXIT_STATUS = {JobState.SUCCEEDED: 0, JobState.FAILED: 1, JobState.EXPIRED: 1, JobState.CANCELLED: 3}
 
 
@@ -28,16 +31,21 @@ def watch_to_end(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job until it has ended; exit with the status of its outcome."""
     with interruptible(f"dsnot jobs watch {job_id}"):
         if as_json:
-            for event in client.events(job_id):
+            for event in client.jobs.events(job_id):
                 print_json(asdict(event))
-            job = client.get_job(job_id)
+            job = client.jobs.get(job_id)
             print_json({"type": "end", "job": job.model_dump(mode="json")})
         else:
             job = follow(client, job_id)
             print_outcome(job)
             for line in last_lines(client, job):
                 note(line)
-    raise typer.Exit(EXIT_STATUS[job.state])
+    raise typer.Exit(exit_status(job))
+
+
+def exit_status(job: Job) -> int:
+    """Return the exit status for the outcome of a job that has ended."""
+    return GATE_FAILED if job.gates_passed is False else EXIT_STATUS[job.state]
 
 
 @contextmanager
@@ -58,12 +66,12 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
     console = Console(stderr=True)
     view = _Bar(console) if console.is_terminal else _Lines()
     with view:
-        for event in events_and_glances(client.events(job_id)):
+        for event in events_and_glances(client.jobs.events(job_id)):
             if event is not None:
                 view.happened(event)
             meanwhile()
-            view.show(client.get_job(job_id))
-    return client.get_job(job_id)
+            view.show(client.jobs.get(job_id))
+    return client.jobs.get(job_id)
 
 
 def events_and_glances(events: Iterable[Event]) -> Iterator[Event | None]:
@@ -101,6 +109,8 @@ def news(event: Event) -> str | None:
             return f"attempt {event.data.get('attempt')}"
         case EventType.EVALUATED:
             return f"{event.data.get('model')} {_found(event.data)}"
+        case EventType.GATE_FAILED:
+            return "; ".join(f"gate {gate_text(gate)}" for gate in event.data.get("gates", []))
         case EventType.REQUEUED:
             return f"queued again: {event.data.get('reason')}"
         case EventType.PAUSED:

@@ -2,8 +2,10 @@
 
 from service.client.access import AuditEntry, Key, Quota, SignInLink
 from service.client.aio.client import AsyncClient
-from service.client.answers import Attempt, Job, Layer, LocalModel, ModelInfo, Plan, Progress, Worker
+from service.client.aio.jobs import AsyncJob
+from service.client.answers import Attempt, Layer, LocalModel, ModelInfo, Plan, Progress, Worker
 from service.client.blocking.client import Client
+from service.client.blocking.jobs import Job
 from service.client.comparing import Comparison
 from service.client.datasets import Dataset
 from service.client.errors import (
@@ -17,9 +19,12 @@ from service.client.errors import (
     IdempotencyKeyReused,
     InternalError,
     InvalidInput,
+    InvalidOption,
     ModelRefused,
     NotConfigured,
     NotFound,
+    NotInstalled,
+    NotMeasured,
     PreconditionFailed,
     QuotaExceeded,
     RateLimited,
@@ -30,6 +35,7 @@ from service.client.errors import (
     Unreachable,
 )
 from service.client.events import Event
+from service.client.job_options import JobOptions
 from service.client.logs import LogLine
 from service.client.measured import Metrics
 from service.client.sweeps import Sweep, SweepDetail, SweepPlan
@@ -39,6 +45,7 @@ from service.client.webhooks import Delivery, Webhook
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "AsyncJob",
     "Attempt",
     "AuditEntry",
     "BodyRefused",
@@ -56,7 +63,9 @@ __all__ = [
     "IdempotencyKeyReused",
     "InternalError",
     "InvalidInput",
+    "InvalidOption",
     "Job",
+    "JobOptions",
     "Key",
     "Layer",
     "LocalModel",
@@ -66,6 +75,8 @@ __all__ = [
     "ModelRefused",
     "NotConfigured",
     "NotFound",
+    "NotInstalled",
+    "NotMeasured",
     "Plan",
     "PreconditionFailed",
     "Progress",

@@ -1,20 +1,18 @@
-"""Response models. Fields that a newer service adds are kept, so that `--json` prints them."""
+"""Response models of jobs, models, workers and plans."""
 
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from service.client.answer import Answer
+from service.client.measured import Metrics
 from service.contract.devices import DeviceInfo
 from service.contract.failures import Failure
+from service.contract.figures import figures
 from service.contract.matrices import LayerView
+from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
-
-
-class Answer(BaseModel):
-    """Base class of the response models."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Progress(Answer):
@@ -52,6 +50,8 @@ class Eta(Answer):
 class Job(Answer):
     """One request to prune one model."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     id: str
     name: str | None = None
     state: JobState
@@ -60,7 +60,7 @@ class Job(Answer):
     queue_position: int | None = None
     eta: Eta | None = None
     spec: dict[str, Any]
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -68,8 +68,11 @@ class Job(Answer):
     """Time of the ended attempts, without waits and pauses."""
     attempt_started_at: datetime | None = None
     """Start of the running attempt."""
-    metrics: dict[str, Any] | None = None
-    warnings: list[str] = []
+    metric_values: dict[str, Any] | None = Field(default=None, alias="metrics")
+    """Measurements so far, as JSON; `metrics` has them typed."""
+    gates_passed: bool | None = None
+    """Whether the pruned model meets all of `evaluation.require`; None: not judged, or there are none."""
+    warnings: list[str] = Field(default=[])
     error: Failure | None = None
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""
@@ -83,6 +86,23 @@ class Job(Answer):
     def model(self) -> str:
         """Id of the model."""
         return str(self.spec["model"]["id"])
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """Measurements so far, as the job was read; None before the first one."""
+        return None if self.metric_values is None else Metrics.model_validate(self.metric_values)
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat row: settings, times, labels as `label.NAME`, measurements by name with `:low` and `:high`."""
+        recipe = self.spec.get("recipe") or {}
+        row: dict[str, Any] = {"id": self.id, "state": str(self.state), "model": self.model}
+        row |= {"preset": recipe.get("preset"), "pattern": pattern_name(recipe) if recipe.get("pattern") else None}
+        row |= {"created_at": self.created_at, "started_at": self.started_at, "finished_at": self.finished_at}
+        row |= {f"label.{name}": value for name, value in self.labels.items()} | {"gates_passed": self.gates_passed}
+        for name, figure in figures(self.metric_values).items():
+            row[name] = figure.value
+            row |= {} if figure.low is None else {f"{name}:low": figure.low, f"{name}:high": figure.high}
+        return row
 
 
 class Attempt(Answer):
@@ -114,7 +134,7 @@ class Worker(Answer):
     compute_capability: str | None = None
     device_problem: str | None = None
     """Reason why a worker on a host with GPUs uses its CPU."""
-    versions: dict[str, Any] = {}
+    versions: dict[str, Any] = Field(default={})
     host_memory_bytes: int
     used_memory_bytes: int
     free_disk_bytes: int
@@ -147,11 +167,11 @@ class ModelInfo(Answer):
     prunable_share: float
     coverage: float
     blocks: int
-    matrices: list[MatrixKind] = []
+    matrices: list[MatrixKind] = Field(default=[])
     weight_bytes: int
     max_sequence_length: int | None = None
     license: str | None = None
-    warnings: list[str] = []
+    warnings: list[str] = Field(default=[])
 
 
 class Layer(LayerView):
@@ -190,7 +210,7 @@ class Basis(Answer):
 
     jobs: int
     same_recipe: bool | None = None
-    devices: list[str] = []
+    devices: list[str] = Field(default=[])
 
 
 class Estimate(Answer):
@@ -221,11 +241,11 @@ class Plan(Answer):
     disk_bytes: int | None = None
     serving: dict[str, int] | None = None
     """Bytes of the pruned weights in memory: `dense`, `packed` and `packed_int8` (dsnot_runtime on CPUs)."""
-    memory: list[Memory] = []
+    memory: list[Memory] = Field(default=[])
     estimate: Estimate | None = None
     """None from an older service without estimates."""
     calibration_tokens: int
     queue: Queue
-    devices: list[Device] = []
+    devices: list[Device] = Field(default=[])
     """Devices of the workers online that may run the job."""
-    warnings: list[str] = []
+    warnings: list[str] = Field(default=[])

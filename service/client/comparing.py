@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from service.client.answers import Answer
+from service.client.answer import Answer
 from service.client.measured import Metrics
 from service.contract.formats import WeightSizes
 from service.contract.matrices import BlockView

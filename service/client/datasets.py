@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from service.client.answers import Answer
+from service.client.answer import Answer
 from service.client.errors import ClientError
 
 _MEDIA_TYPES: Final = {".jsonl": "application/jsonl", ".ndjson": "application/x-ndjson", ".txt": "text/plain"}

@@ -19,6 +19,18 @@ class NotConfigured(ClientError):
     """The service's URL or the API key is missing."""
 
 
+class InvalidOption(ClientError, ValueError):
+    """A keyword of a call is unknown, contradicts another, or is missing."""
+
+
+class NotMeasured(ClientError, LookupError):
+    """The job has not measured what was requested."""
+
+
+class NotInstalled(ClientError, ImportError):
+    """An optional package is missing."""
+
+
 class Unreachable(ClientError):
     """The service does not answer."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from service.client.answers import Answer
+from service.client.answer import Answer
 from service.client.request import drop_none
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from service.client.answers import Answer
+from service.client.answer import Answer
+from service.client.errors import NotMeasured
 
 
 class LossDifference(Answer):
@@ -195,6 +196,21 @@ class BosChoice(Answer):
     loss_stream: float | None = None
 
 
+class GateOutcome(Answer):
+    """A gate (`evaluation.require`) and its outcome."""
+
+    metric: str
+    dataset: str | None = None
+    judge_by: str
+    """`interval`: the whole 95 % interval had to meet the bound; `mean`: the value alone."""
+    text: str
+    value: float | None = None
+    """What was compared with the bound, in its units; None: not measured."""
+    passed: bool
+    reason: str | None = None
+    """Why it could not be judged."""
+
+
 class Metrics(Answer):
     """Measurements so far; empty before the job's first one."""
 
@@ -211,6 +227,8 @@ class Metrics(Answer):
     """Share of the blocks' parameters that are in pruned matrices."""
     layer_error: LayerError | None = None
     bos: BosChoice | None = None
+    gates: list[GateOutcome] = Field([])
+    """Empty without gates, and until the job has succeeded."""
     warnings: list[str] = Field([])
     bytes: int | None = None
     """Size of the artifact."""
@@ -219,3 +237,19 @@ class Metrics(Answer):
     seconds: dict[str, float] = Field({})
     """Duration of each stage."""
     peak_memory_bytes: dict[str, int | None] = Field({})
+
+    def ratio(self, dataset: str | None = None) -> float:
+        """Return the pruned model's perplexity divided by the dense one's; `dataset` may be left out if there is one only.
+
+        Raises:
+            NotMeasured: there is no such perplexity of both models, or several data sets were measured.
+        """
+        pruned = {each.dataset: each.perplexity for each in (self.pruned.perplexity if self.pruned else [])}
+        dense = {each.dataset: each.perplexity for each in (self.dense.perplexity if self.dense else [])}
+        both = [name for name in pruned if name in dense]
+        found = [name for name in both if dataset is None or name == dataset or name.startswith(f"{dataset}:")]
+        if len(found) != 1:
+            known = ", ".join(both) or "nothing yet"
+            problem = f"name one of the data sets: {known}" if found else f"both models were measured on {known}"
+            raise NotMeasured(f"there is no single ratio of perplexities{f' on {dataset}' if dataset else ''}; {problem}")
+        return pruned[found[0]] / dense[found[0]]

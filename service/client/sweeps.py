@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from service.client.answers import Answer
+from service.client.answer import Answer
+from service.client.frames import frame
 from service.contract.failures import Failure
 from service.contract.states import JobState
 from service.contract.sweeps import ENDED, SearchEnd, SweepState
@@ -108,6 +109,10 @@ class SweepDetail(Sweep):
         is an object or a list; a figure under its name, its 95 % interval under `NAME:low` and `NAME:high`; on_front, gap.
         """
         return [dict(_cells(point)) for point in self.table]
+
+    def to_pandas(self) -> Any:
+        """Return the points as a pandas.DataFrame. Raises NotInstalled: pandas is missing."""
+        return frame(self.points())
 
 
 class PlannedPoint(Answer):

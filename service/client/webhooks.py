@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from service.client.answers import Answer
+from service.client.answer import Answer
 
 
 class Webhook(Answer):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.comparisons.readings import RATES, Z95, Estimate, Number, Quantity, Reading, readings
+from service.contract.readings import RATES, Z95, Estimate, Number, Quantity, Reading, readings
 
 _TOLERANCES: Final = {"seconds": 0.05, "peak_host_bytes": 0.05, "peak_device_bytes": 0.05}
 """Relative differences below which runs are not distinguished: the same job varies that much."""

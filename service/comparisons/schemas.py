@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.comparisons.differences import Difference
 from service.comparisons.measures import Measure
 from service.comparisons.operations import Comparison
-from service.comparisons.readings import Better, Interval, Number
 from service.contract.formats import WeightSizes
 from service.contract.matrices import BlockView
+from service.contract.readings import Better, Interval, Number
 from service.contract.states import JobState
 from service.database.tables.jobs import Job
 

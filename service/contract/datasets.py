@@ -43,6 +43,8 @@ DATASETS: Final[dict[str, Dataset]] = {
         Dataset("wikitext2", "WikiText-2 raw, from the hub", ("train", "validation", "test"), "train", "test"),
     )
 }
+HUB_DATASETS: Final = frozenset({"c4", "wikitext2"})
+"""Built-in data sets that the worker reads from the hub."""
 
 
 def is_upload(name: str) -> bool:

@@ -14,11 +14,13 @@ from service.contract.datasets import canonical, default_split, is_upload, refer
 from service.contract.display_names import DisplayName
 from service.contract.efforts import FILLED, EffortName, fill_effort
 from service.contract.formats import Format
+from service.contract.gates import Gate
 from service.contract.hub import TOKEN_NAME, HubUploadSpec, check_token_name
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
 from service.contract.samples import SamplesSpec
+from service.contract.targets import check_measured, on_data_set
 from service.contract.tasks import TaskNames
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -171,6 +173,24 @@ class EvaluationSpec(Part):
         description="continuations of prompts by both models, side by side; null: none. With an effort by default five built-in "
         "prompts, for models of at most 1 GiB of weights",
     )
+    require: list[Gate] = Field(
+        default=[],
+        max_length=16,
+        examples=[[{"metric": "perplexity", "dataset": "wiki-sample", "at_most_increase": 0.3}]],
+        description="gates: bounds that the pruned model has to meet. A job that misses one still succeeds, with "
+        "`gates_passed` false and the event `gate_failed`",
+    )
+
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates, each with its data set filled in."""
+        return [on_data_set(gate, self, where=f"/require/{place}") for place, gate in enumerate(self.require)]
+
+    @model_validator(mode="after")
+    def _gates_are_measured(self) -> "EvaluationSpec":
+        for place, gate in enumerate(self.gates):
+            check_measured(gate, self, where=f"/require/{place}", part="", name="evaluation")
+        return self
 
 
 def _once_each(formats: list[Format]) -> list[Format]:

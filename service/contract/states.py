@@ -69,6 +69,8 @@ class EventType(StrEnum):
     STAGE_STARTED = "stage_started"
     BLOCK_PRUNED = "block_pruned"
     EVALUATED = "evaluated"
+    GATE_FAILED = "gate_failed"
+    """Just before the success of a job whose pruned model misses a gate (`evaluation.require`)."""
     CANCEL_REQUESTED = "cancel_requested"
     PAUSE_REQUESTED = "pause_requested"
     ATTEMPT_ENDED = "attempt_ended"

@@ -7,31 +7,19 @@ the most ambitious one that meets the target is wanted. Every point is a job.
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from service.contract.datasets import canonical, reference_pattern
 from service.contract.display_names import DisplayName
 from service.contract.parts import FieldError, Part
 from service.contract.recipe.pattern import Pattern
 from service.contract.recipe.presets import PresetName
-from service.contract.tasks import TaskName
+from service.contract.targets import JudgeBy, Target
 
 MAX_POINTS: Final = 200
 """Maximum number of points of a sweep with axes."""
 MAX_SEARCH_POINTS: Final = 16
 """Maximum number of points of a search."""
 MAX_CANDIDATES: Final = 1000
-
-TASK: Final = "task:"
-"""Prefix of a zero-shot task's name as a metric."""
-_TASK_NAME: Final[TypeAdapter[str]] = TypeAdapter(TaskName)
-_BOUNDS: Final = ("at_most", "at_most_increase", "at_least", "at_most_decrease")
-_BOUNDS_OF: Final = {
-    "perplexity": ("at_most", "at_most_increase"),
-    "kl_divergence": ("at_most",),
-    "top1_agreement": ("at_least",),
-    TASK: ("at_least", "at_most_decrease"),
-}
 
 
 class SweepState(StrEnum):
@@ -78,73 +66,6 @@ class SearchEnd(StrEnum):
     """Not even the least ambitious candidate meets the target."""
     POINTS_SPENT = "points_spent"
     """`max_points` were measured before the answer was certain: candidates between `answer` and `next` were not measured."""
-
-
-def _is_metric(name: str) -> str:
-    if name.startswith(TASK):
-        try:
-            _TASK_NAME.validate_python(name.removeprefix(TASK))
-        except ValidationError:
-            raise ValueError("must name a task of lm-evaluation-harness after task:, such as task:arc_easy") from None
-    elif name not in _BOUNDS_OF:
-        raise ValueError("must be perplexity, kl_divergence, top1_agreement, or task:NAME, such as task:arc_easy")
-    return name
-
-
-_Bound = Annotated[float, Field(ge=0)]
-
-
-class Target(Part):
-    """Bound on one metric of the pruned model."""
-
-    metric: Annotated[
-        str,
-        Field(max_length=140, description="`perplexity`, `kl_divergence`, `top1_agreement` or `task:NAME`"),
-        AfterValidator(_is_metric),
-    ] = "perplexity"
-    dataset: (
-        Annotated[
-            str,
-            Field(max_length=128, json_schema_extra={"pattern": reference_pattern()}),
-            AfterValidator(canonical("evaluation")),
-        ]
-        | None
-    ) = Field(None, description="the data set measured; null: the only one that the template evaluates. Not for tasks")
-    at_most: _Bound | None = Field(None, description="perplexity, kl_divergence: upper bound of the value")
-    at_most_increase: _Bound | None = Field(
-        None, description="perplexity: upper bound of the increase over the dense model; 0.05 is 5 %", examples=[0.05]
-    )
-    at_least: _Bound | None = Field(None, description="top1_agreement, tasks: lower bound of the value")
-    at_most_decrease: _Bound | None = Field(
-        None, description="tasks: upper bound of the decrease below the dense model, in units of the metric; 0.01 is one point"
-    )
-
-    @property
-    def task(self) -> str | None:
-        """Name of the zero-shot task; None for another metric."""
-        return self.metric.removeprefix(TASK) if self.metric.startswith(TASK) else None
-
-    @property
-    def bound(self) -> tuple[str, float]:
-        """Kind and value of the bound."""
-        return next((name, getattr(self, name)) for name in _BOUNDS if getattr(self, name) is not None)
-
-    @property
-    def needs_dense(self) -> bool:
-        """Whether the bound refers to the dense model."""
-        return self.bound[0] in ("at_most_increase", "at_most_decrease") or self.metric in ("kl_divergence", "top1_agreement")
-
-    @model_validator(mode="after")
-    def _has_one_bound(self) -> Self:
-        allowed = _BOUNDS_OF[TASK if self.task else self.metric]
-        given = [name for name in _BOUNDS if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise FieldError("", f"give exactly one bound for {self.metric}: {' or '.join(allowed)}")
-        if given[0] not in allowed:
-            raise FieldError(f"/{given[0]}", f"does not apply to {self.metric}; use {' or '.join(allowed)}")
-        if self.task and self.dataset is not None:
-            raise FieldError("/dataset", "does not apply to tasks; leave it out")
-        return self
 
 
 class Over(Part):
@@ -200,7 +121,7 @@ class SweepSpec(Part):
     target: Target | None = Field(None, description="search: the bound that the answer must meet")
     over: Over | None = Field(None, description="search: the candidates")
     max_points: int = Field(8, ge=2, le=MAX_SEARCH_POINTS, description="search: maximum number of points")
-    judge_by: Literal["interval", "mean"] = Field(
+    judge_by: JudgeBy = Field(
         "interval",
         description="search: whether the bound must hold for the whole 95 % interval of the measurement, or for its value alone",
     )

@@ -13,6 +13,7 @@ class WebhookEvent(StrEnum):
     JOB_CREATED = f"job.{EventType.CREATED}"
     JOB_ATTEMPT_STARTED = f"job.{EventType.ATTEMPT_STARTED}"
     JOB_EVALUATED = f"job.{EventType.EVALUATED}"
+    JOB_GATE_FAILED = f"job.{EventType.GATE_FAILED}"
     JOB_REQUEUED = f"job.{EventType.REQUEUED}"
     JOB_PAUSED = f"job.{EventType.PAUSED}"
     JOB_RESUMED = f"job.{EventType.RESUMED}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
+from service.contract.gates import gate_text
 from service.contract.logs import LogLevel
 from service.contract.recipe.names import pattern_name, recipe_name, short_recipe_name
 from service.contract.verdicts import multiple
@@ -89,4 +90,4 @@ def log_level(number: int) -> str:
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     each.__name__: each for each in (moment, duration, size, share, figure, multiple, pattern, recipe, words, code, log_level)
-}
+} | {"gate": gate_text}

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from service.contract.figures import Figure, dense_figures, figures
 from service.contract.sweeps import SweepSpec
 from service.dashboard.formats import figure
 from service.dashboard.measure_texts import LOG_SPAN, kind_of, name_of, unit_of, value_text
 from service.database.tables.jobs import Job
 from service.sweeps import front as pareto
-from service.sweeps.figures import Figure, dense_figures, figures
 from service.sweeps.schemas import gap_of
 from service.sweeps.wording import values_text
 

@@ -65,6 +65,10 @@ class Admission:
             check_fit(spec, known.check.facts)
         return spec.model_copy(update={"model": known.model})
 
+    def outline_of(self, model: ModelSpec) -> ModelOutline | None:
+        """Return names and shapes of an admitted model's weights, by the model as it was sent; None if they were not read."""
+        return self._pinned[model].outline
+
     def _pin(self, wanted: ModelSpec) -> _Pinned:
         """Look the model up, and refuse what cannot be used. Raises ModelRefused."""
         model, files = self._models.pin(wanted, tenant=self._tenant)

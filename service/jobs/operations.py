@@ -1,6 +1,6 @@
 """Operations on jobs, with the errors that they raise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from service.contract.spec import JobSpec
@@ -12,13 +12,15 @@ from service.datasets import operations as datasets
 from service.errors import Later, NotFound
 from service.idempotency.operations import KeyedRequest, once
 from service.idempotency.stored_response import Answer
-from service.jobs import admission, repository
+from service.jobs import repository
+from service.jobs.admission import Admission
 from service.jobs.insertion import NEW, Origin, insert_job
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder, Place
 from service.kit.pagination import Page
 from service.logging import get_logger
 from service.models.artifact import usable
+from service.models.outline import ModelOutline
 from service.models.sources import ModelSources
 from service.settings import Settings
 from service.tenants.quotas import operations as quotas
@@ -47,22 +49,30 @@ def create(
     *,
     tenant: str,
     keyed: KeyedRequest | None,
-    answer: Callable[[Job], Answer],
+    warn: Callable[[JobSpec, ModelOutline | None], Iterable[str]],
+    answer: Callable[[Job, Sequence[str]], Answer],
 ) -> Answer:
     """Create a job: its row, first event, outbox message and the response under the idempotency key, atomically.
+
+    Args:
+        warn: returns warnings about the admitted spec and, if the service has read it, its model; runs before the transaction.
+        answer: makes the response of the job and the warnings.
 
     Raises:
         ModelRefused, InvalidInput: the model cannot be used, or the spec does not fit it.
         QuotaExceeded: the tenant's queue is full.
         KeyReused, InFlight: the idempotency key belongs to another request, or to one in progress.
     """
-    return once(
-        database,
-        keyed,
-        tenant=tenant,
-        admit=lambda: admission.admit(models, settings, spec, tenant=tenant),
-        create=lambda session, admitted: answer(add(session, settings, admitted, tenant=tenant)),
-    )
+
+    def admit() -> tuple[JobSpec, list[str]]:
+        admission = Admission(models, settings, tenant=tenant)
+        admitted = admission.admit(spec)
+        return admitted, list(warn(admitted, admission.outline_of(spec.model)))
+
+    def insert(session: Session, admitted: tuple[JobSpec, list[str]]) -> Answer:
+        return answer(add(session, settings, admitted[0], tenant=tenant), admitted[1])
+
+    return once(database, keyed, tenant=tenant, admit=admit, create=insert)
 
 
 def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, origin: Origin = NEW) -> Job:

@@ -143,7 +143,14 @@ class JobView(BaseModel):
     updated_at: datetime
     timings: dict[str, float] = Field(description="seconds per stage over all attempts, once the job has succeeded")
     metrics: dict[str, Any] | None = Field(description="metrics measured so far")
-    warnings: list[str] = Field(description="what could not be checked when the job was created", examples=[[]])
+    gates_passed: bool | None = Field(
+        None, description="whether the pruned model meets all of `evaluation.require`; `metrics.gates` has each. null: not judged"
+    )
+    warnings: list[str] = Field(
+        examples=[[]],
+        description="of the answer that creates the job: the plan's warnings that need no worker; afterwards: "
+        "what could not be checked when the job was created",
+    )
     error: Failure | None = Field(description="why it failed")
     queue_position: int | None = Field(
         None, description="position while queued, 1 is claimed next; null in lists. Not covered by the `ETag`"
@@ -175,6 +182,7 @@ class JobView(BaseModel):
             updated_at=job.updated_at,
             timings=(job.metrics or {}).get("seconds", {}),
             metrics=job.metrics,
+            gates_passed=_gates_passed(job),
             warnings=_warnings(job),
             error=Failure.model_validate(job.error) if job.error else None,
             artifact_removed_at=job.artifact_removed_at,
@@ -187,6 +195,11 @@ def active_seconds(job: Job) -> float | None:
     if job.active_seconds is None and job.started_at and job.finished_at:
         return (job.finished_at - job.started_at).total_seconds()
     return job.active_seconds
+
+
+def _gates_passed(job: Job) -> bool | None:
+    gates = (job.metrics or {}).get("gates")
+    return all(gate["passed"] for gate in gates) if gates else None
 
 
 def _warnings(job: Job) -> list[str]:

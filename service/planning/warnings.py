@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
+from service.contract.datasets import HUB_DATASETS
 from service.contract.recipe.pattern import stay_dense
 from service.contract.samples import DEFAULT_MAX_WEIGHT_BYTES
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.kit.quantities import gib
-from service.models.operations import Inspection
+from service.models.operations import Inspection, warnings_of
 from service.models.outline import ModelOutline
 from service.planning.texts import related
 
@@ -17,20 +18,41 @@ def of_spec(spec: JobSpec, model: Inspection | None) -> Iterator[str]:
     """Yield warnings about the spec and, if inspected, the model."""
     if model is not None:
         yield from model.warnings
-        yield from _stay_dense(spec, model.outline)
-        yield from _too_few_tokens(spec, model.outline.widest_input)
+    yield from _of_settings(spec, model.outline if model else None)
     if spec.evaluation.tasks:
         yield (
             "The time of zero-shot tasks is not in the estimate: only the workers know whether the tasks exist, and how many "
             "questions they have. They run the whole model, which has to fit into the device's memory."
         )
+    yield from _of_samples(spec, model.outline if model else None)
+
+
+def of_creation(spec: JobSpec, model: ModelOutline | None) -> Iterator[str]:
+    """Yield the warnings of an admitted job that need no worker; `model` is None if the service cannot read it."""
+    if model is not None:
+        yield from warnings_of(model)
+    yield from _of_settings(spec, model)
+    yield from _of_samples(spec, model)
+    read = (spec.calibration.dataset, *spec.evaluation.perplexity)
+    if spec.model.source == "hub" and spec.model.revision is None:  # it gave no answer when the revision was to be pinned
+        for reference in dict.fromkeys(each for each in read if each.partition(":")[0] in HUB_DATASETS):
+            yield f"The worker reads {reference} from the hub, which gave no answer; c4-sample and wiki-sample need no hub."
+
+
+def _of_samples(spec: JobSpec, model: ModelOutline | None) -> Iterator[str]:
     samples = spec.evaluation.samples
-    size = model.outline.weight_bytes if model is not None else 0
+    size = model.weight_bytes if model is not None else 0
     if samples and size > DEFAULT_MAX_WEIGHT_BYTES and samples.are_taken_of(size):
         yield (
             "Samples load the whole model: a worker without memory for it omits them and adds a warning to the job. Set "
             "evaluation.samples to null to prune one block at a time only."
         )
+
+
+def _of_settings(spec: JobSpec, model: ModelOutline | None) -> Iterator[str]:
+    if model is not None:
+        yield from _stay_dense(spec, model)
+        yield from _too_few_tokens(spec, model.widest_input)
     for reference in related(spec):
         yield (
             f"{reference} and the calibration data set {spec.calibration.dataset} are taken from the same corpus: texts may be "

@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from service.artifacts import repository as artifacts
+from service.contract.figures import figures
 from service.contract.states import JobState
 from service.contract.sweeps import SweepEventType, SweepSpec, SweepState
 from service.database.engine import Session
@@ -21,7 +22,6 @@ from service.logging import get_logger
 from service.settings import Settings
 from service.sweeps import front as pareto
 from service.sweeps import repository
-from service.sweeps.figures import figures
 from service.sweeps.points import Misfit, Values, job_spec, named
 from service.sweeps.searching import Measured, Progress, SearchFailed, progress
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.contract.judging import dense_figure, worst_value
+from service.contract.parts import FieldError
 from service.contract.spec import JobSpec
-from service.contract.sweeps import Over, SweepSpec, Target
-from service.sweeps.figures import Figure, figures, gap_figure
+from service.contract.sweeps import Over, SweepSpec
+from service.contract.targets import Target, check_measured, on_data_set
 from service.sweeps.points import Values, points_of, refuse
 from service.sweeps.search import gap
 
@@ -15,10 +17,6 @@ PATTERN: Final = "/recipe/pattern"
 PRESET: Final = "/recipe/preset"
 SPARSITY_SLOPE: Final = 8.0
 """Expected growth of ln(damage) per unit of sparsity, until two points are known."""
-
-
-class NotMeasured(Exception):
-    """Job whose metrics lack what the target is about."""
 
 
 @dataclass(frozen=True)
@@ -71,97 +69,38 @@ def checked(spec: SweepSpec) -> tuple[SweepSpec, list[JobSpec]]:
     ends = [found[0], found[-1]] if spec.over.sparsity is not None else found
     settings = [each.values for each in ends]
     if spec.try_first is not None and spec.try_first == points_of(spec, settings[:1])[0].spec.recipe.preset:
-        refuse([_error("/try_first", "is the template's own preset; name a cheaper one, or leave it out")])
+        detail = "is the template's own preset; name a cheaper one, or leave it out"
+        refuse([{"pointer": "/try_first", "detail": detail}])
     if spec.try_first is not None:
         settings += [with_preset(each.values, spec.try_first) for each in ends]
     jobs = [point.spec for point in points_of(spec, settings)]
-    target = _on_data_set(spec.target, jobs[0])
-    refuse([error for error in (_not_measured(target, jobs[0]),) if error])
+    target = _measured(spec.target, jobs[0])
     return spec.model_copy(update={"target": target}), jobs
 
 
-def _on_data_set(target: Target, job: JobSpec) -> Target:
-    measured = job.evaluation.perplexity
-    if target.task is not None or target.dataset is not None or not measured:
-        return target
-    if len(measured) > 1:
-        refuse([{"pointer": "/target/dataset", "detail": f"is required, because the jobs measure {', '.join(measured)}"}])
-    return target.model_copy(update={"dataset": measured[0]})
-
-
-def _not_measured(target: Target, job: JobSpec) -> dict[str, str] | None:
-    evaluation = job.evaluation
-    if target.task is not None and target.task not in evaluation.tasks:
-        return _error("/target/metric", f"the jobs do not measure {target.task}; add it to template.evaluation.tasks")
-    if target.task is None and target.dataset not in evaluation.perplexity:
-        name = target.dataset or "a data set"
-        return _error("/target/dataset", f"the jobs do not measure {name}; add it to template.evaluation.perplexity")
-    if target.needs_dense and not evaluation.baseline:
-        return _error("/template/evaluation/baseline", "the target refers to the dense model, which must be measured: use true")
-    if target.metric in ("kl_divergence", "top1_agreement") and not evaluation.agreement_windows:
-        where = "/template/evaluation/agreement_windows"
-        return _error(where, f"the target's {target.metric} is measured on these windows: give at least 1")
-    return None
-
-
-def _error(where: str, detail: str) -> dict[str, str]:
-    return {"pointer": where, "detail": detail}
+def _measured(target: Target, job: JobSpec) -> Target:
+    """Return the target with its data set filled in, and refuse one that the jobs do not measure."""
+    try:
+        target = on_data_set(target, job.evaluation, where="/target")
+        check_measured(target, job.evaluation, where="/target", part="/template/evaluation", name="template.evaluation")
+    except FieldError as error:
+        refuse([{"pointer": error.pointer, "detail": str(error)}])
+    return target
 
 
 def gap_to(target: Target, metrics: Mapping[str, Any], *, by_interval: bool) -> float:
     """Return r of `service.sweeps.search`: zero or less meets the target; by interval, at the end of it that is further away.
 
+    The damage to perplexity is the increase of the loss, in nats per token, over the dense model's if it is known.
+
     Raises:
         NotMeasured
     """
-    name = _name(target, metrics)
-    measured, dense = figures(metrics)[name], figures(metrics, "dense").get(name)
-    kind, bound = target.bound
-    if kind in ("at_most_increase", "at_most_decrease") and dense is None:
-        raise NotMeasured(f"the job did not measure the dense model's {name.replace(':', ' on ', 1)}")
-    worst = _worst(measured, by_interval)
+    value, (kind, bound) = worst_value(target, metrics, by_interval=by_interval), target.bound
+    if kind == "at_most_increase":
+        return gap(math.log1p(value), math.log1p(bound))
     if target.metric == "perplexity":
-        damage, limit = _loss_increase(target, metrics, worst, dense, by_interval)
-    elif target.metric == "kl_divergence":
-        damage, limit = worst, bound
-    elif kind == "at_least":
-        damage, limit = 1 - worst, 1 - bound
-    else:
-        assert dense is not None
-        damage, limit = dense.value - worst, bound
-    return gap(damage, limit)
-
-
-def _loss_increase(
-    target: Target, metrics: Mapping[str, Any], worst: float, dense: Figure | None, by_interval: bool
-) -> tuple[float, float]:
-    """Return the increase of the loss over the dense model's, in nats per token, and its bound.
-
-    The paired measurement of the increase has a narrower interval than the perplexities; a bound on the perplexity itself is not
-    about an increase, and needs no dense model.
-    """
-    kind, bound = target.bound
-    origin = math.log(dense.value) if dense is not None else 0.0
-    if kind == "at_most":
-        return math.log(worst) - origin, math.log(bound) - origin if bound > 0 else 0.0
-    paired = gap_figure(metrics, str(target.dataset))
-    return _worst(paired, by_interval) if paired is not None else math.log(worst) - origin, math.log1p(bound)
-
-
-def _name(target: Target, metrics: Mapping[str, Any]) -> str:
-    """Return the name of the target's figure; of a task `acc`, or its first metric for which higher is better."""
-    measured = figures(metrics)
-    if target.task is None:
-        name = f"{target.metric}:{target.dataset}"
-    else:
-        rising = [each for each, figure in measured.items() if figure.better == "higher" and each.endswith(f":{target.task}")]
-        name = next((each for each in rising if each.startswith("acc:")), rising[0] if rising else "")
-    if name not in measured:
-        raise NotMeasured(f"the job did not measure {target.task or f'{target.metric} on {target.dataset}'}")
-    return name
-
-
-def _worst(figure: Figure, by_interval: bool) -> float:
-    """Return the value, or the end of its interval that is further from the target, if it has an interval."""
-    end = figure.low if figure.better == "higher" else figure.high
-    return figure.value if end is None or not by_interval else end
+        dense = dense_figure(target, metrics)
+        origin = math.log(dense.value) if dense is not None else 0.0
+        return gap(math.log(value) - origin, math.log(bound) - origin if bound > 0 else 0.0)
+    return gap(1 - value, 1 - bound) if kind == "at_least" else gap(value, bound)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from service.comparisons.readings import Better
+from service.contract.readings import Better
 from service.errors import InvalidInput
 
 _MOST_MEASURES: Final = 3

@@ -7,17 +7,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.comparisons.readings import Better, Number
 from service.contract.failures import Failure
+from service.contract.figures import Figure, dense_figures, figures
+from service.contract.judging import NotMeasured
+from service.contract.readings import Better, Number
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.states import JobState
 from service.contract.sweeps import SearchEnd, SweepSpec, SweepState
+from service.contract.targets import target_text
 from service.database.tables.jobs import Job
 from service.database.tables.sweeps import Sweep
 from service.sweeps import front as pareto
-from service.sweeps.candidates import NotMeasured, gap_to
-from service.sweeps.figures import Figure, dense_figures, figures
-from service.sweeps.wording import search_text, target_text, values_text
+from service.sweeps.candidates import gap_to
+from service.sweeps.wording import search_text, values_text
 
 _MODEL: Final = {"source": "local", "id": "SmolLM2-135M-Instruct"}
 _DATA: Final = {

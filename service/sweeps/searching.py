@@ -7,8 +7,9 @@ from itertools import compress
 from operator import not_
 from typing import Any
 
+from service.contract.judging import NotMeasured
 from service.contract.sweeps import SearchEnd, SweepSpec
-from service.sweeps.candidates import PRESET, Candidate, NotMeasured, candidates, gap_to, index_of, slope_of, with_preset
+from service.sweeps.candidates import PRESET, Candidate, candidates, gap_to, index_of, slope_of, with_preset
 from service.sweeps.points import Values
 from service.sweeps.search import Bracket, bracket, end_of, next_candidate, slope_through, zero_of
 

@@ -2,26 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from service.contract.recipe.names import pattern_name
-from service.contract.sweeps import Over, SearchEnd, Target
-
-_NAMES: Final = {"kl_divergence": "KL divergence", "top1_agreement": "top-1 agreement"}
-
-
-def target_text(target: Target) -> str:
-    """Return `perplexity on wiki-sample:test at most 5 % above the dense model's`."""
-    kind, bound = target.bound
-    name = target.task or _NAMES.get(target.metric, target.metric)
-    place = f" on {target.dataset}" if target.dataset else ""
-    limits = {
-        "at_most": f"at most {bound:g}",
-        "at_most_increase": f"at most {bound * 100:g} % above the dense model's",
-        "at_least": f"at least {bound:g}",
-        "at_most_decrease": f"at most {bound:g} below the dense model's",
-    }
-    return f"{name}{place} {limits[kind]}"
+from service.contract.sweeps import Over, SearchEnd
+from service.contract.targets import Target, target_text
 
 
 def values_text(values: Mapping[str, Any]) -> str:

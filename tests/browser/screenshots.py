@@ -85,10 +85,10 @@ def main() -> int:
         save_model(stack.home / "models" / MODEL, layers=12, width=64)
         key = (stack.home / API_KEY_FILE).read_text().strip()
         with Client(stack.url, key) as client:
-            client.create_job(_body("fast", 0.5, calibration=_TOO_MUCH))  # fails, and is told of
+            client.jobs.create(_body("fast", 0.5, calibration=_TOO_MUCH))  # fails, and is told of
             jobs = _pruned(client)
             for sparsity in (0.5, 0.6, 0.7, 0.8):  # one runs while the pictures are taken, the others wait
-                client.create_job(_body("best", sparsity, calibration=_MUCH))
+                client.jobs.create(_body("best", sparsity, calibration=_MUCH))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             _take(browser, stack.url, key, jobs)
@@ -97,10 +97,10 @@ def main() -> int:
 
 
 def _pruned(client: Client) -> list[Job]:
-    made = [client.create_job(_body(preset, sparsity)) for preset, sparsity in _RECIPES]
+    made = [client.jobs.create(_body(preset, sparsity)) for preset, sparsity in _RECIPES]
     jobs = []
     for job in made:
-        jobs.append(client.wait(job.id, timeout=_JOB_SECONDS))
+        jobs.append(client.jobs.wait(job.id, timeout=_JOB_SECONDS))
         assert jobs[-1].state == JobState.SUCCEEDED, jobs[-1].error
         note(f"screenshots: job {len(jobs)} of {len(made)} has ended")
     return jobs

@@ -72,8 +72,8 @@ def test_a_whole_job_runs_behind_pooler_and_proxy(
     with Client(url, key) as client, ThreadPoolExecutor(1) as threads:
         dataset = client.datasets.upload(texts)
         assert texts.stat().st_size > 1_000_000  # more than the proxy and the kernel buffer
-        job = client.create_job(BODY | {"calibration": {"dataset": dataset.id, "num_samples": 4, "sequence_length": 64}})
-        followed = threads.submit(lambda: list(client.events(job.id)))
+        job = client.jobs.create(BODY | {"calibration": {"dataset": dataset.id, "num_samples": 4, "sequence_length": 64}})
+        followed = threads.submit(lambda: list(client.jobs.events(job.id)))
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
         page.get_by_role("link", name="tiny").click()
         page.wait_for_url(f"{url}/jobs/{job.id}")
@@ -89,7 +89,7 @@ def test_a_whole_job_runs_behind_pooler_and_proxy(
         tabs.get_by_role("link", name="Events").click()
         expect(page.locator("#events tbody tr").first).to_contain_text("succeeded")
         tabs.get_by_role("link", name="Files").click()
-        manifest = client.download(job.id, tmp_path / "artifact")  # checks each file against its SHA-256
+        manifest = client.jobs.download(job.id, tmp_path / "artifact")  # checks each file against its SHA-256
         with page.expect_download() as download:
             page.get_by_role("link", name="sparsity_report.json").click()
         assert Path(download.value.path()).read_bytes() == (tmp_path / "artifact" / "sparsity_report.json").read_bytes()
@@ -126,8 +126,8 @@ def test_a_job_and_its_viewers_survive_restarts_of_service_pooler_and_proxy(
     ):
         evaluation = {"perplexity": [], "sequence_length": 64}
         body = BODY | {"model": {"source": "local", "id": "slow"}, "calibration": LONG, "evaluation": evaluation}
-        job = client.create_job(body)
-        followed = threads.submit(lambda: list(client.events(job.id)))
+        job = client.jobs.create(body)
+        followed = threads.submit(lambda: list(client.jobs.events(job.id)))
         ended = threads.submit(follow_once, plain, job.id)
         page = opened(f"/jobs/{job.id}", excused="Failed to load resource")
         mark(page)
@@ -139,12 +139,12 @@ def test_a_job_and_its_viewers_survive_restarts_of_service_pooler_and_proxy(
         assert not ended.result(CEILING_SECONDS)
         deployment.service.kill()
         with pytest.raises(ApiError, match="a proxy in front of the service gets no answer from it"):
-            impatient.get_job(job.id)
+            impatient.jobs.get(job.id)
         deployment.service.start()
         expect(page.locator("#status .headline")).to_contain_text("succeeded")
         assert_complete(followed.result(CEILING_SECONDS), blocks=10)
         assert is_unbroken(page)
-        assert len(client.attempts(job.id)) == 1
+        assert len(client.jobs.attempts(job.id)) == 1
 
 
 def follow_once(plain: httpx.Client, job_id: str) -> bool:

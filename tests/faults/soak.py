@@ -64,7 +64,7 @@ class Caller(threading.Thread):
 
     def run(self) -> None:
         while len(self.wanted) < self._jobs:
-            job_id = self._try(lambda: self._client.create_job(JOB).id)
+            job_id = self._try(lambda: self._client.jobs.create(JOB).id)
             if job_id:
                 self.wanted[job_id] = self._choices.choice(CHANGES)
                 self._change(job_id)
@@ -73,10 +73,10 @@ class Caller(threading.Thread):
     def _change(self, job_id: str) -> None:
         match self.wanted[job_id]:
             case "cancel":
-                self._insist(lambda: self._client.cancel_job(job_id))
+                self._insist(lambda: self._client.jobs.cancel(job_id))
             case "pause and resume":
-                self._insist(lambda: self._client.pause_job(job_id))
-                self._insist(lambda: self._client.resume_job(job_id))
+                self._insist(lambda: self._client.jobs.pause(job_id))
+                self._insist(lambda: self._client.jobs.resume(job_id))
 
     def _insist(self, call: Any) -> None:
         """Until it is answered; a job that has ended, or does not pause yet, is an answer for a while."""
@@ -172,8 +172,8 @@ def check_artifacts(summary: Summary, cluster: Cluster, key: str, wanted: dict[s
     weights = set()
     with Client(cluster.api.url, key, patience=60) as client:
         for job_id in wanted:
-            if client.get_job(job_id).state == "succeeded":
-                manifest = client.download(job_id, folder / "downloads" / job_id)
+            if client.jobs.get(job_id).state == "succeeded":
+                manifest = client.jobs.download(job_id, folder / "downloads" / job_id)
                 weights |= {file.sha256 for file in manifest.files if file.path == "model.safetensors"}
                 summary.artifacts_verified += 1
     if len(weights) != 1:
@@ -183,7 +183,7 @@ def check_artifacts(summary: Summary, cluster: Cluster, key: str, wanted: dict[s
 def delete_some(cluster: Cluster, key: str, wanted: dict[str, str]) -> None:
     with Client(cluster.api.url, key, patience=60) as client:
         for job_id in [job_id for job_id, change in wanted.items() if change == "delete"]:
-            client.delete_job(job_id)
+            client.jobs.delete(job_id)
 
 
 def check_leftovers(summary: Summary, cluster: Cluster, database: Database, wanted: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ def test_fifty_streams_lose_and_repeat_nothing_after_kills(settings: Settings, d
 
     def follow(mine: list[int]) -> None:
         with Client(api.url, key, patience=60) as client:
-            mine.extend(event.seq for event in client.events(str(job_id)))
+            mine.extend(event.seq for event in client.jobs.events(str(job_id)))
 
     with stopping(api), ThreadPoolExecutor(CLIENTS) as threads:
         running = [threads.submit(follow, mine) for mine in seen]

@@ -11,7 +11,7 @@ from service.client import AsyncClient, Client
 
 Answer = Callable[[httpx.Request], httpx.Response]
 KINDS = ["blocking", "asynchronous"]
-GROUPS = ("webhooks", "datasets", "sweeps", "triggers", "keys")
+GROUPS = ("jobs", "models", "webhooks", "datasets", "sweeps", "triggers", "keys")
 
 
 def calls_of(calls: Any) -> set[str]:

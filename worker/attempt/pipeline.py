@@ -16,6 +16,7 @@ from torch import Tensor
 from service.contract.artifacts import Manifest
 from service.contract.disk import written_bytes
 from service.contract.failures import FailureCode
+from service.contract.judging import judged
 from service.contract.provenance import Provenance
 from service.contract.spec import JobSpec, without_head
 from service.contract.states import Stage
@@ -79,9 +80,10 @@ def prune_and_publish(run: Run) -> dict[str, Any]:
     manifest = _publish(run, model, report, quality, provenance, pruned, known["warnings"])
     hub = upload_to_hub(run, pruned)
     run.reporter.end_stage()
+    measured = quality.to_metrics() | known
     return {
-        **quality.to_metrics(),
-        **known,
+        **measured,
+        "gates": [result.model_dump(mode="json") for result in judged(run.spec.evaluation.gates, measured)],
         "warnings": [*known["warnings"], *warnings_of(hub, run.job_id)],
         "hub": hub,
         "bytes": sum(file.bytes for file in manifest.files),

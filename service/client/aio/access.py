@@ -1,11 +1,11 @@
 """Calls for API keys, sign-in links, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from service.client.access import AuditEntry, Key, Quota, SignInLink
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncListing
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
 
@@ -18,7 +18,7 @@ class AsyncKeyCalls(AsyncCalls):
         body = {"name": name, "scopes": list(scopes)} | drop_none(expires_at=expires_at.isoformat() if expires_at else None)
         return await self._http.fetch(Key.model_validate, "POST", path_to("keys"), body=body, repeat=Repeat.UNDONE)
 
-    def list(self) -> AsyncGenerator[Key]:
+    def list(self) -> AsyncListing[Key]:
         """List the keys, newest first, including invalid ones; pages are fetched as needed."""
         return self._http.items(Key.model_validate, path_to("keys"))
 
@@ -54,7 +54,7 @@ class AsyncAccessCalls(AsyncCalls):
         action: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-    ) -> AsyncGenerator[AuditEntry]:
+    ) -> AsyncListing[AuditEntry]:
         """List the tenant's audit log, newest first; pages are fetched as needed."""
         times = drop_none(created_after=created_after, created_before=created_before)
         query = drop_none(key_id=key_id, action=action) | {name: moment.isoformat() for name, moment in times.items()}

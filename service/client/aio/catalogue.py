@@ -1,4 +1,4 @@
-"""Calls for models, recipe options and workers."""
+"""Calls for models (`client.models`), recipe options and workers."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from service.client.answers import LocalModel, ModelInfo, Worker
 from service.client.request import drop_none, list_of, path_to
 
 
-class AsyncCatalogueCalls(AsyncCalls):
-    """Models, recipe options and workers."""
+class AsyncModelCalls(AsyncCalls):
+    """Models."""
 
-    async def inspect_model(
+    async def inspect(
         self,
         id: str,  # noqa: A002
         *,
@@ -22,9 +22,13 @@ class AsyncCatalogueCalls(AsyncCalls):
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return await self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
 
-    async def list_models(self) -> list[LocalModel]:
+    async def list(self) -> list[LocalModel]:
         """List the local models, as far as the service can read the model root."""
         return await self._http.fetch(list_of(LocalModel.model_validate), "GET", path_to("models"))
+
+
+class AsyncCatalogueCalls(AsyncCalls):
+    """Recipe options and workers."""
 
     async def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

@@ -1,9 +1,9 @@
 """Asyncio client: every call of the HTTP API as a method.
 
 client = AsyncClient()                               # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
-job = await client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
-job = await client.wait(job.id)
-await client.download(job.id, Path("pruned"))
+job = await client.jobs.create(model="meta-llama/Llama-3.1-8B", sparsity=0.5, preset="balanced")
+await job.wait()
+await job.download("pruned")
 """
 
 from types import TracebackType
@@ -13,19 +13,16 @@ import httpx
 
 from service.client import discovery
 from service.client.aio.access import AsyncAccessCalls, AsyncKeyCalls
-from service.client.aio.catalogue import AsyncCatalogueCalls
+from service.client.aio.catalogue import AsyncCatalogueCalls, AsyncModelCalls
 from service.client.aio.datasets import AsyncDatasetCalls
-from service.client.aio.download import AsyncArtifactCalls
-from service.client.aio.events import AsyncEventCalls
 from service.client.aio.http import AsyncHttp
 from service.client.aio.jobs import AsyncJobCalls
-from service.client.aio.logs import AsyncLogCalls
 from service.client.aio.sweeps import AsyncSweepCalls
 from service.client.aio.triggers import AsyncTriggerCalls
 from service.client.aio.webhooks import AsyncWebhookCalls
 
 
-class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncLogCalls, AsyncArtifactCalls, AsyncCatalogueCalls, AsyncAccessCalls):
+class AsyncClient(AsyncCatalogueCalls, AsyncAccessCalls):
     """Asyncio client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(
@@ -40,6 +37,8 @@ class AsyncClient(AsyncJobCalls, AsyncEventCalls, AsyncLogCalls, AsyncArtifactCa
         url, key = discovery.address(url, key)
         http = AsyncHttp(url, key, patience, transport)
         super().__init__(http)
+        self.jobs = AsyncJobCalls(http)
+        self.models = AsyncModelCalls(http)
         self.webhooks = AsyncWebhookCalls(http)
         self.datasets = AsyncDatasetCalls(http)
         self.sweeps = AsyncSweepCalls(http)

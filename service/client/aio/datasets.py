@@ -1,9 +1,8 @@
 """Calls for data sets: `client.datasets`."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncListing
 from service.client.datasets import Dataset, media_type
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
@@ -24,7 +23,7 @@ class AsyncDatasetCalls(AsyncCalls):
         path = path_to("datasets")
         return await self._http.fetch(Dataset.model_validate, "POST", path, query=query, headers=headers, file=file)
 
-    def list(self) -> AsyncGenerator[Dataset]:
+    def list(self) -> AsyncListing[Dataset]:
         """List the data sets: built-in ones, then the tenant's, newest first; pages are fetched as needed."""
         return self._http.items(Dataset.model_validate, path_to("datasets"))
 

@@ -5,16 +5,34 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 
 from service.client.discovery import proxied
 from service.client.errors import StoreRefused, Unreachable, parsed, problem_in
+from service.client.frames import frame, row_of
 from service.client.patience import Repeat, RetryBudget, Trouble
 from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of, items_of
 
 T = TypeVar("T")
+
+
+class AsyncListing(Generic[T]):
+    """Items of a list, fetched page by page while they are iterated."""
+
+    def __init__(self, items: AsyncGenerator[T]) -> None:
+        self._items = items
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        return await self._items.__anext__()
+
+    async def to_pandas(self) -> Any:
+        """Return all items as a pandas.DataFrame. Raises NotInstalled: pandas is missing."""
+        return frame([row_of(item) async for item in self])
 
 
 class AsyncHttp:
@@ -82,8 +100,11 @@ class AsyncHttp:
         response = await self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
         return parsed(response, lambda: read(response.json()))
 
-    async def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> AsyncGenerator[T]:
-        """Yield the items of a list; fetch pages as needed."""
+    def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> AsyncListing[T]:
+        """Return the items of a list; pages are fetched as needed."""
+        return AsyncListing(self._items(read, path, query))
+
+    async def _items(self, read: Callable[[Any], T], path: str, query: Query | None) -> AsyncGenerator[T]:
         query = dict(query or {})
         while True:
             response = await self.send("GET", path, query=query)

@@ -3,53 +3,143 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self, Unpack
 from uuid import uuid4
 
 import httpx
+from pydantic import ConfigDict, PrivateAttr
 
-from service.client.aio.http import AsyncCalls
-from service.client.answers import Attempt, Job, Layer, Plan
+from service.client.aio.download import AsyncArtifactCalls
+from service.client.aio.events import AsyncEventCalls
+from service.client.aio.http import AsyncListing
+from service.client.aio.logs import AsyncLogCalls
+from service.client.answers import Attempt, Layer, Plan
+from service.client.answers import Job as JobAnswer
 from service.client.comparing import Comparison
 from service.client.errors import parsed
+from service.client.job_options import JobOptions, Spec, body_of
+from service.client.job_text import html, one_line
 from service.client.measured import Metrics
 from service.client.patience import Repeat
+from service.client.progress import ProgressLine, ShowProgress
 from service.client.request import drop_none, list_of, path_to
-from service.contract.spec import JobSpec
+from service.contract.artifacts import Manifest
 from service.contract.states import JobState
 
 _WAIT_SECONDS: Final = 30.0
+_SHOWN_SECONDS: Final = 2.0
+"""Interval between polls of a job whose progress is shown."""
 _LEAST_SECONDS: Final = 1.0
 """Minimum interval between polls of a job, if the service did not wait."""
 _ANSWER_SECONDS: Final = 30.0
 """Seconds that a response may take beyond the requested wait."""
 
-Spec = JobSpec | Mapping[str, Any]
+
+class AsyncJob(JobAnswer):
+    """Handle of a job: its data as last read, and calls for it. `refresh`, `wait` and changes update it in place."""
+
+    model_config = ConfigDict(frozen=False)
+    _calls: "AsyncJobCalls" = PrivateAttr()
+
+    def _bound(self, calls: "AsyncJobCalls") -> Self:
+        self._calls = calls
+        return self
+
+    def _take(self, other: "AsyncJob") -> Self:
+        self.__dict__.update(vars(other))
+        self.__pydantic_extra__, self.__pydantic_fields_set__ = other.__pydantic_extra__, other.__pydantic_fields_set__
+        return self
+
+    @property
+    def url(self) -> str:
+        """Address of the job's page on the dashboard."""
+        return f"{self._calls.base_url}/jobs/{self.id}"
+
+    async def refresh(self) -> Self:
+        """Read the job again."""
+        return self._take(await self._calls.get(self.id))
+
+    async def wait(self, timeout: float | None = None, *, progress: ShowProgress = "auto") -> Self:
+        """Wait until the job has ended, with a progress line in terminals and notebooks.
+
+        Raises:
+            TimeoutError: it has not ended within `timeout` seconds; the job continues.
+        """
+        return self._take(await self._calls.wait(self.id, timeout, progress=progress))
+
+    async def cancel(self) -> Self:
+        """Request cancellation."""
+        return self._take(await self._calls.cancel(self.id))
+
+    async def pause(self) -> Self:
+        """Pause the job; its finished blocks are kept."""
+        return self._take(await self._calls.pause(self.id))
+
+    async def resume(self) -> Self:
+        """Queue the paused job again."""
+        return self._take(await self._calls.resume(self.id))
+
+    async def retry(self) -> "AsyncJob":
+        """Create a job that repeats this one, which must have ended without success, and return it."""
+        return await self._calls.retry(self.id)
+
+    async def delete(self) -> None:
+        """Delete the job, which must have ended, and its artifact."""
+        await self._calls.delete(self.id)
+
+    async def download(self, destination: Path | str) -> Manifest:
+        """Download the artifact into a folder; each file is checked against its SHA-256."""
+        return await self._calls.download(self.id, Path(destination))
+
+    def layers(self) -> AsyncListing[Layer]:
+        """List the pruning result of each matrix."""
+        return self._calls.layers(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{one_line(self)}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return html(self, self.url)
 
 
-class AsyncJobCalls(AsyncCalls):
-    """Jobs and their results."""
+class AsyncJobCalls(AsyncEventCalls, AsyncLogCalls, AsyncArtifactCalls):
+    """Jobs, their results, events, logs and artifacts."""
 
-    async def create_job(self, spec: Spec, *, idempotency_key: str | None = None) -> Job:
-        """Create a job; all fields but `model` have defaults. Retries after lost responses create no second one.
+    @property
+    def base_url(self) -> str:
+        """Base URL of the service."""
+        return self._http.url
+
+    async def create(
+        self, spec: Spec | None = None, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]
+    ) -> AsyncJob:
+        """Create a job from a body, from keywords (`JobOptions`), or from both; keywords override the body.
+
+        All fields but the model have defaults. Retries after lost responses create no second job.
 
         `idempotency_key`: the caller's own, such as a pipeline's run id: several calls within a day create one job.
+
+        Raises:
+            InvalidOption: an unknown keyword, two that exclude each other, or no model.
         """
-        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        return _job_in(await self._http.send("POST", path_to("jobs"), body=_body(spec), headers=headers))
+        headers, body = {"Idempotency-Key": idempotency_key or str(uuid4())}, body_of(spec, options)
+        return self._job_in(await self._http.send("POST", path_to("jobs"), body=body, headers=headers))
 
-    async def plan(self, spec: Spec) -> Plan:
+    async def plan(self, spec: Spec | None = None, **options: Unpack[JobOptions]) -> Plan:
         """Return a dry run of a job: its model, resources, queue position, and warnings. Nothing is stored."""
-        query = {"validate_only": "true"}
-        return await self._http.fetch(Plan.model_validate, "POST", path_to("jobs"), query=query, body=_body(spec))
+        query, body = {"validate_only": "true"}, body_of(spec, options)
+        return await self._http.fetch(Plan.model_validate, "POST", path_to("jobs"), query=query, body=body)
 
-    async def get_job(self, job_id: str) -> Job:
+    async def get(self, job_id: str) -> AsyncJob:
         """Return one job."""
-        return _job_in(await self._http.send("GET", path_to("jobs", job_id)))
+        return self._job_in(await self._http.send("GET", path_to("jobs", job_id)))
 
-    def list_jobs(
+    def list(
         self,
         *,
         state: JobState | str | Sequence[str] | None = None,
@@ -60,7 +150,7 @@ class AsyncJobCalls(AsyncCalls):
         search: str | None = None,
         presets: Sequence[str] | None = None,
         sort: str | None = None,
-    ) -> AsyncGenerator[Job]:
+    ) -> AsyncListing[AsyncJob]:
         """List jobs, newest first by default; pages are fetched as needed.
 
         `search`: a part of the job's name, the model's id or a label (`name=value`), or the start of the id, ignoring case.
@@ -74,42 +164,46 @@ class AsyncJobCalls(AsyncCalls):
             **{f"label.{name}": value for name, value in (labels or {}).items()},
             **{name: moment.astimezone().isoformat() for name, moment in times.items()},
         }
-        return self._http.items(Job.model_validate, path_to("jobs"), query)
+        return self._http.items(self._job_of, path_to("jobs"), query)
 
-    async def cancel_job(self, job_id: str, *, if_match: str | None = None) -> Job:
+    async def cancel(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
         """Cancel the job. `if_match`: only if the job still has this `etag`; the same holds for the other changes."""
         return await self._change(job_id, "cancel", if_match)
 
-    async def pause_job(self, job_id: str, *, if_match: str | None = None) -> Job:
+    async def pause(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
         """Pause the job; its finished blocks are kept."""
         return await self._change(job_id, "pause", if_match)
 
-    async def resume_job(self, job_id: str, *, if_match: str | None = None) -> Job:
+    async def resume(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
         """Queue a paused job again; it resumes after its last finished block."""
         return await self._change(job_id, "resume", if_match)
 
-    async def retry_job(self, job_id: str, *, if_match: str | None = None) -> Job:
+    async def retry(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
         """Create a job that repeats this one, which must have ended without success."""
         return await self._change(job_id, "retry", if_match)
 
-    async def _change(self, job_id: str, change: str, if_match: str | None) -> Job:
-        return _job_in(await self._http.send("POST", path_to("jobs", job_id, change), headers=_only(if_match)))
+    async def _change(self, job_id: str, change: str, if_match: str | None) -> AsyncJob:
+        return self._job_in(await self._http.send("POST", path_to("jobs", job_id, change), headers=_only(if_match)))
 
-    async def delete_job(self, job_id: str, *, if_match: str | None = None) -> None:
+    async def delete(self, job_id: str, *, if_match: str | None = None) -> None:
         """Delete a job that has ended, and its artifact."""
         await self._http.send("DELETE", path_to("jobs", job_id), headers=_only(if_match), repeat=Repeat.UNDONE)
 
-    async def wait(self, job_id: str, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: str, timeout: float | None = None, *, progress: ShowProgress = False) -> AsyncJob:
         """Wait until the job has ended, and return it.
+
+        `progress`: whether to show a progress line; `auto`: in terminals and notebooks.
 
         Raises:
             TimeoutError: it has not ended within `timeout` seconds; the job continues.
         """
-        end = math.inf if timeout is None else time.monotonic() + timeout
+        end, line = math.inf if timeout is None else time.monotonic() + timeout, ProgressLine(progress)
+        longest = _SHOWN_SECONDS if line.is_shown else _WAIT_SECONDS
         while True:
             left = max(0.0, end - time.monotonic())
             began = time.monotonic()
-            job = await self._get_job_within(job_id, math.ceil(min(left, _WAIT_SECONDS)))
+            job = await self._get_within(job_id, math.ceil(min(left, longest)))
+            line.show(job)
             if job.has_ended:
                 return job
             if time.monotonic() >= end:
@@ -117,16 +211,25 @@ class AsyncJobCalls(AsyncCalls):
             pause = min(_LEAST_SECONDS, left) - (time.monotonic() - began)  # a busy service may answer without waiting
             await asyncio.sleep(max(0.0, pause))
 
-    async def _get_job_within(self, job_id: str, seconds: int) -> Job:
+    async def _get_within(self, job_id: str, seconds: int) -> AsyncJob:
         """Return the job as soon as it has ended, or after `seconds`."""
         headers = {"Prefer": f"wait={seconds}"}
-        return _job_in(await self._http.send("GET", path_to("jobs", job_id), headers=headers, timeout=seconds + _ANSWER_SECONDS))
+        return self._job_in(
+            await self._http.send("GET", path_to("jobs", job_id), headers=headers, timeout=seconds + _ANSWER_SECONDS)
+        )
 
-    async def attempts(self, job_id: str) -> list[Attempt]:
+    def _job_of(self, document: Any) -> AsyncJob:
+        return AsyncJob.model_validate(document)._bound(self)
+
+    def _job_in(self, response: httpx.Response) -> AsyncJob:
+        """Return the job, with its version from the `ETag` header."""
+        return parsed(response, lambda: self._job_of(response.json() | {"etag": response.headers.get("ETag")}))
+
+    async def attempts(self, job_id: str) -> Sequence[Attempt]:
         """List the attempts at the job: worker, times, and outcome."""
         return await self._http.fetch(list_of(Attempt.model_validate), "GET", path_to("jobs", job_id, "attempts"))
 
-    def layers(self, job_id: str) -> AsyncGenerator[Layer]:
+    def layers(self, job_id: str) -> AsyncListing[Layer]:
         """List the pruning result of each matrix, in the order of the model."""
         return self._http.items(Layer.model_validate, path_to("jobs", job_id, "layers"))
 
@@ -134,7 +237,7 @@ class AsyncJobCalls(AsyncCalls):
         """Return the measurements so far: dense and pruned quality, sizes, timings, peak memory."""
         return await self._http.fetch(Metrics.model_validate, "GET", path_to("jobs", job_id, "metrics"))
 
-    async def compare_jobs(self, job_ids: Sequence[str]) -> Comparison:
+    async def compare(self, job_ids: Sequence[str]) -> Comparison:
         """Compare 2 to 50 jobs: settings that differ, measurements, and which job is best."""
         query = {"ids": list(job_ids)}
         return await self._http.fetch(Comparison.model_validate, "GET", path_to("jobs", "compare"), query=query)
@@ -142,12 +245,3 @@ class AsyncJobCalls(AsyncCalls):
 
 def _only(if_match: str | None) -> dict[str, str]:
     return drop_none(**{"If-Match": if_match})
-
-
-def _body(spec: Spec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude_unset=True) if isinstance(spec, JobSpec) else dict(spec)
-
-
-def _job_in(response: httpx.Response) -> Job:
-    """Return the job, with its version from the `ETag` header."""
-    return parsed(response, lambda: Job.model_validate(response.json() | {"etag": response.headers.get("ETag")}))

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from service.client.aio.events import follow
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncListing
 from service.client.logs import LogLine, query_of
 from service.client.request import path_to
 from service.contract.logs import LogLevel
@@ -37,7 +37,7 @@ class AsyncLogCalls(AsyncCalls):
         attempt: int | None = None,
         level: LogLevel | str | None = None,
         tail: int | None = None,
-    ) -> AsyncGenerator[LogLine]:
+    ) -> AsyncListing[LogLine]:
         """List the lines above number `after` that have been stored so far; the other arguments are those of `logs`."""
         query = {"after": after, **query_of(attempt, level, tail)}
         return self._http.items(LogLine.model_validate, path_to("jobs", job_id, "logs"), query)

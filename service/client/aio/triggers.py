@@ -1,9 +1,9 @@
 """Calls for triggers: `client.triggers`."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncListing
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
 from service.client.triggers import Firing, FiringDetail, Trigger
@@ -17,7 +17,7 @@ class AsyncTriggerCalls(AsyncCalls):
         body = {"name": name, "template": dict(template)} | drop_none(**more)
         return await self._http.fetch(Trigger.model_validate, "POST", path_to("triggers"), body=body, repeat=Repeat.UNDONE)
 
-    def list(self) -> AsyncGenerator[Trigger]:
+    def list(self) -> AsyncListing[Trigger]:
         """List the triggers, newest first; pages are fetched as needed."""
         return self._http.items(Trigger.model_validate, path_to("triggers"))
 
@@ -47,7 +47,7 @@ class AsyncTriggerCalls(AsyncCalls):
         path, query = path_to("triggers", trigger_id, "fire"), {"validate_only": "true"}
         return await self._http.fetch(dict, "POST", path, query=query, body=dict(event))
 
-    def firings(self, trigger_id: str, *, outcome: str | None = None) -> AsyncGenerator[Firing]:
+    def firings(self, trigger_id: str, *, outcome: str | None = None) -> AsyncListing[Firing]:
         """List the firings, newest first; pages are fetched as needed."""
         return self._http.items(Firing.model_validate, path_to("triggers", trigger_id, "firings"), drop_none(outcome=outcome))
 

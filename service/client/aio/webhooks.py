@@ -1,9 +1,9 @@
 """Calls for webhooks: `client.webhooks`."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from service.client.aio.http import AsyncCalls
+from service.client.aio.http import AsyncCalls, AsyncListing
 from service.client.patience import Repeat
 from service.client.request import drop_none, list_of, path_to
 from service.client.webhooks import Delivery, DeliveryDetail, Webhook
@@ -71,7 +71,7 @@ class AsyncWebhookCalls(AsyncCalls):
         *,
         state: str | None = None,
         type: str | None = None,  # noqa: A002
-    ) -> AsyncGenerator[Delivery]:
+    ) -> AsyncListing[Delivery]:
         """List the deliveries, newest first; pages are fetched as needed. `type`: the message's, such as `job.failed`."""
         query = drop_none(state=state, type=type)
         return self._http.items(Delivery.model_validate, path_to("webhooks", webhook_id, "deliveries"), query)

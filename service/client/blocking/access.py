@@ -1,12 +1,12 @@
 # generated from aio/ by `make client`; do not edit
 """Calls for API keys, sign-in links, audit log and quota: `client.keys`, `client.audit()`, `client.quota()`."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from service.client.access import AuditEntry, Key, Quota, SignInLink
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
 
@@ -19,7 +19,7 @@ class KeyCalls(Calls):
         body = {"name": name, "scopes": list(scopes)} | drop_none(expires_at=expires_at.isoformat() if expires_at else None)
         return self._http.fetch(Key.model_validate, "POST", path_to("keys"), body=body, repeat=Repeat.UNDONE)
 
-    def list(self) -> Generator[Key]:
+    def list(self) -> Listing[Key]:
         """List the keys, newest first, including invalid ones; pages are fetched as needed."""
         return self._http.items(Key.model_validate, path_to("keys"))
 
@@ -55,7 +55,7 @@ class AccessCalls(Calls):
         action: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
-    ) -> Generator[AuditEntry]:
+    ) -> Listing[AuditEntry]:
         """List the tenant's audit log, newest first; pages are fetched as needed."""
         times = drop_none(created_after=created_after, created_before=created_before)
         query = drop_none(key_id=key_id, action=action) | {name: moment.isoformat() for name, moment in times.items()}

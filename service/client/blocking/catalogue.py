@@ -1,5 +1,5 @@
 # generated from aio/ by `make client`; do not edit
-"""Calls for models, recipe options and workers."""
+"""Calls for models (`client.models`), recipe options and workers."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from service.client.blocking.http import Calls
 from service.client.request import drop_none, list_of, path_to
 
 
-class CatalogueCalls(Calls):
-    """Models, recipe options and workers."""
+class ModelCalls(Calls):
+    """Models."""
 
-    def inspect_model(
+    def inspect(
         self,
         id: str,  # noqa: A002
         *,
@@ -23,9 +23,13 @@ class CatalogueCalls(Calls):
         query = drop_none(id=id, source=source, revision=revision, token=token)
         return self._http.fetch(ModelInfo.model_validate, "GET", path_to("models", "inspect"), query=query)
 
-    def list_models(self) -> list[LocalModel]:
+    def list(self) -> list[LocalModel]:
         """List the local models, as far as the service can read the model root."""
         return self._http.fetch(list_of(LocalModel.model_validate), "GET", path_to("models"))
+
+
+class CatalogueCalls(Calls):
+    """Recipe options and workers."""
 
     def recipes(self) -> dict[str, Any]:
         """Return the options of a job: presets, every choice with its settings, data sets, defaults."""

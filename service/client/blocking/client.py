@@ -2,9 +2,9 @@
 """Blocking client: every call of the HTTP API as a method.
 
 client = Client()                               # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
-job = client.create_job({"model": {"id": "meta-llama/Llama-3.1-8B"}})
-job = client.wait(job.id)
-client.download(job.id, Path("pruned"))
+job = client.jobs.create(model="meta-llama/Llama-3.1-8B", sparsity=0.5, preset="balanced")
+job.wait()
+job.download("pruned")
 """
 
 from types import TracebackType
@@ -14,19 +14,16 @@ import httpx
 
 from service.client import discovery
 from service.client.blocking.access import AccessCalls, KeyCalls
-from service.client.blocking.catalogue import CatalogueCalls
+from service.client.blocking.catalogue import CatalogueCalls, ModelCalls
 from service.client.blocking.datasets import DatasetCalls
-from service.client.blocking.download import ArtifactCalls
-from service.client.blocking.events import EventCalls
 from service.client.blocking.http import Http
 from service.client.blocking.jobs import JobCalls
-from service.client.blocking.logs import LogCalls
 from service.client.blocking.sweeps import SweepCalls
 from service.client.blocking.triggers import TriggerCalls
 from service.client.blocking.webhooks import WebhookCalls
 
 
-class Client(JobCalls, EventCalls, LogCalls, ArtifactCalls, CatalogueCalls, AccessCalls):
+class Client(CatalogueCalls, AccessCalls):
     """Blocking client of the service. Each call raises a ClientError: ApiError for a problem, Unreachable, UnexpectedResponse."""
 
     def __init__(
@@ -41,6 +38,8 @@ class Client(JobCalls, EventCalls, LogCalls, ArtifactCalls, CatalogueCalls, Acce
         url, key = discovery.address(url, key)
         http = Http(url, key, patience, transport)
         super().__init__(http)
+        self.jobs = JobCalls(http)
+        self.models = ModelCalls(http)
         self.webhooks = WebhookCalls(http)
         self.datasets = DatasetCalls(http)
         self.sweeps = SweepCalls(http)

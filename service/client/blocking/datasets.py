@@ -1,10 +1,9 @@
 # generated from aio/ by `make client`; do not edit
 """Calls for data sets: `client.datasets`."""
 
-from collections.abc import Generator
 from pathlib import Path
 
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.datasets import Dataset, media_type
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
@@ -25,7 +24,7 @@ class DatasetCalls(Calls):
         path = path_to("datasets")
         return self._http.fetch(Dataset.model_validate, "POST", path, query=query, headers=headers, file=file)
 
-    def list(self) -> Generator[Dataset]:
+    def list(self) -> Listing[Dataset]:
         """List the data sets: built-in ones, then the tenant's, newest first; pages are fetched as needed."""
         return self._http.items(Dataset.model_validate, path_to("datasets"))
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
-from service.client.blocking.http import Calls, Http
+from service.client.blocking.http import Calls, Http, Listing
 from service.client.errors import ApiError, Unreachable, parsed
 from service.client.events import Event, check_stream, event_of
 from service.client.patience import RetryBudget, Trouble
@@ -71,6 +71,6 @@ class EventCalls(Calls):
         """
         return follow(self._http, path_to("jobs", job_id, "events"), after, event_of)
 
-    def list_events(self, job_id: str, *, after: int = 0) -> Generator[Event]:
+    def list_events(self, job_id: str, *, after: int = 0) -> Listing[Event]:
         """List the events above number `after` that have happened so far."""
         return self._http.items(event_of, path_to("jobs", job_id, "events"), {"after": after})

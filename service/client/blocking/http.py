@@ -6,16 +6,34 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 
 from service.client.discovery import proxied
 from service.client.errors import StoreRefused, Unreachable, parsed, problem_in
+from service.client.frames import frame, row_of
 from service.client.patience import Repeat, RetryBudget, Trouble
 from service.client.request import PIECE_BYTES, TIMEOUT, Query, headers_of, items_of
 
 T = TypeVar("T")
+
+
+class Listing(Generic[T]):
+    """Items of a list, fetched page by page while they are iterated."""
+
+    def __init__(self, items: Generator[T]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        return self._items.__next__()
+
+    def to_pandas(self) -> Any:
+        """Return all items as a pandas.DataFrame. Raises NotInstalled: pandas is missing."""
+        return frame([row_of(item) for item in self])
 
 
 class Http:
@@ -83,8 +101,11 @@ class Http:
         response = self.send(method, path, query=query, headers=headers, body=body, file=file, repeat=repeat)
         return parsed(response, lambda: read(response.json()))
 
-    def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> Generator[T]:
-        """Yield the items of a list; fetch pages as needed."""
+    def items(self, read: Callable[[Any], T], path: str, query: Query | None = None) -> Listing[T]:
+        """Return the items of a list; pages are fetched as needed."""
+        return Listing(self._items(read, path, query))
+
+    def _items(self, read: Callable[[Any], T], path: str, query: Query | None) -> Generator[T]:
         query = dict(query or {})
         while True:
             response = self.send("GET", path, query=query)

@@ -4,7 +4,7 @@
 from collections.abc import Generator
 
 from service.client.blocking.events import follow
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.logs import LogLine, query_of
 from service.client.request import path_to
 from service.contract.logs import LogLevel
@@ -38,7 +38,7 @@ class LogCalls(Calls):
         attempt: int | None = None,
         level: LogLevel | str | None = None,
         tail: int | None = None,
-    ) -> Generator[LogLine]:
+    ) -> Listing[LogLine]:
         """List the lines above number `after` that have been stored so far; the other arguments are those of `logs`."""
         query = {"after": after, **query_of(attempt, level, tail)}
         return self._http.items(LogLine.model_validate, path_to("jobs", job_id, "logs"), query)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from service.client.blocking.events import follow
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.events import Event, event_of
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to, text_of
@@ -39,7 +39,7 @@ class SweepCalls(Calls):
         query = {"validate_only": "true"}
         return self._http.fetch(SweepPlan.model_validate, "POST", path_to("sweeps"), query=query, body=_body(spec))
 
-    def list(self, *, state: SweepState | str | Sequence[str] | None = None) -> Generator[Sweep]:
+    def list(self, *, state: SweepState | str | Sequence[str] | None = None) -> Listing[Sweep]:
         """List the sweeps, newest first, without their points; pages are fetched as needed."""
         return self._http.items(Sweep.model_validate, path_to("sweeps"), drop_none(state=state or None))
 
@@ -84,7 +84,7 @@ class SweepCalls(Calls):
         """
         return follow(self._http, path_to("sweeps", sweep_id, "events"), after, event_of)
 
-    def list_events(self, sweep_id: str, *, after: int = 0) -> Generator[Event]:
+    def list_events(self, sweep_id: str, *, after: int = 0) -> Listing[Event]:
         """List the events above number `after` that have happened so far."""
         return self._http.items(event_of, path_to("sweeps", sweep_id, "events"), {"after": after})
 

@@ -1,10 +1,10 @@
 # generated from aio/ by `make client`; do not edit
 """Calls for triggers: `client.triggers`."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.patience import Repeat
 from service.client.request import drop_none, path_to
 from service.client.triggers import Firing, FiringDetail, Trigger
@@ -18,7 +18,7 @@ class TriggerCalls(Calls):
         body = {"name": name, "template": dict(template)} | drop_none(**more)
         return self._http.fetch(Trigger.model_validate, "POST", path_to("triggers"), body=body, repeat=Repeat.UNDONE)
 
-    def list(self) -> Generator[Trigger]:
+    def list(self) -> Listing[Trigger]:
         """List the triggers, newest first; pages are fetched as needed."""
         return self._http.items(Trigger.model_validate, path_to("triggers"))
 
@@ -48,7 +48,7 @@ class TriggerCalls(Calls):
         path, query = path_to("triggers", trigger_id, "fire"), {"validate_only": "true"}
         return self._http.fetch(dict, "POST", path, query=query, body=dict(event))
 
-    def firings(self, trigger_id: str, *, outcome: str | None = None) -> Generator[Firing]:
+    def firings(self, trigger_id: str, *, outcome: str | None = None) -> Listing[Firing]:
         """List the firings, newest first; pages are fetched as needed."""
         return self._http.items(Firing.model_validate, path_to("triggers", trigger_id, "firings"), drop_none(outcome=outcome))
 

@@ -1,10 +1,10 @@
 # generated from aio/ by `make client`; do not edit
 """Calls for webhooks: `client.webhooks`."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from service.client.blocking.http import Calls
+from service.client.blocking.http import Calls, Listing
 from service.client.patience import Repeat
 from service.client.request import drop_none, list_of, path_to
 from service.client.webhooks import Delivery, DeliveryDetail, Webhook
@@ -70,7 +70,7 @@ class WebhookCalls(Calls):
         *,
         state: str | None = None,
         type: str | None = None,  # noqa: A002
-    ) -> Generator[Delivery]:
+    ) -> Listing[Delivery]:
         """List the deliveries, newest first; pages are fetched as needed. `type`: the message's, such as `job.failed`."""
         query = drop_none(state=state, type=type)
         return self._http.items(Delivery.model_validate, path_to("webhooks", webhook_id, "deliveries"), query)

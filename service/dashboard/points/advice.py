@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import Final
 
-from service.comparisons.readings import Quantity
+from service.contract.readings import Quantity
 from service.dashboard.points.point import Point
 
 _BOUNDS: Final = (1.1, 1.25, 1.5, 2.0)

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import Final
 from uuid import UUID
 
-from service.comparisons.readings import Quantity, Reading
+from service.contract.figures import Figure
+from service.contract.readings import Quantity, Reading
 from service.contract.recipe.presets import PRESETS
 from service.dashboard.formats import spread
 from service.dashboard.measure_texts import LOG_SPAN, kind_of, unit_of, value_text
 from service.dashboard.points.conditions import Condition, conditions, conditions_key, names, title_of
 from service.dashboard.points.point import RATIO, Point
 from service.sweeps import front as pareto
-from service.sweeps.figures import Figure
 
 _MOST_SERIES: Final = 12
 _REST: Final = "other recipes"

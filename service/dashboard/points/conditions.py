@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.comparisons.readings import Quantity
+from service.contract.readings import Quantity
 from service.dashboard.measure_texts import name_of
 from service.dashboard.points.point import RATIO, Point
 

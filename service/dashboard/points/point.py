@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from service.comparisons.readings import Quantity, Reading, ratio, readings
+from service.contract.readings import Quantity, Reading, ratio, readings
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.recipe.pattern import Pattern
 from service.dashboard.choices import filled_presets

@@ -74,8 +74,16 @@ function optionsOf(body) {
     options.push(pattern.type === "n:m" ? `--pattern ${patternText(pattern)}` : `--sparsity ${quoted(pattern.sparsity)}`);
     for (const name of Object.keys(pattern)) left.delete(`/recipe/pattern/${name}`);
   }
+  for (const gate of left.get("/evaluation/require") ?? []) options.push(`--require ${quoted(gateText(gate))}`);
+  left.delete("/evaluation/require");
   for (const [where, value] of Object.entries(body.labels ?? {})) options.push(`--label ${quoted(`${where}=${value}`)}`);
   return [...left.keys()].every((where) => where.startsWith("/labels/")) ? options : null;
+}
+
+function gateText({ metric, dataset, ...bounds }) {
+  const named = dataset ? `${metric ?? "perplexity"}:${dataset}` : metric;
+  const limits = Object.entries(bounds).filter(([, value]) => value !== null).map(([name, value]) => `${name.replaceAll("_", "-")}=${value}`);
+  return [...(named ? [named] : []), ...limits].join(",");
 }
 
 function leaves(value, where = "") {

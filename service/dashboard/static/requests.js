@@ -7,7 +7,7 @@ const HEADERS = ["Authorization: Bearer $DSNOT_API_KEY", "Content-Type: applicat
 
 const requestsOf = (path, python, cli) => ({ json, curl: (body) => curlOf(path, json(body), HEADERS), python, cli });
 
-export const OF_JOBS = requestsOf("/v1/jobs", (body) => pythonOf(body, ["job = client.create_job(body)", "job = client.wait(job.id, timeout=86_400)", "print(job.id, job.state)"]), commandOfJob);
+export const OF_JOBS = requestsOf("/v1/jobs", (body) => pythonOf(body, ["job = client.jobs.create(body)", "job = client.jobs.wait(job.id, timeout=86_400)", "print(job.id, job.state)"]), commandOfJob);
 export const OF_SWEEPS = requestsOf("/v1/sweeps", (body) => pythonOf(body, ["sweep = client.sweeps.create(body)", "sweep = client.sweeps.wait(sweep.id)", "print(sweep.id, sweep.state)"]), commandOfSweep);
 
 export function curlOf(path, text, headers) {

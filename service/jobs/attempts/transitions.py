@@ -61,6 +61,8 @@ def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, An
     _close_attempt(session, job, AttemptOutcome.SUCCEEDED)
     done = {"metrics": metrics, "artifact_prefix": artifact_prefix, "artifact_bytes": metrics.get("bytes")}
     done |= {"stage": None, "progress": None}
+    if missed := [gate for gate in metrics.get("gates") or () if not gate["passed"]]:
+        events.append(session, job_id, EventType.GATE_FAILED, {"gates": missed})
     finish(session, job_id, JobState.SUCCEEDED, {"artifact_prefix": artifact_prefix}, **done)
 
 

@@ -161,13 +161,13 @@ def test_a_key_that_may_read_jobs_may_compare_them(api: httpx.Client, database: 
 
 def test_the_client_returns_typed_results(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     with Client(str(api.base_url), key_for(database, Scope.JOBS_READ)) as dsnot:
-        found = dsnot.compare_jobs([str(each) for each in pair])
+        found = dsnot.jobs.compare([str(each) for each in pair])
         assert found.jobs[0].metrics is not None
         assert found.jobs[0].metrics.pruned is not None
         assert found.jobs[0].metrics.pruned.perplexity[0].perplexity == 30.0
         assert found.jobs[1].blocks[1].swaps == 5
         with pytest.raises(NotFound):
-            dsnot.compare_jobs([str(pair[0]), str(uuid4())])
+            dsnot.jobs.compare([str(pair[0]), str(uuid4())])
 
 
 def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:

@@ -46,6 +46,26 @@ def jobs_in(database: Database) -> int:
         return session.execute(select(func.count()).select_from(Job)).scalar_one()
 
 
+def test_a_new_job_carries_the_warnings_that_need_no_worker(api: httpx.Client, model: Path) -> None:
+    body = TINY | {"recipe": {"preset": "best"}, "evaluation": TINY["evaluation"] | {"perplexity": ["c4"]}}
+    expected = [each for each in planned(api, body).json()["warnings"] if "Calibration has" in each or "same corpus" in each]
+    assert len(expected) == 2
+    headers = {"Idempotency-Key": "warned"}
+    made = api.post("/v1/jobs", json=body, headers=headers).json()
+    assert made["warnings"] == expected
+    assert api.post("/v1/jobs", json=body, headers=headers).json()["warnings"] == expected
+    assert api.post("/v1/jobs", json=body, headers=headers | {"Prefer": "wait=1"}).json()["warnings"] == expected
+
+
+def test_a_new_job_names_its_data_sets_that_need_the_unreachable_hub(api: httpx.Client) -> None:
+    body = BODY | {"model": {"id": "org/model"}, "evaluation": {"perplexity": ["wikitext2", "c4-sample"], "sequence_length": 64}}
+    body["calibration"] = {"dataset": "wiki-sample", "num_samples": 4, "sequence_length": 64}
+    pinned, related, data = api.post("/v1/jobs", json=body).json()["warnings"]
+    assert "The hub gave no answer" in pinned
+    assert "the same corpus" in related
+    assert data == "The worker reads wikitext2:test from the hub, which gave no answer; c4-sample and wiki-sample need no hub."
+
+
 def test_a_plan_describes_the_job_and_stores_nothing(api: httpx.Client, database: Database, model: Path) -> None:
     introduce(database)
     answer = planned(api, TINY)

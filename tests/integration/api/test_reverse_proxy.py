@@ -42,7 +42,7 @@ def test_the_api_works_under_a_prefix(proxied: str, settings: Settings, database
         job = api.get(urljoin(proxied, made.headers["location"]))
         assert (job.status_code, job.headers["content-encoding"], job.headers["etag"][:2]) == (200, "gzip", "W/")
         assert api.post(f"/v1/jobs/{job.json()['id']}/cancel", headers={"If-Match": job.headers["etag"]}).status_code == 200
-        assert [event.type for event in caller.events(job.json()["id"])][-1:] == ["cancelled"]
+        assert [event.type for event in caller.jobs.events(job.json()["id"])][-1:] == ["cancelled"]
         text = api.post("/v1/datasets", content=b"one\n\ntwo", headers={"Content-Type": "text/plain"})
         assert api.get(urljoin(proxied, text.headers["location"])).json()["documents"] == 2
         assert api.get("/openapi.json").json()["servers"] == [{"url": PREFIX}]

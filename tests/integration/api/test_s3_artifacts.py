@@ -134,7 +134,7 @@ def assert_downloaded(folder: Path) -> None:
 
 
 def test_the_client_sends_its_key_to_the_service_only(reading: Client, job: UUID, public: FaultProxy, tmp_path: Path) -> None:
-    reading.download(str(job), tmp_path / "got")
+    reading.jobs.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
     assert len(public.seen) == len(FILES) - 1  # an empty file needs no request
     assert not any(name.lower() == "authorization" for request in public.seen for name in request.headers)
@@ -152,7 +152,7 @@ def test_a_download_resumes_with_a_fresh_signed_address(reading: Client, job: UU
         return [Fault.TRUNCATE, None, Fault.ERROR, Fault.CUT_ANSWER][len(asked) - 1] if len(asked) <= 4 else None
 
     public.plan = plan
-    reading.download(str(job), tmp_path / "got")
+    reading.jobs.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
     ranges, addresses = [wanted for wanted, _ in asked], {address for _, address in asked}
     assert len(asked) >= 5
@@ -165,11 +165,11 @@ def test_corrupt_bytes_are_refused_and_fetched_again(reading: Client, s3: S3, bu
     place = f"below/here/{artifact_prefix(job, 1)}/model.safetensors"
     s3.client().put_object(Bucket=bucket, Key=place, Body=WEIGHTS[::-1])
     with pytest.raises(DownloadRefused, match="does not match the manifest"):
-        reading.download(str(job), tmp_path / "got")
+        reading.jobs.download(str(job), tmp_path / "got")
     assert not (tmp_path / "got" / "model.safetensors").exists()
     s3.client().put_object(Bucket=bucket, Key=place, Body=WEIGHTS)
     (tmp_path / "got" / "model.safetensors.dsnot-part").write_bytes(WEIGHTS[::-1][:1000])
-    reading.download(str(job), tmp_path / "got")
+    reading.jobs.download(str(job), tmp_path / "got")
     assert_downloaded(tmp_path / "got")
 
 
@@ -200,12 +200,12 @@ def test_a_job_runs_completely_on_a_bucket(
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", public.address)
         with everything(s3_settings, key, tmp_path) as reading:
-            job = reading.create_job(body)
-            while not (job := reading.get_job(str(job.id))).has_ended:
+            job = reading.jobs.create(body)
+            while not (job := reading.jobs.get(str(job.id))).has_ended:
                 if job.stage == "publishing" and job.progress:
                     told.append((job.progress.done, job.progress.total, job.progress.unit))
                 time.sleep(0.05)
-            manifest = reading.download(str(job.id), tmp_path / "got")
+            manifest = reading.jobs.download(str(job.id), tmp_path / "got")
     assert job.state == "succeeded", job.error
     assert sorted(told) == told
     assert len(set(told)) > 1

@@ -61,6 +61,18 @@ def test_a_job_is_submitted_watched_and_shown(stack: Up, done_job: dict[str, Any
     assert done_job["id"] == _json_lines(stack, "jobs", "list", "--search", done_job["id"][:8], "--sort", "model")[0]["id"]
 
 
+def test_a_missed_gate_has_an_exit_status_of_its_own(stack: Up) -> None:
+    gates = ("--evaluate", "wiki-sample", "--require", "perplexity:wiki-sample,at-most=1")
+    done = dsnot(stack.home, "jobs", "submit", *_TINY, *gates, "--watch")
+    assert done.returncode == 4
+    assert "missed: perplexity on wiki-sample:test at most 1 (up to" in done.stdout
+    assert "gate missed: perplexity on wiki-sample:test at most 1" in done.stderr
+    [job] = _json_lines(stack, "jobs", "list", "--limit", "1")
+    assert (job["state"], job["gates_passed"]) == ("succeeded", False)
+    refused = dsnot(stack.home, "jobs", "submit", *_TINY, "--require", "task:arc_easy,at-least=0.4")
+    assert (refused.returncode, "--require task:arc_easy,at-least=0.4: the jobs do not measure" in refused.stderr) == (1, True)
+
+
 def test_a_terminal_gets_tables(stack: Up, done_job: dict[str, Any]) -> None:
     listed = dsnot(stack.home, "jobs", "list")
     assert done_job["id"][:8] in listed.stdout

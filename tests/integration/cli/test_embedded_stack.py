@@ -34,12 +34,12 @@ def _client(stack: Up) -> Client:
 
 def _job(stack: Up) -> str:
     with _client(stack) as client:
-        return client.create_job(SPEC).id
+        return client.jobs.create(SPEC).id
 
 
 def _jobs(stack: Up) -> list[str]:
     with _client(stack) as client:
-        return [job.id for job in client.list_jobs()]
+        return [job.id for job in client.jobs.list()]
 
 
 def test_a_stack_is_private_and_exclusive_and_its_data_outlives_it(home: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_crashed_worker_or_dispatcher_is_started_again_and_takes_jobs(home: Pa
         after = _pids(home)
         assert {name for name in before if after[name] == before[name]} == {"postgres", "valkey", "service"}
         with _client(stack) as client:
-            job = client.wait(_job(stack), timeout=CEILING_SECONDS)
+            job = client.jobs.wait(_job(stack), timeout=CEILING_SECONDS)
         assert job.state == "succeeded"
         status, errors = stack.end(signal.SIGTERM)
     assert status == 0, errors

@@ -79,6 +79,10 @@ def test_the_worst_outcome_decides_the_exit_status(run: Run, api: httpx.Client, 
 
     done, failed, cancelled = map(ended, (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED))
     assert run("jobs", "watch", done, ended(JobState.SUCCEEDED)).returncode == 0
+    gates = [{"metric": "perplexity", "text": "a gate", "passed": False, "judge_by": "mean", "value": 9.0}]
+    missing = str(insert_job(database, state=JobState.SUCCEEDED, metrics={"gates": gates}))
+    assert run("jobs", "watch", done, missing).returncode == 4
+    assert run("jobs", "watch", missing, cancelled).returncode == 3
     assert run("jobs", "watch", done, cancelled).returncode == 3
     assert run("jobs", "watch", done, cancelled, failed).returncode == 1
     lines = run("jobs", "watch", done, failed, "--json").stdout.splitlines()

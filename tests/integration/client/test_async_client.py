@@ -39,14 +39,14 @@ def test_requests_return_typed_results_and_lists_are_complete(play: Play, databa
     made = {str(insert_job(database)) for _ in range(45)}
 
     async def scene(client: AsyncClient) -> None:
-        job = await client.create_job(BODY | {"labels": {"team": "search"}})
+        job = await client.jobs.create(BODY | {"labels": {"team": "search"}})
         assert job.labels == {"team": "search"}
-        assert [found.id async for found in client.list_jobs(labels={"team": "search"})] == [job.id]
-        assert {found.id async for found in client.list_jobs()} == made | {job.id}
-        assert (await client.plan(BODY)).queue.position == 47
+        assert [found.id async for found in client.jobs.list(labels={"team": "search"})] == [job.id]
+        assert {found.id async for found in client.jobs.list()} == made | {job.id}
+        assert (await client.jobs.plan(BODY)).queue.position == 47
         assert (await client.recipes())["presets"]
         with pytest.raises(NotFound):
-            await client.manifest(job.id)
+            await client.jobs.manifest(job.id)
 
     play(scene)
 
@@ -54,22 +54,22 @@ def test_requests_return_typed_results_and_lists_are_complete(play: Play, databa
 def test_one_client_streams_waits_and_requests_concurrently(play: Play, database: Database) -> None:
     async def collect(client: AsyncClient, job_id: str, begun: asyncio.Event) -> list[Event]:
         seen = []
-        async for event in client.events(job_id):
+        async for event in client.jobs.events(job_id):
             seen.append(event)
             begun.set()
         return seen
 
     async def scene(client: AsyncClient) -> None:
-        jobs = [await client.create_job(BODY) for _ in range(5)]
+        jobs = [await client.jobs.create(BODY) for _ in range(5)]
         begun = [asyncio.Event() for _ in jobs]
         following = [asyncio.create_task(collect(client, job.id, stream)) for job, stream in zip(jobs, begun, strict=True)]
-        waiting = [asyncio.create_task(client.wait(job.id, timeout=CEILING_SECONDS)) for job in jobs]
+        waiting = [asyncio.create_task(client.jobs.wait(job.id, timeout=CEILING_SECONDS)) for job in jobs]
         await asyncio.gather(*(stream.wait() for stream in begun))
         with database.begin() as session:
             for number in range(20):
                 events.append(session, UUID(jobs[0].id), EventType.BLOCK_PRUNED, {"n": number})
         for job in jobs:
-            await client.cancel_job(job.id)
+            await client.jobs.cancel(job.id)
         seen = await asyncio.wait_for(asyncio.gather(*following), CEILING_SECONDS)
         assert [event.seq for event in seen[0]] == list(range(1, len(seen[0]) + 1))
         assert [event.data["n"] for event in seen[0] if event.type == EventType.BLOCK_PRUNED] == list(range(20))
@@ -81,9 +81,9 @@ def test_one_client_streams_waits_and_requests_concurrently(play: Play, database
 
 def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
     async def scene(client: AsyncClient) -> None:
-        job = await client.create_job(BODY)
+        job = await client.jobs.create(BODY)
         for _ in range(settings.max_event_streams + 1):
-            async with aclosing(client.events(job.id)) as stream:
+            async with aclosing(client.jobs.events(job.id)) as stream:
                 assert (await anext(stream)).type == EventType.CREATED
 
     play(scene)
@@ -91,11 +91,11 @@ def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
 
 def test_waiting_ends_with_the_job_or_the_timeout(play: Play, database: Database) -> None:
     async def scene(client: AsyncClient) -> None:
-        job = await client.create_job(BODY)
+        job = await client.jobs.create(BODY)
         with pytest.raises(TimeoutError, match="still queued"):
-            await client.wait(job.id, timeout=0)
+            await client.jobs.wait(job.id, timeout=0)
         set_job(database, job.id, state=JobState.CANCELLED)
-        assert (await client.wait(job.id, timeout=CEILING_SECONDS)).state == JobState.CANCELLED
+        assert (await client.jobs.wait(job.id, timeout=CEILING_SECONDS)).state == JobState.CANCELLED
 
     play(scene)
 
@@ -108,7 +108,7 @@ def test_an_artifact_is_downloaded_and_resumed_after_a_break(
     (folder / "model.safetensors.dsnot-part").write_bytes(FILES["model.safetensors"][:1000])
 
     async def scene(client: AsyncClient) -> None:
-        manifest = await client.download(job_id, folder)
+        manifest = await client.jobs.download(job_id, folder)
         assert {file.path for file in manifest.files} == set(FILES)
 
     play(scene)

@@ -13,7 +13,8 @@ from service.client import AsyncClient, Client, Conflict, InvalidInput, NotFound
 from service.contract.recipe.pattern import NofM, Unstructured
 from service.contract.scopes import Scope
 from service.contract.states import JobState
-from service.contract.sweeps import Over, SweepSpec, SweepState, Target
+from service.contract.sweeps import Over, SweepSpec, SweepState
+from service.contract.targets import Target
 from service.database.engine import Database
 from service.settings import Settings
 from tests.support.api_server import key_for
@@ -76,7 +77,7 @@ def test_a_sweep_is_planned_listed_changed_and_deleted(client: Client, database:
     client.sweeps.delete(sweep_id, keep_jobs=True)
     with pytest.raises(NotFound):
         client.sweeps.get(sweep_id)
-    assert client.get_job(job_id).has_ended
+    assert client.jobs.get(job_id).has_ended
 
 
 def test_a_spec_of_the_contract_is_sent_completely(client: Client) -> None:

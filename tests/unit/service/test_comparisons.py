@@ -8,7 +8,7 @@ import pytest
 
 from service.comparisons.differences import differences
 from service.comparisons.measures import Measure, measures
-from service.comparisons.readings import Quantity
+from service.contract.readings import Quantity
 from service.contract.spec import JobSpec
 from service.dashboard.comparing import line_of
 

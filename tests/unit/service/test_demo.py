@@ -27,6 +27,7 @@ class _Client:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
+        self.jobs = self
 
     def __call__(self, *_address_and_key: str) -> "_Client":
         return self
@@ -36,11 +37,11 @@ class _Client:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def create_job(self, body: dict[str, Any]) -> Job:
+    def create(self, body: dict[str, Any]) -> Job:
         self.asked.append(JobSpec.model_validate(body).model_dump(mode="json"))
         return self.job(str(len(self.asked)), JobState.QUEUED)
 
-    def cancel_job(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> None:
         self.cancelled.append(job_id)
 
     def manifest(self, job_id: str) -> Manifest:

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
         "few_shot": None,
         "baseline": True,
         "agreement_windows": 16,
+        "require": [],
         "speed": False,
         "samples": None,
     },

@@ -377,3 +377,33 @@ def test_the_time_taken_is_that_of_the_attempts() -> None:
     assert job_views.took(resumed) == "3 min 10 s"
     from_older_service = expected_job(**begun, state="succeeded", finished_at=moment)
     assert job_views.took(from_older_service) == "9 h 0 min"
+
+
+@pytest.mark.parametrize(
+    ("text", "gate"),
+    [
+        (
+            "perplexity:wiki-sample,at-most-increase=0.3",
+            {"metric": "perplexity", "dataset": "wiki-sample", "at_most_increase": 0.3},
+        ),
+        ("perplexity:wiki-sample:test,at-most=40", {"metric": "perplexity", "dataset": "wiki-sample:test", "at_most": 40.0}),
+        ("task:arc_easy, at-most-decrease=0.02", {"metric": "task:arc_easy", "at_most_decrease": 0.02}),
+        ("at-most-increase=0.3,judge-by=mean", {"at_most_increase": 0.3, "judge_by": "mean"}),
+    ],
+)
+def test_a_gate_is_written_as_metric_data_set_and_bound(text: str, gate: dict[str, Any]) -> None:
+    assert job_body.of_options(_options(require=[text]))["evaluation"] == {"require": [gate]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("perplexity:wiki-sample", "has no bound; add one, such as"),
+        ("perplexity,at-most", "'at-most' is no bound"),
+        ("perplexity,at-most=low", "at-most must be a number such as 0.3, not 'low'"),
+    ],
+)
+def test_a_gate_without_a_numeric_bound_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CommandFailed, match=message) as refused:
+        job_body.of_options(_options(require=[text]))
+    assert refused.value.exit_status == 2

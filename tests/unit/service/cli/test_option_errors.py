@@ -26,8 +26,16 @@ def message(given: dict[str, Any], *errors: tuple[str, str]) -> str:
     return str(caught.value)
 
 
-EXAMPLES: dict[str, Any] = {"sparsity": 0.5, "pattern": "2:4", "label": ["a=b"], "hub_public": True, "speed": True}
-LISTS = ("evaluate", "tasks", "formats", "prompts")
+EXAMPLES: dict[str, Any] = {
+    "sparsity": 0.5,
+    "pattern": "2:4",
+    "label": ["a=b"],
+    "hub_public": True,
+    "speed": True,
+    "generate": True,
+    "require": "perplexity,at-most=20",
+}
+LISTS = ("evaluate", "tasks", "formats", "prompts", "require")
 
 
 def places_in(body: Any, pointer: str = "") -> list[str]:

@@ -39,6 +39,10 @@ def test_file_names_in_a_progress_bar_are_no_markup(
     class Fake:
         files = ()
 
+        @property
+        def jobs(self) -> "Fake":
+            return self
+
         def manifest(self, _job_id: str) -> "Fake":
             return self
 

@@ -31,6 +31,7 @@ class _Client(Client):
 
     def __init__(self) -> None:
         self._step = 0
+        self.jobs = self  # type: ignore[assignment]
 
     def events(self, *_: object, **__: object) -> Generator[Event]:
         for step in range(len(VIEWS)):
@@ -38,7 +39,7 @@ class _Client(Client):
             event, data = EVENTS.get(step, (EventType.BLOCK_PRUNED, {}))
             yield Event(step + 1, event, data)
 
-    def get_job(self, *_: object, **__: object) -> Job:
+    def get(self, *_: object, **__: object) -> Job:
         facts = {"id": "1", "state": "running", "spec": {}, "created_at": datetime.now(UTC)}
         return Job.model_validate(facts | VIEWS[self._step])
 

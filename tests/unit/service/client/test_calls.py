@@ -53,7 +53,7 @@ def _client_of(kind: str, *answers: httpx.Response | Exception, patience: float 
 def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(422, json=_PROBLEM))
     with pytest.raises(ApiError) as caught:
-        client.create_job({"model": {"id": "org/model"}})
+        client.jobs.create({"model": {"id": "org/model"}})
     assert caught.value.status == 422
     assert caught.value.type == "urn:dsnot:problem:invalid-input"
     assert caught.value.errors == _PROBLEM["errors"]
@@ -63,7 +63,7 @@ def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callab
 def test_an_error_without_problem_document_has_its_status(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(418, text="<html>"))
     with pytest.raises(ApiError, match="status 418 without a problem document; check the URL of the service"):
-        client.get_job("1")
+        client.jobs.get("1")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_error_without_problem_document_has_its_status(client_of: Callable[..
 def test_the_error_of_a_proxy_names_the_proxy(client_of: Callable[..., Made], status: int, reason: str) -> None:
     client, _ = client_of(*[httpx.Response(status, text="<html>")] * 10, patience=0)
     with pytest.raises(ApiError, match=f"status {status} without a problem document: {reason}"):
-        client.get_job("1")
+        client.jobs.get("1")
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_the_error_of_a_proxy_names_the_proxy(client_of: Callable[..., Made], st
 )
 def test_reads_are_retried_where_that_can_help(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(200, json=_JOB))
-    assert client.get_job(str(_JOB["id"])).state == JobState.QUEUED
+    assert client.jobs.get(str(_JOB["id"])).state == JobState.QUEUED
     assert len(seen) == 2
 
 
 def test_a_retry_after_beyond_the_timeout_is_not_awaited(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(503, json={"detail": "away"}, headers={"Retry-After": "3600"}))
     with pytest.raises(ApiError, match="away") as caught:
-        client.get_job("1")
+        client.jobs.get("1")
     assert caught.value.retry_after == 3600
     assert len(seen) == 1
 
@@ -118,15 +118,15 @@ _IN_FLIGHT = {"type": "urn:dsnot:problem:idempotency-in-flight", "title": "", "s
 )
 def test_a_creation_is_repeated_under_one_key(client_of: Callable[..., Made], trouble: httpx.Response | Exception) -> None:
     client, seen = client_of(trouble, httpx.Response(201, json=_JOB), httpx.Response(201, json=_JOB))
-    client.create_job({"model": {"id": "org/model"}})
-    client.create_job({"model": {"id": "org/model"}})
+    client.jobs.create({"model": {"id": "org/model"}})
+    client.jobs.create({"model": {"id": "org/model"}})
     first, again, other = (request.headers["Idempotency-Key"] for request in seen)
     assert first == again != other
 
 
 def test_a_key_of_the_callers_own_is_sent(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(201, json=_JOB))
-    client.create_job({"model": {"id": "org/model"}}, idempotency_key="run-17")
+    client.jobs.create({"model": {"id": "org/model"}}, idempotency_key="run-17")
     assert seen[0].headers["Idempotency-Key"] == "run-17"
 
 
@@ -140,26 +140,26 @@ def test_writes_that_are_not_idempotent_are_sent_once(client_of: Callable[..., M
 def test_waiting_uses_prefer_wait(client_of: Callable[..., Made]) -> None:
     ended = _JOB | {"state": "succeeded"}
     client, seen = client_of(httpx.Response(200, json=_JOB), httpx.Response(200, json=ended))
-    assert client.wait("1").has_ended
+    assert client.jobs.wait("1").has_ended
     assert [request.headers["Prefer"] for request in seen] == ["wait=30"] * 2
 
 
 def test_waiting_times_out(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(*[httpx.ConnectError("refused")] * 10, patience=0.5)
     with pytest.raises(Unreachable):
-        client.get_job("1")
+        client.jobs.get("1")
     assert 1 < len(seen) < 10
 
 
 def test_fields_of_a_newer_service_are_kept(client_of: Callable[..., Made]) -> None:
     client, _ = client_of(httpx.Response(200, json=_JOB))
-    assert client.get_job("1").model_dump(mode="json")["something_new"] == 1
+    assert client.jobs.get("1").model_dump(mode="json")["something_new"] == 1
 
 
 def test_pages_are_joined_and_filters_repeated_with_each(client_of: Callable[..., Made]) -> None:
     pages: list[dict[str, Any]] = [{"items": [_JOB], "next_cursor": "c1"}, {"items": [_JOB, _JOB], "next_cursor": None}]
     client, seen = client_of(*(httpx.Response(200, json=page) for page in pages))
-    assert len(list(client.list_jobs(state="queued", labels={"team": "search"}))) == 3
+    assert len(list(client.jobs.list(state="queued", labels={"team": "search"}))) == 3
     assert [dict(request.url.params) for request in seen] == [
         {"state": "queued", "label.team": "search"},
         {"state": "queued", "label.team": "search", "cursor": "c1"},
@@ -176,7 +176,7 @@ def test_an_empty_object_is_sent_as_json(client_of: Callable[..., Made]) -> None
 def test_an_id_cannot_change_the_address(client_of: Callable[..., Made]) -> None:
     client, seen = client_of(httpx.Response(404, json={"detail": "no"}))
     with pytest.raises(ApiError):
-        client.get_job("../keys?x=1#")
+        client.jobs.get("../keys?x=1#")
     assert seen[0].url.raw_path == b"/v1/jobs/..%2Fkeys%3Fx%3D1%23"
 
 

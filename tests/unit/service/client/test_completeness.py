@@ -46,8 +46,10 @@ def methods(calls: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def arguments(method: Any, file: Path) -> list[Any]:
     """Something for each argument that has to be given."""
     values = {"spec": {"model": {"id": "a"}}, "template": {}, "event": {}, "file": file, "destination": file.parent}
-    needed = [each.name for each in inspect.signature(method).parameters.values() if each.default is each.empty]
-    positional = [each for each in needed if each not in ("more", "changes")]
+    needed = [
+        each.name for each in inspect.signature(method).parameters.values() if each.default is each.empty or each.name == "spec"
+    ]
+    positional = [each for each in needed if each not in ("more", "changes", "options")]
     return [values.get(each, "https://sink.example/" if each == "url" else ID) for each in positional]
 
 

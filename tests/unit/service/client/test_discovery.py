@@ -94,5 +94,5 @@ def test_a_failed_request_is_explained_in_own_words(kind: str, error: httpx.Requ
         raise error
 
     with pytest.raises(Unreachable, match=words) as caught:
-        client_on(kind, answer, patience=0).get_job("1")
+        client_on(kind, answer, patience=0).jobs.get("1")
     assert str(error) not in str(caught.value)

@@ -62,7 +62,7 @@ def on_disk(folder: Path) -> dict[str, bytes]:
 
 def test_every_file_of_the_manifest_is_downloaded(client_of: ClientOf, tmp_path: Path) -> None:
     sizes: dict[str, int] = {}
-    client_of(Store(_FILES)).download(_JOB, tmp_path / "out", sizes.__setitem__)
+    client_of(Store(_FILES)).jobs.download(_JOB, tmp_path / "out", sizes.__setitem__)
     assert on_disk(tmp_path / "out") == _FILES
     assert sizes == {path: len(data) for path, data in _FILES.items()}
 
@@ -70,10 +70,10 @@ def test_every_file_of_the_manifest_is_downloaded(client_of: ClientOf, tmp_path:
 def test_verified_files_are_not_downloaded_again(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store(_FILES)
     client = client_of(store)
-    client.download(_JOB, tmp_path)
+    client.jobs.download(_JOB, tmp_path)
     store.asked.clear()
     (tmp_path / "config.json").write_bytes(b"[]")
-    client.download(_JOB, tmp_path)
+    client.jobs.download(_JOB, tmp_path)
     assert store.asked == [("config.json", None)]
     assert on_disk(tmp_path) == _FILES
 
@@ -81,7 +81,7 @@ def test_verified_files_are_not_downloaded_again(client_of: ClientOf, tmp_path: 
 def test_a_broken_download_resumes_where_it_broke(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     store.cut_after = 2_000_000
-    client_of(store).download(_JOB, tmp_path)
+    client_of(store).jobs.download(_JOB, tmp_path)
     assert [wanted for _, wanted in store.asked] == [None, "bytes=2000000-"]
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
@@ -89,7 +89,7 @@ def test_a_broken_download_resumes_where_it_broke(client_of: ClientOf, tmp_path:
 def test_a_partial_file_of_an_earlier_run_is_completed(client_of: ClientOf, tmp_path: Path) -> None:
     store = Store({"model.safetensors": _WEIGHTS})
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(_WEIGHTS[:1234])
-    client_of(store).download(_JOB, tmp_path)
+    client_of(store).jobs.download(_JOB, tmp_path)
     assert store.asked == [("model.safetensors", "bytes=1234-")]
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
@@ -97,7 +97,7 @@ def test_a_partial_file_of_an_earlier_run_is_completed(client_of: ClientOf, tmp_
 @pytest.mark.parametrize("part", [b"x" * 1234, b"x" * len(_WEIGHTS), b"x" * (len(_WEIGHTS) + 1)])
 def test_a_partial_file_of_another_artifact_is_discarded(client_of: ClientOf, tmp_path: Path, part: bytes) -> None:
     (tmp_path / "model.safetensors.dsnot-part").write_bytes(part)
-    client_of(Store({"model.safetensors": _WEIGHTS})).download(_JOB, tmp_path)
+    client_of(Store({"model.safetensors": _WEIGHTS})).jobs.download(_JOB, tmp_path)
     assert on_disk(tmp_path) == {"model.safetensors": _WEIGHTS}
 
 
@@ -105,7 +105,7 @@ def test_a_partial_file_of_another_artifact_is_discarded(client_of: ClientOf, tm
 def test_a_file_with_a_wrong_checksum_is_refused_and_deleted(client_of: ClientOf, tmp_path: Path, wrong: bytes) -> None:
     store = Store({"model.safetensors": wrong}, promised={"model.safetensors": _WEIGHTS})
     with pytest.raises(DownloadRefused, match=r"model\.safetensors does not match the manifest"):
-        client_of(store).download(_JOB, tmp_path)
+        client_of(store).jobs.download(_JOB, tmp_path)
     assert on_disk(tmp_path) == {}
 
 
@@ -114,7 +114,7 @@ def test_a_path_outside_the_destination_is_refused_at_once(client_of: ClientOf, 
     destination = tmp_path / "out"
     destination.mkdir()
     with pytest.raises(DownloadRefused, match="outside"):
-        client_of(Store({"good": b"1", path: b"2"})).download(_JOB, destination)
+        client_of(Store({"good": b"1", path: b"2"})).jobs.download(_JOB, destination)
     assert on_disk(tmp_path) == {}
 
 
@@ -123,7 +123,7 @@ def test_a_link_cannot_leave_the_destination(client_of: ClientOf, tmp_path: Path
     destination.mkdir()
     (destination / "link").symlink_to(tmp_path)
     with pytest.raises(DownloadRefused, match="outside"):
-        client_of(Store({"link/evil": b"2"})).download(_JOB, destination)
+        client_of(Store({"link/evil": b"2"})).jobs.download(_JOB, destination)
     assert on_disk(tmp_path) == {}
 
 
@@ -139,7 +139,7 @@ def test_the_key_is_not_sent_to_another_host(client_of: ClientOf, tmp_path: Path
             return httpx.Response(307, headers={"Location": "https://bucket/signed?signature=1"})
         return store(request)
 
-    client_of(answer).download(_JOB, tmp_path)
+    client_of(answer).jobs.download(_JOB, tmp_path)
     assert "Authorization" in seen[0].headers
     assert [request.url.host for request in seen] == ["service", "service", "bucket"]
     assert "Authorization" not in seen[2].headers
@@ -160,5 +160,5 @@ def test_a_store_gets_no_api_key_even_on_the_same_origin(kind: str, tmp_path: Pa
             return httpx.Response(307, headers={"Location": f"{request.url}&again=1"})
         return httpx.Response(200, content=_FILES["config.json"])
 
-    client_on(kind, answer).download_file(_JOB, "config.json", tmp_path / "config.json")
+    client_on(kind, answer).jobs.download_file(_JOB, "config.json", tmp_path / "config.json")
     assert seen == [("v1", True), ("v1", True), ("bucket", False), ("bucket", False)]

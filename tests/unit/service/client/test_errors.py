@@ -68,11 +68,11 @@ def test_errors_of_another_service_are_raised(errors: object) -> None:
 def test_a_success_of_another_service_is_a_client_error(client: str, text: str) -> None:
     calls = client_on(client, lambda _: httpx.Response(200, text=text, headers={"Content-Type": "text/html; charset=x"}))
     for call in (
-        lambda: calls.get_job("1"),
-        lambda: list(calls.list_jobs()) or calls.quota(),
+        lambda: calls.jobs.get("1"),
+        lambda: list(calls.jobs.list()) or calls.quota(),
         calls.workers,
-        lambda: calls.manifest("1"),
-        lambda: calls.plan({"model": {"id": "a"}}),
+        lambda: calls.jobs.manifest("1"),
+        lambda: calls.jobs.plan({"model": {"id": "a"}}),
     ):
         with pytest.raises(UnexpectedResponse, match=r"http://service/v1/.* answered with text/html"):
             call()
@@ -83,7 +83,7 @@ def test_a_success_of_another_service_is_a_client_error(client: str, text: str) 
 def test_a_stream_of_another_service_is_a_client_error(client: str, data: str) -> None:
     stream = httpx.Response(200, text=f"data: {data}\n\n", headers={"Content-Type": "text/event-stream"})
     with pytest.raises(UnexpectedResponse):
-        list(client_on(client, lambda _: stream).events("1"))
+        list(client_on(client, lambda _: stream).jobs.events("1"))
 
 
 def test_validation_errors_carry_a_pointer() -> None:
@@ -101,7 +101,7 @@ def test_validation_errors_carry_a_pointer() -> None:
 def test_a_retry_after_beyond_the_timeout_is_reported(client: str, kind: type[ApiError], name: str, status: int) -> None:
     problem = {"type": f"urn:dsnot:problem:{name}", "detail": "later"}
     with pytest.raises(kind) as caught:
-        client_on(client, lambda _: answer(problem, status, **{"Retry-After": "60"})).get_job("1")
+        client_on(client, lambda _: answer(problem, status, **{"Retry-After": "60"})).jobs.get("1")
     assert caught.value.retry_after == 60
 
 
@@ -132,7 +132,7 @@ def test_the_cause_of_a_connection_error_is_kept(client: str) -> None:
         raise httpx.ConnectError("refused")
 
     with pytest.raises(Unreachable) as caught:
-        client_on(client, refuse, patience=0).get_job("1")
+        client_on(client, refuse, patience=0).jobs.get("1")
     assert isinstance(caught.value.__cause__, httpx.ConnectError)
 
 
@@ -154,7 +154,7 @@ def test_concurrent_waits_run_in_parallel() -> None:
 
         client = AsyncClient("http://service", "key", transport=httpx.MockTransport(reply))
         async with asyncio.timeout(CEILING_SECONDS):
-            await asyncio.gather(*(client.attempts(str(number)) for number in range(20)))
+            await asyncio.gather(*(client.jobs.attempts(str(number)) for number in range(20)))
 
     asyncio.run(all_at_once())
     assert len(turned_away) == 20

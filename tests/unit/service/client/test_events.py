@@ -52,20 +52,20 @@ def client_of(request: pytest.FixtureRequest) -> ClientOf:
 
 
 def test_events_arrive_in_order_and_the_stream_ends_by_itself(client_of: ClientOf) -> None:
-    events = list(client_of(Service()).events("1"))
+    events = list(client_of(Service()).jobs.events("1"))
     assert [(event.seq, event.type, event.data) for event in events] == [(n, _TYPES[n - 1], {"n": n}) for n in range(1, 6)]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 60, 170, 171, 300, 400])
 def test_a_reconnect_neither_repeats_nor_skips(client_of: ClientOf, cut: int) -> None:
     service = Service(cut)
-    assert [event.seq for event in client_of(service).events("1")] == [1, 2, 3, 4, 5]
+    assert [event.seq for event in client_of(service).jobs.events("1")] == [1, 2, 3, 4, 5]
     assert len(service.resumed_after) == 2
 
 
 def test_streaming_starts_after_the_given_id(client_of: ClientOf) -> None:
     service = Service()
-    assert [event.seq for event in client_of(service).events("1", after=3)] == [4, 5]
+    assert [event.seq for event in client_of(service).jobs.events("1", after=3)] == [4, 5]
     assert service.resumed_after == ["3"]
 
 
@@ -87,7 +87,7 @@ def test_closing_an_iterator_closes_its_response(kind: str) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=_STREAM, stream=body))
 
     async def read_one() -> None:
-        events = AsyncClient("http://service", "key", transport=transport).events("1")
+        events = AsyncClient("http://service", "key", transport=transport).jobs.events("1")
         assert (await anext(events)).seq == 1
         assert not body.closed
         await events.aclose()
@@ -96,7 +96,7 @@ def test_closing_an_iterator_closes_its_response(kind: str) -> None:
     if kind == "asynchronous":
         asyncio.run(read_one())
         return
-    events = Client("http://service", "key", transport=transport).events("1")
+    events = Client("http://service", "key", transport=transport).jobs.events("1")
     assert next(events).seq == 1
     assert not body.closed
     events.close()
@@ -106,4 +106,4 @@ def test_closing_an_iterator_closes_its_response(kind: str) -> None:
 def test_an_error_is_not_retried(client_of: ClientOf) -> None:
     client = client_of(lambda _: httpx.Response(404, json={"detail": "there is no such job"}))
     with pytest.raises(ApiError, match="no such job"):
-        list(client.events("1"))
+        list(client.jobs.events("1"))

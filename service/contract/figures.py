@@ -1,4 +1,4 @@
-"""Figures of a point: what a job has measured, by name, with 95 % intervals where the measurement has one.
+"""Figures: what a job has measured, by name, with 95 % intervals where the measurement has one.
 
 A name is `perplexity:wiki-sample:test`, `acc:arc_easy`, `seconds`: the quantity, and what it was measured on.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from service.comparisons.readings import RATES, Better, Quantity, readings
+from service.contract.readings import RATES, Better, Quantity, readings
 
 _UPWARDS: Final = frozenset({"sparsity"})
 
