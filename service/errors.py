@@ -3,7 +3,8 @@
 from typing import Any, ClassVar, Final
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
-_TYPE_PREFIX: Final = "urn:dsnot:problem:"
+TYPE_PAGE: Final = "/errors"
+"""Path of the page with a section for each problem type; `type` is its URI reference with the fragment."""
 
 
 class Problem(Exception):
@@ -11,7 +12,7 @@ class Problem(Exception):
 
     status: ClassVar[int]
     type: ClassVar[str]
-    """Stable identifier in lower case with hyphens; callers match on it."""
+    """Stable identifier in lower case with hyphens: `code` of the document and fragment of its `type`; callers match on it."""
     title: ClassVar[str]
 
     def __init__(
@@ -27,10 +28,11 @@ class Problem(Exception):
         """For invalid input: `pointer` (JSON pointer into the body, or the parameter's name) and `detail` of each error."""
         self.headers = headers or {}
 
-    def body(self) -> dict[str, Any]:
-        """Return the problem document."""
+    def body(self, prefix: str = "") -> dict[str, Any]:
+        """Return the problem document; `prefix` is the path prefix under which the client sees the service."""
         document: dict[str, Any] = {
-            "type": f"{_TYPE_PREFIX}{self.type}",
+            "type": f"{prefix}{TYPE_PAGE}#{self.type}",
+            "code": str(self.type),
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

@@ -40,6 +40,7 @@ import service.dashboard.assets
 import service.dashboard.audit_pages
 import service.dashboard.comparing
 import service.dashboard.endpoints
+import service.dashboard.error_page
 import service.dashboard.job_pages
 import service.dashboard.key_pages
 import service.dashboard.link_sign_in
@@ -123,6 +124,7 @@ _PAGES = (
     service.dashboard.signing_in,
     service.dashboard.link_sign_in,
     service.dashboard.api_page,
+    service.dashboard.error_page,
     service.dashboard.assets,
 )
 

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
-from docs.generate import api, cli, recipes, settings
+from docs.generate import api, cli, errors, recipes, settings
 
 _FOLDER = Path(__file__).parent.parent / "reference"
-PAGES = {"api.md": api.page, "cli.md": cli.page, "recipes.md": recipes.page, "settings.md": settings.page}
+PAGES = {
+    "api.md": api.page,
+    "cli.md": cli.page,
+    "errors.md": errors.page,
+    "recipes.md": recipes.page,
+    "settings.md": settings.page,
+}
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ Generated from the OpenAPI document, which a running service serves at `/openapi
 [Use the API](../guides/use-the-api.md) explains idempotency, waiting, pagination and errors.
 
 Send `Authorization: Bearer dsnot_<id>_<secret>` with every request except `/livez`, `/readyz` and `/metrics`.
-Errors are problem documents (RFC 9457): [ProblemView](#problemview).
+Errors are problem documents (RFC 9457): [ProblemView](#problemview), described in [Errors](errors.md).
 """
 
 

@@ -56,7 +56,9 @@ class ApiError(ClientError):
     def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
         self.status = status
         self.type = str(problem.get("type", "about:blank"))
-        """`urn:dsnot:problem:…`, stable."""
+        """URI reference of the description: `/errors#…`, of services before that `urn:dsnot:problem:…`."""
+        self.code = code_of(problem)
+        """Stable identifier of the type, such as `not-found`; empty if the answer is no problem document of the service."""
         self.title = str(problem.get("title") or httpx.codes.get_reason_phrase(status))
         self.detail = str(problem.get("detail") or self.title)
         errors = problem.get("errors")
@@ -94,7 +96,7 @@ class IdempotencyKeyReused(InvalidInput):
 
 
 class ModelRefused(InvalidInput):
-    """The model does not exist, may not be read, is not safe to read, or cannot be pruned; `type` says which."""
+    """The model does not exist, may not be read, is not safe to read, or cannot be pruned; `code` says which."""
 
 
 class BodyRefused(ApiError):
@@ -125,8 +127,7 @@ class InternalError(ApiError):
     """Internal error of the service; the message contains the id under which its log has the reason."""
 
 
-_PREFIX: Final = "urn:dsnot:problem:"
-_BY_TYPE: Final[dict[str, type[ApiError]]] = {
+_BY_CODE: Final[dict[str, type[ApiError]]] = {
     "not-found": NotFound,
     "conflict": Conflict,
     "idempotency-in-flight": IdempotencyInFlight,
@@ -153,7 +154,7 @@ _BY_TYPE: Final[dict[str, type[ApiError]]] = {
     "hub-unavailable": ServiceUnavailable,
     "internal": InternalError,
 }
-"""Exception class of each problem type. Any other type, from a newer service or a proxy, becomes a plain ApiError."""
+"""Exception class of each problem type's code. Any other type, from a newer service or a proxy, becomes a plain ApiError."""
 
 _NO_ANSWER: Final = ": a proxy in front of the service gets no answer from it; try again later"
 _PROXY_REASONS: Final = {
@@ -173,9 +174,17 @@ def problem_in(response: httpx.Response) -> ApiError:
     if not isinstance(problem, dict) or not {"type", "detail"} & problem.keys():
         reason = _PROXY_REASONS.get(response.status_code, "; check the URL of the service")
         problem = {"detail": f"status {response.status_code} without a problem document{reason}"}
-    kind = _BY_TYPE.get(str(problem.get("type")).removeprefix(_PREFIX), ApiError)
+    kind = _BY_CODE.get(code_of(problem), ApiError)
     seconds = response.headers.get("Retry-After", "")
     return kind(response.status_code, problem, float(seconds) if re.fullmatch("[0-9]+", seconds) else None)
+
+
+def code_of(problem: Mapping[str, Any]) -> str:
+    """Return `code` of a problem document, or the last part of its `type`, which services before that member have alone."""
+    code, kind = problem.get("code"), problem.get("type")
+    if isinstance(code, str):
+        return code
+    return re.split("[:/#]", kind)[-1] if isinstance(kind, str) and kind != "about:blank" else ""
 
 
 def parsed(response: httpx.Response, read: Callable[[], T]) -> T:

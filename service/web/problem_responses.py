@@ -16,6 +16,7 @@ from service.database.reasons import reason_of
 from service.errors import PROBLEM_MEDIA_TYPE, InvalidInput, Later, NotFound, Problem, Unavailable
 from service.logging import get_logger
 from service.web.headers import RETRY_AFTER
+from service.web.proxy_headers import prefix_of
 
 log = get_logger(__name__)
 
@@ -48,17 +49,21 @@ class ErrorView(BaseModel):
 class ProblemView(BaseModel):
     """Problem document (RFC 9457)."""
 
-    type: str = Field(examples=["urn:dsnot:problem:invalid-input"])
+    type: str = Field(
+        description="URI reference of the section about this type; it contains the path prefix of a proxy, so compare `code`",
+        examples=["/errors#invalid-input"],
+    )
+    code: str = Field(description="stable identifier of the type, for programs", examples=["invalid-input"])
     title: str
     status: int
     detail: str
     errors: list[ErrorView] | None = None
 
 
-def render(problem: Problem) -> Response:
+def render(problem: Problem, request: Request) -> Response:
     """Return the problem as a response."""
     # ASCII: a field name in the input may contain a lone surrogate, which UTF-8 cannot encode
-    content = json.dumps(problem.body(), ensure_ascii=True)
+    content = json.dumps(problem.body(prefix_of(request)), ensure_ascii=True)
     return Response(content, problem.status, problem.headers, PROBLEM_MEDIA_TYPE)
 
 
@@ -85,7 +90,7 @@ def install(app: FastAPI) -> None:
 
 def _answered(request: Request, problem: Problem) -> Response:
     request.state.problem = problem.type
-    return render(problem)
+    return render(problem, request)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -61,7 +61,7 @@ class BodyGuard:
                 _check_media_type(headers)
                 check(parse(body))
         except Problem as problem:
-            await render(problem)(scope, receive, send)
+            await render(problem, Request(scope))(scope, receive, send)
         except ClientDisconnect:
             pass
         else:

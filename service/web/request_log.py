@@ -57,7 +57,8 @@ class RequestLog:
             if status:
                 raise
             problem = Internal(f"the error was logged under the request id {request_id}")
-            await self._as_asked(Request(scope), render(problem))(scope, receive, send_with_id)
+            request = Request(scope)
+            await self._as_asked(request, render(problem, request))(scope, receive, send_with_id)
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             write = log.debug if scope["path"] in _PROBES else log.info

@@ -83,14 +83,14 @@ def set_job(database: Database, job_id: UUID | str, **values: Any) -> None:
 
 
 def problem(response: httpx.Response) -> tuple[int, str, list[str]]:
-    """Status, type without its prefix, pointers; checks that it is a problem document."""
+    """Status, code, pointers; checks that it is a problem document."""
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
     assert document["status"] == response.status_code
     assert document["title"]
     assert document["detail"]
-    kind = document["type"].removeprefix("urn:dsnot:problem:")
-    return response.status_code, kind, [error["pointer"] for error in document.get("errors", [])]
+    assert document["type"].endswith(f"/errors#{document['code']}")
+    return response.status_code, document["code"], [error["pointer"] for error in document.get("errors", [])]
 
 
 def wait_for(api: httpx.Client) -> None:

@@ -9,15 +9,16 @@ from uuid import UUID
 
 import pytest
 
-import service.main  # noqa: F401  # defines every problem
-from docs.generate import api, cli, recipes, settings
+from docs.generate import api, cli, errors, recipes, settings
 from docs.generate.__main__ import PAGES
+from service.contract.explanations import EXPLANATIONS
+from service.contract.failures import FailureCode
 from service.contract.recipe.presets import PRESETS
 from service.contract.states import TRANSITIONS
 from service.contract.sweeps import SweepSpec
 from service.contract.webhooks import WebhookEvent
 from service.dashboard import help_site
-from service.errors import Problem
+from service.dashboard.error_page import error_entries
 from service.settings import Settings
 from service.sweeps.operations import expanded
 from service.triggers import templates
@@ -74,13 +75,11 @@ def test_the_state_diagram_shows_exactly_the_transitions() -> None:
     assert {edge for edge in drawn if edge[0] in states} == allowed
 
 
-def test_troubleshooting_lists_every_type_of_problem() -> None:
-    def below(kind: type[Problem]) -> set[type[Problem]]:
-        return {kind}.union(*(below(each) for each in kind.__subclasses__()))
-
-    page = (DOCS / "troubleshooting.md").read_text()
-    types = {kind.__dict__["type"] for kind in below(Problem) if "type" in kind.__dict__}
-    assert [each for each in sorted(types) if f"`{each}`" not in page] == []
+def test_every_error_has_a_section_and_each_explanation_an_error() -> None:
+    page, codes = errors.page(), [entry.code for entry in error_entries()]
+    assert sorted(EXPLANATIONS) == sorted(codes)
+    assert [code for code in codes if f"\n## `{code}` {{: #{code} }}\n" not in page] == []
+    assert len(codes) > len(FailureCode) > 15
 
 
 def test_generated_pages_are_complete() -> None:

@@ -58,7 +58,7 @@ def test_unsatisfiable_and_malformed_ranges(api: httpx.Client, settings: Setting
     for beyond in (f"bytes={len(CONTENT)}-", "bytes=0-1,99999-", "bytes=-0"):
         response = api.get(path, headers={"Range": beyond})
         assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{len(CONTENT)}")
-        assert response.json()["type"] == "urn:dsnot:problem:range-not-satisfiable"
+        assert response.json()["code"] == "range-not-satisfiable"
     for nonsense in ("bytes=9-1", "bytes=a-b", "lines=1-2", "bytes", "bytes=", "bytes=--1", f"bytes=0-{'9' * 5000}"):
         response = api.get(path, headers={"Range": nonsense})
         assert (response.status_code, response.content) == (200, CONTENT), nonsense
@@ -147,7 +147,7 @@ def test_a_job_without_an_artifact_has_none(api: httpx.Client, database: Databas
     for job_id in (unfinished, gone):
         for path in ("", "/config.json"):
             response = api.get(f"/v1/jobs/{job_id}/artifacts{path}")
-            assert (response.status_code, response.json()["type"]) == (404, "urn:dsnot:problem:not-found")
+            assert (response.status_code, response.json()["code"]) == (404, "not-found")
 
 
 def test_reading_jobs_is_not_enough_to_read_artifacts(api: httpx.Client, settings: Settings, database: Database) -> None:
@@ -189,6 +189,6 @@ def test_a_store_that_does_not_answer_is_a_transient_error(
     remote = settings.model_copy(update={"artifact_url": "s3://bucket"})
     with serving(remote) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         response = api.get(f"/v1/jobs/{job_id}/artifacts")
-        assert (response.status_code, response.json()["type"]) == (503, "urn:dsnot:problem:unavailable")
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
         assert "127.0.0.1" not in response.text
         assert int(response.headers["retry-after"]) > 0

@@ -60,7 +60,7 @@ def test_requests_without_a_valid_key_change_nothing(api: httpx.Client, database
     for method, path in routes(api).keys() - OPEN_ROUTES:
         for kind in ("none", "another secret"):
             response = call(api, method, path, objects, wrong[kind])
-            assert (response.status_code, response.json()["type"]) == (401, "urn:dsnot:problem:unauthenticated"), (kind, path)
+            assert (response.status_code, response.json()["code"]) == (401, "unauthenticated"), (kind, path)
             assert response.headers["www-authenticate"].startswith("Bearer")
     assert {kind: call(api, "get", "/v1/jobs", objects, given).status_code for kind, given in wrong.items()} == dict.fromkeys(
         wrong, 401
@@ -83,7 +83,7 @@ def test_a_key_authorizes_exactly_the_routes_of_its_scopes(api: httpx.Client, da
             elif scopes >= needed or Scope.ADMIN in scopes:  # a second time it may be gone
                 assert response.status_code not in (401, 403), (method, path, scopes)
             else:
-                assert (response.status_code, response.json()["type"]) == (403, "urn:dsnot:problem:forbidden"), (path, scopes)
+                assert (response.status_code, response.json()["code"]) == (403, "forbidden"), (path, scopes)
 
 
 def test_objects_of_another_tenant_are_not_found(api: httpx.Client, database: Database) -> None:

@@ -225,7 +225,7 @@ def test_cancelling_is_idempotent(api: httpx.Client, database: Database, state: 
 def test_a_finished_job_cannot_be_cancelled(api: httpx.Client, database: Database, state: JobState) -> None:
     job_id = insert_job(database, state=state)
     response = api.post(f"/v1/jobs/{job_id}/cancel")
-    assert (response.status_code, response.json()["type"]) == (409, "urn:dsnot:problem:conflict")
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
     assert api.get(f"/v1/jobs/{job_id}").json()["state"] == state
 
 
@@ -234,7 +234,7 @@ def test_cancelling_requires_the_matching_version(api: httpx.Client, database: D
     path, tag = created.headers["location"], created.headers["etag"]
     set_job(database, created.json()["id"], priority=1)
     stale = api.post(f"{path}/cancel", headers={"If-Match": tag})
-    assert (stale.status_code, stale.json()["type"]) == (412, "urn:dsnot:problem:precondition-failed")
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition-failed")
     assert api.post(f"{path}/cancel", headers={"If-Match": f"W/{tag}"}).status_code == 412, "compared weakly, but still stale"
     fresh = api.get(path).headers["etag"]
     assert api.post(f"{path}/cancel", headers={"If-Match": f"{tag}, {fresh}"}).json()["state"] == "cancelled"
@@ -272,7 +272,7 @@ def test_the_quota_holds_under_concurrent_creation(settings: Settings, database:
             answers = list(threads.map(create, range(12)))
         refused = next(answer for answer in answers if answer.status_code != 201)
         assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 7
-        assert refused.json()["type"] == "urn:dsnot:problem:quota-exceeded"
+        assert refused.json()["code"] == "quota-exceeded"
         assert int(refused.headers["retry-after"]) > 0
         with client(url, key_for(database, Scope.ADMIN, tenant="other")) as other:
             assert other.post("/v1/jobs", json=BODY).status_code == 201, "the quota is the tenant's"
@@ -313,7 +313,7 @@ def test_an_unknown_job_is_not_found_on_every_route(api: httpx.Client) -> None:
     for part in ("", "/attempts", "/events", "/layers", "/metrics", "/artifacts", "/artifacts/config.json"):
         for job_id in (str(uuid4()), "not-a-uuid", "1", "%00"):
             response = api.get(f"/v1/jobs/{job_id}{part}")
-            assert (response.status_code, response.json()["type"]) == (404, "urn:dsnot:problem:not-found")
+            assert (response.status_code, response.json()["code"]) == (404, "not-found")
 
 
 def test_a_refused_job_leaves_no_rows(api: httpx.Client, database: Database) -> None:

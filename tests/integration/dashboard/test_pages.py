@@ -32,7 +32,7 @@ SHA256 = "5" * 64
 def pages(job_id: object) -> list[str]:
     lists = ["/jobs", "/sweeps", "/sweeps/new", "/models", "/datasets", "/workers", "/webhooks", "/triggers", "/keys", "/audit"]
     job = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/samples", "/events", "/files", "/config")]
-    return ["/", *lists, "/jobs/new", *job, "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs"]
+    return ["/", *lists, "/jobs/new", *job, "/sign-in", f"/jobs/{uuid4()}", "/nowhere", "/docs", "/errors"]
 
 
 def test_no_page_runs_or_loads_foreign_content(visitor: httpx.Client, database: Database) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+from fastapi import Request, Response
+
 from service.errors import Conflict, InvalidInput, Later, MalformedBody, NotFound, Problem, Unavailable, UnsupportedMediaType
 from service.idempotency.operations import InFlight, KeyReused
 from service.jobs.lifecycle import PreconditionFailed
@@ -13,15 +15,20 @@ from service.web.problem_responses import problem_responses, render
 from service.web.request_body import BodyTooLarge
 
 
+def rendered(problem: Problem, prefix: str = "") -> Response:
+    return render(problem, Request({"type": "http", "headers": [], "state": {"path_prefix": prefix}}))
+
+
 def subclasses(kind: type[Problem]) -> set[type[Problem]]:
     return {kind} | {below for child in kind.__subclasses__() for below in subclasses(child)}
 
 
 def test_a_rendered_problem_is_a_problem_document() -> None:
-    response = render(InvalidInput("fix it", errors=[{"pointer": "/a", "detail": "wrong"}]))
+    response = rendered(InvalidInput("fix it", errors=[{"pointer": "/a", "detail": "wrong"}]))
     assert response.media_type == "application/problem+json"
     assert json.loads(bytes(response.body)) == {
-        "type": "urn:dsnot:problem:invalid-input",
+        "type": "/errors#invalid-input",
+        "code": "invalid-input",
         "title": "Validation failed",
         "status": 422,
         "detail": "fix it",
@@ -29,13 +36,18 @@ def test_a_rendered_problem_is_a_problem_document() -> None:
     }
 
 
+def test_the_type_contains_the_path_prefix_of_a_proxy_and_the_code_does_not() -> None:
+    document = json.loads(bytes(rendered(NotFound("x"), "/tools/dsnot").body))
+    assert (document["type"], document["code"]) == ("/tools/dsnot/errors#not-found", "not-found")
+
+
 def test_text_that_is_invalid_in_utf8_is_rendered() -> None:
-    response = render(InvalidInput("\ud800", errors=[{"pointer": "/\udfff", "detail": "x"}]))
+    response = rendered(InvalidInput("\ud800", errors=[{"pointer": "/\udfff", "detail": "x"}]))
     assert json.loads(bytes(response.body))["detail"] == "\ud800"
 
 
 def test_a_transient_error_has_retry_after() -> None:
-    assert render(Unavailable("x", retry_after=7)).headers["retry-after"] == "7"
+    assert rendered(Unavailable("x", retry_after=7)).headers["retry-after"] == "7"
 
 
 def test_every_transient_problem_sends_and_declares_retry_after() -> None:
@@ -43,9 +55,9 @@ def test_every_transient_problem_sends_and_declares_retry_after() -> None:
     assert passing > {QuotaExceeded, Unavailable}
     assert all(issubclass(kind, Later) for kind in passing)
     for kind in subclasses(Later) - {Later, StoreUnavailable}:
-        assert int(render(kind("x")).headers["retry-after"]) > 0, kind
+        assert int(rendered(kind("x")).headers["retry-after"]) > 0, kind
         assert "Retry-After" in problem_responses(kind)[kind.status]["headers"]
-    assert int(render(StoreUnavailable(OSError())).headers["retry-after"]) > 0
+    assert int(rendered(StoreUnavailable(OSError())).headers["retry-after"]) > 0
 
 
 def test_problem_types_are_stable() -> None:

@@ -19,7 +19,8 @@ _JOB = {
     "something_new": 1,
 }
 _PROBLEM = {
-    "type": "urn:dsnot:problem:invalid-input",
+    "type": "/errors#invalid-input",
+    "code": "invalid-input",
     "title": "Validation failed",
     "status": 422,
     "detail": "/recipe/pattern/sparsity: Input should be less than 1",
@@ -55,7 +56,7 @@ def test_a_problem_document_becomes_an_error_with_its_pointers(client_of: Callab
     with pytest.raises(ApiError) as caught:
         client.jobs.create({"model": {"id": "org/model"}})
     assert caught.value.status == 422
-    assert caught.value.type == "urn:dsnot:problem:invalid-input"
+    assert (caught.value.type, caught.value.code) == ("/errors#invalid-input", "invalid-input")
     assert caught.value.errors == _PROBLEM["errors"]
     assert str(caught.value) == "Validation failed:\n  /recipe/pattern/sparsity: Input should be less than 1"
 
@@ -104,7 +105,7 @@ def test_a_retry_after_beyond_the_timeout_is_not_awaited(client_of: Callable[...
     assert len(seen) == 1
 
 
-_IN_FLIGHT = {"type": "urn:dsnot:problem:idempotency-in-flight", "title": "", "status": 409, "detail": "wait"}
+_IN_FLIGHT = {"type": "/errors#idempotency-in-flight", "title": "", "status": 409, "detail": "wait"}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def asked_by(kind: str, file: Path) -> dict[str, list[Sent]]:
         seen.append((request.method, request.url.raw_path.decode(), headers, request.content))
         if request.url.path.endswith("/artifacts"):
             return httpx.Response(200, json=MANIFEST.model_dump())
-        return httpx.Response(418, json={"type": "urn:dsnot:problem:teapot"})
+        return httpx.Response(418, json={"type": "/errors#teapot"})
 
     client, asked = client_on(kind, answer), {}
     for name, method in methods(Client("http://service", "key")):

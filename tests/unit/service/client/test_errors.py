@@ -37,9 +37,21 @@ def answer(problem: Mapping[str, object], status: int = 400, **headers: str) -> 
     return httpx.Response(status, json=problem, headers=headers)
 
 
-def test_every_problem_type_has_an_exception_class() -> None:
-    known = {each.type for each in subclasses(Problem) if hasattr(each, "type")}
-    kinds = {name: type(problem_in(answer({"type": f"urn:dsnot:problem:{name}"}))) for name in known}
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param({"type": "/errors#{}", "code": "{}"}, id="now"),
+        pytest.param({"type": "/tools/dsnot/errors#{}", "code": "{}"}, id="behind a proxy"),
+        pytest.param({"type": "https://dsnot.example/errors#{}"}, id="absolute, without code"),
+        pytest.param({"type": "urn:dsnot:problem:{}"}, id="an earlier service"),
+        pytest.param({"code": "{}", "detail": "x"}, id="without type"),
+    ],
+)
+def test_every_problem_type_has_an_exception_class(problem: Mapping[str, str]) -> None:
+    known = {str(each.type) for each in subclasses(Problem) if hasattr(each, "type")}
+    errors = {name: problem_in(answer({key: text.format(name) for key, text in problem.items()})) for name in known}
+    assert {name: error.code for name, error in errors.items()} == {name: name for name in known}
+    kinds = {name: type(error) for name, error in errors.items()}
     assert {name for name, kind in kinds.items() if kind is ApiError} <= OF_THE_PROTOCOL
     assert len(known) > 20
     assert kinds["not-found"] is NotFound
@@ -47,14 +59,18 @@ def test_every_problem_type_has_an_exception_class() -> None:
 
 
 def test_an_unknown_problem_is_raised_all_the_same() -> None:
-    error = problem_in(answer({"type": "urn:dsnot:problem:brand-new", "title": "New", "detail": "something new"}, 409))
+    error = problem_in(answer({"type": "/errors#brand-new", "title": "New", "detail": "something new"}, 409))
     assert type(error) is ApiError
-    assert (error.status, error.type, str(error)) == (409, "urn:dsnot:problem:brand-new", "something new")
+    assert (error.status, error.type, error.code, str(error)) == (409, "/errors#brand-new", "brand-new", "something new")
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "[]", "null", '"x"', '{"type": 1, "errors": null}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "<html>", "[]", "null", '"x"', '{"type": 1, "errors": null}', '{"type": "about:blank"}', '{"code": 5, "detail": "x"}'],
+)
 def test_an_error_without_problem_document_is_raised(text: str) -> None:
-    assert type(problem_in(httpx.Response(502, text=text))) is ApiError
+    error = problem_in(httpx.Response(502, text=text))
+    assert (type(error), error.code) == (ApiError, "")
 
 
 @pytest.mark.parametrize("errors", ["x", ["x"], {"a": "b"}, [{"message": "of another service"}]])
@@ -88,7 +104,7 @@ def test_a_stream_of_another_service_is_a_client_error(client: str, data: str) -
 
 def test_validation_errors_carry_a_pointer() -> None:
     errors = [{"pointer": "/model/id", "detail": "is required"}]
-    error = problem_in(answer({"type": "urn:dsnot:problem:invalid-input", "title": "It does not fit", "errors": errors}, 422))
+    error = problem_in(answer({"type": "/errors#invalid-input", "title": "It does not fit", "errors": errors}, 422))
     assert isinstance(error, InvalidInput)
     assert error.errors == errors
 
@@ -99,7 +115,7 @@ def test_validation_errors_carry_a_pointer() -> None:
 )
 @pytest.mark.parametrize("client", KINDS)
 def test_a_retry_after_beyond_the_timeout_is_reported(client: str, kind: type[ApiError], name: str, status: int) -> None:
-    problem = {"type": f"urn:dsnot:problem:{name}", "detail": "later"}
+    problem = {"type": f"/errors#{name}", "detail": "later"}
     with pytest.raises(kind) as caught:
         client_on(client, lambda _: answer(problem, status, **{"Retry-After": "60"})).jobs.get("1")
     assert caught.value.retry_after == 60
@@ -115,13 +131,13 @@ DELIVERY = {"id": "1", "type": "webhook.test", "state": "pending", "created_at":
 
 @pytest.mark.parametrize("client", KINDS)
 def test_requests_rejected_before_processing_are_always_retried(client: str) -> None:
-    limited = answer({"type": "urn:dsnot:problem:rate-limited"}, 429, **{"Retry-After": "0"})
+    limited = answer({"type": "/errors#rate-limited"}, 429, **{"Retry-After": "0"})
     assert client_on(client, in_turn(limited, answer(DELIVERY, 202))).webhooks.test("1").id == "1"
 
 
 @pytest.mark.parametrize("client", KINDS)
 def test_ambiguous_writes_are_not_retried(client: str) -> None:
-    away = answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "0"})
+    away = answer({"type": "/errors#unavailable"}, 503, **{"Retry-After": "0"})
     with pytest.raises(ServiceUnavailable):
         client_on(client, in_turn(away, answer(DELIVERY, 202))).webhooks.test("1")
 
@@ -150,7 +166,7 @@ def test_concurrent_waits_run_in_parallel() -> None:
             turned_away.add(request.url.path)
             if len(turned_away) == 20:
                 all_wait.set()
-            return answer({"type": "urn:dsnot:problem:unavailable"}, 503, **{"Retry-After": "1"})
+            return answer({"type": "/errors#unavailable"}, 503, **{"Retry-After": "1"})
 
         client = AsyncClient("http://service", "key", transport=httpx.MockTransport(reply))
         async with asyncio.timeout(CEILING_SECONDS):

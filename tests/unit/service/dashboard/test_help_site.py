@@ -44,7 +44,7 @@ def navigation(app: FastAPI) -> str:
     visitor = SimpleNamespace(csrf_token="t", tenant="a", key_name="k", may_administer=False, may_write=False)
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b"", "app": app}
     request = Request(scope | {"state": {"visitor": visitor}})
-    problem = {"title": "Not found", "status": 404, "detail": "", "errors": None, "type": "x"}
+    problem = {"title": "Not found", "status": 404, "detail": "", "errors": None, "code": "x"}
     return bytes(page(request, "problem.html", problem=problem).body).decode()
 
 
