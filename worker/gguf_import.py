@@ -52,7 +52,9 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     staging.mkdir()
     try:
         _fill(staging, source, say, fastest, dequantize)
-        (staging / _MARKER).write_text(json.dumps({"source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8")
+        (staging / _MARKER).write_text(
+            json.dumps({"schema_version": 1, "source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8"
+        )
         _finalize(staging)
         staging.rename(destination)
     finally:

@@ -63,7 +63,9 @@ def submit(
     model: Annotated[str | None, typer.Argument(help="Hub id, or with --source a local folder or an earlier job.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the job in lists.")] = None,
     source: Annotated[str | None, typer.Option(metavar="hub|local|job", help="Source of the model; hub by default.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub model; SHA-256 of the files of a local one.")
+    ] = None,
     token: Annotated[str | None, typer.Option(help="Name of a hub token that the operator keeps, for gated models.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Share of each row's weights that becomes zero.")] = None,
     pattern: Annotated[

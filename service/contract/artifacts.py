@@ -14,8 +14,8 @@ class ManifestFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
-    bytes: int = Field(ge=0)
+    path: str = Field(description="POSIX path within the artifact")
+    bytes: int = Field(ge=0, description="size in bytes")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -27,8 +27,9 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_version: int = Field(1, description="version of this file's fields; 1 in artifacts of before the field as well")
     job_id: str
-    fence: int
+    fence: int = Field(description="number of the attempt")
     files: list[ManifestFile]
     formats: list[Format] = Field(["dense"], description="formats of the weights among the files")
     weight_bytes: WeightSizes | None = Field(None, description="null in artifacts of earlier versions")

@@ -3,7 +3,17 @@
 Errors are relative, ‖(W − W')X‖² / ‖WX‖² over the calibration tokens X; those of a block are means over its matrices.
 """
 
+import re
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, Field
+
+_BEHIND_KIND: Final = re.compile(r"(\.weight|\.\d+|\[\d+\])+$")
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a matrix, such as `q_proj`, from the name of its tensor."""
+    return _BEHIND_KIND.sub("", name).rpartition(".")[2]
 
 
 class MatrixReport(BaseModel):

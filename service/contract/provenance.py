@@ -17,7 +17,9 @@ class SourceFacts(BaseModel):
     source: Literal["hub", "local", "job"]
     id: str
     revision: str | None = Field(
-        None, description="hub: the commit; job: the fence of its artifact; local: a fingerprint of the folder's files"
+        None,
+        description="hub: the commit; job: the fence of its artifact; local: a fingerprint of the folder's files on the "
+        "worker, with their times (`recipe.json` has a hash of their content)",
     )
     license: str | None = Field(None, description="as stated on the source's model card")
     base_model: str | None = None
@@ -63,6 +65,7 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_version: int = Field(1, description="version of this file's fields; 1 in artifacts of before the field as well")
     model: SourceFacts
     engine: EngineFacts
     bos: BosProtocol = Field(

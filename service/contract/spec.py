@@ -28,6 +28,7 @@ _LOCAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Z
 _REVISION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FENCE: Final = re.compile(r"[1-9][0-9]{0,9}")
+_CONTENT: Final = re.compile(r"[0-9a-f]{64}")
 """Patterns in the OpenAPI document are documentation only; violations get the service's own error messages."""
 
 
@@ -44,7 +45,9 @@ class ModelSpec(Part):
         json_schema_extra={"pattern": f"^{_LOCAL_ID.pattern}$"},
     )
     revision: Annotated[str, Field(max_length=128, json_schema_extra={"pattern": f"^{_REVISION.pattern}$"})] | None = Field(
-        None, description="hub: branch, tag or commit; stored as the commit. job: filled in by the service"
+        None,
+        description="hub: branch, tag or commit; stored as the commit. local: SHA-256 of the folder's files, as in "
+        "`recipe.json`; a job fails on another state. job: filled in by the service",
     )
     token: str | None = Field(
         None,
@@ -74,8 +77,12 @@ class ModelSpec(Part):
             check_token_name(self.token)
         if self.revision is None:
             return
-        if self.source == "local":
-            raise FieldError("/revision", "applies to hub models only; leave it out for a local model")
+        if self.source == "local" and not _CONTENT.fullmatch(self.revision):
+            raise FieldError(
+                "/revision",
+                "must be the SHA-256 of a local model's files, as in the recipe.json of an artifact; leave it out to prune the "
+                "folder's present state",
+            )
         if self.source == "job" and not _FENCE.fullmatch(self.revision):
             raise FieldError("/revision", "is filled in by the service; leave it out")
         if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
@@ -215,6 +222,8 @@ class OutputSpec(Part):
 
 
 Label = Annotated[str, Field(max_length=256)]
+RECIPE_VERSION: Final = 1
+"""`schema_version` of `recipe.json`, which is a body."""
 
 
 class JobSpec(Part):
@@ -247,6 +256,19 @@ class JobSpec(Part):
     max_attempts: int = Field(
         3, ge=1, le=10, description="attempts until a retryable failure or a lost worker ends the job; with 1 the first one does"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_version(cls, given: Any) -> Any:
+        """Accept the content of `recipe.json` as a body."""
+        if not isinstance(given, Mapping) or "schema_version" not in given:
+            return given
+        version = given["schema_version"]
+        if version != RECIPE_VERSION or not isinstance(version, int) or isinstance(version, bool):
+            raise FieldError(
+                "/schema_version", f"must be {RECIPE_VERSION}; a recipe of another version needs the service that wrote it"
+            )
+        return {name: value for name, value in given.items() if name != "schema_version"}
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from service.contract.matrices import MatrixReport
+from service.contract.matrices import MatrixReport, kind_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class SparsityReport:
     coverage: float  # weights of pruned matrices / parameters of the blocks, 0 to 1
     matrices: tuple[MatrixReport, ...]
     blocks: tuple[Summary, ...]  # only blocks that have matrices
+    matrices_of: dict[int, int]  # number of matrices by index of the block, only blocks that have some
     total: Summary
     warnings: tuple[str, ...]  # reasons not to rely on the result, see `collect_warnings`
     seconds: dict[str, float]  # per part of the work: forward, statistics, masks, updates, io
@@ -69,14 +70,22 @@ class SparsityReport:
             coverage=sum(prod(matrix.shape) for matrix in matrices) / block_parameters,
             matrices=tuple(matrices),
             blocks=tuple(Summary.of(block) for block in blocks if block),
+            matrices_of={index: len(block) for index, block in enumerate(blocks) if block},
             total=total,
             warnings=(),
             seconds=dict(seconds),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report, JSON-ready."""
-        return {**asdict(self), "matrices": [matrix.model_dump() for matrix in self.matrices]}
+        """Return the report, JSON-ready, with the block of each matrix."""
+        content = asdict(self)
+        places = [block for block, count in content.pop("matrices_of").items() for _ in range(count)]
+        matrices = [
+            {**matrix.model_dump(), "block": block, "kind": kind_of(matrix.name)}
+            for matrix, block in zip(self.matrices, places, strict=True)
+        ]
+        blocks = [{"block": block, **summary} for block, summary in zip(self.matrices_of, content["blocks"], strict=True)]
+        return {**content, "matrices": matrices, "blocks": blocks}
 
 
 class Observer(Protocol):

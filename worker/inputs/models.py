@@ -26,6 +26,7 @@ from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from service.settings import Settings
 from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.checkpoint.source_files import source_digest
 from worker.engine.errors import ModelUnsafe
 from worker.failures import ModelError
 from worker.inputs import hub_download as hub
@@ -78,6 +79,9 @@ def resolve(
         return Model(f"job {model.id}", path, model.revision, _card_field(path, "license"), _card_field(path, "base_model"))
     path = _local_folder(model.id, settings)
     checkpoint = check_checkpoint(path, inside=path)
+    if model.revision is not None and source_digest(checkpoint, tick) != model.revision:
+        detail = f"The local model {model.id} has other files than those of model.revision; restore them, or leave the field out."
+        raise ModelError(FailureCode.MODEL_NOT_FOUND, detail)
     cards, notes = (_card_field(path, "license"), _card_field(path, "base_model")), _notes(checkpoint, _files(path))
     return Model(model.id, path, _fingerprint(checkpoint), *cards, notes)
 

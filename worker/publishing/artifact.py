@@ -16,12 +16,13 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore
 
+from service.contract.artifact_files import RECIPE_NAME, SPARSITY_REPORT_NAME, SPARSITY_REPORT_VERSION
 from service.contract.artifacts import MANIFEST_NAME, REPORT_NAME, SUMS_NAME, Manifest, ManifestFile, artifact_prefix
 from service.contract.checkpoints import loading_class
 from service.contract.formats import Format, WeightSizes
 from service.contract.provenance import PROVENANCE_NAME, Provenance
 from service.contract.signatures import SignatureFacts
-from service.contract.spec import JobSpec
+from service.contract.spec import RECIPE_VERSION
 from service.kit.files import fsync, sha256_of
 from service.logging import get_logger
 from service.settings import Settings
@@ -30,7 +31,6 @@ from service.storage.open_uploads import OpenUploads
 from service.storage.opening import open_at
 from service.storage.removal import remove_below
 from worker.failures import JobFailure
-from worker.inputs.models import Model
 from worker.process.metrics import TRANSFERS_FAILED, UPLOADED_BYTES
 from worker.publishing.model_card.card import SOURCE_CARD, render_card
 from worker.publishing.outcome import Outcome
@@ -63,11 +63,12 @@ def describe(folder: Path, outcome: Outcome, tick: Tick = lambda: None) -> None:
     source_card = outcome.model.path / "README.md"
     if source_card.is_file():
         shutil.copyfile(source_card, folder / SOURCE_CARD)
-    recipe = _recipe(outcome.spec, outcome.model)
+    recipe = _recipe(outcome)
     (folder / "README.md").write_text(_card(outcome, folder, has_source_card=source_card.is_file()), encoding="utf-8")
     (folder / REPORT_NAME).write_text(render(outcome, recipe), encoding="utf-8")
-    _write_json(folder / "recipe.json", recipe)
-    _write_json(folder / "sparsity_report.json", outcome.report.to_dict())
+    _write_json(folder / RECIPE_NAME, recipe)
+    report = {"schema_version": SPARSITY_REPORT_VERSION, **outcome.report.to_dict()}
+    _write_json(folder / SPARSITY_REPORT_NAME, report)
     _write_json(folder / PROVENANCE_NAME, outcome.provenance.model_dump(mode="json"))
     lines = [f"{sha256_of(folder / name, lambda _: tick())}  {name}\n" for name in _files(folder) if name != SUMS_NAME]
     (folder / SUMS_NAME).write_text("".join(lines), encoding="utf-8")
@@ -212,14 +213,15 @@ def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
     return published
 
 
-def _recipe(spec: JobSpec, model: Model) -> dict[str, Any]:
-    """Return the body of a request that reproduces the job, with the revision that the model was resolved to.
+def _recipe(outcome: Outcome) -> dict[str, Any]:
+    """Return the body of a request that reproduces the job, with the model's revision: of a local one the hash of its files.
 
     It leaves out the hub repository: another user may not write to it, or would overwrite its content.
     """
     parts = {"model", "recipe", "calibration", "evaluation", "output"}
-    body = spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
-    return body if spec.model.source == "local" else {**body, "model": {**body["model"], "revision": model.revision}}
+    body = outcome.spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
+    revision = outcome.report.source or None if outcome.spec.model.source == "local" else outcome.model.revision
+    return {"schema_version": RECIPE_VERSION, **body, "model": {**body["model"], "revision": revision}}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -68,7 +68,7 @@ class ModelChecks:
 
     def known(self, model: ModelSpec, files: RecordedFiles | None, *, tenant: str) -> ModelCheck | None:
         """Return the answer for this model, if a worker has given one; of a model without revision, `files` must be read."""
-        if model.revision is None and files is None:
+        if _pinned(model) is None and files is None:
             return None
         key = _key(model, files, tenant)
         with self._database.begin() as session:
@@ -98,9 +98,14 @@ class ModelChecks:
 def _key(model: ModelSpec, files: RecordedFiles | None, tenant: str) -> str:
     """Return the key of an answer: a revision never changes, and a tenant must not learn of the models of others."""
     where: list[str | None] = [version("dsnot"), model.source]
-    if model.revision is not None:
-        where += [tenant, model.id, model.revision]
+    if (revision := _pinned(model)) is not None:
+        where += [tenant, model.id, revision]
     else:
         assert files is not None
         where.append(files.copies().model_dump_json())
     return hashlib.sha256(json.dumps(where).encode()).hexdigest()
+
+
+def _pinned(model: ModelSpec) -> str | None:
+    """Return the revision; None for a local model, whose revision only the worker compares with the files."""
+    return None if model.source == "local" else model.revision

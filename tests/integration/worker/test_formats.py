@@ -9,8 +9,10 @@ from uuid import UUID
 
 import pytest
 import torch
+from jsonschema import Draft202012Validator, ValidationError
 from transformers import AutoModelForCausalLM
 
+from docs.generate import artifact_files
 from service.contract.artifacts import Manifest
 from service.contract.provenance import Provenance
 from service.contract.spec import JobSpec
@@ -90,11 +92,60 @@ def test_without_the_dense_format_no_dense_files_are_published(
     assert manifest.provenance == Provenance.model_validate_json((artifact / "provenance.json").read_bytes())
     assert [text.dataset for text in manifest.provenance.texts] == ["c4-sample:test"]
     assert "gate_proj" in (artifact / "report.html").read_text()
-    JobSpec.model_validate_json((artifact / "recipe.json").read_bytes())
     assert "dsnot artifacts unpack" in (artifact / "README.md").read_text()
     assert verify(artifact).faults == []
     unpack(artifact, tmp_path / "unpacked")
     assert shards(tmp_path / "unpacked") == shards(whole)
+
+
+def test_the_json_files_of_an_artifact_fit_their_schemas(settings: Settings, database: Database, model: Path) -> None:
+    artifact, _ = publish(settings, database, "dense")
+    for name, schema in artifact_files.schemas().items():
+        content = json.loads((artifact / name.replace(".schema.json", ".json")).read_text())
+        Draft202012Validator(json.loads(schema)).validate(content)
+        assert content["schema_version"] == 1, name
+        assert content.keys() == json.loads(schema)["properties"].keys(), name
+        with pytest.raises(ValidationError):
+            Draft202012Validator(json.loads(schema)).validate({**content, "schema_version": "1"})
+    report = json.loads((artifact / "sparsity_report.json").read_text())
+    places = {each["name"]: (each["block"], each["kind"]) for each in report["matrices"]}
+    assert places["model.layers.0.self_attn.q_proj.weight"] == (0, "q_proj")
+    assert places["model.layers.1.mlp.down_proj.weight"] == (1, "down_proj")
+    assert [each["block"] for each in report["blocks"]] == [0, 1]
+
+
+def test_a_recipe_file_repeats_its_job_on_the_same_files_only(settings: Settings, database: Database, model: Path) -> None:
+    artifact, _ = publish(settings, database, "dense")
+    recipe = json.loads((artifact / "recipe.json").read_text())
+    body = JobSpec.model_validate(recipe).model_dump(mode="json")
+    assert body["model"]["revision"] == json.loads((artifact / "sparsity_report.json").read_text())["source"]
+
+    again = insert_job(database, **body)
+    assert work(settings, threading.Event())
+    job = job_row(database, again)
+    assert job.state == JobState.SUCCEEDED, job.error
+    assert shards(Path(settings.artifact_url.removeprefix("file://")) / str(job.artifact_prefix)) == shards(artifact)
+
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
+    other = insert_job(database, **body)
+    assert work(settings, threading.Event())
+    error = job_row(database, other).error
+    assert error is not None
+    assert (error["code"], "model.revision" in error["detail"]) == ("model-not-found", True)
+
+
+def test_files_without_version_are_read(settings: Settings, database: Database, model: Path) -> None:
+    artifact, _ = publish(settings, database, "dense")
+    for name, kind in (("manifest.json", Manifest), ("provenance.json", Provenance)):
+        content = json.loads((artifact / name).read_text())
+        del content["schema_version"]
+        (content.get("provenance") or {}).pop("schema_version", None)
+        assert kind.model_validate(content).schema_version == 1
+    recipe = json.loads((artifact / "recipe.json").read_text())
+    del recipe["schema_version"]
+    recipe["model"]["revision"] = None
+    JobSpec.model_validate(recipe)
 
 
 def test_a_mask_alone_is_small_and_refuses_another_base(

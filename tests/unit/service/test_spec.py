@@ -185,6 +185,10 @@ def test_another_method_takes_nothing_from_the_preset() -> None:
     [
         ({"model": {"id": "a/b/c"}}, "/id"),
         ({"model": {"id": "a", "source": "local", "revision": "main"}}, "/revision"),
+        ({"model": {"id": "a", "source": "local", "revision": "A" * 64}}, "/revision"),
+        ({"schema_version": 2}, "/schema_version"),
+        ({"schema_version": True}, "/schema_version"),
+        ({"schema_version": "1"}, "/schema_version"),
         ({"recipe": {"pattern": {"type": "n:m", "n": 4, "m": 4}}}, "/n"),
         ({"recipe": {"pattern": {"type": "n:m", "n": 2, "m": 4}, "allocation": "owl"}}, "/allocation"),
         ({"recipe": {"update": {"method": "admm"}, "refinement": {"method": "dsnot"}}}, "/update/mask"),
@@ -200,6 +204,11 @@ def test_a_violated_rule_names_the_field_to_change(body: dict[str, Any], pointer
     cause = error["ctx"]["error"]
     assert isinstance(cause, FieldError)
     assert cause.pointer == pointer
+
+
+def test_the_content_of_a_recipe_file_is_a_body() -> None:
+    model = {"source": "local", "id": "a", "revision": "0" * 64}
+    assert JobSpec.model_validate({"schema_version": 1, "model": model}) == JobSpec.model_validate({"model": model})
 
 
 @pytest.mark.parametrize("name", DATASETS)

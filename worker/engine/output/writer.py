@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from service.contract.checkpoint_files import CONFIGS, companions
-from worker.engine.checkpoint.reader import INDEX, NUMBERED, Checkpoint, is_inside
+from service.contract.checkpoint_files import CONFIGS
+from worker.engine.checkpoint.reader import INDEX, NUMBERED, Checkpoint
+from worker.engine.checkpoint.source_files import hashed_chunks, source_files
 from worker.engine.checkpoint.weight_mapping import WeightMapping
 from worker.engine.errors import NumericalFailure
 from worker.engine.model.matrices import Matrix
-
-_CHUNK = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,15 @@ class Output:
 
     def copy_source(self, tick: Callable[[], None]) -> str:
         """Copy the weights and their companion files and return their SHA-256; `tick` is called for every chunk."""
-        source, digest = self._checkpoint.folder, hashlib.sha256()
-        weights = self._checkpoint.weight_files
-        for name in (*weights, *companions(_files(source), weights).names):
+        digest = hashlib.sha256()
+        for name in source_files(self._checkpoint):
             target = self._folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            path = self._checkpoint.path(name)
-            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as reader, target.open("wb") as writer:
-                while chunk := reader.read(_CHUNK):
-                    digest.update(chunk)
+            with target.open("wb") as writer:
+                for chunk in hashed_chunks(self._checkpoint, name, digest):
                     writer.write(chunk)
                     tick()
-            if name in CONFIGS and (content := _without_code(path)) is not None:
+            if name in CONFIGS and (content := _without_code(self._checkpoint.path(name))) is not None:
                 target.write_bytes(content)
         if self._checkpoint.shards == (NUMBERED,) and not self._checkpoint.index:
             self._write_index()
@@ -136,12 +131,6 @@ def _spread(filling: WeightMapping, parts: Mapping[Matrix, Tensor], dtype: torch
     for matrix, part in parts.items():
         matrix.view(whole[matrix.full_name]).copy_(part)
     return whole
-
-
-def _files(folder: Path) -> list[str]:
-    """Return all files of the folder as sorted POSIX paths, without links out of it."""
-    found = (path for path in folder.rglob("*") if path.is_file() and is_inside(path, folder))
-    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def _without_code(path: Path) -> bytes | None:

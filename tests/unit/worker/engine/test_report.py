@@ -45,6 +45,8 @@ def test_the_total_is_weighted_by_matrix_size() -> None:
     assert found.sparsity == pytest.approx((1 + 54) / 100)
     assert found.coverage == 0.8
     assert found.to_dict()["matrices"][1]["shape"] == (3, 30)
+    assert [(each["block"], each["kind"]) for each in found.to_dict()["matrices"]] == [(0, "a"), (2, "b")]
+    assert [block["block"] for block in found.to_dict()["blocks"]] == [0, 2]
     assert [block.sparsity for block in found.blocks] == pytest.approx([0.1, 0.6])
     assert found.total.error == pytest.approx(0.15)
     assert (found.total.swaps, found.total.seconds) == (2, 1.0)

@@ -14,6 +14,8 @@ from service.contract.failures import FailureCode
 from service.contract.spec import ModelSpec
 from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
+from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.checkpoint.source_files import source_digest
 from worker.failures import ModelError
 from worker.inputs.models import Model, resolve
 
@@ -85,6 +87,20 @@ def test_a_pipe_is_refused_instead_of_read(folder: Path, tmp_path: Path) -> None
     os.mkfifo(folder / "merges.txt")
 
     assert "merges.txt" in _refusal(tmp_path).detail
+
+
+def test_a_local_revision_is_the_content_of_the_files_whatever_their_times(folder: Path, tmp_path: Path) -> None:
+    revision = source_digest(Checkpoint(folder), lambda: None)
+    pinned = ModelSpec(source="local", id="tiny", revision=revision)
+    os.utime(folder / "model.safetensors", (1, 1))
+    (folder / "README.md").write_text("another card")  # describes, and is not part of the model
+    assert resolve(pinned, checkpoints.settings(tmp_path), tenant="acme").path == folder
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"tiny has other files than those of model\.revision") as caught:
+        resolve(pinned, checkpoints.settings(tmp_path), tenant="acme")
+    assert caught.value.code is FailureCode.MODEL_NOT_FOUND
 
 
 def test_the_fingerprint_is_stable_and_changes_with_the_files(folder: Path, tmp_path: Path) -> None:
