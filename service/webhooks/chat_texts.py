@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from service.contract.failures import shortened
+from service.contract.gates import gate_text
 from service.contract.recipe.names import pattern_name, short_recipe_name
 from service.contract.verdicts import Judgement, judge
 from service.contract.webhooks import TEST_EVENT, WebhookEvent
@@ -80,6 +81,8 @@ def _measured(metrics: Mapping[str, Any]) -> Iterator[str]:
     for each in (metrics.get("agreement") or ())[:1]:
         if each.get("top1_agreement") is not None:
             yield f"Agreement with the dense model {each['top1_agreement']:.1%}".replace("%", " %")
+    for gate in metrics.get("gates") or ():
+        yield escaped(f"Gate {gate_text(gate)}")
     if metrics.get("bytes") is not None:
         yield f"Artifact {size(metrics['bytes'])}"
 

@@ -69,6 +69,6 @@ def test_a_client_reads_the_code_of_an_answer(api: httpx.Client) -> None:
         Client(str(api.base_url), api.headers["Authorization"].removeprefix("Bearer ")) as caller,
         pytest.raises(NotFound) as caught,
     ):
-        caller.get_job(UNKNOWN.rpartition("/")[2])
+        caller.jobs.get(UNKNOWN.rpartition("/")[2])
     assert (caught.value.code, caught.value.type) == ("not-found", "/errors#not-found")
     assert problem_in(api.get(UNKNOWN)).code == "not-found"

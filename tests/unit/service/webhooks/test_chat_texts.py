@@ -53,6 +53,12 @@ def test_a_succeeded_job_has_verdict_figures_and_link() -> None:
     ]
 
 
+def test_each_gate_says_whether_it_was_missed() -> None:
+    gate = {"text": "perplexity on c4:validation at most 5 %", "passed": False, "value": 0.0731, "judge_by": "interval"}
+    metrics = {**METRICS, "gates": [gate | {"at_most_increase": 0.05}]}
+    assert "Gate missed: perplexity on c4:validation at most 5 % (up to 7.31 %)" in about_job("job.gate_failed", metrics=metrics)
+
+
 def test_without_the_dense_model_there_is_a_perplexity_and_no_verdict() -> None:
     only = {"pruned": METRICS["pruned"]}
     assert about_job("job.evaluated", metrics=only)[2:-1] == ["Perplexity 25.45 on `wiki-sample`, dense model not measured"]
