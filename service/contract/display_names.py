@@ -15,7 +15,7 @@ def _is_shown(name: str) -> str:
     if not name.strip():
         raise ValueError("is blank; give a name with a visible character")
     if not _PATTERN.fullmatch(name):
-        raise ValueError("has a control character, such as a line break; remove it")
+        raise ValueError("has a character that is not printed, such as a line break; remove it")
     return name
 
 

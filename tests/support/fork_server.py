@@ -50,7 +50,10 @@ IMPORTED: Final = (
     "service.dispatcher.loop",
     "service.main",
     "worker.app",
-    "worker.attempt.pipeline",
+    "worker.engine",
+    "worker.evaluation.agreement",
+    "worker.inputs.models",
+    "worker.publishing.formats",
 )
 _READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_")
 _ENVIRONMENT: Final = dict(os.environ)

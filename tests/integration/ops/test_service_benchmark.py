@@ -18,6 +18,7 @@ SMALL = {
     "--claims": "5",
     "--points": "6",
     "--sweeps": "2",
+    "--visits": "2",
 }
 
 
@@ -39,7 +40,8 @@ def test_every_measurement_has_its_figures(monkeypatch: pytest.MonkeyPatch, tmp_
         assert figure.get("per_second", 1) > 0
         assert figure.get("ratio", 1) > 0
         assert ("met" in figure) == ("aims" in figure)
-    assert counts == {"job creation": {12}, "listing": {4}, "sweeps": {2, 4}, "event streams": {6}, "claims": {5}}
+    lists = {"listing": {4}, "searching": {4}, "sweeps": {2, 4}}
+    assert counts == {"job creation": {12}, **lists, "pages": {2}, "event streams": {6}, "claims": {5}}
     page = (tmp_path / "out" / "small.md").read_text()
     assert all(f"| {figure['case']} |" in page for figure in document["figures"])
     assert str(tmp_path) not in page + json.dumps(document)

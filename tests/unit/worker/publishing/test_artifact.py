@@ -99,7 +99,7 @@ def test_the_card_states_recipe_and_measurements(folder: Path, source: Path) -> 
 
     data = _front_matter(card)
     assert (data["license"], data["base_model"], data["library_name"]) == ("mit", "organisation/tiny", "transformers")
-    assert {"pruned", "sparse", "wanda", "dsnot"} <= set(data["tags"])
+    assert {"pruned", "sparse", "wanda", "swaps"} <= set(data["tags"])
     assert r"| wiki\-sample:test | 3 × 64 tokens | 20.5000 | 30.2500 | not measured |" in card
     assert "agree with the dense model" not in card
     assert "50.00%" in card

@@ -95,7 +95,7 @@ def test_the_hub_has_the_artifact_byte_for_byte_in_one_commit(hub: UploadingHub,
     written = hub.repositories[REPO]
     assert {name: content for name, content in written.head().items() if name != ".gitattributes"} == ARTIFACT
     assert written.private
-    assert written.messages == ["org/model, 50 % sparse by wanda, dsnot (dsnot job 0b8f1c1e)"]
+    assert written.messages == ["org/model, 50 % sparse by wanda, swaps (dsnot job 0b8f1c1e)"]
     assert came == {
         "repo": REPO,
         "branch": "main",
