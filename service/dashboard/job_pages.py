@@ -9,6 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from service.contract.datasets import HUB_DATASETS
+from service.contract.failures import FailureCode
 from service.contract.scopes import Scope
 from service.contract.states import TERMINAL_STATES, EventType, JobState
 from service.dashboard import job_details, job_logs, quality, verdict_strip
@@ -17,6 +19,7 @@ from service.dashboard.job_details import JobHead
 from service.dashboard.job_logs import WantedLines
 from service.dashboard.rendering import HEADERS, page
 from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.errors import NotFound
 from service.storage.artifact_store import ArtifactStore
 from service.web.authentication import Forbidden
@@ -115,10 +118,18 @@ def _page(
         actions=_actions(job.state) if reader.may_write else [],
         event_types=list(EventType),
         has_ended=has_ended,
+        sample_texts_may_help=job.state == JobState.FAILED and _failed_at_texts(job),
         has_report=job.state == JobState.SUCCEEDED and job.artifact_removed_at is None and reader.may_fetch,
         **(_CONTENTS[tab](seen, reader, database, store, types) if tab in _CONTENTS else {}),
         **more,
     )
+
+
+def _failed_at_texts(job: Job) -> bool:
+    """Return whether the job failed where sample texts, which need no hub, may help."""
+    texts = [job.spec.get("calibration", {}).get("dataset"), *job.spec.get("evaluation", {}).get("perplexity", ())]
+    is_of_hub = any(str(each).partition(":")[0] in HUB_DATASETS for each in texts)
+    return is_of_hub and (job.error or {}).get("code") in (FailureCode.HUB_UNAVAILABLE, FailureCode.DATASET_UNAVAILABLE)
 
 
 def _has_content(tab: Tab, seen: JobHead, reader: Visitor) -> bool:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from service.contract.datasets import dataset_of
-from service.contract.efforts import EFFORTS, FILLED
+from service.contract.efforts import EFFORTS, FILLED, EffortName
 from service.contract.formats import FORMATS
 from service.contract.spec import JobSpec
 from service.contract.states import JobState
@@ -51,8 +51,9 @@ def show_new_job(
     models: TheModels,
     named: Named,
     source: Annotated[UUID | None, Query(alias="from")] = None,
+    effort: EffortName | None = None,
 ) -> Response:
-    """Show the form."""
+    """Show the form; with an effort, the earlier job's texts are replaced by those of the effort."""
     check_may_write(reader, "creating jobs")
     earlier = jobs.get(database, source, tenant=reader.tenant) if source else None
     known = recipes.describe()
@@ -61,7 +62,7 @@ def show_new_job(
         request,
         "new_job.html",
         earlier=earlier,
-        body=_body(earlier) | ({"model": named} if named else {}),
+        body=_body(earlier, effort) | ({"model": named} if named else {}),
         defaults=known.defaults,
         presets={each.name: each for each in known.presets},
         cards=CARDS,
@@ -98,13 +99,17 @@ def _filled_efforts() -> dict[str, Any]:
     return {name: spec.model_dump(mode="json", include=set(FILLED)) for name, spec in specs.items()}
 
 
-def _body(earlier: Job | None) -> dict[str, Any]:
+def _body(earlier: Job | None, effort: EffortName | None) -> dict[str, Any]:
     """Return an earlier job's spec with the defaults of newer fields; unchanged if it is no longer valid."""
     if earlier is None:
-        first = JobSpec.model_validate({"model": {"id": "any"}, "effort": _DEFAULT_EFFORT}).model_dump(mode="json")
+        first = JobSpec.model_validate({"model": {"id": "any"}, "effort": effort or _DEFAULT_EFFORT}).model_dump(mode="json")
         return first | {"model": {"source": "hub", "id": ""}}
+    spec = earlier.spec
+    if effort:
+        rest = {part: {name: value for name, value in spec.get(part, {}).items() if name not in FILLED[part]} for part in FILLED}
+        spec = {**spec, **rest, "effort": effort}
     try:
-        return JobSpec.model_validate(earlier.spec).model_dump(mode="json")
+        return JobSpec.model_validate(spec).model_dump(mode="json")
     except ValidationError:
         return earlier.spec
 

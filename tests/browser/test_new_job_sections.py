@@ -232,3 +232,20 @@ def test_a_hub_model_that_cannot_be_reached_is_reported_and_the_sample_texts_are
     expect(page.locator("#inspection")).to_contain_text("hub")
     expect(page.get_by_role("radio", name="quick")).to_be_checked()
     expect(page.locator(".card").filter(has_text="quick")).to_contain_text("no hub needed")
+
+
+def test_a_job_that_failed_without_the_hub_is_cloned_with_the_sample_texts(
+    opened: Opening, api: httpx.Client, database: Database
+) -> None:
+    error = {"code": "dataset-unavailable", "detail": "c4 could not be read.", "retryable": True}
+    spec = filled(name="first", calibration={"seed": 3}, evaluation={"speed": True, "baseline": False, "agreement_windows": 0})
+    failed = finished_job(database, state=JobState.FAILED, error=error, spec=spec, metrics=None)
+    page = opened(f"/jobs/{failed}", excused="the server responded with a status of")
+    page.get_by_role("link", name="Clone with sample texts").click()
+    expect(page.locator("h1")).to_have_text("New job")
+    texts = {"calibration": {"seed": 3}, "evaluation": {"speed": True, "baseline": False, "agreement_windows": 0}}
+    assert JobSpec.model_validate(request_of(page)).stored() == filled(name="first", effort="quick", **texts)
+    other = finished_job(database, state=JobState.FAILED, error=error | {"code": "disk-full"}, metrics=None)
+    page.goto(page.url.partition("/jobs")[0] + f"/jobs/{other}")
+    expect(page.get_by_role("link", name="Clone", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Clone with sample texts")).to_have_count(0)
