@@ -37,9 +37,9 @@ class AuditFilterForm:
 
 
 async def _asked(
-    key_id: _Text = "", action: _Text = "", created_after: _Text = "", created_before: _Text = ""
+    key_id: _Text = "", action: _Text = "", created_after: _Text = "", created_before: _Text = "", plans: _Text = ""
 ) -> AuditFilterForm:
-    typed = {"key_id": key_id, "action": action, "created_after": created_after, "created_before": created_before}
+    typed = {"key_id": key_id, "action": action, "created_after": created_after, "created_before": created_before, "plans": plans}
     typed = {name: text.strip() for name, text in typed.items()}
     errors = {}
     if typed["key_id"] and not _KEY_ID.fullmatch(typed["key_id"]):
@@ -54,7 +54,8 @@ async def _asked(
     if after and before and after >= before:
         errors["created_before"] = "must be later than “After (UTC)”"
     known = {name: text or None for name, text in typed.items() if name not in errors}
-    wanted = EntryFilter(known.get("key_id"), known.get("action"), after, None if "created_before" in errors else before)
+    before = None if "created_before" in errors else before
+    wanted = EntryFilter(known.get("key_id"), known.get("action"), after, before, with_plans=bool(known.get("plans")))
     return AuditFilterForm(typed, wanted, errors)
 
 

@@ -21,8 +21,8 @@ router: Final = APIRouter(include_in_schema=False)
 _PAGE: Final = 50
 _MOST_KEYS: Final = 200
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_COMMANDS: Final = frozenset({"set_quota", "reset_quota"})
-"""Commands of `dsnot quotas`, which have no route."""
+_WITHOUT_ROUTE: Final = frozenset({"set_quota", "reset_quota", "plan_job", "plan_sweep", "plan_trigger"})
+"""Commands of `dsnot quotas`, and requests that were only validated."""
 _OBJECT: Final = re.compile(r"/v1/([a-z]+)/([a-z0-9-]{1,64})(/.*)?")
 _PAGES: Final = {"jobs": "/jobs/{}", "keys": "/keys?id={}", "webhooks": "/webhooks/{}", "triggers": "/triggers/{}"}
 
@@ -60,9 +60,9 @@ def export_audit(reader: Administrator, database: TheDatabase, asked: Asked) -> 
 
 
 def _actions(request: Request) -> list[str]:
-    """Return the names of all operations that the log may contain: routes with mutating methods, and commands."""
+    """Return the names of all operations that the log may contain: routes with mutating methods, commands, dry runs."""
     routes = iter_route_contexts(request.app.routes)
-    return sorted({str(route.name) for route in routes if set(route.methods or _SAFE) - _SAFE} | _COMMANDS)
+    return sorted({str(route.name) for route in routes if set(route.methods or _SAFE) - _SAFE} | _WITHOUT_ROUTE)
 
 
 def page_of(address: str) -> str | None:

@@ -22,11 +22,19 @@ def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) 
         session,
         tenant=tenant,
         key_id=key_id,
-        action=request.scope["route"].name,
+        action=_action_of(request),
         path=redacted(request.scope["raw_path"].decode("ascii", "replace"))[:_LONGEST_PATH],  # percent-encoded, so harmless
         request_id=request_id(),
         address=request.client.host if request.client else None,
     )
+
+
+def _action_of(request: Request) -> str:
+    """Return the route's name, `create_job`; of a request that is only validated `plan_job`."""
+    name: str = request.scope["route"].name
+    if request.query_params.get("validate_only") != "true":
+        return name
+    return repository.PLAN + name.removeprefix("create_").removeprefix("fire_")
 
 
 class AuditTrail:

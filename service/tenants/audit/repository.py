@@ -21,6 +21,10 @@ _COMPLETE: Final = (
 )
 
 
+PLAN: Final = "plan_"
+"""Prefix of the actions that only validated their request."""
+
+
 @dataclass(frozen=True)
 class EntryFilter:
     """Filter of audit entries; a field that is None does not filter."""
@@ -29,6 +33,8 @@ class EntryFilter:
     action: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    with_plans: bool = True
+    """Whether requests that were only validated are included; one chosen by `action` always is."""
 
 
 def add(
@@ -60,6 +66,8 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
         statement = statement.where(AuditEntry.key_id == wanted.key_id)
     if wanted.action is not None:
         statement = statement.where(AuditEntry.action == wanted.action)
+    elif not wanted.with_plans:
+        statement = statement.where(AuditEntry.action.not_like(PLAN.replace("_", r"\_") + "%"))
     if wanted.created_after is not None:
         statement = statement.where(AuditEntry.created_at > wanted.created_after)
     if wanted.created_before is not None:

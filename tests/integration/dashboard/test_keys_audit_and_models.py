@@ -104,6 +104,21 @@ def test_an_entry_has_actor_action_and_object_link(visitor: httpx.Client, databa
     assert [image for image in page.all("img") if image["src"] == "x"] == []
 
 
+def test_dry_runs_are_shown_on_request_only(visitor: httpx.Client, api: httpx.Client) -> None:
+    for path in ("/v1/jobs", "/v1/sweeps"):
+        api.post(path, params={"validate_only": "true"}, json={"model": {"source": "local", "id": "none"}})
+    api.post("/v1/jobs", json={"model": {"source": "local", "id": "none"}})
+
+    def shown(query: dict[str, str]) -> list[str]:
+        rows = csv.DictReader(io.StringIO(visitor.get("/audit.csv", params=query).text))
+        return [row["action"] for row in rows if row["action"].endswith(("_job", "_sweep"))]
+
+    assert shown({}) == ["create_job"]
+    assert shown({"plans": "yes"}) == ["create_job", "plan_sweep", "plan_job"]
+    assert shown({"action": "plan_job"}) == ["plan_job"]
+    assert "plan sweep" in words_of(visitor.get("/audit"))  # an action to choose
+
+
 def test_the_log_is_filtered_like_its_export(visitor: httpx.Client, database: Database) -> None:
     old = datetime(2026, 1, 1, 12, tzinfo=UTC)
     with database.begin() as session:
