@@ -56,7 +56,7 @@ _UPLOAD_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     **problem_responses(DatasetQuotaExceeded, ShareExceeded, *BODY_PROBLEMS, StoreUnavailable),
 }
 
-Name = Annotated[DisplayName, Field(max_length=64)]
+Name = Annotated[DisplayName, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]*$")]
 
 
 @router.post(

@@ -226,8 +226,7 @@ def test_a_trigger_is_created_and_fired_with_the_keyboard_alone(opened: Opening,
 def test_trigger_pages_are_accessible_and_execute_no_markup(
     opened: Opening, url: str, api: httpx.Client, size: str, scheme: str
 ) -> None:
-    name = HOSTILE.translate({0x202E: None, 0x202C: None})
-    made = create(api, name=name, description=HOSTILE, filter="event.id != '<script>alert(1)</script>'")
+    made = create(api, name=HOSTILE, description=HOSTILE, filter="event.id != '<script>alert(1)</script>'")
     fire(api, made, {"id": HOSTILE * 2, "model": HOSTILE})
     fire(api, made, PLAIN)
     fire(api, made, PLAIN)
