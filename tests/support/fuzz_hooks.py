@@ -74,6 +74,12 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
         r"overlaps with the calibration data|no data set|no upload",
         "texts must not overlap; uploads come and go",
     ),
+    (
+        r"POST /v1/(jobs|triggers)",
+        r".*/evaluation/(require/.*|baseline|agreement_windows)",
+        r".",
+        "a gate is about what the job measures, and has one bound that its metric knows",
+    ),
     (r"POST /v1/jobs", r"/output/formats", r"a mask contains only", "a mask needs kept weights that stay as they are"),
     (r"POST /v1/jobs", r"/output/hub/repo", r"must not end in \.git", "what a name does not end in is no plain pattern"),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
