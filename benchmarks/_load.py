@@ -45,7 +45,7 @@ def _under_keys(request: Mapping[str, Any], count: int) -> Iterator[Mapping[str,
 
 
 async def _requests(servers: Servers, left: Iterator[Mapping[str, Any]], clients: int, every: float) -> Timed:
-    async with _connected(servers, clients) as connected:
+    async with sessions(servers, clients) as connected:
         began = time.perf_counter()
         starts = (began + every * number / clients for number in range(clients))  # staggered
         parts = await asyncio.gather(*(_send(each, left, every, start) for each, start in zip(connected, starts, strict=True)))
@@ -67,7 +67,7 @@ async def _send(client: ClientSession, left: Iterator[Mapping[str, Any]], every:
 
 
 @asynccontextmanager
-async def _connected(servers: Servers, clients: int) -> AsyncIterator[list[ClientSession]]:
+async def sessions(servers: Servers, clients: int) -> AsyncIterator[list[ClientSession]]:
     """Yield clients whose connections are open."""
     headers = {"Authorization": f"Bearer {servers.key}"}
     async with AsyncExitStack() as stack:
@@ -95,7 +95,7 @@ def streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[fl
 async def _streams(servers: Servers, job_id: UUID, count: int, clients: int) -> list[float]:
     opened = asyncio.Semaphore(0)
     with ProcessPoolExecutor(1, get_context("spawn")) as writer:
-        async with _connected(servers, clients) as connected:
+        async with sessions(servers, clients) as connected:
             readers = [asyncio.create_task(_read(client, job_id, count, opened)) for client in connected]
             for _ in readers:
                 await opened.acquire()

@@ -21,6 +21,7 @@ from benchmarks._figures import Figure, aiming, latencies, markdown
 from benchmarks._load import requests, streams
 from benchmarks._machine import about
 from benchmarks._servers import Servers, running, version_of_database
+from benchmarks._watching import transactions
 from service.contract.states import JobState
 from service.database.engine import Database
 
@@ -29,6 +30,8 @@ _TENANTS = (50, 1000)
 """Numbers of tenants that share the longest queue."""
 _SEARCHED = 10_000
 """Jobs in the list that is searched."""
+_POLLED = 2.1
+"""Transactions of one poll a minute, and 5 % for the edges of the measured time."""
 _WARM_UP = 50
 """Warm-up requests, sent by as many clients as the measured ones, so that as many database connections are open."""
 
@@ -140,6 +143,21 @@ def following(servers: Servers, database: Database, options: argparse.Namespace)
     yield aiming(figure, max_ms=1000)
 
 
+def watching(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the transactions that idle event streams cost, less those without streams.
+
+    A poll is two of them: a check of the key and a read. Aim: one poll a minute and stream, reports or not.
+    """
+    job_id, seconds = _rows.add_running(database), options.watched_seconds
+    idle = transactions(servers, database, job_id, 0, seconds, reports=False)
+    for reports, what in ((False, "no report"), (True, "a report of progress every second")):
+        counted = transactions(servers, database, job_id, options.streams, seconds, reports=reports) - idle
+        each = round(60 * counted / seconds / options.streams, 2)
+        case = f"{options.streams} streams of one job, {what}, {seconds:g} s"
+        figure: Figure = {"measurement": "watching", "case": case, "count": counted, "per_stream_and_minute": each}
+        yield aiming({**figure, "without_streams": idle}, per_stream_and_minute=_POLLED)
+
+
 def claiming(_servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """Measure claims from queues of several lengths and tenants. Aim: the cost does not depend on the length."""
     first: float | None = None
@@ -169,6 +187,7 @@ MEASUREMENTS: dict[str, Callable[[Servers, Database, argparse.Namespace], Iterat
     "showing": showing,
     "sweeping": sweeping,
     "following": following,
+    "watching": watching,
     "claiming": claiming,
 }
 
@@ -201,6 +220,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sweeps", type=int, default=5, help="sweeps to create")
     parser.add_argument("--streams", type=int, default=200, help="concurrent event streams")
     parser.add_argument("--events", type=int, default=10, help="events per stream")
+    parser.add_argument("--watched-seconds", type=float, default=60, help="seconds for which watched streams stay idle")
     parser.add_argument("--queues", type=int, nargs="+", default=[1000, 10_000, 100_000], help="lengths of the queues")
     parser.add_argument("--claims", type=int, default=500, help="claims from each queue")
     parser.add_argument("--processes", type=int, default=1, help="processes of the service")

@@ -1,6 +1,5 @@
 """Routes of job events: JSON pages or a live stream."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +14,18 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from service.api.event_stream import Show, follow
+from service.contract.messages import EVENTS_CHANNEL, PROGRESS_CHANNEL
 from service.database.tables.events import JobEvent
 from service.database.tables.sweeps import SweepEvent
 from service.errors import NotFound, Unavailable
 from service.jobs.events.operations import Batch, events_after
 from service.jobs.events.schemas import EventPage, EventView
-from service.jobs.events.wakeups import Wakeups
+from service.jobs.events.wakeups import Subscription, Wakeups
 from service.tenants.shares import ShareExceeded
 from service.web.authentication import Caller, JobReader, is_still_valid
 from service.web.dependencies import TheDatabase, TheWakeups
 from service.web.problem_responses import problem_responses
-from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, LongPageLimit
+from service.web.query_parameters import IN_DIGITS, PAGE_BEFORE, TRUE_OR_FALSE, LongPageLimit
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
 
@@ -43,24 +43,30 @@ Page = TypeVar("Page", bound=BaseModel, default=EventPage)
 Accept = Annotated[str, Header(description="`text/event-stream` requests the live stream")]
 EventNumber = Annotated[int, Interval(ge=0, le=_LARGEST), IN_DIGITS]
 LastEventId = Annotated[EventNumber | None, Header(description="resumes a stream after this `id`, of the last message received")]
+WithProgress = Annotated[
+    bool,
+    TRUE_OR_FALSE,
+    Query(description="whether the live stream also has messages `progress`, which are no events; ignored without a stream"),
+]
 
 
 async def _job_subscription(
-    job_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
-) -> AsyncIterator[asyncio.Event | None]:
+    job_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*", progress: WithProgress = False
+) -> AsyncIterator[Subscription | None]:
     """Yield a subscription for the lifetime of a stream response; None for a JSON page."""
-    with subscription(job_id, caller, wakeups, accept) as woken:
-        yield woken
+    channels = (EVENTS_CHANNEL, PROGRESS_CHANNEL) if progress else (EVENTS_CHANNEL,)
+    with subscription(job_id, caller, wakeups, accept, *channels) as opened:
+        yield opened
 
 
 @contextmanager
-def subscription(subject: UUID, caller: Caller, wakeups: Wakeups, accept: str, *channels: str) -> Iterator[asyncio.Event | None]:
+def subscription(subject: UUID, caller: Caller, wakeups: Wakeups, accept: str, *channels: str) -> Iterator[Subscription | None]:
     """Yield a subscription to a job or sweep if the caller wants a stream: to its events, or to these channels."""
     if not _wants_stream(accept):
         yield None
         return
-    with wakeups.subscribe(subject, *channels, tenant=caller.tenant) as woken:
-        yield woken
+    with wakeups.subscribe(subject, *channels, tenant=caller.tenant, key_id=caller.key_id) as opened:
+        yield opened
 
 
 def _wants_stream(accept: str) -> bool:
@@ -91,7 +97,7 @@ class Reading:
     def answer(
         self,
         read: Callable[..., Batch[Any]],
-        woken: asyncio.Event | None,
+        opened: Subscription | None,
         *,
         show: Show = _show,
         page: Callable[..., Page] = EventPage,  # type: ignore[assignment]
@@ -99,9 +105,9 @@ class Reading:
         """Return one page of the items that `read` returns above a number, or with a subscription the stream of them."""
         start = next((number for number in (self.last_event_id, self.cursor) if number is not None), self.after)
         batch = read(start, limit=self.limit)
-        if woken is not None:
+        if opened is not None:
             allowed = partial(is_still_valid, self.request, self.database)
-            stream = follow(read, self.wakeups, woken, start, show=show, is_allowed=allowed)
+            stream = follow(read, self.wakeups, opened, start, show=show, is_allowed=allowed)
             return EventSourceResponse(stream, headers=_STREAM_HEADERS)
         last = batch.items[-1].seq if batch.items else start
         items = [show(item)[1] for item in batch.items]
@@ -116,7 +122,7 @@ def read_events(
     job_id: UUID,
     caller: JobReader,
     database: TheDatabase,
-    woken: Annotated[asyncio.Event | None, Depends(_job_subscription)],
+    opened: Annotated[Subscription | None, Depends(_job_subscription)],
     reading: AsReading,
 ) -> EventPage | Response:
     """List the job's events, oldest first.
@@ -124,5 +130,8 @@ def read_events(
     With `Accept: text/event-stream`, stream them: a message's `id` is the event's `seq`, its `event` the type, its `data` the
     same object as in JSON. `event: end` follows the last event of an ended job; if the stream closes earlier, reconnect with
     `Last-Event-ID`.
+
+    With `progress=true`, messages `event: progress` report what has been done within the stage, at most once a second and the
+    latest only: their `data` is the job's `progress` with the name of its `stage`. They have no `id` and are not stored.
     """
-    return reading.answer(partial(events_after, database, job_id, tenant=caller.tenant), woken)
+    return reading.answer(partial(events_after, database, job_id, tenant=caller.tenant), opened)

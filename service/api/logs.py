@@ -1,6 +1,5 @@
 """Route of a job's log: JSON pages or a live stream."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from service.api.events import EVENT_RESPONSES, Accept, AsReading, subscription
 from service.contract.logs import LogLevel
 from service.contract.messages import EVENTS_CHANNEL, LOGS_CHANNEL
 from service.database.tables.logs import JobLogLine
+from service.jobs.events.wakeups import Subscription
 from service.jobs.logs import operations
 from service.jobs.logs.repository import LineFilter
 from service.jobs.logs.schemas import LogLineView, LogPage
@@ -33,10 +33,10 @@ TailLength = Annotated[int, Interval(ge=1, le=1000), IN_DIGITS]
 
 async def _subscription(
     job_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
-) -> AsyncIterator[asyncio.Event | None]:
+) -> AsyncIterator[Subscription | None]:
     """Yield a subscription for the lifetime of a stream response, also to events, because the last one ends the stream."""
-    with subscription(job_id, caller, wakeups, accept, LOGS_CHANNEL, EVENTS_CHANNEL) as woken:
-        yield woken
+    with subscription(job_id, caller, wakeups, accept, LOGS_CHANNEL, EVENTS_CHANNEL) as opened:
+        yield opened
 
 
 def _show(line: JobLogLine) -> tuple[str, LogLineView]:
@@ -48,7 +48,7 @@ def read_logs(
     job_id: UUID,
     caller: JobReader,
     database: TheDatabase,
-    woken: Annotated[asyncio.Event | None, Depends(_subscription)],
+    opened: Annotated[Subscription | None, Depends(_subscription)],
     reading: AsReading,
     attempt: Annotated[AttemptNumber | None, Query(description="only lines of this attempt")] = None,
     level: Annotated[LogLevel | None, Query(description="minimum level")] = None,
@@ -70,4 +70,4 @@ def read_logs(
         start = operations.start_of_tail(database, job_id, tail, tenant=caller.tenant, wanted=wanted)
         reading = replace(reading, after=max(start, reading.after))
     read = partial(operations.lines_after, database, job_id, tenant=caller.tenant, wanted=wanted)
-    return reading.answer(read, woken, show=_show, page=LogPage)
+    return reading.answer(read, opened, show=_show, page=LogPage)

@@ -1,6 +1,5 @@
 """Routes of sweeps."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
@@ -18,6 +17,7 @@ from service.errors import Conflict, NotFound
 from service.idempotency.operations import InFlight
 from service.idempotency.stored_response import REPLAYED, Answer
 from service.jobs.events.schemas import EventPage
+from service.jobs.events.wakeups import Subscription
 from service.jobs.operations import QuotaExceeded
 from service.sweeps import lifecycle, operations, planning
 from service.sweeps.schemas import (
@@ -166,9 +166,9 @@ def delete_sweep(
 
 async def _subscription(
     sweep_id: UUID, caller: JobReader, wakeups: TheWakeups, accept: Accept = "*/*"
-) -> AsyncIterator[asyncio.Event | None]:
-    with subscription(sweep_id, caller, wakeups, accept) as woken:
-        yield woken
+) -> AsyncIterator[Subscription | None]:
+    with subscription(sweep_id, caller, wakeups, accept) as opened:
+        yield opened
 
 
 @router.get("/{sweep_id}/events", response_model=EventPage, responses=EVENT_RESPONSES)
@@ -176,11 +176,11 @@ def read_sweep_events(
     sweep_id: UUID,
     caller: JobReader,
     database: TheDatabase,
-    woken: Annotated[asyncio.Event | None, Depends(_subscription)],
+    opened: Annotated[Subscription | None, Depends(_subscription)],
     reading: AsReading,
 ) -> EventPage | Response:
     """List the sweep's events, oldest first, or stream them with `Accept: text/event-stream`, as a job's."""
-    return reading.answer(partial(operations.events_after, database, sweep_id, tenant=caller.tenant), woken)
+    return reading.answer(partial(operations.events_after, database, sweep_id, tenant=caller.tenant), opened)
 
 
 def _detail(database: Database, sweep_id: UUID, tenant: str, front: Sequence[str] = ()) -> SweepDetail:

@@ -51,6 +51,12 @@ class ProgressView(BaseModel):
     block_seconds: float | None = Field(None, description="mean seconds of one of them")
 
 
+class StageProgress(ProgressView):
+    """Progress with the name of its stage."""
+
+    stage: Stage
+
+
 class Links(BaseModel):
     """Paths of related resources."""
 

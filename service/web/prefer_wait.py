@@ -82,8 +82,8 @@ class Waiting:
             return Waited(job, VARY)
         began = time.monotonic()
         try:
-            with self.resources.wakeups.subscribe(job_id, tenant=tenant) as woken:
-                return await self._watch(job, woken, began + self.seconds)
+            with self.resources.wakeups.subscribe(job_id, tenant=tenant) as opened:
+                return await self._watch(job, opened.woken, began + self.seconds)
         except Later:  # a preference, not a demand
             return Waited(job, VARY)
         finally:

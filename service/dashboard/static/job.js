@@ -1,13 +1,15 @@
-// Live page of one job: every event reloads the live parts of the shown tab.
+// Live page of one job: every event reloads the live parts of the shown tab; progress within a stage moves the bar in place.
 import { pathOf } from "./addresses.js";
 import { callApi, confirmAction, showFailure } from "./api_calls.js";
 import { refresh } from "./live.js";
+import { count } from "./number_formats.js";
 import { streamOf } from "./stream.js";
 
 const page = document.getElementById("job");
 const job = page.dataset.job;
 const BREATH_MS = 400;
-const ETA_MS = 5000;
+const ESTIMATES_MS = 60_000;
+const DELIVERIES_MS = 15_000;
 
 const QUESTIONS = {
   cancel: ["Cancel this job?", "The job cannot be resumed. Retry creates a new job that reuses the finished blocks.", "Cancel the job"],
@@ -20,6 +22,25 @@ function readSoon() {
     waiting = 0;
     refresh();
   }, BREATH_MS);
+}
+
+// The texts are those of the macros `progress` and `count` in parts.html. Nothing here is announced to screen readers.
+function showProgress(report) {
+  const place = document.querySelector("#status .progress");
+  if (!place) { // the stage's first report
+    readSoon();
+    return;
+  }
+  const { stage, done, total, unit, matrices_done: matrices, matrices_total: ofBlock } = report;
+  const [bar, text] = place.children;
+  bar.max = Math.max(total, 1);
+  bar.value = done;
+  bar.setAttribute("aria-label", stage);
+  const within = ofBlock ? `, ${matrices} of ${ofBlock} matrices of the next` : "";
+  text.textContent = `${stage}: ${count(done)} of ${count(total)} ${unit}${within}`;
+  const shown = `${place.dataset.count} `;
+  place.dataset.count = `${done}/${total}`;
+  if (document.title.startsWith(shown)) document.title = `${place.dataset.count} ${document.title.slice(shown.length)}`;
 }
 
 async function act(action) {
@@ -64,8 +85,11 @@ if (!hasEnded) {
       document.dispatchEvent(new CustomEvent("job-event", { detail: "end" }));
       refresh();
     },
+    { query: "progress=true", onProgress: showProgress },
   );
 }
-// progress within a stage is not an event, and deliveries may be pending long after the last event
-const goesOn = () => !hasEnded || document.querySelector("[data-outstanding]") !== null;
-setInterval(() => document.hidden || !goesOn() || readSoon(), ETA_MS);
+const readIf = (isOutdated) => document.hidden || !isOutdated() || readSoon();
+const mayChange = () => !hasEnded; // without an event: the expected end, the place in the queue, durations
+setInterval(readIf, ESTIMATES_MS, mayChange);
+setInterval(readIf, DELIVERIES_MS, () => document.querySelector("[data-outstanding]") !== null); // also after the last event
+document.addEventListener("visibilitychange", () => readIf(mayChange));

@@ -134,4 +134,4 @@ button?.addEventListener("click", cancelPicked);
 document.getElementById("clear-selection").addEventListener("click", clearSelection);
 comparing.addEventListener("click", () => location.assign(pathOf(`/compare?${new URLSearchParams(picked().map((box) => ["ids", box.value]))}`)));
 showSelection();
-follow(4);
+follow();

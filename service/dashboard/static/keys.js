@@ -173,4 +173,4 @@ document.addEventListener("click", (event) => {
   else if (button) askToRotate(button.dataset);
 });
 
-follow(10);
+follow();

@@ -3,6 +3,7 @@
 import { signInPath } from "./addresses.js";
 import { localise } from "./times.js";
 
+export const PERIOD_MS = 15_000;
 const LOST = "Connection lost. This page may be outdated; it updates when the service answers.";
 
 export function connectionIs(isThere, text = LOST) {
@@ -71,12 +72,12 @@ function replace(old, fresh) {
   });
 }
 
-// Refreshes at this interval while the page is visible.
-export function follow(seconds) {
+// Refreshes periodically while the page is visible.
+export function follow() {
   const turn = async () => {
     if (!document.hidden) await refresh();
-    setTimeout(turn, seconds * 1000);
+    setTimeout(turn, PERIOD_MS);
   };
-  setTimeout(turn, seconds * 1000);
+  setTimeout(turn, PERIOD_MS);
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
 }

@@ -4,4 +4,4 @@ import { follow, refresh } from "./live.js";
 const SOON_MS = 1500;
 
 setInterval(() => document.hidden || !document.querySelector("[data-outstanding]") || refresh(), SOON_MS);
-follow(4);
+follow();

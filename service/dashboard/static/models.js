@@ -125,4 +125,4 @@ form.addEventListener("submit", (event) => {
 
 offer();
 if (asked().id) inspect();
-follow(10);
+follow();

@@ -1,3 +1,3 @@
 import { follow } from "./live.js";
 
-follow(5);
+follow();

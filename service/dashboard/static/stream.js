@@ -6,8 +6,8 @@ import { connectionIs, refresh } from "./live.js";
 const AGAIN_MS = 3000;
 
 // `path` is the resource's; `types` are all event names, because EventSource needs a listener for each.
-// `list` is the name of the resource's list of events or lines, `query` filters it.
-export function streamOf(path, types, after, onEvent, onEnd, { list = "events", query = "" } = {}) {
+// `list` is the name of the resource's list of events or lines, `query` filters it; `onProgress` gets messages that are no events.
+export function streamOf(path, types, after, onEvent, onEnd, { list = "events", query = "", onProgress = () => {} } = {}) {
   let source = null;
   let last = after;
   let timer = 0;
@@ -28,6 +28,7 @@ export function streamOf(path, types, after, onEvent, onEnd, { list = "events", 
       timer = setTimeout(open, AGAIN_MS);
     };
     for (const type of types) source.addEventListener(type, receive);
+    source.addEventListener("progress", (message) => onProgress(JSON.parse(message.data)));
     source.addEventListener("end", () => {
       ended = true;
       close();

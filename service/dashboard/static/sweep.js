@@ -1,11 +1,10 @@
 // Live page of one sweep: every event reloads the page's live parts; the chart is drawn from the rows of the table.
-import { refresh } from "./live.js";
+import { PERIOD_MS, refresh } from "./live.js";
 import { followChoices } from "./point_chart.js";
 import { drawScale } from "./search_scale.js";
 import { streamOf } from "./stream.js";
 
 const BREATH_MS = 400;
-const STATES_MS = 8000;
 const page = document.getElementById("sweep");
 const status = () => document.getElementById("status").dataset;
 let isFollowing = false;
@@ -42,4 +41,4 @@ new ResizeObserver(drawNarrowing).observe(document.getElementById("content"));
 followChoices();
 show();
 // a job's start is no event of the sweep
-setInterval(() => document.hidden || status().ended === "yes" || readSoon(), STATES_MS);
+setInterval(() => document.hidden || status().ended === "yes" || readSoon(), PERIOD_MS);

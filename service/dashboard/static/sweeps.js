@@ -2,4 +2,4 @@
 import { follow } from "./live.js";
 
 document.querySelector("form.filter").addEventListener("change", (event) => event.target.form.requestSubmit());
-follow(4);
+follow();

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Select, Text, cast, delete, exists, func, select, update
+from sqlalchemy import ARRAY, ColumnElement, Integer, Row, Select, Text, cast, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, aliased
 
 from service.contract.devices import DeviceClass, devices_served_by
 from service.contract.matrices import MatrixReport
+from service.contract.messages import PROGRESS_CHANNEL
 from service.contract.states import HELD_STATES, EventType, JobState, Stage, WorkerDirective
 from service.contract.work import Work
 from service.database.engine import in_seconds
@@ -32,6 +33,13 @@ _PATIENCE_SECONDS: Final = 600.0
 """Waiting time from which a job is served by its age, wherever its model is cached."""
 _WINDOW: Final = 20
 """First jobs of a tenant's queue among which a worker looks for a cached model."""
+_NOTIFIED_CHARACTERS: Final = 1900
+"""Longest payload of a notification, of which PostgreSQL takes less than 8000 bytes; streams ignore what is cut."""
+_STAGE_PROGRESS: Final = cast(Job.progress.op("||")(func.jsonb_build_object("stage", Job.stage)), Text)
+_NOTIFY_OF_PROGRESS: Final = func.pg_notify(
+    PROGRESS_CHANNEL, func.left(func.concat(cast(Job.id, Text), " ", _STAGE_PROGRESS), _NOTIFIED_CHARACTERS)
+)
+"""Expression to return from an update of the job: it costs no further statement."""
 _WISHES: Final = {JobState.CANCELLING: WorkerDirective.CANCEL, JobState.PAUSING: WorkerDirective.PAUSE}
 
 
@@ -175,8 +183,11 @@ def stage_started(session: Session, job_id: UUID, fence: int, stage: Stage) -> N
 
 
 def progress(session: Session, job_id: UUID, fence: int, report: dict[str, Any]) -> None:
-    """Store the progress of the stage: done, total, unit, eta_seconds. There is no event, because reports are too frequent."""
-    _write(session, job_id, fence, progress=report)
+    """Store the progress of the stage: done, total, unit, eta_seconds; notify streams of it in the same statement.
+
+    There is no event, because reports are too frequent.
+    """
+    _write(session, job_id, fence, _NOTIFY_OF_PROGRESS, progress=report)
 
 
 def earlier_stage_seconds(session: Session, claim: Claim) -> dict[str, float]:
@@ -245,7 +256,7 @@ def evaluated(session: Session, job_id: UUID, fence: int, metrics: dict[str, Any
     events.append(session, job_id, EventType.EVALUATED, {"model": which, **metrics[which], **agreement})
 
 
-def _write(session: Session, job_id: UUID, fence: int, **values: Any) -> None:
-    held = update(Job).where(Job.id == job_id, Job.fence == fence, Job.state.in_(HELD_STATES)).values(**values).returning(Job.id)
-    if session.execute(held, execution_options={"synchronize_session": False}).one_or_none() is None:
+def _write(session: Session, job_id: UUID, fence: int, *returned: ColumnElement[Any], **values: Any) -> None:
+    held = update(Job).where(Job.id == job_id, Job.fence == fence, Job.state.in_(HELD_STATES)).values(**values)
+    if session.execute(held.returning(Job.id, *returned), execution_options={"synchronize_session": False}).one_or_none() is None:
         raise StaleFence(job_id, fence)

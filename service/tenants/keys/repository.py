@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, any_, bindparam, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from service.contract.messages import KEYS_CHANNEL
 from service.contract.scopes import Scope
 from service.database import keyset
 from service.database.engine import in_seconds, save
@@ -94,6 +95,7 @@ def revoke(session: Session, key: ApiKey) -> None:
     """Revoke the key; an earlier revocation keeps its time."""
     key.revoked_at = func.coalesce(ApiKey.revoked_at, func.now())
     save(session, key)
+    notify(session, key.id)
 
 
 def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_seconds: float) -> None:
@@ -101,6 +103,12 @@ def rotate(session: Session, key: ApiKey, secret_sha256: bytes, *, overlap_secon
     key.old_secret_sha256, key.old_secret_until = key.secret_sha256, in_seconds(overlap_seconds)
     key.secret_sha256 = secret_sha256
     save(session, key)
+    notify(session, key.id)
+
+
+def notify(session: Session, key_id: str) -> None:
+    """Notify open streams that the key, its secret or a session of it may have ended."""
+    session.execute(select(func.pg_notify(KEYS_CHANNEL, key_id)))
 
 
 def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: int | None) -> Sequence[ApiKey]:

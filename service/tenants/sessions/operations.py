@@ -54,13 +54,16 @@ def find(session: Session, token: str) -> ValidKey | None:
 def close(database: Database, token: str) -> None:
     """Sign out one browser."""
     with database.begin() as session:
-        repository.remove(session, _hash(token))
+        key_id = repository.remove(session, _hash(token))
+        if key_id is not None:
+            keys.notify(session, key_id)
 
 
 def close_all(database: Database, key_id: str) -> None:
     """Sign out every browser that signed in with this key."""
     with database.begin() as session:
         repository.remove_all(session, key_id)
+        keys.notify(session, key_id)
 
 
 def _opens(valid: ValidKey, secret_sha256: bytes) -> bool:

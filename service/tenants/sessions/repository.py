@@ -50,9 +50,10 @@ def forget_links(session: Session) -> int:
     return delete_batch(session, SignInLink, SignInLink.expires_at < func.now())
 
 
-def remove(session: Session, token_sha256: bytes) -> None:
-    """Delete one session."""
-    session.execute(delete(BrowserSession).where(BrowserSession.token_sha256 == token_sha256))
+def remove(session: Session, token_sha256: bytes) -> str | None:
+    """Delete one session; return the id of its key, None if there is no such session."""
+    gone = delete(BrowserSession).where(BrowserSession.token_sha256 == token_sha256).returning(BrowserSession.key_id)
+    return session.scalars(gone).one_or_none()
 
 
 def remove_all(session: Session, key_id: str) -> None:

@@ -20,9 +20,7 @@ from service.embedded.processes import free_port
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository
 from service.settings import Settings
-from service.tenants.keys.operations import revoke_key
 from tests.support.api_server import client, insert_job, key_for, serving, wait_for
-from tests.support.browsing import csrf_token
 from tests.support.child_environment import environment
 from tests.support.event_messages import STREAM, messages
 from tests.support.waiting import CEILING_SECONDS, eventually
@@ -84,28 +82,6 @@ def test_a_stream_sends_past_and_live_events_up_to_the_end(
     assert live.data == api.get(f"/v1/jobs/{job_id}/events").json()["items"][2]
     assert [message.event for message in (live, *rest)] == ["block_pruned", "succeeded", "end"]
     assert rest[-1].data == {"state": "succeeded"}
-
-
-def test_a_stream_ends_with_its_key(url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.05)
-    job_id = insert_job(database, state=JobState.RUNNING)
-    append(database, job_id)
-    with client(url, key_for(database, Scope.JOBS_READ)) as reader:
-        with reader.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
-            stream = messages(response)
-            assert next(stream).id == "1"
-            revoke_key(database, reader.headers["authorization"].split("_")[1])
-            assert [message for message in stream if message.event == "end"] == []
-        assert reader.get(f"/v1/jobs/{job_id}/events", headers=STREAM).status_code == 401
-
-
-def test_a_stream_ends_with_its_session(visitor: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.05)
-    job_id = insert_job(database, state=JobState.RUNNING)
-    token = csrf_token(visitor)
-    with visitor.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
-        assert visitor.post("/sign-out", data={"csrf_token": token}).status_code == 303
-        assert list(messages(response)) == []
 
 
 def test_reconnecting_with_the_last_id_neither_skips_nor_repeats(api: httpx.Client, database: Database) -> None:
@@ -201,7 +177,7 @@ def test_a_stream_survives_the_loss_of_the_listener_connection(api: httpx.Client
 
 
 def test_an_idle_stream_sends_comments(api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.event_stream.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("service.api.event_stream.KEEPALIVE_SECONDS", 0.1)
     job_id = insert_job(database)
     with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
         lines = response.iter_lines()

@@ -15,6 +15,7 @@ SMALL = {
     "--listings": "4",
     "--streams": "3",
     "--events": "2",
+    "--watched-seconds": "1",
     "--claims": "5",
     "--points": "6",
     "--sweeps": "2",
@@ -35,6 +36,10 @@ def test_every_measurement_has_its_figures(monkeypatch: pytest.MonkeyPatch, tmp_
     assert set(document["about"]) == {"date", "machine", "versions", "protocol"}
     counts: dict[str, set[int]] = {}
     for figure in document["figures"]:
+        if figure["measurement"] == "watching":
+            assert figure["without_streams"] > 0, "of those that count"
+            assert figure["per_stream_and_minute"] == round(60 * figure["count"] / 3, 2)
+            continue
         counts.setdefault(figure["measurement"], set()).add(figure["count"])
         assert 0 < figure["p50_ms"] <= figure["p99_ms"] <= figure["max_ms"], figure
         assert figure.get("per_second", 1) > 0
