@@ -140,7 +140,7 @@ def add_layers(database: Database, job_id: UUID) -> None:
 def add_running(database: Database) -> UUID:
     """Insert one job that a worker holds; return its id."""
     created = func.now()
-    _add(database, {"state": JobState.RUNNING, "created_at": created})
+    _add(database, {"state": JobState.RUNNING, "stage": Stage.PRUNING, "created_at": created})
     with database.begin() as session:
         return session.execute(select(Job.id)).scalar_one()
 

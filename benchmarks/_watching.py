@@ -19,16 +19,12 @@ _ARRIVAL_SECONDS = 30
 _COUNT = text("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
 
 
-def transactions(servers: Servers, database: Database, job_id: UUID, watchers: int, seconds: float, *, reports: bool) -> int:
-    """Return the number of transactions in `seconds`, with an open stream per watcher.
-
-    Args:
-        reports: report progress once a second, as a worker does; its own transactions are not counted.
-    """
-    return asyncio.run(_transactions(servers, database, job_id, watchers, seconds, reports))
+def transactions(servers: Servers, database: Database, job_id: UUID, watchers: int, seconds: float) -> int:
+    """Return the number of transactions in `seconds`, with an open stream per watcher and a report of progress every second."""
+    return asyncio.run(_transactions(servers, database, job_id, watchers, seconds))
 
 
-async def _transactions(servers: Servers, database: Database, job_id: UUID, watchers: int, seconds: float, reports: bool) -> int:
+async def _transactions(servers: Servers, database: Database, job_id: UUID, watchers: int, seconds: float) -> int:
     async with sessions(servers, watchers) as clients, AsyncExitStack() as stack:
         arrivals = []
         for client in clients:
@@ -38,13 +34,11 @@ async def _transactions(servers: Servers, database: Database, job_id: UUID, watc
         await asyncio.sleep(_SETTLING * seconds)
         before, end, reported = _counted(database), time.monotonic() + seconds, 0
         while (left := end - time.monotonic()) > 0:
-            if reports:
-                _report(database, job_id, reported := reported + 1)
+            _report(database, job_id, reported := reported + 1)
             await asyncio.sleep(min(1.0, left))
-        counted = _counted(database) - before - reported
-        if reports:
-            async with asyncio.timeout(_ARRIVAL_SECONDS):
-                await asyncio.gather(*(arrived.wait() for arrived in arrivals))
+        counted = _counted(database) - before
+        async with asyncio.timeout(_ARRIVAL_SECONDS):
+            await asyncio.gather(*(arrived.wait() for arrived in arrivals))
         return counted
 
 

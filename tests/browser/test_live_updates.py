@@ -2,13 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from service.contract.states import EventType, JobState
+from service.contract.states import EventType, JobState, Stage
 from service.database.engine import Database
+from service.jobs.attempts import repository as attempts
 from service.jobs.events import repository as events
 from service.settings import Settings
 from service.tenants.sessions.operations import close_all
@@ -20,6 +22,7 @@ from tests.support.page_jobs import BODY, is_unbroken, mark
 from tests.support.settling import settle
 from tests.support.threads import worker_thread
 from tests.support.tiny_model import save_model
+from tests.support.waiting import eventually
 
 
 def test_a_job_is_watched_to_its_end(opened: Opening, api: httpx.Client, settings: Settings, tmp_path: Path) -> None:
@@ -92,6 +95,56 @@ def tell(database: Database, job: UUID, block: int) -> None:
     set_job(database, job, progress={"done": block + 1, "total": 30, "unit": "blocks"})
     with database.begin() as session:
         events.append(session, job, EventType.BLOCK_PRUNED, {"block": block, "total": 30})
+
+
+AS_RENDERED = """async () => {
+  const page = new DOMParser().parseFromString(await (await fetch(location.href + "?again")).text(), "text/html");
+  const found = (root) => root.querySelector("#status .progress");
+  return found(page).isEqualNode(found(document)) && page.title === document.title;
+}"""
+
+
+def test_progress_moves_bar_text_and_title_without_loading_the_page(opened: Opening, database: Database) -> None:
+    job = insert_job(database, state=JobState.RUNNING, stage=Stage.PRUNING, name="1/30 of the data")
+    page = opened(f"/jobs/{job}")
+    with page.expect_response(lambda response: response.url.endswith(f"/jobs/{job}")):  # the stream is open
+        tell(database, job, 0)
+    settle(page)
+    loads: list[str] = []
+    page.on("request", lambda request: loads.append(request.url) if request.url.endswith(f"/jobs/{job}") else None)
+    text = page.locator("#status .progress")
+    for done, within, shown in (
+        (1029, {"matrices_done": 2, "matrices_total": 7}, ", 2 of 7 matrices of the next"),
+        (1030, {}, ""),
+    ):
+        report(database, job, {"done": done, "total": 12_000, "unit": "blocks", **within})
+        expect(text).to_have_text(f"pruning: {done:,} of 12,000 blocks{shown}")
+        expect(page.get_by_role("progressbar", name="pruning")).to_have_js_property("position", done / 12_000)
+        expect(page).to_have_title(f"{done}/12000 1/30 of the data, running – DSnoT")
+        assert page.evaluate(AS_RENDERED), "equal to what the server renders"
+    assert loads == []
+
+
+def test_the_first_report_of_a_stage_brings_the_bar(opened: Opening, database: Database) -> None:
+    job = insert_job(database, state=JobState.RUNNING, stage=Stage.LOADING)
+    page = opened(f"/jobs/{job}")
+    mark(page)
+    expect(page.locator("#status")).to_contain_text("loading")
+    eventually(lambda: reported(page, database, job))
+    assert is_unbroken(page)
+
+
+def reported(page: Page, database: Database, job: UUID) -> bool:
+    """Report until the page, whose stream may not be open yet, has the bar."""
+    report(database, job, {"done": 1, "total": 4, "unit": "files"})
+    page.wait_for_timeout(100)
+    return page.get_by_role("progressbar").is_visible()
+
+
+def report(database: Database, job: UUID, progress: dict[str, Any]) -> None:
+    """Report progress as a worker does, without an event."""
+    with database.begin() as session:
+        attempts.progress(session, job, 0, progress)
 
 
 def test_an_open_job_page_shows_the_deletion_of_its_job(opened: Opening, database: Database, api: httpx.Client) -> None:
