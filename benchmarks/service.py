@@ -30,8 +30,8 @@ _TENANTS = (50, 1000)
 """Numbers of tenants that share the longest queue."""
 _SEARCHED = 10_000
 """Jobs in the list that is searched."""
-_POLL = 2.5
-"""Transactions of one poll: a check of the key and a read; now and then the test of a connection that was idle."""
+_POLL = 4
+"""Most transactions of one poll: a check of the key and a read, each after a ping if its connection was idle."""
 _WARM_UP = 50
 """Warm-up requests, sent by as many clients as the measured ones, so that as many database connections are open."""
 

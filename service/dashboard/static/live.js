@@ -72,12 +72,12 @@ function replace(old, fresh) {
   });
 }
 
-// Refreshes periodically while the page is visible.
-export function follow() {
+// Refreshes at this interval while the page is visible.
+export function follow(period = PERIOD_MS) {
   const turn = async () => {
     if (!document.hidden) await refresh();
-    setTimeout(turn, PERIOD_MS);
+    setTimeout(turn, period);
   };
-  setTimeout(turn, PERIOD_MS);
+  setTimeout(turn, period);
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
 }

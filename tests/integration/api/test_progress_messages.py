@@ -95,7 +95,7 @@ def test_a_report_reaches_every_stream_without_a_read(api: httpx.Client, databas
 
 
 @pytest.mark.parametrize("query", [{}, {"progress": "false"}])
-def test_progress_is_sent_on_request_only(api: httpx.Client, database: Database, job_id: UUID, query: dict[str, str]) -> None:
+def test_progress_is_sent_on_request_only(api: httpx.Client, database: Database, job_id: UUID, query: dict[str, Any]) -> None:
     with watching(api, database, job_id, **query) as [stream]:
         report(database, job_id, 3)
         append(database, job_id)
