@@ -139,7 +139,7 @@ def test_the_locks_of_images_pin_the_same_versions_each_with_hashes(file: Path) 
 @pytest.mark.parametrize(
     ("package", "locks", "optional"),
     [
-        ("service", ["service"], {"cryptography", "model-signing", "psutil"}),  # of the extras `signing` and `embedded`
+        ("service", ["service"], {"cryptography", "model-signing", "pandas", "psutil"}),  # optional
         ("worker", ["worker", "torch"], {"fastapi", "dsnot-runtime"}),  # traced in the service only; from this tree
     ],
 )

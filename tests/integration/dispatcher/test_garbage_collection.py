@@ -294,7 +294,8 @@ def test_a_restored_database_reuses_no_fence_and_takes_no_later_artifact(
     with database.begin() as session:
         session.execute(delete(Job).where(Job.id == job_id))
         for table, row in dump:
-            session.execute(insert(table).values(row))
+            generated = {column.name for column in table.columns if column.computed is not None}
+            session.execute(insert(table).values({name: value for name, value in row.items() if name not in generated}))
     write(database, transitions.expire_lease, dumped)
     again = claim(database)
     leftover = put(settings, artifact_prefix(job_id, again.fence))
