@@ -106,7 +106,9 @@ def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
         if job.state == JobState.RUNNING:
             found = next((_running(each, work) for each in workers.progressing(session, [job.id])), None)
             expected = _ending(Eta(job.started_at, rates.jobs), now, seconds_left(found, rates) if found else None)
-            return replace(expected, from_own_blocks=found is not None and found.counts_own)
+            is_pruned = job.stage in (Stage.EVALUATING, Stage.PUBLISHING)  # no block is left to measure
+            note = None if is_pruned else expected.note
+            return replace(expected, from_own_blocks=found is not None and found.counts_own, note=note)
         starts_at = _after(now, seen.starts_in(jobs.ahead_of(session, job)))
         if starts_at is not None:
             starts_at = max(starts_at, job.available_at)

@@ -185,6 +185,21 @@ def test_a_running_job_ends_after_its_remaining_blocks_and_stages(
     assert until(eta["starts_at"]) <= 0
 
 
+def test_no_estimate_after_blocks_is_promised_when_all_are_pruned(
+    api: httpx.Client, database: Database, settings: Settings
+) -> None:
+    save_model(settings.model_root / "tiny")
+    introduce(database, NAMES[0])
+    job_id = create(api)
+    claim = claimed(database, NAMES[0])
+    notes = []
+    for stage in (Stage.PRUNING, Stage.EVALUATING):
+        with database.begin() as session:
+            repository.stage_started(session, claim.job_id, claim.fence, stage)
+        notes.append(api.get(f"/v1/jobs/{job_id}").json()["eta"]["note"])
+    assert notes == ["estimate after 2 blocks", None]
+
+
 def test_finished_jobs_have_no_estimate(api: httpx.Client, taken: dict[str, float]) -> None:
     job_id = create(api)
     assert api.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
