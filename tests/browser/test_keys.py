@@ -77,7 +77,7 @@ def test_a_key_gets_an_expiry_date(opened: Opening, api: httpx.Client) -> None:
     page.get_by_role("button", name="Create key").click()
     shown_secret(page)
     assert api.get("/v1/keys").json()["items"][0]["expires_at"] == "2030-02-28T23:59:59Z"
-    expect(page.locator("#keys tbody tr").first).to_contain_text("28 Feb 2030, 23:59:59")
+    expect(page.locator("#keys tbody tr").first).to_contain_text("28 Feb 2030")
 
 
 def test_a_key_is_rotated(opened: Opening, url: str, database: Database) -> None:
