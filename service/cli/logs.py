@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
 from service.cli.output import AsJson, local_time, note, print_json, printable
 from service.contract.logs import LogLevel
 from service.contract.states import JobState
@@ -17,7 +18,7 @@ _LAST: Final = 10
 
 
 def logs(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}; {LAST}: the newest job.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended.")] = False,
     attempt: Annotated[int | None, typer.Option(min=1, help="Only lines of this attempt.")] = None,
     level: Annotated[LogLevel | None, typer.Option(help="Minimum level.")] = None,
@@ -32,7 +33,7 @@ def logs(
 
     with Client(patience=2) as client:
         read = client.jobs.logs if follow else client.jobs.list_logs
-        _print(read(job_id, attempt=attempt, level=level, tail=tail), as_json=as_json)
+        _print(read(complete_id(client, JOB, job_id), attempt=attempt, level=level, tail=tail), as_json=as_json)
 
 
 def _print(lines: Iterable["LogLine"], *, as_json: bool) -> None:

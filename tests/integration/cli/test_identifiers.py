@@ -37,6 +37,14 @@ def test_the_beginning_of_an_id_names_a_job(api: httpx.Client, run: Run) -> None
     assert cancelled.stdout == f"job {job} is cancelled\n"
 
 
+@pytest.mark.parametrize("command", ["show", "events", "logs", "pause"])
+@pytest.mark.parametrize("form", ["the beginning", "a name", "@last"])
+def test_commands_about_a_job_take_every_form_of_its_id(api: httpx.Client, run: Run, command: str, form: str) -> None:
+    job = api.post("/v1/jobs", json=BODY | {"name": "a name"}).json()["id"]
+    done = run("jobs", command, {"the beginning": job[:6]}.get(form, form))
+    assert (done.returncode, "dsnot:" in done.stderr) == (0, False), done.stderr
+
+
 def test_last_is_the_newest_job(api: httpx.Client, run: Run) -> None:
     none = run("jobs", "show", "@last")
     assert none.returncode == 1
