@@ -17,9 +17,10 @@ from service.contract.devices import DeviceClass
 from service.contract.failures import Failure, FailureCode
 from service.contract.formats import Format
 from service.contract.gates import Gate
+from service.contract.model_spec import ModelSpec
 from service.contract.recipe.presets import Preset
 from service.contract.scopes import Scope
-from service.contract.spec import JobSpec, ModelSpec
+from service.contract.spec import JobSpec
 from service.contract.states import EventType, JobState, Stage
 from service.contract.sweeps import SweepSpec, SweepState
 from service.contract.webhooks import WebhookEvent

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models import operations
 from service.models.folder import local_models
 from service.models.schemas import InspectionView, LocalModels

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
 
 from service.cli.output import CommandFailed
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 LAST: Final = "@last"
 LEAST_CHARACTERS: Final = 4
 SHORT_FORMS: Final = f"complete or its first {LEAST_CHARACTERS} or more characters"
+JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}, or its name; {LAST}: the newest job.")]
 _SHOWN: Final = 5
 """Maximum number of candidates in an error."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

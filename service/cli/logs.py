@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
+from service.cli.identifiers import JOB, JobId, complete_id
 from service.cli.output import AsJson, local_time, note, print_json, printable
 from service.contract.logs import LogLevel
 from service.contract.states import JobState
@@ -18,7 +18,7 @@ _LAST: Final = 10
 
 
 def logs(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}; {LAST}: the newest job.")],
+    job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended.")] = False,
     attempt: Annotated[int | None, typer.Option(min=1, help="Only lines of this attempt.")] = None,
     level: Annotated[LogLevel | None, typer.Option(help="Minimum level.")] = None,

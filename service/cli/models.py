@@ -113,7 +113,7 @@ def local_place(model_id: str) -> Path:
     from pydantic import ValidationError
 
     from service.client.discovery import this_home
-    from service.contract.spec import ModelSpec
+    from service.contract.model_spec import ModelSpec
 
     try:
         ModelSpec(source="local", id=model_id)

@@ -7,9 +7,9 @@ import typer
 from service.cli import sweep_body
 from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, references
 from service.cli.job_options import SWEEP_EXAMPLES
-from service.cli.jobs import IdempotencyKey, submit
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.shared_options import with_options_of
+from service.cli.submitting import IdempotencyKey, submit
 from service.cli.sweep_comparing import compare
 from service.cli.sweep_errors import named_options
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.artifacts import Manifest
 from service.contract.matrices import MatrixReport
+from service.contract.model_spec import ModelSpec
 from service.contract.provenance import PROVENANCE_NAME, Provenance
 from service.contract.recipe.recipe import Recipe
-from service.contract.spec import RECIPE_VERSION, CalibrationSpec, EvaluationSpec, ModelSpec, OutputSpec
+from service.contract.spec import RECIPE_VERSION, CalibrationSpec, EvaluationSpec, OutputSpec
 
 RECIPE_NAME: Final = "recipe.json"
 SPARSITY_REPORT_NAME: Final = "sparsity_report.json"

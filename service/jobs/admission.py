@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from service.contract.checkpoints import UNSUPPORTED
 from service.contract.model_checks import ModelCheck, ModelFacts
-from service.contract.spec import JobSpec, ModelSpec, without_head
+from service.contract.model_spec import ModelSpec
+from service.contract.spec import JobSpec, without_head
 from service.errors import InvalidInput
 from service.models.checks.operations import RecordedFiles
 from service.models.config import max_sequence_length, texts

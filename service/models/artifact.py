@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.contract.states import JobState
 from service.database.tables.jobs import Job
 from service.models.refusals import ModelNotFound

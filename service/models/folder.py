@@ -10,7 +10,7 @@ from typing import Final
 
 from service.contract.checkpoint_files import reason_against_cache, reason_against_link
 from service.contract.checkpoints import reason_against_name
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models.refusals import ModelNotFound, ModelUnsafe
 from service.settings import Settings
 

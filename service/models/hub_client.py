@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.errors import Later
 from service.logging import get_logger
 from service.models.hub.listing import repository_info

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.contract.checkpoint_files import reason_against_tokenizer
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models.checks.operations import NotChecked, RecordedFiles
 from service.models.headers import read_headers
 from service.models.outline import ModelOutline, outline

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.model_checks import MatrixKind
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models.operations import Inspection
 
 _MOST_KINDS: Final = 200

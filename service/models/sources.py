@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.models.artifact import ArtifactFiles, pinned, usable

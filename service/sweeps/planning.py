@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from functools import reduce
 
-from service.contract.spec import JobSpec, ModelSpec
+from service.contract.model_spec import ModelSpec
+from service.contract.spec import JobSpec
 from service.contract.sweeps import SweepSpec
 from service.database.engine import Database
 from service.datasets import repository as uploads

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.contract.checkpoint_files import files_to_fetch, reason_against_adapter
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models.hub.listing import repository_info
 from service.models.hub.refusals import refusal_of
 from service.models.hub.tokens import UnknownToken, hub_token

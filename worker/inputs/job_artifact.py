@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from service.contract.artifacts import MANIFEST_NAME, Manifest, ManifestFile, artifact_prefix
 from service.contract.checkpoint_files import files_to_fetch
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.settings import Settings
 from worker.failures import ModelError
 from worker.inputs.model_cache import folder_of, reserve, root

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.kit.quantities import gib
 from service.logging import get_logger
 from worker.failures import JobFailure

@@ -23,7 +23,7 @@ from service.contract.checkpoint_files import (
 )
 from service.contract.checkpoints import MAX_INDEX_BYTES, reason_against_code, reason_against_name
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.settings import Settings
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.checkpoint.source_files import source_digest

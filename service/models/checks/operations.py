@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Final
 
 from service.contract.model_checks import MAX_CHECKED_BYTES, ModelCheck, SparseFile, SparseFiles
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.database.engine import Database
 from service.kit.safetensors_headers import LENGTH_BYTES
 from service.models.checks import repository

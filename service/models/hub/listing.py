@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

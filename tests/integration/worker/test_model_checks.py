@@ -13,8 +13,8 @@ from sqlalchemy import func, select, update
 
 from service.contract.devices import DeviceClass
 from service.contract.model_checks import ModelCheck
+from service.contract.model_spec import ModelSpec
 from service.contract.scopes import Scope
-from service.contract.spec import ModelSpec
 from service.database.engine import Database
 from service.database.tables.model_checks import ModelCheckRow
 from service.database.tables.workers import Worker

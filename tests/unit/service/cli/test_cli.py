@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from service.cli import job_body, job_views, watching
-from service.cli.jobs import submit
 from service.cli.output import CommandFailed
+from service.cli.submitting import submit
 from service.cli.watching import EXIT_STATUS
 from service.client import Event, Job
 from service.contract.spec import JobSpec

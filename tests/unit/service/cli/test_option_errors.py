@@ -7,9 +7,9 @@ import pytest
 from typer.models import OptionInfo
 
 from service.cli import job_body
-from service.cli.jobs import submit
 from service.cli.option_errors import flag, job_place, named_options
 from service.cli.output import CommandFailed
+from service.cli.submitting import submit
 from service.client import InvalidInput
 
 NOT_IN_THE_BODY = {"spec", "idempotency_key", "follow", "as_json"}

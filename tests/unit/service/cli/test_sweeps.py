@@ -12,9 +12,9 @@ from rich.console import Console
 
 from service.cli import sweep_body, sweeps
 from service.cli.axes import values
-from service.cli.jobs import submit
 from service.cli.output import CommandFailed
 from service.cli.shared_options import with_options_of
+from service.cli.submitting import submit
 from service.cli.sweep_errors import named_options
 from service.cli.sweep_views import points_table, titles
 from service.cli.sweep_watching import EXIT_STATUS, _rendered, news

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from service.contract.datasets import DATASETS
 from service.contract.efforts import EFFORTS, FILLED
-from service.contract.spec import CalibrationSpec, JobSpec, ModelSpec
+from service.contract.model_spec import ModelSpec
+from service.contract.spec import CalibrationSpec, JobSpec
 from service.recipes.operations import describe
 from tests.support.job_examples import filled
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models.hub import listing
 from service.models.hub_client import Hub
 from service.models.refusals import ModelUnsafe

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from service.models import hub_client
 from service.models.hub_client import Hub, Repository
 from service.models.operations import inspect

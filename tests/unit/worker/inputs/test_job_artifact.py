@@ -11,7 +11,7 @@ from obstore.store import LocalStore
 
 from service.contract.artifacts import Manifest, ManifestFile
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from tests.support import checkpoints
 from worker.failures import JobFailure, ModelError
 from worker.inputs.job_artifact import fetch

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from worker.failures import JobFailure
 from worker.inputs import model_cache
 from worker.inputs.model_cache import cached_models, in_use, reserve

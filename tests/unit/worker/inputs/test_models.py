@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.contract.failures import FailureCode
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from tests.support import checkpoints
 from tests.support.download_hub import TinyHub
 from worker.engine.checkpoint.reader import Checkpoint
@@ -209,7 +209,7 @@ def test_a_link_out_of_the_model_folder_is_refused(name: str, folder: Path, tmp_
 _CLIENT = """
 import json, shutil, sys
 from pathlib import Path
-from service.contract.spec import ModelSpec
+from service.contract.model_spec import ModelSpec
 from tests.support import checkpoints
 from worker.failures import JobFailure, as_failure
 from worker.inputs.model_cache import in_use
