@@ -13,7 +13,7 @@ _HEAD = """\
 Generated from the OpenAPI document, which a running service serves at `/openapi.json` and renders at `/docs`.
 [Use the API](../guides/use-the-api.md) explains idempotency, waiting, pagination and errors.
 
-Send `Authorization: Bearer dsnot_<id>_<secret>` with every request except `/livez`, `/readyz` and `/metrics`.
+Send `Authorization: Bearer dsnot_<id>_<secret>` with every `/v1` request.
 Errors are problem documents (RFC 9457): [ProblemView](#problemview), described in [Errors](errors.md).
 """
 

@@ -13,8 +13,9 @@ Generated from `dsnot --help`.
 Results go to standard output, messages to standard error; `--json` prints JSON for programs.
 `DSNOT_URL` and `DSNOT_API_KEY` name the service and the key.
 Without them the command uses `dsnot login`, else the embedded stack of `$DSNOT_HOME`.
-`migrate` works on the database of `DSNOT_DATABASE_URL`, and so do `keys` and `quotas` where no service is named.
-Ids may be shortened to their first four or more characters; `@last` is the newest job or sweep.
+`migrate` and `quotas set`/`reset` work on the database of `DSNOT_DATABASE_URL`.
+So do `keys` and `quotas show` where no service is named.
+Ids may be shortened to their first four or more characters; a name works as well; `@last` is the newest job or sweep.
 `dsnot --install-completion` adds completion to your shell.
 """
 

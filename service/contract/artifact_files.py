@@ -73,7 +73,7 @@ class RecipeFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    schema_version: Literal[1] = Field(description="version of this file's fields; `POST /v1/jobs` accepts and ignores it")
+    schema_version: Literal[1] = Field(description="version of this file's fields; `POST /v1/jobs` accepts 1 and refuses others")
     model: ModelSpec = Field(description="with the revision that was pruned")
     recipe: Recipe
     calibration: CalibrationSpec

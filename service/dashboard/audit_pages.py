@@ -12,6 +12,7 @@ from service.dashboard.access import Administrator
 from service.dashboard.audit_filtering import Asked
 from service.dashboard.exporting import audit_csv_of
 from service.dashboard.rendering import page
+from service.tenants.audit.repository import DRY_RUNS
 from service.tenants.keys import operations as keys
 from service.web.dependencies import TheDatabase
 from service.web.query_parameters import PageCursor
@@ -21,8 +22,8 @@ router: Final = APIRouter(include_in_schema=False)
 _PAGE: Final = 50
 _MOST_KEYS: Final = 200
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_WITHOUT_ROUTE: Final = frozenset({"set_quota", "reset_quota", "plan_job", "plan_sweep", "plan_trigger"})
-"""Commands of `dsnot quotas`, and requests that were only validated."""
+_WITHOUT_ROUTE: Final = frozenset({"set_quota", "reset_quota", *DRY_RUNS.values()})
+"""Commands of `dsnot quotas`, and dry runs."""
 _OBJECT: Final = re.compile(r"/v1/([a-z]+)/([a-z0-9-]{1,64})(/.*)?")
 _PAGES: Final = {"jobs": "/jobs/{}", "keys": "/keys?id={}", "webhooks": "/webhooks/{}", "triggers": "/triggers/{}"}
 

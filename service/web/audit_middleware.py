@@ -30,11 +30,10 @@ def open_entry(session: Session, request: Request, *, tenant: str, key_id: str) 
 
 
 def _action_of(request: Request) -> str:
-    """Return the route's name, `create_job`; of a request that is only validated `plan_job`."""
+    """Return the route's name, `create_job`; of a dry run `plan_job`."""
     name: str = request.scope["route"].name
-    if request.query_params.get("validate_only") != "true":
-        return name
-    return repository.PLAN + name.removeprefix("create_").removeprefix("fire_")
+    is_dry_run = request.query_params.get("validate_only") in ("true", "1")
+    return repository.DRY_RUNS.get(name, name) if is_dry_run else name
 
 
 class AuditTrail:

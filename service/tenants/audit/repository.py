@@ -21,8 +21,8 @@ _COMPLETE: Final = (
 )
 
 
-PLAN: Final = "plan_"
-"""Prefix of the actions that only validated their request."""
+DRY_RUNS: Final = {"create_job": "plan_job", "create_sweep": "plan_sweep", "fire_trigger": "plan_trigger"}
+"""Actions of requests that were only validated, by the action of the others."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
     if wanted.action is not None:
         statement = statement.where(AuditEntry.action == wanted.action)
     elif not wanted.with_plans:
-        statement = statement.where(AuditEntry.action.not_like(PLAN.replace("_", r"\_") + "%"))
+        statement = statement.where(AuditEntry.action.not_in(DRY_RUNS.values()))
     if wanted.created_after is not None:
         statement = statement.where(AuditEntry.created_at > wanted.created_after)
     if wanted.created_before is not None:

@@ -127,7 +127,10 @@ def test_open_prints_a_link_that_signs_in_once_and_is_in_no_log(home: Path) -> N
     assert token not in logs
 
 
-def test_down_stops_everything_and_is_harmless_without_a_stack(home: Path) -> None:
+def test_down_stops_everything_and_is_harmless_without_a_stack(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    started = dsnot(home, "up", "--detach", "--device", "cpu")
+    assert started.returncode == 0, started.stderr
     processes, url = record_of(home).processes, record_of(home).url
     done = dsnot(home, "down")
     assert done.returncode == 0, done.stderr

@@ -167,4 +167,6 @@ def test_a_token_is_in_no_log(url: str, key: str, caplog: pytest.LogCaptureFixtu
     with browser(url) as visitor:
         use(visitor, token)
         use(visitor, token)
-    assert token not in caplog.text + "".join(capsys.readouterr())
+    logged = caplog.text + "".join(capsys.readouterr())
+    assert "/sign-in/link" in logged
+    assert token not in logged
