@@ -12,7 +12,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service import tracing
 
 _SECRET_FIELDS: Final = re.compile(r"authorization|secret|password|token$|api_key$", re.IGNORECASE)
-_SECRET_TEXT: Final = re.compile(r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}|(whsec_)[A-Za-z0-9+/=]{8,}")
+_SECRET_TEXT: Final = re.compile(
+    r"(dsnot_[A-Za-z0-9]+_)[A-Za-z0-9_-]+|(\bhf_)[A-Za-z0-9]{8,}|(whsec_)[A-Za-z0-9+/=]{8,}"
+    r"|([?&](?:X-Amz-(?:Credential|Security-Token|Signature)|X-Goog-Signature|Signature|Policy|sig)=)[^&\s'\"]+"
+)
+"""API keys, hub tokens, webhook secrets, and what authorises in a presigned URL."""
 _SHORTEST_SECRET: Final = 6
 """Length from which a secret is redacted by its text; a shorter one would redact parts of other words."""
 _secrets: tuple[str, ...] = ()
@@ -102,7 +106,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redacted(text: str) -> str:
-    """Return the text with API keys, hub tokens, webhook secrets and passwords of URLs redacted, in linear time."""
+    """Return the text without API keys, hub tokens, webhook secrets, and passwords and signatures of URLs, in linear time."""
     *before_at, last = _hidden(text).split("@")
     without_passwords = "@".join([*map(_without_password, before_at), last])
     return _SECRET_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}[redacted]", without_passwords)

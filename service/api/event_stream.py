@@ -68,7 +68,8 @@ async def follow(
         for item in batch.items if batch else ():
             name, view = show(item)
             yield idle.sent(format_sse_event(id=str(item.seq), event=name, data_str=view.model_dump_json()))
-            after = item.seq
+        if batch:
+            after = batch.position
         if batch and batch.end is not None:
             yield format_sse_event(event="end", data_str=json.dumps({"state": batch.end}))
             return

@@ -109,8 +109,7 @@ class Reading:
             allowed = partial(is_still_valid, self.request, self.database)
             stream = follow(read, self.wakeups, opened, start, show=show, is_allowed=allowed)
             return EventSourceResponse(stream, headers=_STREAM_HEADERS)
-        last = batch.items[-1].seq if batch.items else start
-        items = [show(item)[1] for item in batch.items]
+        items, last = [show(item)[1] for item in batch.items], batch.position
         return page(items=items, next_cursor=None if batch.is_last else str(last), last_seq=last)
 
 

@@ -20,7 +20,8 @@ class Difference:
 
 def differences(specs: Sequence[Mapping[str, Any]]) -> list[Difference]:
     """Return the fields whose values are not all equal, in the order of the spec. Lists are compared as a whole."""
-    leaves = [dict(_leaves({**_filled_in(spec), "name": None})) for spec in specs]  # a name is no setting
+    no_settings = {"name": None, "effort": None}  # the fields that an effort fills in are compared
+    leaves = [dict(_leaves({**_filled_in(spec), **no_settings})) for spec in specs]
     places = dict.fromkeys(place for each in leaves for place in each)
     found = [Difference(place, [each.get(place) for each in leaves]) for place in places]
     return [each for each in found if any(value != each.values[0] for value in each.values)]

@@ -8,14 +8,15 @@ from pydantic import AfterValidator, Field
 MAX_NAME: Final = 128
 """Characters of a name."""
 _CONTROLS: Final = r"\x00-\x1f\x7f-\x9f"
-_PATTERN: Final = re.compile(rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}][^{_CONTROLS}]*$")
+_INVISIBLE: Final = r"\u200b-\u200f\u2028-\u202e\u2066-\u2069"
+_PATTERN: Final = re.compile(rf"^[^{_CONTROLS}]*[^\s{_CONTROLS}{_INVISIBLE}][^{_CONTROLS}]*$")
 
 
 def _is_shown(name: str) -> str:
-    if not name.strip():
-        raise ValueError("is blank; give a name with a visible character")
-    if not _PATTERN.fullmatch(name):
+    if re.search(f"[{_CONTROLS}]", name):
         raise ValueError("has a control character, such as a line break; remove it")
+    if not _PATTERN.fullmatch(name):
+        raise ValueError("is blank; give a name with a visible character")
     return name
 
 

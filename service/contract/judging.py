@@ -48,7 +48,10 @@ def worst_value(target: Target, metrics: Mapping[str, Any], *, by_interval: bool
         return worst
     paired = gap_figure(metrics, str(target.dataset)) if kind == "at_most_increase" else None
     if paired is not None:
-        return math.expm1(_worst(paired, by_interval))
+        try:
+            return math.expm1(_worst(paired, by_interval))
+        except OverflowError:
+            raise NotMeasured("the increase of the perplexity is too large for a number") from None
     dense = dense_figure(target, metrics)
     if dense is None:
         raise NotMeasured(f"the job did not measure the dense model's {name.replace(':', ' on ', 1)}")

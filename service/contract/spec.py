@@ -230,8 +230,12 @@ class JobSpec(Part):
         return self
 
     def stored(self) -> dict[str, Any]:
-        """Return the JSON form that is stored: a name only if there is one, because workers of older versions know none."""
-        return self.model_dump(mode="json", exclude=None if self.name else {"name"})
+        """Return the JSON form that is stored, without unused fields that workers of the version before refuse."""
+        unused: dict[str, Any] = {"name": True} if self.name is None else {}
+        if self.effort is None:  # an effort would fill in what is left out
+            fields = {name for name in ("samples", "require") if not getattr(self.evaluation, name)}
+            unused |= {"effort": True, "evaluation": fields}
+        return self.model_dump(mode="json", exclude=unused)
 
     def uploads(self) -> dict[str, str]:
         """Return the ids of the referenced uploads, by the JSON pointer of each reference."""

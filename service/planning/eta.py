@@ -116,6 +116,8 @@ def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
 
 
 def _ending(expected: Eta, moment: datetime | None, left: Seconds | None) -> Eta:
+    if moment is None:
+        return replace(expected, note="start unknown: no worker is online, or one runs a job without an estimate")
     if left is None:
         return replace(expected, note=AFTER_BLOCKS)
     value, low, high = (_after(moment, each) for each in left)

@@ -9,8 +9,8 @@ from service.kit.quantities import gib
 from worker.engine.activations.store import free_memory
 from worker.engine.checkpoint.reader import INDEX, NUMBERED, SINGLE
 
-_LOADING: Final = 2.5
-"""Upper bound of the memory for loading, as a multiple of the weights' bytes: float16 becomes float32, and files are mapped."""
+_LOADING: Final = {"cpu": 2.5, "cuda": 1.2}
+"""Upper bound of the host's memory for loading, as a multiple of the weights' bytes: on a CPU float16 becomes float32."""
 
 
 class DeviceTooSmall(Exception):
@@ -20,11 +20,11 @@ class DeviceTooSmall(Exception):
 def check_room(path: Path, target: torch.device) -> None:
     """Raise DeviceTooSmall if the host lacks memory, because running out would kill the process and lose the pruned model.
 
-    A GPU that runs out of memory only raises.
+    Models for a GPU are loaded into the host's memory first; a GPU that runs out of memory only raises.
     """
     weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     free = free_memory()
-    if target.type == "cpu" and weights * _LOADING > free:
+    if weights * _LOADING[target.type] > free:
         detail = f"{gib(weights)} of weights, and {gib(free)} of memory are free"
         raise DeviceTooSmall(f"Loading the whole model needs too much memory: {detail}.")
 

@@ -37,7 +37,8 @@ from worker.publishing.outcome import Outcome
 from worker.publishing.report import render
 from worker.store_transfer import Sent, Tick, asked, read_back, read_whole, refused, store_trouble, upload
 
-log = get_logger(__name__)
+log, host_log = get_logger(__name__), get_logger("worker.host")
+"""The host's log is the operator's: its events are not kept with the job."""
 
 _TRIES = 3  # of one file; each of its requests has its own retries
 
@@ -102,7 +103,7 @@ def open_store(settings: Settings) -> ObjectStore:
         try:
             return open_at(settings.artifact_url, **options)
         except StoreNotUsable as error:
-            log.error("store_not_usable", error=str(error))
+            host_log.error("store_not_usable", error=str(error))
             raise refused("The worker cannot open the artifact store; its log says why.") from error
 
 

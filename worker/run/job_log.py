@@ -1,10 +1,12 @@
 """Log of one attempt: what the worker and its libraries log while it runs is kept with the job.
 
-A thread writes the lines in batches under the fence of the claim. A log that cannot be written never fails or delays the job:
-lines of a database outage are written after it, as far as they fit; every other error ends the log, not the attempt.
+A thread writes the lines in batches under the fence of the claim. A log that cannot be written never fails the job, and delays
+its end by ten seconds at most: lines of a database outage are written after it, as far as they fit; every other error ends the
+log, not the attempt. Forked children log to standard error only.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -29,8 +31,8 @@ _WRITE_SECONDS: Final = 0.5
 _BATCH: Final = 500
 _END_SECONDS: Final = 10.0
 """Maximum time for which the end of an attempt waits for its last lines."""
-_OF_THE_HOST: Final = frozenset({"worker.inputs.model_cache", __name__})
-"""Loggers whose events may name models of other tenants, or are about this log."""
+_OF_THE_HOST: Final = frozenset({"worker.inputs.model_cache", "worker.host", __name__})
+"""Loggers whose events may name models of other tenants or objects of the store, or are about this log."""
 
 
 class JobLog(logging.Handler):
@@ -55,6 +57,7 @@ class JobLog(logging.Handler):
         self._folders = {**folders, **import_folders()}
         self._lines = LineBuffer()
         self._room: int | None = None
+        self._pid = os.getpid()
         self._is_closed = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write_until_end, name="job log", daemon=True)
@@ -72,10 +75,17 @@ class JobLog(logging.Handler):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.end()
-        self._write(is_end=True)  # what an outage has held up
+        if not self._thread.is_alive():  # two writers would give lines the same numbers
+            while self._write(is_end=True):  # what an outage has held up
+                pass
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the lines of a record of this attempt."""
+        """Keep the lines of a record of this attempt.
+
+        A forked child has copies of the lines and of their lock, which a thread of the parent may have held at the fork.
+        """
+        if os.getpid() != self._pid:
+            return
         if record.name in _OF_THE_HOST or get_contextvars().get("job_id") != self._job:
             return
         try:

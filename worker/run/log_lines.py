@@ -87,9 +87,10 @@ def bounded_lines(text: str, folders: Mapping[str, str]) -> Iterator[str]:
     Args:
         folders: replacements for the paths of folders, longer paths first.
     """
+    text = redacted(text)  # first, because a secret may contain the path of a folder
     for folder, replacement in folders.items():
         text = text.replace(folder, replacement)
-    for line in redacted(text).splitlines():
+    for line in text.splitlines():
         if printable := "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in line):
             yield _cut(printable.rstrip())
 

@@ -263,8 +263,8 @@ def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail
 
 
 def _count_active_time(session: Session, job_id: UUID) -> None:
-    """Add the time of the attempt that ends now to that of the earlier ones."""
-    spent = cast(func.extract("epoch", func.now() - Job.attempt_started_at), Double)
-    active = func.coalesce(Job.active_seconds, 0.0) + func.coalesce(spent, 0.0)
+    """Store the time of all ended attempts, whichever version of the worker ran them."""
+    spent = select(func.sum(func.extract("epoch", Attempt.ended_at - Attempt.started_at))).where(Attempt.job_id == job_id)
+    active = cast(spent.scalar_subquery(), Double)
     counted = update(Job).where(Job.id == job_id).values(active_seconds=active, attempt_started_at=None)
     session.execute(counted, execution_options={"synchronize_session": False})

@@ -27,6 +27,8 @@ class Batch(Generic[Item]):
     """Batch of numbered items, oldest first: events of a job or sweep, or log lines."""
 
     items: Sequence[Item]
+    position: int
+    """Number after which the next batch begins."""
     is_last: bool
     """Whether there are no later items yet."""
     end: str | None
@@ -40,7 +42,7 @@ class Batch(Generic[Item]):
         """
         last = events[-1].seq if events else after
         is_last = last >= subject.event_seq
-        return Batch(events, is_last, subject.state if is_last and subject.state in _FINAL else None)
+        return Batch(events, last, is_last, subject.state if is_last and subject.state in _FINAL else None)
 
 
 EventBatch = Batch[JobEvent | SweepEvent]

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from service.contract.states import TERMINAL_STATES
 from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.database.tables.logs import JobLogLine
@@ -17,13 +18,17 @@ def lines_after(
 ) -> Batch[JobLogLine]:
     """Return up to `limit` lines of the tenant's job with numbers above `number`. Raises JobNotFound.
 
-    The job's row is read first: a worker writes its lines before it ends the attempt, so that no end is reported early.
+    The job's row is read first: a worker writes its lines before it ends the attempt, so that no end is reported early. The
+    newest number is read before the lines, so that the next batch skips what the conditions have left out.
     """
     with database.begin() as session:
         job = _job(session, job_id, tenant)
+        newest = repository.newest(session, job_id)
         lines = repository.after(session, job_id, number, wanted, limit)
     is_last = len(lines) < limit
-    return Batch(lines, is_last, job.state if is_last and job.finished_at is not None else None)
+    last = lines[-1].seq if lines else number
+    end = job.state if is_last and job.state in TERMINAL_STATES else None
+    return Batch(lines, max(last, newest) if is_last else last, is_last, end)
 
 
 def start_of_tail(database: Database, job_id: UUID, count: int, *, tenant: str, wanted: LineFilter = ALL) -> int:

@@ -59,7 +59,6 @@ def append(session: Session, job_id: UUID, fence: int, attempt: int, lines: Sequ
     now: datetime | None = session.execute(held).scalar_one_or_none()
     if now is None:
         raise StaleFence(job_id, fence)
-    last = session.scalars(select(func.coalesce(func.max(JobLogLine.seq), 0)).where(JobLogLine.job_id == job_id)).one()
     rows = [
         {
             "job_id": job_id,
@@ -71,10 +70,15 @@ def append(session: Session, job_id: UUID, fence: int, attempt: int, lines: Sequ
             "bytes": line.bytes,
             "created_at": now - timedelta(seconds=line.age_seconds),
         }
-        for number, line in enumerate(lines, last + 1)
+        for number, line in enumerate(lines, newest(session, job_id) + 1)
     ]
     insert_rows(session, JobLogLine, rows)
     session.execute(select(func.pg_notify(LOGS_CHANNEL, str(job_id))))
+
+
+def newest(session: Session, job_id: UUID) -> int:
+    """Return the number of the job's newest line; 0 if it has none."""
+    return session.scalars(select(func.coalesce(func.max(JobLogLine.seq), 0)).where(JobLogLine.job_id == job_id)).one()
 
 
 def kept_bytes(session: Session, job_id: UUID) -> int:

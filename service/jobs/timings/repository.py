@@ -18,6 +18,8 @@ from service.database.tables.workers import Worker
 
 KEPT: Final = 12
 """Number of newest runs stored per device, kind of recipe and order of magnitude of the calibration."""
+_MOST_READ: Final = 300
+"""Newest runs from which estimates are made."""
 _PER_TOKEN: Final = ("forward", "statistics")
 """Parts of the engine's time that grow with the tokens."""
 
@@ -93,11 +95,10 @@ def _calibrated(parameters: Any, tokens: Any) -> ColumnElement[float]:
 
 
 def taken_on(session: Session, device_names: Collection[str]) -> Sequence[PastRun]:
-    """Return the stored runs on these devices, oldest first."""
-    runs = session.scalars(
-        select(RunSpeed).where(RunSpeed.device_name.in_(device_names)).order_by(RunSpeed.finished_at, RunSpeed.job_id)
-    )
-    return [_past_run(run) for run in runs]
+    """Return the newest stored runs on these devices, oldest first."""
+    ours = select(RunSpeed).where(RunSpeed.device_name.in_(device_names))
+    newest = session.scalars(ours.order_by(RunSpeed.finished_at.desc(), RunSpeed.job_id.desc()).limit(_MOST_READ)).all()
+    return [_past_run(run) for run in reversed(newest)]
 
 
 def _past_run(run: RunSpeed) -> PastRun:

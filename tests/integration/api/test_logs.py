@@ -16,6 +16,8 @@ from service.jobs.attempts.repository import StaleFence
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository as events
 from service.jobs.logs import repository
+from service.jobs.logs.operations import lines_after
+from service.jobs.logs.repository import LineFilter
 from tests.support.api_server import client, insert_job, key_for, problem, set_job
 from tests.support.event_messages import STREAM, messages
 from tests.support.log_rows import count_lines, texts_of, write_lines
@@ -70,6 +72,8 @@ def test_lines_are_filtered_by_attempt_and_minimum_level(api: httpx.Client, data
     assert found(tail=3, after=5) == [6]
     page = api.get(path_of(job_id), params={"level": "warning", "limit": 3}).json()
     assert found(level="warning", limit=3, cursor=page["next_cursor"], tail=1) == [6]
+    nothing = lines_after(database, job_id, 0, tenant="acme", wanted=LineFilter(level=LogLevel.CRITICAL))
+    assert (nothing.items, nothing.position) == ([], 6), "what was left out is not read again"
 
 
 def test_writing_lines_leaves_the_version_of_the_job(api: httpx.Client, database: Database, job_id: UUID) -> None:

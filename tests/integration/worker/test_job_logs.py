@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text, update
 
+from service.contract.failures import FailureCode
 from service.contract.logs import JOB_BYTES
 from service.contract.states import JobState
 from service.database.engine import Database
@@ -28,6 +29,8 @@ from tests.support.waiting import eventually
 from tests.support.worker_logging import logging_like_a_worker
 from worker.attempt import pipeline
 from worker.attempt.runner import work
+from worker.process.limited_child import run_limited
+from worker.run.job_log import JobLog
 
 SECRET = "Zq8vT2mN4xR7"
 
@@ -97,6 +100,19 @@ def test_warnings_of_libraries_are_lines(settings: Settings, database: Database,
     found = [(line.stage, line.text) for line in lines_of(database, job_id) if line.level == logging.WARNING]
     assert ("pruning", "transformers.modeling_utils: weights of lm_head are tied") in found
     assert any("FutureWarning: this will change" in text for _, text in found)
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(
+    settings: Settings, database: Database, job_id: UUID, before_pruning: Disturb
+) -> None:
+    def log_in_child_of_a_busy_parent() -> None:
+        (handler,) = (each for each in logging.root.handlers if isinstance(each, JobLog))
+        with handler._lines._lock:  # as if the log's thread took lines during the fork
+            run_limited(lambda: logging.getLogger("library").warning("said in the child"), "It", FailureCode.INTERNAL)
+
+    before_pruning(log_in_child_of_a_busy_parent)
+    run(settings)
+    assert job_row(database, job_id).state == JobState.SUCCEEDED
 
 
 def test_a_planted_secret_reaches_no_line(settings: Settings, database: Database, job_id: UUID, before_pruning: Disturb) -> None:

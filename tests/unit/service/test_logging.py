@@ -44,6 +44,8 @@ def test_fields_that_are_secret_by_name_are_blanked(field: str) -> None:
         ("redis://:p4ss@host:6379/0", "p4ss"),
         ("hf_abcdefghijklmnop", "ijklmnop"),
         ("secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw= given", "UPD8ILPZ"),
+        ("PUT https://s3.example/b/k?X-Amz-Credential=me&X-Amz-Signature=3f2a9c given", "3f2a9c"),
+        ("GET https://cdn.example/k?Expires=1&Signature=kq~Zt-9_&Key-Pair-Id=K2 given", "kq~Zt-9_"),
     ],
 )
 def test_secrets_inside_text_are_blanked_and_the_rest_stays(text: str, secret: str) -> None:

@@ -56,6 +56,15 @@ def test_everything_except_the_model_has_a_default() -> None:
     assert filled() == DEFAULTS
 
 
+def test_a_stored_spec_has_new_fields_only_if_they_are_used() -> None:
+    plain = JobSpec.model_validate({"model": {"id": "org/model"}})
+    assert JobSpec.model_validate(plain.stored()) == plain
+    assert not {"name", "effort"} & set(plain.stored())
+    assert not {"samples", "require"} & set(plain.stored()["evaluation"])
+    without = JobSpec.model_validate({"model": {"id": "org/model"}, "effort": "quick", "evaluation": {"samples": None}})
+    assert JobSpec.model_validate(without.stored()) == without
+
+
 def test_a_completed_spec_shares_no_state_with_the_next() -> None:
     filled()["labels"]["mine"] = "x"
     filled()["evaluation"]["tasks"].append("x")

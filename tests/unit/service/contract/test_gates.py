@@ -93,6 +93,14 @@ def test_a_gate_whose_metric_is_missing_has_not_passed() -> None:
     assert "did not measure arc_easy" in gate_text(found)
 
 
+def test_an_increase_beyond_all_numbers_has_not_passed() -> None:
+    gate = Gate.model_validate({"dataset": DATASET, **RATIO})
+    metrics = metrics_of(JobSpec.model_validate(TEMPLATE), 0.2)
+    metrics["pruned"]["perplexity"][0]["loss_difference"] = {"mean": 700.0, "standard_error": 100.0, "ci95": [600.0, 800.0]}
+    [result] = judged([gate], metrics)
+    assert (result.passed, result.reason) == (False, "the increase of the perplexity is too large for a number")
+
+
 _BOUNDS = st.one_of(
     st.builds(lambda bound: {"at_most": bound}, st.floats(1.0, 40.0)),
     st.builds(lambda bound: {"at_most_increase": bound}, st.floats(0.01, 2.0)),
