@@ -195,6 +195,37 @@ def test_markup_in_names_and_labels_is_not_executed(opened: Opening, database: D
         settle(page)
 
 
+def test_a_tap_on_a_chart_of_a_phone_shows_a_card_that_stays(opened: Opening, database: Database) -> None:
+    page = opened(f"/jobs/{finished_job(database)}/layers", size="phone")
+    for name, target in (("errors", "svg"), ("heat", ".cell")):
+        picture = page.locator(f"#{name}-chart svg").element_handle()
+        page.locator(f"#{name}-chart {target}").first.click()
+        settle(page)
+        assert picture.evaluate("svg => svg.isConnected"), f"the height of the card draws the chart {name} again"
+        expect(page.locator(f"#{name}-chart .card-of")).to_be_visible()
+
+
+def test_a_new_block_leaves_focus_and_place_in_the_charts(opened: Opening, database: Database) -> None:
+    job = insert_job(database, state=JobState.RUNNING, stage="pruning")
+    add_blocks(database, job, range(2))
+    page = opened(f"/jobs/{job}/layers")
+    settle(page)  # the stream is open
+    for block, (name, keys, head, fact) in enumerate(
+        (("errors", "Home", "Block 0", "first mask"), ("heat", "ArrowDown ArrowRight", "self_attn.k_proj", "Block1Value")),
+        start=2,
+    ):
+        page.locator(f"#{name}-chart svg").focus()
+        for key in keys.split():
+            page.keyboard.press(key)
+        card = page.locator(f"#{name}-chart .card-of")
+        expect(card.locator("strong")).to_have_text(head)
+        tell(database, job, block)
+        expect(page.locator("#heat-chart .cell")).to_have_count(7 * (block + 1))
+        expect(page.locator(f"#{name}-chart svg")).to_be_focused()
+        expect(card.locator("strong")).to_have_text(head)
+        expect(card).to_contain_text(fact)
+
+
 def test_charts_of_126_blocks_are_drawn_with_few_dom_changes(opened: Opening, database: Database) -> None:
     many_jobs(database, 10_000)
     page = opened(f"/jobs/{finished_job(database, blocks=126)}/layers")

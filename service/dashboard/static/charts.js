@@ -31,6 +31,25 @@ export function canvas(place, height, label) {
   return [picture, width];
 }
 
+// Replaces the chart at a place. Returns whether it had the focus, which it keeps.
+export function replaceChart(place, picture) {
+  const hasFocus = place.contains(document.activeElement);
+  place.replaceChildren(picture);
+  picture.setAttribute("tabindex", "0");
+  if (hasFocus) picture.focus({ preventScroll: true });
+  return hasFocus;
+}
+
+// Draws again when the width of an element changes. Its height does not count: a chart's card changes it on phones.
+export function onResize(observed, draw) {
+  let width = observed.clientWidth;
+  new ResizeObserver(() => {
+    if (observed.clientWidth === width) return;
+    width = observed.clientWidth;
+    draw();
+  }).observe(observed);
+}
+
 // Axes of a scatter chart; `across` and `up` are axes of number_formats.js.
 export function drawAxes(picture, { toX, toY, across, up, width, height, bottom }) {
   drawGrid(picture, toY, (tick) => up.tick(tick, toY), width);
@@ -77,10 +96,8 @@ export function drawLines(place, lines, { x, what = "Relative error", describe, 
   drawTitle(picture, `${x[0].toUpperCase()}${x.slice(1)}`, { x: width - RIGHT, y: BOTTOM + 36, "text-anchor": "end" }, width);
   for (const line of lines) drawLine(picture, line, across, up);
   drawKey(picture, key, BOTTOM + 56);
-  const hasFocus = place.contains(document.activeElement);
-  place.replaceChildren(picture);
-  followColumns(place, picture, lines, { columns, across, x, describe, top: TOP - 8, bottom: BOTTOM });
-  if (hasFocus) picture.focus({ preventScroll: true });
+  const hasFocus = replaceChart(place, picture);
+  followColumns(place, picture, lines, { columns, across, x, describe, top: TOP - 8, bottom: BOTTOM, hasFocus });
 }
 
 function drawLine(picture, line, across, up) {

@@ -1,6 +1,6 @@
 // Charts of several jobs: points from the page's table, errors per block from the API's comparison, which takes the same ids.
 import { pathOf } from "./addresses.js";
-import { drawLines } from "./charts.js";
+import { drawLines, onResize } from "./charts.js";
 import { figure } from "./number_formats.js";
 import { followChoices } from "./point_chart.js";
 
@@ -9,7 +9,6 @@ const state = document.getElementById("charts-state");
 
 function draw(jobs) {
   const lines = jobs
-    .slice(0, MOST_LINES)
     .map((job, at) => ({ title: `job ${at + 1}`, kind: `job-${at}`, points: job.blocks.map((block) => [block.block, block.error]) }))
     .filter((line) => line.points.length);
   document.getElementById("errors").hidden = !lines.length;
@@ -19,7 +18,7 @@ function draw(jobs) {
 }
 
 async function load() {
-  const ids = new URLSearchParams(new URLSearchParams(location.search).getAll("ids").map((id) => ["ids", id]));
+  const ids = new URLSearchParams(new URLSearchParams(location.search).getAll("ids").slice(0, MOST_LINES).map((id) => ["ids", id]));
   const response = await fetch(pathOf(`/v1/jobs/compare?${ids}`)).catch(() => null);
   if (!response?.ok) {
     state.textContent = "The results cannot be loaded now; load the page again in a moment.";
@@ -27,11 +26,7 @@ async function load() {
   }
   const { jobs } = await response.json();
   draw(jobs);
-  let width = document.body.clientWidth;
-  new ResizeObserver(() => {
-    if (width !== document.body.clientWidth) draw(jobs);
-    width = document.body.clientWidth;
-  }).observe(document.body);
+  onResize(document.body, () => draw(jobs));
 }
 
 if (document.getElementById("points-chart")) followChoices();

@@ -1,5 +1,5 @@
 // Heat map of matrices by block with a colour bar. The card of a cell is shown on hover and with the arrow keys; a click pins it.
-import { canvas, columnTicks, shape } from "./charts.js";
+import { canvas, columnTicks, replaceChart, shape } from "./charts.js";
 import { definitionList, element } from "./number_formats.js";
 import { placeCard } from "./point_card.js";
 
@@ -10,9 +10,10 @@ const LINE = 13;
 const BAR = 12;
 const PARTS = ["q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj"];
 const pinned = new WeakMap(); // place → { row, column }
+const chosen = new WeakMap(); // likewise; kept when the chart is drawn again
 
 // Order of a matrix in its block as the data flows through it; unknown names stay in the model's order behind the attention's.
-export function orderOf(name) {
+function orderOf(name) {
   const at = PARTS.findIndex((part) => name.endsWith(part));
   return at < 0 ? 4.5 : at;
 }
@@ -43,8 +44,7 @@ export function drawHeat(place, cells, { low, high, text, label, lowest, highest
   for (const column of columnTicks(first, last, width - names + 56)) picture.append(shape("text", { class: "tick-x", x: at(column) + wide / 2, y: bottom + 16, "text-anchor": "middle" }, String(column)));
   picture.append(shape("text", { class: "title-of", x: width - 14, y: bottom + 34, "text-anchor": "end" }, "Block"));
   drawBar(picture, { names, width, top: bottom + 44, lowest, highest });
-  place.replaceChildren(picture);
-  followCells(place, picture, boxes, text);
+  followCells(place, picture, boxes, text, replaceChart(place, picture));
 }
 
 // Lines of a name, broken at its dots and underscores, none of them cut.
@@ -64,12 +64,11 @@ function drawBar(picture, { names, width, top, lowest, highest }) {
   picture.append(shape("text", { class: "high-of", x: names + long, y: top + BAR + 14, "text-anchor": "end" }, highest));
 }
 
-function followCells(place, picture, boxes, text) {
+function followCells(place, picture, boxes, text, hasFocus) {
   const card = element("div", "", "card-of");
   card.setAttribute("role", "status");
   card.hidden = true;
   place.append(card);
-  picture.setAttribute("tabindex", "0");
   let shown = null;
 
   function show(cell) {
@@ -82,23 +81,28 @@ function followCells(place, picture, boxes, text) {
     placeCard(place, card, cell);
   }
 
-  const kept = () => boxes.find((cell) => same(pinned.get(place), cell)) ?? null;
-  const pin = (cell) => {
-    if (same(pinned.get(place), cell)) pinned.delete(place);
-    else pinned.set(place, { row: cell.row, column: cell.column });
+  const cellOf = (cells) => boxes.find((cell) => same(cells.get(place), cell)) ?? null;
+  const kept = () => cellOf(pinned);
+  const choose = (cell) => {
+    chosen.set(place, cell && spotOf(cell));
     show(cell);
   };
+  const pin = (cell) => {
+    if (same(pinned.get(place), cell)) pinned.delete(place);
+    else pinned.set(place, spotOf(cell));
+    choose(cell);
+  };
   for (const cell of boxes) {
-    cell.box.addEventListener("pointerenter", () => kept() || show(cell));
+    cell.box.addEventListener("pointerenter", () => kept() || choose(cell));
     cell.box.addEventListener("click", () => pin(cell));
   }
-  picture.addEventListener("pointerleave", () => show(kept()));
-  picture.addEventListener("focus", () => show(kept() ?? shown ?? boxes[0]));
+  picture.addEventListener("pointerleave", () => choose(kept()));
+  picture.addEventListener("focus", () => choose(cellOf(chosen) ?? kept() ?? boxes[0]));
   picture.addEventListener("blur", () => show(kept()));
   picture.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       pinned.delete(place);
-      show(null);
+      choose(null);
     }
     if (event.key === "Enter" && shown) pin(shown);
     const [across, down] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key] ?? [0, 0];
@@ -106,9 +110,10 @@ function followCells(place, picture, boxes, text) {
     event.preventDefault();
     const from = shown ?? boxes[0];
     const next = boxes.find((cell) => cell.number === from.number + down && cell.column === from.column + across);
-    if (next) show(next);
+    if (next) choose(next);
   });
-  show(kept());
+  show((hasFocus && cellOf(chosen)) || kept());
 }
 
-const same = (one, other) => Boolean(one) && one.row === other.row && one.column === other.column;
+const spotOf = ({ row, column }) => ({ row, column });
+const same = (one, other) => one?.row === other.row && one.column === other.column;

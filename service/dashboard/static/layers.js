@@ -1,6 +1,6 @@
 // Charts of the results per layer, loaded incrementally from the API and drawn per block and matrix type.
 import { pathOf } from "./addresses.js";
-import { drawLines } from "./charts.js";
+import { drawLines, onResize } from "./charts.js";
 import { drawHeat } from "./heat_map.js";
 import { figure } from "./number_formats.js";
 
@@ -26,7 +26,7 @@ export class Charts {
     this.begin();
     this.chain = Promise.resolve();
     document.getElementById("measure").addEventListener("change", () => this.draw());
-    new ResizeObserver(() => this.layers.length && this.draw()).observe(document.getElementById("charts"));
+    onResize(document.getElementById("charts"), () => this.layers.length && this.draw());
   }
 
   // Each attempt reports its layers from the start.

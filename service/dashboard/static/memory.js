@@ -1,5 +1,5 @@
 // Chart of the peak memory per block, redrawn from the page's data after every refresh.
-import { drawLines } from "./charts.js";
+import { drawLines, onResize } from "./charts.js";
 import { blockRange } from "./layers.js";
 import { size } from "./number_formats.js";
 import { fromZero } from "./scales.js";
@@ -16,6 +16,6 @@ function draw() {
 
 export function followMemory() {
   document.addEventListener("refreshed", draw);
-  new ResizeObserver(draw).observe(document.getElementById("charts"));
+  onResize(document.getElementById("charts"), draw);
   draw();
 }
