@@ -12,7 +12,7 @@ from service.contract.verdicts import judge
 from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.exporting import csv_of
-from service.dashboard.filtering import Asked
+from service.dashboard.filtering import AskedJobs
 from service.dashboard.job_columns import COLUMNS, NAME, ORDERS
 from service.dashboard.job_list import job_list
 from service.dashboard.rendering import page
@@ -40,7 +40,7 @@ def show_jobs(
     request: Request,
     reader: Reader,
     database: TheDatabase,
-    asked: Asked,
+    asked: AskedJobs,
     cursor: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
 ) -> Response:
     """Show the job list, filtered, sorted and paginated."""
@@ -61,7 +61,7 @@ def show_jobs(
 
 
 @router.get("/jobs.csv")
-def export_jobs(reader: Reader, database: TheDatabase, asked: Asked) -> Response:
+def export_jobs(reader: Reader, database: TheDatabase, asked: AskedJobs) -> Response:
     """Export the filtered job list as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="jobs.csv"', "Cache-Control": "no-store"}
     lines = csv_of(database, asked.wanted, asked.order, tenant=reader.tenant)

@@ -134,6 +134,10 @@ class JobListForm:
         """Return the query string of the list of these states."""
         return replace(self, states=states).query()
 
+    def cleared(self) -> str:
+        """Return the query string of the list without filters, in the same order, grouping and columns."""
+        return replace(self, states=(), search="", model="", label="", sweep=None).query()
+
     def toggled(self, state: JobState) -> str:
         """Return the query string with this state added, or removed if it is among them."""
         return self.with_states(*(each for each in JobState if (each in self.states) != (each == state)))
@@ -194,4 +198,4 @@ def _columns(named: Sequence[str], errors: dict[str, str]) -> Sequence[str]:
     return chosen or DEFAULT_COLUMNS
 
 
-Asked = Annotated[JobListForm, Depends(_asked)]
+AskedJobs = Annotated[JobListForm, Depends(_asked)]

@@ -17,6 +17,7 @@ from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.keys import ApiKey
 from service.database.tables.logs import JobLogLine
+from service.jobs.groups.repository import MOST_COMPARED
 from service.jobs.logs import repository as logs
 from service.jobs.logs.repository import LineFilter
 
@@ -40,10 +41,6 @@ class Reason:
     count: int
     last_job: UUID
     last_at: datetime
-
-
-MOST_COMPARED: Final = 2000
-"""Newest measured jobs among which the lowest perplexities are looked for."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +174,11 @@ def results(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
     return session.scalars(recent.order_by(Job.finished_at.desc(), Job.id).limit(limit)).all()
 
 
-def models(session: Session, tenant: str, *, limit: int) -> Sequence[str]:
-    """Return the names of the tenant's models, sorted."""
+def models(session: Session, tenant: str, *, limit: int, source: str | None = None) -> Sequence[str]:
+    """Return the names of the tenant's models, sorted; of one source if it is given."""
     ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()
+    if source:
+        ours = ours.where(Job.spec["model"]["source"].as_string() == source)
     return session.scalars(ours.order_by(Job.model).limit(limit)).all()
 
 

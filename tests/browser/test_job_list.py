@@ -100,6 +100,15 @@ def test_state_chips_count_and_combine(opened: Opening, database: Database) -> N
     expect(page.locator(".jobs tbody tr")).to_have_count(5)
 
 
+def test_chips_clicked_one_after_the_other_combine(opened: Opening, database: Database) -> None:
+    for state in (JobState.FAILED, JobState.QUEUED, JobState.PAUSED):
+        insert_job(database, state=state)
+    page = opened("/jobs")
+    page.evaluate("""() => ["failed", "paused"].forEach((state) => document.getElementById(`state-${state}`).click())""")
+    expect(page.locator(".jobs tbody tr")).to_have_count(2)
+    page.wait_for_url("**/jobs?state=paused&state=failed")
+
+
 def test_jobs_are_grouped_with_a_sparkline_each(opened: Opening, database: Database) -> None:
     for number in range(7):
         finished_job(database, blocks=1, model="org/measured", labels={"team": "search"} if number else {})
@@ -165,6 +174,7 @@ def test_phones_show_cards_instead_of_a_table(opened: Opening, database: Databas
     expect(page.locator(".jobs thead")).to_be_hidden()
     assert page.locator(".of-agreement").first.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Agreement"'
     expect(page.locator(".of-agreement").first).to_be_hidden()  # not measured
+    expect(page.locator(".of-perplexity").first).to_be_hidden()
     expect(page.locator(".of-agreement").nth(1)).to_be_visible()
     for place in page.locator(".jobs tr, .jobs td, .jobs th").all():
         assert place.evaluate("cell => cell.getBoundingClientRect().right <= innerWidth")

@@ -76,21 +76,24 @@ function wantedAddress() {
 
 let typing, applied = Promise.resolve();
 
-async function apply() {
-  clearTimeout(typing);
-  typing = undefined;
-  const address = wantedAddress();
-  if (address === location.pathname + location.search) return;
-  history.replaceState(null, "", address);
-  applied = refresh();
-  await applied;
+// Addresses change one after the other, because each is made from the page that the one before has loaded.
+function inTurn(change) {
+  applied = applied.then(change, change);
 }
 
-// Follows a link within the list without loading the page again; the form takes over the link's filter. What was typed just
-// before is applied first, because the link does not contain it yet.
+function apply() {
+  clearTimeout(typing);
+  typing = undefined;
+  inTurn(async () => {
+    const address = wantedAddress();
+    if (address === location.pathname + location.search) return;
+    history.replaceState(null, "", address);
+    await refresh();
+  });
+}
+
+// Follows a link within the list without loading the page again; the form takes over the link's filter.
 async function open(clicked) {
-  if (typing) apply();
-  await applied;
   const link = document.getElementById(clicked.id) ?? clicked;
   history.pushState(null, "", link.href);
   const query = new URLSearchParams(location.search);
@@ -116,7 +119,8 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a.soft");
   if (link && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) {
     event.preventDefault();
-    open(link);
+    if (typing) apply(); // the link does not contain yet what was typed just before
+    inTurn(() => open(link));
   }
   const copy = event.target.closest("[data-copy]");
   if (copy) copyValue(copy.dataset.copy, document.getElementById("said"));

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
@@ -16,6 +16,8 @@ from service.jobs.repository import JobFilter, conditions, ordering
 from service.jobs.sorting import JobOrder
 
 _NEWEST = 500
+MOST_COMPARED: Final = 2000
+"""Newest measured jobs among which the lowest perplexities are looked for."""
 
 
 @dataclass(frozen=True)
@@ -92,23 +94,21 @@ def first_jobs(
 def measured(
     session: Session, wanted: JobFilter, grouping: Grouping, keys: Sequence[str | None], *, tenant: str
 ) -> Sequence[Measured]:
-    """Return the lowest perplexities of each group by model, data set and sparsity, in the order of these."""
+    """Return the lowest perplexities of the newest jobs by group, model, data set and sparsity, in the order of these."""
     measured_on = Job.metrics["pruned"]["perplexity"][0]["dataset"].as_string()
-    alike: list[ColumnElement[Any]] = [
-        grouping.key.label("key"),
-        Job.model.expression,
-        measured_on.label("dataset"),
-        Job.sparsity.expression,
-    ]
-    columns: list[ColumnElement[Any]] = [*alike, func.min(Job.perplexity)]
-    rows = (
+    columns = (grouping.key.label("key"), Job.model, measured_on.label("dataset"), Job.sparsity, Job.perplexity)
+    newest = (
         select(*columns)
         .where(*_matching(wanted, tenant), _is_in(grouping.key, keys))
         .where(Job.perplexity.is_not(None), Job.sparsity.is_not(None))
-        .group_by(*alike)
-        .order_by(*alike)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(MOST_COMPARED)
     )
-    return [Measured(*row) for row in session.execute(rows)]
+    # materialized: reading a job's metrics costs more than all else, and each figure would do it again
+    job = newest.cte().prefix_with("MATERIALIZED").c
+    alike = (job.key, job.model, job.dataset, job.sparsity)
+    lowest = select(*alike, func.min(job.perplexity)).group_by(*alike).order_by(*alike)
+    return [Measured(*row) for row in session.execute(lowest)]
 
 
 def sweep_names(session: Session, sweep_ids: Sequence[UUID], *, tenant: str) -> Mapping[UUID, str]:

@@ -5,6 +5,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from service.contract.spec import JobSpec
 from service.contract.states import JobState
 from service.database.engine import Database
+from service.jobs.groups import repository as groups
+from service.jobs.groups.repository import Grouping
+from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder
 from tests.support.api_server import BODY, insert_job
 from tests.support.dashboard_jobs import HOSTILE, many_jobs
@@ -134,6 +138,26 @@ def test_a_preset_with_another_setting_is_shown_as_changed(visitor: httpx.Client
     assert text.count(">fast<") == 1
     assert ">fast, changed<" in text
     assert ">wanda, then dsnot<" in text
+
+
+def test_clearing_the_filters_keeps_order_grouping_and_columns(visitor: httpx.Client, database: Database) -> None:
+    insert_job(database)
+    kept = {"sort": "name", "group": "model", "column": "state"}
+    filters = {"state": "queued", "model": "org/a", "label": "a=b", "sweep": str(uuid4()), "q": "preset:best"}
+    page = Parsed(visitor.get("/jobs", params=kept | filters).text)
+    for each in ("clear", "clear-here"):
+        assert asked_by(link(page, each)) == sorted(kept.items())
+
+
+def test_sparklines_take_the_newest_measured_jobs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for age, perplexity in ((0, 30.0), (1, 20.0), (2, 10.0)):
+        pruned = {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": perplexity}]}
+        insert_job(database, created_at=NOW - timedelta(hours=age), metrics={"pruned": pruned})
+    insert_job(database, created_at=NOW + timedelta(hours=1))
+    monkeypatch.setattr(groups, "MOST_COMPARED", 2, raising=False)
+    with database.begin() as session:
+        found = groups.measured(session, JobFilter([], None, {}), Grouping("model"), [BODY["model"]["id"]], tenant="acme")
+    assert [each.perplexity for each in found] == [20.0]
 
 
 def test_a_cursor_of_another_order_is_refused_with_a_message(visitor: httpx.Client, database: Database) -> None:
