@@ -88,8 +88,7 @@ def _suggestions(database: Database, settings: Settings, *, tenant: str, has_fol
     folders = local_models(settings, limit=_MOST_LOCAL) if has_folders else []
     done = jobs.list_newest(database, JobFilter([JobState.SUCCEEDED], None, {}), tenant=tenant, cursor=None, limit=_MOST_JOBS)
     made = [(str(job.id), f"{job.model}, {formats.pattern(job.spec)}") for job in done.items if job.artifact_removed_at is None]
-    ids = {job_id for job_id, _ in made}
-    used = [name for name in operations.models(database, tenant=tenant) if name not in ids and name not in folders]
+    used = operations.models(database, tenant=tenant, source="hub")
     return {"local": [(name, "") for name in folders], "job": made, "hub": [(name, "") for name in used]}
 
 

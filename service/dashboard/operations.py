@@ -53,7 +53,7 @@ class Overview:
 
 
 def overview(database: Database, settings: Settings, *, tenant: str) -> Overview:
-    """Return the data of the overview page, with all jobs read in one transaction."""
+    """Return the data of the overview page; counts and lists are read in one transaction."""
     with database.begin() as session:
         last = repository.last_queued(session, tenant)
     drained = eta(database, settings, last) if last else None
@@ -90,10 +90,10 @@ def _workers(session: Session, settings: Settings, tenant: str) -> list[WorkerVi
     return [WorkerView.of(each, tenant=tenant) for each in found]
 
 
-def models(database: Database, *, tenant: str) -> Sequence[str]:
-    """Return names of the tenant's models, as suggestions."""
+def models(database: Database, *, tenant: str, source: str | None = None) -> Sequence[str]:
+    """Return names of the tenant's models, of one source if it is given, as suggestions."""
     with database.begin() as session:
-        return repository.models(session, tenant, limit=_MOST_MODELS)
+        return repository.models(session, tenant, source=source, limit=_MOST_MODELS)
 
 
 def entries(

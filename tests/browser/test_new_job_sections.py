@@ -142,12 +142,17 @@ def test_cards_show_this_model_s_results_before_those_of_another(opened: Opening
         "seconds": {"pruning": 100.0, "evaluating": 20.0},
     }
     finished_job(database, model="org/known", spec=filled(recipe={"preset": "best"}), metrics=metrics)
+    changed = {"preset": "fast", "refinement": {"max_swaps": 1}}
+    finished_job(database, model="org/known", spec=filled(recipe=changed), metrics=metrics)
+    nothing = metrics | {"pruned": {"perplexity": [{"dataset": "wiki-sample:test", "perplexity": 0.0}]}}
+    finished_job(database, model="org/known", spec=filled(recipe={"preset": "balanced"}), metrics=nothing)
     page = opened("/jobs/new", excused="the server responded with a status of")
     best, fast = page.locator('[data-figure="best"]'), page.locator('[data-figure="fast"]')
     expect(best).to_have_text("perplexity × 1.42")
     page.get_by_label("Name", exact=True).fill("org/known")
     expect(best).to_have_text("perplexity × 1.25, 2 min 0 s")
-    expect(fast).to_have_text("perplexity × 1.84")
+    expect(fast).to_have_text("perplexity × 1.84")  # the changed recipe is not the preset
+    expect(page.locator('[data-figure="balanced"]')).to_have_text("perplexity × 1.62")
     expect(page.locator("#figures-from")).to_contain_text("SmolLM2-135M-Instruct on WikiText-2; the newest job of this model")
     page.get_by_label("Sparsity or pattern").fill("0.62")
     expect(fast).to_have_text("perplexity × 3.46 at 60 %")

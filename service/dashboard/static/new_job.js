@@ -18,7 +18,7 @@ const defaults = JSON.parse(form.dataset.defaults);
 const recipe = new Recipe(form, known, document.getElementById("fitted"));
 const effort = new Effort(form, JSON.parse(form.dataset.efforts), known.choices);
 const models = new ModelBox(form, JSON.parse(form.dataset.models));
-const figures = new PresetFigures(form, JSON.parse(form.dataset.figures));
+const figures = new PresetFigures(form, JSON.parse(form.dataset.figures), known.presets);
 const typed = () => read(form, known.choices);
 const patterns = () => typed().recipe.pattern;
 const isSweep = () => Array.isArray(patterns());

@@ -1,14 +1,15 @@
 // Figures on the cards of presets: from the newest jobs with the named model, else those measured on SmolLM2.
 import { callApi } from "./api_calls.js";
-import { patternText } from "./form_json.js";
+import { patternText, trimmed } from "./form_json.js";
 import { duration } from "./number_formats.js";
 
 const BREATH_MS = 450;
 const MOST_JOBS = 50;
 
 export class PresetFigures {
-  constructor(form, measured) {
-    Object.assign(this, { form, measured, of: null, own: [], timer: 0, pattern: null });
+  // `presets`: their recipes with all defaults, by name.
+  constructor(form, measured, presets) {
+    Object.assign(this, { form, measured, presets, of: null, own: [], timer: 0, pattern: null });
   }
 
   show(model, pattern) {
@@ -26,7 +27,7 @@ export class PresetFigures {
     // figures are an aid: without them the cards have those of SmolLM2, and the plan reports an outage
     const answer = await callApi("GET", `/v1/jobs?${query}`).catch(() => null);
     if (!answer || this.of !== id) return;
-    this.own = (await answer.json()).items.map(measuredBy).filter(Boolean);
+    this.own = (await answer.json()).items.map((job) => measuredBy(job, this.presets)).filter(Boolean);
     this.write();
   }
 
@@ -55,11 +56,14 @@ export class PresetFigures {
   }
 }
 
-function measuredBy({ spec, metrics }) {
+// Returns null for a job without both perplexities, and for a recipe that is not the preset's.
+function measuredBy({ spec, metrics }, presets) {
   const [dense, pruned] = [metrics?.dense, metrics?.pruned].map((each) => each?.perplexity?.[0]);
-  if (!dense || dense.dataset !== pruned?.dataset || !spec.recipe?.preset) return null;
+  if (!(dense?.perplexity > 0 && pruned?.perplexity > 0) || dense.dataset !== pruned.dataset) return null;
+  const { pattern, ...steps } = spec.recipe ?? {};
+  if (!steps.preset || Object.keys(trimmed(steps, presets[steps.preset])).length) return null;
   const seconds = Object.values(metrics.seconds ?? {}).reduce((sum, each) => sum + each, 0);
-  return { preset: spec.recipe.preset, pattern: patternName(spec.recipe.pattern), ratio: pruned.perplexity / dense.perplexity, seconds };
+  return { preset: steps.preset, pattern: patternName(pattern), ratio: pruned.perplexity / dense.perplexity, seconds };
 }
 
 // Returns `50 %` or `2:4`, as the pages do.

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from sqlalchemy import insert
@@ -187,6 +189,14 @@ def test_the_new_job_form_is_filled_from_the_query(visitor: httpx.Client, databa
     with browser(str(visitor.base_url)) as reader:
         sign_in(reader, key_for(database, Scope.JOBS_READ))
         assert 'data-may-write="no"' in reader.get("/models").text
+
+
+def test_the_new_job_form_offers_models_of_the_hub_only_as_such(visitor: httpx.Client, database: Database) -> None:
+    for source, name in (("hub", "org/used"), ("local", "folder"), ("job", str(uuid4()))):
+        spec = JobSpec.model_validate(BODY | {"model": {"source": source, "id": name}}).model_dump(mode="json")
+        insert_job(database, model=name, spec=spec)
+    form = next(form for form in Parsed(visitor.get("/jobs/new").text).all("form") if form.get("id") == "new-job")
+    assert json.loads(str(form["data-models"])) == {"local": [], "job": [], "hub": [["org/used", ""]]}
 
 
 def test_pages_of_ten_thousand_rows_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
