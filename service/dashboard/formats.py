@@ -89,5 +89,6 @@ def log_level(number: int) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
-    each.__name__: each for each in (moment, duration, size, share, figure, multiple, pattern, recipe, words, code, log_level)
+    each.__name__: each
+    for each in (moment, duration, size, share, figure, multiple, pattern, recipe, short_recipe, words, code, log_level)
 } | {"gate": gate_text}

@@ -95,7 +95,9 @@ def test_a_key_is_rotated(opened: Opening, url: str, database: Database) -> None
     expect(page.get_by_label("Hours")).to_have_value("24")
     page.get_by_role("button", name="Rotate secret").click()
     second = shown_secret(page)
-    expect(page.locator(f"#key-{key.id}")).to_contain_text("previous secret valid until")
+    expect(page.locator(f"#key-{key.id}")).to_contain_text(
+        re.compile(r"previous secret valid until \d+ \w{3} \d{4}, [\d:]{8} UTC")
+    )
     assert [status_with(url, each) for each in (old, second)] == [200, 200]
     page.get_by_role("button", name="Rotate nightly").click()
     page.get_by_label("Hours").fill("0")

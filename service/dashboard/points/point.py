@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from service.contract.readings import Quantity, Reading, ratio, readings
-from service.contract.recipe.names import pattern_name, recipe_name
+from service.contract.recipe.names import pattern_name, short_recipe_name
 from service.contract.recipe.pattern import Pattern
-from service.dashboard.choices import filled_presets
+from service.contract.recipe.presets import PRESETS
 from service.dashboard.points.repository import MeasuredJob
 from service.database.tables.jobs import Job
 
 RATIO: Final = "perplexity_ratio"
 _PATTERN: Final[TypeAdapter[Pattern]] = TypeAdapter(Pattern)
-_OWN: Final = ("preset", "pattern")
-"""Fields of a recipe that do not change what a preset is."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +29,11 @@ class Point:
     is_grouped: bool
     """Whether the pattern is n:m."""
     recipe: str
-    """Preset, or the recipe's methods."""
+    """Preset, with a mark if it is changed, or the recipe's methods."""
     line: str
     """Key of the line that joins it: points of a line differ in their sparsity only."""
     preset: str | None
+    """Preset that the recipe is without a change; None without one."""
     found: Mapping[Quantity, Reading]
 
     @property
@@ -53,7 +52,7 @@ def point_of(job: Job, *, with_model: bool) -> Point | None:
     """Return the point of a job in any state, its model in the series' name if wished; None without a readable recipe."""
     spec = job.spec
     model, recipe, calibration = (spec.get(name) or {} for name in ("model", "recipe", "calibration"))
-    point = _point(MeasuredJob(job.id, model, recipe, calibration, job.metrics or {}, job.finished_at))
+    point = _point(MeasuredJob(job.id, model, recipe, calibration, job.metrics or {}))
     if point is None or not with_model:
         return point
     return replace(point, recipe=f"{job.model}, {point.recipe}", line=f"{job.model} {point.line}")
@@ -63,7 +62,7 @@ def _point(job: MeasuredJob) -> Point | None:
     recipe = job.recipe
     try:
         pattern = _PATTERN.validate_python(recipe["pattern"])
-        name, found = recipe_label(recipe), dict(readings(job.metrics))
+        name, found = short_recipe_name(recipe), dict(readings(job.metrics))
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError):
         return None
     for quantity, reading in list(found.items()):
@@ -72,22 +71,5 @@ def _point(job: MeasuredJob) -> Point | None:
     calibration = sorted((key, str(value)) for key, value in job.calibration.items())
     is_grouped = pattern.group is not None
     line = f"{name} {is_grouped} {calibration}"
-    return Point(job.id, pattern_name(recipe), pattern.pruned_share, is_grouped, name, line, _clean_preset(recipe), found)
-
-
-def recipe_label(recipe: Mapping[str, Any]) -> str:
-    """Return the preset's name, `balanced, changed` if fields override it, or without a preset the methods."""
-    preset = recipe.get("preset")
-    if not preset:
-        return recipe_name(recipe)
-    return str(preset) if _clean_preset(recipe) else f"{preset}, changed"
-
-
-def _clean_preset(recipe: Mapping[str, Any]) -> str | None:
-    """Return the recipe's preset, unless fields override it or the preset is unknown today."""
-    preset = recipe.get("preset")
-    usual = filled_presets().get(preset or "")
-    if not preset or usual is None:
-        return None
-    is_clean = all(recipe[name] == value for name, value in usual.items() if name in recipe and name not in _OWN)
-    return str(preset) if is_clean else None
+    preset = name if name in PRESETS else None
+    return Point(job.id, pattern_name(recipe), pattern.pruned_share, is_grouped, name, line, preset, found)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,6 @@ class MeasuredJob:
     recipe: Mapping[str, Any]
     calibration: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    finished_at: datetime | None
 
 
 def measured_jobs(session: Session, *, tenant: str, source: str, model: str, limit: int) -> Sequence[MeasuredJob]:
@@ -32,10 +30,10 @@ def measured_jobs(session: Session, *, tenant: str, source: str, model: str, lim
     """
     is_ours = (Job.tenant == tenant) & (Job.model == model) & Job.deleted_at.is_(None)
     order = (Job.created_at.desc(), Job.id.desc())
-    columns = (Job.id, Job.spec, Job.metrics, Job.finished_at, Job.created_at)
+    columns = (Job.id, Job.spec, Job.metrics, Job.created_at)
     newest = select(*columns).where(is_ours, Job.state == JobState.SUCCEEDED).order_by(*order).limit(limit).subquery().c
     parts = [newest.spec["model"], newest.spec["recipe"], newest.spec["calibration"], newest.metrics]
     is_whole = [func.jsonb_typeof(part) == "object" for part in parts]
-    wanted: Select[Any] = select(newest.id, *parts, newest.finished_at).where(*is_whole)
+    wanted: Select[Any] = select(newest.id, *parts).where(*is_whole)
     wanted = wanted.where(newest.spec["model"]["source"].as_string() == source)
     return [MeasuredJob(*row) for row in session.execute(wanted.order_by(newest.created_at.desc(), newest.id.desc()))]

@@ -23,6 +23,7 @@ from tests.support.api_server import insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, SAMPLES, finished_job, many_jobs
 from tests.support.html_pages import SCRIPTLESS, Parsed
+from tests.support.job_examples import filled
 from tests.support.statements import assert_bounded_work
 from tests.support.tiny_model import save_model
 
@@ -96,6 +97,12 @@ def test_the_overview_counts_the_tenants_objects(visitor: httpx.Client, database
     assert "The worker’s disk is full" in words or "The worker's disk is full" in words
     assert f"/jobs/{failed}" in [link.get("href") for link in page.all("a")]
     assert "secret-model" not in words
+
+
+def test_a_changed_preset_is_shown_as_changed(visitor: httpx.Client, database: Database) -> None:
+    job = finished_job(database, spec=filled(recipe={"preset": "balanced", "criterion": "ria"}))
+    for path in ("/", f"/jobs/{job}"):
+        assert "balanced, changed" in visitor.get(path).text, path
 
 
 def test_an_overview_without_jobs_teaches_the_first_steps(visitor: httpx.Client, database: Database, settings: Settings) -> None:
