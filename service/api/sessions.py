@@ -14,6 +14,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["keys"])
 
 LINK_SECONDS: Final = 60
 LINK_PATH: Final = "/sign-in/link"
+"""Page of the dashboard that takes the token."""
 
 
 class SignInLinkView(BaseModel):

@@ -67,4 +67,4 @@ def _moment(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-Asked = Annotated[AuditFilterForm, Depends(_asked)]
+AskedEntries = Annotated[AuditFilterForm, Depends(_asked)]

@@ -9,7 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from service.dashboard import operations
 from service.dashboard.access import Administrator
-from service.dashboard.audit_filtering import Asked
+from service.dashboard.audit_filtering import AskedEntries
 from service.dashboard.exporting import audit_csv_of
 from service.dashboard.rendering import page
 from service.tenants.audit.repository import DRY_RUNS
@@ -33,7 +33,7 @@ def show_audit(
     request: Request,
     reader: Administrator,
     database: TheDatabase,
-    asked: Asked,
+    asked: AskedEntries,
     cursor: PageCursor = None,
 ) -> Response:
     """Show the audit log, filtered and paginated."""
@@ -53,7 +53,7 @@ def show_audit(
 
 
 @router.get("/audit.csv")
-def export_audit(reader: Administrator, database: TheDatabase, asked: Asked) -> Response:
+def export_audit(reader: Administrator, database: TheDatabase, asked: AskedEntries) -> Response:
     """Export the filtered audit log as CSV."""
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"}
     lines = audit_csv_of(database, asked.wanted, tenant=reader.tenant)

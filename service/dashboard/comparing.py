@@ -10,20 +10,13 @@ from service.comparisons import operations
 from service.comparisons.measures import Measure
 from service.dashboard.access import Reader
 from service.dashboard.measure_texts import name_of
-from service.dashboard.points.chart import Asked, PointChart, reading_text
+from service.dashboard.points.chart import ChartChoice, PointChart, reading_text
+from service.dashboard.points.conditions import how_text
 from service.dashboard.points.point import point_of
 from service.dashboard.rendering import page
 from service.web.dependencies import TheDatabase
 
 router: Final = APIRouter(include_in_schema=False)
-
-_CONDITIONS: Final = {
-    "sequence_length": "tokens per window",
-    "few_shot": "shots",
-    "new_tokens": "new tokens",
-    "bos_per_window": "BOS per window",
-}
-
 
 _LINES: Final = 6
 """Jobs whose errors per block are drawn: as many as there are colours."""
@@ -59,7 +52,7 @@ def show_comparison(
         found=found,
         lines=[line_of(each) for each in found.measures],
         lines_at_most=_LINES,
-        chart=PointChart(points, Asked(y, on, scale), has_one_model=len(models) == 1),
+        chart=PointChart(points, ChartChoice(y, on, scale), has_one_model=len(models) == 1),
         numbers={job.id: number for number, job in enumerate(found.jobs, start=1)},
         ids=[("ids", job.id) for job in found.jobs],
         measure_name=name_of,
@@ -71,11 +64,10 @@ def line_of(measure: Measure) -> Line:
     """Return a measure's row, its values with half of their intervals."""
     quantity = measure.quantity
     parts = [name_of(quantity.name), quantity.on, f"{quantity.model} model" if quantity.model else None]
-    how = ", ".join(f"{value:,} {_CONDITIONS.get(what, what.replace('_', ' '))}" for what, value in quantity.conditions)
     values = ["–" if each is None else reading_text(quantity, each) for each in measure.readings]
     is_tie = len(measure.tied) == sum(each is not None for each in measure.readings) > 1
     tied = frozenset() if is_tie else frozenset(measure.tied)
-    return Line(", ".join(filter(None, parts)), how, values, measure.best, tied, is_tie)
+    return Line(", ".join(filter(None, parts)), how_text(quantity), values, measure.best, tied, is_tie)
 
 
 def _format_value(value: Any) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from service.dashboard.formats import pattern, recipe
+from service.dashboard.job_columns import first_perplexity
 from service.dashboard.operations import entries
 from service.database.engine import Database
 from service.database.tables.audit import AuditEntry
@@ -62,16 +63,12 @@ def _row(job: Job) -> _Row:
     labels = " ".join(f"{name}={value}" for name, value in job.labels.items())
     times = (each.isoformat() if each else "" for each in (job.created_at, job.started_at, job.finished_at))
     error = (job.error or {}).get("code", "")
+    dense, pruned = first_perplexity(job.metrics, "dense"), first_perplexity(job.metrics, "pruned")
+    perplexities = (pruned.get("dataset", ""), dense.get("perplexity", ""), pruned.get("perplexity", ""))
     return (
         job.id, job.state, job.model, pattern(job.spec), recipe(job.spec), labels, job.priority, *times, job.attempts_started,
-        error, *_perplexities(job.metrics or {}), job.name, job.sweep_id, job.agreement, job.artifact_bytes, job.duration,
+        error, *perplexities, job.name, job.sweep_id, job.agreement, job.artifact_bytes, job.duration,
     )  # fmt: skip
-
-
-def _perplexities(metrics: dict[str, Any]) -> tuple[Any, ...]:
-    """Return name, dense and pruned perplexity of the first data set."""
-    dense, pruned = ((metrics.get(which) or {}).get("perplexity") or [{}] for which in ("dense", "pruned"))
-    return (pruned[0].get("dataset", ""), dense[0].get("perplexity", ""), pruned[0].get("perplexity", ""))
 
 
 def _entry_row(entry: AuditEntry, names: Mapping[str, str]) -> _Row:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from service.dashboard.formats import figure, pattern, recipe, share, short_recipe
 from service.database.tables.jobs import Job
@@ -58,7 +58,7 @@ DEFAULT_COLUMNS: Final = tuple(name for name, column in COLUMNS.items() if colum
 
 
 @dataclass(frozen=True)
-class Row:
+class JobRow:
     """One job of the list, with the texts of cells that the templates cannot make from its columns."""
 
     job: Job
@@ -73,9 +73,9 @@ class Row:
     agreement: str
 
     @classmethod
-    def of(cls, job: Job) -> "Row":
+    def of(cls, job: Job) -> "JobRow":
         """Return the row of a job."""
-        dense, pruned = (_first_perplexity(job.metrics, which) for which in ("dense", "pruned"))
+        dense, pruned = first_perplexity(job.metrics, "dense"), first_perplexity(job.metrics, "pruned")
         value, base = pruned.get("perplexity"), dense.get("perplexity")
         is_comparable = dense.get("dataset") == pruned.get("dataset")
         return cls(
@@ -90,6 +90,7 @@ class Row:
         )
 
 
-def _first_perplexity(metrics: Mapping[str, Any] | None, which: str) -> Mapping[str, Any]:
+def first_perplexity(metrics: Mapping[str, Any] | None, which: Literal["dense", "pruned"]) -> Mapping[str, Any]:
+    """Return the measurement of a model on the first data set; empty without one."""
     measured: list[dict[str, Any]] = ((metrics or {}).get(which) or {}).get("perplexity") or []
     return measured[0] if measured else {}

@@ -8,7 +8,7 @@ from uuid import UUID
 from service.contract.states import JobState
 from service.dashboard import repository
 from service.dashboard.filtering import JobListForm
-from service.dashboard.job_columns import Row
+from service.dashboard.job_columns import JobRow
 from service.dashboard.sparkline import Sparkline
 from service.database.engine import Database, Session
 from service.jobs import operations as jobs
@@ -26,13 +26,12 @@ _MOST_LABELS: Final = 30
 class JobGroup:
     """Group of jobs with its first rows."""
 
-    key: str | None
     title: str
     count: int
     query: str
     """Query string of the list of its jobs; empty if no filter selects them."""
     sparkline: Sparkline | None
-    rows: Sequence[Row]
+    rows: Sequence[JobRow]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class JobList:
     """Numbers of matching jobs by state, whatever states are selected."""
     count: int
     """Number of matching jobs."""
-    rows: Sequence[Row]
+    rows: Sequence[JobRow]
     next_cursor: str | None
     groups: Sequence[JobGroup]
     has_more_groups: bool
@@ -65,7 +64,7 @@ def job_list(database: Database, asked: JobListForm, *, tenant: str, cursor: str
     if grouping:
         return JobList(counts, count, [], None, groups[:_MOST_GROUPS], len(groups) > _MOST_GROUPS, models, labels)
     page = jobs.list_sorted(database, asked.wanted, asked.order, tenant=tenant, cursor=cursor, limit=_PAGE)
-    return JobList(counts, count, [Row.of(job) for job in page.items], page.next_cursor, [], False, models, labels)
+    return JobList(counts, count, [JobRow.of(job) for job in page.items], page.next_cursor, [], False, models, labels)
 
 
 def _groups(session: Session, asked: JobListForm, by: Grouping, tenant: str) -> list[JobGroup]:
@@ -78,12 +77,11 @@ def _groups(session: Session, asked: JobListForm, by: Grouping, tenant: str) -> 
     names = grouped.sweep_names(session, [UUID(key) for key in keys if key], tenant=tenant) if by.by == "sweep" else {}
     return [
         JobGroup(
-            group.key,
             _title(group, by, names),
             group.count,
             _query(asked, group, by),
             Sparkline.of(measured[group.key]),
-            [Row.of(job) for job in first[group.key]],
+            [JobRow.of(job) for job in first[group.key]],
         )
         for group in found
     ]

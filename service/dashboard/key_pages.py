@@ -46,7 +46,7 @@ class KeyState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class KeyRow:
     """Key and its derived state at a point in time."""
 
     key: ApiKey
@@ -87,7 +87,7 @@ def show_keys(
     return page(
         request,
         "keys.html",
-        rows=[Row(key, now) for key in found.items],
+        rows=[KeyRow(key, now) for key in found.items],
         next_cursor=found.next_cursor,
         cursor=cursor,
         only=only,

@@ -9,8 +9,9 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from service.api.sessions import LINK_PATH
 from service.dashboard.rendering import page
-from service.dashboard.signing_in import LINK, Form
+from service.dashboard.signing_in import Form
 from service.tenants.sessions import operations
 from service.web import csrf as forgery
 from service.web import session_cookie as cookies
@@ -22,13 +23,13 @@ router: Final = APIRouter(include_in_schema=False)
 _USED: Final = "This link has been used, or is older than a minute. Get another one with dsnot open."
 
 
-@router.get(LINK)
+@router.get(LINK_PATH)
 def show_link_sign_in(request: Request) -> Response:
     """Show the button that signs in; nothing else happens."""
     return page(request, "sign_in_link.html", error=None)
 
 
-@router.post(LINK)
+@router.post(LINK_PATH)
 def sign_in_with_link(request: Request, form: Form, settings: TheSettings, database: TheDatabase, rates: TheRates) -> Response:
     """Open a session with the link's token, which is then used up, and set its cookie."""
     forgery.check_origin(request)

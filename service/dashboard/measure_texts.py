@@ -1,5 +1,6 @@
 """Names, units and formats of measures, the same in comparisons and sweeps."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.dashboard.formats import SHARES, duration, figure, percent, share, size
@@ -21,7 +22,7 @@ _NAMES: Final = {
     "peak_host_bytes": "Peak memory, host",
     "peak_device_bytes": "Peak memory, device",
 }
-LOG_SPAN: Final = 3
+_LOG_SPAN: Final = 3
 """Ratio of the largest to the smallest value from which on a logarithmic scale is the default."""
 _UNITS: Final = {
     "perplexity_ratio": "dense model = 1",
@@ -37,9 +38,21 @@ def name_of(quantity: str) -> str:
     return _NAMES.get(quantity, quantity.replace("_", " ").capitalize())
 
 
-def unit_of(quantity: str) -> str:
-    """Return the unit of a quantity whose formatted values carry none; empty without one."""
-    return _UNITS.get(quantity, "")
+def title_of(quantity: str, on: str | None) -> str:
+    """Return the quantity with its data set: `Perplexity on wiki-sample:test`."""
+    return name_of(quantity) + (f" on {on}" if on else "")
+
+
+def axis_of(quantity: str, on: str | None) -> Mapping[str, str]:
+    """Return title and format of a chart's axis; the title has the unit if formatted values carry none."""
+    title, unit = title_of(quantity, on), _UNITS.get(quantity)
+    return {"title": f"{title}, {unit}" if unit else title, "kind": kind_of(quantity)}
+
+
+def is_logarithmic(values: Sequence[float], scale: str) -> bool:
+    """Return whether an axis is logarithmic: as the scale says, `log` or `linear`, else by the span of the values."""
+    is_possible = bool(values) and min(values) > 0
+    return is_possible and (scale == "log" or (not scale and max(values) > _LOG_SPAN * min(values)))
 
 
 def kind_of(quantity: str) -> str:

@@ -9,11 +9,11 @@ from service.contract.states import JobState
 from service.dashboard import operations
 from service.dashboard.access import Reader
 from service.dashboard.measure_texts import name_of
-from service.dashboard.points.chart import Asked
+from service.dashboard.points.chart import ChartChoice
 from service.dashboard.points.operations import MOST, model_page
 from service.dashboard.rendering import page
-from service.dashboard.repository import MOST_COMPARED
 from service.jobs import operations as jobs
+from service.jobs.groups.repository import MOST_COMPARED
 from service.jobs.repository import JobFilter
 from service.models.folder import local_models
 from service.web.dependencies import TheDatabase, TheModels, TheSettings
@@ -73,7 +73,7 @@ def show_model(
     revision: _Text | None = None,
 ) -> Response:
     """Show the chart of one model; its URL names the measure and its conditions."""
-    seen = model_page(database, Asked(y, on, scale), tenant=reader.tenant, source=source, model=name, revision=revision)
+    seen = model_page(database, ChartChoice(y, on, scale), tenant=reader.tenant, source=source, model=name, revision=revision)
     gap = seen.gap
     return page(
         request,

@@ -14,7 +14,7 @@ _Part = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class QualityRow:
     """Measure of both models."""
 
     name: str
@@ -35,7 +35,7 @@ class Agreement:
     note: str
 
 
-def rows(metrics: _Part) -> list[Row]:
+def rows(metrics: _Part) -> list[QualityRow]:
     """Return the rows of perplexities, tasks, speed and sizes."""
     dense, pruned = metrics.get("dense") or {}, metrics.get("pruned") or {}
     return [*_perplexities(dense, pruned), *_tasks(dense, pruned), *_speeds(metrics.get("speed") or {}), *_sizes(metrics)]
@@ -54,7 +54,7 @@ def agreements(metrics: _Part) -> list[Agreement]:
     ]
 
 
-def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
+def _perplexities(dense: _Part, pruned: _Part) -> Iterator[QualityRow]:
     before, after = _by(dense.get("perplexity"), "dataset"), _by(pruned.get("perplexity"), "dataset")
     for dataset in {**before, **after}:
         old, new = before.get(dataset, {}), after.get(dataset, {})
@@ -62,7 +62,7 @@ def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
         note = f"{known.get('windows')} windows of {known.get('sequence_length')} tokens"
         if known.get("bos") == "window":
             note += ", BOS at the head of each"
-        yield Row(
+        yield QualityRow(
             f"Perplexity, {dataset}",
             _interval(old.get("perplexity"), old.get("ci95")),
             _interval(new.get("perplexity"), new.get("ci95")),
@@ -71,10 +71,10 @@ def _perplexities(dense: _Part, pruned: _Part) -> Iterator[Row]:
         )
         if difference := new.get("loss_difference"):
             mean = _interval(difference.get("mean"), difference.get("ci95"), signed=True)
-            yield Row(f"Loss difference, {dataset}", change=mean, note="nats per token, paired by window")
+            yield QualityRow(f"Loss difference, {dataset}", change=mean, note="nats per token, paired by window")
 
 
-def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
+def _tasks(dense: _Part, pruned: _Part) -> Iterator[QualityRow]:
     before, after = _by(dense.get("tasks"), "task"), _by(pruned.get("tasks"), "task")
     for task in {**before, **after}:
         old, new = before.get(task, {}), after.get(task, {})
@@ -84,7 +84,7 @@ def _tasks(dense: _Part, pruned: _Part) -> Iterator[Row]:
         )
         for name in {**(old.get("metrics") or {}), **(new.get("metrics") or {})}:
             was, now = ((each.get("metrics") or {}).get(name) or {} for each in (old, new))
-            yield Row(
+            yield QualityRow(
                 f"{task}, {name}",
                 _found(name, was),
                 _found(name, now),
@@ -98,7 +98,7 @@ def _found(name: str, measured: _Part) -> str:
     return written(measured.get("value"), measured.get("standard_error"))
 
 
-def _speeds(speed: _Part) -> Iterator[Row]:
+def _speeds(speed: _Part) -> Iterator[QualityRow]:
     models = timed(speed)
     dense = models.pop(WAYS["dense"], None) or {}
     for title, found in models.items() or [("", {})]:
@@ -107,20 +107,20 @@ def _speeds(speed: _Part) -> Iterator[Row]:
             if old is not None or new is not None:
                 name = f"Tokens per second, {part}"
                 note = ", ".join(filter(None, (title, f"on {speed.get('device', '?')}")))
-                yield Row(name, figure(old), figure(new), _ratio(old, new), note)
+                yield QualityRow(name, figure(old), figure(new), _ratio(old, new), note)
 
 
-def _sizes(metrics: _Part) -> Iterator[Row]:
+def _sizes(metrics: _Part) -> Iterator[QualityRow]:
     if metrics.get("sparsity") is not None:
         coverage = metrics.get("coverage")
         note = f"{share(coverage, 1)} of the blocks' parameters are prunable" if coverage is not None else ""
-        yield Row("Zeros in the pruned matrices", "0.00 %", share(metrics["sparsity"]), note=note)
+        yield QualityRow("Zeros in the pruned matrices", "0.00 %", share(metrics["sparsity"]), note=note)
     error = metrics.get("layer_error") or {}
     if error.get("final") is not None:
         steps = [share(error[step]) for step in ("start", "mask", "final") if error.get(step) is not None]
-        yield Row("Relative layer error", "0.00 %", steps[-1], note="start, mask, final: " + " → ".join(steps))
+        yield QualityRow("Relative layer error", "0.00 %", steps[-1], note="start, mask, final: " + " → ".join(steps))
     if metrics.get("bytes") is not None:
-        yield Row("Artifact", pruned=size(metrics["bytes"]), note="all files")
+        yield QualityRow("Artifact", pruned=size(metrics["bytes"]), note="all files")
 
 
 def memory(metrics: _Part) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from service.api.sessions import LINK_PATH
 from service.dashboard.rendering import page
 from service.errors import MalformedBody, UnsupportedMediaType
 from service.tenants.keys import operations as keys
@@ -20,9 +21,7 @@ from service.web.dependencies import TheDatabase, TheRates, TheSettings
 from service.web.request_body import BODY_SECONDS, media_type_of, stalled
 from service.web.streamed_body import pieces
 
-LINK: Final = "/sign-in/link"
-"""Path of one-time links."""
-FORMS: Final = ("/sign-in", LINK, "/sign-out", "/sign-out/everywhere")
+FORMS: Final = ("/sign-in", LINK_PATH, "/sign-out", "/sign-out/everywhere")
 """Paths that take form data instead of JSON."""
 
 router: Final = APIRouter(include_in_schema=False)

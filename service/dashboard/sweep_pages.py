@@ -16,7 +16,7 @@ from service.dashboard import operations as pages
 from service.dashboard.access import Reader, check_may_write
 from service.dashboard.rendering import page
 from service.dashboard.search_scale import scale_of
-from service.dashboard.sweep_tables import Asked, PointTable
+from service.dashboard.sweep_tables import PointTable, TableChoice
 from service.database.tables.jobs import Job
 from service.jobs import operations as jobs
 from service.jobs.repository import JobFilter
@@ -105,7 +105,7 @@ def show_sweep(
 ) -> Response:
     """Show one sweep; its URL names the measures of the chart and the order of the table."""
     sweep, points = operations.get(database, sweep_id, tenant=reader.tenant)
-    spec, asked = SweepSpec.model_validate(sweep.spec), Asked(x, y, scale, sort)
+    spec, asked = SweepSpec.model_validate(sweep.spec), TableChoice(x, y, scale, sort)
     counts = {state: count for state in JobState if (count := sum(job.state == state for job in points))}
     table = PointTable(spec, points, asked)
     return page(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from service.contract.figures import Figure, dense_figures, figures
 from service.contract.sweeps import SweepSpec
 from service.dashboard.formats import figure
-from service.dashboard.measure_texts import LOG_SPAN, kind_of, name_of, unit_of, value_text
+from service.dashboard.measure_texts import axis_of, is_logarithmic, title_of, value_text
 from service.database.tables.jobs import Job
 from service.sweeps import front as pareto
 from service.sweeps.schemas import gap_of
@@ -20,7 +20,7 @@ _USUAL: Final = ("packed_bytes", "artifact_bytes", "seconds")
 
 
 @dataclass(frozen=True)
-class Asked:
+class TableChoice:
     """Measures, scale and order that a page's URL names; empty: the defaults."""
 
     x: str = ""
@@ -31,27 +31,21 @@ class Asked:
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure of the points: its name as in the API, its title and the format of its values."""
+    """Measure of the points: its name as in the API, its title, and its axis with title and format."""
 
     name: str
     title: str
-    kind: str
-    unit: str
+    axis: Mapping[str, str]
 
     @classmethod
     def of(cls, name: str) -> "Measure":
         """Return the measure of this name, such as `perplexity:wiki-sample:test`."""
         quantity, _, on = name.partition(":")
-        return cls(name, name_of(quantity) + (f" on {on}" if on else ""), kind_of(quantity), unit_of(quantity))
-
-    @property
-    def axis(self) -> str:
-        """The title with its unit."""
-        return f"{self.title}, {self.unit}" if self.unit else self.title
+        return cls(name, title_of(quantity, on), axis_of(quantity, on))
 
 
 @dataclass(frozen=True)
-class Row:
+class PointRow:
     """Point of the table and of the chart."""
 
     job: Job
@@ -69,7 +63,7 @@ class Row:
 class PointTable:
     """Table of a sweep's points for a choice of measures."""
 
-    def __init__(self, spec: SweepSpec, jobs: Sequence[Job], asked: Asked) -> None:
+    def __init__(self, spec: SweepSpec, jobs: Sequence[Job], asked: TableChoice) -> None:
         self._spec, self._jobs, self._asked = spec, jobs, asked
         self._measured = [figures(job.metrics) for job in jobs]
         self.names = list(dict.fromkeys(name for each in self._measured for name in each))
@@ -88,15 +82,12 @@ class PointTable:
 
     def axis(self, name: str) -> Mapping[str, str]:
         """Return title and format of an axis."""
-        measure = Measure.of(name)
-        return {"title": measure.axis, "kind": measure.kind}
+        return Measure.of(name).axis
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether the y axis is logarithmic: as chosen, else by the span of the values."""
-        values = [each[self.y].value for each in self._measured if self.y in each]
-        is_possible = bool(values) and min(values) > 0
-        return is_possible and (self._asked.scale == "log" or (not self._asked.scale and max(values) > LOG_SPAN * min(values)))
+        """Whether the y axis is logarithmic."""
+        return is_logarithmic([each[self.y].value for each in self._measured if self.y in each], self._asked.scale)
 
     @cached_property
     def front(self) -> frozenset[int]:
@@ -116,11 +107,11 @@ class PointTable:
             return presets
         return [values_text({axis: (job.sweep_values or {}).get(axis)}) for job in self._jobs]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[PointRow]:
         """Return the points in the order of the URL."""
         lines: dict[str, int] = {}
         rows = [
-            Row(
+            PointRow(
                 job,
                 values_text(job.sweep_values or {}).replace(" %", "\N{NO-BREAK SPACE}%"),
                 self.series.index(self._series[at]),

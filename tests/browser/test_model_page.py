@@ -10,6 +10,7 @@ from service.database.engine import Database
 from tests.browser.conftest import Opening
 from tests.support.accessibility import LOOKS, reach, violations
 from tests.support.dashboard_jobs import finished_job
+from tests.support.job_examples import filled
 from tests.support.measured_models import MODEL, measured_job, measured_model
 from tests.support.settling import settle
 
@@ -49,6 +50,19 @@ def test_another_measure_and_condition_stay_in_the_url(opened: Opening, database
     page.get_by_label("Measure", exact=True).select_option("top1_agreement")
     expect(page.locator("#points-chart .title-of").first).to_have_text("Top-1 agreement on wiki-sample")
     expect(page.locator("#points-chart a.point")).to_have_count(8)
+
+
+def test_another_revision_keeps_measure_and_scale(opened: Opening, database: Database) -> None:
+    for revision in ("main", "v2"):
+        finished_job(database, blocks=1, spec=filled(model={"id": MODEL, "revision": revision}))
+    page = opened(f"{PAGE}?y=top1_agreement&scale=log")
+    expect(page.get_by_label("Revision", exact=True)).to_have_value("v2")
+    page.get_by_label("Revision", exact=True).select_option("main")
+    page.wait_for_url("**revision=main**")
+    expect(page.get_by_label("Measure", exact=True)).to_have_value("top1_agreement")
+    expect(page.get_by_label("Vertical scale")).to_have_value("log")
+    expect(page.get_by_label("Revision", exact=True)).to_have_value("main")
+    expect(page.locator("#points-chart a.point")).to_have_count(1)
 
 
 def test_the_gaps_are_filled_by_a_prefilled_sweep(opened: Opening, api: httpx.Client, database: Database) -> None:

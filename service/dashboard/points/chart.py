@@ -10,9 +10,9 @@ from uuid import UUID
 from service.contract.figures import Figure
 from service.contract.readings import Quantity, Reading
 from service.contract.recipe.presets import PRESETS
-from service.dashboard.formats import spread
-from service.dashboard.measure_texts import LOG_SPAN, kind_of, unit_of, value_text
-from service.dashboard.points.conditions import Condition, conditions, conditions_key, names, title_of
+from service.dashboard.formats import percent, spread
+from service.dashboard.measure_texts import axis_of, is_logarithmic, kind_of, value_text
+from service.dashboard.points.conditions import Condition, conditions, conditions_key, names
 from service.dashboard.points.point import RATIO, Point
 from service.sweeps import front as pareto
 
@@ -23,7 +23,7 @@ _PERFECT: Final = {RATIO: 1.0, "top1_agreement": 1.0, "kl_divergence": 0.0}
 
 
 @dataclass(frozen=True)
-class Asked:
+class ChartChoice:
     """Measure, conditions and scale that a page's URL names; empty: the defaults."""
 
     y: str = ""
@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Row:
+class ChartRow:
     """Point of the chart and of its table."""
 
     point: Point
@@ -48,13 +48,18 @@ class Row:
 class PointChart:
     """Points of one measure, with what the page needs to draw them."""
 
-    def __init__(self, points: Sequence[Point], asked: Asked, *, has_one_model: bool = True) -> None:
+    def __init__(self, points: Sequence[Point], asked: ChartChoice, *, has_one_model: bool = True) -> None:
         self._points, self._asked, self._has_one_model = points, asked, has_one_model
         self.measures = names(points)
         self.y = asked.y if asked.y in self.measures else next(iter(self.measures), "")
         self.conditions = conditions(points, self.y)
         chosen = next((each for each in self.conditions if each.key == asked.on), next(iter(self.conditions), None))
         self.chosen: Condition | None = chosen
+
+    @cached_property
+    def shown(self) -> list[Point]:
+        """Points that have the measure under the chosen conditions."""
+        return [point for point in self._points if self.chosen and self.chosen.quantity in point.found]
 
     @property
     def others(self) -> int:
@@ -64,18 +69,13 @@ class PointChart:
     @property
     def axes(self) -> Mapping[str, Mapping[str, str]]:
         """Titles and formats of both axes."""
-        title, unit = (title_of(self.chosen.quantity), unit_of(self.y)) if self.chosen else ("", "")
-        return {
-            "x": {"title": "Sparsity, share of zeros", "kind": "share"},
-            "y": {"title": f"{title}, {unit}" if unit else title, "kind": kind_of(self.y)},
-        }
+        up = axis_of(self.y, self.chosen.quantity.on) if self.chosen else {"title": "", "kind": "number"}
+        return {"x": {"title": "Sparsity, share of zeros", "kind": "share"}, "y": up}
 
     @property
     def is_logarithmic(self) -> bool:
-        """Whether the y axis is logarithmic: as chosen, else by the span of the values."""
-        values = [row.reading.value for row in self.rows]
-        is_possible = bool(values) and min(values) > 0
-        return is_possible and (self._asked.scale == "log" or (not self._asked.scale and max(values) > LOG_SPAN * min(values)))
+        """Whether the y axis is logarithmic."""
+        return is_logarithmic([row.reading.value for row in self.rows], self._asked.scale)
 
     @property
     def dense(self) -> float | None:
@@ -91,7 +91,7 @@ class PointChart:
     @cached_property
     def series(self) -> list[str]:
         """Names of the series: presets in their order, then other recipes, the most frequent first."""
-        counts = Counter(point.recipe for point in self._shown)
+        counts = Counter(point.recipe for point in self.shown)
         known = [
             *(name for name in PRESETS if name in counts),
             *(name for name, _ in counts.most_common() if name not in PRESETS),
@@ -99,14 +99,14 @@ class PointChart:
         return known if len(known) <= _MOST_SERIES else [*known[: _MOST_SERIES - 1], _REST]
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ChartRow]:
         """Points by sparsity and value."""
         if self.chosen is None:
             return []
         wanted, lines = self.chosen.quantity, dict[str, int]()
         places = {name: at for at, name in enumerate(self.series)}
         rows = [
-            Row(
+            ChartRow(
                 point,
                 places.get(point.recipe, len(places) - 1),
                 lines.setdefault(point.line, len(lines)),
@@ -115,7 +115,7 @@ class PointChart:
                 self._ratio(point),
                 point.job in self._front,
             )
-            for point in self._shown
+            for point in self.shown
         ]
         return sorted(rows, key=lambda row: (row.point.sparsity, row.point.pattern, row.reading.value))
 
@@ -127,10 +127,6 @@ class PointChart:
         return next((each.quantity for each in found if each.key == key), found[0].quantity if found else None)
 
     @cached_property
-    def _shown(self) -> list[Point]:
-        return [point for point in self._points if self.chosen and self.chosen.quantity in point.found]
-
-    @cached_property
     def _front(self) -> frozenset[UUID]:
         """Jobs on the Pareto front of sparsity and the measure; none if the measure has no direction of improvement."""
         if self.chosen is None or self.chosen.quantity.better is None:
@@ -138,9 +134,9 @@ class PointChart:
         better, wanted = self.chosen.quantity.better, self.chosen.quantity
         rated = [
             {"x": Figure(round(point.sparsity, 4), better="higher"), "y": Figure(point.found[wanted].value, better=better)}
-            for point in self._shown
+            for point in self.shown
         ]
-        return frozenset(self._shown[at].job for at in pareto.front(rated, ("x", "y")))
+        return frozenset(self.shown[at].job for at in pareto.front(rated, ("x", "y")))
 
     def _ratio(self, point: Point) -> str:
         wanted = self.ratio_of if self.y != RATIO else None
@@ -153,5 +149,5 @@ def reading_text(quantity: Quantity, reading: Reading) -> str:
     if reading.half_width is None:
         return value_text(quantity.name, reading.value)
     if kind_of(quantity.name) == "share":
-        return f"{100 * reading.value:.1f} ± {100 * reading.half_width:.1f} %"
+        return percent(reading.value, reading.half_width)
     return spread(float(reading.value), reading.half_width)

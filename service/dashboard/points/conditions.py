@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.contract.readings import Quantity
-from service.dashboard.measure_texts import name_of
+from service.dashboard.formats import words
 from service.dashboard.points.point import RATIO, Point
 
 _FIRST: Final = ("perplexity", RATIO, "top1_agreement", "kl_divergence", "acc", "acc_norm")
 _LAST: Final = ("prefill_tokens_per_second", "decode_tokens_per_second", "packed_bytes", "artifact_bytes", "seconds",
                 "peak_host_bytes", "peak_device_bytes", "layer_error")  # fmt: skip
 _NOT_SHOWN: Final = frozenset({"sparsity"})
+_WORDS: Final = {"few_shot": "shots", "max_new_tokens": "new tokens"}
+_FLAGS: Final = {"bos_per_window": "BOS at the head of each window", "chat": "chat template"}
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,16 @@ def conditions_key(quantity: Quantity) -> str:
 
 def conditions_text(quantity: Quantity) -> str:
     """Return `wiki-sample:test, 20 × 512 tokens`; empty for a quantity of the job as a whole."""
-    how = dict(quantity.conditions)
-    parts = [quantity.on or ""]
+    return ", ".join(filter(None, [quantity.on, how_text(quantity)]))
+
+
+def how_text(quantity: Quantity) -> str:
+    """Return the conditions without the data set, `20 × 512 tokens`; empty without any."""
+    how, parts = dict(quantity.conditions), []
     windows, length, tokens = how.pop("windows", None), how.pop("sequence_length", None), how.pop("tokens", None)
     if windows and length:
         parts.append(f"{windows:,} × {length:,} tokens")
     elif windows and tokens:
         parts.append(f"{windows:,} windows, {tokens:,} tokens")
-    if how.pop("bos_per_window", None):
-        parts.append("BOS at the head of each window")
-    words = {"few_shot": "shots", "samples": "samples"}
-    parts += [f"{value:,} {words.get(name, name.replace('_', ' '))}" for name, value in how.items()]
-    return ", ".join(filter(None, parts))
-
-
-def title_of(quantity: Quantity) -> str:
-    """Return the measure with its data set: `Perplexity on wiki-sample:test`."""
-    return name_of(quantity.name) + (f" on {quantity.on}" if quantity.on else "")
+    parts += [_FLAGS.get(name) or f"{value:,} {_WORDS.get(name, words(name))}" for name, value in how.items()]
+    return ", ".join(parts)

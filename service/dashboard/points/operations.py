@@ -8,7 +8,7 @@ from uuid import UUID
 
 from service.dashboard.points import repository
 from service.dashboard.points.advice import Gap, Within, largest_gap, within
-from service.dashboard.points.chart import Asked, PointChart
+from service.dashboard.points.chart import ChartChoice, PointChart
 from service.dashboard.points.conditions import conditions_text
 from service.dashboard.points.point import points_of
 from service.database.engine import Database
@@ -34,7 +34,9 @@ class ModelPage:
     is_cut: bool
 
 
-def model_page(database: Database, asked: Asked, *, tenant: str, source: str, model: str, revision: str | None) -> ModelPage:
+def model_page(
+    database: Database, asked: ChartChoice, *, tenant: str, source: str, model: str, revision: str | None
+) -> ModelPage:
     """Return the data of a model's page; without a known revision, of the newest job's."""
     with database.begin() as session:
         found = repository.measured_jobs(session, tenant=tenant, source=source, model=model, limit=MOST + 1)
@@ -44,14 +46,13 @@ def model_page(database: Database, asked: Asked, *, tenant: str, source: str, mo
     points = points_of(jobs)
     chart = PointChart(points, asked)
     ratio = chart.ratio_of
-    shown = [point for point in points if chart.chosen and chart.chosen.quantity in point.found]
     return ModelPage(
         chart,
         revisions,
         chosen,
         within(points, ratio),
         conditions_text(ratio) if ratio else "",
-        largest_gap(shown),
-        next((point.job for point in shown), None),
+        largest_gap(chart.shown),
+        next((point.job for point in chart.shown), None),
         len(found) > MOST,
     )

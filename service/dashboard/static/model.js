@@ -2,4 +2,3 @@
 import { followChoices } from "./point_chart.js";
 
 if (document.getElementById("points-chart")) followChoices();
-document.getElementById("revision")?.addEventListener("change", (event) => event.target.form.requestSubmit());

@@ -11,6 +11,7 @@ from service.comparisons.measures import Measure, measures
 from service.contract.readings import Quantity
 from service.contract.spec import JobSpec
 from service.dashboard.comparing import line_of
+from service.dashboard.points.conditions import conditions_text
 
 
 def spec(**body: Any) -> dict[str, Any]:
@@ -202,6 +203,25 @@ def test_a_row_says_a_tie_of_all_once_and_shows_half_of_each_interval() -> None:
     assert tie.values == ["70.0 ± 2.0 %", "71.0 ± 2.0 %"]
     leading = line_of(measures([{"pruned": {"tasks": [task("piqa", accuracy, 0.01)]}} for accuracy in (0.7, 0.5, 0.71)])[0])
     assert (leading.best, leading.tied, leading.is_tie) == (None, frozenset({0, 2}), False)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "text"),
+    [
+        ((("sequence_length", 1024), ("windows", 20), ("tokens", 20480)), "20 × 1,024 tokens"),
+        (
+            (("windows", 20), ("tokens", 20480), ("bos_per_window", 1)),
+            "20 windows, 20,480 tokens, BOS at the head of each window",
+        ),
+        ((("few_shot", 0), ("samples", 200)), "0 shots, 200 samples"),
+        ((("max_new_tokens", 48), ("chat", 1), ("prompts", 5)), "48 new tokens, chat template, 5 prompts"),
+        ((), ""),
+    ],
+)
+def test_conditions_are_written_in_words(conditions: tuple[tuple[str, int], ...], text: str) -> None:
+    quantity = Quantity("perplexity", "pruned", "wiki", conditions)
+    assert line_of(Measure(quantity, [])).how == text
+    assert conditions_text(quantity) == ", ".join(filter(None, ["wiki", text]))
 
 
 def test_samples_of_equal_prompts_share_rows_and_name_no_best_without_an_error() -> None:
