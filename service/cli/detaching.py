@@ -24,12 +24,15 @@ def start_detached(home: Path, *, port: int | None, device: str, workers: int | 
     """Start `dsnot up` in a session of its own, and return its record when it is ready. Progress goes to standard error.
 
     Raises:
-        ServerError: it ended before it was ready, or another stack is running on this home.
+        AlreadyRunning: another stack is running on this home.
+        CommandFailed: it ended before it was ready.
+        ServerError: the home cannot be used, or the stack was not ready in time.
         KeyboardInterrupt: the stack that was starting has been stopped.
     """
     if owner := owner_of(home):
         raise AlreadyRunning(home, owner)
     log = _new_log(home)
+    begin = log.stat().st_size
     command = [sys.executable, "-m", "service.cli", "up", "--home", str(home), "--device", device]
     command += ["--port", str(port)] if port else []
     command += ["--workers", str(workers)] if workers else []
@@ -38,7 +41,7 @@ def start_detached(home: Path, *, port: int | None, device: str, workers: int | 
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        return _ready(process, home, log)
+        return _ready(process, home, log, begin)
     except BaseException:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -60,13 +63,14 @@ def _new_log(home: Path) -> Path:
     return log
 
 
-def _ready(process: "subprocess.Popen[bytes]", home: Path, log: Path) -> StackRecord:
+def _ready(process: "subprocess.Popen[bytes]", home: Path, log: Path, begin: int) -> StackRecord:
+    """Return the record of the stack when it is ready; meanwhile show the lines of the log from the byte `begin` on."""
     shown, deadline = 0, time.monotonic() + _SECONDS
     while True:
         record = StackRecord.read(home)
         if record and record.pid == process.pid:
             return record
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_bytes()[begin:].decode(errors="replace").splitlines()
         if process.poll() is not None:
             reason = "\n".join(lines[shown:]).removeprefix("dsnot: ") or f"dsnot up ended with status {process.returncode}"
             raise CommandFailed(printable(reason))

@@ -54,6 +54,7 @@ class Stack:
         self._port: int = self.listener.getsockname()[1]
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._urls = ("", "")
+        self._crashed: dict[str, Child] = {}  # until they are started again
 
     @property
     def url(self) -> str:
@@ -78,15 +79,15 @@ class Stack:
         """
         restarts = Restarts(say)
         while not asked():
-            for name, child in list(self.children.items()):
-                if child.exit_status is None:
-                    continue
+            for name in [name for name, child in self.children.items() if child.exit_status is not None]:
+                self._crashed[name] = child = self.children.pop(name)
+                child.stop(0)  # kills what is left of its group, now: later its pid may be another process's
                 if name.partition("-")[0] not in _RESTARTED:
                     raise ChildCrashed(child.exit_report())
-                if restarts.is_due(child):
-                    child.stop(0)  # kills what is left of its group
-                    self._start_python(name, *self._commands[name])
-                    self._write_record()
+            for name in [name for name, child in self._crashed.items() if restarts.is_due(child)]:
+                del self._crashed[name]
+                self._start_python(name, *self._commands[name])
+                self._write_record()
             time.sleep(0.2)
 
     def check(self) -> None:
@@ -136,7 +137,7 @@ class Stack:
         self.listener.close()
 
     def _write_record(self) -> None:
-        processes = {name: child.process.pid for name, child in self.children.items()}
+        processes = {name: child.process.pid for name, child in (self._crashed | self.children).items()}
         StackRecord(os.getpid(), self.url, *self._urls, processes).write(self.home)
 
     def _start_python(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:

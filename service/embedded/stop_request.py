@@ -7,17 +7,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Context in which the first signal only makes `asked` true, so that everything can stop gracefully.
+    """Context in which signals only make `asked` true, so that everything can stop gracefully.
 
-    A second one raises KeyboardInterrupt: the children then end because their parent does.
+    A second Ctrl-C raises KeyboardInterrupt: the children then end because their parent does.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._received: set[int] = set()
 
     def asked(self) -> bool:
         """Return whether a stop was requested."""
-        return self._asked
+        return bool(self._received)
 
     def __enter__(self) -> "StopRequest":
         self._before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
@@ -27,7 +27,7 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
-        if self._asked:
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in self._received:
             raise KeyboardInterrupt
-        self._asked = True
+        self._received.add(number)

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.cli import detaching
+from service.cli.output import CommandFailed
 from service.embedded.lock import in_use, owner_of
 from service.embedded.record import StackRecord
 from service.embedded.stack import PREFERRED_PORT
@@ -155,6 +157,19 @@ def test_a_stack_that_cannot_start_says_why(tmp_path: Path) -> None:
     done = dsnot(tmp_path, "up", "--detach", "--home", str(tmp_path / "file" / "home"))
     assert done.returncode == 1
     assert "cannot be used: Not a directory" in done.stderr
+
+
+def test_progress_begins_after_an_older_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "logs" / "stack.log"
+    log.parent.mkdir()
+    log.write_text("a line of the stack before\n")
+    monkeypatch.setattr(detaching, "in_use", lambda _: True)  # its processes are ending, so the log is kept
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CommandFailed) as failed:
+        detaching.start_detached(tmp_path, port=taken.getsockname()[1], device="cpu", workers=None)
+    assert "the stack before" not in capsys.readouterr().err + str(failed.value)
+    assert log.read_text().startswith("a line of the stack before\n")
 
 
 def test_logs_of_a_home_without_a_stack_are_refused(tmp_path: Path) -> None:

@@ -1,11 +1,19 @@
-"""Back-off of restarts, on a clock of the test's own."""
+"""Back-off of restarts, on a clock of the test's own; what is left of a crashed process; repeated requests to stop."""
 
+import signal
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from service.embedded.processes import Child
 from service.embedded.restarts import Restarts
+from service.embedded.stack import Stack
+from service.embedded.stop_request import StopRequest
+from tests.support.embedded_stack import is_alive
+from tests.support.waiting import eventually
 
 
 def crashed(pid: int, name: str = "worker") -> Child:
@@ -52,3 +60,32 @@ def test_processes_are_counted_separately() -> None:
     restarts = Restarts(lambda _: None, clock)
     assert seconds_until_due(restarts, clock, crashed(1)) == 1
     assert seconds_until_due(restarts, clock, crashed(2, "worker-2")) == 1
+
+
+def test_the_group_of_a_crashed_process_is_killed_at_once_and_never_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stack = Stack(tmp_path, listener, [])
+        worker = Child.start("worker", ["sh", "-c", "sleep 1000 & echo $!; exit 1"], tmp_path)
+        stack.children["worker"] = worker
+        eventually(lambda: worker.exit_status is not None)
+        left_over = int(worker.log.read_text())
+        assert is_alive(left_over)
+        stack.wait_for_stop(lambda: not is_alive(left_over))  # a restart, which is due later, would raise KeyError
+        assert stack.children == {}, "later, its process id may be another's"
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
+def test_a_repeated_request_does_not_interrupt_the_stop(first: signal.Signals, second: signal.Signals) -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(first)
+        signal.raise_signal(second)
+        assert stop.asked()
+
+
+def test_a_second_ctrl_c_interrupts_the_stop() -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
