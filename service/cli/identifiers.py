@@ -33,13 +33,22 @@ class Kind:
     has_last: bool = False
     label: str = ""
     """Prefix that all ids of the kind have and that may be left out."""
+    ids_resemble_names: bool = False
+    """Whether a name can be mistaken for a complete id; the list is then searched first."""
+
+    @property
+    def plural(self) -> str:
+        """Noun of several objects."""
+        return "deliveries" if self.noun == "delivery" else f"{self.noun}s"
 
 
 JOB: Final = Kind("job", _UUID, lambda client, text: client.jobs.list(search=text), "dsnot jobs list", has_last=True)
 SWEEP: Final = Kind("sweep", _UUID, lambda client, _: client.sweeps.list(), "dsnot sweeps list", has_last=True)
 WEBHOOK: Final = Kind("webhook", _UUID, lambda client, _: client.webhooks.list(), "dsnot webhooks list")
 TRIGGER: Final = Kind("trigger", _UUID, lambda client, _: client.triggers.list(), "dsnot triggers list")
-KEY: Final = Kind("key", re.compile("[a-z0-9]{12}"), lambda client, _: client.keys.list(), "dsnot keys list")
+KEY: Final = Kind(
+    "key", re.compile("[a-z0-9]{12}"), lambda client, _: client.keys.list(), "dsnot keys list", ids_resemble_names=True
+)
 DATASET: Final = Kind(
     "data set", re.compile("ds-[0-9a-f]{16}"), lambda client, _: client.datasets.list(), "dsnot datasets list", label="ds-"
 )
@@ -65,13 +74,15 @@ def complete_id(client: "Client", kind: Kind, text: str) -> str:
     """
     if text == LAST and kind.has_last:
         return _newest(client, kind)
-    if kind.complete.fullmatch(text.lower()):
+    if kind.complete.fullmatch(text.lower()) and not kind.ids_resemble_names:
         return text.lower()
     return only_match(kind, text, kind.listed(client, text))
 
 
 def only_match(kind: Kind, text: str, listed: Iterable[Any]) -> str:
     """Return the id of the only object whose name is `text` or whose id begins with it; a name takes precedence.
+
+    Without one, a complete id is returned as it is: the API answers for it.
 
     Raises:
         CommandFailed: there is none, or more than one.
@@ -87,7 +98,9 @@ def only_match(kind: Kind, text: str, listed: Iterable[Any]) -> str:
         return str(found[0].id)
     if found:
         clash, remedy = ("name", "give the id") if named else ("beginning", "give more characters")
-        raise CommandFailed(f"{text} is the {clash} of {len(found)} {kind.noun}s: {_candidates(found)}; {remedy}", 2)
+        raise CommandFailed(f"{text} is the {clash} of {len(found)} {kind.plural}: {_candidates(found)}; {remedy}", 2)
+    if kind.complete.fullmatch(text.lower()):
+        return text.lower()
     if len(text) < LEAST_CHARACTERS:
         raise CommandFailed(
             f"{text!r} is too short for the id of a {kind.noun}; give at least {LEAST_CHARACTERS} characters of it", 2
@@ -100,15 +113,31 @@ def references(client: "Client", body: dict[str, Any]) -> None:
     model = body.get("model")
     if isinstance(model, dict) and model.get("source") == "job" and isinstance(model.get("id"), str):
         model["id"] = complete_id(client, JOB, model["id"])
-    calibration, evaluation = body.get("calibration"), body.get("evaluation")
-    if isinstance(calibration, dict) and isinstance(calibration.get("dataset"), str):
-        calibration["dataset"] = _dataset(client, calibration["dataset"])
-    if isinstance(evaluation, dict) and isinstance(evaluation.get("perplexity"), list):
-        evaluation["perplexity"] = [_dataset(client, each) for each in evaluation["perplexity"]]
+    _complete_datasets(client, body.get("calibration"), "dataset")
+    evaluation = body.get("evaluation")
+    _complete_datasets(client, evaluation, "perplexity")
+    gates = evaluation.get("require") if isinstance(evaluation, dict) else None
+    for gate in gates if isinstance(gates, list) else ():
+        _complete_datasets(client, gate, "dataset")
+
+
+def sweep_references(client: "Client", body: dict[str, Any]) -> None:
+    """Complete the ids that a sweep's template, its target and the axis of calibration data sets refer to, in place."""
+    references(client, body["template"])
+    _complete_datasets(client, body.get("target"), "dataset")
+    _complete_datasets(client, body.get("axes"), "/calibration/dataset")
+
+
+def _complete_datasets(client: "Client", holder: Any, name: str) -> None:
+    """Complete a data set's id, or a list of them, in one field of an object, if it has it."""
+    if isinstance(holder, dict) and name in holder:
+        holder[name] = _dataset(client, holder[name])
 
 
 def _dataset(client: "Client", reference: Any) -> Any:
-    """Complete `ds-3f2a` and `ds-3f2a:test`; names of built-in data sets stay as they are."""
+    """Complete `ds-3f2a` and `ds-3f2a:test`, also in a list; names of built-in data sets stay as they are."""
+    if isinstance(reference, list):
+        return [_dataset(client, each) for each in reference]
     if not isinstance(reference, str) or not reference.startswith(DATASET.label):
         return reference
     name, colon, split = reference.partition(":")

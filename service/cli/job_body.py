@@ -1,11 +1,13 @@
 """Body of `POST /v1/jobs` from command-line options. Only given options are sent; the service fills in the rest."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from service.cli.job_options import flag
 from service.cli.output import CommandFailed
 from service.contract.targets import TASK
 
@@ -41,12 +43,20 @@ DEFAULT_EFFORT: Final = "quick"
 
 
 def of_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body for the options of `dsnot jobs submit`, given by name."""
-    return with_options(read_spec(given["spec"]), given)
+    """Return the body for the options of `dsnot jobs submit`, given by name.
+
+    Raises:
+        CommandFailed: options contradict each other, have a wrong value, or no model is given.
+    """
+    body = with_options(read_spec(given["spec"]), given)
+    if "model" not in body:
+        raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
+    return body
 
 
 def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Set what the options give in the body, and return it."""
+    _refuse_infinite(given)
     values = {place: given[option] for option, place in PLACES.items()} | {
         "output.hub.private": False if given["hub_public"] else None,
         "recipe.pattern": pattern(given["sparsity"], given["pattern"]),
@@ -65,6 +75,13 @@ def with_options(body: dict[str, Any], given: Mapping[str, Any]) -> dict[str, An
     if given["spec"] is None:
         body.setdefault("effort", DEFAULT_EFFORT)
     return body
+
+
+def _refuse_infinite(given: Mapping[str, Any]) -> None:
+    """Raise CommandFailed if an option is NaN or infinite, which JSON cannot express."""
+    for option, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise CommandFailed(f"{flag(option)} must be a finite number such as 0.5, not {value}", 2)
 
 
 def set_samples(body: dict[str, Any], are_taken: bool | None, prompts: list[str]) -> None:
@@ -92,7 +109,7 @@ def read_spec(file: str | None) -> dict[str, Any]:
         return {}
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
-        spec = json.loads(text)
+        spec = json.loads(text, parse_constant=_refuse_constant)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -100,6 +117,10 @@ def read_spec(file: str | None) -> dict[str, Any]:
     if not isinstance(spec, dict):
         raise CommandFailed(f"{file} is not a JSON object")
     return spec
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def put(body: dict[str, Any], path: str, value: Any) -> None:
@@ -156,9 +177,12 @@ def gate(text: str) -> dict[str, Any]:
 
 def _number(text: str, where: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise CommandFailed(f"{where} must be a number such as 0.3, not {text!r}", 2) from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise CommandFailed(f"{where} must be a number such as 0.3, not {text!r}", 2)
+    return value
 
 
 def more_labels(before: Any, given: Iterable[str]) -> dict[str, str] | None:

@@ -9,7 +9,9 @@ from service.cli.watching import news
 from service.client import Event
 from service.contract.states import EventType
 
-_SAID_BY_TYPE = (EventType.PAUSED, EventType.RESUMED, EventType.CANCEL_REQUESTED)
+_WITHOUT_DETAILS = (EventType.PAUSED, EventType.RESUMED, EventType.CANCEL_REQUESTED)
+_AS_NEWS = (EventType.EVALUATED, EventType.GATE_FAILED)
+"""Types whose data has lists of objects."""
 
 
 def print_events(events: Iterable[Event], as_json: bool) -> None:
@@ -26,9 +28,9 @@ def print_events(events: Iterable[Event], as_json: bool) -> None:
 
 
 def _details(event: Event) -> str:
-    if event.type in _SAID_BY_TYPE:
+    if event.type in _WITHOUT_DETAILS:
         return ""
-    return (news(event) or "") if event.type == EventType.EVALUATED else _plain(event.data)
+    return (news(event) or "") if event.type in _AS_NEWS else _plain(event.data)
 
 
 def _plain(data: Mapping[str, Any]) -> str:

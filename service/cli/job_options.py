@@ -1,4 +1,4 @@
-"""Groups of the options of a job in the help, and examples."""
+"""Options of a job as they are typed, their groups in the help, and examples."""
 
 from typing import Final
 
@@ -36,3 +36,11 @@ Examples:
 dsnot sweeps create org/model --presets fast,best --sparsities 0.4..0.7:0.1
 
 dsnot sweeps create org/model --from 0.2 --to 0.8 --at-most-increase 0.05"""
+
+_FLAGS: Final = {"model": "MODEL", "tasks": "--task", "formats": "--format", "prompts": "--prompt"}
+"""Arguments, and options that are not called like their parameter."""
+
+
+def flag(option: str) -> str:
+    """Return the option as it is typed: `--sequence-length` of `sequence_length`."""
+    return _FLAGS.get(option, "--" + option.strip("_").replace("_", "-"))

@@ -10,9 +10,7 @@ from service.cli.key_access import key_calls
 from service.cli.output import AsJson, CommandFailed, local_time, note, print_json, print_records, printable
 
 if TYPE_CHECKING:
-    from service.cli.key_access import StoredKeys
     from service.client import Key
-    from service.client.blocking.access import KeyCalls
 
 app = typer.Typer(
     help="Create, list, rotate and revoke API keys: through the API where DSNOT_URL or `dsnot login` names a service, "
@@ -64,23 +62,18 @@ def rotate(
 ) -> None:
     """Give a key a new secret and show it, once. The old one stays valid for a while."""
     with key_calls(tenant) as calls:
-        _show(calls.rotate(_complete(calls, key_id), overlap_seconds=round(overlap * 3600)), as_json=as_json)
+        _show(calls.rotate(only_match(KEY, key_id, calls.list()), overlap_seconds=round(overlap * 3600)), as_json=as_json)
 
 
 @app.command()
 def revoke(key_id: KeyId, tenant: Tenant = None, as_json: AsJson = False) -> None:
     """Revoke a key, from the next request on."""
     with key_calls(tenant) as calls:
-        key = calls.revoke(_complete(calls, key_id))
+        key = calls.revoke(only_match(KEY, key_id, calls.list()))
     if as_json:
         print_json(key.model_dump(mode="json", exclude={"key"}))
     else:
         typer.echo(printable(f"key {key.id} ({key.name}) is revoked"))
-
-
-def _complete(calls: "KeyCalls | StoredKeys", text: str) -> str:
-    """Return the id of the key that the argument names."""
-    return text if KEY.complete.fullmatch(text) else only_match(KEY, text, calls.list())
 
 
 def _show(key: "Key", *, as_json: bool) -> None:

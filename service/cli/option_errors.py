@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from service.cli.job_body import PLACES
+from service.cli.job_options import flag
 from service.cli.output import CommandFailed
 from service.contract.json_pointer import steps_of
 
@@ -22,17 +23,10 @@ _MORE_PLACES: Final = {
     "prompts": "evaluation.samples.prompts",
 }
 _ALSO: Final = {"evaluation.sequence_length": "sequence_length", "evaluation.bos": "bos"}
-_FLAGS: Final = {"model": "MODEL", "tasks": "--task", "formats": "--format", "prompts": "--prompt"}
-"""Arguments, and options that are not called like their parameter."""
 
 _OPTIONS: Final = {place: option for option, place in (PLACES | _MORE_PLACES).items()} | _ALSO
 """Option of each place in a job's body: the one table of both directions."""
 _DOTTED: Final = sorted((place for place in _OPTIONS if "." in place), key=len, reverse=True)
-
-
-def flag(option: str) -> str:
-    """Return the option as it is typed: `--sequence-length` of `sequence_length`."""
-    return _FLAGS.get(option, "--" + option.strip("_").replace("_", "-"))
 
 
 @contextmanager

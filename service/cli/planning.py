@@ -6,7 +6,7 @@ from typing import Any
 from service.cli import job_body
 from service.cli.identifiers import references
 from service.cli.option_errors import named_options
-from service.cli.output import CommandFailed, duration, note, print_fields, print_json
+from service.cli.output import duration, note, print_fields, print_json
 from service.cli.shared_options import with_options_of
 from service.kit.quantities import about, size
 
@@ -21,8 +21,6 @@ def planning(submit: Callable[..., None]) -> Callable[..., None]:
         from service.client import Client
 
         body = job_body.of_options(options)
-        if "model" not in body:
-            raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
         with Client(patience=2) as client:
             references(client, body)
             with named_options(options):

@@ -8,7 +8,7 @@ from service.cli import job_body
 from service.cli.identifiers import references
 from service.cli.job_options import PANELS
 from service.cli.option_errors import named_options
-from service.cli.output import AsJson, CommandFailed, note, print_json
+from service.cli.output import AsJson, note, print_json
 from service.cli.shared_options import in_panels
 from service.contract.efforts import EFFORTS
 from service.contract.recipe import choices
@@ -137,8 +137,6 @@ def _submit(given: dict[str, Any], key: str | None, follow: bool, as_json: bool)
     from service.client import Client
 
     body = job_body.of_options(given)
-    if "model" not in body:
-        raise CommandFailed("no model given; name one, or one in the file of --spec", 2)
     with Client(patience=2) as client:
         references(client, body)
         with named_options(given):

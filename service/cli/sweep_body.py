@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from service.cli import axes, job_body
-from service.cli.option_errors import flag
+from service.cli.job_options import flag
 from service.cli.output import CommandFailed
 
 BOUNDS: Final = ("at_most", "at_most_increase", "at_least", "at_most_decrease")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from service.cli import axes, option_errors
-from service.cli.option_errors import flag
+from service.cli.job_options import flag
 from service.cli.sweep_body import BOUNDS, PLACES
 from service.contract.json_pointer import pointer, steps_of
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli import sweep_body
-from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, references
+from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, sweep_references
 from service.cli.job_options import SWEEP_EXAMPLES
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.shared_options import with_options_of
@@ -117,7 +117,7 @@ def create(**options: Any) -> None:
     body = sweep_body.of_options(options)
     with Client(patience=2) as client:
         with named_options(options, body):
-            references(client, body["template"])
+            sweep_references(client, body)
             sweep = client.sweeps.create(body, idempotency_key=options["idempotency_key"])
         if options["follow"]:
             note(f"sweep {sweep.id} is {sweep.state}")
@@ -137,7 +137,7 @@ def plan(**options: Any) -> None:
 
     body = sweep_body.of_options(options)
     with Client(patience=2) as client, named_options(options, body):
-        references(client, body["template"])
+        sweep_references(client, body)
         found = client.sweeps.plan(body)
     if options["as_json"]:
         print_json(found.model_dump(mode="json", exclude_unset=True))

@@ -94,7 +94,7 @@ def test_every_kind_of_object_is_found_by_beginning_and_by_name(api: httpx.Clien
     template.write_text(json.dumps(BODY))
     text = tmp_path / "tickets.txt"
     text.write_text("It does not work.\n\nNow it does.\n")
-    dataset = run("datasets", "upload", str(text), "--name", "tickets").stdout.strip()
+    assert run("datasets", "upload", str(text), "--name", "tickets").returncode == 0
     assert run("triggers", "create", "nightly", "--template", str(template)).returncode == 0
     trigger = api.get("/v1/triggers").json()["items"][0]["id"]
     sweep = api.post("/v1/sweeps", json={"template": BODY, "axes": {"/recipe/preset": ["fast", "best"]}}).json()["id"]
@@ -105,10 +105,38 @@ def test_every_kind_of_object_is_found_by_beginning_and_by_name(api: httpx.Clien
     assert json.loads(run("sweeps", "show", "@last", "--json").stdout)["id"] == sweep
     assert run("sweeps", "cancel", sweep[:8]).stdout.startswith(f"sweep {sweep} is ")
     assert run("audit", "--key", key[:4]).returncode == 0
-    planned = run("jobs", "submit", "gpt2", "--dataset", f"{dataset[:8]}", "--evaluate", "wiki-sample", "--json")
-    assert json.loads(planned.stdout)["spec"]["calibration"]["dataset"].startswith(dataset)
-    assert run("jobs", "cancel", "@last").returncode == 0
     assert run("datasets", "delete", "nothing").returncode == 1
+
+
+def test_a_data_set_is_named_by_the_beginning_of_its_id_wherever_a_job_or_sweep_refers_to_it(run: Run, tmp_path: Path) -> None:
+    text = tmp_path / "tickets.txt"
+    text.write_text("It does not work.\n\nNow it does.\n")
+    dataset = run("datasets", "upload", str(text)).stdout.strip()
+    short = dataset[:8]
+
+    evaluation = ("--evaluate", short, "--require", f"perplexity:{short},at-most-increase=3")
+    job = run("jobs", "submit", "gpt2", "--dataset", short, *evaluation, "--json")
+    assert job.returncode == 0, job.stderr
+    spec = json.loads(job.stdout)["spec"]
+    found = [spec["calibration"]["dataset"], *spec["evaluation"]["perplexity"], spec["evaluation"]["require"][0]["dataset"]]
+    assert {each.partition(":")[0] for each in found} == {dataset}
+    assert run("jobs", "cancel", "@last").returncode == 0
+
+    grid = run("sweeps", "create", "gpt2", "--axis", f"/calibration/dataset={short},c4-sample", "--json")
+    assert grid.returncode == 0, grid.stderr
+    assert json.loads(grid.stdout)["spec"]["axes"]["/calibration/dataset"][0].startswith(dataset)
+    bounds = ("--from", "0.3", "--to", "0.8", "--at-most-increase", "3")
+    search = run("sweeps", "create", "gpt2", "--evaluate", short, "--target", "perplexity", "--on", short, *bounds, "--json")
+    assert search.returncode == 0, search.stderr
+    assert json.loads(search.stdout)["spec"]["target"]["dataset"].startswith(dataset)
+
+
+def test_a_key_whose_name_looks_like_an_id_is_found_by_it(run: Run) -> None:
+    name = "gitlabrunner"
+    assert run("keys", "create", "--name", name, "--scope", "jobs:read").returncode == 0
+    assert f"({name}) is revoked" in run("keys", "revoke", name).stdout
+    unknown = run("keys", "revoke", "nosuchkey123")
+    assert (unknown.returncode, "there is no key nosuchkey123" in unknown.stderr) == (1, True)
 
 
 def test_an_earlier_job_is_a_model_by_the_beginning_of_its_id(run: Run) -> None:

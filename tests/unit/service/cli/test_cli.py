@@ -100,7 +100,13 @@ def test_wrong_usage_has_status_2_and_sends_nothing(arguments: list[str], messag
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not JSON"), ("[]", "is not a JSON object"), (None, "cannot be read: No such file")]
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ('{"a": NaN}', "is not JSON: NaN"),
+        ("[]", "is not a JSON object"),
+        (None, "cannot be read: No such file"),
+    ],
 )
 def test_an_unreadable_spec_file_is_named(text: str | None, message: str, tmp_path: Path) -> None:
     file = tmp_path / "job.json"
@@ -195,7 +201,8 @@ def test_prompts_without_generation_are_refused() -> None:
 
 def test_omitted_options_are_left_to_the_service() -> None:
     assert job_body.of_options(_options(model="m")) == {"model": {"id": "m"}, "effort": "quick"}
-    assert job_body.of_options(_options()) == {"effort": "quick"}
+    with pytest.raises(CommandFailed, match="no model given; name one, or one in the file of --spec"):
+        job_body.of_options(_options())
 
 
 def test_a_job_from_a_file_has_the_effort_of_the_file_or_of_the_option(tmp_path: Path) -> None:
@@ -392,7 +399,7 @@ def test_the_time_taken_is_that_of_the_attempts() -> None:
     ],
 )
 def test_a_gate_is_written_as_metric_data_set_and_bound(text: str, gate: dict[str, Any]) -> None:
-    assert job_body.of_options(_options(require=[text]))["evaluation"] == {"require": [gate]}
+    assert job_body.of_options(_options(model="m", require=[text]))["evaluation"] == {"require": [gate]}
 
 
 @pytest.mark.parametrize(
@@ -401,9 +408,11 @@ def test_a_gate_is_written_as_metric_data_set_and_bound(text: str, gate: dict[st
         ("perplexity:wiki-sample", "has no bound; add one, such as"),
         ("perplexity,at-most", "'at-most' is no bound"),
         ("perplexity,at-most=low", "at-most must be a number such as 0.3, not 'low'"),
+        ("perplexity,at-most=inf", "at-most must be a number such as 0.3, not 'inf'"),
+        ("perplexity,at-most=nan", "at-most must be a number such as 0.3, not 'nan'"),
     ],
 )
 def test_a_gate_without_a_numeric_bound_is_refused(text: str, message: str) -> None:
     with pytest.raises(CommandFailed, match=message) as refused:
-        job_body.of_options(_options(require=[text]))
+        job_body.of_options(_options(model="m", require=[text]))
     assert refused.value.exit_status == 2

@@ -1,13 +1,15 @@
 """Errors of the API in terms of the options of `dsnot jobs submit`."""
 
 import inspect
+import math
 from typing import Any, get_args
 
 import pytest
 from typer.models import OptionInfo
 
 from service.cli import job_body
-from service.cli.option_errors import flag, job_place, named_options
+from service.cli.job_options import flag
+from service.cli.option_errors import job_place, named_options
 from service.cli.output import CommandFailed
 from service.cli.submitting import submit
 from service.client import InvalidInput
@@ -47,10 +49,10 @@ def places_in(body: Any, pointer: str = "") -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(set(inspect.signature(submit).parameters) - NOT_IN_THE_BODY))
 def test_every_option_is_named_for_every_place_that_it_sets(name: str) -> None:
-    given = options(**{name: [EXAMPLES.get(name, "x")] if name in LISTS else EXAMPLES.get(name, "x")})
+    given = options(**{"model": "m", name: [EXAMPLES.get(name, "x")] if name in LISTS else EXAMPLES.get(name, "x")})
     declared = [each for each in get_args(inspect.signature(submit).parameters[name].annotation) if isinstance(each, OptionInfo)]
     expected = next((each for info in declared for each in info.param_decls or ()), flag(name))
-    always = {*places_in(job_body.of_options(options()))} - {"/effort" if name == "effort" else ""}
+    always = {*places_in(job_body.of_options(options(model="m")))} - {{"effort": "/effort", "model": "/model/id"}.get(name)}
     places = [each for each in places_in(job_body.of_options(given)) if each not in always and not each.endswith("/type")]
     assert {job_place(place, given).split()[0] for place in places} == {expected}
 
@@ -96,3 +98,9 @@ def test_fields_within_a_message_become_options() -> None:
 def test_a_sparsity_of_zero_is_refused() -> None:
     with pytest.raises(CommandFailed, match="--sparsity 0 prunes nothing; give a fraction between 0 and 1"):
         job_body.of_options(options(model="m", sparsity=0.0))
+
+
+@pytest.mark.parametrize("sparsity", [math.nan, math.inf, -math.inf])
+def test_a_sparsity_that_is_no_finite_number_is_refused(sparsity: float) -> None:
+    with pytest.raises(CommandFailed, match=f"--sparsity must be a finite number such as 0.5, not {sparsity}"):
+        job_body.of_options(options(model="m", sparsity=sparsity))

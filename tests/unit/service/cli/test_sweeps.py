@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def test_values_are_json_ranges_or_text(where: str, text: str, expected: list[An
         ({"patterns": "dense"}, "--patterns takes sparsities such as 0.5 and n:m such as 2:4, not 'dense'"),
         ({"axis": ["/recipe/preset=a"], "presets": "b"}, "--axis /recipe/preset and --presets set the same axis"),
         ({}, "nothing varies; add --presets"),
+        ({"target": "perplexity", "at_most": math.inf}, "--at-most must be a finite number such as 0.5, not inf"),
+        ({"target": "perplexity", "from_": math.nan}, "--from must be a finite number such as 0.5, not nan"),
         ({"presets": "a,b", "model": None}, "no model given"),
         ({"from_": 0.3}, "--from belongs to a search; add --target"),
         ({"presets": "a,b", "max_points": 3}, "--max-points belongs to a search"),

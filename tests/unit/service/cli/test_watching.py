@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from service.cli import watching
+from service.cli.job_events import print_events
 from service.client import Client, Event, Job
 from service.contract.states import EventType
 
@@ -77,3 +78,11 @@ def test_a_terminal_has_one_line_with_block_and_window_progress(client: _Client,
         assert expected in text
     assert "pruning" in seen[2]
     assert "evaluating" in seen[5]
+
+
+def test_a_missed_gate_is_a_sentence_in_the_list_of_events(capsys: pytest.CaptureFixture[str]) -> None:
+    gate = {"metric": "perplexity", "text": "perplexity at most 9", "judge_by": "mean", "value": 9.5, "passed": False}
+    print_events([Event(1, EventType.GATE_FAILED, {"gates": [gate]}, datetime.now(UTC))], as_json=False)
+    shown = capsys.readouterr().out
+    assert "gate missed: perplexity at most 9 (9.5)" in shown
+    assert "{" not in shown
