@@ -34,7 +34,7 @@ def list_(
     from service.client import Client
 
     with Client(patience=2) as client:
-        there = (job for job in client.jobs.list(state="succeeded") if not getattr(job, "artifact_removed_at", None))
+        there = (job for job in client.jobs.list(state="succeeded") if job.artifact_removed_at is None)
         found = list(islice(there, limit))
     columns = ("job!", "model", "sparsity", "formats", "size>")
     print_records(found, columns, _artifact_row, as_json=as_json, nothing="no artifacts; a job that succeeds publishes one")

@@ -74,6 +74,8 @@ class Job(Answer):
     """Whether the pruned model meets all of `evaluation.require`; None: not judged, or there are none."""
     warnings: list[str] = Field(default=[])
     error: Failure | None = None
+    artifact_removed_at: datetime | None = None
+    """End of the artifact's retention, if it has been removed."""
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""
 
@@ -95,7 +97,7 @@ class Job(Answer):
     def row(self) -> dict[str, Any]:
         """Return a flat row: settings, times, labels as `label.NAME`, measurements by name with `:low` and `:high`."""
         recipe = self.spec.get("recipe") or {}
-        row: dict[str, Any] = {"id": self.id, "state": str(self.state), "model": self.model}
+        row: dict[str, Any] = {"id": self.id, "name": self.name, "state": str(self.state), "model": self.model}
         row |= {"preset": recipe.get("preset"), "pattern": pattern_name(recipe) if recipe.get("pattern") else None}
         row |= {"created_at": self.created_at, "started_at": self.started_at, "finished_at": self.finished_at}
         row |= {f"label.{name}": value for name, value in self.labels.items()} | {"gates_passed": self.gates_passed}

@@ -156,6 +156,8 @@ _BY_CODE: Final[dict[str, type[ApiError]]] = {
 }
 """Exception class of each problem type's code. Any other type, from a newer service or a proxy, becomes a plain ApiError."""
 
+_TYPE: Final = re.compile("(?:.*/errors#|urn:dsnot:problem:)([a-z-]+)")
+
 _NO_ANSWER: Final = ": a proxy in front of the service gets no answer from it; try again later"
 _PROXY_REASONS: Final = {
     413: ": a proxy in front of the service limits the size of requests below that of this one; raise its limit",
@@ -180,11 +182,15 @@ def problem_in(response: httpx.Response) -> ApiError:
 
 
 def code_of(problem: Mapping[str, Any]) -> str:
-    """Return `code` of a problem document, or the last part of its `type`, which services before that member have alone."""
+    """Return `code` of a problem document, or the one in its `type`, which services before that member have alone.
+
+    The types of a gateway in front of the service give no code.
+    """
     code, kind = problem.get("code"), problem.get("type")
     if isinstance(code, str):
         return code
-    return re.split("[:/#]", kind)[-1] if isinstance(kind, str) and kind != "about:blank" else ""
+    match = _TYPE.fullmatch(kind) if isinstance(kind, str) else None
+    return match[1] if match else ""
 
 
 def parsed(response: httpx.Response, read: Callable[[], T]) -> T:

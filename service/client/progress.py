@@ -10,7 +10,7 @@ ShowProgress = Literal["auto"] | bool
 
 
 class ProgressLine:
-    """Line on standard error that is rewritten while a job runs."""
+    """Line on standard error that is rewritten while a job runs; `close` ends it."""
 
     def __init__(self, show: ShowProgress) -> None:
         """`auto`: only on a terminal or in a notebook."""
@@ -18,10 +18,15 @@ class ProgressLine:
         self._width = 0
 
     def show(self, job: Job) -> None:
-        """Rewrite the line; the end of the job ends it."""
+        """Rewrite the line."""
         if not self.is_shown:
             return
         line = progress_line(job)
-        sys.stderr.write(f"\r{line:<{self._width}}" + ("\n" if job.has_ended else ""))
+        sys.stderr.write(f"\r{line:<{self._width}}")
         sys.stderr.flush()
         self._width = len(line)
+
+    def close(self) -> None:
+        """End the line, if it has been written."""
+        if self._width:
+            sys.stderr.write("\n")

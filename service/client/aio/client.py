@@ -1,6 +1,6 @@
 """Asyncio client: every call of the HTTP API as a method.
 
-client = AsyncClient()                               # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
+client = AsyncClient()  # of DSNOT_URL and DSNOT_API_KEY, else of `dsnot login`, else the stack of this home
 job = await client.jobs.create(model="meta-llama/Llama-3.1-8B", sparsity=0.5, preset="balanced")
 await job.wait()
 await job.download("pruned")

@@ -1,7 +1,7 @@
 # generated from aio/ by `make client`; do not edit
 """Blocking client: every call of the HTTP API as a method.
 
-client = Client()                               # DSNOT_URL and DSNOT_API_KEY, or the stack of this home
+client = Client()  # of DSNOT_URL and DSNOT_API_KEY, else of `dsnot login`, else the stack of this home
 job = client.jobs.create(model="meta-llama/Llama-3.1-8B", sparsity=0.5, preset="balanced")
 job.wait()
 job.download("pruned")

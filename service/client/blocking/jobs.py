@@ -197,17 +197,20 @@ class JobCalls(EventCalls, LogCalls, ArtifactCalls):
         """
         end, line = math.inf if timeout is None else time.monotonic() + timeout, ProgressLine(progress)
         longest = _SHOWN_SECONDS if line.is_shown else _WAIT_SECONDS
-        while True:
-            left = max(0.0, end - time.monotonic())
-            began = time.monotonic()
-            job = self._get_within(job_id, math.ceil(min(left, longest)))
-            line.show(job)
-            if job.has_ended:
-                return job
-            if time.monotonic() >= end:
-                raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
-            pause = min(_LEAST_SECONDS, left) - (time.monotonic() - began)  # a busy service may answer without waiting
-            time.sleep(max(0.0, pause))
+        try:
+            while True:
+                left = max(0.0, end - time.monotonic())
+                began = time.monotonic()
+                job = self._get_within(job_id, math.ceil(min(left, longest)))
+                line.show(job)
+                if job.has_ended:
+                    return job
+                if time.monotonic() >= end:
+                    raise TimeoutError(f"job {job_id} is still {job.state} after {timeout:.0f} s")
+                pause = min(_LEAST_SECONDS, left) - (time.monotonic() - began)  # a busy service may answer without waiting
+                time.sleep(max(0.0, pause))
+        finally:
+            line.close()
 
     def _get_within(self, job_id: str, seconds: int) -> Job:
         """Return the job as soon as it has ended, or after `seconds`."""

@@ -73,6 +73,20 @@ def test_an_error_without_problem_document_is_raised(text: str) -> None:
     assert (type(error), error.code) == (ApiError, "")
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "https://gateway.example/problems/not-found",
+        "urn:ietf:problem:forbidden",
+        "https://gateway.example/errors/conflict",
+        "internal",
+    ],
+)
+def test_the_type_of_a_gateway_is_no_code_of_the_service(kind: str) -> None:
+    error = problem_in(answer({"type": kind, "detail": "a sentence of the gateway"}))
+    assert (type(error), error.code, str(error)) == (ApiError, "", "a sentence of the gateway")
+
+
 @pytest.mark.parametrize("errors", ["x", ["x"], {"a": "b"}, [{"message": "of another service"}]])
 def test_errors_of_another_service_are_raised(errors: object) -> None:
     response = httpx.Response(404, json={"detail": "no", "errors": errors}, headers={b"Retry-After": "²".encode()})

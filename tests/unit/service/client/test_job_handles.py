@@ -1,6 +1,7 @@
 """Handles of jobs: options, progress, one-line views, tables."""
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,20 @@ def test_a_handle_is_updated_in_place(capsys: pytest.CaptureFixture[str]) -> Non
     assert shown.rstrip(" \n").endswith("\rsucceeded")
 
 
+def test_a_wait_that_is_given_up_ends_its_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TimeoutError):
+        client_of(RUNNING).jobs.wait(_ID, timeout=0, progress=True)
+    assert capsys.readouterr().err.endswith("12 of 24 blocks\n")
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client_of(RUNNING).jobs.wait(_ID, progress=True)
+    assert capsys.readouterr().err.endswith("12 of 24 blocks\n")
+
+
 def test_without_a_terminal_waiting_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     client_of(RUNNING, DONE).jobs.get(_ID).wait()
     assert capsys.readouterr() == ("", "")
@@ -116,9 +131,9 @@ def test_a_ratio_that_was_not_measured_is_named(metrics: dict[str, Any], dataset
 
 
 def test_lists_become_tables() -> None:
-    table = client_of({"items": [DONE], "next_cursor": None}).jobs.list().to_pandas()
+    table = client_of({"items": [DONE | {"name": "a"}], "next_cursor": None}).jobs.list().to_pandas()
     [row] = table.to_dict("records")
-    assert (row["id"], row["pattern"], row["label.team"], row["gates_passed"]) == (_ID, "50 %", "x", False)
+    assert (row["id"], row["name"], row["pattern"], row["label.team"], row["gates_passed"]) == (_ID, "a", "50 %", "x", False)
     assert row["perplexity:wiki-sample:test"] == pytest.approx(12.0 * 1.6487, rel=1e-3)
 
 
