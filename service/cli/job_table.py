@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Any, Final
 
+from service.cli.comparing import SHORT
 from service.cli.job_views import how_far, recipe, took
 from service.cli.output import local_time, note, print_table
 from service.client import Job
 from service.contract.recipe.names import pattern_name, short_recipe_name
-from service.kit.quantities import age, change, size
+from service.kit.quantities import age, change, figure, size
 
 _COLUMNS: Final = 80
 _GAP: Final = 2
@@ -43,12 +44,12 @@ def _fitted(rows: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 def _narrow_row(job: Job, now: datetime) -> tuple[str, ...]:
     name = job.name or job.model.rpartition("/")[2]
     return (
-        job.id[:8],
+        job.id[:SHORT],
         name,
         _short_state(job),
         pattern_name(job.spec["recipe"]),
         _cut(short_recipe_name(job.spec["recipe"]), 11),
-        " ".join(_perplexity_and_change(job.metric_values, 2)),
+        " ".join(_perplexity_and_change(job.metric_values)),
         age((now - job.created_at).total_seconds()),
     )
 
@@ -62,7 +63,7 @@ def _wide_row(job: Job) -> tuple[str, ...]:
         how_far(job),
         pattern_name(job.spec["recipe"]),
         recipe(job),
-        *_perplexity_and_change(job.metric_values, 3),
+        *_perplexity_and_change(job.metric_values),
         f"{agreement['top1_agreement']:.1%}".replace("%", " %") if agreement else "",
         size(job.metric_values["bytes"]) if job.metric_values and job.metric_values.get("bytes") else "",
         " ".join(f"{name}={value}" for name, value in job.labels.items()),
@@ -81,14 +82,13 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _perplexity_and_change(metrics: dict[str, Any] | None, digits: int) -> tuple[str, str]:
+def _perplexity_and_change(metrics: dict[str, Any] | None) -> tuple[str, str]:
     """Return the pruned model's perplexity on the first data set, and its change from the dense model's, as far as measured."""
     dense, pruned = (_first(metrics, which) for which in ("dense", "pruned"))
     if not pruned:
         return "", ""
     is_comparable = dense and dense["dataset"] == pruned["dataset"]
-    value = f"{pruned['perplexity']:,.{digits if pruned['perplexity'] < 1000 else 0}f}"
-    return value, change(pruned["perplexity"], dense["perplexity"]) if is_comparable else ""
+    return figure(pruned["perplexity"]), change(pruned["perplexity"], dense["perplexity"]) if is_comparable else ""
 
 
 def _first(metrics: dict[str, Any] | None, which: str) -> dict[str, Any]:

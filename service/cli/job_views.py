@@ -15,7 +15,7 @@ from service.contract.gates import gate_text
 from service.contract.recipe.names import pattern_name, recipe_name
 from service.contract.speed_ways import prefills, prompt_lengths, timed
 from service.contract.states import JobState, Stage
-from service.kit.quantities import size
+from service.kit.quantities import figure, size
 
 
 def print_job(job: Job, *, all_samples: bool = False) -> None:
@@ -165,12 +165,12 @@ def _rate(measured: Mapping[str, Any] | None) -> str:
 
 
 def perplexity(measured: dict[str, Any], *, with_interval: bool) -> str:
-    """Return `25.454 ± 0.310`, with half the width of the 95 % interval; the value alone without one, "" if not measured."""
+    """Return `25.45 ± 0.310`, with half the width of the 95 % interval; the value alone without one, "" if not measured."""
     if not measured:
         return ""
     interval = measured.get("ci95") if with_interval else None
-    reach = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
-    return f"{measured['perplexity']:.3f}{reach}"
+    reach = f" ± {figure((interval[1] - interval[0]) / 2)}" if interval else ""
+    return figure(measured["perplexity"]) + reach
 
 
 def ratio(measured: dict[str, Any]) -> str:

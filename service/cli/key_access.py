@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from service.cli.databases import the_database
 from service.cli.output import CommandFailed
@@ -25,6 +25,10 @@ def api_is_named() -> bool:
     return not os.environ.get("DSNOT_DATABASE_URL") and login.active() is not None
 
 
+TO_DATABASE: Final = "set DSNOT_DATABASE_URL, or DSNOT_HOME for the stack of a home, with DSNOT_URL unset"
+"""Remedy for what the API does not do; a login does not matter then."""
+
+
 @contextmanager
 def key_calls(tenant: str | None) -> "Iterator[KeyCalls | StoredKeys]":
     """Open the API, or the database with the keys of a tenant, by default `default`."""
@@ -42,11 +46,7 @@ def key_calls(tenant: str | None) -> "Iterator[KeyCalls | StoredKeys]":
 def refuse_tenant(tenant: str | None) -> None:
     """Raise CommandFailed if a tenant is named, because the API is that of the key's tenant."""
     if tenant is not None:
-        raise CommandFailed(
-            "--tenant needs the database: through the API, the tenant is that of your key; unset DSNOT_URL, "
-            "and set DSNOT_DATABASE_URL",
-            2,
-        )
+        raise CommandFailed(f"--tenant needs the database: through the API, the tenant is that of your key; {TO_DATABASE}", 2)
 
 
 class StoredKeys:

@@ -96,5 +96,5 @@ def _takes(estimate: dict[str, Any]) -> str:
     seconds = estimate["run_seconds"]
     if seconds is None:
         return estimate.get("note") or "unknown"
-    ends = [estimate.get(f"run_seconds_{end}") or seconds for end in ("low", "high")]  # none from an older service
+    ends = [estimate.get(f"run_seconds_{end}") for end in ("low", "high")]  # none from an older service
     return about(seconds, *ends) + basis_note

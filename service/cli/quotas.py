@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from service.cli.databases import the_database
-from service.cli.key_access import api_is_named, refuse_tenant
+from service.cli.key_access import TO_DATABASE, api_is_named, refuse_tenant
 from service.cli.output import AsJson, CommandFailed, print_fields, print_json, print_table
 
 app = typer.Typer(
@@ -87,9 +87,7 @@ def reset(tenant: Tenant = None) -> None:
 def _set_in_database(tenant: str | None) -> str:
     """Return the tenant. Raise CommandFailed if a service is named: no tenant sets its own limits."""
     if api_is_named():
-        raise CommandFailed(
-            "limits are set by the operator, in the database: unset DSNOT_URL or log out, and set DSNOT_DATABASE_URL", 2
-        )
+        raise CommandFailed(f"limits are set by the operator, in the database: {TO_DATABASE}", 2)
     return tenant or "default"
 
 

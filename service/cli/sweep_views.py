@@ -11,7 +11,7 @@ from service.cli.output import local_time, note, print_fields, print_table, prin
 from service.client.sweeps import Figure, Point, Sweep, SweepDetail, SweepPlan
 from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, JobState
-from service.kit.quantities import about, size
+from service.kit.quantities import about, figure, size
 
 _ALWAYS_SHOWN: Final = ("sparsity", "packed_bytes", "seconds")
 _KEPT: Final = {"all": "all stay", "front": "those on the front stay", "best": "the answer's stays"}
@@ -117,16 +117,15 @@ def titles(names: Sequence[str]) -> list[str]:
     ]
 
 
-def figure_text(name: str, figure: Figure | None, dense: Mapping[str, Figure]) -> str:
+def figure_text(name: str, measured: Figure | None, dense: Mapping[str, Figure]) -> str:
     """Return a measurement; a perplexity with its ratio to the dense model's."""
-    if figure is None:
+    if measured is None:
         return ""
     if name == "sparsity":
-        return f"{100 * figure.value:.1f} %"
+        return f"{100 * measured.value:.1f} %"
     if name.startswith("perplexity:") and name in dense:
-        shown = f"{figure.value:.3f}" if figure.value < 100 else f"{figure.value:.5g}"
-        return f"{shown} ({figure.value / dense[name].value:.3f}×)"
-    return quantity_text(name.partition(":")[0], figure.value)
+        return f"{figure(measured.value)} ({measured.value / dense[name].value:.3f}×)"
+    return quantity_text(name.partition(":")[0], measured.value)
 
 
 def points_text(sweep: Sweep) -> str:
@@ -151,7 +150,11 @@ def print_plan(found: SweepPlan) -> None:
         ]
     )
     rows = [
-        (str(each.position), each.text, _about(each.run_seconds, each.run_seconds_low, each.run_seconds_high))
+        (
+            str(each.position),
+            each.text,
+            about(each.run_seconds, each.run_seconds_low, each.run_seconds_high) if each.run_seconds else "",
+        )
         for each in found.table
     ]
     print_table(("#>", "point" if not found.spec.get("target") else "first point", "time>"), rows)
@@ -162,14 +165,9 @@ def print_plan(found: SweepPlan) -> None:
 def _takes(found: SweepPlan) -> str:
     if found.wall_seconds is None:
         return found.note or "unknown"
-    work = f", {_about(found.run_seconds, found.run_seconds_low, found.run_seconds_high)} of work" if found.run_seconds else ""
+    work = f", {about(found.run_seconds, found.run_seconds_low, found.run_seconds_high)} of work" if found.run_seconds else ""
     workers = "1 worker" if found.able_workers == 1 else f"{found.able_workers} workers"
-    return f"{_about(found.wall_seconds, found.wall_seconds_low, found.wall_seconds_high)} on {workers}{work}"
-
-
-def _about(seconds: float | None, low: float | None, high: float | None) -> str:
-    """Return an estimate with its range, which older services leave out; empty without one."""
-    return about(seconds, low or seconds, high or seconds) if seconds else ""
+    return f"{about(found.wall_seconds, found.wall_seconds_low, found.wall_seconds_high)} on {workers}{work}"
 
 
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from service.cli.output import duration, note, print_json, printable
 from service.client import Client, Event, Job
 from service.contract.gates import gate_text
 from service.contract.states import EventType, JobState
-from service.kit.quantities import about
+from service.kit.quantities import about, figure
 
 _GLANCE_SECONDS = 1.0
 
@@ -133,7 +133,7 @@ def _perplexity(measured: dict[str, Any]) -> str:
     """Return the perplexity, and for a pruned model its ratio to the dense one's."""
     earlier = " (measured by an earlier job)" if measured.get("cached") else ""
     times_dense = f", {found} of the dense model's" if (found := ratio(measured)) else ""
-    return f"{measured['perplexity']:.2f} on {measured['dataset']}{times_dense}{earlier}"
+    return f"{figure(measured['perplexity'])} on {measured['dataset']}{times_dense}{earlier}"
 
 
 class _Bar:
@@ -204,9 +204,7 @@ def left(job: Job) -> str:
     whole = _until(job.eta.ends_at)
     if not whole:
         return job.eta.note or ""
-    ends = [_until(moment) for moment in (job.eta.ends_earliest_at, job.eta.ends_latest_at)]
-    low, high = (whole if each is None else each for each in ends)
-    return f"{about(whole, low, high)} left"
+    return f"{about(whole, _until(job.eta.ends_earliest_at), _until(job.eta.ends_latest_at))} left"
 
 
 def _until(moment: datetime | None) -> float | None:

@@ -47,9 +47,9 @@ def duration(seconds: float) -> str:
     return f"{whole // _MINUTE} min {whole % _MINUTE} s"
 
 
-def about(seconds: float, low: float, high: float) -> str:
-    """Return an estimate with its range, `about 12 min (10 to 15 min)`; an end in the same unit is not repeated."""
-    value, first, last = _coarse(seconds), _coarse(low), _coarse(high)
+def about(seconds: float, low: float | None = None, high: float | None = None) -> str:
+    """Return an estimate with its range, if known: `about 12 min (10 to 15 min)`; an end in the same unit is not repeated."""
+    value, first, last = (_coarse(seconds if each is None else each) for each in (seconds, low, high))
     if first == last:
         return f"about {value}"
     unit = last.rpartition(" ")[2]

@@ -112,7 +112,7 @@ def test_keys_are_managed_through_the_api(run: Run, url: str, key: str, api: htt
     assert actions[:3] == ["revoke_key", "rotate_key", "create_key"]
 
 
-def test_the_operator_alone_names_tenants_and_sets_limits(run: Run, url: str, key: str) -> None:
+def test_the_operator_alone_names_tenants_and_sets_limits(run: Run, url: str, key: str, database_url: str) -> None:
     address = {"DSNOT_URL": url, "DSNOT_API_KEY": key}
     for arguments in (["keys", "list", "--tenant", "other"], ["quotas", "show", "--tenant", "other"]):
         refused = run(*arguments, **address)
@@ -121,6 +121,13 @@ def test_the_operator_alone_names_tenants_and_sets_limits(run: Run, url: str, ke
     refused = run("quotas", "set", "--max-queued-jobs", "5", **address)
     assert refused.returncode == 2
     assert "limits are set by the operator, in the database" in refused.stderr
+    assert run("login", url, stdin=key).returncode == 0
+    for arguments in (["keys", "list", "--tenant", "other"], ["quotas", "reset"]):
+        refused = run(*arguments)
+        assert refused.returncode == 2
+        assert "set DSNOT_DATABASE_URL, or DSNOT_HOME for the stack of a home, with DSNOT_URL unset" in refused.stderr
+        followed = run(*arguments, DSNOT_DATABASE_URL=database_url)
+        assert followed.returncode == 0, followed.stderr
     shown = run("quotas", "show", **address)
     assert shown.returncode == 0
     assert "queued jobs" in shown.stdout

@@ -57,6 +57,10 @@ def test_an_estimate_names_its_range_in_few_digits(ends: tuple[float, float, flo
     assert about(*ends) == text
 
 
+def test_an_estimate_without_a_range_is_its_value() -> None:
+    assert about(720) == "about 12 min"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -307,7 +307,7 @@ def test_metrics_show_both_perplexities(capsys: pytest.CaptureFixture[str]) -> N
         }
     )
     shown = capsys.readouterr().out
-    for expected in ("wiki-sample:test", "17.250", "29.125", "50.00 %", "1 min 1 s", "1 min 10 s", "1.2 GB", "538 MB"):
+    for expected in ("wiki-sample:test", "17.25", "29.12", "50.00 %", "1 min 1 s", "1 min 10 s", "1.2 GB", "538 MB"):
         assert expected in shown
 
 

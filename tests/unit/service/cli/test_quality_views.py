@@ -30,7 +30,7 @@ def test_intervals_and_agreement_are_shown_if_measured(capsys: pytest.CaptureFix
         {"dense": measured(17.25, 0.5), "pruned": measured(29.125, 1.25), "agreement": [agreement], "sparsity": 0.5}
     )
     shown = capsys.readouterr().out
-    for expected in ("17.250 ± 0.500", "29.125 ± 1.250", "agreement on wiki-sample:test", "0.5123 ± 0.0123", "71.23 ± 0.50 %"):
+    for expected in ("17.25 ± 0.500", "29.12 ± 1.250", "agreement on wiki-sample:test", "0.5123 ± 0.0123", "71.23 ± 0.50 %"):
         assert expected in shown
     single = agreement | {"kl_standard_error": None, "top1_standard_error": None}
     [(_, line)] = job_views.agreement_lines([single])

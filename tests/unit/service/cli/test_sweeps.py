@@ -190,7 +190,7 @@ def test_a_table_has_a_column_for_each_data_set_and_ratios_where_the_dense_model
         "sparsity>",
         "*",
     ]
-    assert row == ["0", "preset 0", "succeeded", "15.000 (1.250×)", "15.00", "50.0 %", ""]
+    assert row == ["0", "preset 0", "succeeded", "15.00 (1.250×)", "15.00", "50.0 %", ""]
     assert titles(["perplexity:c4:validation", "seconds"]) == ["perplexity", "time"]
 
 
