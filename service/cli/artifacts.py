@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
+from service.cli.identifiers import JOB, JobId, complete_id
 from service.cli.output import AsJson, CommandFailed, note, print_json, print_records, printable
 from service.kit.quantities import size
 
@@ -56,9 +56,7 @@ def _artifact_row(job: "Job") -> tuple[str, ...]:
 
 @app.command()
 def download(
-    job_id: Annotated[
-        str, typer.Argument(metavar="JOB", help=f"Id of a job that succeeded, {SHORT_FORMS}; {LAST}: the newest job.")
-    ],
+    job_id: JobId,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Target folder; dsnot-JOB by default.")] = None,
     unpacking: Annotated[bool, typer.Option("--unpack", help="Also unpack packed weights, as `unpack` does.")] = False,
     as_json: AsJson = False,

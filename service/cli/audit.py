@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.identifiers import KEY, complete_id
+from service.cli.identifiers import ID_OR_NAME, KEY, complete_id
 from service.cli.output import AsJson, local_time, print_records
 
 if TYPE_CHECKING:
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    key: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only requests with this key: its id, the beginning of it, or its name.")
-    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="ID", help=f"Only requests with this key: its {ID_OR_NAME}.")] = None,
     action: Annotated[str | None, typer.Option(help="Only this operation, such as cancel_job.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 50,
     as_json: AsJson = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.identifiers import JOB, complete_id
+from service.cli.identifiers import ID_OR_NAME, JOB, LAST, complete_id
 from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table
 from service.kit.quantities import figure, size
 
@@ -17,7 +17,9 @@ SHORT = 8
 
 
 def compare(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of 2 to 50 jobs, or their beginnings.")],
+    job_ids: Annotated[
+        list[str], typer.Argument(metavar="JOB...", help=f"2 to 50 jobs, each by its {ID_OR_NAME}; {LAST}: the newest job.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Compare jobs: settings that differ, and measurements with half of their 95 % intervals.

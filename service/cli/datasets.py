@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.identifiers import DATASET, SHORT_FORMS, complete_id
+from service.cli.identifiers import DATASET, ID_OR_NAME, complete_id
 from service.cli.output import AsJson, local_time, note, print_json, print_records
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Upload, list and delete data sets.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help=f"Name or id of an upload, {SHORT_FORMS}; see `dsnot datasets list`.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help=f"The upload's {ID_OR_NAME}; see `dsnot datasets list`.")]
 
 
 @app.command()

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 LAST: Final = "@last"
 LEAST_CHARACTERS: Final = 4
 SHORT_FORMS: Final = f"complete or its first {LEAST_CHARACTERS} or more characters"
-JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's id, {SHORT_FORMS}, or its name; {LAST}: the newest job.")]
+ID_OR_NAME: Final = f"id, {SHORT_FORMS}, or its name"
+JobId = Annotated[str, typer.Argument(metavar="JOB", help=f"The job's {ID_OR_NAME}; {LAST}: the newest job.")]
 _SHOWN: Final = 5
 """Maximum number of candidates in an error."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -6,7 +6,7 @@ import typer
 
 from service.cli import job_body
 from service.cli.comparing import compare
-from service.cli.identifiers import JOB, LAST, SHORT_FORMS, JobId, complete_id
+from service.cli.identifiers import ID_OR_NAME, JOB, LAST, JobId, complete_id
 from service.cli.job_options import SUBMIT_EXAMPLES
 from service.cli.logs import last_lines, logs
 from service.cli.output import AsJson, CommandFailed, note, print_json, printable
@@ -89,7 +89,7 @@ def show(
 @app.command()
 def watch(
     job_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help=f"Ids of jobs, {SHORT_FORMS}; {LAST}: the newest job.")
+        list[str] | None, typer.Argument(metavar="[JOB]...", help=f"Each job's {ID_OR_NAME}; {LAST}: the newest job.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Watch all jobs that have not ended.")] = False,
     as_json: AsJson = False,

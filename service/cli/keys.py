@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.identifiers import KEY, SHORT_FORMS, only_match
+from service.cli.identifiers import ID_OR_NAME, KEY, only_match
 from service.cli.key_access import key_calls
 from service.cli.output import AsJson, CommandFailed, local_time, note, print_json, print_records, printable
 
@@ -21,7 +21,9 @@ app = typer.Typer(
 Tenant = Annotated[
     str | None, typer.Option(help="Tenant of the keys, `default` by default; only in the database.", show_default=False)
 ]
-KeyId = Annotated[str, typer.Argument(metavar="ID", help=f"The middle part of dsnot_<id>_<secret>, {SHORT_FORMS}.")]
+KeyId = Annotated[
+    str, typer.Argument(metavar="ID", help=f"The key's {ID_OR_NAME}; the id is the middle part of dsnot_<id>_<secret>.")
+]
 
 
 @app.command(epilog="Examples:\n\ndsnot keys create --name pipeline --scope jobs:read --scope jobs:write --days 90")

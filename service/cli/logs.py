@@ -22,7 +22,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended.")] = False,
     attempt: Annotated[int | None, typer.Option(min=1, help="Only lines of this attempt.")] = None,
     level: Annotated[LogLevel | None, typer.Option(help="Minimum level.")] = None,
-    tail: Annotated[int | None, typer.Option(min=1, max=1000, help="Begin with the last lines, this number of them.")] = None,
+    tail: Annotated[int | None, typer.Option(min=1, max=1000, help="Number of last lines to begin with.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the log of a job: what its workers and their libraries logged. With --json: one line for each.

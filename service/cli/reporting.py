@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from service.cli.identifiers import JOB, LAST, SHORT_FORMS, complete_id
+from service.cli.identifiers import JOB, JobId, complete_id
 from service.cli.output import AsJson, note, print_json
 
 
 def report(
-    job_id: Annotated[
-        str, typer.Argument(metavar="JOB", help=f"Id of a job that succeeded, {SHORT_FORMS}; {LAST}: the newest job.")
-    ],
+    job_id: JobId,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Target file; dsnot-JOB.html by default.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,7 @@ Effort = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(EFFORTS),
-        help="Amount of calibration and evaluation text; other options override it. By default quick, with --spec none.",
+        help="Amount of calibration and evaluation text; other options override it. Default: quick; with --spec, no effort.",
     ),
 ]
 Criterion = Annotated[str | None, typer.Option(metavar="|".join(choices.Criterion), help="Saliency of a weight.")]
@@ -91,7 +91,7 @@ def submit(
         bool | None,
         typer.Option(
             "--generate/--no-generate",
-            help="Let both models continue prompts, or not; by default with an effort, for models of at most 1 GiB of weights.",
+            help="Let both models continue prompts. Default: only with an effort, and for models up to 1 GiB of weights.",
         ),
     ] = None,
     prompts: Annotated[

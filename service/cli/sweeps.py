@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli import sweep_body
-from service.cli.identifiers import LAST, SHORT_FORMS, SWEEP, complete_id, sweep_references
+from service.cli.identifiers import ID_OR_NAME, LAST, SWEEP, complete_id, sweep_references
 from service.cli.job_options import SWEEP_EXAMPLES
 from service.cli.output import AsJson, CommandFailed, note, print_json
 from service.cli.shared_options import with_options_of
@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help=f"The sweep's id, {SHORT_FORMS}; {LAST}: the newest sweep.")]
+SweepId = Annotated[str, typer.Argument(metavar="SWEEP", help=f"The sweep's {ID_OR_NAME}; {LAST}: the newest sweep.")]
 Front = Annotated[
     list[str] | None,
     typer.Option(

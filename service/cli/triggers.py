@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.identifiers import SHORT_FORMS, TRIGGER, complete_id, firing_of
+from service.cli.identifiers import ID_OR_NAME, SHORT_FORMS, TRIGGER, complete_id, firing_of
 from service.cli.job_body import read_spec
 from service.cli.output import AsJson, local_time, note, print_json, print_records, print_secret
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Manage triggers, which start jobs or sweeps.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="TRIGGER", help=f"The trigger's id, {SHORT_FORMS}.")]
+Id = Annotated[str, typer.Argument(metavar="TRIGGER", help=f"The trigger's {ID_OR_NAME}.")]
 FiringId = Annotated[str, typer.Argument(metavar="FIRING", help=f"The firing's id, {SHORT_FORMS}.")]
 Event = Annotated[str, typer.Argument(metavar="FILE", help="The event as JSON, - for stdin.")]
 

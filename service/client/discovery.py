@@ -36,7 +36,9 @@ def _checked_url(url: str) -> str:
     except httpx.InvalidURL:
         parts = httpx.URL()
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise NotConfigured("the URL of the service is malformed; set DSNOT_URL to one such as https://dsnot.example")
+        raise NotConfigured(
+            "the URL of the service is malformed; set DSNOT_URL to one such as https://dsnot.example, or run `dsnot login`"
+        )
     if parts.userinfo or parts.query or parts.fragment:
         raise NotConfigured("the URL of the service has more than host and path; leave out user name, query and fragment")
     return url.rstrip("/")
@@ -82,7 +84,9 @@ def _stored_key(url: str) -> str:
     """Return the key of the login at this address."""
     found = login.stored()
     if found is None or found.url != url.strip().rstrip("/"):
-        raise NotConfigured("DSNOT_URL is set but DSNOT_API_KEY is not; set it to a key that `dsnot keys create` made")
+        raise NotConfigured(
+            "DSNOT_URL is set but DSNOT_API_KEY is not; set it to a key that `dsnot keys create` made, or run `dsnot login`"
+        )
     return found.key
 
 
