@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.cli.output import note, print_json, printable, table_of
 from service.cli.sweep_views import figure_text, points_table, points_text, print_answer, print_points, problems, shown_measures
-from service.cli.watching import events_and_glances, interruptible
+from service.cli.watching import interruptible, with_glances
 from service.client import Client, Event, SweepDetail
 from service.client.sweeps import Point
 from service.contract.states import TERMINAL_STATES
@@ -58,7 +58,7 @@ def follow(client: Client, sweep_id: str) -> SweepDetail:
     console = Console(stderr=True)
     sweep = client.sweeps.get(sweep_id)
     with _Table(console) if console.is_terminal else _Lines() as view:
-        for event in events_and_glances(client.sweeps.events(sweep_id)):
+        for event in with_glances(client.sweeps.events(sweep_id)):
             if not _is_shown_in(sweep, event):
                 sweep = client.sweeps.get(sweep_id)
             if event is not None:

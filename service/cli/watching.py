@@ -1,12 +1,14 @@
 """Live view of a job: a progress bar on a terminal, otherwise a line per stage; notable events above it."""
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,7 +22,10 @@ from service.contract.gates import gate_text
 from service.contract.states import EventType, JobState
 from service.kit.quantities import about, figure
 
-_GLANCE_SECONDS = 1.0
+T = TypeVar("T")
+_GLANCE_SECONDS: Final = 1.0
+_READ_SECONDS: Final = 60.0
+"""Interval of reading the job without an event, for its place in the queue and the expected end."""
 
 GATE_FAILED: Final = 4
 """Exit status of a job that succeeded and misses a gate."""
@@ -65,33 +70,42 @@ def follow(client: Client, job_id: str, meanwhile: Callable[[], None] = lambda: 
     """
     console = Console(stderr=True)
     view = _Bar(console) if console.is_terminal else _Lines()
+    job, read_at = client.jobs.get(job_id), time.monotonic()
     with view:
-        for event in events_and_glances(client.jobs.events(job_id)):
-            if event is not None:
-                view.happened(event)
-            meanwhile()
-            view.show(client.jobs.get(job_id))
+        for item in with_glances(client.jobs.live(job_id)):
+            if isinstance(item, Event):
+                view.happened(item)
+                read_at = -math.inf
+            elif item is not None:
+                job = job.model_copy(update={"stage": item.stage, "progress": item})
+            else:
+                meanwhile()
+                if time.monotonic() - read_at >= _READ_SECONDS:
+                    job, read_at = client.jobs.get(job_id), time.monotonic()
+                view.show(job)
     return client.jobs.get(job_id)
 
 
-def events_and_glances(events: Iterable[Event]) -> Iterator[Event | None]:
-    """Yield each event when it happens, and None once a second in between."""
-    arrived: queue.Queue[Event | Exception | None] = queue.Queue()
+def with_glances(items: Iterable[T]) -> Iterator[T | None]:
+    """Yield each item when it arrives, and None once a second."""
+    arrived: queue.Queue[T | Exception | None] = queue.Queue()
 
     def listen() -> None:
         try:
-            for event in events:
-                arrived.put(event)
+            for item in items:
+                arrived.put(item)
             arrived.put(None)
         except Exception as error:  # handed to the other thread
             arrived.put(error)
 
     threading.Thread(target=listen, daemon=True).start()
+    glance_at = time.monotonic()
     while True:
         try:
-            item = arrived.get(timeout=_GLANCE_SECONDS)
+            item = arrived.get(timeout=max(0.0, glance_at - time.monotonic()))
         except queue.Empty:
             yield None
+            glance_at = time.monotonic() + _GLANCE_SECONDS
             continue
         if isinstance(item, Exception):
             raise item

@@ -3,7 +3,7 @@
 from service.client.access import AuditEntry, Key, Quota, SignInLink
 from service.client.aio.client import AsyncClient
 from service.client.aio.jobs import AsyncJob
-from service.client.answers import Attempt, Layer, LocalModel, ModelInfo, Plan, Progress, Worker
+from service.client.answers import Attempt, Layer, LocalModel, ModelInfo, Plan, Progress, StageProgress, Worker
 from service.client.blocking.client import Client
 from service.client.blocking.jobs import Job
 from service.client.comparing import Comparison
@@ -85,6 +85,7 @@ __all__ = [
     "RateLimited",
     "ServiceUnavailable",
     "SignInLink",
+    "StageProgress",
     "StoreRefused",
     "Sweep",
     "SweepDetail",

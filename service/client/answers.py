@@ -33,6 +33,12 @@ class Progress(Answer):
     """Mean time of one of them."""
 
 
+class StageProgress(Progress):
+    """Progress with its stage, as it is reported live."""
+
+    stage: Stage
+
+
 class Eta(Answer):
     """Expected start and end of a job; None if unknown."""
 

@@ -9,12 +9,14 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
 from service.client.aio.http import AsyncCalls, AsyncHttp, AsyncListing
+from service.client.answers import StageProgress
 from service.client.errors import ApiError, Unreachable, parsed
 from service.client.events import Event, check_stream, event_of
 from service.client.patience import RetryBudget, Trouble
 from service.client.request import Query, path_to
 
 _END: Final = "end"
+_PROGRESS: Final = "progress"
 _SECONDS_UNAVAILABLE: Final = 60.0
 """Seconds that the service may be unavailable before a stream fails."""
 
@@ -28,12 +30,23 @@ class Numbered(Protocol):
 
 
 Item = TypeVar("Item", bound=Numbered)
+Report = TypeVar("Report")
+Read = TypeVar("Read")
 
 
 async def follow(
-    http: AsyncHttp, path: str, after: int, read: Callable[[Any], Item], query: Query | None = None
-) -> AsyncGenerator[Item]:
-    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
+    http: AsyncHttp,
+    path: str,
+    after: int,
+    read: Callable[[Any], Item],
+    query: Query | None = None,
+    *,
+    progress: Callable[[Any], Report] | None = None,
+) -> AsyncGenerator[Item | Report]:
+    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks.
+
+    Messages `progress`, which have no number, are read by `progress`, or skipped.
+    """
     patience = RetryBudget(_SECONDS_UNAVAILABLE)
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
@@ -46,6 +59,10 @@ async def follow(
                         continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                     if message.event == _END:
                         return
+                    if message.event == _PROGRESS:
+                        if progress is not None:
+                            yield parsed(response, partial(_read_message, message, progress))
+                        continue
                     item = parsed(response, partial(_read_message, message, read))
                     if item.seq > after:
                         after = item.seq
@@ -58,7 +75,7 @@ async def follow(
         await asyncio.sleep(patience.pause_after(trouble))
 
 
-def _read_message(message: ServerSentEvent, read: Callable[[Any], Item]) -> Item:
+def _read_message(message: ServerSentEvent, read: Callable[[Any], Read]) -> Read:
     return read(message.json())
 
 
@@ -71,6 +88,11 @@ class AsyncEventCalls(AsyncCalls):
         Reconnects after a lost connection.
         """
         return follow(self._http, path_to("jobs", job_id, "events"), after, event_of)
+
+    def live(self, job_id: str, after: int = 0) -> AsyncGenerator[Event | StageProgress]:
+        """Yield every event as `events` does, and what has been done within the stage, at most once a second."""
+        path = path_to("jobs", job_id, "events")
+        return follow(self._http, path, after, event_of, {"progress": "true"}, progress=StageProgress.model_validate)
 
     def list_events(self, job_id: str, *, after: int = 0) -> AsyncListing[Event]:
         """List the events above number `after` that have happened so far."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
 
+from service.client.answers import StageProgress
 from service.client.blocking.http import Calls, Http, Listing
 from service.client.errors import ApiError, Unreachable, parsed
 from service.client.events import Event, check_stream, event_of
@@ -16,6 +17,7 @@ from service.client.patience import RetryBudget, Trouble
 from service.client.request import Query, path_to
 
 _END: Final = "end"
+_PROGRESS: Final = "progress"
 _SECONDS_UNAVAILABLE: Final = 60.0
 """Seconds that the service may be unavailable before a stream fails."""
 
@@ -29,10 +31,23 @@ class Numbered(Protocol):
 
 
 Item = TypeVar("Item", bound=Numbered)
+Report = TypeVar("Report")
+Read = TypeVar("Read")
 
 
-def follow(http: Http, path: str, after: int, read: Callable[[Any], Item], query: Query | None = None) -> Generator[Item]:
-    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks."""
+def follow(
+    http: Http,
+    path: str,
+    after: int,
+    read: Callable[[Any], Item],
+    query: Query | None = None,
+    *,
+    progress: Callable[[Any], Report] | None = None,
+) -> Generator[Item | Report]:
+    """Yield every item above number `after`, live, each once and in order, until the stream's end; reconnect if it breaks.
+
+    Messages `progress`, which have no number, are read by `progress`, or skipped.
+    """
     patience = RetryBudget(_SECONDS_UNAVAILABLE)
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
@@ -45,6 +60,10 @@ def follow(http: Http, path: str, after: int, read: Callable[[Any], Item], query
                         continue  # a keep-alive: httpx-sse makes a message of a comment behind an id
                     if message.event == _END:
                         return
+                    if message.event == _PROGRESS:
+                        if progress is not None:
+                            yield parsed(response, partial(_read_message, message, progress))
+                        continue
                     item = parsed(response, partial(_read_message, message, read))
                     if item.seq > after:
                         after = item.seq
@@ -57,7 +76,7 @@ def follow(http: Http, path: str, after: int, read: Callable[[Any], Item], query
         time.sleep(patience.pause_after(trouble))
 
 
-def _read_message(message: ServerSentEvent, read: Callable[[Any], Item]) -> Item:
+def _read_message(message: ServerSentEvent, read: Callable[[Any], Read]) -> Read:
     return read(message.json())
 
 
@@ -70,6 +89,11 @@ class EventCalls(Calls):
         Reconnects after a lost connection.
         """
         return follow(self._http, path_to("jobs", job_id, "events"), after, event_of)
+
+    def live(self, job_id: str, after: int = 0) -> Generator[Event | StageProgress]:
+        """Yield every event as `events` does, and what has been done within the stage, at most once a second."""
+        path = path_to("jobs", job_id, "events")
+        return follow(self._http, path, after, event_of, {"progress": "true"}, progress=StageProgress.model_validate)
 
     def list_events(self, job_id: str, *, after: int = 0) -> Listing[Event]:
         """List the events above number `after` that have happened so far."""

@@ -1,7 +1,7 @@
 """Progress in event streams, and what streams cost the database."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from service.client import Client, Event, StageProgress
 from service.contract.messages import PROGRESS_CHANNEL
 from service.contract.states import EventType, JobState, Stage
 from service.database.engine import Database
@@ -92,6 +93,20 @@ def test_a_report_reaches_every_stream_without_a_read(api: httpx.Client, databas
         assert [statement.sql.split()[0] for statement in executed] == ["UPDATE"]
     job = api.get(f"/v1/jobs/{job_id}").json()
     assert received == [Message("progress", None, job["progress"] | {"stage": job["stage"]})] * WATCHERS
+
+
+def test_the_client_yields_events_and_reports(api: httpx.Client, database: Database, job_id: UUID) -> None:
+    key = api.headers["authorization"].removeprefix("Bearer ")
+    with Client(str(api.base_url), key) as client, closing(client.jobs.live(str(job_id))) as stream:
+        append(database, job_id)
+        assert isinstance(next(stream), Event)
+        report(database, job_id, 3)
+        received = next(stream)
+        assert isinstance(received, StageProgress)
+        assert received.model_dump(exclude_none=True) == REPORT | {"stage": "pruning"}
+        set_job(database, job_id, state=JobState.SUCCEEDED, stage=None)
+        append(database, job_id)
+        assert [type(each) for each in stream] == [Event]
 
 
 @pytest.mark.parametrize("query", [{}, {"progress": "false"}])

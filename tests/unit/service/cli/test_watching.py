@@ -10,7 +10,7 @@ from rich.console import Console
 
 from service.cli import watching
 from service.cli.job_events import print_events
-from service.client import Client, Event, Job
+from service.client import Client, Event, Job, StageProgress
 from service.contract.states import EventType
 
 BLOCKS = [
@@ -32,15 +32,18 @@ class _Client(Client):
 
     def __init__(self) -> None:
         self._step = 0
+        self.read = 0
         self.jobs = self  # type: ignore[assignment]
 
-    def events(self, *_: object, **__: object) -> Generator[Event]:
+    def live(self, *_: object, **__: object) -> Generator[Event | StageProgress | None]:
         for step in range(len(VIEWS)):
             self._step = step
             event, data = EVENTS.get(step, (EventType.BLOCK_PRUNED, {}))
             yield Event(step + 1, event, data)
+            yield None  # a glance
 
     def get(self, *_: object, **__: object) -> Job:
+        self.read += 1
         facts = {"id": "1", "state": "running", "spec": {}, "created_at": datetime.now(UTC)}
         return Job.model_validate(facts | VIEWS[self._step])
 
@@ -48,8 +51,7 @@ class _Client(Client):
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
     client = _Client()
-
-    monkeypatch.setattr(watching, "events_and_glances", iter)  # without the thread that reads all events before the first view
+    monkeypatch.setattr(watching, "with_glances", iter)  # without the thread that reads all events before the first view
     return client
 
 
@@ -78,6 +80,30 @@ def test_a_terminal_has_one_line_with_block_and_window_progress(client: _Client,
         assert expected in text
     assert "pruning" in seen[2]
     assert "evaluating" in seen[5]
+
+
+class _Reporting(_Client):
+    """A service whose job has one event, and then reports its progress."""
+
+    def live(self, *_: object, **__: object) -> Generator[Event | StageProgress | None]:
+        yield Event(1, EventType.STAGE_STARTED, {"stage": "pruning"})
+        yield None
+        for done in range(50):
+            yield StageProgress.model_validate({"stage": "pruning", "done": done, "total": 50, "unit": "blocks"})
+            yield None
+
+
+def test_progress_is_shown_as_it_is_reported_without_reading_the_job_again(
+    client: _Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del client
+    reporting, shown = _Reporting(), []
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    monkeypatch.setattr(watching, "Console", lambda **_: screen)
+    monkeypatch.setattr(watching._Bar, "show", lambda _, job: shown.append(job.progress and job.progress.done))
+    watching.follow(reporting, "1")
+    assert shown == [None, *range(50)]
+    assert reporting.read == 3  # at first, after the event, and at the end
 
 
 def test_a_missed_gate_is_a_sentence_in_the_list_of_events(capsys: pytest.CaptureFixture[str]) -> None:
