@@ -198,6 +198,42 @@ def test_a_clone_keeps_name_and_prompts(opened: Opening, api: httpx.Client, data
     assert changed == SamplesSpec(prompts=["c"], max_new_tokens=7, chat=True)
 
 
+def test_gates_are_sent_line_by_line_and_an_error_names_its_line(opened: Opening) -> None:
+    page = opened("/jobs/new", excused="the server responded with a status of")
+    page.get_by_label("Name", exact=True).fill("org/model")
+    unfold(page, "Evaluation")
+    field = page.get_by_label("Quality gates")
+    field.fill("perplexity:wiki-sample,at-most-increase=0.3\n\nat-most=40, judge-by=mean\ntask:arc_easy,at-least=.3")
+    gates = [
+        {"metric": "perplexity", "dataset": "wiki-sample", "at_most_increase": 0.3},
+        {"at_most": 40, "judge_by": "mean"},
+        {"metric": "task:arc_easy", "at_least": 0.3},
+    ]
+    assert request_of(page)["evaluation"] == {"require": gates}
+    for line, detail in (
+        ("top1_agreement", "gate 2: give exactly one bound for top1_agreement: at_least"),
+        ("perplexity,at-most=low", "gate 2: must be a number"),
+        ("perplexity,at-most", "gate 2: must be a number"),
+        ("beauty,at-least=1", "gate 2: must be perplexity, kl_divergence, top1_agreement, or task:NAME, such as task:arc_easy"),
+    ):
+        field.fill(f"perplexity,at-most=40\n{line}")
+        expect(page.locator(".error:visible")).to_contain_text(detail)
+
+
+def test_a_clone_keeps_its_gates(opened: Opening, api: httpx.Client, database: Database) -> None:
+    gates: list[dict[str, Any]] = [
+        {"metric": "perplexity", "at_most": 40.0},
+        {"metric": "kl_divergence", "at_most": 0.5, "judge_by": "mean"},
+    ]
+    source = finished_job(database, spec=filled(name="a", effort="quick", evaluation={"require": gates, "agreement_windows": 2}))
+    page = opened(f"/jobs/new?from={source}", excused="the server responded with a status of")
+    unfold(page, "Evaluation")
+    lines = "perplexity,at-most=40\nkl_divergence,at-most=0.5,judge-by=mean"
+    expect(page.get_by_label("Quality gates")).to_have_value(lines)
+    spec = api.get(f"/v1/jobs/{source}").json()["spec"]
+    assert JobSpec.model_validate(request_of(page)).stored() == spec
+
+
 @pytest.mark.parametrize("is_expressible", [True, False])
 def test_the_command_makes_the_same_job_as_the_request(opened: Opening, tmp_path: Path, is_expressible: bool) -> None:
     page = opened("/jobs/new", excused="the server responded with a status of")
@@ -211,6 +247,7 @@ def test_the_command_makes_the_same_job_as_the_request(opened: Opening, tmp_path
     page.get_by_label("Measure speed and memory").check()
     page.get_by_role("checkbox", name="packed").check()
     page.get_by_label("Labels").fill("team=search it's\nrun=1")
+    page.get_by_label("Quality gates").fill("perplexity:wiki-sample,at-most-increase=0.3")
     if not is_expressible:
         page.get_by_label("Seed").fill("3")
     body = request_of(page)

@@ -1,5 +1,6 @@
 // Commands of the CLI that create a job or a sweep: options where there is one for every field, else the body on standard input.
 import { patternText, valueAt } from "./form_json.js";
+import { gateText } from "./gates.js";
 
 const OPTIONS = {
   "/model/source": "--source",
@@ -78,12 +79,6 @@ function optionsOf(body) {
   left.delete("/evaluation/require");
   for (const [where, value] of Object.entries(body.labels ?? {})) options.push(`--label ${quoted(`${where}=${value}`)}`);
   return [...left.keys()].every((where) => where.startsWith("/labels/")) ? options : null;
-}
-
-function gateText({ metric, dataset, ...bounds }) {
-  const named = dataset ? `${metric ?? "perplexity"}:${dataset}` : metric;
-  const limits = Object.entries(bounds).filter(([, value]) => value !== null).map(([name, value]) => `${name.replaceAll("_", "-")}=${value}`);
-  return [...(named ? [named] : []), ...limits].join(",");
 }
 
 function leaves(value, where = "") {

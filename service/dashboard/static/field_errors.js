@@ -12,9 +12,10 @@ export function showErrors(form, errors) {
   });
 }
 
-// For JSON fields, prefixes the detail with the rest of the pointer.
+// Prefixes the detail with the rest of the pointer, or with the number of the gate.
 function placed(control, { pointer, detail }) {
-  const within = control.dataset.as === "json" ? pointer.slice(control.name.length) : "";
+  const rest = pointer.slice(control.name.length), { as } = control.dataset;
+  const within = as === "json" ? rest : as === "gates" && rest ? `gate ${Number(rest.split("/")[1]) + 1}` : "";
   return within ? `${within}: ${detail}` : detail;
 }
 

@@ -1,5 +1,6 @@
 // Conversion between forms and JSON: `name` of a control is the JSON pointer of its value, `data-as` selects the codec.
 // Text that is not a number is sent unchanged, so that the API reports the error.
+import { gateOf, gateText } from "./gates.js";
 
 const number = (text) => (text.trim() === "" ? undefined : Number.isFinite(Number(text)) ? Number(text) : text);
 const DAY_MS = 86_400_000;
@@ -27,6 +28,7 @@ const WAYS = {
   hours: { read: (control) => (control.value.trim() && Number.isFinite(Number(control.value)) ? Math.round(Number(control.value) * 3600) : control.value) },
   samples: { read: readSamples, fill: fillSamples },
   prompts: { read: (control) => control.value.split("\n").filter((line) => line.trim()), fill: (control, value) => (control.value = (value ?? []).join("\n")) },
+  gates: { read: (control) => control.value.split("\n").filter((line) => line.trim()).map(gateOf), fill: (control, value) => (control.value = (value ?? []).map(gateText).join("\n")) },
   presence: { read: () => undefined, fill: (control, value) => (control.value = value ? "yes" : "") },
 };
 
