@@ -7,6 +7,8 @@ import typer
 
 from service.cli.identifiers import ID_OR_NAME, JOB, LAST, complete_id
 from service.cli.output import AsJson, duration, note, print_fields, print_json, print_table
+from service.contract.gates import requirement_text
+from service.contract.parts import dotted
 from service.kit.quantities import figure, size
 
 if TYPE_CHECKING:
@@ -49,13 +51,15 @@ def short_names(ids: list[str]) -> list[str]:
 def _rows(found: "Comparison") -> Iterator[list[str]]:
     yield ["state", *(job.state for job in found.jobs)]
     for difference in found.differences:
-        yield [difference.pointer, *map(_plain, difference.values)]
+        yield [dotted(difference.pointer), *map(_plain, difference.values)]
     for measure in found.measures:
         yield [_title(measure), *(_figure(measure, job, place) for place, job in enumerate(found.jobs))]
 
 
 def _plain(value: Any) -> str:
-    return "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(requirement_text(each) if isinstance(each, dict) else str(each) for each in value)
+    return "" if value is None else str(value)
 
 
 def _title(measure: "Measure") -> str:

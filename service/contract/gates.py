@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from service.contract.targets import JudgeBy, Target
+from service.contract.targets import JudgeBy, Target, target_text
 
 
 class Gate(Target):
@@ -27,6 +27,11 @@ class GateResult(Gate):
     )
     passed: bool
     reason: str | None = Field(None, description="why the gate could not be judged; it has not passed then")
+
+
+def requirement_text(gate: Mapping[str, Any]) -> str:
+    """Return a gate of a spec: `perplexity on c4:validation at most 5 % above the dense model's`."""
+    return target_text(Gate.model_validate(gate))
 
 
 def gate_text(gate: Mapping[str, Any]) -> str:

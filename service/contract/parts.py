@@ -1,4 +1,4 @@
-"""Base class of the parts of a job's body, and the error for rules about several fields."""
+"""Base class of the parts of a job's body, the error for rules about several fields, and how fields are named."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,6 +9,11 @@ class FieldError(ValueError):
     def __init__(self, pointer: str, detail: str) -> None:
         super().__init__(detail)
         self.pointer = pointer
+
+
+def dotted(pointer: str) -> str:
+    """Return a JSON pointer as people write it: `recipe.pattern.sparsity`."""
+    return ".".join(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 
 class Part(BaseModel):

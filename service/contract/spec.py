@@ -16,7 +16,7 @@ from service.contract.formats import Format
 from service.contract.gates import Gate
 from service.contract.hub import HubUploadSpec
 from service.contract.model_spec import ModelSpec
-from service.contract.parts import FieldError, Part
+from service.contract.parts import FieldError, Part, dotted
 from service.contract.recipe.choices import Allocation
 from service.contract.recipe.recipe import Recipe
 from service.contract.samples import SamplesSpec
@@ -260,5 +260,5 @@ class JobSpec(Part):
 
 def without_head(uses: Sequence[str]) -> str:
     """Return the sentence about fields, by JSON pointer, that need the language-model head that a checkpoint lacks."""
-    fields = ", ".join(use.removeprefix("/").replace("/", ".") for use in uses)
+    fields = ", ".join(dotted(use) for use in uses)
     return f"The checkpoint has no language-model head, which is needed for {fields}: leave that out, or take one with a head."

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service.api.comparison_parameters import ComparedIds
 from service.comparisons import operations
 from service.comparisons.measures import Measure
+from service.contract.gates import requirement_text
 from service.dashboard.access import Reader
 from service.dashboard.measure_texts import name_of
 from service.dashboard.points.chart import ChartChoice, PointChart, reading_text
@@ -75,5 +76,5 @@ def _format_value(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(requirement_text(each) if isinstance(each, dict) else str(each) for each in value) or "none"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from service.contract.gates import gate_text
 from service.contract.logs import LogLevel
+from service.contract.parts import dotted
 from service.contract.recipe.names import pattern_name, recipe_name, short_recipe_name
 from service.contract.verdicts import multiple
 from service.kit import quantities
@@ -90,5 +91,5 @@ def log_level(number: int) -> str:
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     each.__name__: each
-    for each in (moment, duration, size, share, figure, multiple, pattern, recipe, short_recipe, words, code, log_level)
+    for each in (moment, duration, size, share, figure, multiple, pattern, recipe, short_recipe, words, code, log_level, dotted)
 } | {"gate": gate_text}

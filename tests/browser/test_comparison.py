@@ -39,7 +39,7 @@ def test_jobs_are_chosen_from_the_list_and_shown_side_by_side(opened: Opening, d
     [good_at] = [at for at, row in enumerate(page.locator("tbody").first.locator("tr").all()) if "org/good" in row.inner_text()]
     expect(perplexity.get_by_role("cell").nth(good_at)).to_have_text("25.45 ± 1.050 best")
     expect(perplexity.locator(".best")).to_have_count(1)
-    expect(page.get_by_role("row", name="/recipe/pattern/sparsity")).to_contain_text("0.6")
+    expect(page.get_by_role("row", name="recipe.pattern.sparsity")).to_contain_text("0.6")
     expect(page.locator("#errors-chart circle")).to_have_count(30 + 12)
     expect(page.locator("#points-chart a.point")).to_have_count(2)
     shared = opened(page.url.removeprefix(page.url.split("/compare")[0]))

@@ -18,6 +18,9 @@ from service.database.engine import Database
 from service.database.tables.jobs import Layer
 from tests.support import fork_server
 from tests.support.api_server import BODY, client, insert_job, key_for, problem
+from tests.support.browsing import browser, sign_in
+from tests.support.html_pages import Parsed
+from tests.support.job_examples import filled
 
 ROOT = Path(__file__).parents[3]
 
@@ -170,6 +173,20 @@ def test_the_client_returns_typed_results(api: httpx.Client, database: Database,
             dsnot.jobs.compare([str(pair[0]), str(uuid4())])
 
 
+def test_gates_are_compared_in_words(api: httpx.Client, database: Database) -> None:
+    gates = [{"metric": "perplexity", "at_most_increase": 0.3}, {"metric": "kl_divergence", "at_most": 0.5}]
+    pair = [str(insert_job(database, spec=filled(evaluation={"require": each}))) for each in (gates, [])]
+    words = "perplexity at most 30 % above the dense model's, KL divergence at most 0.5"
+    key = key_for(database, Scope.JOBS_READ)
+    values = {"DSNOT_URL": str(api.base_url), "DSNOT_API_KEY": key, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    assert words in fork_server.run(["service.cli", "jobs", "compare", *pair], values).stdout
+    with browser(str(api.base_url)) as person:
+        sign_in(person, key)
+        shown = Parsed(person.get("/compare", params={"ids": pair}).text).text
+    assert words in shown
+    assert "evaluation.require" in shown
+
+
 def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: Database, pair: tuple[UUID, UUID]) -> None:
     values = {"DSNOT_URL": str(api.base_url), "DSNOT_API_KEY": key_for(database, Scope.JOBS_READ), "PYTHONPATH": str(ROOT)}
 
@@ -178,7 +195,7 @@ def test_the_command_prints_a_column_for_each_job(api: httpx.Client, database: D
 
     a, b = map(str, pair)
     shown = {line.split("  ")[0].strip(): line for line in dsnot(a, b).stdout.splitlines()}
-    assert shown["/recipe/pattern/sparsity"].split()[1:] == ["0.6", "0.5"]
+    assert shown["recipe.pattern.sparsity"].split()[1:] == ["0.6", "0.5"]
     line = next(line for title, line in shown.items() if title.startswith("pruned perplexity on wiki-sample:test"))
     assert line.split()[-7:] == ["30.00", "±", "1.000", "20.00", "±", "1.000", "*"]
     assert json.loads(dsnot(a, b, "--json").stdout)["jobs"][1]["id"] == b
