@@ -8,9 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 import structlog
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
 
 from tests.support.size import IS_FULL
+from tests.support.waiting import CEILING_SECONDS
 
 pytest_plugins = ["tests.support.fixtures"]
 
@@ -19,6 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # matrices of this size are slowe
 settings.register_profile("default", deadline=None, max_examples=30)  # no test depends on the speed of the machine
 settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile("full" if IS_FULL else "default")
+
+# the default of 5 s is too short for an answer of a busy machine
+DEFAULT_TIMEOUT_CONFIG.connect = DEFAULT_TIMEOUT_CONFIG.read = CEILING_SECONDS
+DEFAULT_TIMEOUT_CONFIG.write = DEFAULT_TIMEOUT_CONFIG.pool = CEILING_SECONDS
 
 # the default writes the local variables of every frame, which takes 14 s for one failed request
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
