@@ -93,7 +93,12 @@ def of_kind(name: str, *kinds: str) -> list[dict[str, Any]]:
 
 def pods(name: str) -> dict[str, dict[str, Any]]:
     """Return the template of the pods of every Deployment and Job, by its name."""
-    return {each["metadata"]["name"]: each["spec"]["template"] for each in of_kind(name, "Deployment", "Job")}
+    return templates(objects(name))
+
+
+def templates(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the templates of pods among objects, by the name of the Deployment or Job."""
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in items if each["kind"] in ("Deployment", "Job")}
 
 
 def expected(name: str) -> Path:
