@@ -1,6 +1,8 @@
 """Values of the Helm chart: wrong ones are refused by name, and none is without effect."""
 
+import functools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,7 +10,7 @@ import pytest
 import yaml
 
 from service.settings import Settings
-from tests.support.chart import CHART, HAS_HELM, ask_helm, manifest, merged, objects, refusals, renderings, values_of
+from tests.support.chart import CHART, HAS_HELM, ROOT, ask_helm, manifest, merged, objects, refusals, renderings, values_of
 
 pytestmark = pytest.mark.skipif(not HAS_HELM, reason="Helm's SDK has no wheel for this platform")
 
@@ -151,3 +153,12 @@ def test_a_class_may_set_what_counts_as_empty() -> None:
 def test_a_class_may_be_removed() -> None:
     names = {item["metadata"]["name"] for item in objects("gpus") if item["kind"] == "Deployment"}
     assert names == {"dsnot-service", "dsnot-dispatcher", "dsnot-worker-h200", "dsnot-worker-mig"}
+
+
+def test_the_page_shows_values_that_are_accepted() -> None:
+    page = (ROOT / "docs" / "operate" / "kubernetes.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    options = re.findall(r"--set ([\w.]+)=(\S*)", page)
+    assert len(options) == 5
+    shown = [functools.reduce(lambda value, name: {name: value}, reversed(name.split(".")), text) for name, text in options]
+    assert refusals(yaml.safe_load(block), *shown) == [""] * 6
