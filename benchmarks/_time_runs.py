@@ -149,7 +149,7 @@ def _ensure_model(name: str, root: Path) -> None:
     if (root / name).exists():
         return
     if name == REAL:
-        import_model(shipped_model(), root / name, "--fastest")
+        import_model(shipped_model(), root / name)
         return
     shape, blocks = SHAPES[name]
     write(root / name, shape, blocks)

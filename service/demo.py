@@ -87,7 +87,7 @@ def main() -> int:
     home = this_home().expanduser().absolute()
     try:
         with StopRequest() as stop, _service(home, stop) as (url, check):
-            import_model(shipped_model(), home / "models" / MODEL, "--fastest")
+            import_model(shipped_model(), home / "models" / MODEL)
             check()
             with Client(url, (home / API_KEY_FILE).read_text().strip()) as client:
                 has_succeeded = _compare(client, home, url, check)

@@ -1,7 +1,7 @@
 """Import of a model below the model root: `python -m worker.gguf_import SOURCE DESTINATION`.
 
-SOURCE is a GGUF file of an architecture that transformers can load, whose weights are dequantised to float32 (`--fastest`: to
-the type in which this processor computes fastest), or a folder with a safetensors checkpoint, which is checked and copied
+SOURCE is a GGUF file of an architecture that transformers can load, whose weights are dequantised to the type in which this
+processor computes fastest (`--dtype` names another), or a folder with a safetensors checkpoint, which is checked and copied
 (`--dequantize`: weights in fp8 or MXFP4 converted to bfloat16). The import is atomic, and importing the same source twice
 changes nothing.
 """
@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import torch
 
@@ -26,13 +26,16 @@ from worker.inputs.gguf import ImportRefused, convert, fastest_dtype
 from worker.inputs.gguf_parts import parts_of
 from worker.inputs.models import check_checkpoint
 
-_MARKER = ".dsnot-import.json"
+_MARKER: Final = ".dsnot-import.json"
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Say = Callable[[str], None]
 
 
-def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = False, dequantize: bool = False) -> bool:
+def import_model(source: Path, destination: Path, say: Say, *, dtype: str | None = None, dequantize: bool = False) -> bool:
     """Import `source` as the checkpoint `destination`; return False if it was already imported.
+
+    `dtype`: type of the weights of a GGUF file; None: that in which this processor is fastest.
 
     Raises:
         ImportRefused: the source does not exist, or the destination holds something else.
@@ -44,6 +47,8 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     if destination.exists():
         if _imported_from(destination) != fingerprint:
             raise ImportRefused(f"{destination} exists and was not imported from this source; remove it or choose another folder")
+        if dtype is not None and (earlier := _dtype_of(destination)) != dtype:
+            raise ImportRefused(f"{destination} exists with weights in {earlier}; remove it or choose another folder")
         check_checkpoint(destination, inside=destination)
         say(f"{destination} is already there, from the same source; nothing to do")
         return False
@@ -51,7 +56,7 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     staging = destination.with_name(f".{destination.name}.{os.getpid()}.importing")
     staging.mkdir()
     try:
-        _fill(staging, source, say, fastest, dequantize)
+        _fill(staging, source, say, dtype, dequantize)
         (staging / _MARKER).write_text(
             json.dumps({"schema_version": 1, "source": source.name, "sha256": fingerprint}) + "\n", encoding="utf-8"
         )
@@ -63,7 +68,9 @@ def import_model(source: Path, destination: Path, say: Say, *, fastest: bool = F
     return True
 
 
-def _fill(folder: Path, source: Path, say: Say, fastest: bool, dequantize: bool) -> None:
+def _fill(folder: Path, source: Path, say: Say, dtype: str | None, dequantize: bool) -> None:
+    if source.is_dir() and dtype is not None:
+        raise ImportRefused("--dtype is for GGUF files; the weights of a folder are copied as they are")
     if source.is_dir():
         check_checkpoint(source, inside=_home(source))
     if source.is_dir() and dequantize:
@@ -75,7 +82,7 @@ def _fill(folder: Path, source: Path, say: Say, fastest: bool, dequantize: bool)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     else:
-        convert(source, folder, say, fastest_dtype() if fastest else torch.float32)
+        convert(source, folder, say, DTYPES[dtype] if dtype else fastest_dtype())
     check_checkpoint(folder, inside=folder)
 
 
@@ -114,6 +121,11 @@ def _imported_from(destination: Path) -> str | None:
     return marker.get("sha256") if isinstance(marker, dict) else None
 
 
+def _dtype_of(checkpoint: Path) -> str | None:
+    config: dict[str, str | None] = json.loads((checkpoint / "config.json").read_bytes())
+    return config.get("dtype") or config.get("torch_dtype")
+
+
 def _finalize(folder: Path) -> None:
     """Make the files readable for all users, because safetensors writes them for their owner only, and flush them to disk."""
     for path in folder.rglob("*"):
@@ -126,10 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.gguf_import", description="Import a model under the model root.")
     parser.add_argument("source", type=Path, help="a GGUF file or a folder with a safetensors checkpoint")
     parser.add_argument("destination", type=Path, help="the folder to create, below the model root")
-    parser.add_argument("--fastest", action="store_true", help="dequantise GGUF to the type in which this processor is fastest")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="type of a GGUF file's weights; by default that in which this processor is fastest"
+    )
     parser.add_argument("--dequantize", action="store_true", help="convert weights in fp8 or MXFP4 to bfloat16")
     given = parser.parse_args(arguments)
-    options = {"fastest": given.fastest, "dequantize": given.dequantize}
+    options = {"dtype": given.dtype, "dequantize": given.dequantize}
     try:
         import_model(given.source, given.destination, lambda line: _write(sys.stdout, line), **options)
     except JobFailure as error:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,14 @@ from service.kit.quantities import gib
 
 if TYPE_CHECKING:
     from service.client.answers import ModelInfo
+
+
+class Dtype(StrEnum):
+    """Type of weights."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
 
 app = typer.Typer(help="Inspect models; manage local ones.", no_args_is_help=True)
 
@@ -72,6 +81,10 @@ def import_(
     source: Annotated[Path, typer.Argument(exists=True, help="A GGUF file, or a folder with safetensors and config.json.")],
     name: Annotated[str | None, typer.Option(help="Id of the imported model; the source's name by default.")] = None,
     dequantize: Annotated[bool, typer.Option(help="Convert weights in fp8 or MXFP4 to bfloat16.")] = False,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(help="Type of a GGUF file's weights; by default that in which this processor is fastest."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import a model into the model root ($DSNOT_MODEL_ROOT, else this home's), for jobs with `--source local`.
@@ -81,7 +94,8 @@ def import_(
     """
     model_id = name or _default_name(source)
     destination = local_place(model_id)
-    import_model(source, destination, *(["--dequantize"] if dequantize else []))
+    options = ["--dequantize"] if dequantize else []
+    import_model(source, destination, *options, *(["--dtype", dtype] if dtype else []))
     if as_json:
         print_json({"id": model_id, "path": str(destination)})
     else:

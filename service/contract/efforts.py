@@ -32,10 +32,15 @@ EFFORTS: Final[dict[str, Effort]] = {
     for effort in (
         Effort(
             name="quick",
-            summary="16 × 512 tokens of C4, 16 windows of Wikipedia; sample texts of the service, no hub needed.",
+            summary="8 × 512 tokens of C4, 10 windows of Wikipedia; sample texts of the service, no hub needed.",
             when="for a first result: minutes for a 135M-parameter model on two CPU cores",
-            calibration={"dataset": "c4-sample:train", "num_samples": 16, "sequence_length": 512},
-            evaluation={"perplexity": ["wiki-sample:test"], "sequence_length": 512, "max_windows": 16, "samples": _SAMPLES},
+            calibration={"dataset": "c4-sample:train", "num_samples": 8, "sequence_length": 512},
+            evaluation={
+                "perplexity": ["wiki-sample:test"],
+                "sequence_length": 512,
+                "max_windows": 10,
+                "samples": _SAMPLES | {"max_new_tokens": 24},
+            },
         ),
         Effort(
             name="standard",

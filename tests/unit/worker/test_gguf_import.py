@@ -51,7 +51,7 @@ def test_a_converted_model_matches_the_original(architecture: str, build: Callab
     original = write(tmp_path / "tiny.gguf", build(), architecture=architecture)
     tied = original.config.tie_word_embeddings
 
-    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny")]) == 0
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny"), "--dtype", "float32"]) == 0
 
     converted = AutoModelForCausalLM.from_pretrained(tmp_path / "root" / "tiny").eval()
     assert (converted.dtype, type(converted)) == (torch.float32, type(original))
@@ -133,18 +133,29 @@ def test_a_split_file_equals_the_whole_one_and_a_missing_part_is_named(
 @pytest.mark.parametrize(
     ("capabilities", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({"avx2": True, "amx_bf16": False}, torch.float32)]
 )
-def test_fastest_selects_bfloat16_if_the_processor_supports_it(
+def test_weights_are_bfloat16_if_the_processor_supports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     write(tmp_path / "tiny.gguf")
-    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "exact")]) == 0
-    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "fast"), "--fastest"]) == 0
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "exact"), "--dtype", "float32"]) == 0
+    assert main([str(tmp_path / "tiny.gguf"), str(tmp_path / "fast")]) == 0
 
     exact, fast = (load_file(tmp_path / name / "model.safetensors") for name in ("exact", "fast"))
     assert all(torch.equal(fast[name], tensor.to(dtype)) for name, tensor in exact.items())
     assert {tensor.dtype for tensor in fast.values()} == {dtype}
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "fast").dtype == dtype
+
+
+def test_another_dtype_than_that_of_an_import_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "tiny.gguf")
+    command = [str(tmp_path / "tiny.gguf"), str(tmp_path / "root" / "tiny")]
+    assert main([*command, "--dtype", "float32"]) == 0
+    assert [main(command), main([*command, "--dtype", "float32"])] == [0, 0]
+    assert main([*command, "--dtype", "bfloat16"]) == 2
+    assert "exists with weights in float32; remove it or choose another folder" in capsys.readouterr().err
+    assert main([str(tmp_path / "root" / "tiny"), str(tmp_path / "copy"), "--dtype", "float32"]) == 2
+    assert "--dtype is for GGUF files" in capsys.readouterr().err
 
 
 def test_tokenizer_template_and_special_token_ids_are_imported(tmp_path: Path) -> None:
