@@ -84,9 +84,10 @@ def first_jobs(
     key, by = grouping.key, ordering(order)
     place = func.row_number().over(partition_by=key, order_by=by)
     ranked = select(Job.id, place.label("place")).where(*_matching(wanted, tenant), _is_in(key, keys)).subquery()
-    first = select(key, Job).join(ranked, ranked.c.id == Job.id).where(ranked.c.place <= limit)
+    # materialized: a planner that expects one job would rank all of them again for each job
+    chosen = select(ranked.c.id).where(ranked.c.place <= limit).cte().prefix_with("MATERIALIZED")
     found: dict[str | None, list[Job]] = {each: [] for each in keys}
-    for of_group, job in session.execute(first.order_by(*by)):
+    for of_group, job in session.execute(select(key, Job).join(chosen, chosen.c.id == Job.id).order_by(*by)):
         found[of_group].append(job)
     return found
 
