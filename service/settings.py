@@ -142,7 +142,7 @@ class Settings(DatabaseSettings):
     webhook_seconds: float = Field(15.0, gt=0)
     """Timeout of a webhook request."""
     webhook_retry_seconds: tuple[float, ...] = (5, 300, 1800, 7200, 18_000, 36_000, 25_200)
-    """Delays between delivery attempts, in seconds."""
+    """Delays between attempts to deliver a message, or to log a job to MLflow, in seconds."""
     keep_deliveries_seconds: float = Field(30 * 86400.0, gt=0)
     """Retention of the delivery log."""
     keep_firings_seconds: float = Field(30 * 86400.0, gt=0)
@@ -151,6 +151,21 @@ class Settings(DatabaseSettings):
     """Maximum number of triggers per tenant."""
     max_webhooks: int = Field(20, ge=1)
     """Maximum number of webhooks per tenant."""
+
+    mlflow_tracking_uri: str | None = None
+    """Address of the MLflow server on which jobs with `output.mlflow` are logged, for service and dispatcher; unset: none."""
+    mlflow_public_url: str | None = None
+    """Address at which people open MLflow's pages, if it differs from the tracking URI."""
+    mlflow_register_to: list[str] = Field(default=["*"])
+    """fnmatch patterns of the registered models that jobs may add versions to; `[]`: none."""
+    mlflow_seconds: float = Field(60.0, gt=0)
+    """Maximum duration of an attempt to log a job to MLflow."""
+    mlflow_username: str | None = Field(None, validation_alias="MLFLOW_TRACKING_USERNAME")
+    """User of the MLflow server, with `MLFLOW_TRACKING_PASSWORD`."""
+    mlflow_password: SecretStr | None = Field(None, validation_alias="MLFLOW_TRACKING_PASSWORD")
+    """Password of that user."""
+    mlflow_token: SecretStr | None = Field(None, validation_alias="MLFLOW_TRACKING_TOKEN")
+    """Bearer token of the MLflow server, in place of user and password."""
 
     reads_per_minute: int = Field(6000, ge=0)
     """Rate limit of reads per tenant, and of its triggers' senders; 0: unlimited."""
@@ -225,6 +240,13 @@ class Settings(DatabaseSettings):
             raise ValueError("must be an http(s) URL without user and query, such as https://host/tools/dsnot")
         return url.rstrip("/") if url else None
 
+    @field_validator("mlflow_tracking_uri", "mlflow_public_url")
+    @classmethod
+    def _check_mlflow_url(cls, url: str | None) -> str | None:
+        if url and (not is_http_url(url) or set(url) & set("?#@")):
+            raise ValueError("must be an http(s) URL such as https://mlflow.example; user and token go into MLFLOW_TRACKING_…")
+        return url.rstrip("/") if url else None
+
     @field_validator("artifact_public_endpoint")
     @classmethod
     def _check_public_endpoint(cls, endpoint: str | None) -> str | None:
@@ -265,8 +287,16 @@ def problems_of(error: ValidationError) -> list[str]:
     return [_sentence(each) for each in error.errors()]
 
 
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field of the settings, given by name or alias."""
+    known = Settings.model_fields.get(field)
+    if known is not None and isinstance(known.validation_alias, str):
+        return known.validation_alias
+    return field if field.isupper() else f"DSNOT_{field.upper()}"
+
+
 def _sentence(problem: ErrorDetails) -> str:
-    variable = f"DSNOT_{'_'.join(str(step) for step in problem['loc']).upper()}"
+    variable = variable_of("_".join(str(step) for step in problem["loc"]))
     words = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
     return words if words.startswith(variable) else f"{variable}: {words}"
 

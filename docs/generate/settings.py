@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from docs.generate.tables import table
-from service.settings import HomeSettings, Settings
+from service.settings import HomeSettings, Settings, variable_of
 
 _HEAD = """\
 # Settings
@@ -32,7 +32,7 @@ def page() -> str:
 
 def _rows(settings: type[Any]) -> list[tuple[str, str, str]]:
     fields = settings.model_fields.items()
-    return [(f"`DSNOT_{name.upper()}`", _default(field), field.description or "") for name, field in fields]
+    return [(f"`{variable_of(name)}`", _default(field), field.description or "") for name, field in fields]
 
 
 def _default(field: FieldInfo) -> str:

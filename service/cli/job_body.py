@@ -34,6 +34,10 @@ PLACES: Final = {
     "hub_repo": "output.hub.repo",
     "hub_token": "output.hub.token",
     "hub_branch": "output.hub.branch",
+    "mlflow_experiment": "output.mlflow.experiment",
+    "mlflow_run": "output.mlflow.run_name",
+    "mlflow_model": "output.mlflow.registered_model",
+    "mlflow_alias": "output.mlflow.alias",
     "device": "device",
     "priority": "priority",
 }

@@ -16,7 +16,17 @@ PANELS: Final = {
     ),
     "Calibration": ("dataset", "samples", "sequence_length", "bos"),
     "Evaluation": ("evaluate", "speed", "tasks", "task_limit", "few_shot", "agreement_windows", "generate", "prompts", "require"),
-    "Output": ("formats", "hub_repo", "hub_token", "hub_branch", "hub_public"),
+    "Output": (
+        "formats",
+        "hub_repo",
+        "hub_token",
+        "hub_branch",
+        "hub_public",
+        "mlflow_experiment",
+        "mlflow_run",
+        "mlflow_model",
+        "mlflow_alias",
+    ),
     "Queue": ("device", "priority", "idempotency_key"),
 }
 """Parameters of each group; options of no group are listed first."""

@@ -35,6 +35,7 @@ def print_job(job: Job, *, all_samples: bool = False) -> None:
                 f"{calibration['num_samples']} × {calibration['sequence_length']} tokens of {calibration['dataset']}",
             ),
             ("uploads to", uploads_to(job)),
+            ("mlflow", mlflow(job)),
             ("labels", ", ".join(f"{name}={value}" for name, value in job.spec.get("labels", {}).items())),
             ("created", local_time(job.created_at)),
             ("started", local_time(job.started_at)),
@@ -219,6 +220,16 @@ def uploads_to(job: Job) -> str:
         return ""
     seen = "private" if asked["private"] else "public"
     return f"{asked['repo']}, branch {asked['branch']}, {seen}, with the token {asked['token']}"
+
+
+def mlflow(job: Job) -> str:
+    """Return `logged, llama-sparse version 3, https://…`, or why the last attempt failed; empty if not requested."""
+    found = job.mlflow
+    if found is None:
+        return ""
+    again = f"next attempt {local_time(found.next_attempt_at)}" if found.next_attempt_at else ""
+    version = f"{found.model} version {found.version}" if found.version else ""
+    return ", ".join(part for part in (found.state, found.error or "", again, version, found.run_url or "") if part)
 
 
 def recipe(job: Job) -> str:

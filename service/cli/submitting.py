@@ -120,6 +120,16 @@ def submit(
     hub_public: Annotated[
         bool | None, typer.Option("--hub-public", help="Create the repository as public; private by default.")
     ] = None,
+    mlflow_experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also log the job to this experiment of the service's MLflow server.")
+    ] = None,
+    mlflow_run: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; by default the job's.")] = None,
+    mlflow_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Registered model that gets a version whose source is the artifact.")
+    ] = None,
+    mlflow_alias: Annotated[
+        str | None, typer.Option(metavar="ALIAS", help="Alias that moves to that version, such as candidate.")
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="any|gpu|cpu", help="Which workers may take the job.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="From 0 to 9; 9 is served first.")] = None,
     label: Labels = None,

@@ -11,6 +11,7 @@ from service.contract.devices import DeviceInfo
 from service.contract.failures import Failure
 from service.contract.figures import figures
 from service.contract.matrices import LayerView
+from service.contract.mlflow import MlflowLog
 from service.contract.recipe.names import pattern_name
 from service.contract.states import TERMINAL_STATES, AttemptOutcome, JobState, Stage
 
@@ -82,6 +83,8 @@ class Job(Answer):
     error: Failure | None = None
     artifact_removed_at: datetime | None = None
     """End of the artifact's retention, if it has been removed."""
+    mlflow: MlflowLog | None = None
+    """Run on the MLflow server; None without `output.mlflow`."""
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""
 

@@ -15,6 +15,7 @@ from service.contract.efforts import FILLED, EffortName, fill_effort
 from service.contract.formats import Format
 from service.contract.gates import Gate
 from service.contract.hub import HubUploadSpec
+from service.contract.mlflow import MlflowSpec
 from service.contract.model_spec import ModelSpec
 from service.contract.parts import FieldError, Part, dotted
 from service.contract.recipe.choices import Allocation
@@ -141,7 +142,7 @@ def _once_each(formats: list[Format]) -> list[Format]:
 
 
 class OutputSpec(Part):
-    """Formats and upload of the artifact."""
+    """Formats of the artifact, its upload, and its entry in a registry."""
 
     formats: Annotated[list[Format], AfterValidator(_once_each)] = Field(
         default=["dense"],
@@ -153,6 +154,10 @@ class OutputSpec(Part):
     )
     dtype: Literal["source"] = "source"
     hub: HubUploadSpec | None = Field(None, description="hub repository that the artifact is uploaded to after it is published")
+    mlflow: MlflowSpec | None = Field(
+        None,
+        description="run, and version of a registered model, that a succeeded job is logged to on the service's MLflow server",
+    )
 
 
 Label = Annotated[str, Field(max_length=256)]
@@ -235,6 +240,8 @@ class JobSpec(Part):
         if self.effort is None:  # an effort would fill in what is left out
             fields = {name for name in ("samples", "require") if not getattr(self.evaluation, name)}
             unused |= {"effort": True, "evaluation": fields}
+        if self.output.mlflow is None:
+            unused["output"] = {"mlflow"}
         return self.model_dump(mode="json", exclude=unused)
 
     def uploads(self) -> dict[str, str]:

@@ -83,6 +83,10 @@ class EventType(StrEnum):
     EXPIRED = "expired"
     ARTIFACT_REMOVED = "artifact_removed"
     """After the end of the job: the artifact's retention, by age, quota or the choice of its sweep, has expired."""
+    MLFLOW_LOGGED = "mlflow_logged"
+    """After the success of a job with `output.mlflow`: run and version exist."""
+    MLFLOW_FAILED = "mlflow_failed"
+    """Logging to MLflow was given up."""
 
 
 class AttemptOutcome(StrEnum):

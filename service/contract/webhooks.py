@@ -22,6 +22,8 @@ class WebhookEvent(StrEnum):
     JOB_CANCELLED = f"job.{EventType.CANCELLED}"
     JOB_EXPIRED = f"job.{EventType.EXPIRED}"
     JOB_ARTIFACT_REMOVED = f"job.{EventType.ARTIFACT_REMOVED}"
+    JOB_MLFLOW_LOGGED = f"job.{EventType.MLFLOW_LOGGED}"
+    JOB_MLFLOW_FAILED = f"job.{EventType.MLFLOW_FAILED}"
     SWEEP_CREATED = f"sweep.{SweepEventType.CREATED}"
     SWEEP_POINT_ENDED = f"sweep.{SweepEventType.POINT_ENDED}"
     SWEEP_FINISHED = f"sweep.{SweepEventType.FINISHED}"

@@ -19,6 +19,7 @@ import service.database.tables.idempotency
 import service.database.tables.jobs
 import service.database.tables.keys
 import service.database.tables.logs
+import service.database.tables.mlflow
 import service.database.tables.outbox
 import service.database.tables.quotas
 import service.database.tables.sessions

@@ -16,6 +16,7 @@ RIGHTS: Final = {
     "job_logs": "SELECT (job_id, seq, bytes), INSERT",
     "jobs": "SELECT, UPDATE",
     "layers": "SELECT, INSERT, DELETE",
+    "mlflow_exports": "INSERT",
     "model_checks": "SELECT, UPDATE",
     "outbox": "SELECT, INSERT",
     "run_speeds": "SELECT, INSERT, DELETE",

@@ -7,6 +7,7 @@ counts, and none is waited for. The worker repeats all checks on its own files.
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from service.contract.checkpoints import UNSUPPORTED
 from service.contract.model_checks import ModelCheck, ModelFacts
@@ -55,6 +56,7 @@ class Admission:
     def admit(self, spec: JobSpec) -> JobSpec:
         """Return the spec with its model's revision pinned. Raise what `admit` raises."""
         _check_upload(self._settings, spec, self._tenant)
+        _refuse(_mlflow(self._settings, spec))
         if spec.model not in self._pinned:
             self._pinned[spec.model] = self._pin(spec.model)
         known = self._pinned[spec.model]
@@ -95,6 +97,19 @@ def _check_upload(settings: Settings, spec: JobSpec, tenant: str) -> None:
         upload_token(settings, tenant, spec.output.hub)
     except UploadRefused as error:
         raise InvalidInput(str(error), errors=[{"pointer": f"/output/hub/{error.field}", "detail": str(error)}]) from None
+
+
+def _mlflow(settings: Settings, spec: JobSpec) -> Iterator[dict[str, str]]:
+    wanted, allowed = spec.output.mlflow, settings.mlflow_register_to
+    if wanted is None:
+        return
+    if settings.mlflow_tracking_uri is None:
+        remedy = "omit output.mlflow, or have the operator set DSNOT_MLFLOW_TRACKING_URI"
+        yield {"pointer": "/output/mlflow", "detail": f"this service has no MLflow server; {remedy}"}
+    elif wanted.registered_model is not None and not any(fnmatchcase(wanted.registered_model, each) for each in allowed):
+        where = f"to {', '.join(allowed)} only; choose a matching model" if allowed else "to no registered model; leave it out"
+        detail = f"this service may add versions {where}"
+        yield {"pointer": "/output/mlflow/registered_model", "detail": detail}
 
 
 def _hub_length(files: Files) -> int | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.failures import Failure
 from service.contract.matrices import LayerView
+from service.contract.mlflow import MlflowLog, MlflowState
 from service.contract.spec import JobSpec
 from service.contract.states import HELD_STATES, TERMINAL_STATES, AttemptOutcome, JobState, Stage
 from service.database.tables.attempts import Attempt
@@ -163,6 +164,7 @@ class JobView(BaseModel):
     )
     eta: EtaView | None = Field(None, description="estimate while queued or running; null in lists. Not covered by the `ETag`")
     artifact_removed_at: datetime | None = Field(None, description="when the artifact was removed at the end of its retention")
+    mlflow: MlflowLog | None = Field(None, description="run on the MLflow server; null without `output.mlflow`")
     links: Links
 
     @classmethod
@@ -192,6 +194,7 @@ class JobView(BaseModel):
             warnings=_warnings(job),
             error=Failure.model_validate(job.error) if job.error else None,
             artifact_removed_at=job.artifact_removed_at,
+            mlflow=mlflow_log(job),
             links=Links.of(job.id),
         )
 
@@ -201,6 +204,17 @@ def active_seconds(job: Job) -> float | None:
     if job.active_seconds is None and job.started_at and job.finished_at:
         return (job.finished_at - job.started_at).total_seconds()
     return job.active_seconds
+
+
+def mlflow_log(job: Job) -> MlflowLog | None:
+    """Return the state of logging the job to MLflow; None if that was not requested."""
+    if job.mlflow is not None:
+        return MlflowLog.model_validate(job.mlflow)
+    if not job.spec.get("output", {}).get("mlflow"):
+        return None
+    if job.state not in TERMINAL_STATES:
+        return MlflowLog(state=MlflowState.WAITING)
+    return MlflowLog(state=MlflowState.PENDING if job.state == JobState.SUCCEEDED else MlflowState.SKIPPED)
 
 
 def _gates_passed(job: Job) -> bool | None:

@@ -217,10 +217,10 @@ def _confirm(published: Manifest, folder: Path, tick: Tick) -> Manifest:
 def _recipe(outcome: Outcome) -> dict[str, Any]:
     """Return the body of a request that reproduces the job, with the model's revision: of a local one the hash of its files.
 
-    It leaves out the hub repository: another user may not write to it, or would overwrite its content.
+    It leaves out hub repository and MLflow run: another user may not write to them, or would overwrite their content.
     """
     parts = {"model", "recipe", "calibration", "evaluation", "output"}
-    body = outcome.spec.model_dump(mode="json", include=parts, exclude={"output": {"hub"}})
+    body = outcome.spec.model_dump(mode="json", include=parts, exclude={"output": {"hub", "mlflow"}})
     revision = outcome.report.source or None if outcome.spec.model.source == "local" else outcome.model.revision
     return {"schema_version": RECIPE_VERSION, **body, "model": {**body["model"], "revision": revision}}
 

@@ -81,6 +81,8 @@ class Job(Base):
     work: Mapped[dict[str, Any] | None]
     """Amount of work (`service.contract.work`), known once an attempt has loaded its inputs."""
     error: Mapped[dict[str, Any] | None]
+    mlflow: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Outcome of the last attempt to log it to MLflow (`service.contract.mlflow.MlflowLog`)."""
     artifact_prefix: Mapped[str | None]
     """Store prefix of the manifest that readers trust; set by the attempt that succeeded."""
     artifact_bytes: Mapped[int | None] = mapped_column(BigInteger)

@@ -17,6 +17,7 @@ from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
 from service.jobs.attempts.repository import StaleFence
 from service.jobs.events import repository as events
+from service.jobs.mlflow import repository as mlflow
 from service.jobs.outbox import repository as outbox
 from service.jobs.timings import repository as speeds
 
@@ -45,6 +46,8 @@ class _Held:
     fence: int
     attempts_counted: int
     max_attempts: int
+    is_logged: bool
+    """Whether MLflow gets a run of it once it has succeeded."""
 
     @property
     def may_retry(self) -> bool:
@@ -64,6 +67,8 @@ def succeed(session: Session, job_id: UUID, fence: int, *, metrics: dict[str, An
     if missed := [gate for gate in metrics.get("gates") or () if not gate["passed"]]:
         events.append(session, job_id, EventType.GATE_FAILED, {"gates": missed})
     finish(session, job_id, JobState.SUCCEEDED, {"artifact_prefix": artifact_prefix}, **done)
+    if job.is_logged:
+        mlflow.add(session, job_id)
 
 
 def fail(session: Session, job_id: UUID, fence: int, failure: Failure, *, retry_seconds: float) -> None:
@@ -234,7 +239,8 @@ def _has_succeeded(session: Session, job_id: UUID, fence: int) -> bool:
 
 def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
     """Lock and return the row of the job held with this fence; without a fence, of an unfinished job. Raises StaleFence."""
-    columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts)
+    is_logged = func.coalesce(func.jsonb_typeof(Job.spec["output"]["mlflow"]) == "object", False)
+    columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts, is_logged)
     statement = select(*columns).where(Job.id == job_id).with_for_update()
     if fence is None:
         statement = statement.where(Job.finished_at.is_(None))

@@ -42,7 +42,7 @@ DEFAULTS: dict[str, Any] = {
         "speed": False,
         "samples": None,
     },
-    "output": {"formats": ["dense"], "dtype": "source", "hub": None},
+    "output": {"formats": ["dense"], "dtype": "source", "hub": None, "mlflow": None},
     "device": "any",
     "labels": {},
     "priority": 0,

@@ -153,6 +153,8 @@ def test_recipe_options_make_a_body_the_contract_accepts() -> None:
             hub_repo="org/sparse",
             hub_token="research",
             hub_public=True,
+            mlflow_model="sparse",
+            mlflow_alias="candidate",
         )
     )
     assert body == {
@@ -171,6 +173,7 @@ def test_recipe_options_make_a_body_the_contract_accepts() -> None:
         "output": {
             "formats": ["packed", "dense"],
             "hub": {"repo": "org/sparse", "token": "research", "private": False},
+            "mlflow": {"registered_model": "sparse", "alias": "candidate"},
         },
         "labels": {"team": "x"},
     }

@@ -1,0 +1,1 @@
+"""Outbox of the jobs to be logged to MLflow, and its outcomes."""
