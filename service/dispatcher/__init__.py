@@ -1,1 +1,1 @@
-"""Dispatcher process: outbox, timeouts, webhook delivery and garbage collection."""
+"""Dispatcher process: outbox, timeouts, webhook delivery, logging to MLflow and garbage collection."""

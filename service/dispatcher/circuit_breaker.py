@@ -1,4 +1,4 @@
-"""Circuit breakers of webhook endpoints: after several slow failures in a row, an endpoint gets nothing for a growing pause."""
+"""Circuit breakers of foreign servers: after several slow failures in a row, one gets nothing for a growing pause."""
 
 import time
 from collections.abc import Callable

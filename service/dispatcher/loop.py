@@ -9,6 +9,7 @@ from service.database.reasons import reason_of
 from service.dispatcher.expiry import apply_queue_deadlines, apply_run_deadlines, expire_leases
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.dispatcher.listener import EventListener
+from service.dispatcher.mlflow_logging import MlflowLogger
 from service.dispatcher.outbox_sender import Sender, resend_unclaimed
 from service.dispatcher.sweeps import advance_sweeps, finish_cancellations
 from service.dispatcher.webhook_delivery import WebhookSender
@@ -30,14 +31,16 @@ class Dispatcher:
         self._wakeup = EventListener(settings.direct_address)
         self._sweeper = GarbageCollector(settings)
         self._deliverer = WebhookSender(settings)
+        self._mlflow = MlflowLogger(settings)
         self._next_look = 0.0
         self._looked_at = self._patient_until = _seconds()
         self._database_is_unreachable = False
 
     def run(self, stop: threading.Event) -> None:
-        """Run garbage collection and webhook delivery in threads, and the loop here, until `stop` is set."""
-        for name, beside in (("sweeper", self._sweeper.run), ("deliverer", self._deliverer.run)):  # style: allow
-            threading.Thread(target=beside, args=(stop,), name=name, daemon=True).start()  # style: allow
+        """Run garbage collection, webhook delivery and logging to MLflow in threads, and the loop here, until `stop` is set."""
+        threads = {"sweeper": self._sweeper.run, "deliverer": self._deliverer.run, "mlflow": self._mlflow.run}
+        for name, target in threads.items():
+            threading.Thread(target=target, args=(stop,), name=name, daemon=True).start()
         log.info("dispatcher_started")
         self._wakeup.wait(0, stop)  # start listening before the first round, so that no event is missed
         while not stop.is_set():

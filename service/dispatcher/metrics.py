@@ -29,6 +29,9 @@ UPLOADS_ABORTED: Final = Counter("dsnot_uploads_aborted", "Abandoned multipart u
 WEBHOOK_ATTEMPTS: Final = Counter(
     "dsnot_webhook_attempts", "Webhook delivery attempts by outcome.", ["outcome"], registry=REGISTRY
 )
+MLFLOW_ATTEMPTS: Final = Counter(
+    "dsnot_mlflow_attempts", "Attempts to log a job to MLflow by outcome.", ["outcome"], registry=REGISTRY
+)
 GC_ROUNDS: Final = Counter(
     "dsnot_gc_rounds", "Garbage collection rounds: done, or postponed by an error.", ["outcome"], registry=REGISTRY
 )
@@ -43,6 +46,7 @@ for _metric, _labels in (
     (FILES_REMOVED, ("attempt", "blocks", "dataset", "job")),
     (ARTIFACTS_EXPIRED, ("age", "quota")),
     (WEBHOOK_ATTEMPTS, ("delivered", "postponed", "given_up", "gone")),
+    (MLFLOW_ATTEMPTS, ("logged", "postponed", "given_up")),
     (GC_ROUNDS, ("done", "postponed")),
 ):
     for _label in _labels:

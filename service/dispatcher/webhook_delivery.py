@@ -4,7 +4,6 @@ Receivers may be slow or unreachable, so delivery has its own threads, of which 
 dispatchers may deliver concurrently. A crash between sending and recording causes a second delivery under the same id.
 """
 
-import random
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.circuit_breaker import CircuitBreakers, endpoint_of
 from service.dispatcher.listener import EventListener
 from service.dispatcher.metrics import WEBHOOK_ATTEMPTS
+from service.dispatcher.retry_schedule import wait_after
 from service.hooks.repository import valid_secret_numbers
 from service.hooks.signing import secret_of, signatures
 from service.logging import get_logger
@@ -40,7 +40,6 @@ _CANDIDATES: Final = 1000
 _SLOW: Final = 0.5
 """Part of the timeout from which on a failure counts as slow."""
 _LEASE_SECONDS: Final = 60.0
-_JITTER: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -186,9 +185,6 @@ class WebhookSender:
         log.info("webhook_attempted", delivery=str(due.id), attempt=due.attempt, outcome=what, status=outcome.status)
 
     def _wait(self, due: Due, outcome: Outcome) -> float | None:
-        """Return the seconds to the next attempt, None after the last. Jitter protects recovering receivers from bursts."""
-        schedule = self._settings.webhook_retry_seconds
-        if due.tried > len(schedule):
-            return None
-        planned = schedule[due.tried - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
-        return max(planned, outcome.wait_seconds or 0.0)
+        """Return the seconds to the next attempt, at least as many as the receiver requests; None after the last."""
+        planned = wait_after(due.tried, self._settings.webhook_retry_seconds)
+        return None if planned is None else max(planned, outcome.wait_seconds or 0.0)
