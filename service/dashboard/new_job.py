@@ -77,6 +77,7 @@ def show_new_job(
             "mask": choices.kinds_with_mask(),
         },
         formats=FORMATS,
+        has_mlflow=settings.mlflow_tracking_uri is not None or bool(earlier and earlier.spec.get("output", {}).get("mlflow")),
         datasets=_references(uploads, earlier.spec if earlier else {}),
         most_texts=_MOST_TEXTS,
         models=_suggestions(database, settings, tenant=reader.tenant, has_folders=models.has_folders),

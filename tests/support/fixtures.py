@@ -14,9 +14,11 @@ from service.database import schema
 from service.database.engine import Base, Database
 from service.embedded import postgres, valkey
 from service.settings import Settings
+from tests.support import mlflow as mlflow_server
 from tests.support import swift
 from tests.support.api_server import client, key_for, serving
 from tests.support.browsing import browser, sign_in
+from tests.support.mlflow import Mlflow
 from tests.support.swift import S3
 
 
@@ -94,6 +96,13 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """A Swift server."""
     with swift.running(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
+    """An MLflow server."""
+    with mlflow_server.running(tmp_path_factory.mktemp("mlflow")) as server:
         yield server
 
 

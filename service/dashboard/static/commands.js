@@ -24,6 +24,10 @@ const OPTIONS = {
   "/output/hub/repo": "--hub-repo",
   "/output/hub/token": "--hub-token",
   "/output/hub/branch": "--hub-branch",
+  "/output/mlflow/experiment": "--mlflow-experiment",
+  "/output/mlflow/run_name": "--mlflow-run",
+  "/output/mlflow/registered_model": "--mlflow-model",
+  "/output/mlflow/alias": "--mlflow-alias",
   "/device": "--device",
   "/priority": "--priority",
 };
