@@ -16,6 +16,8 @@ _MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
 _BATCHES: Final = {"metrics": 500, "params": 100, "tags": 100}
 """Largest part of each list in one request."""
 _FOLDER: Final = "dsnot"
+_KIND: Final = ({"key": "mlflow.experimentKind", "value": "custom_model_development"},)
+"""Tags of a new experiment, so that MLflow's pages show it under model training."""
 
 
 class Export:
@@ -77,7 +79,7 @@ class Export:
 
     def _new_experiment(self, name: str) -> str:
         try:
-            return str(self._server.post("experiments/create", {"name": name})["experiment_id"])
+            return str(self._server.post("experiments/create", {"name": name, "tags": _KIND})["experiment_id"])
         except MlflowError as error:
             if error.code != _EXISTS:  # created by another dispatcher since
                 raise
