@@ -28,6 +28,9 @@ FROM_SECRETS: Final = {
     "AWS_ACCESS_KEY_ID": "id",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "HF_TOKEN": "token",
+    "MLFLOW_TRACKING_TOKEN": "token",
+    "MLFLOW_TRACKING_USERNAME": "user",
+    "MLFLOW_TRACKING_PASSWORD": "password",
 }
 PAGE: Final = ROOT / "docs" / "operate" / "kubernetes.md"
 

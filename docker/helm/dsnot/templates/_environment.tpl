@@ -21,6 +21,11 @@
 {{- if and $values.secretKey.existingSecret (has .component (list "service" "dispatcher")) -}}
 {{- $secrets = append $secrets (list "DSNOT_SECRET_KEY" $values.secretKey.existingSecret $values.secretKey.key) -}}
 {{- end -}}
+{{- if and $values.mlflow.existingSecret (eq .component "dispatcher") -}}
+{{- range $variable, $key := dict "TOKEN" $values.mlflow.tokenKey "USERNAME" $values.mlflow.usernameKey "PASSWORD" $values.mlflow.passwordKey -}}
+{{- with $key }}{{ $secrets = append $secrets (list (printf "MLFLOW_TRACKING_%s" $variable) $values.mlflow.existingSecret .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $values.hub.existingSecret (has .component (list "service" "worker")) -}}
 {{- $secrets = append $secrets (list "HF_TOKEN" $values.hub.existingSecret $values.hub.key) -}}
 {{- end -}}
