@@ -23,14 +23,14 @@ from service.jobs.mlflow.repository import DueExport
 from service.logging import get_logger
 from service.mlflow.export import Export
 from service.mlflow.run_content import FILES, content_of
-from service.mlflow.server import LEASE_MARGIN_SECONDS, MlflowError, MlflowServer
+from service.mlflow.server import MlflowError, MlflowServer, lease_seconds
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore, StoreUnavailable
 
 log = get_logger(__name__)
 
-_SLOW_SECONDS: Final = 5.0
-"""Duration from which on a failure counts as slow."""
+_SLOW: Final = 0.1
+"""Part of the time of an attempt from which on a failure counts as slow."""
 _MOST_FILE_BYTES: Final = 8 * 1024 * 1024
 """Limit of a file that the run gets; larger ones remain in the artifact."""
 _GONE: Final = "the artifact was removed before the job was logged"
@@ -73,14 +73,14 @@ class MlflowLogger:
             if pause := self._breakers.pause(endpoint):
                 repository.postpone_due(session, seconds=pause)
                 return False
-            due = repository.take(session, lease_seconds=self._settings.mlflow_seconds + LEASE_MARGIN_SECONDS)
+            due = repository.take(session, lease_seconds=lease_seconds(self._settings))
             job = None if due is None else repository.job_of(session, due)
         if due is None:
             return False
         if job is not None:
             began = time.monotonic()
             outcome, is_final = self._attempt(job)
-            is_slow = outcome.error is not None and time.monotonic() - began >= _SLOW_SECONDS
+            is_slow = outcome.error is not None and time.monotonic() - began >= _SLOW * self._settings.mlflow_seconds
             self._breakers.record(endpoint, failed_slowly=is_slow)
             self._write_down(due, outcome, is_final=is_final)
         return True

@@ -11,11 +11,10 @@ import httpx
 from service.contract.failures import shortened
 from service.settings import Settings
 
-_SILENCE_SECONDS: Final = 10.0
+_SILENCE: Final = 0.25
+"""Longest wait for a part of an answer, as a share of the time of an attempt."""
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _CREDENTIALS: Final = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-LEASE_MARGIN_SECONDS: Final = 3 * _SILENCE_SECONDS
-"""Time by which an exchange may exceed the deadline: connecting, sending and receiving each end after a silence."""
 
 
 class MlflowError(Exception):
@@ -34,10 +33,10 @@ class MlflowServer:
 
     def __init__(self, settings: Settings) -> None:
         assert settings.mlflow_tracking_uri is not None
-        self._seconds = settings.mlflow_seconds
+        self._seconds, self._silence = settings.mlflow_seconds, settings.mlflow_seconds * _SILENCE
         self._deadline = _now() + self._seconds
         self._client = httpx.Client(
-            base_url=settings.mlflow_tracking_uri, timeout=_SILENCE_SECONDS, headers={"User-Agent": "dsnot-mlflow/1"}
+            base_url=settings.mlflow_tracking_uri, timeout=self._silence, headers={"User-Agent": "dsnot-mlflow/1"}
         )
         if settings.mlflow_username and settings.mlflow_password:  # MLflow's client prefers them to a token
             self._client.auth = httpx.BasicAuth(settings.mlflow_username, settings.mlflow_password.get_secret_value())
@@ -69,7 +68,7 @@ class MlflowServer:
         return answer
 
     def _exchange(self, method: str, path: str, **content: Any) -> bytes:
-        timeout = min(_SILENCE_SECONDS, self._left())
+        timeout = min(self._silence, self._left())
         try:
             with self._client.stream(method, path, timeout=timeout, **content) as response:
                 answer = bytearray()
@@ -91,6 +90,11 @@ class MlflowServer:
         if left <= 0:
             raise MlflowError(f"MLflow took longer than {self._seconds:g} s")
         return left
+
+
+def lease_seconds(settings: Settings) -> float:
+    """Return the time for which an attempt needs its job: connecting, sending and receiving may each exceed the deadline."""
+    return settings.mlflow_seconds * (1 + 3 * _SILENCE)
 
 
 def _object(answer: bytes) -> dict[str, Any] | None:

@@ -32,9 +32,8 @@ class Mlflow:
     def settings(self, settings: Settings, **more: Any) -> Settings:
         """Settings that lead to it."""
         access = {"mlflow_username": USER, "mlflow_password": SecretStr(self.password)}
-        return settings.model_copy(
-            update={"mlflow_tracking_uri": self.url, "public_url": "https://dsnot.example", **access, **more}
-        )
+        place = {"mlflow_tracking_uri": self.url, "public_url": "https://dsnot.example"}
+        return settings.model_copy(update={**place, **access, "mlflow_seconds": 4 * CEILING_SECONDS, **more})
 
     def get(self, path: str, **query: str) -> Any:
         """The answer to a query, as a user of the server gets it."""

@@ -12,6 +12,7 @@ from service.contract.devices import DeviceClass
 from service.contract.states import JobState
 from service.database import schema, worker_role
 from service.database.engine import Database
+from service.database.tables.mlflow import MlflowExport
 from service.database.tables.webhooks import Delivery, Webhook
 from service.jobs.attempts import repository, transitions
 from service.ops import installation
@@ -38,7 +39,8 @@ def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database
     with database.begin() as session:
         session.add(Webhook(tenant="test", url="https://example.com", description="", events=["job.succeeded"]))
     identity = Identity("w", "host", DeviceClass.CPU, "a processor", None, 1, {})
-    job_id = insert_job(database, evaluation={"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2})
+    evaluation = {"perplexity": ["wiki-sample"], "sequence_length": 16, "max_windows": 2}
+    job_id = insert_job(database, evaluation=evaluation, output={"mlflow": {}})
     assert schema.revisions(limited.database_url.get_secret_value()).problem is None
     assert installation.broker_prefix(limited.model_copy(update={"broker_prefix": None})).startswith("dsnot-")
     own = Database(limited.database_url.get_secret_value())
@@ -55,6 +57,7 @@ def test_a_worker_with_the_role_runs_a_job(limited: Settings, database: Database
     assert job_row(database, job_id).state == JobState.SUCCEEDED, job_row(database, job_id).error
     with database.begin() as session:
         assert session.query(Delivery).count() == 1
+        assert session.query(MlflowExport).count() == 1
 
 
 def test_the_role_reads_no_secrets(limited: Settings, database: Database) -> None:

@@ -431,3 +431,19 @@ def test_the_trigger_of_the_guide_makes_a_sparse_version_of_a_new_one_and_none_o
     (version,) = mlflow.versions(asked["registered_model"])
     own = MLFLOW | {"data": {"name": version["name"], "version": version["version"], "tags": by_key(version["tags"])}}
     assert api.post(fire, json=own).json()["outcome"] == "filtered"
+
+
+def test_a_silent_server_gets_a_pause_in_which_no_attempt_is_lost(
+    mlflow: Mlflow, logging: Settings, database: Database, api: httpx.Client, wanted: dict[str, Any]
+) -> None:
+    jobs = [ended_job(logging, database, wanted) for _ in range(4)]
+    with in_front_of(mlflow.url) as proxy:
+        proxy.plan = lambda _: Fault.HANG
+        changes = {"mlflow_tracking_uri": proxy.address, "mlflow_seconds": 2.0, "webhook_retry_seconds": (60.0,)}
+        with closing(MlflowLogger(logging.model_copy(update=changes))) as logger:
+            assert [logger.log_next() for _ in range(4)] == [True, True, True, False]
+        assert proxy.hit == 3
+    logs = [seen(api, job_id) for job_id in jobs]
+    assert sorted(log["attempts"] for log in logs) == [0, 1, 1, 1]
+    assert {log["error"] for log in logs} == {None, "MLflow gave no answer within 0.5 s"}
+    assert {log["state"] for log in logs} == {"pending"}

@@ -18,7 +18,8 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 OWN_VALUES = {
     "database_url", "database_direct_url", "broker_url", "artifact_url", "artifact_public_endpoint", "secret_key",
-    "mlflow_username", "mlflow_password", "mlflow_token", "model_root", "cache_dir", "device", "signing_key", "metrics_host", "metrics_port", "alive_file",
+    "mlflow_username", "mlflow_password", "mlflow_token",
+    "model_root", "cache_dir", "device", "signing_key", "metrics_host", "metrics_port", "alive_file",
 }  # fmt: skip
 """Settings that the chart sets from values of their own, or the image."""
 SAME_WITH_EVERYTHING: Final = {
