@@ -131,7 +131,7 @@ def test_folded_groups_count_their_changed_fields(opened: Opening) -> None:
     page.get_by_label("Labels").fill("team=search")
     expect(changed.last).to_have_text("1 changed")
     assert changed.all_inner_texts() == ["2 changed", "1 changed", "2 changed", "1 changed", "1 changed"]
-    page.get_by_label("Samples", exact=True).fill("16")
+    page.get_by_label("Samples", exact=True).fill("8")
     expect(changed.nth(1)).to_have_text("")
 
 
@@ -191,7 +191,7 @@ def test_a_clone_keeps_name_and_prompts(opened: Opening, api: httpx.Client, data
     source = finished_job(database, spec=filled(name="baseline", effort="quick", evaluation={"samples": asked}))
     page = opened(f"/jobs/new?from={source}", excused="the server responded with a status of")
     spec = api.get(f"/v1/jobs/{source}").json()["spec"]
-    assert JobSpec.model_validate(request_of(page)).stored() == spec
+    assert JobSpec.model_validate(request_of(page)).stored() == JobSpec.model_validate(spec).stored()
     unfold(page, "Evaluation")
     page.get_by_label("Prompts", exact=True).fill("c")
     changed = JobSpec.model_validate(request_of(page)).evaluation.samples
@@ -231,7 +231,7 @@ def test_a_clone_keeps_its_gates(opened: Opening, api: httpx.Client, database: D
     lines = "perplexity,at-most=40\nkl_divergence,at-most=0.5,judge-by=mean"
     expect(page.get_by_label("Quality gates")).to_have_value(lines)
     spec = api.get(f"/v1/jobs/{source}").json()["spec"]
-    assert JobSpec.model_validate(request_of(page)).stored() == spec
+    assert JobSpec.model_validate(request_of(page)).stored() == JobSpec.model_validate(spec).stored()
 
 
 @pytest.mark.parametrize("is_expressible", [True, False])
@@ -286,7 +286,7 @@ def test_a_job_that_failed_without_the_hub_is_cloned_with_the_sample_texts(
     page.get_by_role("link", name="Clone with sample texts").click()
     expect(page.locator("h1")).to_have_text("New job")
     texts = {"calibration": {"seed": 3}, "evaluation": {"speed": True, "baseline": False, "agreement_windows": 0}}
-    assert JobSpec.model_validate(request_of(page)).stored() == filled(name="first", effort="quick", **texts)
+    assert JobSpec.model_validate(request_of(page)).model_dump(mode="json") == filled(name="first", effort="quick", **texts)
     other = finished_job(database, state=JobState.FAILED, error=error | {"code": "disk-full"}, metrics=None)
     page.goto(page.url.partition("/jobs")[0] + f"/jobs/{other}")
     expect(page.get_by_role("link", name="Clone", exact=True)).to_be_visible()

@@ -87,7 +87,8 @@ def test_generated_pages_are_complete() -> None:
     calls = [f"`{method.upper()} {path}`" for path, operations in document["paths"].items() for method in operations]
     assert [call for call in calls if call not in page] == []
     assert [name for name in document["components"]["schemas"] if f"\n### {name}\n" not in page] == []
-    assert [name for name in Settings.model_fields if f"`DSNOT_{name.upper()}`" not in settings.page()] == []
+    variables = {name: field.validation_alias or f"DSNOT_{name.upper()}" for name, field in Settings.model_fields.items()}
+    assert [name for name, variable in variables.items() if f"`{variable}`" not in settings.page()] == []
     assert [name for name in PRESETS if f"### `{name}`" not in recipes.page()] == []
     assert "#### `dsnot artifacts verify`" in cli.page()
 
