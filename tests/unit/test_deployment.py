@@ -70,7 +70,8 @@ def test_workers_have_neither_the_owner_of_the_database_nor_the_secret_key() -> 
 
 
 def test_placeholder_secrets_of_the_example_are_refused() -> None:
-    secrets = {name for name in examples() if "PASSWORD" in name or "SECRET" in name}
+    secrets = {name for name, value in examples().items() if value and ("PASSWORD" in name or "SECRET" in name)}
+    assert len(secrets) == 6
     assert {examples()[name] for name in secrets} == {PLACEHOLDER}
 
 
