@@ -24,9 +24,9 @@ from service.jobs.lifecycle import PreconditionFailed
 from service.jobs.operations import JobNotFound, QuotaExceeded
 from service.jobs.schemas import SPEC_EXAMPLES, AttemptPage, EtaView, JobPage, JobView, LayerPage
 from service.jobs.sorting import JobOrder
+from service.planning import capacity, warnings
 from service.planning import eta as outlook
 from service.planning import operations as plans
-from service.planning import warnings
 from service.planning.schemas import PlanView
 from service.web.authentication import JobReader, JobWriter
 from service.web.dependencies import TheDatabase, TheModels, TheSettings
@@ -74,7 +74,8 @@ async def create_job(
     if validate_only:
         planned = await run_in_threadpool(plans.plan, database, settings, models, spec, tenant=caller.tenant)
         return Response(PlanView.of(planned).model_dump_json(), media_type="application/json")
-    create = partial(operations.create, database, settings, models, spec, warn=warnings.of_creation)
+    rules = partial(operations.create, warn=warnings.of_creation, measure=capacity.least_memory)
+    create = partial(rules, database, settings, models, spec)
     answer = await run_in_threadpool(create, tenant=caller.tenant, keyed=keyed, answer=_created)
     if waiting.seconds is None:
         return answer.response(VARY)
@@ -134,10 +135,9 @@ async def get_job(
     if is_known(if_none_match, waited.job.version):
         return Response(status_code=304, headers=_etag(waited.job) | waited.headers)
     response.headers.update(waited.headers)
-    position = await run_in_threadpool(operations.queue_position, database, waited.job)
     expected = await run_in_threadpool(outlook.eta, database, settings, waited.job)
     eta = EtaView.model_validate(expected) if expected else None
-    return _shown(waited.job, response).model_copy(update={"queue_position": position, "eta": eta})
+    return _shown(waited.job, response).model_copy(update={"queue_position": expected and expected.queue_position, "eta": eta})
 
 
 _CHANGE: dict[str, Any] = {

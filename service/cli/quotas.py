@@ -42,6 +42,11 @@ def show(tenant: Tenant = None, as_json: AsJson = False) -> None:
 def set_(
     tenant: Tenant = None,
     max_queued_jobs: Limit = None,
+    max_running_jobs: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Jobs that workers hold at once; 0 holds all back.")
+    ] = None,
+    share: Annotated[int | None, typer.Option(min=1, max=1000, help="Turns at the workers for one of share 1.")] = None,
+    max_priority: Annotated[int | None, typer.Option(min=0, max=9, help="Highest priority of a new job.")] = None,
     max_datasets_bytes: Bytes = None,
     max_triggers: Limit = None,
     max_webhooks: Limit = None,
@@ -55,6 +60,9 @@ def set_(
 
     given = {
         "max_queued_jobs": max_queued_jobs,
+        "max_running_jobs": max_running_jobs,
+        "share": share,
+        "max_priority": max_priority,
         "max_datasets_bytes": max_datasets_bytes,
         "max_triggers": max_triggers,
         "max_webhooks": max_webhooks,
@@ -96,7 +104,7 @@ def _show_effective(tenant: str | None, as_json: bool) -> None:
 
     refuse_tenant(tenant)
     with Client(patience=2) as client:
-        found = client.quota().model_dump(mode="json")
+        found = client.quota().model_dump(mode="json", exclude_unset=True)  # a service of an earlier version has fewer limits
     if as_json:
         print_json(found)
         return

@@ -55,9 +55,12 @@ class Quota(Answer):
     """Limits of the tenant, and their usage."""
 
     queued_jobs: Share
+    running_jobs: Share | None = None
     datasets_bytes: Share
     triggers: Share
     webhooks: Share
     artifacts_bytes: Share
     reads_per_minute: int | None = None
     writes_per_minute: int | None = None
+    share: int | None = None
+    max_priority: int | None = None

@@ -72,3 +72,8 @@ class ModelSpec(Part):
             raise FieldError("/revision", "is filled in by the service; leave it out")
         if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
             raise FieldError("/revision", "must be a branch, tag or commit name")
+
+
+def cache_key(source: str, model_id: str, revision: str) -> str:
+    """Return the key of a model at one revision in a worker's cache, by which a worker prefers jobs."""
+    return f"{source}:{model_id}@{revision}"

@@ -161,6 +161,7 @@ class OutputSpec(Part):
 
 
 Label = Annotated[str, Field(max_length=256)]
+MAX_PRIORITY: Final = 9
 RECIPE_VERSION: Final = 1
 """`schema_version` of `recipe.json`, which is a body."""
 
@@ -189,7 +190,12 @@ class JobSpec(Part):
         default={}, max_length=32, json_schema_extra={"additionalProperties": False}
     )
     device: Literal["any", "gpu", "cpu"] = Field("any", description="which workers may take the job")
-    priority: int = Field(0, ge=0, le=9, description="9 is served first; orders the jobs of one tenant, and tenants take turns")
+    priority: int = Field(
+        0,
+        ge=0,
+        le=MAX_PRIORITY,
+        description="9 is served first; orders the jobs of one tenant, whose quota may bound it; tenants take turns",
+    )
     queue_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     run_deadline_seconds: int | None = Field(None, ge=1, le=31_536_000)
     max_attempts: int = Field(

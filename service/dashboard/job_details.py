@@ -43,7 +43,6 @@ class JobHead:
     now: datetime
     job: Job
     retried_by: Job | None
-    queue_position: int | None
     eta: Eta | None
     courses: Sequence[Course]
     judgement: Judgement | None
@@ -59,14 +58,14 @@ class JobHead:
 def head(database: Database, settings: Settings, job_id: UUID, *, tenant: str) -> JobHead:
     """Return the head of a job's pages. Raise JobNotFound."""
     job = jobs.get(database, job_id, tenant=tenant)
-    position, eta = jobs.queue_position(database, job), outlook.eta(database, settings, job)
+    eta = outlook.eta(database, settings, job)
     judgement = judge(job.metrics)
     with database.begin() as session:
         attempts = job_repository.attempts(session, job_id)
         milestones = repository.events(session, job_id, types=MILESTONES, newest_first=False, limit=_MOST_MILESTONES)
         better = repository.better_job(session, job) if judgement else None
         retried_by, now = job_repository.retry_of(session, job_id), job_repository.now(session)
-    return JobHead(now, job, retried_by, position, eta, courses(attempts, milestones), judgement, better)
+    return JobHead(now, job, retried_by, eta, courses(attempts, milestones), judgement, better)
 
 
 def memory_of_blocks(database: Database, job_id: UUID) -> tuple[Sequence[Point], int | None]:

@@ -1,4 +1,4 @@
-"""Database role of the workers, which read untrusted models: no keys, sessions, quotas, audit log, webhook URLs or triggers."""
+"""Database role of the workers, which read untrusted models: no keys, sessions, audit log, webhook URLs or triggers."""
 
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ RIGHTS: Final = {
     "outbox": "SELECT, INSERT",
     "run_speeds": "SELECT, INSERT, DELETE",
     "schema_serves": "SELECT",
+    "tenant_quotas": "SELECT (tenant, max_running_jobs, share)",
     "webhook_deliveries": "INSERT",
     "webhooks": "SELECT (id, tenant, events, disabled_at)",
     "workers": "SELECT, INSERT, UPDATE",

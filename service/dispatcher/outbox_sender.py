@@ -13,6 +13,7 @@ from service.database.engine import Database
 from service.database.tables.outbox import OutboxMessage
 from service.dispatcher import repository
 from service.dispatcher.metrics import BROKER_UP, MESSAGES_REPEATED, MESSAGES_SENT
+from service.jobs.attempts import standings
 from service.jobs.outbox import repository as outbox
 from service.logging import get_logger
 
@@ -95,22 +96,23 @@ class Sender:
 
 def resend_unclaimed(database: Database, queue: Queue, resend_seconds: float) -> int:
     """Enqueue messages again for jobs that should have been claimed by now; return their number."""
-    count = sum(_resend_unclaimed(database, queue, device, resend_seconds) for device in QUEUES)
+    with database.begin() as session:
+        claimable = standings.claimable(session)
+    count = sum(_resend_unclaimed(database, queue, device, jobs, resend_seconds) for device, jobs in claimable.items() if jobs)
     if count:
         MESSAGES_REPEATED.inc(count)
         log.info("messages_resent", count=count)
     return count
 
 
-def _resend_unclaimed(database: Database, queue: Queue, device: str, resend_seconds: float) -> int:
-    """Resend for one value of `device`.
+def _resend_unclaimed(database: Database, queue: Queue, device: str, jobs: int, resend_seconds: float) -> int:
+    """Resend for one value of `device`, of which `jobs` are claimable.
 
     The number is limited to claimable jobs minus messages in outbox and broker: while all workers are busy, every job still has
     its message in the broker, and more would accumulate. Which job a message names does not matter.
     """
     with database.begin() as session:
-        jobs = repository.claimable(session, device)
-        missing = jobs - queue.backlog(QUEUES[device]) - outbox.count(session, QUEUES[device]) if jobs else 0
+        missing = jobs - queue.backlog(QUEUES[device]) - outbox.count(session, QUEUES[device])
         if missing <= 0:
             return 0
         ids = repository.mark_unclaimed_for_resend(session, device, resend_seconds=resend_seconds, limit=missing)

@@ -39,11 +39,6 @@ def past_run_deadline(session: Session) -> Sequence[UUID]:
     return session.scalars(_locked(select(Job.id).where(Job.run_deadline_at < func.now(), Job.state.in_(states)))).all()
 
 
-def claimable(session: Session, device: str) -> int:
-    """Return the number of claimable jobs with this value of `device`."""
-    return session.execute(select(func.count()).where(*_claimable(device))).scalar_one()
-
-
 def mark_unclaimed_for_resend(session: Session, device: str, *, resend_seconds: float, limit: int) -> Sequence[UUID]:
     """Mark up to `limit` claimable jobs whose message is at least `resend_seconds` old as sent, and return them."""
     overdue = func.coalesce(Job.sent_at, Job.available_at) < in_seconds(-resend_seconds)

@@ -22,6 +22,7 @@ from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, TenantQueue
 from service.database.tables.outbox import OutboxMessage
 from service.database.tables.quotas import TenantQuota
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 from service.jobs.outbox import repository as outbox
 from service.logging import request_id
 
@@ -54,13 +55,22 @@ class Origin:
 NEW: Final = Origin()
 
 
-def insert_job(session: Session, spec: JobSpec, *, tenant: str, max_queued_jobs: int, origin: Origin = NEW) -> Job | None:
+def insert_job(
+    session: Session,
+    spec: JobSpec,
+    *,
+    tenant: str,
+    max_queued_jobs: int,
+    origin: Origin = NEW,
+    least: LeastMemory = UNKNOWN,
+) -> Job | None:
     """Insert a queued job; None if the tenant's queue is full. The tenant's other callers wait until the transaction ends.
 
     Args:
         max_queued_jobs: limit of a tenant without its own quota.
+        least: smallest memory in which the job can run.
     """
-    columns = _columns(spec, tenant, origin)
+    columns = _columns(spec, tenant, origin) | least.columns
     retry_of = origin.retry_of
     parameters: dict[str, Any] = {
         **{f"job_{name}": value for name, value in columns.items()},

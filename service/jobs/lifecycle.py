@@ -18,6 +18,7 @@ from service.jobs import admission, operations, repository, sweep_links
 from service.jobs.attempts import transitions as transitions
 from service.jobs.events import repository as events
 from service.jobs.insertion import Origin
+from service.jobs.least_memory import LeastMemory
 from service.jobs.operations import JobNotFound
 from service.jobs.outbox import repository as outbox
 from service.models.sources import ModelSources
@@ -115,7 +116,9 @@ def retry(
             return Retry(known, is_new=False)
         if job.sweep_id is not None:
             sweep_links.reopen(session, job.sweep_id, job_id)
-        return Retry(operations.add(session, settings, spec, tenant=tenant, origin=Origin.retrying(job)), is_new=True)
+        least = LeastMemory.of(job)
+        made = operations.add(session, settings, spec, tenant=tenant, origin=Origin.retrying(job), least=least)
+        return Retry(made, is_new=True)
 
 
 def _admitted_again(database: Database, settings: Settings, models: ModelSources, job_id: UUID, tenant: str) -> JobSpec:

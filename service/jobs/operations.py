@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from service.contract.spec import JobSpec
-from service.contract.states import JobState
 from service.database.engine import Database, Session
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
@@ -15,6 +14,7 @@ from service.idempotency.stored_response import Answer
 from service.jobs import repository
 from service.jobs.admission import Admission
 from service.jobs.insertion import NEW, Origin, insert_job
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 from service.jobs.repository import JobFilter
 from service.jobs.sorting import JobOrder, Place
 from service.kit.pagination import Page
@@ -50,12 +50,14 @@ def create(
     tenant: str,
     keyed: KeyedRequest | None,
     warn: Callable[[JobSpec, ModelOutline | None], Iterable[str]],
+    measure: Callable[[JobSpec, ModelOutline | None], LeastMemory],
     answer: Callable[[Job, Sequence[str]], Answer],
 ) -> Answer:
     """Create a job: its row, first event, outbox message and the response under the idempotency key, atomically.
 
     Args:
         warn: returns warnings about the admitted spec and, if the service has read it, its model; runs before the transaction.
+        measure: returns the smallest memory in which such a job can run.
         answer: makes the response of the job and the warnings.
 
     Raises:
@@ -64,30 +66,41 @@ def create(
         KeyReused, InFlight: the idempotency key belongs to another request, or to one in progress.
     """
 
-    def admit() -> tuple[JobSpec, list[str]]:
+    def admit() -> tuple[JobSpec, LeastMemory, list[str]]:
         admission = Admission(models, settings, tenant=tenant)
-        admitted = admission.admit(spec)
-        return admitted, list(warn(admitted, admission.outline_of(spec.model)))
+        admitted, model = admission.admit(spec), admission.outline_of(spec.model)
+        return admitted, measure(admitted, model), list(warn(admitted, model))
 
-    def insert(session: Session, admitted: tuple[JobSpec, list[str]]) -> Answer:
-        return answer(add(session, settings, admitted[0], tenant=tenant), admitted[1])
+    def insert(session: Session, admitted: tuple[JobSpec, LeastMemory, list[str]]) -> Answer:
+        found, least, warned = admitted
+        return answer(add(session, settings, found, tenant=tenant, least=least), warned)
 
     return once(database, keyed, tenant=tenant, admit=admit, create=insert)
 
 
-def add(session: Session, settings: Settings, spec: JobSpec, *, tenant: str, origin: Origin = NEW) -> Job:
+def add(
+    session: Session,
+    settings: Settings,
+    spec: JobSpec,
+    *,
+    tenant: str,
+    origin: Origin = NEW,
+    least: LeastMemory = UNKNOWN,
+) -> Job:
     """Insert a job with an admitted spec. The transaction should end soon, because the tenant's other callers wait for it.
 
     Raises:
         ModelNotFound: the artifact of the earlier job to be pruned was removed since the admission.
-        InvalidInput: a data set does not exist.
+        InvalidInput: a data set does not exist, or the tenant's quota does not allow the priority.
         QuotaExceeded
     """
+    quotas.check_priority(session, settings, spec, tenant)
     if spec.model.source == "job":
         source = UUID(spec.model.id)
         usable(repository.get(session, source, tenant=tenant, share=True), source)
     uploads = datasets.hold(session, spec, tenant=tenant)
-    job = insert_job(session, spec, tenant=tenant, max_queued_jobs=settings.max_queued_jobs, origin=origin)
+    most = settings.max_queued_jobs
+    job = insert_job(session, spec, tenant=tenant, max_queued_jobs=most, origin=origin, least=least)
     if job is None:
         limit = quotas.limits_in(session, settings, tenant).max_queued_jobs
         raise QuotaExceeded(f"{limit} jobs are queued; wait until some have started, or cancel some")
@@ -108,14 +121,6 @@ def get(database: Database, job_id: UUID, *, tenant: str) -> Job:
     if job is None:
         raise JobNotFound(job_id)
     return job
-
-
-def queue_position(database: Database, job: Job) -> int | None:
-    """Return the position in the queue, 1 is claimed next; None for a job that is not queued."""
-    if job.state != JobState.QUEUED:
-        return None
-    with database.begin() as session:
-        return repository.ahead_of(session, job) + 1
 
 
 def list_sorted(

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, String, cast, exists, func, literal, selec
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.contract.devices import ANY_DEVICE
 from service.contract.states import JobState, sources_of
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job, Layer
@@ -42,32 +41,6 @@ class JobFilter:
     """Substrings of the model's id."""
     label_names: Sequence[str] = ()
     """Names of labels that the job has, with any value."""
-
-
-def ahead_of_new(session: Session, *, tenant: str, priority: int, device: str) -> int:
-    """Estimate how many queued jobs would be claimed before a new one, by workers that may run either."""
-    return _ahead(session, tenant, device, Job.priority >= priority)
-
-
-def ahead_of(session: Session, job: Job) -> int:
-    """Estimate how many queued jobs are claimed before this one, by workers that may run either."""
-    is_earlier = tuple_(Job.created_at, Job.id) < (job.created_at, job.id)
-    is_before = (Job.priority > job.priority) | ((Job.priority == job.priority) & is_earlier)
-    return _ahead(session, job.tenant, job.device, is_before)
-
-
-def _ahead(session: Session, tenant: str, device: str, is_before: ColumnElement[bool]) -> int:
-    """Count the tenant's own jobs before the job, and of every other tenant one for each of them: tenants take turns.
-
-    Whose turn is next is not considered, so that the true number may differ by one per tenant.
-    """
-    is_eligible = [Job.state == JobState.QUEUED]
-    if device != ANY_DEVICE:
-        is_eligible.append(Job.device.in_((ANY_DEVICE, device)))
-    own = session.execute(select(func.count()).where(*is_eligible, Job.tenant == tenant, is_before)).scalar_one()
-    counts = select(func.count().label("jobs")).where(*is_eligible, Job.tenant != tenant).group_by(Job.tenant).subquery()
-    others = session.execute(select(func.coalesce(func.sum(func.least(counts.c.jobs, own)), 0))).scalar_one()
-    return own + int(others)
 
 
 def now(session: Session) -> datetime:

@@ -8,9 +8,11 @@ from service.contract.engine_sizes import ACTIVATIONS_SHARE
 from service.contract.spec import JobSpec
 from service.database.tables.workers import Worker
 from service.errors import Problem
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 from service.kit.quantities import gib
 from service.models.outline import ModelOutline
 from service.planning.memory import Peak, TextTokens, peak
+from service.planning.texts import text_tokens
 
 
 class DoesNotFit(Problem):
@@ -37,6 +39,15 @@ def memory_of(model: ModelOutline, spec: JobSpec, online: Sequence[Worker], text
         for device in wanted
         if device in there or not there
     ]
+
+
+def least_memory(spec: JobSpec, model: ModelOutline | None) -> LeastMemory:
+    """Return the smallest memory in which a worker can run the job; texts that a tenant uploaded count nothing."""
+    if model is None:
+        return UNKNOWN
+    texts = text_tokens(spec, {})
+    cpu, gpu = (peak(model, spec, device, texts, least=True) for device in (DeviceClass.CPU, DeviceClass.GPU))
+    return LeastMemory(cpu.host.bytes, gpu.host.bytes, gpu.device.bytes if gpu.device else None)
 
 
 def check(memory: Sequence[Memory], online: Sequence[Worker]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -15,25 +15,33 @@ from service.database.engine import Database, Session
 from service.database.tables.jobs import Job
 from service.datasets import repository as datasets
 from service.jobs import repository as jobs
+from service.jobs.attempts.standings import Standing, before, count_running, standings
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 from service.jobs.timings import repository as speeds
 from service.jobs.timings.repository import PastRun
 from service.planning.estimates import AFTER_BLOCKS, Estimator, Seconds, estimator, mean_seconds
-from service.planning.queueing import starts_in
+from service.planning.queueing import Place, Slot, place
 from service.planning.remaining import OwnBlocks, Running, seconds_left
 from service.planning.texts import evaluated_tokens
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from service.workers import repository as workers
 from service.workers.repository import Occupation, RunningJob
+
+_START_UNKNOWN: Final = "start unknown: no worker is online, or one runs a job without an estimate"
 
 
 @dataclass(frozen=True)
 class Outlook:
     """Workers that may run a job, and the history of runs on their devices."""
 
+    online: Sequence[Occupation]
+    """Workers of the job's device class."""
     able: Sequence[Occupation]
+    """Those of them with memory for the job."""
     history: Sequence[PastRun]
-    busy: Sequence[float | None]
-    """Seconds until each busy worker is idle; None where unknown."""
+    busy: Sequence[Slot]
+    """Those that run a job."""
     _fitted: dict[str, Estimator] = field(default_factory=dict)
 
     def rates(self, spec: Mapping[str, Any]) -> Estimator:
@@ -43,20 +51,22 @@ class Outlook:
             self._fitted[kind] = estimator(self.history, kind)
         return self._fitted[kind]
 
-    def starts_in(self, ahead: int) -> float | None:
-        """Estimate the seconds until a worker claims a job with `ahead` jobs before it in the queue."""
-        idle = sum(each.job_id is None for each in self.able)
-        return starts_in(idle=idle, busy=self.busy, ahead=ahead, mean_seconds=mean_seconds(self.history))
+    def place(self, standings: Sequence[Standing], tenant: str, before: int) -> Place:
+        """Estimate the place of a tenant's job in the queue, with `before` own jobs before it."""
+        idle = [Slot(0.0, None) for each in self.able if each.job_id is None]
+        return place(standings, tenant, before, [*idle, *self.busy], mean_seconds(self.history))
 
 
-def outlook(session: Session, settings: Settings, device: str) -> Outlook:
-    """Collect workers and history for jobs that request this device class, or any."""
+def outlook(session: Session, settings: Settings, device: str, least: LeastMemory = UNKNOWN) -> Outlook:
+    """Collect workers and history for jobs that request this device class, or any, and need this memory."""
     known = workers.occupations(session, silent_seconds=settings.lease_seconds)
-    able = [each for each in known if each.is_alive and device in devices_served_by(DeviceClass(each.worker.device))]
+    online = [each for each in known if each.is_alive and device in devices_served_by(DeviceClass(each.worker.device))]
+    able = [each for each in online if least.fits(each.worker)]
     history = speeds.taken_on(session, {each.worker.device_name for each in able})
-    progressing = workers.progressing(session, [each.job_id for each in able if each.job_id is not None])
-    seen = Outlook(able, history, [])
-    return replace(seen, busy=[_until_idle(seen, each) for each in progressing])
+    tenants = {each.job_id: each.tenant for each in able if each.job_id is not None}
+    seen = Outlook(online, able, history, [])
+    running = workers.progressing(session, list(tenants))
+    return replace(seen, busy=[Slot(_until_idle(seen, each), tenants[each.job_id]) for each in running])
 
 
 def _until_idle(seen: Outlook, running: RunningJob) -> float | None:
@@ -87,6 +97,8 @@ class Eta:
 
     starts_at: datetime | None
     basis_jobs: int
+    queue_position: int | None = None
+    """Position of a queued job; 1 is claimed next."""
     ends_at: datetime | None = None
     ends_earliest_at: datetime | None = None
     ends_latest_at: datetime | None = None
@@ -101,23 +113,39 @@ def eta(database: Database, settings: Settings, job: Job) -> Eta | None:
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
     with database.begin() as session:
-        seen = outlook(session, settings, job.device)
+        seen = outlook(session, settings, job.device, LeastMemory.of(job))
         rates, now, work = seen.rates(job.spec), jobs.now(session), _work_of(session, job)
         if job.state == JobState.RUNNING:
-            found = next((_running(each, work) for each in workers.progressing(session, [job.id])), None)
-            expected = _ending(Eta(job.started_at, rates.jobs), now, seconds_left(found, rates) if found else None)
+            run = next((_running(each, work) for each in workers.progressing(session, [job.id])), None)
+            expected = _ending(Eta(job.started_at, rates.jobs), now, seconds_left(run, rates) if run else None)
             is_pruned = job.stage in (Stage.EVALUATING, Stage.PUBLISHING)  # no block is left to measure
             note = None if is_pruned else expected.note
-            return replace(expected, from_own_blocks=found is not None and found.counts_own, note=note)
-        starts_at = _after(now, seen.starts_in(jobs.ahead_of(session, job)))
+            return replace(expected, from_own_blocks=run is not None and run.counts_own, note=note)
+        found = seen.place(standings(session, job.device, job.tenant), job.tenant, before(session, job))
+        starts_at = _after(now, found.starts_in)
         if starts_at is not None:
             starts_at = max(starts_at, job.available_at)
-        return _ending(Eta(starts_at, rates.jobs), starts_at, rates.run(work) if work else None)
+        expected = Eta(starts_at, rates.jobs, found.ahead + 1)
+        if starts_at is None:
+            return replace(expected, note=_why_not(session, settings, seen, job))
+        return _ending(expected, starts_at, rates.run(work) if work else None)
+
+
+def _why_not(session: Session, settings: Settings, seen: Outlook, job: Job) -> str:
+    """Return why the start of a queued job is unknown."""
+    if seen.online and not seen.able:
+        return LeastMemory.of(job).too_little([each.worker for each in seen.online])
+    limit = quotas.limits_in(session, settings, job.tenant).max_running_jobs
+    if limit == 0:
+        return "start unknown: the quota of your tenant lets none of its jobs run"
+    if limit is not None and (running := count_running(session, job.tenant)) >= limit:
+        return f"start unknown: {running} of at most {limit} jobs of your tenant are running"
+    return _START_UNKNOWN
 
 
 def _ending(expected: Eta, moment: datetime | None, left: Seconds | None) -> Eta:
     if moment is None:
-        return replace(expected, note="start unknown: no worker is online, or one runs a job without an estimate")
+        return replace(expected, note=_START_UNKNOWN)
     if left is None:
         return replace(expected, note=AFTER_BLOCKS)
     value, low, high = (_after(moment, each) for each in left)

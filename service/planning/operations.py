@@ -14,6 +14,7 @@ from service.datasets import operations as datasets
 from service.datasets import repository as uploads
 from service.jobs import admission
 from service.jobs import repository as jobs
+from service.jobs.attempts.standings import before_new, standings
 from service.models import operations as models_seen
 from service.models.operations import Inspection
 from service.models.outline import ModelOutline
@@ -78,17 +79,20 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         raise ModelUnsupported(model.why_not)
     if model is not None:
         admission.check_fit(admitted, model.outline)
+    least = fitting.least_memory(admitted, model.outline if model else None)
     with database.begin() as session:
+        quotas.check_priority(session, settings, spec, tenant)
         datasets.hold(session, admitted, tenant=tenant)
-        ahead = jobs.ahead_of_new(session, tenant=tenant, priority=spec.priority, device=spec.device)
         queued, limit = jobs.count_queued(session, tenant), quotas.limits_in(session, settings, tenant).max_queued_jobs
         uploaded = uploads.characters(session, set(spec.uploads().values()), tenant=tenant)
-        seen = outlook(session, settings, spec.device)
-    online = [each.worker for each in seen.able]
+        seen = outlook(session, settings, spec.device, least)
+        before = before_new(session, tenant=tenant, priority=spec.priority, device=spec.device)
+        place = seen.place(standings(session, spec.device, tenant), tenant, before)
+    online = [each.worker for each in seen.online]
     memory = [] if model is None else fitting.memory_of(model.outline, admitted, online, text_tokens(spec, uploaded))
     fitting.check(memory, online)
     disk = None if model is None else _disk(admitted, model.outline) + fitting.spilled(memory, online)
-    estimate = _estimate(seen, admitted, model, ahead, uploaded)
+    estimate = _estimate(seen, admitted, model, place.starts_in, uploaded)
     found_warnings = [*missing, *warnings.of_spec(admitted, model), *warnings.of_quota(queued, limit)]
     found_warnings += [
         *warnings.of_workers(admitted, online, disk),
@@ -104,11 +108,11 @@ def plan(database: Database, settings: Settings, models: ModelSources, spec: Job
         memory=memory,
         estimate=estimate,
         calibration_tokens=spec.calibration.num_samples * spec.calibration.sequence_length,
-        queue_position=ahead + 1,
+        queue_position=place.ahead + 1,
         queued_jobs=queued,
         max_queued_jobs=limit,
         devices=_devices(online),
-        able_workers=len(online),
+        able_workers=len(seen.able),
         idle_workers=sum(each.job_id is None for each in seen.able),
         warnings=found_warnings,
     )
@@ -145,10 +149,12 @@ def _disk(spec: JobSpec, model: ModelOutline) -> int:
     return fetched + written_bytes(spec, weights=copy, prunable=prunable)
 
 
-def _estimate(seen: Outlook, spec: JobSpec, model: Inspection | None, ahead: int, uploaded: dict[str, int]) -> Estimate:
+def _estimate(
+    seen: Outlook, spec: JobSpec, model: Inspection | None, starts_in: float | None, uploaded: dict[str, int]
+) -> Estimate:
     rates, names = seen.rates(spec.model_dump(mode="json")), sorted({each.worker.device_name for each in seen.able})
     run = run_time(seen, spec, model, uploaded)
-    return Estimate(run, seen.starts_in(ahead), rates, names, None if run else AFTER_BLOCKS)
+    return Estimate(run, starts_in, rates, names, None if run else AFTER_BLOCKS)
 
 
 def run_time(seen: Outlook, spec: JobSpec, model: Inspection | None, uploaded: dict[str, int]) -> Seconds | None:

@@ -18,6 +18,7 @@ from service.errors import Problem
 from service.jobs import operations as jobs
 from service.jobs import sweep_links
 from service.jobs.insertion import Origin
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 from service.logging import get_logger
 from service.settings import Settings
 from service.sweeps import front as pareto
@@ -68,7 +69,8 @@ def _search_on(session: Session, settings: Settings, sweep: Sweep, spec: SweepSp
             following = max((each.position for each in measured), default=-1) + 1
             model = {"model": points[0].spec["model"]} if points else {}  # a worker may have pinned its revision
             pinned = spec.model_copy(update={"template": spec.template | model})
-            add_point(session, settings, sweep, pinned, found.next_values, position=following)
+            least = LeastMemory.of(points[0]) if points else UNKNOWN
+            add_point(session, settings, sweep, pinned, found.next_values, position=following, least=least)
     except jobs.QuotaExceeded:
         log.debug("sweep_waits_for_quota", sweep_id=str(sweep.id))
     except (SearchFailed, Problem, Misfit) as error:
@@ -76,12 +78,21 @@ def _search_on(session: Session, settings: Settings, sweep: Sweep, spec: SweepSp
         _finish(session, sweep, SweepState.FAILED)
 
 
-def add_point(session: Session, settings: Settings, sweep: Sweep, spec: SweepSpec, values: Values, *, position: int) -> Job:
+def add_point(
+    session: Session,
+    settings: Settings,
+    sweep: Sweep,
+    spec: SweepSpec,
+    values: Values,
+    *,
+    position: int,
+    least: LeastMemory,
+) -> Job:
     """Add a point to a search, and write its event. Raise what `jobs.add` raises."""
     precedence = 1 if position else 0  # before jobs of the same priority that were created since: a search has one job at a time
     origin = Origin(sweep_id=sweep.id, position=position, values=values, precedence=precedence)
     point = named(job_spec(spec.template, values), sweep.name, position)
-    job = jobs.add(session, settings, point, tenant=sweep.tenant, origin=origin)
+    job = jobs.add(session, settings, point, tenant=sweep.tenant, origin=origin, least=least)
     about = {"position": position, "values": values, "job_id": str(job.id)}
     sweep_links.append(session, sweep.id, SweepEventType.POINT_ADDED, about)
     return job

@@ -22,6 +22,7 @@ from service.jobs.operations import QuotaExceeded
 from service.kit.pagination import Cursor, Page, page_of
 from service.logging import get_logger
 from service.models.sources import ModelSources
+from service.planning.capacity import least_memory
 from service.settings import Settings
 from service.sweeps import advancing, repository
 from service.sweeps.candidates import checked
@@ -64,7 +65,9 @@ def admit(models: ModelSources, settings: Settings, spec: SweepSpec, *, tenant: 
     admitted, misfits = [], {}
     for point in points:
         try:
-            admitted.append(Point(point.position, point.values, admission.admit(point.spec)))
+            job = admission.admit(point.spec)
+            least = least_memory(job, admission.outline_of(point.spec.model))
+            admitted.append(Point(point.position, point.values, job, least))
         except InvalidInput as error:
             misfits[point.position] = error.errors or []
     refuse(refused_points(spec, [point.values for point in points], misfits))
@@ -132,7 +135,8 @@ def add(session: Session, settings: Settings, admitted: Admitted, *, tenant: str
         found = progress(spec, [])
         assert found.next_values is not None
         sweep.search = advancing.search_row(found)
-        made: Sequence[Job] = [advancing.add_point(session, settings, sweep, spec, found.next_values, position=0)]
+        first = advancing.add_point(session, settings, sweep, spec, found.next_values, position=0, least=admitted.points[0].least)
+        made: Sequence[Job] = [first]
     else:
         made = _add_all(session, settings, sweep, admitted.points)
     log.info("sweep_accepted", sweep_id=str(sweep.id), points=len(made))
@@ -145,7 +149,7 @@ def _add_all(session: Session, settings: Settings, sweep: Sweep, points: Sequenc
         origin = Origin(sweep_id=sweep.id, position=point.position, values=point.values)
         try:
             job = named(point.spec, sweep.name, point.position)
-            made.append(jobs.add(session, settings, job, tenant=sweep.tenant, origin=origin))
+            made.append(jobs.add(session, settings, job, tenant=sweep.tenant, origin=origin, least=point.least))
         except QuotaExceeded:
             limit = quotas.limits_in(session, settings, sweep.tenant).max_queued_jobs
             free = max(0, limit - (job_rows.count_queued(session, sweep.tenant) - len(made)))

@@ -17,6 +17,7 @@ from service.contract.spec import JobSpec
 from service.contract.sweeps import MAX_POINTS, SweepSpec
 from service.contract.validation_errors import errors_of
 from service.errors import InvalidInput
+from service.jobs.least_memory import UNKNOWN, LeastMemory
 
 _SHOWN: Final = 5
 """Points named in an error that several share."""
@@ -31,6 +32,8 @@ class Point:
     values: Values
     """Values set in the template, by JSON pointer."""
     spec: JobSpec
+    least: LeastMemory = UNKNOWN
+    """Smallest memory in which the job can run."""
 
 
 class Misfit(Exception):

@@ -5,7 +5,7 @@ was refused or that the filter dropped is not held: sent again, it is evaluated 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from service.contract.spec import JobSpec
@@ -18,10 +18,12 @@ from service.errors import Conflict, InvalidInput, Problem, Unavailable
 from service.hooks import operations as hooks
 from service.jobs import operations as jobs
 from service.jobs import repository as job_rows
-from service.jobs.admission import admit
+from service.jobs.admission import Admission
+from service.jobs.least_memory import LeastMemory
 from service.kit.strict_json import storable
 from service.logging import get_logger
 from service.models.sources import ModelSources
+from service.planning.capacity import least_memory
 from service.settings import Settings
 from service.sweeps import operations as sweeps
 from service.sweeps.operations import Admitted, Counted
@@ -50,6 +52,13 @@ class Plan:
     matched: bool
     held_by: Firing | None
     spec: JobSpec | SweepSpec | None
+
+
+class _AdmittedJob(NamedTuple):
+    """Checked job, and the smallest memory in which it can run."""
+
+    spec: JobSpec
+    least: LeastMemory
 
 
 class Firer:
@@ -87,7 +96,7 @@ class Firer:
         evaluator = Evaluator(event.document())
         matched, holder = _matches(trigger, evaluator), self._holder(trigger, event)
         admitted = self._admitted(trigger, evaluator) if matched and holder is None else None
-        return Plan(event, matched, holder, admitted.spec if isinstance(admitted, Admitted) else admitted)
+        return Plan(event, matched, holder, admitted.spec if admitted else None)
 
     def replay(self, trigger_id: UUID, firing_id: UUID) -> Fired:
         """Start a job or sweep from a logged event, regardless of the filter and of earlier ones.
@@ -108,30 +117,33 @@ class Firer:
             self._note_problem(trigger, event, problem, refers_to=old.id)
             raise
 
-    def _admitted(self, trigger: Trigger, evaluator: Evaluator) -> JobSpec | Admitted:
+    def _admitted(self, trigger: Trigger, evaluator: Evaluator) -> _AdmittedJob | Admitted:
         spec = templates.fill(trigger.template, evaluator, trigger.id, operations.started_by(trigger))
         if isinstance(spec, SweepSpec):
             return sweeps.admit(self._models, self._settings, spec, tenant=self._tenant)
-        return admit(self._models, self._settings, spec, tenant=self._tenant)
+        admission = Admission(self._models, self._settings, tenant=self._tenant)
+        job = admission.admit(spec)
+        return _AdmittedJob(job, least_memory(job, admission.outline_of(spec.model)))
 
-    def _start(self, trigger: Trigger, event: Event, spec: JobSpec | Admitted, *, replayed: UUID | None = None) -> Fired:
+    def _start(self, trigger: Trigger, event: Event, admitted: _AdmittedJob | Admitted, *, replayed: UUID | None = None) -> Fired:
         with hooks.held(self._database, Trigger, trigger.id, self._tenant) as (session, _):
             firing = repository.hold(session, trigger.id, event, refers_to=replayed)
             if firing is None and replayed is not None:
                 firing = repository.note(session, trigger.id, event, FiringOutcome.FIRED, refers_to=replayed)
             if firing is not None:
-                self._add(session, firing, spec)
+                self._add(session, firing, admitted)
                 started = {"job_id": str(firing.job_id)} if firing.job_id else {"sweep_id": str(firing.sweep_id)}
                 log.info("trigger_fired", trigger_id=str(trigger.id), firing_id=str(firing.id), **started)
                 return self._fired(session, firing, is_new=True)
         return self._duplicate(trigger, event)
 
-    def _add(self, session: Session, firing: Firing, spec: JobSpec | Admitted) -> None:
-        if isinstance(spec, Admitted):
-            sweep, _ = sweeps.add(session, self._settings, spec, tenant=self._tenant)
+    def _add(self, session: Session, firing: Firing, admitted: _AdmittedJob | Admitted) -> None:
+        if isinstance(admitted, Admitted):
+            sweep, _ = sweeps.add(session, self._settings, admitted, tenant=self._tenant)
             firing.sweep_id = sweep.id
         else:
-            firing.job_id = jobs.add(session, self._settings, spec, tenant=self._tenant).id
+            spec, least = admitted
+            firing.job_id = jobs.add(session, self._settings, spec, tenant=self._tenant, least=least).id
 
     def _holder(self, trigger: Trigger, event: Event) -> Firing | None:
         with self._database.begin() as session:

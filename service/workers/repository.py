@@ -54,6 +54,7 @@ class Occupation:
 class RunningJob:
     """A job that a worker runs, and its progress by the database's clock."""
 
+    job_id: UUID
     spec: dict[str, Any]
     stage: str | None
     progress: dict[str, Any] | None
@@ -108,7 +109,7 @@ def progressing(session: Session, job_ids: Collection[UUID]) -> Sequence[Running
     stage_elapsed = func.extract("epoch", func.now() - func.coalesce(stage_began, Attempt.started_at))
     seconds = [cast(each, Double) for each in (elapsed, stage_elapsed, updated_ago)]
     statement = (
-        select(Job.spec, Job.stage, Job.progress, Job.work, *seconds)
+        select(Job.id, Job.spec, Job.stage, Job.progress, Job.work, *seconds)
         .join(Attempt, (Attempt.job_id == Job.id) & Attempt.ended_at.is_(None))
         .where(Job.id.in_(job_ids))
     )

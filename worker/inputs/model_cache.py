@@ -6,18 +6,23 @@ file outlives the model, and its modification time is the time of last use.
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from service.contract.failures import FailureCode
-from service.contract.model_spec import ModelSpec
+from service.contract.model_spec import ModelSpec, cache_key
 from service.kit.quantities import gib
 from service.logging import get_logger
 from worker.failures import JobFailure
 
 log = get_logger(__name__)
+
+_ARTIFACT: Final = re.compile(r"\.job--(?P<id>[0-9a-f-]{36})-(?P<fence>[0-9]+)")
+"""Name of an artifact's folder, after `models--`."""
 
 
 def root(cache_dir: Path) -> Path:
@@ -71,9 +76,17 @@ def reserve(cache_dir: Path, *, download: int, copy: int, max_bytes: int | None 
 
 
 def cached_models(cache_dir: Path) -> list[str]:
-    """Return the ids of the hub models in the cache, whole or in part."""
-    names = (path.name.removeprefix("models--") for path in root(cache_dir).glob("models--*"))
-    return sorted(name.replace("--", "/", 1) for name in names if not name.startswith("."))
+    """Return the keys (`cache_key`) of the models in the cache, whole or in part: hub models by commit, artifacts by fence."""
+    return sorted(key for folder in root(cache_dir).glob("models--*") for key in _keys_of(folder))
+
+
+def _keys_of(folder: Path) -> Iterator[str]:
+    name = folder.name.removeprefix("models--")
+    if artifact := _ARTIFACT.fullmatch(name):
+        yield cache_key("job", artifact["id"], artifact["fence"])
+        return
+    for commit in (folder / "snapshots").glob("*"):
+        yield cache_key("hub", name.replace("--", "/", 1), commit.name)
 
 
 def _too_little(download: int, copy: int, free: int) -> JobFailure:

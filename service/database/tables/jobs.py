@@ -65,6 +65,14 @@ class Job(Base):
     """What the point sets in the sweep's template, by JSON pointer."""
     sweep_seq: Mapped[int | None]
     """Number of the sweep's event about the end of this job; null until it is written."""
+    turn: Mapped[float | None]
+    """Virtual start time of the last claim, which orders the tenants' turns (`service.jobs.attempts.turns`)."""
+    least_cpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Smallest memory in which a worker without a GPU can run it; this and the next two are null where unknown."""
+    least_host_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """The host's part of that on a worker with a GPU."""
+    least_device_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """The GPU's part of that."""
     version: Mapped[int] = mapped_column(server_default=text("1"))
 
     fence: Mapped[int] = mapped_column(server_default=text("0"))
@@ -159,6 +167,7 @@ class Job(Base):
             postgresql_where=text("state = 'queued'"),
         ),
         Index("ix_jobs_tenant_started", "tenant", "started_at", postgresql_where=text("started_at IS NOT NULL")),
+        Index("ix_jobs_tenant_turn", "tenant", "turn", postgresql_where=text("turn IS NOT NULL")),
         Index("ix_jobs_active_tenant", "tenant", "state", postgresql_where=text("finished_at IS NULL")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin"),
         Index("ix_jobs_tenant_model_newest", "tenant", "model", text("created_at DESC"), text("id DESC")),

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Integer, Row, Select, Text, cast, delete, exists, func, select, update
+from sqlalchemy import ARRAY, ColumnElement, Integer, Row, Select, Text, cast, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from service.contract.devices import DeviceClass, devices_served_by
+from service.contract.devices import DeviceClass
 from service.contract.matrices import MatrixReport
 from service.contract.messages import PROGRESS_CHANNEL
 from service.contract.states import HELD_STATES, EventType, JobState, Stage, WorkerDirective
@@ -23,16 +23,14 @@ from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, Layer
+from service.jobs.attempts.next_job import next_job
+from service.jobs.attempts.passing_on import pass_on
 from service.jobs.attempts.timeline import MILESTONES, courses, stage_seconds
-from service.jobs.attempts.turns import in_turn, is_claimable
+from service.jobs.attempts.turns import Turn, in_turn, lock, running_of
 from service.jobs.events import repository as events
 
 _FENCES_SINCE: Final = 1_767_225_600
 """Start of 2026 in Unix seconds. A claim's fence is at least the seconds since: a database restored from a dump reuses none."""
-_PATIENCE_SECONDS: Final = 600.0
-"""Waiting time from which a job is served by its age, wherever its model is cached."""
-_WINDOW: Final = 20
-"""First jobs of a tenant's queue among which a worker looks for a cached model."""
 _NOTIFIED_CHARACTERS: Final = 1900
 """Longest payload of a notification, of which PostgreSQL takes less than 8000 bytes; streams ignore what is cut."""
 _STAGE_PROGRESS: Final = cast(Job.progress.op("||")(func.jsonb_build_object("stage", Job.stage)), Text)
@@ -70,20 +68,22 @@ class Claim:
 def claim_next(
     session: Session, *, worker: str, device: DeviceClass, lease_seconds: float, cached_models: Collection[str] = ()
 ) -> Claim | None:
-    """Claim the next queued job for a worker of this class, if there is one.
+    """Claim the next queued job that a worker of this class has memory for, if there is one.
 
-    Tenants take turns (`service.jobs.attempts.turns`); of a tenant's jobs that of the highest priority is next, then the oldest.
-    A worker prefers a job whose model is in its cache to one that has waited for less than `_PATIENCE_SECONDS`.
+    Tenants take turns within their quotas (`service.jobs.attempts.turns`); of a tenant's jobs that of the highest priority is
+    next, then the oldest, with a preference for models in the worker's cache (`service.jobs.attempts.next_job`). Without one, the
+    message that woke the worker is passed on where another worker should have it.
 
-    Concurrent claims skip each other's rows. Rows may also be locked by other writers (the dispatcher records the sending of the
-    message just when the message arrives), so if none is found, the claim is repeated without skipping locked rows.
+    Concurrent claims skip each other's tenants and rows. Rows may also be locked by other writers (the dispatcher records the
+    sending of the message just when the message arrives), so if none is found, the claim is repeated, and waits for locks.
+
+    Args:
+        cached_models: keys of the models in the worker's cache (`service.contract.model_spec.cache_key`).
     """
-    with session.begin_nested() as looking:
-        job = _take_in_turn(session, device, cached_models, skip_locked=True)
-        if job is None:
-            looking.rollback()  # releases rows that were locked and then found claimed: two claims could deadlock
-    job = job or _take_in_turn(session, device, cached_models, skip_locked=False)
+    job = _take_in_turn(session, worker, device, cached_models, wait=False)
+    job = job or _take_in_turn(session, worker, device, cached_models, wait=True)
     if job is None:
+        pass_on(session, worker=worker, device=device, silent_seconds=lease_seconds)
         return None
     session.execute(delete(Layer).where(Layer.job_id == job.id))
     session.add(
@@ -102,40 +102,31 @@ def claim_next(
 _Taken = Row[UUID, str, int, int, dict[str, Any], UUID | None, str | None, str | None]
 
 
-def _take_in_turn(session: Session, device: DeviceClass, cached_models: Collection[str], *, skip_locked: bool) -> _Taken | None:
-    devices = devices_served_by(device)
-    best = (_best(tenant, devices, cached_models) for tenant in in_turn(session, devices))
-    taken = (_take(session, each.with_for_update(of=Job, skip_locked=skip_locked)) for each in best)
-    return next((job for job in taken if job is not None), None)
+def _take_in_turn(
+    session: Session, worker: str, device: DeviceClass, cached_models: Collection[str], *, wait: bool
+) -> _Taken | None:
+    """Take a job of the first tenant that has one; without `wait`, pass over what another transaction has locked."""
+    for turn in in_turn(session, device, worker):
+        # what was locked without success is released: two claims that keep it could deadlock
+        with session.begin_nested() as attempt:
+            if lock(session, turn.tenant, wait=wait):
+                best = next_job(turn.tenant, device, cached_models).with_for_update(of=Job, skip_locked=not wait)
+                job = _take(session, turn, best, worker)
+                if job is not None:
+                    return job
+            attempt.rollback()
+    return None
 
 
-def _best(tenant: str, devices: Collection[str], cached_models: Collection[str]) -> Select[UUID]:
-    """Build the query of the tenant's next job; of the first jobs in the queue, those of a cached model are preferred."""
-    queue = Job.priority.desc(), Job.created_at, Job.id
-    best = select(Job.id).where(Job.tenant == tenant, *is_claimable(Job, devices)).limit(1)
-    if not cached_models:
-        return best.order_by(*queue)
-    first = aliased(Job)
-    window = (
-        select(first.id)
-        .where(first.tenant == tenant, *is_claimable(first, devices))
-        .order_by(first.priority.desc(), first.created_at, first.id)
-        .limit(_WINDOW)
-        .subquery()
-    )
-    has_waited = Job.created_at < in_seconds(-_PATIENCE_SECONDS)
-    by_priority, *by_age = queue
-    near = best.join(window, window.c.id == Job.id)
-    return near.order_by(by_priority, has_waited.desc(), Job.model.in_(cached_models).desc(), *by_age)
-
-
-def _take(session: Session, best: Select[UUID]) -> _Taken | None:
+def _take(session: Session, turn: Turn, best: Select[UUID], worker: str) -> _Taken | None:
+    """Change the job to `running`, unless the tenant has reached its limit since the turns were read."""
     claimed = (
         update(Job)
         .where(Job.id == best.scalar_subquery())
         .values(
             state=JobState.RUNNING,
             fence=func.greatest(Job.fence + 1, cast(func.extract("epoch", func.now()) - _FENCES_SINCE, Integer)),
+            turn=turn.tag,
             attempts_started=Job.attempts_started + 1,
             attempts_counted=Job.attempts_counted + 1,
             started_at=func.coalesce(Job.started_at, func.now()),
@@ -148,7 +139,9 @@ def _take(session: Session, best: Select[UUID]) -> _Taken | None:
         )
         .returning(Job.id, Job.tenant, Job.attempts_started, Job.fence, Job.spec, Job.retry_of, Job.request_id, Job.traceparent)
     )
-    return session.execute(claimed, execution_options={"synchronize_session": False}).one_or_none()
+    if turn.max_running_jobs is not None:
+        claimed = claimed.where(running_of(literal(turn.tenant)).scalar_subquery() < turn.max_running_jobs)
+    return session.execute(claimed, {"worker": worker}, execution_options={"synchronize_session": False}).one_or_none()
 
 
 def may_go_on(session: Session, job_ids: Collection[UUID], *, within_seconds: float) -> set[UUID]:

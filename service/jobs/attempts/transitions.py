@@ -15,7 +15,9 @@ from service.contract.states import HELD_STATES, AttemptOutcome, EventType, JobS
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
+from service.database.tables.quotas import TenantQuota
 from service.jobs.attempts.repository import StaleFence
+from service.jobs.attempts.turns import is_queued
 from service.jobs.events import repository as events
 from service.jobs.mlflow import repository as mlflow
 from service.jobs.outbox import repository as outbox
@@ -41,6 +43,7 @@ class _Held:
     """A job's row, locked until the transaction ends."""
 
     id: UUID
+    tenant: str
     state: str
     device: str
     fence: int
@@ -240,7 +243,7 @@ def _has_succeeded(session: Session, job_id: UUID, fence: int) -> bool:
 def _lock(session: Session, job_id: UUID, fence: int | None) -> _Held:
     """Lock and return the row of the job held with this fence; without a fence, of an unfinished job. Raises StaleFence."""
     is_logged = func.coalesce(func.jsonb_typeof(Job.spec["output"]["mlflow"]) == "object", False)
-    columns = (Job.id, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts, is_logged)
+    columns = (Job.id, Job.tenant, Job.state, Job.device, Job.fence, Job.attempts_counted, Job.max_attempts, is_logged)
     statement = select(*columns).where(Job.id == job_id).with_for_update()
     if fence is None:
         statement = statement.where(Job.finished_at.is_(None))
@@ -264,8 +267,24 @@ def _close_attempt(session: Session, job: _Held, outcome: AttemptOutcome, detail
     number = session.execute(closed, execution_options={"synchronize_session": False}).scalar_one_or_none()
     if number is not None:
         _count_active_time(session, job.id)
+        _wake_for_next(session, job.tenant)
         ended = {"attempt": number, "outcome": outcome, "detail": detail}
         events.append(session, job.id, EventType.ATTEMPT_ENDED, ended)
+
+
+def _wake_for_next(session: Session, tenant: str) -> None:
+    """Send a message for the next job of a tenant with a limit of running jobs: workers were woken for it in vain before."""
+    has_limit = select(TenantQuota.tenant).where(TenantQuota.tenant == tenant, TenantQuota.max_running_jobs.is_not(None)).exists()
+    following = (
+        select(Job.id, Job.device)
+        .where(Job.tenant == tenant, is_queued(Job), Job.available_at <= func.now())
+        .where(has_limit)
+        .order_by(Job.priority.desc(), Job.created_at, Job.id)
+        .limit(1)
+    )
+    found = session.execute(following).one_or_none()
+    if found is not None:
+        outbox.add_job(session, found.id, found.device)
 
 
 def _count_active_time(session: Session, job_id: UUID) -> None:

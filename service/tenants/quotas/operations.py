@@ -1,10 +1,13 @@
-"""Quotas: a tenant's limits and its use."""
+"""Quotas: a tenant's limits and its use. Those of the claim (`service.jobs.attempts.turns`) have no setting, only a default."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Final
 
+from service.contract.spec import MAX_PRIORITY, JobSpec
 from service.database.engine import Database, Session
 from service.database.tables.quotas import TenantQuota
+from service.errors import InvalidInput
 from service.settings import Settings
 from service.tenants.quotas import repository
 
@@ -14,6 +17,11 @@ class Limits:
     """Limits of one tenant: the service's settings, each of which the tenant's own quota may override."""
 
     max_queued_jobs: int
+    max_running_jobs: int | None
+    """None: no limit."""
+    share: int
+    """Weight of the tenant's turns at the workers."""
+    max_priority: int
     max_datasets_bytes: int
     max_triggers: int
     max_webhooks: int
@@ -24,6 +32,8 @@ class Limits:
 
 
 LIMITS = tuple(field.name for field in fields(Limits))
+_DEFAULTS: Final = {"max_running_jobs": None, "share": 1, "max_priority": MAX_PRIORITY}
+"""Limits without a setting."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Use:
     """Current use of the limited resources."""
 
     queued_jobs: int
+    running_jobs: int
     datasets_bytes: int
     triggers: int
     webhooks: int
@@ -40,7 +51,8 @@ class Use:
 def limits_of(settings: Settings, quota: TenantQuota | None) -> Limits:
     """Return the settings' limits, overridden by those of `quota`."""
     own = {name: getattr(quota, name, None) for name in LIMITS}
-    return Limits(**{name: getattr(settings, name) if value is None else value for name, value in own.items()})
+    others = {name: getattr(settings, name) for name in LIMITS if name not in _DEFAULTS} | _DEFAULTS
+    return Limits(**{name: others[name] if value is None else value for name, value in own.items()})
 
 
 def limits_in(session: Session, settings: Settings, tenant: str) -> Limits:
@@ -69,3 +81,13 @@ def set_limits(database: Database, tenant: str, limits: Mapping[str, int] | None
             repository.remove(session, tenant)
         else:
             repository.put(session, tenant, limits)
+
+
+def check_priority(session: Session, settings: Settings, spec: JobSpec, tenant: str) -> None:
+    """Raise InvalidInput if the tenant's quota does not allow the priority. The lowest one costs no query."""
+    if not spec.priority:
+        return
+    most = limits_in(session, settings, tenant).max_priority
+    if spec.priority > most:
+        detail = f"priority {spec.priority} is above {most}, the highest that your tenant's quota allows; lower it"
+        raise InvalidInput(detail, errors=[{"pointer": "/priority", "detail": detail}])

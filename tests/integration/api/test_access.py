@@ -290,12 +290,15 @@ def test_a_tenant_reads_its_quotas_and_usage(api: httpx.Client, database: Databa
     api.post("/v1/webhooks", json={"url": "https://sink.example/hook"})
     assert api.get("/v1/quota").json() == {
         "queued_jobs": {"used": 1, "limit": 1000},
+        "running_jobs": {"used": 0, "limit": None},
         "datasets_bytes": {"used": text_bytes, "limit": 10 * 1024**3},
         "triggers": {"used": 0, "limit": 100},
         "webhooks": {"used": 1, "limit": 20},
         "artifacts_bytes": {"used": 1000, "limit": None},
         "reads_per_minute": None,
         "writes_per_minute": None,
+        "share": 1,
+        "max_priority": 9,
     }
 
 
@@ -319,6 +322,21 @@ def test_quotas_of_a_tenant_apply_to_it_alone(api: httpx.Client, database: Datab
     assert ask() == [201, 409, 409, 409]
     quotas.set_limits(database, "acme", None)
     assert ask() == [201, 201, 201, 201]
+
+
+def test_a_priority_above_the_quota_is_refused_with_the_limit(api: httpx.Client, database: Database) -> None:
+    quotas.set_limits(database, "acme", {"max_priority": 4, "max_running_jobs": 2, "share": 3})
+    assert api.post("/v1/jobs", json=BODY | {"priority": 4}).status_code == 201
+    for parameters in ({}, {"validate_only": "true"}):
+        refused = api.post("/v1/jobs", params=parameters, json=BODY | {"priority": 5})
+        assert (refused.status_code, [each["pointer"] for each in refused.json()["errors"]]) == (422, ["/priority"])
+        assert "priority 5 is above 4" in refused.json()["detail"]
+    swept = {"template": BODY | {"priority": 9}, "axes": {"/calibration/seed": [0, 1]}}
+    assert "priority 9 is above 4" in api.post("/v1/sweeps", json=swept).json()["detail"]
+    shown = api.get("/v1/quota").json()
+    assert (shown["running_jobs"], shown["share"], shown["max_priority"]) == ({"used": 0, "limit": 2}, 3, 4)
+    other = bearer(key_for(database, Scope.ADMIN, tenant="other"))
+    assert api.post("/v1/jobs", json=BODY | {"priority": 9}, headers=other).status_code == 201
 
 
 # rate limits

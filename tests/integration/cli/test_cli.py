@@ -287,6 +287,10 @@ def test_a_tenant_gets_its_own_quotas(stack: Up) -> None:
     both = {"max_queued_jobs": 2, "writes_per_minute": 10}
     assert _json(stack, "quotas", "set", "--tenant", "small", "--writes-per-minute", "10") == both
     assert "max queued jobs" in dsnot(stack.home, "quotas", "show", "--tenant", "small").stdout
+    of_claims = ("--max-running-jobs", "1", "--share", "2", "--max-priority", "3")
+    of_workers = {"max_running_jobs": 1, "share": 2, "max_priority": 3}
+    assert _json(stack, "quotas", "set", "--tenant", "small", *of_claims) == both | of_workers
+    assert "--share" in dsnot(stack.home, "quotas", "set", "--tenant", "small", "--share", "0").stderr
     assert dsnot(stack.home, "quotas", "set", "--tenant", "small").returncode == 2
     assert dsnot(stack.home, "quotas", "reset", "--tenant", "small").returncode == 0
     assert _json(stack, "quotas", "show", "--tenant", "small") == {}

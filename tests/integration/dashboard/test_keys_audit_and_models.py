@@ -79,6 +79,8 @@ def test_quotas_are_shown_with_their_usage(settings: Settings, database: Databas
         insert_job(database)
         words = words_of(visitor.get("/keys"))
     assert "Queued jobs 1 7" in words
+    assert "Running jobs 0 no limit" in words
+    assert "Highest priority of a job 9" in words
     assert "Reads per minute no limit" in words
     assert "Other requests per minute 99" in words
 

@@ -1,79 +1,21 @@
 """Turns of the tenants at the workers: real claims against the database, without workers."""
 
 from collections import Counter
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from random import Random
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from service.contract.devices import DeviceClass
-from service.contract.spec import JobSpec
-from service.contract.states import JobState
-from service.database.engine import Database, in_seconds
+from service.database.engine import Database
 from service.database.tables.jobs import Job
-from service.jobs import repository as jobs
-from service.jobs.attempts.repository import Claim, claim_next
-from tests.support.job_rows import SPEC
-
-
-def add(
-    database: Database, tenant: str, count: int, *, priority: int = 0, device: str = "any", age: float = 0, model: str = "tiny"
-) -> None:
-    """Insert queued jobs of a tenant."""
-    spec = JobSpec.model_validate(SPEC)
-    number = func.generate_series(1, count).column_valued("number")
-    values = {
-        "id": func.gen_random_uuid(),
-        "tenant": literal(tenant),
-        "state": literal(JobState.QUEUED.value),
-        "spec": literal(spec.model_dump(mode="json"), JSONB),
-        "model": literal(model),
-        "labels": literal({}, JSONB),
-        "priority": literal(priority),
-        "device": literal(device),
-        "max_attempts": literal(3),
-        "event_seq": literal(1),
-        "created_at": in_seconds(number * 0.001 - age),
-        "available_at": in_seconds(-age - 10),
-    }
-    with database.begin() as session:
-        session.execute(insert(Job).from_select(list(values), select(*values.values())))
-
-
-def claim(database: Database, device: DeviceClass = DeviceClass.CPU, cached: Collection[str] = ()) -> Claim | None:
-    with database.begin() as session:
-        return claim_next(session, worker="w", device=device, lease_seconds=600, cached_models=cached)
-
-
-def claimed_models(database: Database, count: int, cached: Collection[str]) -> list[str]:
-    """The models of the next claims."""
-    found = [claim(database, cached=cached) for _ in range(count)]
-    with database.begin() as session:
-        return [session.get_one(Job, each.job_id).model for each in found if each]
-
-
-def end(database: Database, job_id: UUID) -> None:
-    with database.begin() as session:
-        session.execute(update(Job).where(Job.id == job_id).values(state=JobState.SUCCEEDED, finished_at=func.now()))
-
-
-def serve(database: Database, workers: int, claims: int, random: Random | None = None) -> list[str]:
-    """Return the tenants of successive claims. Once all workers have a job, one of them ends before the next claim."""
-    running: list[UUID] = []
-    served = []
-    for _ in range(claims):
-        if len(running) == workers:
-            end(database, running.pop(random.randrange(workers) if random else 0))
-        found = claim(database)
-        if found is None:
-            break
-        running.append(found.job_id)
-        served.append(found.tenant)
-    return served
+from service.tenants.quotas import operations as quotas
+from tests.support.tenant_queues import add, claim, end, end_all, serve
 
 
 def test_a_thousand_jobs_of_one_tenant_do_not_delay_the_first_of_another(database: Database) -> None:
@@ -122,37 +64,87 @@ def test_a_tenant_without_a_job_for_the_device_is_passed_over(database: Database
     assert claim(database, DeviceClass.GPU) is not None
 
 
-def test_the_position_in_the_queue_counts_turns(database: Database) -> None:
-    add(database, "busy", 1000, priority=9, age=3600)
-    add(database, "small", 2, age=1800)
-    add(database, "mine", 3)
+def test_turns_follow_the_shares_at_a_single_worker(database: Database) -> None:
+    for tenant, share in (("three", 3), ("two", 2), ("one", 1)):
+        add(database, tenant, 40)
+        quotas.set_limits(database, tenant, {"share": share})
+    served = serve(database, 1, 36)
+    assert Counter(served) == {"three": 18, "two": 12, "one": 6}
+    assert all(max(served[start : start + 6].count(each) for start in range(31)) <= most + 1 for each, most in SHARES.items())
+
+
+SHARES = {"three": 3, "two": 2, "one": 1}
+
+
+def test_running_jobs_follow_the_shares_at_many_workers(database: Database) -> None:
+    for tenant, share in SHARES.items():
+        add(database, tenant, 40)
+        quotas.set_limits(database, tenant, {"share": share})
+    served = serve(database, 12, 60, Random(1))
+    assert Counter(served[:12]) == {"three": 6, "two": 4, "one": 2}
+
+
+def test_a_tenant_saves_up_no_turns_while_it_has_no_job(database: Database) -> None:
+    add(database, "idle", 1)
+    add(database, "busy", 50)
+    assert Counter(serve(database, 1, 21))["busy"] == 20
+    end_all(database)
+    add(database, "idle", 20)
+    assert Counter(serve(database, 1, 10)) == {"idle": 5, "busy": 5}
+
+
+def test_of_tenants_in_the_same_turn_that_of_the_oldest_job_is_next(database: Database) -> None:
+    for tenant, age in (("young", 1), ("old", 30), ("middle", 10)):
+        add(database, tenant, 1, age=age)
+    assert serve(database, 3, 3) == ["old", "middle", "young"]
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shares=st.lists(st.integers(1, 5), min_size=2, max_size=6),
+    limited=st.sets(st.integers(0, 5)),
+    workers=st.integers(1, 5),
+    seed=st.integers(0, 2**16),
+)
+def test_no_tenant_starves(database: Database, shares: list[int], limited: set[int], workers: int, seed: int) -> None:
+    """A tenant without a running job waits for its share of the others' turns at most, however long any job runs."""
     with database.begin() as session:
-        mine = session.scalars(select(Job).where(Job.tenant == "mine").order_by(Job.created_at)).all()
-        assert [jobs.ahead_of(session, job) for job in mine] == [0, 3, 6]
-        assert jobs.ahead_of_new(session, tenant="fourth", priority=0, device="any") == 0
+        session.execute(delete(Job))
+    random = Random(seed)
+    for number, share in enumerate(shares):
+        tenant = f"tenant {number}"
+        add(database, tenant, random.randint(1, 15), priority=random.randint(0, 9), age=random.uniform(0, 1000))
+        quotas.set_limits(database, tenant, {"share": share, "max_running_jobs": 1 if number in limited else 5})
+    left = Counter(found.tenant for found in _queued(database))
+    running: list[tuple[str, UUID]] = []
+    waited = Counter[str]()
+    while left.total():
+        if len(running) == workers:
+            end(database, running.pop(random.randrange(workers))[1])
+        found = claim(database)
+        if found is None:  # all tenants with queued jobs are at their limits
+            end(database, running.pop(random.randrange(len(running)))[1])
+            continue
+        running.append((found.tenant, found.job_id))
+        left[found.tenant] -= 1
+        for number, share in enumerate(shares):
+            tenant = f"tenant {number}"
+            is_waiting = left[tenant] and tenant not in {name for name, _ in running}
+            waited[tenant] = waited[tenant] + 1 if is_waiting else 0
+            others = shares[:number] + shares[number + 1 :]
+            assert waited[tenant] <= sum(ceil(other / share) + 2 for other in others), (tenant, shares)
 
 
-def test_a_worker_prefers_a_cached_model_to_a_job_that_waits_only_shortly(database: Database) -> None:
-    for model, age, priority in (("old", 3600, 0), ("cold", 60, 0), ("warm", 30, 0), ("urgent", 1, 5)):
-        add(database, "one", 1, model=model, age=age, priority=priority)
-    assert claimed_models(database, 4, ["warm"]) == ["urgent", "old", "warm", "cold"]
+def _queued(database: Database) -> list[Job]:
+    with database.begin() as session:
+        return list(session.query(Job))
 
 
-def test_a_worker_without_cached_models_serves_by_age(database: Database) -> None:
-    for model, age in (("old", 3600), ("cold", 60), ("warm", 30)):
-        add(database, "one", 1, model=model, age=age)
-    assert claimed_models(database, 3, []) == ["old", "cold", "warm"]
-
-
-def test_a_cached_model_does_not_change_the_turns_of_tenants(database: Database) -> None:
-    add(database, "busy", 3, model="warm", age=60)
-    add(database, "other", 1, model="cold")
-    assert claimed_models(database, 2, ["warm"]) == ["warm", "cold"]
-
-
-def test_concurrent_claims_with_cached_models_take_every_job_once(database: Database) -> None:
-    for model in ("warm", "cold"):
-        add(database, "one", 15, model=model)
+def test_concurrent_claims_take_the_tenants_in_turn(database: Database) -> None:
+    for number in range(8):
+        add(database, f"tenant {number}", 50)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: claim(database, cached=["warm"]), range(30)))
-    assert len({each.job_id for each in found if each}) == 30
+        found = list(pool.map(lambda _: claim(database), range(40)))
+    shares = Counter(each.tenant for each in found if each)
+    assert len({each.job_id for each in found if each}) == 40
+    assert max(shares.values()) - min(shares.values()) <= 4  # each thread may have read the turns before the others' claims

@@ -103,8 +103,11 @@ def test_reserving_without_a_cache_creates_none(tmp_path: Path) -> None:
     assert not model_cache.root(tmp_path).exists()
 
 
-def test_cached_hub_models_are_known_by_their_ids(cache: Path) -> None:
-    artifact = model_cache.folder_of(ModelSpec(source="job", id="0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11", revision="1"))
-    (cache / "hub" / artifact).mkdir()
-    assert cached_models(cache) == ["org/a", "org/b", "org/c"]
+def test_cached_models_are_known_by_source_id_and_revision(cache: Path) -> None:
+    job = "0b8f1c1e-54a5-4c8e-9b39-0d3f0e7f4a11"
+    (cache / "hub" / model_cache.folder_of(ModelSpec(source="job", id=job, revision="12"))).mkdir()
+    (cache / "hub" / "models--org--a" / "snapshots" / "other").mkdir()
+    (cache / "hub" / "models--.job--unfinished").mkdir()
+    hub = [f"hub:org/{name}" for name in ("a@commit", "a@other", "b@commit", "c@commit")]
+    assert cached_models(cache) == [*hub, f"job:{job}@12"]
     assert cached_models(cache / "nowhere") == []
