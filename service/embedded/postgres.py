@@ -29,7 +29,7 @@ class _Identity:
     programs: Path
 
 
-def start(home: Path, port: int | None = None) -> tuple[Child, str]:
+def start(home: Path, port: int | None = None, *, max_connections: int = 200) -> tuple[Child, str]:
     """Start the server with its data in `home/postgres`, initialised if missing; on a free port unless one is given.
 
     Returns:
@@ -44,7 +44,7 @@ def start(home: Path, port: int | None = None) -> tuple[Child, str]:
     if not data.exists():
         _initialise(identity, data, password_file)
     password, port = password_file.read_text().strip(), port or free_port()
-    arguments = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", "max_connections=200"]
+    arguments = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", "", "-c", f"max_connections={max_connections}"]
     command = [str(identity.programs / "postgres"), *arguments]
     fast = signal.SIGINT  # SIGTERM would wait for every client to disconnect
     child = Child.start("postgres", command, home / "logs", prefix=identity.prefix, stop_signal=fast)

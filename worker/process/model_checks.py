@@ -1,5 +1,6 @@
 """Checks of models for the service: a thread of the worker's parent builds them without weights, also while a job runs."""
 
+import random
 import re
 import threading
 from functools import partial
@@ -19,7 +20,11 @@ from worker.process.forking import NO_FORK
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.1
+"""Interval at which the workers together look for checks, where they are many."""
+_MIN_LOOK_SECONDS: Final = 1.0
+_MAX_LOOK_SECONDS: Final = 10.0
+"""Bounds of the interval of one worker: below the time for which the service waits, whatever the number of workers."""
 _PAUSE_SECONDS: Final = 60.0
 """Pause after an unexpected error, such as a missing right, which would fill the log."""
 _SECONDS_TO_STOP: Final = 5.0
@@ -32,11 +37,21 @@ _BLOCK: Final = re.compile(r"^(?:.*?\.)?\d+\.")
 """The name of a block at the beginning of a matrix's."""
 
 
+def look_seconds(workers: int) -> float:
+    """Return the interval of one of so many workers, so that the database's load does not grow with them.
+
+    The first of them to look still finds a check within about a second.
+    """
+    return min(_MAX_LOOK_SECONDS, max(_MIN_LOOK_SECONDS, _LOOK_SECONDS * workers))
+
+
 class ModelChecker:
     """Thread that answers checks from `__enter__` to `__exit__`."""
 
     def __init__(self, settings: Settings) -> None:
         self._database = Database(settings.database_address, pool_size=1)
+        self._silent_seconds = settings.lease_seconds
+        self._seconds = _MIN_LOOK_SECONDS
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._work, name="model checks", daemon=True)
 
@@ -50,7 +65,7 @@ class ModelChecker:
         self._database.close()
 
     def _work(self) -> None:
-        while not self._gone.wait(_LOOK_SECONDS):
+        while not self._gone.wait(self._seconds * random.uniform(0.8, 1.2)):  # noqa: S311  # workers started together spread out
             try:
                 while not self._gone.is_set() and self._answered_one():
                     pass
@@ -64,6 +79,7 @@ class ModelChecker:
         """Take a question and answer it; return whether there was one."""
         with NO_FORK, self._database.begin() as session:
             question = repository.take(session)
+            self._seconds = look_seconds(repository.online_workers(session, silent_seconds=self._silent_seconds))
         if question is None:
             return False
         check = self._check(question)

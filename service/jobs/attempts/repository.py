@@ -74,8 +74,8 @@ def claim_next(
     next, then the oldest, with a preference for models in the worker's cache (`service.jobs.attempts.next_job`). Without one, the
     message that woke the worker is passed on where another worker should have it.
 
-    Concurrent claims skip each other's tenants and rows. Rows may also be locked by other writers (the dispatcher records the
-    sending of the message just when the message arrives), so if none is found, the claim is repeated, and waits for locks.
+    Concurrent claims skip each other's rows, and tenants with a limit. Rows may also be locked by other writers (the dispatcher
+    records the sending of the message just when the message arrives), so if none is found, the claim is repeated, and waits.
 
     Args:
         cached_models: keys of the models in the worker's cache (`service.contract.model_spec.cache_key`).
@@ -109,7 +109,7 @@ def _take_in_turn(
     for turn in in_turn(session, device, worker):
         # what was locked without success is released: two claims that keep it could deadlock
         with session.begin_nested() as attempt:
-            if lock(session, turn.tenant, wait=wait):
+            if turn.max_running_jobs is None or lock(session, turn.tenant, wait=wait):
                 best = next_job(turn.tenant, device, cached_models).with_for_update(of=Job, skip_locked=not wait)
                 job = _take(session, turn, best, worker)
                 if job is not None:

@@ -78,9 +78,9 @@ def running_of(tenant: ColumnElement[str] | InstrumentedAttribute[str]) -> Selec
 
 
 def lock(session: Session, tenant: str, *, wait: bool) -> bool:
-    """Lock the tenant's turns until the transaction ends, so that its claims follow one another; False if another one has it.
+    """Lock a tenant with a limit until the transaction ends, so that its claims follow one another; False if another one has it.
 
-    A claim that does not wait passes to the next tenant, so that concurrent claims take the tenants in turn.
+    Claims of other tenants need no lock: several that read the turns at the same moment may take jobs of the same tenant.
     """
     take = func.pg_advisory_xact_lock if wait else func.pg_try_advisory_xact_lock
     taken = session.execute(select(take(_LOCKS, func.hashtext(bindparam("tenant")))), {"tenant": tenant}).scalar_one()

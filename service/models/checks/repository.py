@@ -37,6 +37,11 @@ def is_any_worker_online(session: Session, *, silent_seconds: float) -> bool:
     return session.scalar(select(exists().where(Worker.is_alive(silent_seconds)))) or False
 
 
+def online_workers(session: Session, *, silent_seconds: float) -> int:
+    """Return the number of workers that have sent a heartbeat within `silent_seconds`."""
+    return session.execute(select(func.count()).where(Worker.is_alive(silent_seconds))).scalar_one()
+
+
 def ask(session: Session, key: str, files: bytes) -> None:
     """Ask the workers; a question that is there without an answer counts as asked now."""
     question = insert(ModelCheckRow).values(key=key, asked_at=func.now(), files=files)

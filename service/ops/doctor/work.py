@@ -10,8 +10,10 @@ from typing import Final
 from service.contract.devices import DeviceClass, DeviceInfo, devices_served_by
 from service.database.engine import Database
 from service.database.tables.workers import Worker
+from service.jobs.attempts import standings
 from service.kit.quantities import size
 from service.ops.doctor.findings import Check, Finding, fail, ok, warn
+from service.ops.metrics import queue
 from service.ops.metrics import repository as backlogs
 from service.settings import Settings
 from service.workers import repository as workers
@@ -100,7 +102,8 @@ def _device(worker: Worker) -> str:
 def _queue(settings: Settings, database: Database) -> Finding:
     known = _known(settings, database)
     with database.begin() as session:
-        waiting = {device: backlog for device, backlog in backlogs.claimable(session).items() if backlog.count}
+        waiting = {device: backlog for device, backlog in queue.waiting(session).backlogs.items() if backlog.count}
+        fitting = {device for device, count in standings.claimable(session).items() if count}
     if not waiting:
         return ok("queue", "no job waits")
     found = ", ".join(
@@ -115,6 +118,9 @@ def _queue(settings: Settings, database: Database) -> Finding:
     }
     if missing := set(waiting) - served:
         return fail("queue", found, f"start a worker for {', '.join(sorted(missing))}, or cancel the jobs that require it")
+    if too_large := set(waiting) - fitting:
+        remedy = "start a larger worker, or cancel them; `dsnot workers` shows the memory of each"
+        return warn("queue", f"{found}; no worker has the memory for those for {', '.join(sorted(too_large))}", remedy)
     if any(device in idle and each.oldest_seconds > _STUCK_SECONDS for device, each in waiting.items()):
         return fail("queue", f"{found}, and a worker is idle", "check the logs of dispatcher and workers, and the broker")
     return ok("queue", found)

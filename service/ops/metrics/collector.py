@@ -14,6 +14,7 @@ from service.contract.devices import DeviceClass
 from service.database.engine import Database
 from service.logging import get_logger
 from service.ops.metrics import repository
+from service.ops.metrics.queue import Waiting, waiting
 from service.ops.metrics.repository import Backlog, JobCounts, Leases
 from service.settings import Settings
 from service.workers import repository as workers
@@ -34,7 +35,7 @@ class Snapshot:
 
     jobs: Mapping[str, JobCounts]
     sweeps: Mapping[str, int]
-    claimable: Mapping[str, Backlog]
+    queue: Waiting
     outbox: Backlog
     webhooks: Backlog
     leases: Leases
@@ -91,7 +92,7 @@ class DatabaseCollector(Collector):
                 return Snapshot(
                     repository.jobs_by_state(session),
                     repository.unfinished_sweeps(session),
-                    repository.claimable(session),
+                    waiting(session),
                     repository.outbox(session),
                     repository.webhooks(session),
                     repository.leases(session),
@@ -103,7 +104,7 @@ class DatabaseCollector(Collector):
 
 
 def _metrics(seen: Snapshot) -> Iterable[Metric]:
-    jobs, waiting = seen.jobs.items(), seen.claimable.items()
+    jobs, queue = seen.jobs.items(), seen.queue.backlogs.items()
     yield _gauge("dsnot_jobs", "Jobs by state.", {(state,): n.total for state, n in jobs}, "state")
     ended = {(state,): n.recent for state, n in jobs}
     yield _gauge("dsnot_jobs_ended_last_hour", "Jobs that ended within the last hour, by state.", ended, "state")
@@ -113,10 +114,17 @@ def _metrics(seen: Snapshot) -> Iterable[Metric]:
     yield _gauge(
         "dsnot_queue_jobs",
         "Jobs that a worker could claim now, by requested device class.",
-        {(d,): n.count for d, n in waiting},
+        {(d,): n.count for d, n in queue},
         "device",
     )
-    ages = {(device,): n.oldest_seconds for device, n in waiting}
+    yield _gauge(
+        "dsnot_queue_jobs_by_memory",
+        "Jobs that a worker could claim now, by requested device class and the least memory in GiB that they need.",
+        seen.queue.by_memory,
+        "device",
+        "memory",
+    )
+    ages = {(device,): n.oldest_seconds for device, n in queue}
     yield _gauge(
         "dsnot_queue_oldest_seconds", "Age of the oldest claimable job in seconds, by requested device class.", ages, "device"
     )

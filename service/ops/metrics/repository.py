@@ -9,8 +9,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Numeric, func, select, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.contract.devices import QUEUES
-from service.contract.states import HELD_STATES, JobState, sources_of
+from service.contract.states import HELD_STATES, JobState
 from service.contract.sweeps import ENDED, SweepState
 from service.contract.webhooks import DeliveryState
 from service.database.engine import in_seconds
@@ -62,17 +61,6 @@ def unfinished_sweeps(session: Session) -> Mapping[str, int]:
     statement = select(Sweep.state, func.count()).where(Sweep.finished_at.is_(None)).group_by(Sweep.state)
     found = dict(session.execute(statement).tuples().all())
     return {state: found.get(state, 0) for state in SweepState if state not in ENDED}
-
-
-def claimable(session: Session) -> Mapping[str, Backlog]:
-    """Return, per requested device class, the jobs that a worker could claim now."""
-    statement = (
-        select(Job.device, func.count(), _age(Job.available_at))
-        .where(Job.state.in_(sources_of(JobState.RUNNING)), Job.available_at <= func.now())
-        .group_by(Job.device)
-    )
-    found = {device: Backlog(count, float(age)) for device, count, age in session.execute(statement)}
-    return {device: found.get(device, Backlog(0, 0.0)) for device in QUEUES}
 
 
 def outbox(session: Session) -> Backlog:

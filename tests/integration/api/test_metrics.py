@@ -15,13 +15,16 @@ from service.contract.states import JobState
 from service.database.engine import Database
 from service.jobs.attempts import repository as attempts
 from service.logging import configure_logging
+from service.ops.metrics.queue import waiting
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from service.workers import repository as workers
 from service.workers.repository import Identity, Usage
 from tests.support import job_rows
 from tests.support.api_server import client, insert_job, serving
 from tests.support.metrics_scrape import Scrape
 from tests.support.sweep_points import GRID, run_to_end
+from tests.support.tenant_queues import add
 from tests.support.waiting import eventually
 
 SOME_ID = UUID(int=1)
@@ -110,6 +113,26 @@ def test_unfinished_sweeps_are_counted_by_state(api: httpx.Client, database: Dat
     found = scrape(api)
     states = ("running", "paused", "cancelling", "finished")
     assert [found.value("dsnot_sweeps_unfinished", state=state) for state in states] == [1, 1, 0, None]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_queue_is_counted_by_memory_and_within_the_limits_of_tenants(api: httpx.Client, database: Database) -> None:
+    gib = 2**30
+    add(database, "one", 2, least_cpu_bytes=gib, least_device_bytes=80 * gib)
+    add(database, "one", 1, device="gpu", least_device_bytes=80 * gib + 1)
+    add(database, "one", 1, device="cpu", least_cpu_bytes=1000 * gib, least_device_bytes=1)
+    add(database, "one", 3)
+    add(database, "limited", 5, device="gpu", age=10_000, least_device_bytes=1)
+    quotas.set_limits(database, "limited", {"max_running_jobs": 2})
+    found = scrape(api)
+    expected = {("any", "80"): 2, ("any", "unknown"): 3, ("gpu", "96"): 1, ("gpu", "8"): 2, ("cpu", "more"): 1, ("cpu", "8"): 0}
+    assert {key: found.value("dsnot_queue_jobs_by_memory", device=key[0], memory=key[1]) for key in expected} == expected
+    assert {d: found.value("dsnot_queue_jobs", device=d) for d in ("any", "gpu", "cpu")} == {"any": 5, "gpu": 3, "cpu": 1}
+    quotas.set_limits(database, "limited", {"max_running_jobs": 0})
+    with database.begin() as session:
+        within = waiting(session).backlogs["gpu"]
+    assert within.count == 1
+    assert within.oldest_seconds < 5_000
 
 
 @pytest.mark.usefixtures("fresh")

@@ -25,6 +25,7 @@ from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job
 from tests.support.servers import at
+from tests.support.tenant_queues import add
 
 WORKER = Identity("host:1", "host", DeviceClass.CPU, "a processor", None, 1, {"dsnot": "0.1.0"})
 
@@ -95,6 +96,14 @@ def test_a_job_that_no_worker_may_claim_is_a_failure(well: Settings, database: D
     assert failures(well) == {}
     insert_job(database, device="gpu")
     assert "start a worker for gpu" in failures(well)["queue"]
+
+
+def test_jobs_too_large_for_every_worker_are_a_warning(well: Settings, database: Database) -> None:
+    add(database, "acme", 1, device="cpu", least_cpu_bytes=2**60)
+    found = findings(well)["queue"]
+    assert found.verdict == Verdict.WARN
+    assert "no worker has the memory for those for cpu" in found.found
+    assert "start a larger worker" in found.remedy
 
 
 def test_a_silent_worker_is_not_alive(well: Settings, database: Database) -> None:

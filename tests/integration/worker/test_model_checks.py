@@ -32,7 +32,7 @@ from tests.support.tiny_model import save_model
 from tests.support.waiting import CEILING_SECONDS
 from worker.process import limited_child
 from worker.process.limited_child import Limits
-from worker.process.model_checks import ModelChecker
+from worker.process.model_checks import ModelChecker, look_seconds
 
 IDENTITY = Identity("w", "host", DeviceClass.CPU, "a processor", None, 1 << 40, {})
 
@@ -47,6 +47,15 @@ def patient(settings: Settings) -> Settings:
 def api(patient: Settings, database: Database) -> Iterator[httpx.Client]:
     with serving(patient) as url, client(url, key_for(database, Scope.ADMIN)) as api:
         yield api
+
+
+@pytest.mark.parametrize("workers", [0, 1, 5, 10, 50, 100, 200, 1000])
+def test_many_workers_look_for_checks_no_more_often_together_and_each_before_the_service_gives_up(
+    workers: int,
+) -> None:
+    seconds = look_seconds(workers)
+    assert 1 <= 1.2 * seconds < Settings.model_fields["model_check_seconds"].default
+    assert workers / seconds <= max(10, workers / 10)
 
 
 @contextmanager
