@@ -35,7 +35,7 @@ _USAGE: Final = Usage(2 << 30, 1 << 40)
 
 @dataclass(frozen=True)
 class Load:
-    """What the workers of one process do."""
+    """Task of the workers of one process."""
 
     database_url: str
     folder: Path

@@ -38,7 +38,7 @@ _BLOCK: Final = re.compile(r"^(?:.*?\.)?\d+\.")
 
 
 def look_seconds(workers: int) -> float:
-    """Return the interval of one of so many workers, so that the database's load does not grow with them.
+    """Return the interval of one of this number of workers, so that the database's load does not grow with them.
 
     The first of them to look still finds a check within about a second.
     """
