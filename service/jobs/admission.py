@@ -38,7 +38,10 @@ def admit(models: ModelSources, settings: Settings, spec: JobSpec, *, tenant: st
 
 @dataclass(frozen=True)
 class _Pinned:
-    """A model as far as it could be read: names and shapes, or the config of a hub model, because each shard takes a request."""
+    """A model as far as it could be read: names and shapes, or the config of a hub model, because each shard takes a request.
+
+    Names and shapes of a hub model are known if this process has read them for the tenant's plan.
+    """
 
     model: ModelSpec
     outline: ModelOutline | None
@@ -76,7 +79,7 @@ class Admission:
         """Look the model up, and refuse what cannot be used. Raises ModelRefused."""
         model, files = self._models.pin(wanted, tenant=self._tenant)
         read = RecordedFiles(files) if files is not None else None
-        outline, max_length = None, None
+        outline, max_length = self._models.outlines.of(model, tenant=self._tenant), None
         if read is not None:
             with suppress(HubUnavailable):  # unreachable since the pinning; the worker repeats the checks
                 if model.source == "hub":

@@ -54,6 +54,8 @@ def inspect(models: ModelSources, model: ModelSpec, *, tenant: str) -> Inspectio
                 described = described.checked(check.facts) if check.facts else described
     if tokenizer := reason_against_tokenizer(found.files.sizes):
         missing.append(tokenizer)
+    if reason is None:
+        models.outlines.keep(found.model, described, tenant=tenant)
     return Inspection(found.model, described, found.license, reason, [*warnings_of(described), *missing], is_checked)
 
 

@@ -14,6 +14,7 @@ from service.models.checks.operations import ModelChecks
 from service.models.folder import folder_files
 from service.models.headers import Files
 from service.models.hub_client import COMMIT, Hub, Repository
+from service.models.known_outlines import KnownOutlines
 from service.models.refusals import HubUnavailable
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
@@ -40,6 +41,7 @@ class ModelSources:
         self._settings, self._store, self._find_job = settings, store, find_job
         self._hub = Hub(settings)
         self.checks = ModelChecks(database, wait_seconds=settings.model_check_seconds, silent_seconds=settings.lease_seconds)
+        self.outlines = KnownOutlines()
         self.lookups = Pool("look-ups of models", _LOOKUPS)
         """Requests that look up a model; each holds a thread of the service for seconds."""
 

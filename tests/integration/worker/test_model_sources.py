@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -58,6 +59,22 @@ def of_hub(name: str, **more: Any) -> dict[str, Any]:
 
 def inspect(api: httpx.Client, **asked: str) -> httpx.Response:
     return api.get("/v1/models/inspect", params=asked)
+
+
+def test_the_memory_of_a_hub_model_is_known_after_its_plan_to_this_tenant_alone(
+    asking: httpx.Client, hub: TinyHub, database: Database
+) -> None:
+    def least(api: httpx.Client) -> int | None:
+        job_id = api.post("/v1/jobs", json=of_hub("tiny", revision=TinyHub.commit)).json()["id"]
+        return job_row(database, UUID(job_id)).least_device_bytes
+
+    assert least(asking) is None
+    assert asking.post("/v1/jobs", params={"validate_only": "true"}, json=of_hub("tiny")).status_code == 200
+    requests = len(hub.asked)
+    assert least(asking) is not None
+    assert len(hub.asked) == requests
+    with client(str(asking.base_url), key_for(database, Scope.ADMIN, tenant="other")) as other:
+        assert least(other) is None
 
 
 def test_a_model_is_equal_from_every_source(asking: httpx.Client, settings: Settings, model: Path, database: Database) -> None:
