@@ -26,9 +26,9 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 2)
 
 
-def markdown(about: Mapping[str, Any], figures: Sequence[Figure]) -> str:
+def markdown(about: Mapping[str, Any], figures: Sequence[Figure], title: str = "Service under load") -> str:
     """Return all figures as one page."""
-    parts = ["# Service under load", "\n".join(f"* {name}: {value}" for name, value in about.items())]
+    parts = [f"# {title}", "\n".join(f"* {name}: {value}" for name, value in about.items())]
     for measurement in dict.fromkeys(figure["measurement"] for figure in figures):
         parts += [f"## {measurement}", _table([figure for figure in figures if figure["measurement"] == measurement])]
     return "\n\n".join(parts) + "\n"

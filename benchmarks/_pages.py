@@ -17,14 +17,19 @@ _JOB_TABS: Final = ("", "/layers", "/samples", "/logs", "/events", "/files", "/c
 _PARTS: Final = re.compile(r"""(?:src|href)="(/static/[^"]+)"|(?:from|import) "\./([^"]+)\"""")
 
 
-def measure(servers: Servers, database: Database, *, jobs: int, sweep: dict[str, Any], count: int) -> Iterator[Figure]:
-    """Yield the times of each page, and the compressed bytes of a first visit: the page with its scripts and styles."""
-    _rows.add_history(database, jobs)
+def measure(
+    servers: Servers, database: Database, *, jobs: int, sweep: dict[str, Any], count: int, has_layers: bool = False
+) -> Iterator[Figure]:
+    """Yield the times of each page, and the compressed bytes of a first visit: the page with its scripts and styles.
+
+    `jobs` is the number of jobs that the tables have; without `has_layers`, the newest gets matrices.
+    """
     with httpx.Client(base_url=servers.url, headers={"Accept-Encoding": "gzip"}) as visitor:
         key = {"Authorization": f"Bearer {servers.key}"}
         visitor.post("/v1/sweeps", json=sweep, headers=key).raise_for_status()
         newest = visitor.get("/v1/jobs", params={"state": "succeeded", "limit": 6}, headers=key).json()["items"]
-        _rows.add_layers(database, UUID(newest[0]["id"]))
+        if not has_layers:
+            _rows.add_layers(database, UUID(newest[0]["id"]))
         visitor.post("/sign-in", data={"key": servers.key})
         cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         for path in _paths([job["id"] for job in newest], _rows.sweep_ids(database)[0]):

@@ -47,8 +47,8 @@ _KINDS = (*(f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")), "fc1",
 _BLOCKS = 30
 
 
-def add_history(database: Database, count: int) -> None:
-    """Insert `count` jobs, one a second, the last of them now: 88 % succeeded, 10 % cancelled, 1 % failed, 1 % expired.
+def add_history(database: Database, count: int, *, every_seconds: float = 1.0) -> None:
+    """Insert `count` jobs, one every `every_seconds`, the last now: 88 % succeeded, 10 % cancelled, 1 % failed, 1 % expired.
 
     Of 1000 jobs one is running and one is queued. None is paused.
     """
@@ -62,7 +62,7 @@ def add_history(database: Database, count: int) -> None:
         (number % 1000 == 29, JobState.QUEUED),
         else_=JobState.SUCCEEDED,
     )
-    created_at = in_seconds((number - count).cast(Double))
+    created_at = in_seconds((number - count).cast(Double) * every_seconds)
     waiting = state.in_((JobState.RUNNING, JobState.QUEUED))
     ended = case((waiting, None), else_=created_at)
     metrics = case((state == JobState.SUCCEEDED, _varied(number)))
@@ -135,6 +135,25 @@ def add_layers(database: Database, job_id: UUID) -> None:
         for place, (block, kind) in enumerate(product(range(_BLOCKS), _KINDS)):
             where = {"job_id": job_id, "position": place, "name": f"model.decoder.layers.{block}.{kind}", "block": block}
             session.execute(insert(Layer), where | size | measured)
+
+
+def add_details(database: Database, jobs: int) -> None:
+    """Insert matrices and further events of the newest ended jobs, as after runs of a model with 30 blocks."""
+    data = {"block": 1, "total": _BLOCKS, "matrices": len(_KINDS), "seconds": 0.4, "resumed": False}
+    peak = {"peak_memory_bytes": {"host": 2_000_000_000, "host_total": 2_100_000_000, "device": None}}
+    newest = select(Job.id).where(Job.state == JobState.SUCCEEDED).order_by(Job.created_at.desc()).limit(jobs).subquery()
+    numbers = func.generate_series(0, _BLOCKS * len(_KINDS) - 1).column_valued("place")
+    layer: dict[str, Any] = {"job_id": newest.c.id, "position": numbers, "block": numbers // len(_KINDS)}
+    layer |= {"name": func.concat("model.decoder.layers.", numbers, ".self_attn.q_proj"), "sparsity": literal(0.5)}
+    layer |= {name: literal(0.07) for name in ("error_start", "error_mask", "error", "seconds")}
+    layer |= {name: literal(768) for name in ("rows", "columns", "swaps", "tokens")}
+    blocks = func.generate_series(2, _BLOCKS + 10).column_valued("seq")
+    event = select(newest.c.id, blocks, literal(EventType.BLOCK_PRUNED), literal(data | peak, JSONB))
+    with database.begin() as session:
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        session.execute(insert(Layer).from_select(list(layer), select(*layer.values())))
+        session.execute(insert(JobEvent).from_select(["job_id", "seq", "type", "data"], event))
+    _analyse(database)
 
 
 def add_running(database: Database) -> UUID:

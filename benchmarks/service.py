@@ -116,7 +116,9 @@ def searching(servers: Servers, database: Database, options: argparse.Namespace)
 def showing(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
     """Measure the dashboard's pages with 10,000 jobs, and a sweep with `--points` of them."""
     sweep = {"template": _rows.BODY, "axes": {"/calibration/seed": list(range(options.points))}}
-    yield from _pages.measure(servers, database, jobs=min(options.jobs, _SEARCHED), sweep=sweep, count=options.visits)
+    count = min(options.jobs, _SEARCHED)
+    _rows.add_history(database, count)
+    yield from _pages.measure(servers, database, jobs=count, sweep=sweep, count=options.visits)
 
 
 def sweeping(servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:

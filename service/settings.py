@@ -124,6 +124,10 @@ class Settings(DatabaseSettings):
     """Delay before the second attempt; doubles with each further attempt."""
     keep_blocks_seconds: float = Field(7 * 86400.0, ge=0)
     """Retention of a failed job's finished blocks, which a retry reuses."""
+    keep_jobs_seconds: float | None = Field(None, gt=0)
+    """Retention of ended jobs and sweeps, with artifacts, events and log lines; unset: unlimited."""
+    keep_layers_seconds: float | None = Field(90 * 86400.0, gt=0)
+    """Retention of the figures of each matrix of ended jobs, the most numerous rows; empty: as long as the job."""
     keep_logs_seconds: float = Field(30 * 86400.0, gt=0)
     """Retention of the jobs' log lines; those of a deleted job are deleted with it."""
     sweep_seconds: float = Field(60.0, gt=0)
@@ -174,7 +178,7 @@ class Settings(DatabaseSettings):
     session_seconds: float = Field(12 * 3600.0, ge=60)
     """Lifetime of a dashboard session."""
     keep_audit_seconds: float = Field(365 * 86400.0, gt=0)
-    """Retention of the audit log."""
+    """Retention of the audit log, and of API keys that were revoked or have expired."""
 
     root_path: str = ""
     """Path prefix at which a proxy publishes the service, such as `/tools/dsnot`; the proxy may strip it or pass it on. It must
@@ -220,6 +224,11 @@ class Settings(DatabaseSettings):
     """Python log level."""
     log_format: str = Field("json", pattern="^(json|text)$")
     """`json` for machines, `text` for terminals."""
+
+    @field_validator("keep_jobs_seconds", "keep_artifacts_seconds", "keep_layers_seconds", mode="before")
+    @classmethod
+    def _is_limited(cls, value: object) -> object:
+        return value or None if isinstance(value, str) else value  # an empty variable: unlimited
 
     @field_validator("artifact_url")
     @classmethod

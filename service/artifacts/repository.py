@@ -15,8 +15,10 @@ from service.contract.states import AttemptOutcome, EventType, JobState
 from service.database.engine import in_seconds
 from service.database.tables.attempts import Attempt
 from service.database.tables.jobs import Job
+from service.database.tables.quotas import TenantQuota
 from service.jobs.events import repository as events
 from service.jobs.repository import uses_artifact
+from service.tenants.quotas.retention import past_retention
 
 _BATCH: Final = 100
 _KEPT: Final = (Job.artifact_prefix.is_not(None), Job.artifact_removed_at.is_(None))
@@ -56,9 +58,11 @@ def blocks_removed(session: Session, job_id: UUID) -> None:
     session.execute(update(Job).where(Job.id == job_id).values(blocks_removed_at=func.now()), execution_options=_BLIND)
 
 
-def expire_by_age(session: Session, *, keep_seconds: float) -> Sequence[UUID]:
-    """Expire artifacts older than `keep_seconds`; return their jobs."""
-    return _expire(session, Job.finished_at < in_seconds(-keep_seconds), "age")
+def expire_by_age(session: Session, *, keep_seconds: float | None) -> Sequence[UUID]:
+    """Expire a batch of artifacts older than `keep_seconds` or their tenant's own retention; return their jobs."""
+    own = TenantQuota.keep_artifacts_seconds
+    old = past_retention(Job.finished_at, own, keep_seconds, *_KEPT, also=lambda _: [~_is_used()], limit=_BATCH)
+    return _expire(session, Job.id.in_(old), "age")
 
 
 def expire_by_quota(session: Session, *, max_bytes: int) -> Sequence[UUID]:
@@ -90,9 +94,7 @@ def bytes_of(session: Session, tenant: str) -> int:
 
 
 def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age", "quota", "sweep"]) -> Sequence[UUID]:
-    user = aliased(Job)
-    is_used = select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()
-    batch = select(Job.id).where(*_KEPT, which, ~is_used).limit(_BATCH).with_for_update(skip_locked=True)
+    batch = select(Job.id).where(*_KEPT, which, ~_is_used()).limit(_BATCH).with_for_update(skip_locked=True)
     job_ids = session.scalars(batch).all()
     gone = update(Job).where(Job.id.in_(job_ids)).values(artifact_removed_at=func.now())
     session.execute(gone, execution_options=_BLIND)
@@ -103,6 +105,11 @@ def _expire(session: Session, which: ColumnElement[bool], reason: Literal["age",
     return job_ids
 
 
+def _is_used() -> ColumnElement[bool]:
+    user = aliased(Job)
+    return select(user.id).where(uses_artifact(user, Job.id, Job.tenant)).exists()
+
+
 def deleted_jobs(session: Session, *, grace_seconds: float, skip: int) -> Sequence[UUID]:
     """Return deleted jobs whose files have to be removed."""
     gone = Job.deleted_at.is_not(None), Job.finished_at < in_seconds(-grace_seconds)
@@ -110,5 +117,5 @@ def deleted_jobs(session: Session, *, grace_seconds: float, skip: int) -> Sequen
 
 
 def forget(session: Session, job_id: UUID) -> None:
-    """Delete the row of a deleted job that has no files left in the store."""
+    """Delete the row of a deleted job that has no files left in the store, with all that belongs to it."""
     session.execute(delete(Job).where(Job.id == job_id, Job.deleted_at.is_not(None)), execution_options=_BLIND)

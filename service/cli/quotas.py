@@ -16,6 +16,7 @@ app = typer.Typer(
 
 Tenant = Annotated[str | None, typer.Option(help="Tenant of the limits, `default` by default; only in the database.")]
 Limit = Annotated[int | None, typer.Option(min=0, max=2**31 - 1)]
+Retention = Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="0: unlimited.")]
 Bytes = Annotated[int | None, typer.Option(min=0, max=2**63 - 1)]
 
 
@@ -52,6 +53,10 @@ def set_(
     max_webhooks: Limit = None,
     reads_per_minute: Limit = None,
     writes_per_minute: Limit = None,
+    keep_jobs_seconds: Retention = None,
+    keep_artifacts_seconds: Retention = None,
+    keep_layers_seconds: Retention = None,
+    keep_audit_seconds: Retention = None,
     as_json: AsJson = False,
 ) -> None:
     """Set the tenant's own limits, from the next request on; others do not change. 0 per minute means no limit."""
@@ -68,6 +73,10 @@ def set_(
         "max_webhooks": max_webhooks,
         "reads_per_minute": reads_per_minute,
         "writes_per_minute": writes_per_minute,
+        "keep_jobs_seconds": keep_jobs_seconds,
+        "keep_artifacts_seconds": keep_artifacts_seconds,
+        "keep_layers_seconds": keep_layers_seconds,
+        "keep_audit_seconds": keep_audit_seconds,
     }
     wanted = {name: value for name, value in given.items() if value is not None}
     if not wanted:

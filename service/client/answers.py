@@ -85,6 +85,8 @@ class Job(Answer):
     """End of the artifact's retention, if it has been removed."""
     mlflow: MlflowLog | None = None
     """Run on the MLflow server; None without `output.mlflow`."""
+    layers_removed_at: datetime | None = None
+    """End of the retention of the figures of its matrices, if they have been removed."""
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""
 

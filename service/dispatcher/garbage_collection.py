@@ -1,14 +1,15 @@
-"""Garbage collection: leftover files in the artifact store, expired artifacts, deleted jobs and data sets, workers silent for a
-day, expired sessions, sign-in links and idempotency keys, old checks of models, old log lines of jobs, and old entries of the
-webhook, trigger and audit logs.
+"""Garbage collection: leftover files in the artifact store, jobs, artifacts and figures past their retention, deleted jobs and
+data sets, workers silent for a day, ended keys, expired sessions, sign-in links and idempotency keys, old checks of models, old
+log lines of jobs, and old entries of the webhook, trigger and audit logs.
 
 It runs in its own thread, because the store may be slow or unreachable. Several dispatchers may collect concurrently.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -20,9 +21,10 @@ from service.database.engine import TRANSIENT, Database
 from service.datasets import repository as datasets
 from service.dispatcher.abandoned_uploads import abort_abandoned
 from service.dispatcher.datasets import abort_stale, remove_orphans, sweep_deleted
-from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, STORE_MISMATCH
+from service.dispatcher.metrics import ARTIFACTS_EXPIRED, FILES_REMOVED, GC_ROUNDS, JOBS_EXPIRED, STORE_MISMATCH
 from service.idempotency import repository as idempotency
 from service.jobs.logs import repository as logs
+from service.jobs.retention import repository as retention
 from service.logging import get_logger
 from service.models.checks import repository as model_checks
 from service.ops import installation
@@ -30,7 +32,9 @@ from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore, StoreRefused, StoreUnavailable
 from service.storage.open_uploads import OpenUploads, UploadsRefused
 from service.storage.opening import open_at
+from service.sweeps import repository as sweeps
 from service.tenants.audit import repository as audit
+from service.tenants.keys import repository as keys
 from service.tenants.sessions import repository as sessions
 from service.triggers import repository as triggers
 from service.webhooks import repository as webhooks
@@ -41,6 +45,8 @@ log = get_logger(__name__)
 _FORGET_WORKERS_SECONDS: Final = 86_400.0
 _BATCHES: Final = 50
 """Batches of one rule in one round, so that a rule with much to do does not hold up the others."""
+_RULE_SECONDS: Final = 20.0
+"""Time after which a rule begins no further batch in a round, however slow database and store are."""
 _OUTAGES: Final = (*TRANSIENT, StoreUnavailable, OSError)
 
 Found = TypeVar("Found")
@@ -94,6 +100,8 @@ class GarbageCollector:
     def _rules_of_rows(self) -> Sequence[Callable[[], None]]:
         kept = self._settings
         forget: Sequence[Callable[[Session], int]] = (
+            partial(retention.remove_layers, keep_seconds=kept.keep_layers_seconds),
+            partial(sweeps.forget, keep_seconds=kept.keep_jobs_seconds),
             partial(workers.forget, silent_seconds=_FORGET_WORKERS_SECONDS),
             partial(logs.forget, keep_seconds=kept.keep_logs_seconds),
             partial(webhooks.forget, keep_seconds=kept.keep_deliveries_seconds),
@@ -104,11 +112,12 @@ class GarbageCollector:
             sessions.forget,
             sessions.forget_links,
             partial(audit.forget, keep_seconds=kept.keep_audit_seconds),
+            partial(keys.forget, keep_seconds=kept.keep_audit_seconds),
         )
         return [partial(self._forget, rule) for rule in forget]
 
     def _forget(self, rule: Callable[[Session], int]) -> None:
-        for _ in range(_BATCHES):
+        for _ in _batches():
             with self._database.begin() as session:
                 if not rule(session):
                     return
@@ -116,6 +125,7 @@ class GarbageCollector:
     def _rules_of_files(self) -> Sequence[Callable[[], object]]:
         grace, keep = self._settings.lease_seconds, self._settings.keep_blocks_seconds
         rules: list[Callable[[], object]] = [
+            self._expire_jobs,
             self._expire_artifacts,
             lambda: self._sweep(partial(repository.unswept_attempts, grace_seconds=grace), self._sweep_attempt),
             lambda: self._sweep(partial(repository.jobs_with_blocks, grace_seconds=grace, keep_seconds=keep), self._sweep_blocks),
@@ -135,7 +145,7 @@ class GarbageCollector:
     def _sweep(self, find: Callable[..., Sequence[Found]], remove: Callable[[Found], None]) -> None:
         """Remove the files of what `find` returns, in batches; what the store refuses to delete is skipped in this round."""
         refused = 0
-        for _ in range(_BATCHES):
+        for _ in _batches():
             with self._database.begin() as session:
                 batch = find(session, skip=refused)
             for found in batch:
@@ -157,14 +167,30 @@ class GarbageCollector:
         STORE_MISMATCH.set(mismatch is not None)
         return mismatch is None
 
+    def _expire_jobs(self) -> None:
+        for _ in _batches():
+            with self._database.begin() as session:
+                expired = retention.expire_by_age(session, keep_seconds=self._settings.keep_jobs_seconds)
+            if not expired:
+                return
+            JOBS_EXPIRED.inc(len(expired))
+            log.info("jobs_past_retention_deleted", count=len(expired))
+
     def _expire_artifacts(self) -> None:
         keep_seconds, max_bytes = self._settings.keep_artifacts_seconds, self._settings.max_artifact_bytes
-        with self._database.begin() as session:
-            old = repository.expire_by_age(session, keep_seconds=keep_seconds) if keep_seconds is not None else ()
-            beyond = repository.expire_by_quota(session, max_bytes=max_bytes) if max_bytes is not None else ()
-        for job_id, reason in [*((job_id, "age") for job_id in old), *((job_id, "quota") for job_id in beyond)]:
-            ARTIFACTS_EXPIRED.labels(reason).inc()
-            log.info("artifact_expired", job_id=str(job_id), reason=reason)
+        self._expire("age", partial(repository.expire_by_age, keep_seconds=keep_seconds))
+        if max_bytes is not None:
+            self._expire("quota", partial(repository.expire_by_quota, max_bytes=max_bytes))
+
+    def _expire(self, reason: str, rule: Callable[[Session], Sequence[UUID]]) -> None:
+        for _ in _batches():
+            with self._database.begin() as session:
+                expired = rule(session)
+            for job_id in expired:
+                ARTIFACTS_EXPIRED.labels(reason).inc()
+                log.info("artifact_expired", job_id=str(job_id), reason=reason)
+            if not expired:
+                return
 
     def _sweep_attempt(self, attempt: tuple[UUID, int]) -> None:
         job_id, fence = attempt
@@ -191,3 +217,9 @@ class GarbageCollector:
         count = self._store.remove(prefix)
         FILES_REMOVED.labels(kind).inc(count)
         return count
+
+
+def _batches() -> Iterator[int]:
+    """Return the numbers of the batches that one rule may take in one round, at least one."""
+    until = time.monotonic() + _RULE_SECONDS
+    return takewhile(lambda number: number == 0 or time.monotonic() < until, range(_BATCHES))

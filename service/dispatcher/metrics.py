@@ -25,6 +25,7 @@ FILES_REMOVED: Final = Counter(
 ARTIFACTS_EXPIRED: Final = Counter(
     "dsnot_artifacts_expired", "Artifacts removed by a retention rule, by rule.", ["reason"], registry=REGISTRY
 )
+JOBS_EXPIRED: Final = Counter("dsnot_jobs_expired", "Jobs deleted at the end of their retention.", registry=REGISTRY)
 UPLOADS_ABORTED: Final = Counter("dsnot_uploads_aborted", "Abandoned multipart uploads that were aborted.", registry=REGISTRY)
 WEBHOOK_ATTEMPTS: Final = Counter(
     "dsnot_webhook_attempts", "Webhook delivery attempts by outcome.", ["outcome"], registry=REGISTRY

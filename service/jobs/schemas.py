@@ -165,6 +165,9 @@ class JobView(BaseModel):
     eta: EtaView | None = Field(None, description="estimate while queued or running; null in lists. Not covered by the `ETag`")
     artifact_removed_at: datetime | None = Field(None, description="when the artifact was removed at the end of its retention")
     mlflow: MlflowLog | None = Field(None, description="run on the MLflow server; null without `output.mlflow`")
+    layers_removed_at: datetime | None = Field(
+        None, description="when the figures of its matrices were removed at the end of their retention"
+    )
     links: Links
 
     @classmethod
@@ -195,6 +198,7 @@ class JobView(BaseModel):
             error=Failure.model_validate(job.error) if job.error else None,
             artifact_removed_at=job.artifact_removed_at,
             mlflow=mlflow_log(job),
+            layers_removed_at=job.layers_removed_at,
             links=Links.of(job.id),
         )
 

@@ -10,13 +10,16 @@ from sqlalchemy.orm import Session, aliased
 from service.contract.states import TERMINAL_STATES, JobState
 from service.contract.sweeps import SweepEventType, SweepSpec, SweepState
 from service.database import keyset
-from service.database.engine import save
+from service.database.engine import delete_batch, save
 from service.database.tables.jobs import Job
+from service.database.tables.quotas import TenantQuota
 from service.database.tables.sweeps import Sweep, SweepEvent
 from service.jobs import sweep_links
 from service.kit.pagination import Cursor
+from service.tenants.quotas.retention import past_retention
 
 _BATCH: Final = 20
+_FORGOTTEN: Final = 500
 _BLIND: Final[dict[str, Any]] = {"synchronize_session": False}
 
 
@@ -138,6 +141,15 @@ def delete(session: Session, sweep: Sweep) -> None:
     unlinked = update(Job).where(Job.sweep_id == sweep.id).values(sweep_id=None, sweep_position=None, sweep_values=None)
     session.execute(unlinked, execution_options=_BLIND)
     session.delete(sweep)
+
+
+def forget(session: Session, *, keep_seconds: float | None) -> int:
+    """Delete a batch of sweeps that ended before the jobs' retention period and have no jobs left; return their number."""
+    job = aliased(Job)
+    ended, own = Sweep.finished_at.is_not(None), TenantQuota.keep_jobs_seconds
+    is_empty = ~exists().where(job.sweep_id == Sweep.id)
+    old = past_retention(Sweep.finished_at, own, keep_seconds, ended, also=lambda _: [is_empty], limit=_FORGOTTEN)
+    return delete_batch(session, Sweep, Sweep.id.in_(old), ended, is_empty)
 
 
 def events_after(session: Session, sweep_id: UUID, number: int, limit: int) -> Sequence[SweepEvent]:

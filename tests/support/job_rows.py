@@ -23,7 +23,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0, **fields: Any) -> UUID:
+def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0, tenant: str = "test", **fields: Any) -> UUID:
     """A queued job as `POST /v1/jobs` leaves it; `fields` go over the defaults of its body."""
     spec = JobSpec.model_validate(SPEC | fields)
     job_id = uuid4()
@@ -33,7 +33,7 @@ def insert_job(database: Database, *, send: bool = True, age_seconds: float = 0,
         session.add(
             Job(
                 id=job_id,
-                tenant="test",
+                tenant=tenant,
                 state=JobState.QUEUED,
                 spec=spec.model_dump(mode="json"),
                 model=spec.model.id,

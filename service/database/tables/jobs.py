@@ -130,6 +130,8 @@ class Job(Base):
     """Time from which readers are refused; the files are removed by the next garbage collection."""
     blocks_removed_at: Mapped[datetime | None]
     """Time at which the finished blocks were removed, after the job had ended."""
+    layers_removed_at: Mapped[datetime | None]
+    """Time at which the figures of its matrices were removed, at the end of their retention."""
     deleted_at: Mapped[datetime | None]
     """Time of soft deletion; the row is deleted after all files of the job."""
 
@@ -175,6 +177,13 @@ class Job(Base):
         Index("ix_jobs_sweep", "sweep_id", "sweep_position", "created_at", postgresql_where=text("sweep_id IS NOT NULL")),
         Index("ix_jobs_blocks", "finished_at", postgresql_where=text("blocks_removed_at IS NULL")),
         Index("ix_jobs_artifacts", "tenant", "finished_at", postgresql_where=_HAS_ARTIFACT),
+        Index("ix_jobs_ended", "tenant", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
+        Index(
+            "ix_jobs_layers",
+            "tenant",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL AND layers_removed_at IS NULL"),
+        ),
         Index("ix_jobs_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 

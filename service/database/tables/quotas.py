@@ -7,7 +7,7 @@ from service.database.engine import Base
 
 
 class TenantQuota(Base):
-    """Limits of one tenant, set by the operator; None: the setting's value, or where there is no setting, the default."""
+    """Limits and retention of one tenant, set by the operator; None: the setting's value, or without a setting the default."""
 
     __tablename__ = "tenant_quotas"
 
@@ -26,3 +26,8 @@ class TenantQuota(Base):
     """Rate limit of all API keys together."""
     writes_per_minute: Mapped[int | None]
     """Rate limit of all API keys together."""
+    keep_jobs_seconds: Mapped[int | None]
+    """Retention of ended jobs. This and the next: 0: unlimited."""
+    keep_artifacts_seconds: Mapped[int | None]
+    keep_layers_seconds: Mapped[int | None]
+    keep_audit_seconds: Mapped[int | None]

@@ -36,6 +36,7 @@ class Sweep(Base):
 
     __table_args__ = (
         Index("ix_sweeps_tenant_newest", "tenant", text("created_at DESC"), text("id DESC")),
+        Index("ix_sweeps_ended", "tenant", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("ix_sweeps_unfinished", "id", postgresql_where=text("finished_at IS NULL")),
     )
 

@@ -10,10 +10,13 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.database import keyset
-from service.database.engine import delete_batch, in_seconds, insert_row, table_of
+from service.database.engine import delete_batch, insert_row, table_of
 from service.database.tables.audit import AuditEntry
+from service.database.tables.quotas import TenantQuota
 from service.kit.pagination import Cursor
+from service.tenants.quotas.retention import past_retention
 
+_BATCH: Final = 5_000
 _COMPLETE: Final = (
     update(table_of(AuditEntry))
     .where(AuditEntry.id == bindparam("entry_id"))
@@ -76,5 +79,6 @@ def newest(session: Session, wanted: EntryFilter, *, tenant: str, before: Cursor
 
 
 def forget(session: Session, *, keep_seconds: float) -> int:
-    """Delete a batch of entries older than `keep_seconds` and return their number."""
-    return delete_batch(session, AuditEntry, AuditEntry.created_at < in_seconds(-keep_seconds))
+    """Delete a batch of entries older than `keep_seconds` or their tenant's own retention; return their number."""
+    old = past_retention(AuditEntry.created_at, TenantQuota.keep_audit_seconds, keep_seconds, limit=_BATCH)
+    return delete_batch(session, AuditEntry, AuditEntry.id.in_(old))

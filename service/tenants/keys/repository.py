@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.contract.messages import KEYS_CHANNEL
 from service.contract.scopes import Scope
 from service.database import keyset
-from service.database.engine import in_seconds, save
+from service.database.engine import delete_batch, in_seconds, save
 from service.database.tables.keys import ApiKey
 from service.database.tables.quotas import TenantQuota
 from service.kit.pagination import Cursor
@@ -115,3 +115,13 @@ def newest(session: Session, tenant: str, *, before: Cursor[str] | None, limit: 
     """Return the tenant's keys, newest first, including revoked and expired ones."""
     statement = select(ApiKey).where(ApiKey.tenant == tenant)
     return keyset.newest(session, statement, ApiKey.created_at, ApiKey.id, before=before, limit=limit)
+
+
+def forget(session: Session, *, keep_seconds: float) -> int:
+    """Delete a batch of keys that were revoked or expired before the retention period of the audit log, which names keys.
+
+    The table is read as a whole, because a tenant has few keys.
+    """
+    own = select(TenantQuota.keep_audit_seconds).where(TenantQuota.tenant == ApiKey.tenant).scalar_subquery()
+    until = in_seconds(-func.nullif(func.coalesce(own, keep_seconds), 0))
+    return delete_batch(session, ApiKey, func.least(ApiKey.revoked_at, ApiKey.expires_at) < until)

@@ -34,6 +34,8 @@ class Limits:
 LIMITS = tuple(field.name for field in fields(Limits))
 _DEFAULTS: Final = {"max_running_jobs": None, "share": 1, "max_priority": MAX_PRIORITY}
 """Limits without a setting."""
+RETENTION: Final = ("keep_jobs_seconds", "keep_artifacts_seconds", "keep_layers_seconds", "keep_audit_seconds")
+"""Columns of a quota that override the settings of these names; 0: unlimited."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ def tenant_limits(database: Database, settings: Settings, tenant: str) -> Limits
 
 
 def own_limits(database: Database, tenant: str) -> dict[str, int]:
-    """Return the limits in the tenant's own quota, which override the settings."""
+    """Return limits and retention in the tenant's own quota, which override the settings."""
     with database.begin() as session:
         quota = repository.get(session, tenant)
-    own = {name: getattr(quota, name, None) for name in LIMITS}
+    own = {name: getattr(quota, name, None) for name in LIMITS + RETENTION}
     return {name: value for name, value in own.items() if value is not None}
 
 

@@ -284,6 +284,8 @@ def test_the_audit_log_is_listed(stack: Up, done_job: dict[str, Any]) -> None:
 def test_a_tenant_gets_its_own_quotas(stack: Up) -> None:
     assert _json(stack, "quotas", "show", "--tenant", "small") == {}
     assert _json(stack, "quotas", "set", "--tenant", "small", "--max-queued-jobs", "2") == {"max_queued_jobs": 2}
+    kept = _json(stack, "quotas", "set", "--tenant", "brief", "--keep-jobs-seconds", "86400", "--keep-audit-seconds", "0")
+    assert kept == {"keep_jobs_seconds": 86400, "keep_audit_seconds": 0}
     both = {"max_queued_jobs": 2, "writes_per_minute": 10}
     assert _json(stack, "quotas", "set", "--tenant", "small", "--writes-per-minute", "10") == both
     assert "max queued jobs" in dsnot(stack.home, "quotas", "show", "--tenant", "small").stdout

@@ -22,7 +22,14 @@ INSERT INTO job_logs (job_id, seq, attempt, level, text, bytes)
 INSERT INTO model_checks (key, asked_at, answer) SELECT n.n, now(), '{}' FROM n;
 INSERT INTO sessions (token_sha256, key_id, secret_sha256, expires_at)
     SELECT n.n::text::bytea, 'key', 'x', now() + interval '1 day' FROM n;
-INSERT INTO audit_entries (tenant, action, path) SELECT 'acme', 'x', '/' FROM n;
+INSERT INTO audit_entries (tenant, action, path, created_at)
+    SELECT 'acme', 'x', '/', now() - interval '2 years' * (n.n % 2) FROM n;
+INSERT INTO tenant_quotas (tenant, keep_jobs_seconds, keep_artifacts_seconds, keep_layers_seconds, keep_audit_seconds)
+    VALUES ('acme', 0, 0, 0, 0);
+INSERT INTO sweeps (id, tenant, state, model, labels, spec, finished_at)
+    SELECT gen_random_uuid(), 'acme', 'finished', 'x', '{}', '{}', now() - interval '2 years' FROM n;
+INSERT INTO jobs (id, tenant, state, spec, model, labels, priority, max_attempts, artifact_prefix, finished_at, blocks_removed_at)
+    SELECT gen_random_uuid(), 'acme', 'succeeded', '{}', 'x', '{}', 0, 1, 'x', now() - interval '2 years', now() FROM n;
 """
 
 
@@ -34,9 +41,11 @@ def test_retention_visits_no_rows_that_are_kept(settings: Settings, database: Da
         connection.exec_driver_sql("ANALYZE")
 
     with recorded_statements() as executed:
-        for rule in GarbageCollector(settings)._rules_of_rows():
+        limited = settings.model_copy(update=dict.fromkeys(("keep_jobs_seconds", "keep_artifacts_seconds"), 86_400.0))
+        collector = GarbageCollector(limited)
+        for rule in (*collector._rules_of_rows(), collector._expire_jobs, collector._expire_artifacts):
             rule()
 
     visited = {statement.sql: statement.rows_scanned(database) for statement in list(executed)}
-    assert len(visited) >= 8
+    assert len(visited) >= 12
     assert max(visited.values()) < _ROWS / 2, visited

@@ -1,0 +1,1 @@
+"""Retention of ended jobs and of their figures by matrix."""
