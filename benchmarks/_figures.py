@@ -14,6 +14,11 @@ def latencies(measurement: str, case: str, seconds: Sequence[float], **more: Any
     return {"measurement": measurement, "case": case, "count": len(ordered), **shown, **more}
 
 
+def refused(measurement: str, case: str) -> Figure:
+    """Return the figure of a request that the service did not answer within the database's timeout."""
+    return {"measurement": measurement, "case": f"{case}, refused with 503", "aims": {}, "met": False}
+
+
 _SHARES = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 
 from benchmarks import _rows
-from benchmarks._figures import Figure, aiming, latencies
+from benchmarks._figures import Figure, aiming, latencies, refused
 from benchmarks._load import requests
 from benchmarks._servers import Servers
 from service.database.engine import Database
@@ -34,8 +34,12 @@ def measure(
         cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         for path in _paths([job["id"] for job in newest], _rows.sweep_ids(database)[0]):
             request = {"method": "GET", "url": path, "headers": {"Cookie": cookie}}
-            requests(servers, request, 3, 1)
-            seconds, _ = requests(servers, request, count, 1)
+            try:
+                requests(servers, request, 3, 1)
+                seconds, _ = requests(servers, request, count, 1)
+            except AssertionError:
+                yield refused("pages", _name(path))
+                continue
             figure = latencies("pages", _name(path), seconds, jobs=jobs, first_visit_bytes=_first_visit(visitor, path))
             yield aiming(figure, p50_ms=300, first_visit_bytes=300_000)
 

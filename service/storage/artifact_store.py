@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final
 from urllib.parse import unquote, urlsplit
@@ -93,6 +94,34 @@ class ArtifactStore:
                 yield [entry["path"] for entry in batch if entry["last_modified"] < before]
         except (BaseError, OSError) as error:
             raise StoreUnavailable(error) from error
+
+    def folders_below(self, prefix: str) -> list[str]:
+        """Return the paths of the folders directly below a prefix. Raises StoreUnavailable."""
+        try:
+            return list(obstore.list_with_delimiter(self._store, prefix)["common_prefixes"])
+        except FileNotFoundError:
+            return []
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        """Return the size in bytes of each file below a prefix, by its path. Raises StoreUnavailable."""
+        try:
+            return {entry["path"]: entry["size"] for batch in obstore.list(self._store, prefix=prefix) for entry in batch}
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 of a file of any size. Raises as `read`."""
+        digest = sha256()
+        try:
+            for part in obstore.get(self._taking, path).stream():
+                digest.update(part)
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable(error) from error
+        return digest.hexdigest()
 
     def remove_dead_parts(self, prefix: str, *, before: datetime) -> int:
         """Remove parts of killed uploads, which `files_below` does not list; return their number."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
@@ -164,6 +165,39 @@ def test_the_command_sets_its_exit_status(well: Settings, tmp_path: Path) -> Non
     missing = {name: value for name, value in environment(well).items() if name != "DSNOT_MODEL_ROOT"}
     said = fork_server.run(command, missing)
     assert (said.returncode, said.stderr) == (1, "dsnot: DSNOT_MODEL_ROOT: is not set\n")
+
+
+def test_the_command_finds_and_removes_objects_without_rows(well: Settings) -> None:
+    well = well.model_copy(update={"lease_seconds": 60.0})
+    unknown = Path(well.artifact_url[7:]) / "jobs" / str(uuid4()) / "1" / "file"
+    unknown.parent.mkdir(parents=True)
+    unknown.write_bytes(b"later")
+
+    def run(*options: str) -> tuple[int, str, str]:
+        done = fork_server.run(["service.cli", "doctor", *options], environment(well))
+        objects = [each for each in map(json.loads, done.stdout.splitlines()) if each["check"] == "objects"]
+        return done.returncode, objects[0]["found"] if objects else "", done.stderr
+
+    code, found, _ = run("--deep", "--json")
+    assert (code, found) == (1, f"1 objects that no row names, 5 B: jobs/{unknown.parent.parent.name}")
+    code, _, told = run("--deep", "--json", "--remove-orphans", "--dry-run")
+    assert (code, unknown.exists()) == (1, True)
+    assert "1 objects would be removed" in told
+    assert run("--deep", "--json", "--remove-orphans")[:2] == (0, "rows name all objects")
+    assert not unknown.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--remove-orphans"], "--hashes, --remove-orphans and --mark-missing need --deep"),
+        (["--hashes", "all"], "--hashes, --remove-orphans and --mark-missing need --deep"),
+        (["--deep", "--dry-run"], "--dry-run needs --remove-orphans or --mark-missing"),
+    ],
+)
+def test_options_of_the_comparison_need_it(well: Settings, options: list[str], sentence: str) -> None:
+    done = fork_server.run(["service.cli", "doctor", *options], environment(well))
+    assert (done.returncode, done.stderr) == (2, f"dsnot: {sentence}\n")
 
 
 def test_unsent_webhook_messages_point_to_the_dispatcher(well: Settings, database: Database) -> None:

@@ -1,0 +1,1 @@
+"""Comparison of the rows of the database with the objects of the artifact store, for `dsnot doctor --deep`."""
