@@ -22,7 +22,7 @@ from benchmarks._figures import Figure, aiming, latencies, markdown, refused
 from benchmarks._load import requests
 from benchmarks._machine import about
 from benchmarks._servers import Servers, running, version_of_database
-from service.database.engine import Database, table_of
+from service.database.engine import Base, Database, table_of
 from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job, Layer
 from service.dispatcher.garbage_collection import GarbageCollector
@@ -64,18 +64,25 @@ def main() -> None:
 
 
 def filling(_servers: Servers, database: Database, options: argparse.Namespace) -> Iterator[Figure]:
-    """Insert the rows; yield the size of each table with its indexes, also per job."""
+    """Insert the rows; yield what each table grows by, with its indexes, per job."""
     began = time.monotonic()
     _rows.add_history(database, options.jobs, every_seconds=_DAY_SECONDS / _A_DAY)
+    before = _size(database, JobEvent)
+    yield _grown("jobs", _size(database, Job), options.jobs)
+    yield _grown("job_events, the first", before, options.jobs)
     _rows.add_details(database, options.detailed)
+    yield _grown("job_events, 39 more of a model with 30 blocks", _size(database, JobEvent) - before, options.detailed)
+    yield _grown("layers, 180 matrices", _size(database, Layer), options.detailed)
     yield {"measurement": "filling", "case": f"{options.jobs} jobs", "seconds": round(time.monotonic() - began, 1)}
-    for entity, jobs in ((Job, options.jobs), (JobEvent, options.detailed), (Layer, options.detailed)):
-        name = table_of(entity).name
-        with database.begin() as session:
-            total = session.scalars(select(func.pg_total_relation_size(text(f"'{name}'")))).one()
-            rows = session.scalars(select(func.count()).select_from(entity)).one()
-        each = {"rows": rows, "megabytes": round(total / 1e6, 1), "bytes_per_row": round(total / rows)}
-        yield {"measurement": "sizes", "case": name, **each, "bytes_per_job": round(total / jobs)}
+
+
+def _size(database: Database, entity: type[Base]) -> int:
+    with database.begin() as session:
+        return int(session.scalars(select(func.pg_total_relation_size(table_of(entity).name))).one())
+
+
+def _grown(case: str, size: int, jobs: int) -> Figure:
+    return {"measurement": "sizes", "case": case, "megabytes": round(size / 1e6, 1), "bytes_per_job": round(size / jobs)}
 
 
 def listing(servers: Servers, _database: Database, options: argparse.Namespace) -> Iterator[Figure]:

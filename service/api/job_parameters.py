@@ -60,7 +60,13 @@ async def _job_filter(
 WantedJobs = Annotated[JobFilter, Depends(_job_filter)]
 
 JobCursor = Annotated[str | None, Query(max_length=MAX_CURSOR, description=PAGE_BEFORE)]
-SortedBy = Annotated[JobOrder, Query(description="sort key; prefix with - for descending. Ties: newest first")]
+SortedBy = Annotated[
+    JobOrder,
+    Query(
+        description="sort key; prefix with - for descending. Ties: newest first. Other orders than by created_at cover the "
+        "newest 10,000 jobs that match the filters"
+    ),
+]
 
 
 async def only_known_parameters(request: Request) -> None:

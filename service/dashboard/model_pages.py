@@ -14,7 +14,7 @@ from service.dashboard.points.operations import MOST, model_page
 from service.dashboard.rendering import page
 from service.jobs import operations as jobs
 from service.jobs.groups.repository import MOST_COMPARED
-from service.jobs.repository import JobFilter
+from service.jobs.repository import WINDOW, JobFilter
 from service.models.folder import local_models
 from service.web.dependencies import TheDatabase, TheModels, TheSettings
 
@@ -47,11 +47,14 @@ def show_models(
     done = JobFilter([JobState.SUCCEEDED], None, {})
     made = jobs.list_newest(database, done, tenant=reader.tenant, cursor=None, limit=_MOST_MADE).items
     local: Sequence[str] | None = local_models(settings, limit=_MOST_LOCAL) if models.has_folders else None
+    used = operations.used_models(database, tenant=reader.tenant, limit=_MOST_MODELS)
     return page(
         request,
         "models.html",
         named=named or {"source": "hub", "id": "", "revision": None, "token": None},
-        used=operations.used_models(database, tenant=reader.tenant, limit=_MOST_MODELS),
+        used=used,
+        window=WINDOW,
+        is_window_full=sum(sum(each.counts.values()) for each in used) >= WINDOW,
         most=_MOST_MODELS,
         local=local,
         most_local=_MOST_LOCAL,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Double, case, cast, func, select, type_coerce
+from sqlalchemy import ARRAY, Double, Subquery, case, cast, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -17,12 +17,15 @@ from service.database.tables.events import JobEvent
 from service.database.tables.jobs import Job
 from service.database.tables.keys import ApiKey
 from service.database.tables.logs import JobLogLine
+from service.jobs.groups import repository as groups
 from service.jobs.groups.repository import MOST_COMPARED
 from service.jobs.logs import repository as logs
 from service.jobs.logs.repository import LineFilter
+from service.jobs.repository import WINDOW
 
 RECENT_SECONDS: Final = 7 * 86_400.0
 _HOURS: Final = 24
+_SOURCE: Final = Job.spec["model"]["source"].as_string()
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,7 @@ class Hour:
 
 def by_state(session: Session, tenant: str) -> Mapping[JobState, int]:
     """Return the number of jobs in every state."""
-    ours = (Job.tenant == tenant) & Job.deleted_at.is_(None)
-    counted = session.execute(select(Job.state, func.count()).where(ours).group_by(Job.state))
-    found = {state: count for state, count in counted}  # noqa: C416  # dict() takes a result with keys for a mapping
+    found = groups.count_all(session, tenant=tenant)
     return {state: found.get(state, 0) for state in JobState}
 
 
@@ -175,18 +176,20 @@ def results(session: Session, tenant: str, *, limit: int) -> Sequence[Job]:
 
 
 def models(session: Session, tenant: str, *, limit: int, source: str | None = None) -> Sequence[str]:
-    """Return the names of the tenant's models, sorted; of one source if it is given."""
-    ours = select(Job.model).where(Job.tenant == tenant, Job.deleted_at.is_(None)).distinct()
-    if source:
-        ours = ours.where(Job.spec["model"]["source"].as_string() == source)
-    return session.scalars(ours.order_by(Job.model).limit(limit)).all()
+    """Return the names of the models of the tenant's newest jobs, sorted; of one source if it is given."""
+    job = _newest(tenant, Job.model, *([_SOURCE.label("source")] if source else []))
+    ours = select(job.c.model).where(job.c.source == source) if source else select(job.c.model)
+    return session.scalars(ours.distinct().order_by(job.c.model).limit(limit)).all()
+
+
+def _newest(tenant: str, *columns: Any) -> Subquery:
+    newest = select(*columns).where(Job.tenant == tenant, Job.deleted_at.is_(None))
+    return newest.order_by(Job.created_at.desc(), Job.id.desc()).limit(WINDOW).subquery()
 
 
 def used_models(session: Session, tenant: str, *, limit: int) -> Sequence[UsedModel]:
-    """Return the used models, most recent first."""
-    source = Job.spec["model"]["source"].as_string().label("source")
-    ours = select(Job.model, source, Job.state, Job.created_at, Job.id).where(Job.tenant == tenant, Job.deleted_at.is_(None))
-    job = ours.subquery().c
+    """Return the models of the newest jobs, most recent first."""
+    job = _newest(tenant, Job.model, _SOURCE.label("source"), Job.state, Job.created_at, Job.id).c
     last_at, last_job = func.max(job.created_at), _first(job.id, job.created_at.desc(), job.id.desc())
     by_state = [func.count().filter(job.state == state) for state in JobState]
     statement = select(job.model, job.source, last_at, last_job, *by_state).group_by(job.model, job.source)
@@ -235,15 +238,18 @@ def _best(session: Session, tenant: str, models: Collection[str]) -> Mapping[tup
 def better_job(session: Session, job: Job) -> LikeJob | None:
     """Return the job with the lowest perplexity of the same model and pattern, if it is lower than this job's.
 
-    Perplexities are those of the first data set, measured on as many windows of the same length.
+    The newest jobs of the model are compared, by the perplexity on the first data set, measured on as many windows of the same
+    length.
     """
     ours = ((job.metrics or {}).get("pruned") or {}).get("perplexity") or [{}]
     measured = Job.metrics["pruned"]["perplexity"][0]
+    of_model = select(Job.id).where(Job.tenant == job.tenant, Job.model == job.model)
+    newest = of_model.order_by(Job.created_at.desc(), Job.id.desc()).limit(MOST_COMPARED)
     conditions = {name: ours[0].get(name) for name in ("dataset", "windows", "sequence_length", "bos") if name in ours[0]}
     perplexity = measured["perplexity"].as_float()
     alike = (
         select(Job.id, Job.spec, Job.metrics)
-        .where(Job.tenant == job.tenant, Job.model == job.model, Job.state == JobState.SUCCEEDED, Job.deleted_at.is_(None))
+        .where(Job.id.in_(newest), Job.tenant == job.tenant, Job.state == JobState.SUCCEEDED, Job.deleted_at.is_(None))
         .where(Job.id != job.id, Job.spec["model"]["source"].as_string() == job.spec["model"].get("source"))
         .where(Job.spec["recipe"]["pattern"] == type_coerce(job.spec["recipe"].get("pattern"), JSONB))
         .where(type_coerce(measured, JSONB).contains(conditions), perplexity < ours[0].get("perplexity"))

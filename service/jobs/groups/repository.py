@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from service.contract.states import JobState
 from service.database.tables.jobs import Job
 from service.database.tables.sweeps import Sweep
-from service.jobs.repository import JobFilter, conditions, ordering
+from service.jobs.repository import JobFilter, conditions, has_unindexed, is_in_window, ordering
 from service.jobs.sorting import JobOrder
 
 _NEWEST = 500
@@ -58,15 +58,30 @@ class Measured:
 
 def count_by_state(session: Session, wanted: JobFilter, *, tenant: str) -> Mapping[JobState, int]:
     """Return the number of matching jobs by state, without empty states."""
-    rows = session.execute(select(Job.state, func.count()).where(*_matching(wanted, tenant)).group_by(Job.state))
+    if wanted.is_empty:
+        return count_all(session, tenant=tenant)
+    window = [is_in_window(wanted, tenant=tenant)] if has_unindexed(wanted) else []
+    rows = session.execute(select(Job.state, func.count()).where(*_matching(wanted, tenant), *window).group_by(Job.state))
     return {JobState(state): count for state, count in rows}
+
+
+def count_all(session: Session, *, tenant: str) -> Mapping[JobState, int]:
+    """Return the number of the tenant's jobs by state, without empty states.
+
+    Deleted jobs are subtracted, so that the others are counted in an index alone.
+    """
+    every = select(Job.state, func.count()).where(Job.tenant == tenant).group_by(Job.state)
+    gone = every.where(Job.deleted_at.is_not(None))
+    deleted = dict(session.execute(gone).tuples().all())
+    left = {JobState(state): count - deleted.get(state, 0) for state, count in session.execute(every)}
+    return {state: count for state, count in left.items() if count}
 
 
 def groups(session: Session, wanted: JobFilter, grouping: Grouping, *, tenant: str, limit: int) -> Sequence[Group]:
     """Return the groups of the matching jobs, that with the newest job first."""
     key = grouping.key.label("key")
     newest_at = func.max(Job.created_at)
-    counted = select(key, func.count(), newest_at).where(*_matching(wanted, tenant)).group_by(key)
+    counted = select(key, func.count(), newest_at).where(*_newest(wanted, tenant)).group_by(key)
     return [Group(*row) for row in session.execute(counted.order_by(newest_at.desc(), key).limit(limit))]
 
 
@@ -83,7 +98,7 @@ def first_jobs(
     """Return up to `limit` jobs of each group, in this order."""
     key, by = grouping.key, ordering(order)
     place = func.row_number().over(partition_by=key, order_by=by)
-    ranked = select(Job.id, place.label("place")).where(*_matching(wanted, tenant), _is_in(key, keys)).subquery()
+    ranked = select(Job.id, place.label("place")).where(*_newest(wanted, tenant), _is_in(key, keys)).subquery()
     # materialized: a planner that expects one job would rank all of them again for each job
     chosen = select(ranked.c.id).where(ranked.c.place <= limit).cte().prefix_with("MATERIALIZED")
     found: dict[str | None, list[Job]] = {each: [] for each in keys}
@@ -130,6 +145,10 @@ def label_names(session: Session, *, tenant: str, limit: int) -> Sequence[str]:
 
 def _matching(wanted: JobFilter, tenant: str) -> list[ColumnElement[bool]]:
     return [Job.tenant == tenant, Job.deleted_at.is_(None), *conditions(wanted)]
+
+
+def _newest(wanted: JobFilter, tenant: str) -> list[ColumnElement[bool]]:
+    return [*_matching(wanted, tenant), is_in_window(wanted, tenant=tenant)]
 
 
 def _is_in(key: ColumnElement[Any], keys: Sequence[str | None]) -> ColumnElement[bool]:

@@ -192,3 +192,20 @@ def test_metrics_of_another_version_do_not_break_the_order(api: httpx.Client, da
 def test_the_longest_names_do_not_break_pages(api: httpx.Client, database: Database) -> None:
     jobs = {str(insert_job(database, model="𝕄" * 255 + str(number))) for number in range(3)}
     assert {job for page in pages(api, sort="model", limit=1) for job in page} == jobs
+
+
+def test_searches_and_sorts_cover_the_newest_jobs_and_time_filters_reach_older_ones(
+    api: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.jobs.repository.WINDOW", 3)
+    jobs = [str(insert_job(database, model="org/model", created_at=NOW - timedelta(hours=age))) for age in range(6)]
+    other = str(insert_job(database, model="other", created_at=NOW - timedelta(hours=7)))
+
+    def listed(**parameters: str) -> list[str]:
+        return [job for page in pages(api, limit=2, **parameters) for job in page]
+
+    assert listed(q="org") == jobs[:3]
+    assert sorted(listed(sort="name")) == sorted(jobs[:3])
+    assert listed(q="org", created_before=(NOW - timedelta(hours=2, minutes=30)).isoformat()) == jobs[3:6]
+    assert listed(model="other", sort="-finished_at") == [other], "a filter with an index comes first"
+    assert listed() == [*jobs, other]
