@@ -162,7 +162,9 @@ def test_a_sweep_and_its_jobs_expire_together(settings: Settings, database: Data
     assert (all_jobs(database), count(database, Sweep)) == (set(), 0)
 
 
-def test_figures_of_matrices_go_and_the_job_says_so(settings: Settings, database: Database, api: httpx.Client) -> None:
+def test_figures_of_matrices_go_and_the_job_says_so(
+    settings: Settings, database: Database, api: httpx.Client, visitor: httpx.Client
+) -> None:
     old, artifact, _ = ended(database, settings, "succeeded", tenant="acme")
     add_layers(database, old)
     make_older(database, settings.keep_layers_seconds or 0)
@@ -172,7 +174,9 @@ def test_figures_of_matrices_go_and_the_job_says_so(settings: Settings, database
     sweep(settings)
     assert api.get(f"/v1/jobs/{old}/layers").json()["items"] == []
     assert api.get(f"/v1/jobs/{old}").json()["layers_removed_at"] is not None
+    assert "were removed on" in visitor.get(f"/jobs/{old}/layers").text
     assert len(api.get(f"/v1/jobs/{young}/layers").json()["items"]) == 3
+    assert "were removed on" not in visitor.get(f"/jobs/{young}/layers").text
     assert api.get(f"/v1/jobs/{young}").json()["layers_removed_at"] is None
     assert artifact.exists()
     assert event_types(database, old) == types
