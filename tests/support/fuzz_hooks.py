@@ -82,6 +82,12 @@ RULES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
     (r"POST /v1/jobs", r"/output/formats", r"a mask contains only", "a mask needs kept weights that stay as they are"),
     (r"POST /v1/jobs", r"/output/hub/repo", r"must not end in \.git", "what a name does not end in is no plain pattern"),
+    (
+        r"POST /v1/jobs",
+        r"/output/mlflow/alias",
+        r"registered model|reserved by MLflow",
+        "an alias is of a model, and not of all names",
+    ),
     (r"POST ", r"Idempotency-Key", r"was used for another request", "whether a key is new is not in it"),
     (r"POST /v1/sweeps", r"/(template|axes|over|target|try_first).*", r".", "a job's body once its axes are filled in"),
     (r"POST /v1/sweeps", r"|/keep", r"give either axes|best needs a target", "axes and a search exclude each other"),

@@ -58,12 +58,13 @@ def hub(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def fuzzed(settings: Settings, hub: None, tmp_path: Path) -> Iterator[str]:
-    """The address of a service that asks the hub, has a token of each name in the examples, and is not full before the end."""
+    """The address of a service that asks the hub, has an MLflow server and a token of each name in the examples, and room."""
     for tenant in ("acme", "globex"):
         (tmp_path / "tokens" / tenant).mkdir(parents=True)
         (tmp_path / "tokens" / tenant / "research").write_text("hf_token\n")
     roomy = {"max_queued_jobs": 10**6, "max_triggers": 10**6, "max_webhooks": 10**6}
-    with serving(settings.model_copy(update=roomy | {"hub_from_service": True, "hub_tokens_dir": tmp_path / "tokens"})) as url:
+    asked = {"hub_from_service": True, "hub_tokens_dir": tmp_path / "tokens", "mlflow_tracking_uri": "http://mlflow.example"}
+    with serving(settings.model_copy(update=roomy | asked)) as url:
         yield url
 
 
