@@ -1,23 +1,15 @@
 """`dsnot doctor`: health checks of a deployment."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.output import AsJson, CommandFailed, note, print_json, print_table
+from service.ops.consistency.hashes import Hashes
 
 if TYPE_CHECKING:
     from service.ops.doctor.findings import Finding
     from service.settings import Settings
-
-
-class Hashed(StrEnum):
-    """Artifacts of which `--deep` compares the SHA-256 of every file."""
-
-    NONE = "none"
-    SAMPLE = "sample"
-    ALL = "all"
 
 
 def doctor(
@@ -25,9 +17,9 @@ def doctor(
         bool, typer.Option("--deep", help="Also compare all rows with the objects of the artifact store; takes long.")
     ] = False,
     hashes: Annotated[
-        Hashed,
+        Hashes,
         typer.Option(help="With --deep: artifacts whose files are read and hashed; sample: 20. Sizes are always compared."),
-    ] = Hashed.NONE,
+    ] = Hashes.NONE,
     removes: Annotated[bool, typer.Option("--remove-orphans", help="With --deep: remove the objects that no row names.")] = False,
     marks: Annotated[
         bool,
@@ -47,7 +39,7 @@ def doctor(
     from service.ops.doctor.findings import Verdict
     from service.ops.doctor.operations import examine
 
-    if not deep and (removes or marks or hashes != Hashed.NONE):
+    if not deep and (removes or marks or hashes != Hashes.NONE):
         raise CommandFailed("--hashes, --remove-orphans and --mark-missing need --deep", 2)
     if is_dry and not (removes or marks):
         raise CommandFailed("--dry-run needs --remove-orphans or --mark-missing", 2)
@@ -64,16 +56,15 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _deep(settings: "Settings", hashes: Hashed, *, removes: bool, marks: bool, is_dry: bool) -> "list[Finding]":
+def _deep(settings: "Settings", hashes: Hashes, *, removes: bool, marks: bool, is_dry: bool) -> "list[Finding]":
     """Return the findings of the comparison with the store; print what was or would be done."""
     from service.cli.databases import database_errors_reported
     from service.errors import Problem
-    from service.ops.consistency.comparison import Hashes
     from service.ops.doctor.deep import examine_store
 
     try:
         with database_errors_reported():
-            findings, done = examine_store(settings, hashes=Hashes(hashes), removes=removes, marks=marks, is_dry=is_dry)
+            findings, done = examine_store(settings, hashes=hashes, removes=removes, marks=marks, is_dry=is_dry)
     except Problem as problem:
         raise CommandFailed(problem.detail) from problem
     for sentence in done:

@@ -60,27 +60,12 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Set the tenant's own limits, from the next request on; others do not change. 0 per minute means no limit."""
+    wanted = {name: value for name, value in locals().items() if value is not None and name not in ("tenant", "as_json")}
+    if not wanted:
+        raise CommandFailed("name at least one limit, such as --max-queued-jobs 50", 2)
     from service.tenants.audit.operations import note_command
     from service.tenants.quotas import operations
 
-    given = {
-        "max_queued_jobs": max_queued_jobs,
-        "max_running_jobs": max_running_jobs,
-        "share": share,
-        "max_priority": max_priority,
-        "max_datasets_bytes": max_datasets_bytes,
-        "max_triggers": max_triggers,
-        "max_webhooks": max_webhooks,
-        "reads_per_minute": reads_per_minute,
-        "writes_per_minute": writes_per_minute,
-        "keep_jobs_seconds": keep_jobs_seconds,
-        "keep_artifacts_seconds": keep_artifacts_seconds,
-        "keep_layers_seconds": keep_layers_seconds,
-        "keep_audit_seconds": keep_audit_seconds,
-    }
-    wanted = {name: value for name, value in given.items() if value is not None}
-    if not wanted:
-        raise CommandFailed("name at least one limit, such as --max-queued-jobs 50", 2)
     tenant = _set_in_database(tenant)
     with the_database() as database:
         operations.set_limits(database, tenant, wanted)

@@ -32,10 +32,9 @@ class KnownOutlines:
 
     def of(self, model: ModelSpec, *, tenant: str) -> ModelOutline | None:
         """Return the outline of a model at a commit, if it is known."""
-        if model.source != "hub" or model.revision is None:
-            return None
+        key = (tenant, model.id, model.revision or "")
         with self._lock:
-            found = self._found.get((tenant, model.id, model.revision))
+            found = self._found.get(key) if model.source == "hub" else None
             if found is not None:
-                self._found.move_to_end((tenant, model.id, model.revision))
+                self._found.move_to_end(key)
             return found

@@ -85,7 +85,7 @@ def main() -> int:
         save_model(stack.home / "models" / MODEL, layers=12, width=64)
         key = (stack.home / API_KEY_FILE).read_text().strip()
         with Client(stack.url, key) as client:
-            client.jobs.create(_body("fast", 0.5, calibration=_TOO_MUCH))  # fails, and is told of
+            client.jobs.create(_body("fast", 0.5, calibration=_TOO_MUCH))  # fails, and is shown under "Needs attention"
             jobs = _pruned(client)
             for sparsity in (0.5, 0.6, 0.7, 0.8):  # one runs while the pictures are taken, the others wait
                 client.jobs.create(_body("best", sparsity, calibration=_MUCH))

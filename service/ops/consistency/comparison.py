@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from service.contract.datasets import UPLOADS
 from service.database.engine import Database
 from service.database.tables.datasets import UploadedDataset
 from service.ops.consistency import repository
+from service.ops.consistency.hashes import Hashes
 from service.ops.consistency.repository import Owner
 from service.storage.artifact_store import ArtifactStore
 from service.storage.manifests import manifest_at
@@ -29,15 +29,6 @@ _AT_ONCE: Final = 8
 _SAMPLE: Final = 20
 _GRACE: Final = timedelta(hours=1)
 """Age from which the file of a data set must have a row."""
-
-
-class Hashes(StrEnum):
-    """Artifacts whose files are hashed; of the others the sizes are compared."""
-
-    NONE = "none"
-    SAMPLE = "sample"
-    """20 random artifacts."""
-    ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -130,15 +121,15 @@ class _Job:
         return self._is_hashed and self._owner is not None and self._owner.artifact is not None
 
     def _orphans(self, sizes: dict[str, int]) -> list[Orphan]:
-        named = [] if self._owner is None else [artifact_prefix(self._id, fence) for fence in self._owner.fences]
-        if self._owner is not None:
-            named += [blocks_prefix(self._id), *([self._owner.artifact] if self._owner.artifact else [])]
-        whole = job_prefix(self._id)
+        owner = self._owner
+        if owner is None:
+            return [Orphan(job_prefix(self._id), len(sizes), sum(sizes.values()))] if sizes else []
+        named = {blocks_prefix(self._id), owner.artifact, *(artifact_prefix(self._id, fence) for fence in owner.fences)}
         parts: dict[str, list[int]] = {}
         for path, size in sizes.items():
             folder = "/".join(path.split("/")[:3])
-            if self._owner is None or folder not in named:
-                parts.setdefault(whole if self._owner is None else folder, []).append(size)
+            if folder not in named:
+                parts.setdefault(folder, []).append(size)
         return [Orphan(path, len(found), sum(found)) for path, found in parts.items()]
 
     def _damage(self, sizes: dict[str, int]) -> str | None:

@@ -6,7 +6,8 @@ from typing import Final
 from service.database.engine import Database
 from service.kit.quantities import size
 from service.ops import installation
-from service.ops.consistency.comparison import Comparison, Damage, Hashes, compare
+from service.ops.consistency.comparison import Comparison, Damage, compare
+from service.ops.consistency.hashes import Hashes
 from service.ops.consistency.repair import mark_missing, remove_orphans
 from service.ops.doctor.findings import Finding, fail, ok
 from service.settings import Settings

@@ -19,7 +19,7 @@ from service.dispatcher.garbage_collection import GarbageCollector
 from service.embedded import postgres
 from service.jobs.attempts import transitions
 from service.kit.files import sha256_of
-from service.ops.consistency.comparison import Hashes
+from service.ops.consistency.hashes import Hashes
 from service.ops.doctor.deep import examine_store
 from service.ops.doctor.findings import Verdict
 from service.settings import Settings

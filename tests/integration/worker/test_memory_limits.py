@@ -1,4 +1,4 @@
-"""Admission by memory: which worker claims a job, what is told of a job that none can take, and who is woken for it."""
+"""Admission by memory: which worker claims a job, the note of a job that none can claim, and the worker that is woken for it."""
 
 from typing import Any
 

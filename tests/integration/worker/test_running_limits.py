@@ -1,4 +1,4 @@
-"""Limit of a tenant's running jobs, in the claim and in what is told of the queue."""
+"""Limit of a tenant's running jobs: in the claim, in the place in the queue, and in the estimate."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
