@@ -56,6 +56,8 @@ IMPORTED: Final = (
     "worker.publishing.formats",
 )
 _READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_")
+_SET_BY_LM_EVAL: Final = "HF_XET_HIGH_PERFORMANCE"
+"""Set by its import, in the middle of the tests, and of no effect on them."""
 _ENVIRONMENT: Final = dict(os.environ)
 """Environment before any test changes it."""
 _REQUEST_BYTES: Final = 1 << 20
@@ -139,7 +141,8 @@ def run(
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(_READ_AT_IMPORT)}
+    names = {name for name in environment if name.startswith(_READ_AT_IMPORT)} - {_SET_BY_LM_EVAL}
+    return {name: environment[name] for name in names}
 
 
 @cache
