@@ -11,7 +11,7 @@ from service.contract.scopes import Scope
 from service.database.engine import Database
 from tests.support.api_server import key_for
 from tests.support.browsing import COOKIE, browser, sign_in
-from tests.support.settling import COUNT_FETCHES
+from tests.support.settling import COUNT_FETCHES, QUICK_PERIODS
 
 _INSTALLED = [Path("/usr/bin") / name for name in ("chromium-headless-shell", "chromium")]
 """The headless shell takes half the processor time."""
@@ -66,7 +66,7 @@ def opened(chromium: Browser, url: str, key: str) -> Iterator[Opening]:
     ) -> Page:
         context = chromium.new_context(viewport=SIZES[size], color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE_MS)
-        context.add_init_script(COUNT_FETCHES)
+        context.add_init_script(COUNT_FETCHES + QUICK_PERIODS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -197,6 +197,7 @@ def test_markup_in_names_and_labels_is_not_executed(opened: Opening, database: D
 
 def test_a_tap_on_a_chart_of_a_phone_shows_a_card_that_stays(opened: Opening, database: Database) -> None:
     page = opened(f"/jobs/{finished_job(database)}/layers", size="phone")
+    settle(page)  # a chart is drawn again when the next one changes the width of the page
     for name, target in (("errors", "svg"), ("heat", ".cell")):
         picture = page.locator(f"#{name}-chart svg").element_handle()
         page.locator(f"#{name}-chart {target}").first.click()

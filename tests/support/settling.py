@@ -13,6 +13,13 @@ window.fetch = (...about) => { window.openFetches += 1; return send(...about).fi
 """
 """An init script; pages that have it are at rest only when their scripts have their answers."""
 
+QUICK_PERIODS: Final = """
+const quickly = (start) => (act, delay, ...rest) => start(act, delay < 3000 ? delay : delay / 10, ...rest);
+window.setTimeout = quickly(window.setTimeout.bind(window));
+window.setInterval = quickly(window.setInterval.bind(window));
+"""
+"""An init script; pages that have it look for news every 1.5 s instead of every 15 s."""
+
 _AT_REST = "document.readyState === 'complete' && !window.openFetches"
 _TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
