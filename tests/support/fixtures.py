@@ -1,7 +1,9 @@
 """Real servers for the integration tests: started once, their data emptied before each test."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -64,19 +66,29 @@ def broker(broker_url: str) -> Iterator["redis.Redis"]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Of the service and its workers."""
+    home = tmp_path_factory.mktemp("home")
+    return {name: home / name for name in ("artifacts", "models", "cache")}
+
+
 @pytest.fixture
-def settings(database: Database, database_url: str, broker: "redis.Redis", broker_url: str, tmp_path: Path) -> Settings:
-    """Settings for the empty servers, folders below the test's own, and everything periodic made quick."""
-    for folder in ("artifacts", "models", "cache"):
-        (tmp_path / folder).mkdir()
+def settings(
+    database: Database, database_url: str, broker: "redis.Redis", broker_url: str, folders: dict[str, Path]
+) -> Settings:
+    """The same settings for every test: emptied servers, emptied folders, and everything periodic made quick."""
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     return Settings.model_validate(
         {
             "database_url": database_url,
             "broker_url": broker_url,
             "broker_prefix": "",
-            "artifact_url": (tmp_path / "artifacts").as_uri(),
-            "model_root": tmp_path / "models",
-            "cache_dir": tmp_path / "cache",
+            "artifact_url": folders["artifacts"].as_uri(),
+            "model_root": folders["models"],
+            "cache_dir": folders["cache"],
             "device": "cpu",
             "hub_from_service": False,
             "reads_per_minute": 0,
@@ -123,11 +135,36 @@ def s3_settings(settings: Settings, bucket: str) -> Settings:
     return settings.model_copy(update=changes)
 
 
+class Standing:
+    """A service that goes on for the next test if that wants the same settings: a fresh one compiles its routes anew."""
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._address = ""
+        self._open = ExitStack()
+
+    def address(self, settings: Settings) -> str:
+        if settings != self._settings:
+            self.stop()
+            self._address, self._settings = self._open.enter_context(serving(settings)), settings
+        return self._address
+
+    def stop(self) -> None:
+        self._settings = None
+        self._open.close()
+
+
+@pytest.fixture(scope="session")
+def standing() -> Iterator[Standing]:
+    service = Standing()
+    yield service
+    service.stop()
+
+
 @pytest.fixture
-def url(settings: Settings) -> Iterator[str]:
+def url(settings: Settings, standing: Standing) -> str:
     """Where a service answers."""
-    with serving(settings) as address:
-        yield address
+    return standing.address(settings)
 
 
 @pytest.fixture

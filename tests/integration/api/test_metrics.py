@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -35,6 +36,13 @@ IDENTITY = Identity("gpu-7:4711", "gpu-7", DeviceClass.GPU, "H100", 80 * 2**30, 
 def exposed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the text at every scrape."""
     monkeypatch.setattr("service.api.metrics._KEEP_SECONDS", 0.0)
+
+
+@pytest.fixture
+def url(settings: Settings) -> Iterator[str]:
+    """A service of each test's own, which has counted nothing yet."""
+    with serving(settings) as address:
+        yield address
 
 
 @pytest.fixture
