@@ -74,9 +74,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def settings(
-    database: Database, database_url: str, broker: "redis.Redis", broker_url: str, folders: dict[str, Path]
-) -> Settings:
+def settings(database: Database, database_url: str, broker: "redis.Redis", broker_url: str, folders: dict[str, Path]) -> Settings:
     """The same settings for every test: emptied servers, emptied folders, and everything periodic made quick."""
     for folder in folders.values():
         shutil.rmtree(folder, ignore_errors=True)

@@ -135,7 +135,7 @@ def _loading(source: _Source) -> Iterator[dict[str, Any]]:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    with TemporaryDirectory() as folder, redirect_stderr(StringIO()):  # the loader has a progress bar of its own
+    with TemporaryDirectory() as folder, _reading_once(), redirect_stderr(StringIO()):  # the loader has a progress bar of its own
         (Path(folder) / "model.gguf").symlink_to(source.path.resolve())
         yield {
             "pretrained_model_name_or_path": folder,
@@ -204,17 +204,16 @@ def _model(source: _Source, place: Mapping[str, Any], config: Any, dtype: torch.
     """Return the model with dequantised weights."""
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    with _one_name_map():
-        model, info = AutoModelForCausalLM.from_pretrained(
-            **place,
-            config=config,
-            dtype=dtype,
-            quantization_config=GgufConfig(dequantize=True),  # else it looks for a kernel and refuses to be saved
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-        factors = {FACTORS} if config.rope_parameters.get("rope_type") in ("llama3", "longrope") else set()
-        skipped = sorted({*(info["unexpected_keys"] or _skipped(source, model))} - factors)
+    model, info = AutoModelForCausalLM.from_pretrained(
+        **place,
+        config=config,
+        dtype=dtype,
+        quantization_config=GgufConfig(dequantize=True),  # else it looks for a kernel and refuses to be saved
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    factors = {FACTORS} if config.rope_parameters.get("rope_type") in ("llama3", "longrope") else set()
+    skipped = sorted({*(info["unexpected_keys"] or _skipped(source, model))} - factors)
     if skipped:
         raise ImportRefused(f"{source.name} has the tensor {skipped[0]}, which the conversion does not support")
     odd = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
@@ -224,16 +223,29 @@ def _model(source: _Source, place: Mapping[str, Any], config: Any, dtype: torch.
 
 
 @contextmanager
-def _one_name_map() -> Iterator[None]:
-    """Cache gguf's map of tensor names, which transformers builds for every module (397 for 30 layers), until the end."""
+def _reading_once() -> Iterator[None]:
+    """Cache what transformers asks gguf for repeatedly: the reader of the file, and the map of tensor names of every module."""
     import gguf
+    import numpy as np
 
-    original = gguf.get_tensor_name_map
-    gguf.get_tensor_name_map = cache(original)
+    class Reader(gguf.GGUFReader):  # type: ignore[misc]
+        """Reader that makes plain arrays: a slice of a memory map takes five times as long, and a vocabulary has 100,000."""
+
+        data: Any
+
+        def _get(self, *where: Any, **how: Any) -> Any:
+            self.data = np.asarray(self.data)
+            return super()._get(*where, **how)
+
+    names = {"GGUFReader": Reader, "get_tensor_name_map": gguf.get_tensor_name_map}
+    originals = {name: getattr(gguf, name) for name in names}
     try:
+        for name, act in names.items():
+            setattr(gguf, name, cache(act))
         yield
     finally:
-        gguf.get_tensor_name_map = original
+        for name, act in originals.items():
+            setattr(gguf, name, act)
 
 
 def _skipped(source: _Source, model: Any) -> list[str]:
