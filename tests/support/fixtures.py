@@ -44,17 +44,23 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     child.stop(10)
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An empty database. DELETE takes less than a millisecond where TRUNCATE takes eighty: most tables are empty already."""
+@pytest.fixture(scope="session")
+def connected(database_url: str) -> Iterator[Database]:
+    """The database, whose connections every test of a process uses."""
     database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database(connected: Database) -> Database:
+    """An empty database. DELETE takes less than a millisecond where TRUNCATE takes eighty: most tables are empty already."""
     tables = [
         table.name for table in reversed(Base.metadata.sorted_tables) if table.name not in ("schema_serves", "installation")
     ]
-    with database.engine.begin() as connection:
+    with connected.engine.begin() as connection:
         connection.exec_driver_sql("; ".join(f"DELETE FROM {table}" for table in tables))  # noqa: S608
-    yield database
-    database.close()
+    return connected
 
 
 @pytest.fixture
