@@ -186,7 +186,7 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
 
 
-def _become(arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
+def become(arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
     """Run the program, and end without taking hundreds of megabytes of modules apart."""
     os.chdir(folder)
     os.environ.clear()
@@ -218,4 +218,4 @@ if __name__ == "__main__":
     gc.freeze()
     mine = _serve(socket.socket(fileno=int(sys.argv[1])))
     if mine is not None:
-        _become(**mine)
+        become(**mine)
