@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_FLUSH_MILLISECONDS: Final = 3000
+_TIMEOUTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+_EXPORT_SECONDS: Final = 3.0
+"""Deadline of an export, retries included: a flush has none of its own, so it takes this long if the collector is unreachable."""
 _QUIET: Final = "livez,readyz,metrics"
 
 _tracer = trace.get_tracer("dsnot")
@@ -48,7 +50,8 @@ def configure(program: str) -> None:
         raise TracingNotInstalled("a collector is configured and OpenTelemetry is not installed; install dsnot[otel]") from error
     name = os.environ.get("OTEL_SERVICE_NAME") or f"dsnot-{program}"
     provider = TracerProvider(resource=Resource.create({"service.name": name, "service.version": version("dsnot")}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    timeout = None if any(os.environ.get(name) for name in _TIMEOUTS) else _EXPORT_SECONDS
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))
     trace.set_tracer_provider(provider)
 
 
@@ -61,10 +64,10 @@ def observe(app: "FastAPI") -> None:
 
 
 def flush() -> None:
-    """Export pending spans before the process ends, within three seconds."""
+    """Export pending spans before the process ends; each batch has the deadline of an export."""
     provider = trace.get_tracer_provider()
     if hasattr(provider, "force_flush"):  # the API's default provider has no force_flush
-        provider.force_flush(_FLUSH_MILLISECONDS)
+        provider.force_flush()
 
 
 def current() -> str | None:

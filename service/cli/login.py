@@ -66,6 +66,6 @@ def _checked(url: str, key: str) -> "Login":
     from service.client.login import Login
 
     address = discovery.address(url, key)
-    with Client(*address) as client, suppress(Forbidden):  # a valid key may lack the scope jobs:read
+    with Client(*address, patience=2) as client, suppress(Forbidden):  # a valid key may lack the scope jobs:read
         client.quota()
     return Login(*address)

@@ -13,5 +13,10 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def dsnot(home: Path, *arguments: str, stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
-    """One command, to its end."""
-    return fork_server.run(["service.cli", *arguments], environment(home, **more), stdin)
+    """One command, to its end; Python processes that it starts are forked from it."""
+    return fork_server.run(["tests.support.forking", "service.cli", *arguments], environment(home, **more), stdin)
+
+
+def executing_dsnot(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """One command, to its end; processes that it starts are executed, as a user's are."""
+    return fork_server.run(["service.cli", *arguments], environment(home))

@@ -1,28 +1,60 @@
 """`dsnot` as a user runs it: in a process of its own, on a home of its own."""
 
 import json
-import queue
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
+from tests.support import fork_server
 from tests.support.command_line import environment
-from tests.support.waiting import CEILING_SECONDS
+from tests.support.fork_server import Forked
+from tests.support.waiting import CEILING_SECONDS, eventually
+
+
+def _appended() -> IO[bytes]:
+    """A file that a program writes, which can be read without moving the place where it writes."""
+    return TemporaryFile("a+b")
 
 
 @dataclass(frozen=True)
-class Up:
+class Starting:
+    """A `dsnot up`, and what it writes."""
+
+    process: "Forked | subprocess.Popen[bytes]"
+    output: IO[bytes]
+    errors: IO[bytes]
+
+    def wait(self) -> tuple[int, str]:
+        """Return its exit status and what it wrote to standard error, once it has ended."""
+        status = self.process.wait(CEILING_SECONDS)
+        return status, _read(self.errors)
+
+    def end(self, how: signal.Signals) -> tuple[int, str]:
+        """Send it a signal, and wait for it."""
+        self.process.send_signal(how)
+        return self.wait()
+
+    def first_line(self) -> dict[str, Any]:
+        """Return the document that says it is ready."""
+        eventually(lambda: "\n" in _read(self.output) or self.process.poll() is not None)
+        line = _read(self.output).partition("\n")[0]
+        if not line:
+            raise AssertionError(f"dsnot up ended with status {self.process.poll()}: {_read(self.errors)}")
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+
+@dataclass(frozen=True)
+class Up(Starting):
     """A `dsnot up` that has said it is ready, and what it said."""
 
-    process: "subprocess.Popen[str]"
     home: Path
-    said: dict[str, Any]
+    said: dict[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -32,35 +64,35 @@ class Up:
     def pids(self) -> dict[str, int]:
         return dict(self.said["processes"])
 
-    def end(self, how: signal.Signals) -> tuple[int, str]:
-        """Send it a signal; its exit status and what it wrote to standard error."""
-        self.process.send_signal(how)
-        return self.wait()
-
-    def wait(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=CEILING_SECONDS)
-        return self.process.returncode, errors
-
     def living(self) -> list[int]:
         """Its processes that are there still."""
         return [pid for pid in self.pids.values() if is_alive(pid)]
 
 
 @contextmanager
-def up(home: Path, *arguments: str) -> Iterator[Up]:
-    """A stack that is ready; stopped at the end if it still runs."""
-    process = start_up(home, *arguments)
+def up(home: Path, *arguments: str, forks: bool = True) -> Iterator[Up]:
+    """A stack that is ready; stopped at the end if it still runs.
+
+    Its Python processes are forked from one that has imported everything, or executed by Python, as a user's are.
+    """
+    starting = start_up(home, *arguments, forks=forks)
     try:
-        yield Up(process, home, _first_line(process))
+        yield Up(starting.process, starting.output, starting.errors, home, starting.first_line())
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=CEILING_SECONDS)
+        if starting.process.poll() is None:
+            starting.end(signal.SIGTERM)
 
 
-def start_up(home: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "service.cli", "up", "--json", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home))
+def start_up(home: Path, *arguments: str, forks: bool = True) -> Starting:
+    program = ["tests.support.forking"] if forks else []
+    output, errors = _appended(), _appended()
+    command = [*program, "service.cli", "up", "--json", *arguments]
+    return Starting(fork_server.start(command, environment(home), output, errors), output, errors)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def is_alive(pid: int) -> bool:
@@ -69,16 +101,3 @@ def is_alive(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
-
-
-def _first_line(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """The document that says it is ready."""
-    lines: queue.Queue[str] = queue.Queue()
-    assert process.stdout is not None
-    threading.Thread(target=lambda output=process.stdout: lines.put(output.readline()), daemon=True).start()
-    line = lines.get(timeout=CEILING_SECONDS)
-    if not line:
-        _, errors = process.communicate(timeout=CEILING_SECONDS)
-        raise AssertionError(f"dsnot up ended with status {process.returncode}: {errors}")
-    document: dict[str, Any] = json.loads(line)
-    return document

@@ -58,6 +58,8 @@ IMPORTED: Final = (
 _READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_")
 _SET_BY_LM_EVAL: Final = "HF_XET_HIGH_PERFORMANCE"
 """Set by its import, in the middle of the tests, and of no effect on them."""
+_READ_BY_THE_HUB: Final = ("HF_ENDPOINT", "HF_HOME", "HF_TOKEN")
+"""Read at import by `huggingface_hub.constants` alone, which a child imports again if they differ."""
 _ENVIRONMENT: Final = dict(os.environ)
 """Environment before any test changes it."""
 _REQUEST_BYTES: Final = 1 << 20
@@ -141,7 +143,7 @@ def run(
 
 
 def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
-    names = {name for name in environment if name.startswith(_READ_AT_IMPORT)} - {_SET_BY_LM_EVAL}
+    names = {name for name in environment if name.startswith(_READ_AT_IMPORT)} - {_SET_BY_LM_EVAL, *_READ_BY_THE_HUB}
     return {name: environment[name] for name in names}
 
 
@@ -186,11 +188,13 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
 
 
-def _become(arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
+def become(arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
     """Run the program, and end without taking hundreds of megabytes of modules apart."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if any(environment.get(name) != _ENVIRONMENT.get(name) for name in _READ_BY_THE_HUB):
+        importlib.reload(importlib.import_module("huggingface_hub.constants"))
     sys.argv = arguments
     sys.modules.pop(f"{arguments[0]}.__main__", None)  # so that the program runs it again
     status: object = None
@@ -218,4 +222,4 @@ if __name__ == "__main__":
     gc.freeze()
     mine = _serve(socket.socket(fileno=int(sys.argv[1])))
     if mine is not None:
-        _become(**mine)
+        become(**mine)

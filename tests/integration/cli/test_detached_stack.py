@@ -19,7 +19,7 @@ from service.cli.output import CommandFailed
 from service.embedded.lock import in_use, owner_of
 from service.embedded.record import StackRecord
 from service.embedded.stack import PREFERRED_PORT
-from tests.support.command_line import dsnot, environment
+from tests.support.command_line import dsnot, environment, executing_dsnot
 from tests.support.embedded_stack import is_alive
 from tests.support.waiting import CEILING_SECONDS, eventually
 
@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("detached-home")
     try:
         with _usual_port_in_use():
-            started = dsnot(home, "up", "--detach", "--device", "cpu")
+            started = executing_dsnot(home, "up", "--detach", "--device", "cpu")
         (home / "said").write_text(started.stdout + started.stderr)
         assert started.returncode == 0, started.stderr
         yield home

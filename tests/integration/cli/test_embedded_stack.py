@@ -43,7 +43,7 @@ def _jobs(stack: Up) -> list[str]:
 
 
 def test_a_stack_is_private_and_exclusive_and_its_data_outlives_it(home: Path) -> None:
-    with up(home) as killed:
+    with up(home, forks=False) as killed:
         assert_complete_and_private(killed)
         assert_second_is_refused(killed)
         job, key = _job(killed), (home / "api-key").read_text()
@@ -147,11 +147,10 @@ def _pids(home: Path) -> dict[str, int]:
 
 
 def test_a_starting_stack_can_be_stopped(home: Path) -> None:
-    process = start_up(home)
+    starting = start_up(home)
     eventually(lambda: in_use(home))
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=CEILING_SECONDS)
-    assert process.returncode == 0, errors
+    status, errors = starting.end(signal.SIGTERM)
+    assert status == 0, errors
     assert not in_use(home)
 
 

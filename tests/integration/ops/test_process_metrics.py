@@ -1,9 +1,6 @@
 """What dispatcher and worker tell Prometheus."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -13,12 +10,13 @@ from service.contract.states import JobState
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job, job_row
 from tests.support.metrics_scrape import Scrape
 from tests.support.processes import dispatching, working
 from tests.support.tiny_model import save_model
-from tests.support.waiting import CEILING_SECONDS, eventually
+from tests.support.waiting import eventually
 
 
 def at_port(settings: Settings) -> tuple[Settings, str]:
@@ -65,13 +63,6 @@ def test_dispatcher_and_worker_sum_metrics_over_their_children(settings: Setting
 def test_a_port_in_use_is_named_at_startup(module: str, settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", module],
-            env=os.environ | environment(settings.model_copy(update={"metrics_port": port})),
-            capture_output=True,
-            text=True,
-            timeout=CEILING_SECONDS,
-            check=False,
-        )
+        done = fork_server.run([module], environment(settings.model_copy(update={"metrics_port": port})))
     assert done.returncode == 1
     assert f"DSNOT_METRICS_PORT: cannot listen at 127.0.0.1:{port}" in done.stderr.splitlines()[-1]

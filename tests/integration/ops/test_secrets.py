@@ -2,10 +2,8 @@
 
 import base64
 import hashlib
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,14 @@ from service.contract.scopes import Scope
 from service.database.engine import Database
 from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.support.api_server import client, key_for, wait_for
+from tests.support import fork_server
+from tests.support.api_server import key_for
 from tests.support.child_environment import environment
 from tests.support.download_hub import TinyHub
-from tests.support.processes import dispatching, working
+from tests.support.processes import answering, dispatching, working
 from tests.support.swift import S3
 from tests.support.tiny_model import save_model
-from tests.support.waiting import CEILING_SECONDS, eventually
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Sink, receiving
 
 GOOD, STALE, OWN = (f"hf_{kind}{hashlib.sha256(kind.encode()).hexdigest()[:28]}" for kind in ("Good", "Stale", "Own"))
@@ -91,7 +90,7 @@ def stage(s3_settings: Settings, s3: S3, database: Database, tmp_path: Path, mon
         key = key_for(database, Scope.ADMIN)
         stack.enter_context(dispatching(settings, tmp_path))
         stack.enter_context(working(settings.model_copy(update={"metrics_port": free_port()}), tmp_path))
-        api = stack.enter_context(served(settings, key, tmp_path))
+        _, api = stack.enter_context(answering(settings, tmp_path, key))
         assert settings.secret_key is not None
         secrets = {
             "a hub token": GOOD,
@@ -104,22 +103,6 @@ def stage(s3_settings: Settings, s3: S3, database: Database, tmp_path: Path, mon
             "the password of the store": s3.secret,
         }
         yield Stage(api, hub, sink, tmp_path, settings, secrets)
-
-
-@contextmanager
-def served(settings: Settings, key: str, folder: Path) -> Iterator[httpx.Client]:
-    """A client of a service in a process of its own, whose log goes into the folder."""
-    port = free_port()
-    command = [sys.executable, "-m", "service", "--port", str(port)]
-    with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment(settings), stdout=log, stderr=log)
-    try:
-        with client(f"http://127.0.0.1:{port}", key) as api:
-            wait_for(api)
-            yield api
-    finally:
-        process.terminate()
-        process.wait(CEILING_SECONDS)
 
 
 def live_through_everything(stage: Stage) -> str:
@@ -212,8 +195,7 @@ def looked_at(stage: Stage) -> None:
     for kind, part in (("webhooks", "deliveries"), ("triggers", "firings")):
         for each in stage.ask("GET", f"/v1/{kind}").json()["items"]:
             stage.ask("GET", f"/v1/{kind}/{each['id']}/{part}")
-    program = str(Path(sys.executable).parent / "dsnot")
-    checked = subprocess.run([program, "doctor"], env=environment(stage.settings), capture_output=True, text=True, check=False)
+    checked = fork_server.run(["service.cli", "doctor"], environment(stage.settings))
     stage.answers.append(checked.stdout + checked.stderr)
 
 
