@@ -25,7 +25,7 @@ _SETTINGS: Final = {
     **_FORMATS,
     "intervalstyle": "postgres",
     "default_transaction_isolation": "read committed",
-    "idle_in_transaction_session_timeout": "60000",
+    "idle_in_transaction_session_timeout": "20000",  # a lost client keeps its row locks for this long
 }
 
 

@@ -1,6 +1,7 @@
 """botocore's client of an S3 bucket, for the calls that obstore does not have."""
 
 import os
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +19,9 @@ def s3_client(bucket: str, timeout_seconds: float, retries: int) -> Any:
     if endpoint and os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in _TRUE:
         parts = urlsplit(endpoint)
         endpoint = urlunsplit(parts._replace(netloc=parts.netloc.removeprefix(f"{bucket}.")))
-    return botocore.session.get_session().create_client(
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    return session.create_client(
         "s3",
         endpoint_url=endpoint,
         region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
@@ -29,3 +32,11 @@ def s3_client(bucket: str, timeout_seconds: float, retries: int) -> Any:
             retries={"total_max_attempts": retries + 1, "mode": "standard"},
         ),
     )
+
+
+@cache
+def _loader() -> Any:
+    """Return botocore's loader of its service descriptions, shared because a client otherwise parses megabytes of JSON."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()

@@ -1,8 +1,6 @@
 """Processes killed between two steps that belong together: what one did, the next must neither repeat nor forget."""
 
 import json
-import subprocess
-import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -17,12 +15,13 @@ from service.database.engine import Database
 from service.database.tables.webhooks import Delivery, Webhook
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.job_rows import attempts_of, event_types, insert_job, job_row
 from tests.support.long_jobs import assert_one_artifact_and_nothing_else, expire_lease
 from tests.support.threads import dispatcher_threads
 from tests.support.tiny_model import save_model
-from tests.support.waiting import CEILING_SECONDS, eventually
+from tests.support.waiting import eventually
 from tests.support.webhook_receiver import receiving
 from worker.attempt.runner import work
 
@@ -49,10 +48,8 @@ AFTER_THE_FINISH = "worker.run.finished_blocks.Blocks.remove = die"
 def dies(settings: Settings, code: str, run: str) -> None:
     """A process that kills itself at the moment that `code` names."""
     program = DIE + textwrap.dedent(run).replace("PATCH", code)
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment(settings), check=False, timeout=CEILING_SECONDS, capture_output=True
-    )
-    assert done.returncode == -9, done.stderr.decode()[-2000:]
+    done = fork_server.run(("tests.support.given_program",), environment(settings), program)
+    assert done.returncode == -9, done.stderr[-2000:]
 
 
 RUN_DISPATCHER = """

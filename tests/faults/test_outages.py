@@ -38,10 +38,10 @@ TINY = {
     "evaluation": {"perplexity": [], "sequence_length": 16},
 }
 RESTARTS = sized(2, 12)
-SECONDS_BETWEEN_RESTARTS = sized((1, 5), (5, 20))
+SECONDS_BETWEEN_RESTARTS = sized((0.5, 1.5), (5, 20))
 JOBS = sized(8, 50)
 SENT_MEANWHILE = sized(2, 10)
-OUTAGE_SECONDS = sized(10.0, 30.0)
+OUTAGE_SECONDS = sized(4.0, 30.0)
 
 
 @pytest.fixture

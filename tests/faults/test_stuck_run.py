@@ -1,7 +1,5 @@
 """A run that does not come by to ask whether it should stop, as in a long download."""
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from service.contract.states import JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
 from service.settings import Settings
+from tests.support import fork_server
 from tests.support.child_environment import environment
 from tests.support.job_rows import insert_job, job_row
 from tests.support.waiting import CEILING_SECONDS, eventually
@@ -20,6 +19,9 @@ SLEEPS = textwrap.dedent("""
     import signal, threading, time
     from service.settings import get_settings
     from worker.attempt import runner
+    from worker.run import lease
+
+    lease.REACTION_SECONDS = 0.5
 
     def sleep(run):
         run.reporter.tick()
@@ -33,9 +35,12 @@ SLEEPS = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("wish", ["cancel", "stop"])
-def test_a_stuck_attempt_is_ended_and_its_process_killed(settings: Settings, database: Database, wish: str) -> None:
+def test_a_stuck_attempt_is_ended_and_its_process_killed(
+    settings: Settings, database: Database, tmp_path: Path, wish: str
+) -> None:
     job_id = insert_job(database)
-    process = subprocess.Popen([sys.executable, "-c", SLEEPS], env=environment(settings), cwd=Path(__file__).parents[2])
+    with (tmp_path / "worker.log").open("wb") as output:
+        process = fork_server.start(("tests.support.given_program",), environment(settings), output, given=SLEEPS)
     try:
         eventually(lambda: job_row(database, job_id).state == JobState.RUNNING)
         if wish == "stop":

@@ -1,16 +1,17 @@
 """Jobs as workers leave them, for pages to show: put into the database by hand, with all that belongs to them."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from service.contract.spec import JobSpec
 from service.contract.states import TERMINAL_STATES, EventType, JobState, Stage
 from service.database.engine import Database, Session
 from service.database.tables.attempts import Attempt
-from service.database.tables.jobs import Job, Layer
+from service.database.tables.jobs import Layer
 from service.jobs.events import repository as events
 from tests.support.api_server import BODY, insert_job
 
@@ -18,6 +19,21 @@ KINDS = (*(f"self_attn.{part}_proj" for part in "qkvo"), *(f"mlp.{part}_proj" fo
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202eevil\u202c{{7*7}}"
 """What nothing must run, end or turn around."""
 
+_MANY_JOBS = """
+INSERT INTO jobs (
+    id, tenant, state, spec, priority, max_attempts, model, labels, created_at, started_at, finished_at, metrics, error
+)
+SELECT
+    lpad(to_hex(number + 1), 32, '0')::uuid, 'acme', state, CAST(:spec AS jsonb), 0, 3, 'org/model-' || number % 40,
+    jsonb_build_object('team', 'team-' || number % 7), created_at, created_at,
+    CASE WHEN state = ANY(:ended) THEN created_at + interval '30 seconds' END,
+    CASE WHEN state = 'succeeded' THEN CAST(:metrics AS jsonb) END,
+    CASE WHEN state = 'failed' THEN CAST(:error AS jsonb) END
+FROM generate_series(0, :count - 1) AS number,
+    LATERAL (SELECT (CAST(:states AS text[]))[number % cardinality(CAST(:states AS text[])) + 1] AS state) AS states,
+    LATERAL (SELECT :now - number * interval '1 minute' AS created_at) AS times
+"""
+"""In one statement: rows that come from the client take ten times as long."""
 _MEASURED: dict[str, Any] = {"dataset": "wiki-sample", "windows": 12, "tokens": 12276}
 
 
@@ -129,19 +145,16 @@ def _matrix(job_id: UUID, block: int, place: int, kind: str) -> dict[str, Any]:
 
 def many_jobs(database: Database, count: int) -> None:
     """As a tenant has them after a year: of all states, models and labels."""
-    spec, now, states = JobSpec.model_validate(BODY).model_dump(mode="json"), datetime.now(UTC), list(JobState)
+    states, ended = list(JobState), [state for state in JobState if state in TERMINAL_STATES]
     error = {"code": "disk-full", "detail": "The disk is full.", "retryable": True}
-    rows: list[dict[str, Any]] = []
-    for number in range(count):
-        state, created = states[number % len(states)], now - timedelta(minutes=number)
-        ended = {
-            "finished_at": created + timedelta(seconds=30) if state in TERMINAL_STATES else None,
-            "metrics": METRICS if state == JobState.SUCCEEDED else None,
-            "error": error if state == JobState.FAILED else None,
-        }
-        names = {"model": f"org/model-{number % 40}", "labels": {"team": f"team-{number % 7}"}}
-        fixed = {"tenant": "acme", "spec": spec, "priority": 0, "max_attempts": 3}
-        times = {"created_at": created, "started_at": created}
-        rows.append({"id": UUID(int=number + 1), "state": state} | fixed | names | times | ended)
+    values = {
+        "count": count,
+        "now": datetime.now(UTC),
+        "states": states,
+        "ended": ended,
+        "spec": JobSpec.model_validate(BODY).model_dump_json(),
+        "metrics": json.dumps(METRICS),
+        "error": json.dumps(error),
+    }
     with database.begin() as session:
-        session.execute(insert(Job), rows)
+        session.execute(text(_MANY_JOBS), values)

@@ -78,7 +78,7 @@ def in_front_of(endpoint: str) -> Iterator[FaultProxy]:
 
     server = QuietServer(("127.0.0.1", 0), Handler)
     proxy = FaultProxy(f"http://127.0.0.1:{server.server_address[1]}")
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield proxy
     finally:

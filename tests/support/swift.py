@@ -109,7 +109,7 @@ def _start(name: str, folder: Path) -> Child:
 
 def _listens(port: int) -> bool:
     try:
-        httpx.get(f"http://127.0.0.1:{port}/", timeout=5)
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=5, verify=False)  # noqa: S501
     except httpx.TransportError:
         return False
     return True

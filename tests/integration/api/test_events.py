@@ -2,9 +2,8 @@
 
 import json
 import signal
-import subprocess
-import sys
 import threading
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +15,12 @@ from service.contract.scopes import Scope
 from service.contract.states import EventType, JobState
 from service.database.engine import Database
 from service.database.tables.jobs import Job
-from service.embedded.processes import free_port
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository
 from service.settings import Settings
-from tests.support.api_server import client, insert_job, key_for, serving, wait_for
-from tests.support.child_environment import environment
+from tests.support.api_server import client, insert_job, key_for, serving
 from tests.support.event_messages import STREAM, messages
+from tests.support.processes import answering
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
@@ -208,22 +206,15 @@ def opened(api: httpx.Client, path: str) -> int:
         return response.status_code
 
 
-def test_a_service_that_stops_closes_its_streams(settings: Settings, database: Database) -> None:
-    job_id, port = insert_job(database), free_port()
+def test_a_service_that_stops_closes_its_streams(settings: Settings, database: Database, tmp_path: Path) -> None:
+    job_id = insert_job(database)
     append(database, job_id)
-    command = [sys.executable, "-m", "service", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, text=True)
-    try:
-        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
-            wait_for(api)
-            with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
-                stream = messages(response)
-                assert next(stream).id == "1"
-                process.send_signal(signal.SIGTERM)
-                assert list(stream) == [], "the stream is complete as HTTP but says no `end`"
-        _, log = process.communicate(timeout=CEILING_SECONDS)
-        assert process.returncode in (0, -signal.SIGTERM)
-        lines = [json.loads(line) for line in log.splitlines()]
-        assert [line for line in lines if line["level"] not in ("info", "debug")] == []
-    finally:
-        process.kill()
+    with answering(settings, tmp_path, key_for(database, Scope.ADMIN)) as (process, api):
+        with api.stream("GET", f"/v1/jobs/{job_id}/events", headers=STREAM) as response:
+            stream = messages(response)
+            assert next(stream).id == "1"
+            process.send_signal(signal.SIGTERM)
+            assert list(stream) == [], "the stream is complete as HTTP but says no `end`"
+        assert process.wait(CEILING_SECONDS) in (0, -signal.SIGTERM)
+    lines = [json.loads(line) for line in (tmp_path / "service.log").read_text().splitlines()]
+    assert [line for line in lines if line["level"] not in ("info", "debug")] == []

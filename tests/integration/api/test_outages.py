@@ -78,7 +78,10 @@ def own_server(tmp_path: Path) -> Iterator[tuple[Child, str]]:
     child.stop(10)
 
 
-def test_a_stopped_database_is_noticed_by_a_connected_service(settings: Settings, own_server: tuple[Child, str]) -> None:
+def test_a_stopped_database_is_noticed_by_a_connected_service(
+    settings: Settings, own_server: tuple[Child, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.api.event_stream.KEEPALIVE_SECONDS", 1.0)
     child, database_url = own_server
     own = settings.model_copy(update={"database_url": type(settings.database_url)(database_url)})
     database = Database(database_url)
@@ -110,6 +113,7 @@ def test_a_database_with_pending_migrations_is_not_ready(settings: Settings, dat
 def test_the_readiness_check_does_not_wait_for_hanging_servers(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
     monkeypatch.setattr("service.ops.health.operations._check_broker", lambda _queue: answered.wait())
+    monkeypatch.setattr("service.ops.health.operations._SECONDS", 1.5)
     for _ in range(2):
         response = api.get("/readyz")
         assert response.json()["broker"] == {"ok": False, "detail": "no answer in time"}

@@ -2,12 +2,11 @@
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -16,16 +15,15 @@ import pytest
 from service.contract.scopes import Scope
 from service.contract.states import EventType, JobState
 from service.database.engine import Database
-from service.embedded.processes import free_port
 from service.jobs import repository as jobs
 from service.jobs.attempts.transitions import finish
 from service.jobs.events import repository as events
 from service.jobs.events.wakeups import happens
 from service.settings import Settings
 from service.web import prefer_wait as waiting_code
-from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving, wait_for
-from tests.support.child_environment import environment
+from tests.support.api_server import BODY, client, insert_job, key_for, problem, serving
 from tests.support.job_rows import break_connections
+from tests.support.processes import answering
 from tests.support.waiting import CEILING_SECONDS, eventually
 
 
@@ -197,20 +195,13 @@ def test_a_wait_survives_the_loss_of_all_database_connections(api: httpx.Client,
     assert waiting.result(CEILING_SECONDS).json()["state"] == "succeeded"
 
 
-def test_a_service_that_stops_answers_waiting_requests(settings: Settings, database: Database) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "service", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
-    try:
-        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
-            wait_for(api)
-            waiting = in_thread(lambda: api.post("/v1/jobs", json=BODY, headers=prefer(60)))
-            eventually(lambda: api.get("/v1/jobs").json()["items"])
-            assert not waiting.done()
-            process.send_signal(signal.SIGTERM)
-            answer = waiting.result(CEILING_SECONDS)
+def test_a_service_that_stops_answers_waiting_requests(settings: Settings, database: Database, tmp_path: Path) -> None:
+    with answering(settings, tmp_path, key_for(database, Scope.ADMIN)) as (process, api):
+        waiting = in_thread(lambda: api.post("/v1/jobs", json=BODY, headers=prefer(60)))
+        eventually(lambda: api.get("/v1/jobs").json()["items"])
+        assert not waiting.done()
+        process.send_signal(signal.SIGTERM)
+        answer = waiting.result(CEILING_SECONDS)
         assert (answer.status_code, answer.json()["state"]) == (201, "queued")
         assert "preference-applied" not in answer.headers
         assert process.wait(CEILING_SECONDS) in (0, -signal.SIGTERM)
-    finally:
-        process.kill()

@@ -196,7 +196,9 @@ def test_a_job_runs_completely_on_a_bucket(
     save_model(s3_settings.model_root / "wide", layers=1, width=768)
     public.plan = lambda request: Fault.SLOW if "partNumber" in request.path or "Range" in request.headers else None
     told: list[tuple[int, int, str]] = []
-    body = {"model": {"source": "local", "id": "wide"}, "calibration": CALIBRATION, "evaluation": {"perplexity": []}}
+    recipe = {"criterion": "magnitude", "refinement": {"method": "none"}}  # the quickest
+    body = {"model": {"source": "local", "id": "wide"}, "recipe": recipe, "calibration": CALIBRATION}
+    body |= {"evaluation": {"perplexity": []}}
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", public.address)
         with everything(s3_settings, key, tmp_path) as reading:

@@ -1,23 +1,21 @@
 """A service under bodies that trickle and bodies that are broken goes on answering everybody else."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from service.contract.scopes import Scope
 from service.database.engine import Database
-from service.embedded.processes import free_port
 from service.settings import Settings
-from tests.support.api_server import client, insert_job, key_for, wait_for
-from tests.support.child_environment import environment
+from tests.support.api_server import client, insert_job, key_for
+from tests.support.processes import answering
 from tests.support.waiting import CEILING_SECONDS, eventually
 
-TRICKLES = 200
+TRICKLES, PAUSE_SECONDS = 200, 0.2
 BYTES_EACH, BODIES_EACH = 3, 5
 """What every trickle sends, and how often every broken body is answered, while others are served."""
 BROKEN = {
@@ -33,23 +31,15 @@ BROKEN = {
 
 
 @pytest.fixture
-def served(settings: Settings, database: Database) -> Iterator[str]:
+def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[str]:
     """The address of a service in a process of its own, which shares nothing with those who flood it."""
-    port = free_port()
-    command = [sys.executable, "-m", "service", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL)
-    try:
-        with client(f"http://127.0.0.1:{port}", key_for(database, Scope.ADMIN)) as api:
-            wait_for(api)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+    with answering(settings, tmp_path, key_for(database, Scope.ADMIN)) as (_, api):
+        yield str(api.base_url)
 
 
 @contextmanager
 def trickling(url: str, key: str) -> Iterator[list[int]]:
-    """So many connections whose bodies come a byte a second; how many bytes each has sent."""
+    """So many connections whose bodies come a byte at a time; how many bytes each has sent."""
     sent, stopped = [0] * TRICKLES, threading.Event()
     host, port = url.removeprefix("http://").split(":")
     lines = ("POST /v1/jobs HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json")
@@ -62,7 +52,7 @@ def trickling(url: str, key: str) -> Iterator[list[int]]:
             writer.write(b" ")
             await writer.drain()
             sent[number] += 1
-            await asyncio.sleep(1)
+            await asyncio.sleep(PAUSE_SECONDS)
         writer.close()
 
     async def all_of_them() -> None:

@@ -20,13 +20,14 @@ from tests.support.waiting import CEILING_SECONDS
 
 Scene = Callable[[AsyncClient], Awaitable[None]]
 Play = Callable[[Scene], None]
+MAX_EVENT_STREAMS = 20
 
 
 @pytest.fixture
 def play(settings: Settings, database: Database) -> Iterator[Play]:
     """Runs a function with a client of a running service."""
     key = key_for(database, Scope.ADMIN)
-    with serving(settings) as url:
+    with serving(settings.model_copy(update={"max_event_streams": MAX_EVENT_STREAMS})) as url:
 
         async def with_client(scene: Scene) -> None:
             async with AsyncClient(url, key) as client:
@@ -79,10 +80,10 @@ def test_one_client_streams_waits_and_requests_concurrently(play: Play, database
     play(scene)
 
 
-def test_a_stream_can_be_closed_early(play: Play, settings: Settings) -> None:
+def test_a_stream_can_be_closed_early(play: Play) -> None:
     async def scene(client: AsyncClient) -> None:
         job = await client.jobs.create(BODY)
-        for _ in range(settings.max_event_streams + 1):
+        for _ in range(MAX_EVENT_STREAMS + 1):
             async with aclosing(client.jobs.events(job.id)) as stream:
                 assert (await anext(stream)).type == EventType.CREATED
 
