@@ -32,7 +32,7 @@ BODY: dict[str, Any] = {
 @pytest.fixture
 def slow_settings(settings: Settings) -> Settings:
     save_slow_model(settings)
-    return settings.model_copy(update={"resend_seconds": 0.5, "dispatch_seconds": 0.1})
+    return settings.model_copy(update={"resend_seconds": 0.5})
 
 
 def point_at(api: httpx.Client, path: str, position: int) -> UUID | None:

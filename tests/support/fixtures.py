@@ -100,7 +100,7 @@ def settings(database: Database, database_url: str, broker: "redis.Redis", broke
             "secret_key": "a secret of the tests, which is long enough",
             "lease_seconds": 60.0,
             "heartbeat_seconds": 0.5,
-            "dispatch_seconds": 0.2,
+            "dispatch_seconds": 0.5,
             "resend_seconds": 1.0,
             "retry_seconds": 0.2,
             "model_check_seconds": 0.0,

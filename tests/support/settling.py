@@ -14,7 +14,7 @@ window.fetch = (...about) => { window.openFetches += 1; return send(...about).fi
 """An init script; pages that have it are at rest only when their scripts have their answers."""
 
 QUICK_PERIODS: Final = """
-const quickly = (start) => (act, delay, ...rest) => start(act, delay < 3000 ? delay : delay / 10, ...rest);
+const quickly = (start) => (act, delay, ...rest) => start(act, delay < 10_000 ? delay : delay / 10, ...rest);
 window.setTimeout = quickly(window.setTimeout.bind(window));
 window.setInterval = quickly(window.setInterval.bind(window));
 """

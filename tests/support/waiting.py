@@ -7,15 +7,17 @@ from typing import Final, TypeVar
 Result = TypeVar("Result")
 
 CEILING_SECONDS: Final = 120.0
-"""Generous, so that a slow or busy machine fails no test; a condition that holds is seen within `_PAUSE_SECONDS`."""
+"""Generous, so that a slow or busy machine fails no test."""
 
-_PAUSE_SECONDS = 0.02
+_SHORTEST, _LONGEST = 0.02, 0.3
+"""Pauses, in seconds: a tenth of what was waited for, for a look may be a request that takes as long as a short pause."""
 
 
 def eventually(look: Callable[[], Result]) -> Result:
     """Return the result of `look` once it is true; fail after `CEILING_SECONDS`."""
-    deadline = time.monotonic() + CEILING_SECONDS
+    start = time.monotonic()
     while not (result := look()):
-        assert time.monotonic() < deadline, f"not within {CEILING_SECONDS:.0f} s: {result!r}"
-        time.sleep(_PAUSE_SECONDS)
+        waited = time.monotonic() - start
+        assert waited < CEILING_SECONDS, f"not within {CEILING_SECONDS:.0f} s: {result!r}"
+        time.sleep(min(max(_SHORTEST, waited / 10), _LONGEST))
     return result
