@@ -25,7 +25,6 @@ from service.jobs.attempts import repository
 from service.settings import Settings
 from tests.support.job_rows import attempts_of, events_of, insert_job, job_row
 from tests.support.long_jobs import (
-    BRISK,
     assert_one_artifact_and_nothing_else,
     busy_one,
     expire_lease,
@@ -106,7 +105,7 @@ def test_a_frozen_worker_writes_no_more_and_its_files_are_swept(settings: Settin
 def test_three_sleeps_cost_no_attempt(settings: Settings, database: Database) -> None:
     save_slow_model(settings)
     settings = settings.model_copy(update={"heartbeat_seconds": 0.05})
-    job_id = insert_long_job(database, BRISK, max_attempts=3)
+    job_id = insert_long_job(database, max_attempts=3)
     for number in (1, 2, 3):
         with attempt_thread(settings), patch.object(repository, "heartbeat", return_value=WorkerDirective.CONTINUE):
             wait_until_it_prunes(database, job_id, number)

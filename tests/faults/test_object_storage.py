@@ -72,7 +72,7 @@ def assert_right_bytes(s3: S3, bucket: str, database: Database, job_id: UUID, se
         content = client.get_object(Bucket=bucket, Key=f"{prefix}/{file.path}")["Body"].read()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
     expected = [f"{prefix}/{file.path}" for file in manifest.files] + [f"{prefix}/manifest.json"]
-    assert sorted(s3.keys(bucket, "below/here/jobs/")) == sorted(expected)
+    eventually(lambda: sorted(s3.keys(bucket, "below/here/jobs/")) == sorted(expected))  # when the rest is swept
 
 
 def is_manifest(request: Request) -> bool:

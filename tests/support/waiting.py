@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 CEILING_SECONDS: Final = 120.0
 """Generous, so that a slow or busy machine fails no test."""
 
-_SHORTEST, _LONGEST = 0.02, 0.3
+_SHORTEST, _LONGEST = 0.02, 0.1
 """Pauses, in seconds: a tenth of what was waited for, for a look may be a request that takes as long as a short pause."""
 
 
