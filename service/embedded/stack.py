@@ -111,10 +111,12 @@ class Stack:
         environment = self._environment(database_url, broker_url)
         self._start_service(environment)
         self._start_python("dispatcher", ["-m", "service.dispatcher"], environment)
-        for number, device in enumerate(self.devices, start=1):
+        wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
+        if asked_to_stop():
+            return
+        for number, device in enumerate(self.devices, start=1):  # last: its imports would delay the service's by seconds
             name = "worker" if number == 1 else f"worker-{number}"
             self._start_python(name, ["-m", "worker"], _without_secret(environment) | {"DSNOT_DEVICE": device})
-        wait_until(lambda: asked_to_stop() or self._ready(), self.children["service"], seconds=60)
         self._urls = (database_url, broker_url)
         self._write_record()
 

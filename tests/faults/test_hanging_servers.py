@@ -74,7 +74,7 @@ def test_worker_and_dispatcher_recover_from_hanging_servers(
         with wires["database_url"].silent(), wires["broker_url"].silent():
             eventually(lambda: b"unreachable until the lease expired" in worker.log.read_bytes())
         following = insert_job(database)
-        eventually(lambda: job_row(database, following).finished_at)
         eventually(lambda: job_row(database, long).finished_at)
+        eventually(lambda: job_row(database, following).finished_at)
     assert [job_row(database, job).state for job in (long, following)] == [JobState.SUCCEEDED] * 2
     assert attempts_of(database, long)[0].outcome == "lease_expired"
