@@ -7,15 +7,14 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from operator import attrgetter
 from types import FrameType
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.routing import BaseRoute
 
 import service.api.artifacts
 import service.api.audit
@@ -136,7 +135,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = startup.prepared("service")
         _take_logs_of_server()
         _spare_collector()
-    app = _application(_lifespan(settings))
+    app = FastAPI(
+        title="DSnoT",
+        version=version("dsnot"),
+        summary=_SUMMARY,
+        lifespan=_lifespan(settings),
+        redirect_slashes=False,
+        openapi_url=None,  # served by our own routes: cached, and without scripts of another host
+        generate_unique_id_function=attrgetter("name"),
+    )
+    for subject in _V1:
+        app.include_router(
+            subject.router,
+            dependencies=[Depends(identify), Depends(only_known_parameters)],
+            responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, RateLimited, Unavailable),
+        )
+    app.include_router(service.api.health.router)
+    app.include_router(service.api.metrics.router)
+    app.include_router(service.api.description.router)
+    for part in _PAGES:
+        app.include_router(part.router)
     help_site.install(app)
     problems.install(app)
     problem_pages.install(app)
@@ -149,41 +167,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestLog, as_asked=problem_pages.as_asked)
     app.add_middleware(ProxyHeaders, trusted=settings.trusted_proxies, prefix=settings.root_path)
     tracing.observe(app)
-    app.openapi = _document  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app)  # type: ignore[method-assign]
     return app
-
-
-def _application(lifespan: Callable[[FastAPI], Any] | None = None) -> FastAPI:
-    return FastAPI(
-        title="DSnoT",
-        version=version("dsnot"),
-        summary=_SUMMARY,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        openapi_url=None,  # served by our own routes: cached, and without scripts of another host
-        routes=_routes(),
-    )
-
-
-@cache
-def _document() -> dict[str, Any]:
-    """Return the OpenAPI document, built once per process, which takes about a second."""
-    return document_of(_application())
-
-
-@cache
-def _routes() -> list[BaseRoute]:
-    """Return the routes, shared by the applications of a process: their first requests take 0.2 s of processor time."""
-    router = APIRouter(generate_unique_id_function=attrgetter("name"))
-    for subject in _V1:
-        router.include_router(
-            subject.router,
-            dependencies=[Depends(identify), Depends(only_known_parameters)],
-            responses=problem_responses(InvalidInput, Unauthenticated, Forbidden, RateLimited, Unavailable),
-        )
-    for part in (service.api.health, service.api.metrics, service.api.description, *_PAGES):
-        router.include_router(part.router)
-    return router.routes
 
 
 def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
