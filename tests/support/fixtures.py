@@ -140,7 +140,7 @@ def s3_settings(settings: Settings, bucket: str) -> Settings:
 
 
 class Standing:
-    """A service that goes on for the next test if that wants the same settings: a fresh one compiles its routes anew."""
+    """HTTP service that is reused while the settings stay the same, because a new one has to compile its routes."""
 
     def __init__(self) -> None:
         self._settings: Settings | None = None

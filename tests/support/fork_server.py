@@ -57,7 +57,7 @@ IMPORTED: Final = (
 )
 _READ_AT_IMPORT: Final = ("PYTHON", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "OMP_", "MKL_", "TORCH_", "CUDA_")
 _SET_BY_LM_EVAL: Final = "HF_XET_HIGH_PERFORMANCE"
-"""Set by its import, in the middle of the tests, and of no effect on them."""
+"""Set by the import of lm_eval in the middle of a run; it has no effect on the tests."""
 _READ_BY_THE_HUB: Final = ("HF_ENDPOINT", "HF_HOME", "HF_TOKEN")
 """Read at import by `huggingface_hub.constants` alone, which a child imports again if they differ."""
 _ENVIRONMENT: Final = dict(os.environ)

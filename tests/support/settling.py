@@ -18,7 +18,7 @@ const quickly = (start) => (act, delay, ...rest) => start(act, delay < 10_000 ? 
 window.setTimeout = quickly(window.setTimeout.bind(window));
 window.setInterval = quickly(window.setInterval.bind(window));
 """
-"""An init script; pages that have it look for news every 1.5 s instead of every 15 s."""
+"""An init script that shortens timers of 10 s and more to a tenth: pages poll every 1.5 s instead of every 15 s."""
 
 _AT_REST = "document.readyState === 'complete' && !window.openFetches"
 _TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

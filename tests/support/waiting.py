@@ -10,7 +10,7 @@ CEILING_SECONDS: Final = 120.0
 """Generous, so that a slow or busy machine fails no test."""
 
 _SHORTEST, _LONGEST = 0.02, 0.1
-"""Pauses, in seconds: a tenth of what was waited for, for a look may be a request that takes as long as a short pause."""
+"""Bounds of the pause between two looks, in seconds: a tenth of the time waited so far, because a look may cost a request."""
 
 
 def eventually(look: Callable[[], Result]) -> Result:

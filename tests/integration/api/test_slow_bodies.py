@@ -39,7 +39,7 @@ def served(settings: Settings, database: Database, tmp_path: Path) -> Iterator[s
 
 @contextmanager
 def trickling(url: str, key: str) -> Iterator[list[int]]:
-    """So many connections whose bodies come a byte at a time; how many bytes each has sent."""
+    """Hold `TRICKLES` connections open whose bodies arrive byte by byte; yield the number of bytes that each has sent."""
     sent, stopped = [0] * TRICKLES, threading.Event()
     host, port = url.removeprefix("http://").split(":")
     lines = ("POST /v1/jobs HTTP/1.1", "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json")
