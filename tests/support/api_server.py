@@ -35,12 +35,14 @@ def serving(settings: Settings) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    eventually(lambda: server.started or not thread.is_alive())
-    assert server.started, "the service did not start"
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(CEILING_SECONDS)
-    assert not thread.is_alive(), "the service did not stop"
+    try:
+        eventually(lambda: server.started or not thread.is_alive())
+        assert server.started, "the service did not start"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(CEILING_SECONDS)
+        assert not thread.is_alive(), "the service did not stop"
 
 
 @contextmanager

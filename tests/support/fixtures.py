@@ -159,7 +159,8 @@ class Standing:
 
 
 @pytest.fixture(scope="session")
-def standing() -> Iterator[Standing]:
+def standing(database_url: str, broker_url: str) -> Iterator[Standing]:
+    """The servers are arguments so that it stops before they do."""
     service = Standing()
     yield service
     service.stop()

@@ -15,8 +15,10 @@ def logging_like_a_worker(settings: Settings, *more_secrets: str) -> Iterator[No
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     configure_logging("INFO", "json", [*settings.secrets(), *more_secrets])
-    yield
-    configure_logging("INFO", "json")
-    structlog.reset_defaults()
-    root.handlers = handlers
-    root.setLevel(level)
+    try:
+        yield
+    finally:
+        configure_logging("INFO", "json")
+        structlog.reset_defaults()
+        root.handlers = handlers
+        root.setLevel(level)
