@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from service.contract.devices import DeviceClass
 from service.database.engine import Database
+from service.database.tables.quotas import TenantQuota
 from service.jobs.attempts import repository, transitions
 from service.settings import Settings
+from service.tenants.quotas import operations as quotas
 from tests.support.chart import HAS_HELM, of_kind
 from tests.support.job_rows import insert_job
 from tests.support.restricted_role import restricted_role
@@ -69,3 +72,17 @@ def test_jobs_of_other_deployments_and_of_classes_with_similar_names_do_not_coun
         insert_job(database, device="gpu")
         claim(database, worker)
     assert wanted() == {"h200": 0, "mig": 0}
+
+
+def test_queued_jobs_above_the_limit_of_running_jobs_request_no_worker(wanted: Demand, database: Database) -> None:
+    quotas.set_limits(database, "limited", {"max_running_jobs": 3})
+    for tenant, count in (("limited", 5), ("free", 2)):
+        for _ in range(count):
+            insert_job(database, tenant=tenant, device="gpu")
+    assert wanted() == {"h200": 5, "mig": 5}
+    for _ in range(4):
+        claim(database, POD)
+    assert wanted() == {"h200": 5, "mig": 1}, "four run, one more of those that wait may"
+    with database.begin() as session:
+        session.execute(update(TenantQuota).values(max_running_jobs=1))
+    assert wanted() == {"h200": 4, "mig": 0}
