@@ -108,5 +108,5 @@ def _show_effective(tenant: str | None, as_json: bool) -> None:
     print_table(("limit", "used>", "at most>"), rows)
 
 
-def _limit(value: int | None) -> str:
-    return "no limit" if value is None else str(value)
+def _limit(value: float | None) -> str:
+    return "no limit" if value is None else f"{value:.0f}"

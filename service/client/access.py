@@ -64,3 +64,7 @@ class Quota(Answer):
     writes_per_minute: int | None = None
     share: int | None = None
     max_priority: int | None = None
+    keep_jobs_seconds: float | None = None
+    keep_artifacts_seconds: float | None = None
+    keep_layers_seconds: float | None = None
+    keep_audit_seconds: float | None = None

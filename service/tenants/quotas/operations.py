@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from service.contract.spec import MAX_PRIORITY, JobSpec
 from service.database.engine import Database, Session
@@ -29,13 +29,18 @@ class Limits:
     """Of all API keys together; 0: no limit."""
     writes_per_minute: int
     """Of all API keys together; 0: no limit."""
+    keep_jobs_seconds: float | None
+    """Retention of ended jobs. This and the next: None: unlimited."""
+    keep_artifacts_seconds: float | None
+    keep_layers_seconds: float | None
+    keep_audit_seconds: float | None
 
 
 LIMITS = tuple(field.name for field in fields(Limits))
 _DEFAULTS: Final = {"max_running_jobs": None, "share": 1, "max_priority": MAX_PRIORITY}
 """Limits without a setting."""
-RETENTION: Final = ("keep_jobs_seconds", "keep_artifacts_seconds", "keep_layers_seconds", "keep_audit_seconds")
-"""Columns of a quota that override the settings of these names; 0: unlimited."""
+_RETENTION: Final = tuple(name for name in LIMITS if name.startswith("keep_"))
+"""Limits of which 0 means unlimited."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ def limits_of(settings: Settings, quota: TenantQuota | None) -> Limits:
     """Return the settings' limits, overridden by those of `quota`."""
     own = {name: getattr(quota, name, None) for name in LIMITS}
     others = {name: getattr(settings, name) for name in LIMITS if name not in _DEFAULTS} | _DEFAULTS
-    return Limits(**{name: others[name] if value is None else value for name, value in own.items()})
+    limits: dict[str, Any] = {name: others[name] if value is None else value for name, value in own.items()}
+    return Limits(**limits | {name: limits[name] or None for name in _RETENTION})
 
 
 def limits_in(session: Session, settings: Settings, tenant: str) -> Limits:
@@ -69,10 +75,10 @@ def tenant_limits(database: Database, settings: Settings, tenant: str) -> Limits
 
 
 def own_limits(database: Database, tenant: str) -> dict[str, int]:
-    """Return limits and retention in the tenant's own quota, which override the settings."""
+    """Return the limits in the tenant's own quota, which override the settings."""
     with database.begin() as session:
         quota = repository.get(session, tenant)
-    own = {name: getattr(quota, name, None) for name in LIMITS + RETENTION}
+    own = {name: getattr(quota, name, None) for name in LIMITS}
     return {name: value for name, value in own.items() if value is not None}
 
 

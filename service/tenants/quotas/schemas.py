@@ -30,6 +30,10 @@ class QuotaView(BaseModel):
                 "writes_per_minute": 1200,
                 "share": 1,
                 "max_priority": 9,
+                "keep_jobs_seconds": None,
+                "keep_artifacts_seconds": 2592000,
+                "keep_layers_seconds": 7776000,
+                "keep_audit_seconds": 31536000,
             }
         }
     )
@@ -44,6 +48,10 @@ class QuotaView(BaseModel):
     writes_per_minute: int | None = Field(description="of all API keys together; null: no limit")
     share: int = Field(description="weight of the tenant's turns at the workers: a tenant of share 2 gets two for one of share 1")
     max_priority: int = Field(description="highest `priority` of a new job")
+    keep_jobs_seconds: float | None = Field(description="retention of ended jobs; null: unlimited")
+    keep_artifacts_seconds: float | None = Field(description="retention of artifacts; null: unlimited")
+    keep_layers_seconds: float | None = Field(description="retention of the figures of matrices of ended jobs; null: unlimited")
+    keep_audit_seconds: float | None = Field(description="retention of the audit log and of ended API keys; null: unlimited")
 
     @classmethod
     def of(cls, limits: Limits, use: Use, *, max_artifacts_bytes: int | None) -> Self:
@@ -59,4 +67,8 @@ class QuotaView(BaseModel):
             writes_per_minute=limits.writes_per_minute or None,
             share=limits.share,
             max_priority=limits.max_priority,
+            keep_jobs_seconds=limits.keep_jobs_seconds,
+            keep_artifacts_seconds=limits.keep_artifacts_seconds,
+            keep_layers_seconds=limits.keep_layers_seconds,
+            keep_audit_seconds=limits.keep_audit_seconds,
         )

@@ -301,7 +301,14 @@ def test_a_tenant_reads_its_quotas_and_usage(api: httpx.Client, database: Databa
         "writes_per_minute": None,
         "share": 1,
         "max_priority": 9,
+        "keep_jobs_seconds": None,
+        "keep_artifacts_seconds": None,
+        "keep_layers_seconds": 90 * 86400,
+        "keep_audit_seconds": 365 * 86400,
     }
+    quotas.set_limits(database, "acme", {"keep_jobs_seconds": 60, "keep_layers_seconds": 0})
+    shown = api.get("/v1/quota").json()
+    assert (shown["keep_jobs_seconds"], shown["keep_layers_seconds"], shown["keep_audit_seconds"]) == (60, None, 365 * 86400)
 
 
 def test_quotas_of_a_tenant_apply_to_it_alone(api: httpx.Client, database: Database) -> None:
