@@ -190,6 +190,14 @@ def retry_job(
     return _shown(made.job, response)
 
 
+@router.post("/{job_id}/mlflow", **_CHANGE)
+def log_job_to_mlflow(
+    job_id: UUID, caller: JobWriter, settings: TheSettings, database: TheDatabase, response: Response, if_match: IfMatch
+) -> JobView:
+    """Log a succeeded job to MLflow again, such as after attempts were given up. Idempotent while an attempt is due."""
+    return _shown(lifecycle.log_again(database, settings, job_id, tenant=caller.tenant, versions=if_match), response)
+
+
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed))
 def delete_job(job_id: UUID, caller: JobWriter, database: TheDatabase, if_match: IfMatch) -> None:
     """Delete an ended job and its artifact: from the API immediately, from the store within minutes."""

@@ -153,6 +153,12 @@ def retry(job_id: JobId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def mlflow(job_id: JobId, as_json: AsJson = False) -> None:
+    """Log a succeeded job to MLflow again, such as after attempts were given up. Exit status: 0 requested, 1 not possible."""
+    _change("log_to_mlflow", job_id, as_json)
+
+
+@app.command()
 def delete(job_id: JobId) -> None:
     """Delete a job that has ended, and its artifact. Exit status: 0 done, 1 not possible."""
     from service.client import Client

@@ -1,4 +1,4 @@
-"""Lifecycle operations on existing jobs: cancel, pause, resume, retry, delete. All are idempotent.
+"""Lifecycle operations on existing jobs: cancel, pause, resume, retry, log again, delete. All are idempotent.
 
 `versions` are the job versions that the caller accepts (If-Match); None accepts any. All operations raise JobNotFound for a job
 that the tenant does not have, PreconditionFailed for another version, and Conflict if the job's state does not allow it.
@@ -19,6 +19,7 @@ from service.jobs.attempts import transitions as transitions
 from service.jobs.events import repository as events
 from service.jobs.insertion import Origin
 from service.jobs.least_memory import LeastMemory
+from service.jobs.mlflow import repository as mlflow
 from service.jobs.operations import JobNotFound
 from service.jobs.outbox import repository as outbox
 from service.models.sources import ModelSources
@@ -128,6 +129,20 @@ def _admitted_again(database: Database, settings: Settings, models: ModelSources
     with database.begin() as session:
         is_new = job.state in _TRIED_AGAIN and repository.retry_of(session, job_id) is None
     return admission.admit(models, settings, spec, tenant=tenant) if is_new else spec
+
+
+def log_again(database: Database, settings: Settings, job_id: UUID, *, tenant: str, versions: Versions = None) -> Job:
+    """Log a succeeded job to MLflow again; a run or version that exists is completed, not repeated."""
+    with _locked(database, job_id, tenant, versions) as (session, job):
+        if not job.spec.get("output", {}).get("mlflow"):
+            raise Conflict("the job has no output.mlflow; create a new job from its spec with it")
+        if job.state != JobState.SUCCEEDED:
+            raise Conflict(f"the job is {job.state}; only a job that has succeeded is logged to MLflow")
+        if settings.mlflow_tracking_uri is None:
+            raise Conflict("this service has no MLflow server; have the operator set DSNOT_MLFLOW_TRACKING_URI")
+        mlflow.add_again(session, job)
+        repository.reload(session, job)
+    return job
 
 
 def delete(database: Database, job_id: UUID, *, tenant: str, versions: Versions = None) -> None:

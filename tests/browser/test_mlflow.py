@@ -67,6 +67,14 @@ def test_a_page_follows_the_logging_after_the_end_of_the_job(with_mlflow: str, o
     expect(page.locator("#mlflow-run")).to_have_attribute("href", addresses["run_url"])
 
 
+def test_a_job_that_was_given_up_is_logged_again_by_a_click(with_mlflow: str, opened: Opening, database: Database) -> None:
+    job_id = finished_job(database, spec=WITH_RUN)
+    set_job(database, job_id, mlflow={"state": "failed", "error": "MLflow answered 403", "attempts": 1})
+    page = opened(f"/jobs/{job_id}", at=with_mlflow)
+    page.get_by_role("button", name="Log again").click()
+    expect(page.locator("#mlflow")).to_have_text("pending")
+
+
 def test_a_failed_job_was_not_logged(opened: Opening, database: Database) -> None:
     job_id = finished_job(database, spec=WITH_RUN, state=JobState.FAILED, error=None)
     expect(opened(f"/jobs/{job_id}").locator("#mlflow")).to_have_text("skipped")

@@ -86,6 +86,10 @@ class AsyncJob(JobAnswer):
         """Create a job that repeats this one, which must have ended without success, and return it."""
         return await self._calls.retry(self.id)
 
+    async def log_to_mlflow(self) -> Self:
+        """Log the succeeded job to MLflow again."""
+        return self._take(await self._calls.log_to_mlflow(self.id))
+
     async def delete(self) -> None:
         """Delete the job, which must have ended, and its artifact."""
         await self._calls.delete(self.id)
@@ -181,6 +185,10 @@ class AsyncJobCalls(AsyncEventCalls, AsyncLogCalls, AsyncArtifactCalls):
     async def retry(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
         """Create a job that repeats this one, which must have ended without success."""
         return await self._change(job_id, "retry", if_match)
+
+    async def log_to_mlflow(self, job_id: str, *, if_match: str | None = None) -> AsyncJob:
+        """Log a succeeded job to MLflow again, such as after attempts were given up."""
+        return await self._change(job_id, "mlflow", if_match)
 
     async def _change(self, job_id: str, change: str, if_match: str | None) -> AsyncJob:
         return self._job_in(await self._http.send("POST", path_to("jobs", job_id, change), headers=_only(if_match)))

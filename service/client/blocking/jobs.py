@@ -86,6 +86,10 @@ class Job(JobAnswer):
         """Create a job that repeats this one, which must have ended without success, and return it."""
         return self._calls.retry(self.id)
 
+    def log_to_mlflow(self) -> Self:
+        """Log the succeeded job to MLflow again."""
+        return self._take(self._calls.log_to_mlflow(self.id))
+
     def delete(self) -> None:
         """Delete the job, which must have ended, and its artifact."""
         self._calls.delete(self.id)
@@ -179,6 +183,10 @@ class JobCalls(EventCalls, LogCalls, ArtifactCalls):
     def retry(self, job_id: str, *, if_match: str | None = None) -> Job:
         """Create a job that repeats this one, which must have ended without success."""
         return self._change(job_id, "retry", if_match)
+
+    def log_to_mlflow(self, job_id: str, *, if_match: str | None = None) -> Job:
+        """Log a succeeded job to MLflow again, such as after attempts were given up."""
+        return self._change(job_id, "mlflow", if_match)
 
     def _change(self, job_id: str, change: str, if_match: str | None) -> Job:
         return self._job_in(self._http.send("POST", path_to("jobs", job_id, change), headers=_only(if_match)))

@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from service.contract.mlflow import MlflowLog, MlflowState
@@ -30,6 +31,14 @@ class DueExport:
 def add(session: Session, job_id: UUID) -> None:
     """Add a succeeded job."""
     insert_row(session, MlflowExport, job_id=job_id)
+
+
+def add_again(session: Session, job: Job) -> None:
+    """Add a succeeded job again, whatever became of it; no change while an attempt is due."""
+    known = MlflowLog.model_validate(job.mlflow or {"state": MlflowState.PENDING})
+    again = known.model_copy(update={"state": MlflowState.PENDING, "error": None, "attempts": 0, "next_attempt_at": None})
+    if session.execute(insert(MlflowExport).values(job_id=job.id).on_conflict_do_nothing().returning(MlflowExport.job_id)).all():
+        job.mlflow = again.model_dump(mode="json", exclude_none=True)
 
 
 def take(session: Session, *, lease_seconds: float) -> DueExport | None:

@@ -243,6 +243,46 @@ def test_a_server_that_fails_is_given_up_after_the_schedule(
     assert (last.type, last.data["error"]) == (EventType.MLFLOW_FAILED, "MLflow answered 500")
 
 
+def test_a_job_that_was_given_up_is_logged_again_on_request(
+    mlflow: Mlflow, logging: Settings, database: Database, api: httpx.Client, wanted: dict[str, Any]
+) -> None:
+    job_id = ended_job(logging, database, wanted | {"registered_model": ".."})
+    attempt(logging)
+    assert seen(api, job_id)["state"] == "failed"
+    spec = job_row(database, job_id).spec  # the operator mends the server; here the name
+    set_job(database, job_id, spec=spec | {"output": spec["output"] | {"mlflow": {**spec["output"]["mlflow"], **wanted}}})
+    for _ in range(2):
+        answer = api.post(f"/v1/jobs/{job_id}/mlflow").json()["mlflow"]
+        assert (answer["state"], answer["error"], answer["attempts"]) == ("pending", None, 0)
+    attempt(logging)
+    attempt(logging, finds=False)
+    assert (seen(api, job_id)["state"], seen(api, job_id)["version"]) == ("logged", "1")
+    assert api.post(f"/v1/jobs/{job_id}/mlflow").json()["mlflow"]["state"] == "pending"
+    attempt(logging)
+    assert len(mlflow.runs(wanted["experiment"])) == len(mlflow.versions(wanted["registered_model"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("has_ended", "asked", "changes", "reason"),
+    [
+        (False, {"experiment": "dsnot"}, {}, "the job is queued; only a job that has succeeded is logged to MLflow"),
+        (False, None, {}, "no output.mlflow"),
+        (True, {}, {"mlflow_tracking_uri": None}, "DSNOT_MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_job_that_cannot_be_logged_is_refused(
+    has_ended: bool, asked: dict[str, Any] | None, changes: dict[str, Any], reason: str, logging: Settings, database: Database
+) -> None:
+    job_id = ended_job(logging, database, asked or {}) if has_ended else insert_job(database, output={"mlflow": asked})
+    set_job(database, job_id, tenant="acme")
+    before = exports(database)
+    with serving(logging.model_copy(update=changes)) as url, client(url, key_for(database, Scope.ADMIN)) as api:
+        answer = api.post(f"/v1/jobs/{job_id}/mlflow")
+        assert problem(answer)[:2] == (409, "conflict")
+        assert reason in answer.json()["detail"]
+    assert exports(database) == before
+
+
 def test_a_wrong_password_is_named_and_tried_again(
     mlflow: Mlflow, logging: Settings, database: Database, api: httpx.Client, wanted: dict[str, Any]
 ) -> None:
