@@ -1,5 +1,6 @@
 """Restores of database and artifact store to different points, by pg_dump and pg_restore: losses are found and repaired."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from service.ops.consistency.hashes import Hashes
 from service.ops.doctor.deep import examine_store
 from service.ops.doctor.findings import Verdict
 from service.settings import Settings
+from service.storage.artifact_store import ArtifactStore
 from tests.support.dataset_uploads import upload
 from tests.support.ended_jobs import claim, make_older, store_of, write
 from tests.support.job_rows import event_types, insert_job, job_row
@@ -78,7 +80,6 @@ def collect(settings: Settings, database: Database) -> None:
 
 
 def make_files_older(folder: Path) -> None:
-
     for path in folder.rglob("*"):
         os.utime(path, (time.time() - DAY, time.time() - DAY))
 
@@ -208,3 +209,30 @@ def test_a_restore_that_does_not_fit_is_named_and_nothing_is_changed(settings: S
     assert finding.found.endswith("nothing was compared or changed")
     assert unknown.exists()
     assert job_row(database, job_id).artifact_removed_at is None
+
+
+def test_a_bucket_is_compared_and_repaired_like_a_folder(
+    settings: Settings, s3_settings: Settings, database: Database, api: httpx.Client
+) -> None:
+    jobs = {what: publish(database, settings, what.encode()) for what in ("kept", "lost", "damaged")}
+    upload(api, "a text")
+    bucket, folder = ArtifactStore(s3_settings.artifact_url), store_of(settings)
+    for path in folder.rglob("*"):
+        if path.is_file() and jobs["lost"][1] not in path.parents:
+            content = b"damages" if path == jobs["damaged"][1] / "model.safetensors" else path.read_bytes()
+            bucket.put(str(path.relative_to(folder)), io.BytesIO(content))
+    orphan = f"jobs/{uuid4()}/1/file"
+    bucket.put(orphan, io.BytesIO(b"of nobody"))
+    found = deep(s3_settings)
+    assert found["artifacts"][0] == Verdict.FAIL
+    assert f"{jobs['lost'][0]}: all files are missing" in found["artifacts"][1]
+    assert f"{jobs['damaged'][0]}: the SHA-256 of model.safetensors is not that of the manifest" in found["artifacts"][1]
+    assert str(jobs["kept"][0]) not in found["artifacts"][1]
+    assert found["data sets"] == (Verdict.OK, "1 data sets have their files")
+    assert orphan.removesuffix("/1/file") in found["objects"][1]
+
+    repaired = deep(s3_settings, removes=True, marks=True)
+    assert {verdict for verdict, _ in repaired.values()} == {Verdict.OK}
+    assert not bucket.sizes_below(orphan.removesuffix("/1/file"))
+    assert [job_row(database, jobs[what][0]).artifact_removed_at is None for what in jobs] == [True, False, False]
+    assert len(bucket.sizes_below(str(jobs["kept"][1].relative_to(folder)))) == 2
