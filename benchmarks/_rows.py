@@ -1,10 +1,11 @@
 """Synthetic jobs, inserted into the tables in bulk, as after long operation of the service."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Double, String, case, cast, func, insert, literal, select, text
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, Select, String, case, cast, func, insert, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.contract.spec import JobSpec
@@ -45,6 +46,8 @@ _METRICS: dict[str, Any] = {
 _SPEC = JobSpec.model_validate(BODY).model_dump(mode="json")
 _KINDS = (*(f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")), "fc1", "fc2")
 _BLOCKS = 30
+_BATCH = 100_000
+"""Jobs inserted by one statement."""
 
 
 def add_history(database: Database, count: int, *, every_seconds: float = 1.0) -> None:
@@ -52,7 +55,15 @@ def add_history(database: Database, count: int, *, every_seconds: float = 1.0) -
 
     Of 1000 jobs one is running and one is queued. None is paused.
     """
-    number = _numbers(count)
+
+    def values(number: ColumnElement[int]) -> dict[str, Any]:
+        return _ended(number, count, every_seconds)
+
+    _add(database, values, count)
+
+
+def _ended(number: ColumnElement[int], count: int, every_seconds: float) -> dict[str, Any]:
+    """Build the columns of a job of a history of `count`, by its number."""
     state = case(
         (number % 10 < 8, JobState.SUCCEEDED),
         (number % 10 == 8, JobState.CANCELLED),
@@ -70,7 +81,7 @@ def add_history(database: Database, count: int, *, every_seconds: float = 1.0) -
     artifact = case((state == JobState.SUCCEEDED, number * 1000))
     spec = func.jsonb_set(literal(_SPEC, JSONB), _path("recipe", "pattern", "sparsity"), func.to_jsonb(0.3 + (number % 9) / 20.0))
     results = {"spec": spec, "metrics": metrics, "artifact_bytes": artifact}
-    _add(database, {"state": state, **times, "finished_at": ended, **results})
+    return {"state": state, **times, "finished_at": ended, **results}
 
 
 def _varied(number: ColumnElement[int]) -> ColumnElement[Any]:
@@ -87,18 +98,25 @@ def _path(*steps: str) -> ColumnElement[Any]:
 
 def add_queue(database: Database, count: int, tenants: int = 1) -> None:
     """Insert `count` queued jobs, one a second, the last of them now, all of the same priority, of several tenants in turn."""
-    number = _numbers(count)
-    created_at = in_seconds((number - count).cast(Double))
-    tenant = literal(TENANT) if tenants == 1 else literal(f"{TENANT} ").concat((number % tenants).cast(String))
-    _add(database, {"created_at": created_at, "available_at": created_at, "tenant": tenant})
+
+    def values(number: ColumnElement[int]) -> dict[str, Any]:
+        created_at = in_seconds((number - count).cast(Double))
+        tenant = literal(TENANT) if tenants == 1 else literal(f"{TENANT} ").concat((number % tenants).cast(String))
+        return {"created_at": created_at, "available_at": created_at, "tenant": tenant}
+
+    _add(database, values, count)
 
 
-def _numbers(count: int) -> ColumnElement[int]:
-    return func.generate_series(1, count).column_valued("number")
+def _add(database: Database, values: Callable[[ColumnElement[int]], dict[str, Any]], count: int) -> None:
+    """Insert jobs with the numbers from 1 to `count`, whose `values` override those of a new job, and their first events."""
+    for first in range(1, count + 1, _BATCH):
+        last = min(first + _BATCH - 1, count)
+        number = func.generate_series(literal(first, BigInteger), literal(last, BigInteger)).column_valued("number")
+        _add_batch(database, values(number), select(number))
+    _analyse(database)
 
 
-def _add(database: Database, values: dict[str, Any]) -> None:
-    """Insert a job per number, with `values` overriding those of a new job, and its first event."""
+def _add_batch(database: Database, values: dict[str, Any], numbers: Select[int]) -> None:
     spec = JobSpec.model_validate(BODY)
     new = {
         "id": func.gen_random_uuid(),
@@ -114,10 +132,9 @@ def _add(database: Database, values: dict[str, Any]) -> None:
     row = {name: value if isinstance(value, ColumnElement) else literal(value) for name, value in (new | values).items()}
     with database.begin() as session:
         session.execute(text("SET LOCAL statement_timeout = 0"))
-        session.execute(insert(Job).from_select(list(row), select(*row.values())))
-        event = select(Job.id, literal(1), literal(EventType.CREATED), literal({}, JSONB))
+        job = insert(Job).from_select(list(row), numbers.with_only_columns(*row.values())).returning(Job.id).cte("job")
+        event = select(job.c.id, literal(1), literal(EventType.CREATED), literal({}, JSONB))
         session.execute(insert(JobEvent).from_select(["job_id", "seq", "type", "data"], event))
-    _analyse(database)
 
 
 def _analyse(database: Database) -> None:
@@ -158,8 +175,7 @@ def add_details(database: Database, jobs: int) -> None:
 
 def add_running(database: Database) -> UUID:
     """Insert one job that a worker holds; return its id."""
-    created = func.now()
-    _add(database, {"state": JobState.RUNNING, "stage": Stage.PRUNING, "created_at": created})
+    _add(database, lambda _number: {"state": JobState.RUNNING, "stage": Stage.PRUNING, "created_at": func.now()}, 1)
     with database.begin() as session:
         return session.execute(select(Job.id)).scalar_one()
 
