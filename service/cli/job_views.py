@@ -42,6 +42,7 @@ def print_job(job: Job, *, all_samples: bool = False) -> None:
             ("expected", expected(job)),
             ("ended", local_time(job.finished_at)),
             ("took", took(job)),
+            ("artifact", f"removed {local_time(job.artifact_removed_at)}" if job.artifact_removed_at else ""),
         ]
     )
     if job.metric_values:

@@ -9,6 +9,7 @@ from service.cli import job_views, watching
 from service.cli.sample_views import print_samples
 from service.client import Event
 from service.contract.states import EventType
+from tests.support.job_examples import made_job
 
 
 def test_intervals_and_agreement_are_shown_if_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,3 +93,10 @@ def test_the_first_sample_is_shown_shortly_and_all_on_request(capsys: pytest.Cap
     assert whole.count("ice") == 200
     print_samples(None)
     assert capsys.readouterr().out == ""
+
+
+def test_a_job_says_when_its_artifact_was_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    job_views.print_job(made_job(state="succeeded"))
+    assert "artifact" not in capsys.readouterr().out
+    job_views.print_job(made_job(state="succeeded", artifact_removed_at="2026-02-28T12:00:00Z"))
+    assert "artifact     removed 2026-02-28" in capsys.readouterr().out
