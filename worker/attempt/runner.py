@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from service import tracing
 from service.contract.artifacts import artifact_prefix
-from service.contract.failures import GPU_LOST
+from service.contract.failures import GPU_LOST, FailureCode
 from service.contract.spec import JobSpec
 from service.contract.states import AttemptOutcome
 from service.database.engine import TRANSIENT, Database
@@ -217,7 +217,11 @@ class _Attempt:
         ATTEMPTS_ENDED.labels(AttemptOutcome.FAILED).inc()
         FAILURES.labels(failure.code).inc()
         tracing.failed(failure.code)
-        log.warning("run_failed", code=failure.code, exc_info=error)
+        if failure.code is FailureCode.INTERNAL:
+            log.warning("run_failed", code=failure.code, exc_info=error)
+        else:  # the reason says it all, and readers of the log are no readers of this code
+            log.warning("run_failed", code=failure.code, detail=failure.detail)
+            log.debug("run_failed_at", exc_info=error)
         retry_seconds = self._settings.retry_seconds
         self._end(partial(transitions.fail, job_id=self._job_id, fence=self._fence, failure=failure, retry_seconds=retry_seconds))
         if not failure.code.retryable:

@@ -29,6 +29,7 @@ from tests.support.waiting import eventually
 from tests.support.worker_logging import logging_like_a_worker
 from worker.attempt import pipeline
 from worker.attempt.runner import work
+from worker.failures import JobFailure
 from worker.process.limited_child import run_limited
 from worker.run.job_log import JobLog
 
@@ -145,6 +146,19 @@ def test_the_last_lines_of_a_failed_attempt_are_the_end_of_its_traceback(
     assert trace[0] == "Traceback (most recent call last):"
     assert any('File "worker/attempt/runner.py"' in each for each in trace)
     assert not any(str(settings.model_root.parent) in each for each in trace), "paths of the machine are no business of tenants"
+
+
+def test_the_last_line_of_a_known_failure_is_its_reason_without_a_traceback(
+    settings: Settings, database: Database, job_id: UUID, before_pruning: Disturb
+) -> None:
+    def fail() -> None:
+        raise JobFailure(FailureCode.DATASET_UNAVAILABLE, "The hub is away.") from ConnectionError("at 10.0.0.1")
+
+    before_pruning(fail)
+    run(settings)
+    texts = texts_of(database, job_id)
+    assert texts[-1] == 'run_failed code=dataset-unavailable detail="The hub is away."'
+    assert not any("Traceback" in each or "10.0.0.1" in each for each in texts)
 
 
 def test_an_attempt_that_lost_its_job_writes_no_more(
