@@ -35,18 +35,19 @@ class Generation:
 
 
 def timed(
-    model: Any, generation: Generation, device: torch.device, tick: Callable[[], None]
+    model: Any, generation: Generation, device: torch.device, tick: Callable[[], None], times: int = _TIMES
 ) -> tuple[Throughput, Throughput | None]:
     """Return the throughput of the prefill, and of decoding if there is any.
 
     Args:
         tick: called for every token; it may raise to stop.
+        times: number of measurements, after one that does not count; fewer where they take long.
     """
     draw = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.get_input_embeddings().num_embeddings, (1, generation.prompt), generator=draw).to(device)
     rounds: list[list[float]] = []
     begun = time.monotonic()
-    while len(rounds) <= _TIMES and (len(rounds) < 2 or time.monotonic() - begun < _ENOUGH_SECONDS):
+    while len(rounds) <= times and (len(rounds) < 2 or time.monotonic() - begun < _ENOUGH_SECONDS):
         rounds.append(_moments(model, tokens, generation.new, tick))
     counted = rounds[1:]
     read, written = [each[1] - each[0] for each in counted], [each[-1] - each[1] for each in counted]
