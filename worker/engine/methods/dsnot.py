@@ -19,6 +19,7 @@ once, without a loop over rows, by walking along two lists (one per sign).
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -164,42 +165,55 @@ def _pairs_within_groups(
 
 
 def _walk_keeping_sign(error: Tensor, swaps: _Swaps, threshold: float) -> tuple[list[Tensor], Tensor]:
-    """Return the number of swaps of each row, (out,), under the sign rule, and its `Stop`."""
-    sign, used, stops = error.sign(), torch.zeros_like(swaps.available), _going(swaps.available)
-    for step in range(swaps.change.shape[1]):
-        after = error + swaps.change[:, step]
-        stops = _stop(stops, error.abs() <= threshold, step >= swaps.available, after.sign() != sign)
-        goes_on = stops == Stop.MAX_CYCLES
-        error, used = torch.where(goes_on, after, error), used + goes_on
-    return [used], stops
+    """Return the number of swaps of each row, (out,), under the sign rule, and its `Stop`.
+
+    A row makes its swaps in their order, so Δ is a running sum, and the row stops at the first swap that a reason forbids.
+    """
+    path = _running_sums(error, swaps.change)
+    step = torch.arange(len(path) - 1, device=error.device)[:, None]
+    reasons = path[:-1].abs() <= threshold, step >= swaps.available, path[1:].sign() != error.sign()  # (K, out) each
+    first = (reasons[0] | reasons[1] | reasons[2]).byte().argmax(dim=0, keepdim=True)
+    stops = _first_reason(*(reason.gather(0, first)[0] for reason in reasons))
+    return [torch.where(stops == Stop.MAX_CYCLES, len(step), first[0])], stops
+
+
+def _running_sums(error: Tensor, change: Tensor) -> Tensor:
+    """Return Δ before the first swap and after each, (K + 1, out).
+
+    Swap by swap, because `cumsum` sums in float64 on a CPU and in an undetermined order on CUDA, which changes a mask
+    where Δ meets the threshold or zero.
+    """
+    path = torch.cat([error[None], change.T])
+    for before, after in pairwise(path):
+        after.add_(before)
+    return path
 
 
 def _walk_both_signs(error: Tensor, swaps: list[_Swaps], threshold: float) -> tuple[list[Tensor], Tensor]:
     """Do the same without the sign rule: each swap comes from the list of the current sign of Δ."""
     change = torch.stack([side.change for side in swaps])  # (2, out, K); side 0 is σ = +1
     available = torch.stack([side.available for side in swaps])  # (2, out)
-    used, rows, last = torch.zeros_like(available), torch.arange(len(error), device=error.device), change.shape[2] - 1
-    stops, never = _going(available[0]), torch.zeros_like(error, dtype=torch.bool)
-    for _ in range(change.shape[2]):
+    used, rows, length = torch.zeros_like(available), torch.arange(len(error), device=error.device), change.shape[2]
+
+    def state() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         side = (error < 0).long()
         step = used[side, rows]
-        stops = _stop(stops, error.abs() <= threshold, step >= available[side, rows], never)
-        goes_on = stops == Stop.MAX_CYCLES
-        error = torch.where(goes_on, error + change[side, rows, step.clamp(max=last)], error)
-        used[side, rows] = step + goes_on
-    return list(used), stops
+        return side, step, error.abs() <= threshold, step >= available[side, rows]
+
+    for _ in range(length):
+        side, step, is_small, has_no_pair = state()
+        stays = is_small | has_no_pair  # for good, because neither Δ nor the lists change
+        error = torch.where(stays, error, error + change[side, rows, step.clamp(max=length - 1)])
+        used[side, rows] = step + ~stays
+    _, _, is_small, has_no_pair = state()
+    is_spent = used.sum(dim=0) == length
+    return list(used), _first_reason(is_small & ~is_spent, has_no_pair & ~is_spent, torch.zeros_like(is_spent))
 
 
-def _going(rows: Tensor) -> Tensor:
-    """Return the initial stop reasons: MAX_CYCLES stands for a row that has not stopped."""
-    return torch.full_like(rows, Stop.MAX_CYCLES, dtype=torch.int64)
-
-
-def _stop(stops: Tensor, is_small: Tensor, has_no_pair: Tensor, turns_sign: Tensor) -> Tensor:
-    """Record the first reason that holds, for the rows that have not stopped."""
+def _first_reason(is_small: Tensor, has_no_pair: Tensor, turns_sign: Tensor) -> Tensor:
+    """Return the first reason that holds, int64; MAX_CYCLES where none does."""
     reason = torch.where(turns_sign, Stop.SIGN_CHANGE, Stop.MAX_CYCLES)
-    reason = torch.where(is_small, Stop.THRESHOLD, torch.where(has_no_pair, Stop.NO_PAIR, reason))
-    return torch.where(stops == Stop.MAX_CYCLES, reason, stops)
+    return torch.where(is_small, Stop.THRESHOLD, torch.where(has_no_pair, Stop.NO_PAIR, reason))
 
 
 def _apply(pruned: Tensor, swaps: list[_Swaps], used: list[Tensor]) -> Tensor:

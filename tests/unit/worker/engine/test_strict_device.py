@@ -13,7 +13,7 @@ from tests.support.engine import families, tiny_decoders
 from tests.support.size import sized
 from tests.support.strict_device import StrictCuda, strict_cuda
 from tests.support.tiny_model import save_model
-from worker.engine import Journal, Recipe, SparsityReport, evaluate, sparsify
+from worker.engine import Journal, Recipe, SparsityReport, evaluate, grow_and_prune, sparsify
 from worker.engine.activations.batches import Stream
 from worker.engine.pruning.mask import saliency_of
 
@@ -155,6 +155,34 @@ def test_evaluations_give_the_numbers_of_the_cpu(source: Path, tmp_path: Path) -
     with strict_cuda(devices=2) as cuda:
         assert measured("cuda:1") == expected
     assert cuda.memory.peak[0] == 0
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 4)])
+@pytest.mark.parametrize("sign_rule", [True, False])
+def test_a_swap_of_dsnot_launches_few_kernels_and_never_waits(
+    cuda: StrictCuda, pattern: tuple[int, int] | None, sign_rule: bool
+) -> None:
+    weight, pruned = torch.randn(8, 64).cuda(), (torch.arange(64) % 4 < 2).expand(8, 64).cuda()
+    mean, variance = torch.randn(64).cuda(), torch.ones(64).cuda()
+
+    def launched(max_cycles: int) -> int:
+        cuda.counts.launches.clear()
+        grow_and_prune(
+            weight,
+            pruned,
+            mean=mean,
+            variance=variance,
+            saliency=weight.abs(),
+            max_cycles=max_cycles,
+            threshold=0.0,
+            stop_on_sign_change=sign_rule,
+            pattern=pattern,
+        )
+        return cuda.counts.launches.total()
+
+    cuda.counts.waits.clear()
+    assert launched(30) - launched(20) <= 10 * (1 if sign_rule or pattern else 16)
+    assert cuda.counts.waits.total() == 0
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from tests.support.engine import oracles
 from tests.support.size import sized
-from worker.engine.methods.dsnot import grow_and_prune
+from worker.engine.methods.dsnot import Stop, _Swaps, _walk_keeping_sign, grow_and_prune
 
 WIDTH = 16
 
@@ -113,6 +114,37 @@ def test_the_ungrouped_sign_rule_never_increases_expected_error(layer: Layer, op
     contribution = layer.weight * layer.mean
     before = (contribution * layer.pruned).sum(dim=1).abs()
     assert ((contribution * refined).sum(dim=1).abs() <= before).all()
+
+
+def step_by_step(error: Any, change: Any, available: int, threshold: float) -> tuple[int, Stop, list[Any]]:
+    """One row under the sign rule in float32: number of swaps, stop reason, and the errors before every step."""
+    sign, errors = np.sign(error), []
+    for step, each in enumerate(change):
+        errors.append(error)
+        if abs(error) <= threshold:
+            return step, Stop.THRESHOLD, errors
+        if step >= available:
+            return step, Stop.NO_PAIR, errors
+        if np.sign(error + each) != sign:
+            return step, Stop.SIGN_CHANGE, errors
+        error = error + each
+    return len(change), Stop.MAX_CYCLES, errors
+
+
+def test_errors_are_float32_sums_in_the_order_of_the_swaps() -> None:
+    """Sums of these integers are rounded, and thresholds are errors that occur: another order or precision stops elsewhere."""
+    generator = torch.Generator().manual_seed(0)
+    error = torch.randint(1 << 24, 1 << 25, (400,), generator=generator).float()
+    change = -torch.randint(1, 1 << 24, (400, 6), generator=generator).float() / torch.tensor([8, 4, 1, 8, 8, 8])
+    available = torch.randint(0, 8, (400,), generator=generator)
+    rows = list(zip(error.numpy(), change.numpy(), available.tolist(), strict=True))
+    seen: set[Stop] = set()
+    for threshold in [0.0, *(float(abs(each)) for row in rows[:10] for each in step_by_step(*row, 0.0)[2])]:
+        (used,), stops = _walk_keeping_sign(error, _Swaps(change, change, change, available), threshold)
+        expected = [step_by_step(*row, threshold)[:2] for row in rows]
+        assert list(zip(used.tolist(), stops.tolist(), strict=True)) == expected
+        seen.update(stop for _, stop in expected)
+    assert seen == set(Stop)
 
 
 def test_nothing_is_changed_in_place() -> None:
