@@ -24,6 +24,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return operator(x, weight, bias)
 
 
+def float32_product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x Wᵀ, (rows, out) float32, from x (rows, in) and W (out, in), both float32 or both bfloat16 on CUDA.
+
+    There, bfloat16 factors use the tensor cores, which float32 factors do not. Products of two 8-bit significands are exact
+    in float32, and the sums are float32, so only the order of the summands differs from a float32 product.
+    """
+    if x.dtype == torch.bfloat16:
+        return torch.mm(x, weight.t(), out_dtype=torch.float32)
+    return product(x, weight)
+
+
 @contextmanager
 def fast_linears(module: nn.Module) -> Iterator[None]:
     """Make every `nn.Linear` inside `module` compute through `product` in this context; hooks still run. May be nested."""

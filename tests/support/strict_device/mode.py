@@ -122,6 +122,8 @@ class StrictCuda(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs = {**kwargs, "device": _CPU}
         if name in ("_softmax", "_log_softmax") and args[2]:  # from half to float in one kernel: only on CUDA
             args = (args[0].float(), args[1], False)
+        if func is torch.ops.aten.mm.dtype:  # without a kernel for the CPU
+            func, args = torch.ops.aten.mm.default, tuple(each.to(args[2]) for each in args[:2])
         made = func(*args, **kwargs)
         if any(each.hidden.shape != shapes[key] for key, each in known.items()):
             raise NotImplementedError(f"{func} changes a tensor's shape in place, which strict devices do not follow.")

@@ -51,11 +51,20 @@ def check(name: str, args: Any, tensors: Sequence[Tensor]) -> None:
         for each in ours:
             if each.dtype in _NO_KERNEL.get(name, ()):
                 raise NotImplementedError(f'"{name}_cuda" not implemented for {each.dtype}')
+    if name == "mm" and len(args) == 3:
+        _check_product(*args)
     if torch.are_deterministic_algorithms_enabled() and _is_undetermined(name, args, ours):
         message = f"{name} cuda does not have a deterministic implementation"
         if not torch.is_deterministic_algorithms_warn_only_enabled():
             raise RuntimeError(message)
         warnings.warn(message, stacklevel=1)
+
+
+def _check_product(one: Tensor, other: Tensor, out_dtype: torch.dtype) -> None:
+    if one.dtype != other.dtype:
+        raise RuntimeError("input dtypes must be the same")
+    if out_dtype != one.dtype and not (out_dtype == torch.float32 and one.dtype in _HALF):
+        raise RuntimeError("out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs")
 
 
 def _check_devices(name: str, args: Any, tensors: Sequence[Tensor], ours: Sequence[Tensor]) -> None:

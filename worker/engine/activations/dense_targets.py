@@ -164,7 +164,7 @@ class StageTargets:
         if leader not in self.inputs:
             self.inputs[leader] = InputStatistics(x.shape[-1], device=x.device, with_gram=True, examples_per_sample=0)
         dense = self._remembered("input", leader)
-        turned = self.inputs[leader].add(self._samples(x))
+        turned = [sample.float() for sample in self.inputs[leader].add(self._samples(x))]
         self._turned = (x, turned)
         if all(self._dense.is_summed(matrix.name) for matrix in self._stage.groups[leader]):
             return
@@ -177,15 +177,15 @@ class StageTargets:
             self._mixed[leader] = part if leader not in self._mixed else self._mixed[leader].add_(part)
 
     def _samples(self, x: Tensor) -> Tensor:
-        """Return x as (samples, tokens, width) float32; as one sample if its token count is not the batch's."""
+        """Return x as (samples, tokens, width); as one sample if its token count is not the batch's."""
         tokens, samples = x.numel() // x.shape[-1], self._stream.sizes[self._batch]
         is_whole = tokens == samples * self._stream.length
-        return x.float().reshape(samples if is_whole else 1, -1, x.shape[-1])
+        return x.reshape(samples if is_whole else 1, -1, x.shape[-1])
 
     def _turned_samples(self, x: Tensor) -> list[Tensor]:
         """Return each sample as (width, tokens) float32; cached for the inputs last measured."""
         measured, turned = self._turned
-        return turned if measured is x else [sample.t().contiguous() for sample in self._samples(x)]
+        return turned if measured is x else [sample.float().t().contiguous() for sample in self._samples(x)]
 
     def _end_if_complete(self) -> None:
         if all(self._passed[event] >= count for event, count in self._open.items()):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from service.contract.engine_sizes import EXAMPLES_ALLOCATED
-from worker.engine.linear import product
+from worker.engine.linear import float32_product
 
 _STRIPES = 4  # of a Gram matrix, each summed from the diagonal on: 10 of 16 squares, the others are mirrored
 _NARROWEST = 128  # columns; narrower products are not faster
@@ -40,13 +40,15 @@ class InputStatistics:
     def add(self, x: Tensor) -> list[Tensor]:
         """Add a batch, (samples, tokens, in), of any floating type.
 
-        Returns each sample as (in, tokens) float32, for reuse, if a Gram matrix is summed, else an empty list.
+        Returns each sample as (in, tokens), for reuse, if a Gram matrix is summed, else an empty list: float32, except
+        that bfloat16 stays what it is on CUDA.
         """
-        return [turned for sample in x.float() if (turned := self._add_sample(sample)) is not None]
+        samples = x if _stays_bfloat16(x) else x.float()
+        return [turned for sample in samples if (turned := self._add_sample(sample)) is not None]
 
     def _add_sample(self, x: Tensor) -> Tensor | None:
         count = len(x)
-        mean = x.mean(dim=0)
+        mean = x.mean(dim=0, dtype=torch.float32)  # `var_mean` would round it to the type of x
         squares = (x - mean).square_().sum(dim=0).double()
         shift = mean.double() - self.mean
         total = self.tokens + count
@@ -58,7 +60,7 @@ class InputStatistics:
             self._keep(x[:: -(-count // self._examples_per_sample)])
         if self._gram is None:
             return None
-        turned = x.t().contiguous()
+        turned = x.t() if x.dtype == torch.bfloat16 else x.t().contiguous()  # cuBLAS takes both orders
         self._add_products(self._gram, turned)
         return turned
 
@@ -75,7 +77,7 @@ class InputStatistics:
     def _add_products(self, gram: Tensor, x: Tensor) -> None:
         """Add x xᵀ, x (in, tokens), stripe by stripe from the diagonal to the right."""
         for stripe in self._stripes(len(x)):
-            gram[stripe, stripe.start :] += product(x[stripe], x[stripe.start :])
+            gram[stripe, stripe.start :] += float32_product(x[stripe], x[stripe.start :])
         self._is_mirrored = False
 
     @staticmethod
@@ -111,3 +113,8 @@ class InputStatistics:
     def examples(self) -> Tensor | None:
         """The kept tokens, (examples, in) float32; None if there are none."""
         return self._examples[: self._kept] if self._kept else None
+
+
+def _stays_bfloat16(x: Tensor) -> bool:
+    """Return whether the kernels convert these inputs while they read them, which saves a float32 copy."""
+    return x.is_cuda and x.dtype == torch.bfloat16 and torch.version.hip is None

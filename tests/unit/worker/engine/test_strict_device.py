@@ -96,10 +96,11 @@ def test_families_give_the_bits_of_the_cpu(tmp_path: Path, family: str, name: st
     check_same(tmp_path / "source", tmp_path, RECIPES[name])
 
 
+@pytest.mark.parametrize("name", ["default", "dsnot-paper", "balanced", "best"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_half_precision_gives_the_bits_of_the_cpu(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_half_precision_gives_the_bits_of_the_cpu(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
     save_model(tmp_path / "source", layers=2, width=16, dtype=dtype)
-    check_same(tmp_path / "source", tmp_path, RECIPES["default"])
+    check_same(tmp_path / "source", tmp_path, RECIPES[name])
 
 
 @pytest.mark.parametrize(("device", "used"), [("cuda", 0), ("cuda:1", 1), ("auto", 0)])

@@ -27,6 +27,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a mask on another device": (lambda: ones("cpu")[ones().bool()], RuntimeError, "indices should be"),
     "a CPU result": (lambda: torch.mm(ones(), ones(), out=ones("cpu")), RuntimeError, "cpu and cuda:0"),
     "products of integers": (lambda: ones(dtype=torch.int64) @ ones(dtype=torch.int64), NotImplementedError, "int64"),
+    "wide products of other types": (
+        lambda: torch.mm(ones(), ones(), out_dtype=torch.float64),
+        RuntimeError,
+        "fp32 for fp16/bf16",
+    ),
+    "wide products of two types": (
+        lambda: torch.mm(ones(), ones(dtype=torch.bfloat16), out_dtype=torch.float32),
+        RuntimeError,
+        "dtypes must be the same",
+    ),
     "a factor in bfloat16": (lambda: torch.linalg.cholesky(ones(dtype=torch.bfloat16)), NotImplementedError, "bfloat16"),
     "NumPy": (lambda: ones().numpy(), TypeError, "to numpy"),
     "a device that is not there": (lambda: ones("cuda:2"), torch.AcceleratorError, "invalid device ordinal"),
@@ -49,6 +59,7 @@ def test_what_cuda_takes_is_taken(cuda: StrictCuda) -> None:
         x[torch.tensor([0, 1])],
         x.to("cuda:1").to("cuda:0"),
         x.where(x > 1, torch.tensor(3.0)),
+        torch.mm(x.bfloat16(), x.bfloat16(), out_dtype=torch.float32),
     ):
         assert result.device == x.device
         assert result.is_cuda

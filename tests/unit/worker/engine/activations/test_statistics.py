@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.strict_device import strict_cuda
 from worker.engine.activations.statistics import InputStatistics
 
 
@@ -63,3 +66,28 @@ def test_examples_beyond_one_buffer_are_all_kept_in_order() -> None:
 def test_lower_precision_is_accumulated_in_float32_or_better() -> None:
     x = inputs().bfloat16()
     np.testing.assert_allclose(measured(x).mean, x.double().mean(dim=(0, 1)), rtol=1e-5, atol=1e-6)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1e-3, 1.0, 1e4]))
+def test_products_of_bfloat16_are_exact_in_float32(seed: int, scale: float) -> None:
+    x, y = (torch.randn(2, 256, generator=torch.Generator().manual_seed(seed)) * scale).bfloat16()
+    assert torch.equal((x.float() * y.float()).double(), x.double() * y.double())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("width", [12, 600])
+def test_gram_matrices_of_bfloat16_deviate_by_the_rounding_of_float32_sums(device: str, width: int) -> None:
+    """Of n exact products, each summed with a rounding of at most 2⁻²⁴ of the sum of their sizes; a bfloat16 sum has 2⁻⁹."""
+    x = (torch.randn(2, 256, width, generator=torch.Generator().manual_seed(5)) + 0.5).bfloat16()
+    with strict_cuda() as cuda:
+        statistics = InputStatistics(width, device=torch.device(device), with_gram=True, examples_per_sample=0)
+        batch = x.to(device)
+        before = cuda.memory.allocated[0]
+        statistics.add(batch)
+        copied = cuda.memory.peak[0] - before
+        assert statistics.gram is not None
+        found = statistics.gram.cpu()
+    flat = x.double().flatten(0, 1)
+    bound = len(flat) * 2.0**-24 * (flat.abs().T @ flat.abs())
+    assert ((found.double() - flat.T @ flat).abs() <= bound).all()
+    assert copied < 1.5 * 256 * max(width, 256) * 4  # deviations of one sample; no float32 copy of the batch
