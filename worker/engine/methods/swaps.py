@@ -20,7 +20,7 @@ is cheap, and only the exact stage runs. One computation of D serves several swa
 finished, so the swaps of a row may depend on the other rows in its chunk; but every swap made is an improvement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -123,9 +123,9 @@ def _refine(rows: _Rows, rule: _Rule) -> None:
     """Run the stages, in chunks, on the rows that are not finished."""
     chunk = max(1, CHUNK[rows.z.device.type] // rows.z.shape[1])
 
-    def after(stage: Callable[[_Rows, _Rule], Tensor], members: Tensor) -> Tensor:
-        going = [members[:0]]
-        for some in torch.split(members, chunk):
+    def after(stage: Callable[[_Rows, _Rule], Tensor], chunks: Iterable[Tensor]) -> Tensor:
+        going = []
+        for some in chunks:
             part = rows.copied(some)
             going.append(some[stage(part, rule)])
             for name in ("y", "kept", "gone", "left"):
@@ -136,8 +136,9 @@ def _refine(rows: _Rows, rule: _Rule) -> None:
     while len(pending):
         active = pending
         while rule.group is None and FEW * len(active) > len(pending):  # the exact stage takes over the last rows
-            active = after(_greedy, active)
-        pending = after(_exact, pending)
+            active = after(_greedy, torch.split(active, chunk))
+        # rows without swaps left are taken out of their chunks, not before chunking: who shares a chunk decides when it ends
+        pending = after(_exact, (some[rows.left[some, 0] > 0] for some in torch.split(pending, chunk)))
 
 
 def _greedy(rows: _Rows, rule: _Rule) -> Tensor:

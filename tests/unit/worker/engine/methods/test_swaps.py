@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import chain, combinations
 from itertools import product as iterations
+from typing import Any
 
 import pytest
 import torch
@@ -158,6 +159,41 @@ def test_a_row_that_got_worse_is_reverted(target_products: bool, monkeypatch: py
     before, after = (errors(case, case.weight * ~mask, target_products=target_products) for mask in (first, moved))
     assert 0 < int((after < before).sum()) < 40
     assert torch.equal(final, torch.where((after < before)[:, None], moved, first))
+
+
+def test_rows_without_swaps_left_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    search = swaps.best_anywhere
+
+    def counting(a: Tensor, b: Tensor, z: Tensor, **options: Any) -> Tensor:
+        searched.append(len(a))
+        return search(a, b, z, **options)
+
+    monkeypatch.setattr(swaps, "best_anywhere", counting)
+    case = layer(10, rows=40, width=64, tokens=300)
+    first = wanda_mask(case, None)
+    refined(case, first)
+    assert sum(searched) >= 40  # many swaps: no row is finished before it has been searched
+    searched.clear()
+    refined(case, first, most=1)
+    assert sum(searched) <= 30  # the greedy stage makes the only swap of at least half of the rows
+
+
+@pytest.mark.parametrize("group", [None, 4])
+def test_rows_without_swaps_left_change_no_row_of_their_chunk(group: int | None) -> None:
+    case = layer(11, rows=60, width=64, tokens=300)
+    rule = swaps._Rule(swaps.correlations(case.gram), group, torch.arange(64, dtype=torch.int32))
+    first = wanda_mask(case, (2, 4))
+    rows = swaps._start(case.weight * case.gram.diagonal().sqrt(), first, None, rule, 5)
+    rows.left[::3] = 0
+    unfinished = rows.left[:, 0] > 0
+    alone, gone = rows.copied(unfinished.nonzero()[:, 0]), rows.gone.clone()
+    going, going_alone = swaps._exact(rows, rule), swaps._exact(alone, rule)
+    assert torch.equal(going, unfinished.masked_scatter(unfinished, going_alone))
+    for name in ("y", "kept", "gone", "left"):
+        assert torch.equal(getattr(rows, name)[unfinished], getattr(alone, name))
+    assert torch.equal(rows.gone[~unfinished], gone[~unfinished])
+    assert not torch.equal(rows.gone[unfinished], gone[unfinished])
 
 
 def test_zero_swaps_leave_the_mask_unchanged() -> None:
