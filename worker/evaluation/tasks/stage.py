@@ -83,10 +83,10 @@ def measure_tasks(
     for which, path in paths.items():
         try:
             found = run_tasks(path, tasks, device=run.settings.device, watcher=progress)
-        except Exception as error:
+        except BaseException as error:  # the panics of Rust libraries are no Exception
             if progress.stopped_by is not None:  # even if a library has wrapped it
                 raise progress.stopped_by from error
-            if is_device_lost(error):
+            if is_device_lost(error) or isinstance(error, SystemExit | KeyboardInterrupt):
                 raise
             log.warning("tasks_not_measured", model=which, exc_info=error)
             return quality, [_not_measured(which, error)]
@@ -149,7 +149,7 @@ def _check_room(model: Path, device: torch.device) -> None:
         raise JobFailure(code, detail)
 
 
-def _not_measured(which: str, error: Exception) -> str:
+def _not_measured(which: str, error: BaseException) -> str:
     failure = as_failure(error)
     why = "the whole model does not fit into memory" if failure.code in _MEMORY else failure.detail
     return f"the zero-shot tasks could not be measured on the {which} model: {why}"

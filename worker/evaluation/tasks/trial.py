@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from lm_eval.defaults import DEFAULT_OTHER_SEED
 
+from service.contract.bounded_json import walk
 from service.contract.failures import FailureCode
 from service.contract.provenance import TaskFacts
 from worker.evaluation.tasks import harness
@@ -38,6 +39,8 @@ class _Lengths:
     context: int
     generated: int
     """Limit of a generated text, where the task has none."""
+    decodes_by_pattern: bool
+    """Whether the tokenizer applies regular expressions to text that the model writes."""
 
 
 class Trial:
@@ -78,6 +81,9 @@ class Trial:
         tokens = [[next(counts) for _ in _texts(each)] for each in requests]
         answers = [count for _, *of_answer in tokens for count in of_answer]
         written = [self._may_write(each.args[1]) for each in requests if each.request_type == "generate_until"]
+        if written and self._lengths.decodes_by_pattern:
+            why = "has the model write text, which a regular expression of its tokenizer's decoder could read for any time"
+            raise JobFailure(FailureCode.TASK_UNSUPPORTED, f"The task {task.task_name} {why}; {_LEAVE_OUT}.")
         self._check_room(task, max(answers, default=0) - 1, "has answers of")
         self._check_room(task, max(written, default=0), "has the model generate")
         return Questions(sum(each.repeats for each in requests), sum(map(sum, tokens)), _facts(task, requests))
@@ -108,7 +114,14 @@ def _try_out(folder: Path, watcher: harness.Watcher, adds_bos: bool | None) -> _
     except Exception as error:  # any error that untrusted configs and tokenizers cause in the libraries
         detail = f"lm-evaluation-harness cannot run this model or tokenizer ({type(error).__name__}); leave out evaluation.tasks."
         raise JobFailure(FailureCode.TASK_UNSUPPORTED, detail) from error
-    return _Lengths(model.max_length, model.max_gen_toks)
+    return _Lengths(model.max_length, model.max_gen_toks, _decodes_by_pattern(model.tokenizer))
+
+
+def _decodes_by_pattern(tokenizer: Any) -> bool:
+    """Return whether a decoder has a regular expression; generated text is decoded in the job's process, without limits."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    decoder = json.loads(backend.to_str()).get("decoder") if backend is not None else None
+    return any(key == "Regex" for key, _ in walk(decoder))
 
 
 def _texts(request: Any) -> Sequence[str]:

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -237,6 +238,19 @@ def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path, fol
     assert "config or tokenizer" in failure.detail
 
 
+def test_a_decoder_with_a_pattern_reads_no_generated_text(model: Path, folder: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(model, tmp_path / "model"))
+    tokenizer = json.loads((changed / "tokenizer.json").read_text())
+    slow = {"type": "Replace", "pattern": {"Regex": "a*a*a*[bc]"}, "content": ""}
+    tokenizer["decoder"] = {"type": "Sequence", "decoders": [tokenizer["decoder"], slow]}
+    (changed / "tokenizer.json").write_text(json.dumps(tokenizer))
+    made_up_tasks.add(folder, "writes", **GENERATES, generation_kwargs={"until": ["\n"], "max_gen_toks": 8}, metric_list=[EXACT])
+    failure = refused(changed, folder, tasks=["writes"])
+    assert failure.code is FailureCode.TASK_UNSUPPORTED
+    assert "regular expression" in failure.detail
+    assert opened(model, folder, tasks=["writes"]).requests == opened(changed, folder, tasks=["arc_easy"]).requests / 4
+
+
 def test_a_model_that_exceeds_memory_is_reported_with_the_bytes(
     model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,14 +402,20 @@ def test_a_failure_is_a_warning_unless_the_gpu_is_lost(monkeypatch: pytest.Monke
     evaluation, settings = SimpleNamespace(baseline=False), SimpleNamespace(device="cuda:0")
     run: Any = SimpleNamespace(reporter=Reports(), spec=SimpleNamespace(evaluation=evaluation), settings=settings)
 
-    def measured(error: Exception) -> list[str]:
+    class Panic(BaseException):
+        """Like that of PyO3, which is no Exception either."""
+
+    def measured(error: BaseException) -> list[str]:
         def fail(*_: Any, **__: Any) -> None:
             raise error
 
         monkeypatch.setattr(stage, "run_tasks", fail)
         return measure_tasks(run, Tasks([{}]), Quality(), dense=Path(), pruned=Path(), known={})[1]
 
-    (warning,) = measured(RuntimeError("x"))
-    assert "could not be measured on the pruned model" in warning
+    for error in (RuntimeError("x"), Panic("x")):
+        (warning,) = measured(error)
+        assert "could not be measured on the pruned model" in warning
+    with pytest.raises(SystemExit):
+        measured(SystemExit(1))
     with pytest.raises(torch.AcceleratorError):
         measured(torch.AcceleratorError("CUDA error: unspecified launch failure"))
