@@ -17,6 +17,7 @@ from obstore.store import LocalStore, ObjectStore
 from service.contract.artifacts import ManifestFile
 from service.contract.failures import FailureCode
 from service.kit.files import fsync
+from service.storage.reasons import reason_of
 from worker.failures import JobFailure
 
 CHUNK: Final = 4 * 1024 * 1024  # bytes
@@ -122,7 +123,7 @@ def chunks(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def store_trouble() -> Iterator[None]:
-    """Convert errors of the store into failures that name their class alone, because their text holds addresses.
+    """Convert errors of the store into failures with the reason.
 
     Raises:
         JobFailure: `artifact-upload-failed`
@@ -130,7 +131,7 @@ def store_trouble() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise refused(f"A request to the artifact store failed ({type(error).__name__}).") from error
+        raise refused(f"A request to the artifact store failed: {reason_of(error)}.") from error
 
 
 def refused(detail: str) -> JobFailure:

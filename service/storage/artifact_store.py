@@ -12,7 +12,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 
 from service.errors import Unavailable
 from service.kit.files import fsync
+from service.storage.addresses import StoreNotUsable
 from service.storage.opening import open_at, open_for_callers
+from service.storage.reasons import reason_of
 from service.storage.removal import remove_below, remove_dead_parts
 
 _REMOTE: Final[dict[str, Any]] = {
@@ -29,10 +31,10 @@ _AT_ONCE: Final = 2
 
 
 class StoreUnavailable(Unavailable):
-    """Problem 503: the store fails; only the class of its error is shown, because messages may contain URLs and account names."""
+    """Problem 503: the store fails."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"the artifact store does not answer ({type(error).__name__})", retry_after=5)
+        super().__init__(f"the artifact store cannot be used: {reason_of(error)}", retry_after=5)
 
 
 class StoreRefused(StoreUnavailable):
@@ -191,7 +193,7 @@ class ArtifactStore:
         """Raise if the store cannot be used now."""
         if self._root is not None:
             if not self._root.is_dir():
-                raise FileNotFoundError("the artifact directory does not exist")
+                raise StoreNotUsable("the folder of DSNOT_ARTIFACT_URL does not exist")
             return
         for _ in obstore.list(self._store, prefix="jobs", chunk_size=1):
             break

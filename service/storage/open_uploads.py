@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from obstore.store import ObjectStore, S3Store
 
+from service.storage.reasons import reason_of
 from service.storage.s3_client import s3_client
 
 _REFUSED: Final = (403, 405, 501)
@@ -25,6 +26,10 @@ class UploadsRefused(OSError):
         "grant s3:ListBucketMultipartUploads and s3:AbortMultipartUpload, or add a lifecycle rule to the bucket that aborts "
         "incomplete multipart uploads after some days"
     )
+
+
+class UploadsFailed(OSError):
+    """Failure of the store to list or abort uploads, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class OpenUploads:
         """Yield the uploads whose key begins with `prefix` and a slash.
 
         Raises:
-            UploadsRefused, OSError: the store refuses, or does not answer.
+            UploadsRefused, UploadsFailed: the store refuses, or does not answer.
         """
         if self._client is None:
             return
@@ -64,7 +69,7 @@ class OpenUploads:
         """Abort an upload and free its parts; a missing upload is not an error.
 
         Raises:
-            UploadsRefused, OSError: the store refuses, or does not answer.
+            UploadsRefused, UploadsFailed: the store refuses, or does not answer.
         """
         assert self._client is not None
         with _as_os_error():
@@ -91,4 +96,4 @@ def _as_os_error() -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         if isinstance(error, ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] in _REFUSED:
             raise UploadsRefused("the store does not allow to list or abort multipart uploads") from error
-        raise OSError(f"the store refused to list or abort uploads ({type(error).__name__})") from error
+        raise UploadsFailed(f"uploads could not be listed or aborted: {reason_of(error)}") from error

@@ -46,8 +46,7 @@ def open_at(url: str, **options: Any) -> ObjectStore:
     try:
         return from_url(url, **options)
     except BaseError as error:
-        reason = str(error).splitlines()[0]
-        raise StoreNotUsable(f"DSNOT_ARTIFACT_URL cannot be opened; check {variables}: {reason}") from error
+        raise StoreNotUsable(f"DSNOT_ARTIFACT_URL cannot be opened; {variables} are missing or malformed") from error
 
 
 def open_for_callers(url: str, endpoint: str) -> ObjectStore:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from service.contract.artifacts import job_prefix
 from service.contract.datasets import UPLOADS
 from service.storage.addresses import StoreNotUsable, check_environment, check_url
+from service.storage.reasons import reason_of
 from service.storage.s3_client import s3_client
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -59,7 +60,7 @@ def ensure(url: str, principal: str) -> None:
     except ClientError as error:
         raise OSError(f"the store refused to change the bucket's policy ({error.response['Error']['Code']}); {REMEDY}") from error
     except BotoCoreError as error:
-        raise OSError(f"the request to the store failed ({type(error).__name__})") from error
+        raise OSError(f"the request to the store failed: {reason_of(error)}") from error
 
 
 def _policy(client: Any, bucket: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from service.contract.checkpoint_files import files_to_fetch
 from service.contract.failures import FailureCode
 from service.contract.model_spec import ModelSpec
 from service.settings import Settings
+from service.storage.reasons import reason_of
 from worker.failures import ModelError
 from worker.inputs.model_cache import folder_of, reserve, root
 from worker.store_transfer import read_whole, refused, stored_chunks
@@ -77,7 +78,7 @@ def _reading(model: ModelSpec) -> Iterator[None]:
     except FileNotFoundError:
         raise ModelError(FailureCode.MODEL_NOT_FOUND, f"The artifact of job {model.id} no longer exists.") from None
     except (BaseError, OSError) as error:
-        raise refused(f"The artifact of job {model.id} could not be read from the store ({type(error).__name__}).") from error
+        raise refused(f"The artifact of job {model.id} could not be read from the store: {reason_of(error)}.") from error
 
 
 def _fetch_one(content: Iterator[bytes], file: ManifestFile, target: Path, tick: Callable[[], None]) -> None:

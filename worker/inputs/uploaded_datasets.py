@@ -19,6 +19,7 @@ from obstore.store import ObjectStore
 from service.contract.datasets import upload_prefix
 from service.contract.failures import FailureCode
 from service.logging import get_logger
+from service.storage.reasons import reason_of
 from worker.failures import JobFailure
 from worker.store_transfer import paths_below, stored_chunks
 
@@ -77,7 +78,7 @@ class Uploads:
                 with suppress(FileNotFoundError):
                     yield path.rpartition("/")[2], b"".join(stored_chunks(self._store, path))
         except (BaseError, OSError) as error:
-            detail = f"The data set {dataset_id} could not be read from the artifact store ({type(error).__name__})."
+            detail = f"The data set {dataset_id} could not be read from the artifact store: {reason_of(error)}."
             raise JobFailure(FailureCode.DATASET_UNAVAILABLE, detail) from error
 
     def _put(self, path: Path, content: bytes) -> None:

@@ -71,8 +71,9 @@ def _verdict(name: str, future: "Future[None]", seconds: float) -> Verdict:
     except DatabaseUnfit as error:
         return Verdict(False, str(error))
     except Exception as error:  # any failure means that the dependency is unusable
-        log.warning("not_ready", dependency=name, error=type(error).__name__, reason=reason_of(error))
-        return Verdict(False, f"unusable ({type(error).__name__})")
+        reason = reason_of(error)
+        log.warning("not_ready", dependency=name, error=type(error).__name__, reason=reason)
+        return Verdict(False, f"unusable: {reason}")
     return Verdict(True, "ready")
 
 

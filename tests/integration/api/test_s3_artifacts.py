@@ -16,6 +16,7 @@ from service.contract.artifacts import Manifest, artifact_prefix
 from service.contract.scopes import Scope
 from service.contract.states import JobState
 from service.database.engine import Database
+from service.ops.doctor.operations import examine
 from service.settings import Settings
 from service.storage.artifact_store import ArtifactStore
 from tests.support.api_server import client, insert_job, key_for, serving
@@ -108,6 +109,10 @@ def test_wrong_credentials_are_reported_without_secrets(
     assert response.headers["retry-after"]
     assert "not-the-secret" not in response.text + ready.text
     assert "127.0.0.1" not in response.text
+    assert "the store refuses the credentials" in response.json()["detail"]
+    assert "the store refuses the credentials" in ready.json()["artifact_store"]["detail"]
+    (found,) = [each for each in examine(s3_settings) if each.check == "artifact store"]
+    assert found.found == "the store refuses the credentials; check its variables"
 
 
 def test_clients_use_the_public_endpoint_and_the_service_its_own(
