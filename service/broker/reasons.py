@@ -21,10 +21,17 @@ _BY_CLASS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (redis.exceptions.TimeoutError, "there was no answer in time"),
     (TimeoutError, "there was no answer in time"),
 )
+REASONS_OF_MODES: Final = {
+    "cluster": "the server runs in cluster mode; name one without it",
+    "sentinel": "the server is a Sentinel; name the server that it watches",
+}
+"""Reasons against modes of a server."""
 _BY_TEXT: Final = (
     (("WRONGPASS", "invalid password", "NOAUTH", "Authentication required"), _BY_CLASS[1][1]),
     (("max number of clients",), "the broker has no free connection; raise maxclients"),
     (("DB index", "invalid DB"), "the broker has no such database number"),
+    (("MOVED", "CROSSSLOT", "same slot", "slot not served", "cluster is down", "CLUSTERDOWN"), REASONS_OF_MODES["cluster"]),
+    (("unknown command",), REASONS_OF_MODES["sentinel"]),
 )
 
 

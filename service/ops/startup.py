@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic
 from typing import Final, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import tracing
+from service.broker.reasons import REASONS_OF_MODES
 from service.broker.reasons import reason_of as broker_reason
 from service.database import schema
 from service.database.connecting import shares_sessions
@@ -136,7 +138,12 @@ def _reached(call: Callable[[], T]) -> T:
 def _check_broker(settings: Settings) -> None:
     url = settings.broker_url.get_secret_value()
     try:
-        redis.Redis.from_url(url, socket_connect_timeout=4, socket_timeout=4).ping()
+        client = redis.Redis.from_url(url, socket_connect_timeout=4, socket_timeout=4)
+        client.ping()
+        with suppress(redis.exceptions.NoPermissionError):  # of a user who may not ask
+            server: dict[str, str] = client.info("server")
+            if reason := REASONS_OF_MODES.get(server.get("server_mode") or server.get("redis_mode", "")):
+                raise NotUsable(f"the broker cannot be used: {reason}")
     except (redis.RedisError, OSError, ValueError, TypeError) as error:
         raise NotUsable(f"the broker cannot be used: {broker_reason(error)}") from error
 

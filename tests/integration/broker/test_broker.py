@@ -1,6 +1,7 @@
 """The broker with TLS, shared by two deployments, and its errors."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,12 +12,13 @@ from service.broker.queue import Queue, QueueUnavailable
 from service.broker.reasons import reason_of
 from service.contract.devices import QUEUE, DeviceClass
 from service.embedded import valkey
-from service.embedded.processes import free_port
+from service.embedded.processes import Child, free_port
 from service.ops.startup import NotUsable, _check_broker, with_broker_prefix
 from service.settings import Settings
 from service.tenants.rates.limiter import Kind, RateLimiter
 from tests.support.servers import at
 from tests.support.tls import encrypted
+from tests.support.waiting import eventually
 from worker.app import create_app
 
 
@@ -103,6 +105,42 @@ def test_a_replica_and_a_full_server_are_told_apart() -> None:
     assert "replica" in reason_of(redis.exceptions.ReadOnlyError("READONLY You can't write against a read only replica."))
     assert "maxmemory" in reason_of(redis.exceptions.OutOfMemoryError("OOM command not allowed"))
     assert "maxclients" in reason_of(redis.exceptions.ConnectionError("max number of clients reached"))
+
+
+@pytest.mark.parametrize("mode", ["cluster", "sentinel"])
+def test_a_server_in_another_mode_is_refused_at_start_and_named_later(settings: Settings, tmp_path: Path, mode: str) -> None:
+    own = at(settings, broker_url=f"redis://127.0.0.1:{free_port()}/0")
+    url = own.broker_url.get_secret_value()
+    with running_in(mode, urlsplit(url).port or 0, tmp_path):
+        eventually(lambda: ping(url))
+        with pytest.raises(NotUsable, match=f"(?i){mode}"):
+            _check_broker(own)
+        queue = Queue(url)
+        for call in (lambda: queue.send("a.task", {}, QUEUE), lambda: queue.backlog(QUEUE)):
+            with pytest.raises(QueueUnavailable, match=f"(?i){mode}.*; name"):
+                call()
+        queue.close()
+
+
+@contextmanager
+def running_in(mode: str, port: int, folder: Path) -> Iterator[None]:
+    """A server in cluster mode, with no slots yet, or a Sentinel."""
+    configuration = folder / "valkey.conf"
+    options = {"cluster": ["--cluster-enabled", "yes", "--cluster-port", str(free_port())], "sentinel": ["--sentinel"]}[mode]
+    configuration.write_text(f"bind 127.0.0.1\nport {port}\ndir {folder}\n")
+    child = Child.start("valkey", [str(valkey._program()), str(configuration), *options], folder / "logs")
+    yield
+    child.stop(5)
+
+
+def ping(url: str) -> bool:
+    client = redis.Redis.from_url(url)
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+    finally:
+        client.close()
 
 
 def test_the_embedded_valkey_starts_in_a_folder_with_a_space_and_quotes(tmp_path: Path) -> None:
