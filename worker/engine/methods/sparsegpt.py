@@ -69,7 +69,7 @@ def update_by_obs(
         here = slice(first, last)
         scale = torch.where(live, factor.diagonal(), torch.inf)[here]
         if pattern is not None and pattern.group is None:
-            quota = count_of(pattern.pruned_share, len(weight) * last) - int(mask.sum())
+            quota = count_of(pattern.pruned_share, len(weight) * last) - count_of(pattern.pruned_share, len(weight) * first)
             mask[:, here] = _least(obs_saliency(new[:, here], scale), quota)
         new[:, here], mask[:, here], errors = _sweep(new[:, here], mask[:, here], factor[here, here], scale, pattern)
         new[:, last:] -= product(errors, factor[here, last:].T.contiguous())
@@ -91,11 +91,13 @@ def _sweep(
     All are (out, columns of the block).
     """
     columns, mask = weight.T.contiguous(), pruned.T.contiguous()
-    errors = torch.zeros_like(columns)
+    diagonal, errors = factor.diagonal()[:, None], torch.zeros_like(columns)
+    divisor = torch.where(mask, diagonal, torch.inf)  # of a column's errors, which are zero where it is kept
     for j in range(len(columns)):
         if pattern and pattern.group and j % pattern.group == 0:
             group = slice(j, j + pattern.group)
             mask[group] = select(obs_saliency(columns[group].T, scale[group]), pattern).T
-        errors[j] = columns[j] * mask[j] / factor[j, j]
+            divisor[group] = torch.where(mask[group], diagonal[group], torch.inf)
+        torch.div(columns[j], divisor[j], out=errors[j])  # two kernels per column, because their launches take the time
         columns[j:].addr_(factor[j, j:], errors[j], alpha=-1)
     return columns.masked_fill_(mask, 0.0).T, mask.T, errors.T.contiguous()

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from service.contract.recipe.pattern import Unstructured
 from tests.support.engine import families, tiny_decoders
 from tests.support.size import sized
 from tests.support.strict_device import StrictCuda, strict_cuda
 from tests.support.tiny_model import save_model
 from worker.engine import Journal, Recipe, SparsityReport, evaluate, grow_and_prune, sparsify
 from worker.engine.activations.batches import Stream
+from worker.engine.methods.sparsegpt import update_by_obs
 from worker.engine.pruning.mask import saliency_of
 
 LENGTH = 8
@@ -184,6 +186,21 @@ def test_a_swap_of_dsnot_launches_few_kernels_and_never_waits(
     cuda.counts.waits.clear()
     assert launched(30) - launched(20) <= 10 * (1 if sign_rule or pattern else 16)
     assert cuda.counts.waits.total() == 0
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_column_of_obs_launches_two_kernels_and_never_waits(cuda: StrictCuda, given: bool) -> None:
+    def counted(width: int) -> tuple[int, int]:
+        weight, gram = torch.randn(8, width).cuda(), torch.eye(width).cuda()
+        mask = {"pruned": weight > 0} if given else {"pattern": Unstructured(sparsity=0.5)}
+        cuda.counts.launches.clear()
+        cuda.counts.waits.clear()
+        update_by_obs(weight, gram, block=32, **mask)
+        return cuda.counts.launches.total(), cuda.counts.waits.total()
+
+    (few, waits), (many, same_waits) = counted(64), counted(64 + 10 * 32)
+    assert many - few <= 10 * (2 * 32 + 30)
+    assert same_waits == waits
 
 
 @pytest.fixture
