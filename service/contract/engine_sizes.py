@@ -14,6 +14,8 @@ EXAMPLES_ALLOCATED: Final = 1280
 """Tokens for which memory is allocated at first: `EXAMPLES` with a margin for the rounding."""
 SWAPPED_WEIGHTS: Final = 1 << 23
 """Weights whose state the swap refinement holds at a time."""
+SYSTEMS_BYTES: Final = {"cpu": 1 << 23, "gpu": 1 << 29}
+"""Bytes of the least-squares systems that are factorised at a time: fits a CPU cache or fills a GPU."""
 LOSS_LOGITS: Final = 1 << 24
 """Logits of which losses are computed at a time."""
 COMPARED_LOGITS: Final = 1 << 21

@@ -4,6 +4,7 @@ Symbols: n     weights of a matrix, rows × columns          c   columns of a ma
          d     hidden size of the model                      b   bytes per element of the compute dtype
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from service.contract.devices import DeviceClass
-from service.contract.engine_sizes import EXAMPLES_ALLOCATED, GRAM_BYTES, SWAPPED_WEIGHTS
+from service.contract.engine_sizes import EXAMPLES_ALLOCATED, GRAM_BYTES, SWAPPED_WEIGHTS, SYSTEMS_BYTES
 from service.contract.recipe.choices import Criterion, Objective
 from service.contract.recipe.recipe import Recipe
 from service.contract.recipe.refinement import DsnotRefinement, SwapsRefinement
@@ -114,7 +115,13 @@ class Holdings:
             needs.append((weight + 14) * weights + 48 * square)
         if isinstance(update, LeastSquaresUpdate):
             needs.append((weight + wanted + 58) * weights + 8 * square)
+            needs.append((weight + wanted + 32) * weights + 8 * square + self._of_systems(matrix))
         return max(needs)
+
+    def _of_systems(self, matrix: MatrixOutline) -> int:
+        """Return the bytes of the least-squares systems of a chunk of rows, and of their factors."""
+        system = 8 * math.ceil((1 - self.recipe.pattern.pruned_share) * matrix.columns) ** 2
+        return 2 * max(system, min(matrix.rows * system, SYSTEMS_BYTES[self.device]))
 
     def _of_dsnot(self, refinement: DsnotRefinement, columns: int) -> float:
         """Return the bytes per weight of DSnoT's refinement without the weight itself.

@@ -18,7 +18,8 @@ No row's error exceeds that of its masked weights.
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 23  # bytes of systems factorised at a time
+from service.contract.engine_sizes import SYSTEMS_BYTES
+
 LEAST_DAMPING = 2.0**-18  # share of the mean diagonal below which float32 sums are rounding errors
 
 
@@ -38,7 +39,8 @@ def least_squares(
     start, owed = _start(weight, pruned, gram, target_products)
     change = torch.zeros_like(start)
     size = 8 * int((~pruned).sum(dim=1).max()) ** 2  # bytes of a system, in float64
-    for rows in torch.split(torch.arange(len(weight), device=weight.device), max(1, CHUNK // max(1, size))):
+    chunk = SYSTEMS_BYTES["cpu" if weight.device.type == "cpu" else "gpu"]
+    for rows in torch.split(torch.arange(len(weight), device=weight.device), max(1, chunk // max(1, size))):
         change[rows] = _solved(owed[rows], ~pruned[rows], gram, damping)
     return _never_worse(start, change, owed, gram)
 
@@ -55,7 +57,7 @@ def _solved(owed: Tensor, kept: Tensor, gram: Tensor, damping: float) -> Tensor:
     longest = max(1, int(kept.sum(dim=1).max()))
     chosen = kept.byte().argsort(dim=1, descending=True, stable=True)[:, :longest]  # S, then some of P
     real = kept.gather(1, chosen)
-    system = gram[chosen[:, :, None], chosen[:, None, :]] * (real[:, :, None] & real[:, None, :])
+    system = gram[chosen[:, :, None], chosen[:, None, :]].mul_(real[:, :, None] & real[:, None, :])
     mean = gram.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
     system.diagonal(dim1=1, dim2=2).add_(torch.where(real, max(damping, LEAST_DAMPING) * mean, mean))
     factor, failed = torch.linalg.cholesky_ex(system)

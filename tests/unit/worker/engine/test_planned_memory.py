@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from service.contract.devices import DeviceClass
-from service.contract.engine_sizes import LOSS_LOGITS
+from service.contract.engine_sizes import LOSS_LOGITS, SYSTEMS_BYTES
 from service.contract.recipe.recipe import Recipe
 from service.contract.samples import SamplesSpec
 from service.contract.spec import EvaluationSpec, JobSpec
@@ -106,20 +106,35 @@ GROUPS = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
 @pytest.mark.parametrize("cycles", [12, 64, 1000])
 @pytest.mark.parametrize("recipe", [{"refinement": DSNOT}, {"refinement": BOTH_SIGNS}, {"refinement": DSNOT} | GROUPS])
 def test_work_of_dsnot_matches_its_peak_on_a_device(recipe: dict[str, Any], cycles: int, dtype: torch.dtype) -> None:
-    rows, columns = 512, 128
     asked = Recipe.from_dict(recipe | {"refinement": recipe["refinement"] | {"max_cycles": cycles}})
+    taken, planned = work(asked, dtype)
+    assert planned == pytest.approx(taken, rel=0.03)
+
+
+@pytest.mark.parametrize("sparsity", [0.25, 0.5])
+@pytest.mark.parametrize("most", [1 << 16, 1 << 21, 1 << 29])
+def test_work_of_least_squares_matches_its_peak_on_a_device(monkeypatch: pytest.MonkeyPatch, sparsity: float, most: int) -> None:
+    monkeypatch.setitem(SYSTEMS_BYTES, "gpu", most)
+    update = {"refinement": {"method": "none"}, "update": {"method": "least_squares"}}
+    pattern = {"type": "unstructured", "sparsity": sparsity}
+    taken, planned = work(Recipe.from_dict(update | {"pattern": pattern}), torch.float32)
+    assert planned == pytest.approx(taken, rel=0.15)
+
+
+def work(asked: Recipe, dtype: torch.dtype) -> tuple[int, int]:
+    """Return the bytes that pruning a matrix takes on a strict device, and those that are planned."""
+    rows, columns = 512, 128
     with strict_cuda() as cuda:
         device = torch.device("cuda")
-        inputs = InputStatistics(columns, device=device, with_gram=False, examples_per_sample=4)
-        inputs.add(torch.randn(4, 16, columns).to(device))
+        inputs = InputStatistics(columns, device=device, with_gram=asked.needs_gram, examples_per_sample=4)
+        inputs.add(torch.randn(4, 64, columns).to(device))
         weight = torch.randn(rows, columns).to(device, dtype)
         before = cuda.memory.allocated[0]
         prune(PruningTask("w", weight.float(), inputs, asked, asked.pattern, 16, None), Stopwatch(device))
         taken = cuda.memory.peak[0] - before
     matrix = MatrixOutline("w", rows, columns, copies=1, is_expert=False)
     model = replace(llama(1000), dtype=str(dtype).removeprefix("torch."), largest_matrices=(matrix,))
-    planned = Holdings(replace(model, bytes_per_parameter=dtype.itemsize), asked, DeviceClass.GPU).work
-    assert planned == pytest.approx(taken, rel=0.03)
+    return taken, Holdings(replace(model, bytes_per_parameter=dtype.itemsize), asked, DeviceClass.GPU).work
 
 
 def test_kept_states_match_those_of_the_engine(checkpoint: Callable[[str], Path]) -> None:

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.contract.engine_sizes import SYSTEMS_BYTES
 from tests.support.engine.gram_layers import Layer, errors, layer, layers, sizes
 from worker.engine.methods.least_squares import least_squares
 from worker.engine.methods.patterns import select_pruned
@@ -112,6 +113,14 @@ def test_the_scale_of_the_gram_matrix_does_not_matter() -> None:
         )
         expected = least_squares(case.weight, pruned, gram=case.gram, target_products=case.target_products, damping=0.01)
         torch.testing.assert_close(new, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_size_of_the_chunks_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = layer(6, rows=30, width=32)
+    pruned = select_pruned(case.weight.abs(), sparsity=0.5)
+    whole = least_squares(case.weight, pruned, gram=case.gram)
+    monkeypatch.setitem(SYSTEMS_BYTES, "cpu", 7 * 8 * 16**2)
+    assert torch.equal(least_squares(case.weight, pruned, gram=case.gram), whole)
 
 
 def test_nothing_is_changed_in_place() -> None:
