@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from service.contract.scopes import Scope
+from service.contract.spec import JobSpec
 from service.contract.states import TERMINAL_STATES, JobState
 from service.database.engine import Database
 from service.settings import Settings
@@ -34,6 +35,7 @@ SECONDS = os.environ.get("FUZZ_SECONDS")
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 _ROOT = Path(__file__).parents[3]
 _STATES = (JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.FAILED, JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+_SPEC = JobSpec.model_validate(BODY | {"output": {"mlflow": {}}}).stored()
 _OBJECTS = 36
 _RUNS_AGAIN = 3
 _KEPT = 24
@@ -93,7 +95,7 @@ def things(api: httpx.Client, database: Database, settings: Settings) -> Iterato
     webhooks = [api.post("/v1/webhooks", json={"url": f"https://sink.example/{n}"}).json()["id"] for n in range(12)]
     for number in range(_OBJECTS):
         state = _STATES[number % len(_STATES)]
-        job_id = insert_job(database, state=state)
+        job_id = insert_job(database, state=state, spec=_SPEC)
         if state == JobState.SUCCEEDED:
             published(settings, job_id)
             with database.engine.begin() as connection:
