@@ -161,7 +161,7 @@ def test_a_failed_job_is_shown_and_watched_with_its_last_lines(stack: Up) -> Non
         head, *lines = output.partition("last lines of attempt ")[2].splitlines()
         assert head == f"1; all with `dsnot jobs logs {job_id}`:"
         assert lines == last
-    assert last[-1].startswith("worker.failures.JobFailure: ")
+    assert last[-1].startswith("run_failed code=")
 
 
 def test_a_cancelled_job_has_exit_status_3(stack: Up) -> None:
