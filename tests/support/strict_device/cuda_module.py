@@ -13,15 +13,30 @@ import torch
 import torch._dynamo  # every dispatch mode imports it, which must not happen while functions are replaced
 from torch import Tensor
 
+from tests.support.strict_device.costs import Rates
 from tests.support.strict_device.events import Event, Stream
 from tests.support.strict_device.mode import StrictCuda
 from tests.support.strict_device.tensors import OPEN, DeviceTensor
 
 
 @contextmanager
-def strict_cuda(*, devices: int = 1, memory: int = 80 << 30, pinned_memory: int | None = None) -> Iterator[StrictCuda]:
-    """Provide CUDA devices with `memory` bytes each inside the context, and at most `pinned_memory` bytes of pinned memory."""
-    cuda = StrictCuda(devices, memory, pinned_memory)
+def strict_cuda(
+    *,
+    devices: int = 1,
+    memory: int = 80 << 30,
+    pinned_memory: int | None = None,
+    numbers: bool = True,
+    rates: Rates = Rates(),  # noqa: B008 - frozen
+    code: tuple[str, ...] = ("/worker/",),
+) -> Iterator[StrictCuda]:
+    """Provide CUDA devices with `memory` bytes each inside the context, and at most `pinned_memory` bytes of pinned memory.
+
+    Args:
+        numbers: if False, device tensors have shapes only, see `shapes`.
+        rates: seconds by which the clocks of `counts` advance.
+        code: parts of the paths of the files whose lines are counted.
+    """
+    cuda = StrictCuda(devices, memory, pinned_memory, rates, code, numbers=numbers)
     with ExitStack() as stack:
         stack.enter_context(_device_guard())
         stack.enter_context(mock.patch.dict(os.environ, HF_DEACTIVATE_ASYNC_LOAD="1"))  # a mode is the thread's

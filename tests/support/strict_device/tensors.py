@@ -11,16 +11,18 @@ OPEN: list[Any] = []
 
 
 class DeviceTensor(Tensor):
-    """Tensor on a strict device; its numbers are in `hidden`."""
+    """Tensor on a strict device; its numbers are in `hidden`, which is a meta tensor if it has none."""
 
     hidden: Tensor
+    made_by: str
+    """Operator that made it."""
 
     @staticmethod
-    def __new__(cls, hidden: Tensor, device: torch.device) -> Self:
+    def __new__(cls, hidden: Tensor, device: torch.device, made_by: str) -> Self:
         made: Self = Tensor._make_wrapper_subclass(
             cls, hidden.shape, strides=hidden.stride(), storage_offset=hidden.storage_offset(), dtype=hidden.dtype, device=device
         )
-        made.hidden = hidden
+        made.hidden, made.made_by = hidden, made_by
         return made
 
     @classmethod

@@ -3,7 +3,7 @@ import torch
 
 from service.contract.matrices import MatrixReport
 from tests.support.matrix_reports import matrix_report
-from tests.support.strict_device import strict_cuda
+from tests.support.strict_device import Rates, strict_cuda
 from worker.engine import report
 from worker.engine.report import Part, SparsityReport, Stopwatch
 
@@ -22,7 +22,7 @@ def test_nested_parts_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_part_is_charged_for_the_kernels_that_it_launches_and_makes_nobody_wait() -> None:
-    with strict_cuda(devices=2) as cuda:
+    with strict_cuda(devices=2, rates=Rates(launch=0, kernel=1e-3)) as cuda:
         watch = Stopwatch(torch.device("cuda:1"))
         with watch.time(Part.IO):
             x = torch.ones(4, 4, device="cuda:1")

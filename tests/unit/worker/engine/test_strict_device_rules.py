@@ -93,7 +93,7 @@ def test_memory_is_that_of_the_storages_that_are_alive(cuda: StrictCuda) -> None
 
 def test_launches_and_waits_are_counted(cuda: StrictCuda) -> None:
     x = ones()
-    cuda.counts.launches.clear()
+    cuda.counts.clear()
     y = (x @ x).view(-1)[2:]
     assert (cuda.counts.launches, cuda.counts.waits.total()) == ({"mm": 1}, 0)
     assert float(y.sum()) == 56
