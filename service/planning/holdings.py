@@ -22,6 +22,8 @@ from service.models.outline import MatrixOutline, ModelOutline
 
 _TO_RESIDUAL: Final = re.compile(r"(^|[._])(o_proj|out_proj|down_proj|dense|c_proj|wo|w2|fc2|fc_out|dense_4h_to_h)\.weight$")
 """Names of matrices whose output is added to the residual stream."""
+GPU_CHUNK: Final = 1 << 22
+"""Weights that the swap refinement processes at a time on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,20 @@ class Holdings:
         """Return the peak of the temporaries, as bytes per weight plus bytes per element of the Gram matrix.
 
         float32: weight, saliency, and the sort of the selection, of which 12 bytes are indices; DSnoT: see `_of_dsnot`;
-        swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse.
+        swaps: the check of the gains, the excess, the correlations; ADMM: Z, U, X̂, the pull, the inverse. A GPU selects without
+        a sort in rows, swaps in larger chunks, and factorises without LAPACK's copies.
         """
         weights, square = matrix.rows * matrix.columns, matrix.columns**2
         update, refinement = self.recipe.update, self.recipe.refinement
         is_wanted = self.recipe.objective is Objective.PROPAGATED
         weight, wanted = (0 if self.number == 4 else 4), (4 if is_wanted else 0)
-        selecting = (weight + 22 + (8 if self.recipe.pattern.group else 0)) * weights
-        needs = [selecting]
-        if isinstance(refinement, DsnotRefinement):
+        needs = [(weight + self._of_selecting()) * weights]
+        if isinstance(refinement, DsnotRefinement) and _is_refined(matrix, refinement):
             needs.append(int((weight + self._of_dsnot(refinement, matrix.columns)) * weights))
         if isinstance(refinement, SwapsRefinement):
-            needs.append((weight + wanted + 38) * weights + 4 * square)
-            needs.append((weight + wanted + 10) * weights + 36 * min(weights, SWAPPED_WEIGHTS) + 8 * square)
+            needs += self._of_swaps(weight, wanted, weights, square)
         if isinstance(update, AdmmUpdate):
-            needs.append((weight + 44) * weights + 8 * square)
+            needs += self._of_admm(weight, weights, square)
         if isinstance(update, ObsUpdate) or self.recipe.criterion is Criterion.OBS:
             needs.append((weight + 14) * weights + 48 * square)
         if isinstance(update, LeastSquaresUpdate):
@@ -134,6 +135,28 @@ class Holdings:
         first_list = 0 if is_grouped or refinement.stop_on_sign_change else 20 * listed
         return (25 if is_grouped else 0) + first_list + max(29, 23 + 28 * listed)
 
+    def _of_selecting(self) -> int:
+        """Return the bytes per weight for selecting a mask, without the weight itself."""
+        is_grouped = self.recipe.pattern.group is not None
+        if self.device is DeviceClass.CPU:
+            return 30 if is_grouped else 22
+        return 9 if self.recipe.criterion is Criterion.WANDA and not is_grouped else 16
+
+    def _of_swaps(self, weight: int, wanted: int, weights: int, square: int) -> list[int]:
+        """Return the bytes of checking the gains, and of the search; on a GPU with the pairs that a large chunk compares."""
+        swapped = min(weights, SWAPPED_WEIGHTS)
+        if self.device is DeviceClass.CPU:
+            return [(weight + wanted + 38) * weights + 4 * square, (weight + wanted + 10) * weights + 36 * swapped + 8 * square]
+        pairs = 52 if self.recipe.pattern.group else 140
+        search = (weight + wanted + 7) * weights + 16 * swapped + pairs * min(weights, GPU_CHUNK) + 4 * square
+        return [(weight + 2 * wanted + 31) * weights + 4 * square, search]
+
+    def _of_admm(self, weight: int, weights: int, square: int) -> list[int]:
+        """Return the bytes of the iterations and of the factorisation, on a CPU both together with LAPACK's copies."""
+        if self.device is DeviceClass.CPU:
+            return [(weight + 44) * weights + 8 * square]
+        return [(weight + 38) * weights + 4 * square, (weight + 13) * weights + 12 * square]
+
     def of_tokens(self) -> int:
         """Return the bytes per calibration token that are stored between passes.
 
@@ -150,10 +173,14 @@ class Holdings:
         return 2 * hidden + sum(by_width) * self.number + 4 * sum(sums)
 
     def of_batch(self, tokens: int, length: int) -> int:
-        """Return the bytes of a batch: activations in the compute dtype during the forward pass, and statistics in float32."""
+        """Return the bytes of a batch: activations in the compute dtype during the forward pass, and statistics in float32.
+
+        Without a sample's `length` a GPU measures no statistics; the CPU's allocator holds as much for its own kernels.
+        """
         widest = max((matrix.columns for matrix in self.model.largest_matrices), default=self.width)
         passing = tokens * (6 * self.width + 3 * widest) * self.number
-        return passing + 4 * tokens * widest + 8 * length * widest
+        is_bare = not length and self.device is DeviceClass.GPU
+        return passing + (0 if is_bare else 4 * tokens * widest + 8 * length * widest)
 
     @cached_property
     def _plain(self) -> list[MatrixOutline]:
@@ -175,6 +202,10 @@ class Holdings:
                 part = matrix.name.removesuffix(".weight").rpartition(".")[0]
                 found.setdefault((part, matrix.columns, _is_summed(matrix)), matrix)
         return found.values()
+
+
+def _is_refined(matrix: MatrixOutline, refinement: DsnotRefinement) -> bool:
+    return refinement.targets == "all" or "attn" in matrix.name or "attention" in matrix.name
 
 
 def _is_summed(matrix: MatrixOutline) -> bool:

@@ -5,8 +5,8 @@ memory before the next:
 
     texts        the longest text, while it is tokenized
     recording    activations + embeddings + block + batch
-    pruning      activations + block + results + statistics + batch + work on the largest matrix, because the allocator keeps
-                 the batch's memory while masks are computed
+    pruning      activations + block + statistics + results + work on the largest matrix + batch, because the host's allocator
+                 keeps the batch's memory while masks are computed; a GPU's reuses it: the larger of batch and results + work
     writing      activations + results + the changed block, also in the journal's file + temporaries of its largest tensor
     scoring      activations of the windows + kept states + embeddings and head + logits
     evaluating   activations of the windows + kept states + block + batch
@@ -18,7 +18,8 @@ The kept states are the dense model's final states, for the windows on which the
 On a CPU all memory is the host's. On a GPU activations, texts and written tensors are on the host, all else is on the device.
 The device also holds the CUDA context with the libraries' workspaces, and memory lost to fragmentation, as estimates.
 The factors are counted from the engine's code (see `holdings`); the idle process and the libraries are measured.
-`benchmarks/plans.py` compares the estimates with real runs on CPUs: the device's part has not been measured on a GPU.
+`benchmarks/plans.py` compares the estimates with real runs on CPUs, `benchmarks/gpu.py` those of the device with the tensors of a
+simulated one; nothing has been measured on a GPU.
 """
 
 from collections.abc import Mapping
@@ -115,7 +116,7 @@ def peak(model: ModelOutline, spec: JobSpec, device: DeviceClass, texts: TextTok
     holdings = Holdings(model, spec.recipe, device)
     batch_tokens = TOKENS_PER_BATCH // 2 if least else TOKENS_PER_BATCH
     kept = {} if least else _kept(holdings, spec, texts)
-    computed, written = _computed(holdings, spec, batch_tokens), _written(holdings)
+    computed, written = _computed(holdings, spec, _windows(spec, texts), batch_tokens), _written(holdings)
     if not least:
         computed[Phase.WHOLE] = _whole(holdings, spec)
     read: _Phases = {Phase.TEXTS: {"text": texts.longest * _TEXT_TOKEN_BYTES}}
@@ -138,7 +139,7 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
     """Return the activations stored between passes, by phase."""
     calibration, evaluation = spec.calibration, spec.evaluation
     hidden = holdings.width * holdings.number
-    windows = min(texts.evaluated // evaluation.sequence_length, evaluation.max_windows or texts.evaluated)
+    windows = _windows(spec, texts)
     tokens = calibration.num_samples * calibration.sequence_length
     pruning = {"activations": tokens * holdings.of_tokens()}
     compared = min(windows, evaluation.agreement_windows) if evaluation.baseline else 0
@@ -152,22 +153,31 @@ def _kept(holdings: Holdings, spec: JobSpec, texts: TextTokens) -> _Phases:
     return recording | dict.fromkeys(during, pruning) | dict.fromkeys((Phase.SCORING, Phase.EVALUATING), evaluating)
 
 
-def _computed(holdings: Holdings, spec: JobSpec, batch_tokens: int) -> dict[Phase, _Terms]:
+def _windows(spec: JobSpec, texts: TextTokens) -> int:
+    """Return the number of windows of the longest evaluated text."""
+    evaluation = spec.evaluation
+    return min(texts.evaluated // evaluation.sequence_length, evaluation.max_windows or texts.evaluated)
+
+
+def _computed(holdings: Holdings, spec: JobSpec, windows: int, batch_tokens: int) -> dict[Phase, _Terms]:
     """Return the terms in the memory used for computing, by phase."""
-    model, length = holdings.model, spec.calibration.sequence_length
-    batch = {"batch": holdings.of_batch(_in_batch(length, batch_tokens), length)}
+    model, length, samples = holdings.model, spec.calibration.sequence_length, spec.calibration.num_samples
+    batch = {"batch": holdings.of_batch(_in_batch(length, batch_tokens, samples), length)}
     block = {"block": holdings.block}
-    held = {"results": holdings.results, "statistics": holdings.statistics, "work": holdings.work}
+    masks = {"results": holdings.results, "work": holdings.work}
+    held = batch | masks
+    if holdings.device is DeviceClass.GPU:
+        held = max(batch, masks, key=lambda terms: sum(terms.values()))
     phases: dict[Phase, _Terms] = {
         Phase.RECORDING: block | batch | {"embeddings": (model.vocab_size or 0) * holdings.width * holdings.number},
-        Phase.PRUNING: block | batch | held,
+        Phase.PRUNING: block | {"statistics": holdings.statistics} | held,
     }
     if spec.evaluation.perplexity:
         window = spec.evaluation.sequence_length
         logits = _logits(spec, window * (model.vocab_size or 0), holdings.number)
         outside = (model.parameters - model.encoder_parameters - model.block_parameters) * holdings.number
         phases[Phase.SCORING] = {"embeddings and head": outside, "logits": logits}
-        phases[Phase.EVALUATING] = block | {"batch": holdings.of_batch(_in_batch(window, batch_tokens), 0)}
+        phases[Phase.EVALUATING] = block | {"batch": holdings.of_batch(_in_batch(window, batch_tokens, windows), 0)}
     if spec.evaluation.tasks:
         logits = 2 * _QUESTIONS * (model.vocab_size or 0) * model.bytes_per_parameter
         phases[Phase.TASKS] = {"model": model.parameters * model.bytes_per_parameter, "logits": logits}
@@ -190,5 +200,6 @@ def _written(holdings: Holdings) -> _Phases:
     return {Phase.WRITING: {"results": holdings.results, "changed block": holdings.changed, "tensor": holdings.spread}}
 
 
-def _in_batch(length: int, tokens: int) -> int:
-    return max(1, tokens // length) * length
+def _in_batch(length: int, tokens: int, samples: int) -> int:
+    """Return the tokens of the largest batch: of whole samples, at least one, at most all if their number is known."""
+    return min(max(1, tokens // length), samples or tokens) * length

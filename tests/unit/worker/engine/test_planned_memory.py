@@ -9,27 +9,23 @@ import pytest
 import torch
 
 from service.contract.devices import DeviceClass
-from service.contract.engine_sizes import LOSS_LOGITS, SYSTEMS_BYTES
+from service.contract.engine_sizes import LOSS_LOGITS
 from service.contract.recipe.recipe import Recipe
 from service.contract.samples import SamplesSpec
 from service.contract.spec import EvaluationSpec, JobSpec
 from service.models.folder import FolderFiles
 from service.models.headers import read_headers
-from service.models.outline import MatrixOutline, ModelOutline, outline
+from service.models.outline import ModelOutline, outline
 from service.planning.holdings import Holdings
 from service.planning.memory import Phase, TextTokens, peak
 from tests.support.engine import families
 from tests.support.size import sized
-from tests.support.strict_device import strict_cuda
 from worker.engine import evaluate, sparsify
 from worker.engine.activations.capture import record
 from worker.engine.activations.measuring import measure
-from worker.engine.activations.statistics import InputStatistics
 from worker.engine.activations.store import ActivationStore
 from worker.engine.model.loading import loaded_block
 from worker.engine.model.structure import load_structure
-from worker.engine.pruning.matrix import prune
-from worker.engine.pruning.task import PruningTask
 from worker.engine.report import Stopwatch
 
 CPU = torch.device("cpu")
@@ -95,46 +91,6 @@ def test_activations_match_the_activation_store(
     [store] = shelves
     first_batch = store.in_memory - told * tokens.numel()
     assert 0 <= first_batch <= 2 * families.LENGTH * told
-
-
-DSNOT = {"accept": "always"}
-BOTH_SIGNS = DSNOT | {"stop_on_sign_change": False}
-GROUPS = {"pattern": {"type": "n:m", "n": 2, "m": 4}}
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
-@pytest.mark.parametrize("cycles", [12, 64, 1000])
-@pytest.mark.parametrize("recipe", [{"refinement": DSNOT}, {"refinement": BOTH_SIGNS}, {"refinement": DSNOT} | GROUPS])
-def test_work_of_dsnot_matches_its_peak_on_a_device(recipe: dict[str, Any], cycles: int, dtype: torch.dtype) -> None:
-    asked = Recipe.from_dict(recipe | {"refinement": recipe["refinement"] | {"max_cycles": cycles}})
-    taken, planned = work(asked, dtype)
-    assert planned == pytest.approx(taken, rel=0.03)
-
-
-@pytest.mark.parametrize("sparsity", [0.25, 0.5])
-@pytest.mark.parametrize("most", [1 << 16, 1 << 21, 1 << 29])
-def test_work_of_least_squares_matches_its_peak_on_a_device(monkeypatch: pytest.MonkeyPatch, sparsity: float, most: int) -> None:
-    monkeypatch.setitem(SYSTEMS_BYTES, "gpu", most)
-    update = {"refinement": {"method": "none"}, "update": {"method": "least_squares"}}
-    pattern = {"type": "unstructured", "sparsity": sparsity}
-    taken, planned = work(Recipe.from_dict(update | {"pattern": pattern}), torch.float32)
-    assert planned == pytest.approx(taken, rel=0.15)
-
-
-def work(asked: Recipe, dtype: torch.dtype) -> tuple[int, int]:
-    """Return the bytes that pruning a matrix takes on a strict device, and those that are planned."""
-    rows, columns = 512, 128
-    with strict_cuda() as cuda:
-        device = torch.device("cuda")
-        inputs = InputStatistics(columns, device=device, with_gram=asked.needs_gram, examples_per_sample=4)
-        inputs.add(torch.randn(4, 64, columns).to(device))
-        weight = torch.randn(rows, columns).to(device, dtype)
-        before = cuda.memory.allocated[0]
-        prune(PruningTask("w", weight.float(), inputs, asked, asked.pattern, 16, None), Stopwatch(device))
-        taken = cuda.memory.peak[0] - before
-    matrix = MatrixOutline("w", rows, columns, copies=1, is_expert=False)
-    model = replace(llama(1000), dtype=str(dtype).removeprefix("torch."), largest_matrices=(matrix,))
-    return taken, Holdings(replace(model, bytes_per_parameter=dtype.itemsize), asked, DeviceClass.GPU).work
 
 
 def test_kept_states_match_those_of_the_engine(checkpoint: Callable[[str], Path]) -> None:
