@@ -1,4 +1,4 @@
-"""Figures of `benchmarks.service`, and whether they meet their aims."""
+"""Figures of `benchmarks.service` and `benchmarks.gpu`, and whether they meet their aims."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -101,9 +101,9 @@ CASES: Final = [
 ]
 
 
-def run_cases(cases: Iterable[Case]) -> Iterator[dict[str, Any]]:
-    """Run the cases one after another on one CPU worker; yield the facts of each."""
-    with TemporaryDirectory(prefix="dsnot-plans-") as folder, running(Path(folder), device="cpu", workers=1) as stack:
+def run_cases(cases: Iterable[Case], device: str = "cpu") -> Iterator[dict[str, Any]]:
+    """Run the cases one after another on one worker; yield the facts of each."""
+    with TemporaryDirectory(prefix="dsnot-plans-") as folder, running(Path(folder), device=device, workers=1) as stack:
         record = StackRecord.read(stack.home)
         assert record is not None
         database = Database(record.database_url, pool_size=1)
@@ -137,6 +137,7 @@ def _run(case: Case, stack: Stack, client: Client, database: Database) -> dict[s
         "engine_seconds": job.metric_values["engine_seconds"],
         "measured": _seconds(attempt.started_at, attempt.ended_at),
         "steps": steps,
+        "peak": job.metric_values["peak_memory_bytes"],
     }
 
 
