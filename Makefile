@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint client chart check docs bench peers llama fuzz soak screenshots lock sbom
+.PHONY: help setup demo test lint client chart check docs bench gpu peers llama fuzz soak screenshots lock sbom
 MAKEFLAGS += --no-print-directory
 # without cached bytecode every process of the tests and the demo starts ten seconds later
 unexport PYTHONDONTWRITEBYTECODE
@@ -130,6 +130,9 @@ $(DOCS_READY): $(READY)
 
 bench: $(READY) ## list the benchmarks and their usage
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename $$script .py)" --help | sed -n '1,6p'; echo; done
+
+gpu: $(READY) ## on a host with a GPU: run its tests and measure pruning on it (DEVICE=cuda:0), in at most 15 minutes
+	@$(BIN)/python -m benchmarks.gpu --device '$(or $(DEVICE),cuda:0)'
 
 # llmcompressor needs older libraries and has its own environment, with the same PyTorch.
 peers: $(PEERS_READY) ## create .venv-peers with llmcompressor, which benchmarks/speed.py compares with this engine
