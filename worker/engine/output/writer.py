@@ -22,6 +22,7 @@ from worker.engine.checkpoint.reader import INDEX, NUMBERED, Checkpoint
 from worker.engine.checkpoint.source_files import hashed_chunks, source_files
 from worker.engine.checkpoint.weight_mapping import WeightMapping
 from worker.engine.errors import NumericalFailure
+from worker.engine.matrix_bits import count_zeros, is_finite, zero_pruned_
 from worker.engine.model.matrices import Matrix
 
 
@@ -111,25 +112,31 @@ class Changed:
         if updates:
             values = filling.backwards(_spread(filling, updates, torch.float32))
             is_new = filling.backwards(_spread(filling, {m: torch.tensor(True) for m in updates}, torch.bool))
-        zeros = []
+        written = []
         for name, mask, value, is_updated in zip(filling.tensors, pruned, values, is_new, strict=True):
             tensor = checkpoint.read(name)
             if value is not None:
-                tensor = torch.where(is_updated, value.to(tensor.dtype), tensor)
-                if not tensor.isfinite().all():
+                new = value.to(tensor.dtype, copy=True)
+                tensor = new if is_updated.all() else torch.where(is_updated, new, tensor)
+                if not is_finite(tensor):
                     raise NumericalFailure(f"The new weights of {name} are NaN or infinite; try another update or more damping.")
-            self.tensors[name] = tensor.masked_fill_(mask, 0)
-            zeros.append(tensor == 0)
-        found = filling.forwards(zeros)
+            self.tensors[name] = zero_pruned_(tensor, mask)
+            written.append(tensor)
+        parameters = filling.forwards(written)
         for matrix in changes:
-            self.zeros[matrix.name] = int(matrix.view(found[matrix.full_name]).count_nonzero()) / math.prod(matrix.shape)
+            self.zeros[matrix.name] = count_zeros(matrix.view(parameters[matrix.full_name])) / math.prod(matrix.shape)
 
 
 def _spread(filling: WeightMapping, parts: Mapping[Matrix, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the parameters with the values of matrices (out, in) in place, zero elsewhere."""
-    whole = {name: torch.zeros(shape, dtype=dtype) for name, shape in filling.shapes.items()}
+    """Return the parameters, on the CPU, with the values of matrices (out, in) in place, zero elsewhere; to be read only."""
+    covered = {matrix.full_name: part for matrix, part in parts.items() if matrix.index is None and not matrix.is_transposed}
+    whole = {
+        name: covered[name].to("cpu", dtype).expand(shape) if name in covered else torch.zeros(shape, dtype=dtype)
+        for name, shape in filling.shapes.items()
+    }
     for matrix, part in parts.items():
-        matrix.view(whole[matrix.full_name]).copy_(part)
+        if matrix.full_name not in covered:
+            matrix.view(whole[matrix.full_name]).copy_(part)
     return whole
 
 

@@ -19,6 +19,7 @@ from worker.engine.activations.measuring import check_finite, measure, never_mul
 from worker.engine.activations.partial_forward import PartialForward
 from worker.engine.activations.statistics import InputStatistics
 from worker.engine.checkpoint.reader import Checkpoint
+from worker.engine.matrix_bits import zero_pruned_
 from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Block
 from worker.engine.pruning.matrix import Pruned, prune
@@ -119,6 +120,7 @@ class BlockPruning:
 
     def _write(self, layer: nn.Module, matrix: Matrix, result: Pruned) -> None:
         """Write the result to the block in memory, rounded to the checkpoint's data type."""
-        stored = self.source.tensors[matrix.filling.tensors[0]].dtype
-        weight = matrix.read(layer).masked_fill(result.pruned, 0) if result.weight is None else result.weight.to(stored)
-        matrix.write(layer, weight)
+        if result.weight is None:
+            zero_pruned_(matrix.read(layer), result.pruned)
+        else:
+            matrix.write(layer, result.weight.to(self.source.tensors[matrix.filling.tensors[0]].dtype))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from service.contract.matrices import MatrixReport
 from worker.engine.errors import NumericalFailure
+from worker.engine.matrix_bits import is_finite
 from worker.engine.methods.layer_error import row_energies
 from worker.engine.pruning.mask import refine, saliency_of
 from worker.engine.pruning.task import PruningTask
@@ -35,7 +36,7 @@ def prune(task: PruningTask, watch: Stopwatch) -> Pruned:
         NumericalFailure: the weights are not finite; the message names the matrix.
     """
     weight = task.weight
-    if not weight.isfinite().all():
+    if not is_finite(weight):
         raise NumericalFailure(f"{task.name} holds NaN or infinite values.")
     started = perf_counter()  # a GPU has finished its queue to answer the check
     with watch.time(Part.MASKS):

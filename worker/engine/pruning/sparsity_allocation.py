@@ -18,6 +18,7 @@ from worker.engine.activations.batches import Stream
 from worker.engine.activations.measuring import measure
 from worker.engine.evaluation.head import loaded_head
 from worker.engine.evaluation.perplexity import window_losses
+from worker.engine.matrix_bits import zero_pruned_
 from worker.engine.methods.allocation import SLOPES, arithmetic, outlier_ratio, owl, uniform
 from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.saliency import wanda
@@ -76,7 +77,7 @@ def _loss(
         with loaded_block(arch, block, stream.device) as layer:
             for matrix in block.matrices:
                 pruned = select_pruned(_saliency(matrix, layer, norms[index]), sparsity=shares[index])
-                matrix.write(layer, matrix.read(layer).masked_fill(pruned, 0))
+                zero_pruned_(matrix.read(layer), pruned)
             stream.advance(layer, index, block.name, tick)
     with loaded_head(arch, stream) as head:
         return float(window_losses(head, stream, tokens[: stream.samples], lambda _done: tick()).mean())

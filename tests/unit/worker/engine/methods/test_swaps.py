@@ -15,6 +15,7 @@ from tests.support.engine.gram_layers import PATTERNS, Layer, errors, layer, lay
 from worker.engine.methods import swaps
 from worker.engine.methods.patterns import select_pruned
 from worker.engine.methods.saliency import wanda
+from worker.engine.methods.swap_gains import best_anywhere, correlations
 from worker.engine.methods.swaps import ROUNDING, refine_by_swaps, swap
 
 MANY = 10_000
@@ -163,7 +164,7 @@ def test_a_row_that_got_worse_is_reverted(target_products: bool, monkeypatch: py
 
 def test_rows_without_swaps_left_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[int] = []
-    search = swaps.best_anywhere
+    search = best_anywhere
 
     def counting(a: Tensor, b: Tensor, z: Tensor, **options: Any) -> Tensor:
         searched.append(len(a))
@@ -182,7 +183,7 @@ def test_rows_without_swaps_left_are_not_searched(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("group", [None, 4])
 def test_rows_without_swaps_left_change_no_row_of_their_chunk(group: int | None) -> None:
     case = layer(11, rows=60, width=64, tokens=300)
-    rule = swaps._Rule(swaps.correlations(case.gram), group, torch.arange(64, dtype=torch.int32))
+    rule = swaps._Rule(correlations(case.gram), group, torch.arange(64, dtype=torch.int32))
     first = wanda_mask(case, (2, 4))
     rows = swaps._start(case.weight * case.gram.diagonal().sqrt(), first, None, rule, 5)
     rows.left[::3] = 0
