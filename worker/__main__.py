@@ -12,6 +12,7 @@ from service.ops.startup import NotUsable, prepared, with_broker_prefix
 from service.settings import Settings, get_settings
 from worker.app import run
 from worker.devices import DeviceLost, NoSuchDevice
+from worker.publishing.signing_key import UnusableKey, fingerprint_of
 
 
 def _check_cache(settings: Settings) -> None:
@@ -24,11 +25,20 @@ def _check_cache(settings: Settings) -> None:
         raise NotUsable(f"{folder} is not writable for user {os.geteuid()}")
 
 
+def _check_signing_key(settings: Settings) -> None:
+    if settings.signing_key is None:
+        return
+    try:
+        fingerprint_of(settings.signing_key)
+    except UnusableKey as error:
+        raise NotUsable(f"{settings.signing_key} {error}") from error
+
+
 def _check_in_child() -> None:
     """Check the settings in a child process, because a store's client starts threads, which do not survive a later fork."""
     pid = os.fork()
     if pid == 0:
-        prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache})
+        prepared("worker", more={"DSNOT_CACHE_DIR": _check_cache, "DSNOT_SIGNING_KEY": _check_signing_key})
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     if status:

@@ -44,6 +44,7 @@ def test_a_service_with_all_dependencies_is_ready(api: httpx.Client) -> None:
     response = api.get("/readyz", headers={"Authorization": ""})
     assert response.status_code == 200
     assert response.json()["ready"] is True
+    assert api.head("/readyz", headers={"Authorization": ""}).status_code == 200
 
 
 def test_a_service_without_its_artifact_directory_is_not_ready(api: httpx.Client, settings: Settings) -> None:

@@ -80,6 +80,18 @@ def test_a_worker_names_a_cache_folder_that_it_cannot_create(settings: Settings,
     assert lines[0].startswith("dsnot worker: DSNOT_CACHE_DIR: /proc/nowhere cannot be created")
 
 
+@pytest.mark.parametrize(("content", "reason"), [(None, "cannot be read: No such file"), (b"no key", "is no private key in PEM")])
+def test_a_worker_refuses_an_unusable_signing_key(
+    settings: Settings, database: Database, tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    key = tmp_path / "key.pem"
+    if content is not None:
+        key.write_bytes(content)
+    status, lines = start("worker", environment(settings) | {"DSNOT_SIGNING_KEY": str(key)})
+    assert status == 1
+    assert lines[0].startswith(f"dsnot worker: DSNOT_SIGNING_KEY: {key} {reason}")
+
+
 @pytest.mark.parametrize("program", ["service", "dispatcher"])
 def test_a_reload_signal_is_ignored_without_a_terminal(
     settings: Settings, database: Database, tmp_path: Path, program: str
