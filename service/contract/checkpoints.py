@@ -22,6 +22,7 @@ MAX_COPIES: Final = 100
 """Maximum number of tensors that are in several shards."""
 _TAKES_IMAGES: Final = "takes an image with every text, so it cannot be run on text alone."
 _TAKES_SOUND: Final = "takes sound with every text, so it cannot be run on text alone."
+_SEES_LATER: Final = "lets tokens see later ones in its prompt, so it is no causal language model."
 _COLLECTS: Final = "collects the states of earlier layers and hands them to later ones."
 _SHARES: Final = "runs one transformer at several depths: its masks would fit the inputs of one of them alone."
 _SEVERAL: Final = "has several decoders and no forward pass of its own; save its thinker as a model and take that."
@@ -29,6 +30,7 @@ UNSUPPORTED: Final[dict[str, str]] = {
     "Blip2ForConditionalGeneration": _TAKES_IMAGES,
     "BlipForConditionalGeneration": _TAKES_IMAGES,
     "BltForCausalLM": "sends bytes through several stacks of layers of different lengths, and not through one.",
+    "CpmAntForCausalLM": _SEES_LATER,
     "DiffusionGemmaForBlockDiffusion": "denoises blocks of tokens, so it is no causal language model.",
     "EvollaForProteinText2Text": "takes a protein with every text, so it cannot be run on text alone.",
     "Gemma4AssistantForCausalLM": "only drafts for another model, whose keys and values it reads.",
@@ -42,7 +44,7 @@ UNSUPPORTED: Final[dict[str, str]] = {
     "Kosmos2ForConditionalGeneration": _TAKES_IMAGES,
     "KyutaiSpeechToTextForConditionalGeneration": _TAKES_SOUND,
     "PI0ForConditionalGeneration": "predicts movements of a robot, not tokens.",
-    "PaliGemmaForConditionalGeneration": "lets tokens see later ones in its prompt, so it is no causal language model.",
+    "PaliGemmaForConditionalGeneration": _SEES_LATER,
     "Qwen2_5OmniForConditionalGeneration": _SEVERAL,
     "Qwen3OmniMoeForConditionalGeneration": _SEVERAL,
     "ReformerModelWithLMHead": "has reversible layers, which hand on two streams of hidden states.",

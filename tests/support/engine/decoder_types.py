@@ -7,6 +7,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 # from the config alone or from what it saved.
 REFUSED = {
     "blt": "BltForCausalLM",
+    "cpmant": "CpmAntForCausalLM lets tokens see later ones",
     "gemma4_assistant": "Gemma4AssistantForCausalLM",
     "gemma4_unified_assistant": "Gemma4UnifiedAssistantForCausalLM",
     "hrm_text": "HrmTextForCausalLM",

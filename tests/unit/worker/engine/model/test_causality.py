@@ -7,6 +7,7 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from service.contract.checkpoints import ENCODERS, reason_against_attention
 from tests.support.engine.decoder_types import SUPPORTED
 from tests.support.engine.tiny_decoders import VOCABULARY, tiny_config
+from tests.support.size import sampled
 
 
 def sees_later_tokens(model_type: str, **config: bool) -> bool:
@@ -19,6 +20,17 @@ def sees_later_tokens(model_type: str, **config: bool) -> bool:
     with torch.no_grad():
         before, after = (model(input_ids=ids, use_cache=False).logits[0, 0] for ids in (tokens, changed))
     return not torch.allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", sampled(SUPPORTED))
+def test_every_supported_decoder_is_causal(model_type: str) -> None:
+    assert not sees_later_tokens(model_type)
+
+
+@pytest.mark.parametrize("model_type", ["cpmant"])
+def test_a_decoder_whose_prompt_is_bidirectional_is_refused(model_type: str) -> None:
+    assert sees_later_tokens(model_type)
+    assert model_type not in SUPPORTED
 
 
 @pytest.mark.parametrize("model_type", [each for each in SUPPORTED if hasattr(CONFIG_MAPPING[each], "is_decoder")])
