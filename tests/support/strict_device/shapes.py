@@ -1,7 +1,7 @@
 """Operators on device tensors with shapes and no numbers, which PyTorch's meta device computes.
 
-The host reads true from `all`, else false or zero. Results whose size depends on numbers have the least size. So code that does
-not depend on the numbers takes its usual way, at sizes that no CPU could compute.
+The host reads true from `all` and conjunctions, else false or zero. Results whose size depends on numbers have the least size. So
+code that does not depend on the numbers takes its usual way, at sizes that no CPU could compute.
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ from tests.support.strict_device.rules import INDEXED
 from tests.support.strict_device.tensors import DeviceTensor, replaced
 
 META = torch.device("meta")
+_TRUE = frozenset({"all", "bitwise_and", "__and__"})
 
 
 def compute(func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -40,5 +41,5 @@ def _without_masks(index: Tensor | None) -> list[Tensor | None]:
 def read(value: DeviceTensor) -> bool | int | float:
     """Return the number that the host reads of a tensor of one element."""
     if value.dtype is torch.bool:
-        return value.made_by == "all"
+        return value.made_by in _TRUE
     return 0.0 if value.is_floating_point() else 0
