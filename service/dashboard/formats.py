@@ -12,6 +12,7 @@ from service.contract.logs import LogLevel
 from service.contract.parts import dotted
 from service.contract.recipe.names import pattern_name, recipe_name, short_recipe_name
 from service.contract.verdicts import multiple
+from service.jobs.groups.repository import MOST_COUNTED
 from service.kit import quantities
 
 _CODE: Final = re.compile("`([^`]+)`")
@@ -89,7 +90,28 @@ def log_level(number: int) -> str:
     return LogLevel.of(number)
 
 
+def counted(*counts: int) -> str:
+    """Return the number of jobs in one state or in several: `1,234`, or `100,000+` where there are more than are counted."""
+    least = sum(min(count, MOST_COUNTED) for count in counts)
+    return f"{least:,}" + ("+" if any(count > MOST_COUNTED for count in counts) else "")
+
+
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     each.__name__: each
-    for each in (moment, duration, size, share, figure, multiple, pattern, recipe, short_recipe, words, code, log_level, dotted)
+    for each in (
+        moment,
+        duration,
+        size,
+        share,
+        figure,
+        multiple,
+        pattern,
+        recipe,
+        short_recipe,
+        words,
+        code,
+        log_level,
+        dotted,
+        counted,
+    )
 } | {"gate": gate_text}

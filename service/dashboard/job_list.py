@@ -8,6 +8,7 @@ from uuid import UUID
 from service.contract.states import JobState
 from service.dashboard import repository
 from service.dashboard.filtering import JobListForm
+from service.dashboard.formats import counted
 from service.dashboard.job_columns import JobRow
 from service.dashboard.sparkline import Sparkline
 from service.database.engine import Database, Session
@@ -40,8 +41,8 @@ class JobList:
 
     counts: Mapping[JobState, int]
     """Numbers of matching jobs by state, whatever states are selected."""
-    count: int
-    """Number of matching jobs."""
+    count: str
+    """Number of matching jobs, as text."""
     rows: Sequence[JobRow]
     next_cursor: str | None
     groups: Sequence[JobGroup]
@@ -50,6 +51,11 @@ class JobList:
     """Names of models, as suggestions."""
     label_names: Sequence[str]
     """Names of labels, by which the list can be grouped."""
+
+    @property
+    def in_any_state(self) -> str:
+        """Number of jobs whatever their states, as text."""
+        return counted(*self.counts.values())
 
 
 def job_list(database: Database, asked: JobListForm, *, tenant: str, cursor: str | None) -> JobList:
@@ -60,7 +66,7 @@ def job_list(database: Database, asked: JobListForm, *, tenant: str, cursor: str
         models = repository.models(session, tenant, limit=_MOST_SUGGESTED)
         labels = grouped.label_names(session, tenant=tenant, limit=_MOST_LABELS)
         groups = _groups(session, asked, grouping, tenant) if grouping else []
-    count = sum(counts.get(state, 0) for state in asked.states or JobState)
+    count = counted(*(counts.get(state, 0) for state in asked.states or JobState))
     if grouping:
         return JobList(counts, count, [], None, groups[:_MOST_GROUPS], len(groups) > _MOST_GROUPS, models, labels)
     page = jobs.list_sorted(database, asked.wanted, asked.order, tenant=tenant, cursor=cursor, limit=_PAGE)

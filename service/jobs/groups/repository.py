@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, cast, column, func, or_, select, true, values
 from sqlalchemy.orm import Session
 
 from service.contract.states import JobState
@@ -16,6 +16,8 @@ from service.jobs.repository import JobFilter, conditions, has_unindexed, is_in_
 from service.jobs.sorting import JobOrder
 
 _NEWEST = 500
+MOST_COUNTED: Final = 100_000
+"""Jobs of a state up to which a tenant's are counted."""
 MOST_COMPARED: Final = 2000
 """Newest measured jobs among which the lowest perplexities are looked for."""
 
@@ -66,14 +68,17 @@ def count_by_state(session: Session, wanted: JobFilter, *, tenant: str) -> Mappi
 
 
 def count_all(session: Session, *, tenant: str) -> Mapping[JobState, int]:
-    """Return the number of the tenant's jobs by state, without empty states.
+    """Return the number of the tenant's jobs by state, without empty states; MOST_COUNTED + 1 stands for more.
 
     Deleted jobs are subtracted, so that the others are counted in an index alone.
     """
-    every = select(Job.state, func.count()).where(Job.tenant == tenant).group_by(Job.state)
-    gone = every.where(Job.deleted_at.is_not(None))
+    state = values(column("state", String), name="states").data([(state,) for state in JobState]).c.state
+    some = select(Job.state).where(Job.tenant == tenant, Job.state == state).limit(MOST_COUNTED + 1).lateral("some")
+    every = select(state, func.count()).join(some, true()).group_by(state)
+    gone = select(Job.state, func.count()).where(Job.tenant == tenant, Job.deleted_at.is_not(None)).group_by(Job.state)
     deleted = dict(session.execute(gone).tuples().all())
-    left = {JobState(state): count - deleted.get(state, 0) for state, count in session.execute(every)}
+    counted = {JobState(state): count for state, count in session.execute(every)}
+    left = {state: count if count > MOST_COUNTED else count - deleted.get(state, 0) for state, count in counted.items()}
     return {state: count for state, count in left.items() if count}
 
 

@@ -161,6 +161,26 @@ def test_sparklines_take_the_newest_measured_jobs(database: Database, monkeypatc
     assert [each.perplexity for each in found] == [20.0]
 
 
+def test_more_jobs_than_are_counted_are_at_least_so_many(
+    visitor: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state, count in ((JobState.QUEUED, 2), (JobState.SUCCEEDED, 5), (JobState.FAILED, 3)):
+        for _ in range(count):
+            insert_job(database, state=state)
+    insert_job(database, state=JobState.QUEUED, deleted_at=NOW)
+    insert_job(database, state=JobState.CANCELLED, deleted_at=NOW)
+    monkeypatch.setattr(groups, "MOST_COUNTED", 3)
+    monkeypatch.setattr("service.dashboard.formats.MOST_COUNTED", 3)
+
+    def counts(path: str) -> list[str]:
+        return [each.split("<")[0] for each in visitor.get(path).text.split('<span class="count">')[1:]]
+
+    assert counts("/jobs") == ["8+", "2", "3+", "3"]
+    assert "2 jobs" in visitor.get("/jobs?state=queued").text
+    assert "6+ jobs" in visitor.get("/jobs?state=succeeded&state=failed").text
+    assert [each for each in counts("/") if each != "0"] == ["2", "3+", "3"]
+
+
 def test_a_cursor_of_another_order_is_refused_with_a_message(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 60)
     cursor = dict(parse_qsl(urlsplit(link(Parsed(visitor.get("/jobs?sort=model").text), "older")).query))["cursor"]
