@@ -106,7 +106,7 @@ class Holdings:
         is_wanted = self.recipe.objective is Objective.PROPAGATED
         weight, wanted = (0 if self.number == 4 else 4), (4 if is_wanted else 0)
         needs = [(weight + self._of_selecting()) * weights]
-        if isinstance(refinement, DsnotRefinement) and _is_refined(matrix, refinement):
+        if isinstance(refinement, DsnotRefinement) and refinement.refines(matrix.name):
             needs.append(int((weight + self._of_dsnot(refinement, matrix.columns)) * weights))
         if isinstance(refinement, SwapsRefinement):
             needs += self._of_swaps(weight, wanted, weights, square)
@@ -202,10 +202,6 @@ class Holdings:
                 part = matrix.name.removesuffix(".weight").rpartition(".")[0]
                 found.setdefault((part, matrix.columns, _is_summed(matrix)), matrix)
         return found.values()
-
-
-def _is_refined(matrix: MatrixOutline, refinement: DsnotRefinement) -> bool:
-    return refinement.targets == "all" or "attn" in matrix.name or "attention" in matrix.name
 
 
 def _is_summed(matrix: MatrixOutline) -> bool:

@@ -31,6 +31,10 @@ class DsnotRefinement(Part):
         "pooled", description="over all tokens, or the mean of the variances within samples"
     )
 
+    def refines(self, matrix: str) -> bool:
+        """Return whether the matrix with this name is among the targets."""
+        return self.targets == "all" or "attn" in matrix or "attention" in matrix
+
 
 class SwapsRefinement(Part):
     """Exact swaps of a pruned and a kept weight of a row, while they reduce its true output error by the Gram matrix."""

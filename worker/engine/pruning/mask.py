@@ -42,13 +42,9 @@ def refine(task: PruningTask, first: Tensor, saliency: Tensor) -> Refined:
     refinement = task.recipe.refinement
     if isinstance(refinement, SwapsRefinement):
         return _by_swaps(task, first, refinement)
-    if isinstance(refinement, DsnotRefinement) and _is_target(task.name, refinement):
+    if isinstance(refinement, DsnotRefinement) and refinement.refines(task.name):
         return _by_dsnot(task, first, saliency, refinement)
     return Refined(first, {})
-
-
-def _is_target(name: str, refinement: DsnotRefinement) -> bool:
-    return refinement.targets == "all" or "attn" in name or "attention" in name
 
 
 def _by_swaps(task: PruningTask, first: Tensor, refinement: SwapsRefinement) -> Refined:
