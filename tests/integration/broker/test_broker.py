@@ -112,7 +112,7 @@ def test_a_server_in_another_mode_is_refused_at_start_and_named_later(settings: 
     own = at(settings, broker_url=f"redis://127.0.0.1:{free_port()}/0")
     url = own.broker_url.get_secret_value()
     with running_in(mode, urlsplit(url).port or 0, tmp_path):
-        eventually(lambda: ping(url))
+        eventually(lambda: valkey._answers(url))
         with pytest.raises(NotUsable, match=f"(?i){mode}"):
             _check_broker(own)
         queue = Queue(url)
@@ -129,18 +129,10 @@ def running_in(mode: str, port: int, folder: Path) -> Iterator[None]:
     options = {"cluster": ["--cluster-enabled", "yes", "--cluster-port", str(free_port())], "sentinel": ["--sentinel"]}[mode]
     configuration.write_text(f"bind 127.0.0.1\nport {port}\ndir {folder}\n")
     child = Child.start("valkey", [str(valkey._program()), str(configuration), *options], folder / "logs")
-    yield
-    child.stop(5)
-
-
-def ping(url: str) -> bool:
-    client = redis.Redis.from_url(url)
     try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+        yield
     finally:
-        client.close()
+        child.stop(5)
 
 
 def test_the_embedded_valkey_starts_in_a_folder_with_a_space_and_quotes(tmp_path: Path) -> None:

@@ -152,12 +152,12 @@ def test_the_last_line_of_a_known_failure_is_its_reason_without_a_traceback(
     settings: Settings, database: Database, job_id: UUID, before_pruning: Disturb
 ) -> None:
     def fail() -> None:
-        raise JobFailure(FailureCode.DATASET_UNAVAILABLE, "The hub is away.") from ConnectionError("at 10.0.0.1")
+        raise JobFailure(FailureCode.DATASET_UNAVAILABLE, "The hub cannot be reached.") from ConnectionError("at 10.0.0.1")
 
     before_pruning(fail)
     run(settings)
     texts = texts_of(database, job_id)
-    assert texts[-1] == 'run_failed code=dataset-unavailable detail="The hub is away."'
+    assert texts[-1] == 'run_failed code=dataset-unavailable detail="The hub cannot be reached."'
     assert not any("Traceback" in each or "10.0.0.1" in each for each in texts)
 
 
